@@ -1,0 +1,1 @@
+"""DUO: any chat language model, listening while it talks (the method itself)."""

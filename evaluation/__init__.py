@@ -1,0 +1,1 @@
+"""Numbers that a machine can give: benchmarks, interaction metrics, speed."""
