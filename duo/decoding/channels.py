@@ -1,0 +1,183 @@
+"""What the two channels hold: token ids, and the edits that a conversation makes to them.
+
+The ids are the truth and the cache is a memory of it. The edits here change only the ids (and tell
+the cache which of them moved or died); `encode` then brings the cache up to date in as few forward
+passes as its kind of cache needs, and returns the logits after the last token of each channel.
+`FusedChannels` needs one pass for both channels; `SequentialChannels` one for each, and stands
+beside it as the slow, obvious reference.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from duo.decoding.mask import Owner
+
+
+@dataclass
+class Strand:
+    """One run of tokens.
+
+    Attributes:
+        ids: the token ids.
+        slots: where the first `len(slots)` of them are cached; the rest waits to be encoded.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+
+    @property
+    def pending(self) -> list[int]:
+        """The ids that are not in the cache yet."""
+        return self.ids[len(self.slots) :]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Next-token logits, float `[vocabulary]`; None where nothing new was encoded or is wanted.
+
+    `output` follows the last token of the output channel or, where that is still empty, of the
+    prefix; `input` follows the last token of the input channel.
+    """
+
+    output: Tensor | None
+    input: Tensor | None
+
+
+class Channels(ABC):
+    """A shared prefix, an output channel and at times an input channel.
+
+    Positions continue from the prefix in both channels: token i of a channel has the position
+    `len(prefix.ids) + i`.
+
+    Attributes:
+        prefix, output, input: the three strands; `input` is None while nobody is listened to.
+        speaking: an answer is being given, so the logits of the output channel are wanted.
+        forward_passes: passes through the model so far.
+        tokens_processed: tokens that those passes carried.
+    """
+
+    def __init__(self) -> None:
+        self.prefix, self.output = Strand(), Strand()
+        self.input: Strand | None = None
+        self.speaking = False
+        self.forward_passes = 0
+        self.tokens_processed = 0
+
+    # -- edits -------------------------------------------------------------------------------
+
+    def extend_prefix(self, ids: Sequence[int]) -> None:
+        """Append to the shared prefix. The output so far, if any, becomes part of it first."""
+        self.settle()
+        self.prefix.ids += ids
+
+    def settle(self) -> None:
+        """What has been said becomes prefix: nothing is recomputed, the slots change owner."""
+        if self.input is not None:
+            raise RuntimeError("the output cannot be settled while an input channel is open")
+        self._own(self.output.slots, Owner.PREFIX)
+        self.prefix.ids += self.output.ids
+        self.prefix.slots += self.output.slots
+        self.output = Strand()
+
+    def fork(self, ids: Sequence[int]) -> None:
+        """Open an input channel at the present end of the output, beginning with `ids`."""
+        self.settle()
+        self.input = Strand(ids=list(ids))
+
+    def speak(self, token: int) -> None:
+        """Append a token to the output channel."""
+        self.output.ids.append(token)
+
+    def listen(self, ids: Sequence[int]) -> None:
+        """Make `ids` the content of the input channel, keeping what the cache shares with it.
+
+        The channel is rolled back to the longest common prefix. At least its last token is encoded
+        again, as its logits are wanted.
+        """
+        strand = self._open_input()
+        kept = 0
+        for old, new in zip(strand.ids, ids[:-1], strict=False):
+            if old != new:
+                break
+            kept += 1
+        self.truncate_input(kept)
+        strand.ids += ids[kept:]
+
+    def truncate_input(self, length: int) -> None:
+        """Roll the input channel back to its first `length` tokens."""
+        strand = self._open_input()
+        self._release(strand.slots[length:])
+        del strand.slots[length:], strand.ids[length:]
+
+    def drop_input(self) -> None:
+        """Close the input channel as if it had never been opened."""
+        self._release(self._open_input().slots)
+        self.input = None
+
+    def drop_output(self) -> None:
+        """Forget what was said since the fork."""
+        self._release(self.output.slots)
+        self.output = Strand()
+
+    def promote(self) -> None:
+        """The input channel becomes the context; the output since the fork is dropped."""
+        strand = self._open_input()
+        self.drop_output()
+        self._own(strand.slots, Owner.PREFIX)
+        self.prefix.ids += strand.ids
+        self.prefix.slots += strand.slots
+        self.input = None
+
+    def cut_prefix(self, start: int, stop: int) -> None:
+        """Remove `prefix.ids[start:stop]`. All positions after it change: all is encoded again."""
+        del self.prefix.ids[start:stop]
+        self._forget_cache()
+
+    def clear(self) -> None:
+        """Forget everything but the counts."""
+        self._forget_cache()
+        self.prefix, self.output, self.input = Strand(), Strand(), None
+        self.speaking = False
+
+    @property
+    def length(self) -> int:
+        """Positions in use: the prefix and the longer of the two channels."""
+        heard = len(self.input.ids) if self.input is not None else 0
+        return len(self.prefix.ids) + max(len(self.output.ids), heard)
+
+    @property
+    @abstractmethod
+    def cache_bytes(self) -> int:
+        """Bytes of keys and values allocated."""
+
+    # -- encoding ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def encode(self) -> Scores:
+        """Encode all that is pending and return the logits that follow it."""
+
+    # -- what a cache must follow ------------------------------------------------------------
+
+    @abstractmethod
+    def _own(self, slots: Sequence[int], owner: Owner) -> None:
+        """These slots now belong to `owner`."""
+
+    @abstractmethod
+    def _release(self, slots: Sequence[int]) -> None:
+        """Nobody needs these slots any more."""
+
+    def _forget_cache(self) -> None:
+        for strand in (self.prefix, self.output, self.input):
+            if strand is not None:
+                self._release(strand.slots)
+                strand.slots.clear()
+
+    def _open_input(self) -> Strand:
+        if self.input is None:
+            raise RuntimeError("no input channel is open")
+        return self.input

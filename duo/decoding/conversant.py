@@ -1,0 +1,107 @@
+"""The protocol that every dialogue system speaks: a conversation in cycles.
+
+In a cycle the words newly heard come in (possibly none: silence), the system computes, and what it
+says in this cycle goes out. `duo`, `duo-sequential`, `duplex` and `turn-based` implement it; so may
+anybody's system, which can then be recorded and measured beside ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The recogniser changes its mind: `text` replaces all that was heard of this utterance."""
+
+    text: str
+
+
+#: What is heard in one cycle: more text of the utterance (joined as it is, so words bring their own
+#: blanks), a `Revision`, or "" for silence.
+Heard = str | Revision
+
+
+class Kind(StrEnum):
+    """What a system can report; the channel it belongs to is `CHANNEL_OF[kind]`."""
+
+    FORK = "fork"  #: an input channel opens: the system begins to listen to an utterance
+    PREDICTED = "predicted"  #: `text` is the look-ahead: words expected next, or a state token
+    RESPOND = "respond"  #: the utterance is a query; `by` says what decided it
+    IGNORE = "ignore"  #: the utterance needs no answer; `by` says what decided it
+    SPEECH = "speech"  #: `text` is spoken
+    ANSWER_END = "answer_end"  #: the answer is complete
+    CUT = "cut"  #: the answer is given up; `text` was spoken after the fork and is now forgotten
+    NOTE = "note"  #: something the reader should know (turns dropped, length limit), in words
+
+
+INPUT, OUTPUT = "input", "output"
+
+CHANNEL_OF: dict[Kind, str] = {
+    Kind.FORK: INPUT,
+    Kind.PREDICTED: INPUT,
+    Kind.RESPOND: INPUT,
+    Kind.IGNORE: INPUT,
+    Kind.SPEECH: OUTPUT,
+    Kind.ANSWER_END: OUTPUT,
+    Kind.CUT: OUTPUT,
+    Kind.NOTE: OUTPUT,
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened in a cycle.
+
+    Attributes:
+        kind: what.
+        text: its words; "" where there are none.
+        step: after which forward pass of the cycle, from 0 (before the first).
+        steps: how many such steps a full cycle has, so that a clock can place the event.
+        by: for a decision, "state" (a state token), "patience" (silence alone) or "slice" (the
+            time-slice baseline); for other kinds "".
+    """
+
+    kind: Kind
+    text: str = ""
+    step: int = 0
+    steps: int = 1
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class CycleResult:
+    """What one cycle brought and what it cost.
+
+    Attributes:
+        events: in the order in which they happened.
+        forward_passes: passes through the model in this cycle.
+        tokens_processed: tokens that those passes carried, both channels together.
+        busy: whether an answer is still being given after this cycle.
+    """
+
+    events: tuple[Event, ...] = ()
+    forward_passes: int = 0
+    tokens_processed: int = 0
+    busy: bool = False
+
+    @property
+    def spoken(self) -> str:
+        """The text spoken in this cycle."""
+        return "".join(event.text for event in self.events if event.kind is Kind.SPEECH)
+
+
+@runtime_checkable
+class Conversant(Protocol):
+    """A dialogue system in real time."""
+
+    name: str
+    cycle_seconds: float
+
+    def reset(self) -> None:
+        """Forget the conversation; the next cycle begins a new one, with the same seed."""
+
+    def cycle(self, heard: Heard) -> CycleResult:
+        """Hear, think, speak for one cycle of `cycle_seconds`."""

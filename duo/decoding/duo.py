@@ -1,0 +1,197 @@
+"""DUO: listen while speaking, and let two state tokens decide (the paper's section 2).
+
+A conversation runs in cycles. In a cycle the words newly heard come in, at most `lookahead` forward
+passes run, and at most `lookahead` tokens go out. Each pass carries both channels: the output
+channel's last token, and of the input channel first all that is new and then, one by one, the words
+expected next. Among those the model announces what the utterance is:
+
+- `<1>`, a query: the input channel becomes the context, the old answer ends, a new one begins;
+- `<2>`, not a query: the input channel is dropped, the answer goes on as if nothing had been said.
+
+Neither counts while the user speaks: a decision is taken in a cycle that brought silence. What is
+expected after the same words is always the same (look-ahead is greedy; only the output may be
+sampled), so it is computed once, in passes that the output needed anyway. A decision then costs no
+pass of its own: the first one after it already yields the first token of the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers import PreTrainedModel
+
+from duo.backbone import Backbone
+from duo.decoding.channels import Channels
+from duo.decoding.context import Context
+from duo.decoding.conversant import CycleResult, Heard, Kind, Revision
+from duo.decoding.cycle import CycleLog, Steps, run
+from duo.decoding.fused import FusedChannels
+from duo.decoding.settings import Settings
+from duo.decoding.speech import Speaker
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuoSettings(Settings):
+    """How a conversation with two channels is held. The defaults are the paper's, where it says.
+
+    Attributes:
+        lookahead: forward passes a cycle, and so tokens spoken a cycle and words looked ahead (the
+            paper's alpha).
+        patience: cycles of silence without a state token after which `on_silence` decides.
+        on_silence: "respond" (what the authors' code does) or "ignore".
+        ignored_utterances: "forget" them (the paper's decoder), or "remember": re-encode the remark
+            after the finished answer, as the paper's training samples have it.
+        after_interruption: "drop" what was spoken between the interruption's first words and the
+            decision (the paper), or "merge" it into the context, as the user did hear it.
+    """
+
+    lookahead: int = 4
+    patience: int = 2
+    on_silence: Literal["respond", "ignore"] = "respond"
+    ignored_utterances: Literal["forget", "remember"] = "forget"
+    after_interruption: Literal["drop", "merge"] = "drop"
+
+
+class Duo:
+    """The paper's system. With `SequentialChannels` it is the published code, corrected."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: DuoSettings | None = None,
+        *,
+        channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
+        name: str = "duo",
+    ) -> None:
+        self.name = name
+        self.settings = settings or DuoSettings()
+        self.cycle_seconds = self.settings.cycle_seconds
+        self.channels = channels(backbone.model)
+        self.context = Context(
+            backbone,
+            self.channels,
+            lookahead=self.settings.lookahead,
+            max_tokens=self.settings.max_tokens,
+            when_full=self.settings.when_full,
+        )
+        self._tokenizer = backbone.tokenizer
+        self._states = backbone.states
+        self._turn_ends = backbone.chat.stop
+        self._speaker = Speaker(backbone, self.context, self.settings)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the conversation; the next one draws the same random numbers."""
+        self.context.reset()
+        self._speaker.reset()
+        self._expected: list[int] = []
+        self._silent_cycles = 0
+
+    def cycle(self, heard: Heard) -> CycleResult:
+        """Hear, decide, speak; see `Conversant.cycle`."""
+        return run(self.steps(heard))
+
+    def steps(self, heard: Heard) -> Steps:
+        """The cycle, pass by pass: see `duo.decoding.cycle.Steps`."""
+        log = CycleLog(self.channels, self.settings.lookahead)
+        if self.context.refused:
+            return log.result(busy=False)
+        silent = self._hear(heard, log)
+        self._speaker.make_room(log)
+        if silent and self.context.listening:
+            self._decide(log)
+        looked = 0
+        for _ in range(self.settings.lookahead):
+            looking = self._looks_ahead()
+            if not (looking or self.channels.speaking):
+                break
+            scores = yield self.channels
+            log.step += 1
+            if scores.output is not None:
+                self._speaker.speak(scores.output, log)
+            if looking and scores.input is not None:
+                self._expected.append(int(scores.input.argmax()))
+                looked += 1
+        if looked:
+            log.add(Kind.PREDICTED, self._expected_text())
+        return log.result(busy=self.channels.speaking)
+
+    # -- hearing and deciding ----------------------------------------------------------------
+
+    def _hear(self, heard: Heard, log: CycleLog) -> bool:
+        """Take in what was heard; whether the user is silent in this cycle."""
+        listening = self.context.listening
+        if isinstance(heard, Revision):
+            text = heard.text
+            if listening and not text.strip():  # the recogniser takes back all that it had heard
+                self._ignore("revision", log)
+        else:
+            text = self.context.text + heard
+            if listening and not heard.strip():  # a blank belongs to the utterance, yet is silence
+                self.context.text = text
+                return True
+        if not text.strip():
+            return True
+        if not listening:
+            log.add(Kind.FORK)
+        self._expected, self._silent_cycles = [], 0
+        self.context.hear(text)
+        return False
+
+    def _decide(self, log: CycleLog) -> None:
+        """The user is silent: do what the state token says, or what patience says without one."""
+        self._silent_cycles += 1
+        state = self._expected[-1] if self._expected else None
+        if state == self._states.respond:
+            self._respond("state", log)
+        elif state == self._states.ignore:
+            self._ignore("state", log)
+        elif self._silent_cycles >= self.settings.patience:
+            if self.settings.on_silence == "respond":
+                self._respond("patience", log)
+            else:
+                self._ignore("patience", log)
+
+    def _respond(self, by: str, log: CycleLog) -> None:
+        merge = self.settings.after_interruption == "merge"
+        since_fork = self.channels.output.ids
+        forgotten = "" if merge else self._tokenizer.decode(since_fork, skip_special_tokens=True)
+        log.add(Kind.RESPOND, by=by)
+        if self.channels.speaking:
+            log.add(Kind.CUT, forgotten)
+        elif forgotten:
+            log.add(Kind.NOTE, f"the end of the answer is forgotten: {forgotten}")
+        state = self._states.respond if by == "state" else None
+        self.context.respond(state=state, merge=merge)
+        self._speaker.begin()
+        self._close_utterance()
+
+    def _ignore(self, by: str, log: CycleLog) -> None:
+        log.add(Kind.IGNORE, by=by)
+        remember = self.settings.ignored_utterances == "remember" and by != "revision"
+        self.context.ignore(remember=remember)
+        self._close_utterance()
+
+    def _close_utterance(self) -> None:
+        self._expected, self._silent_cycles = [], 0
+
+    # -- looking ahead and speaking ----------------------------------------------------------
+
+    def _looks_ahead(self) -> bool:
+        """Whether one more word is expected; the last one joins the channel so it can follow."""
+        if not self.context.listening or len(self._expected) >= self.settings.lookahead:
+            return False
+        if self._expected:
+            last = self._expected[-1]
+            if last in (self._states.respond, self._states.ignore) or last in self._turn_ends:
+                return False
+            self.context.expect(last)
+        return True
+
+    def _expected_text(self) -> str:
+        """The look-ahead as text: words, and a state token if one is expected."""
+        words = [token for token in self._expected if token not in self._turn_ends]
+        text: str = self._tokenizer.decode(words, clean_up_tokenization_spaces=False)
+        return text

@@ -1,0 +1,183 @@
+"""The baseline: MiniCPM-Duplex and its time slices (Zhang et al. 2024).
+
+Time is cut into slices of two seconds. After each, the model is asked for a short slice of answer
+to what was heard in it, the words or `<idle>`; the whole history is encoded again every time. A
+model that has nothing to say answers `<idle>`. Written after the published decoder, whose nine
+steps are the comments here; its chat markers are those of whatever model is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from duo.backbone import IDLE, Backbone
+from duo.decoding.channels import Channels, Scores
+from duo.decoding.conversant import CycleResult, Heard, Kind, Revision
+from duo.decoding.cycle import CycleLog, Steps, run
+from duo.decoding.fused import FusedChannels
+from duo.decoding.sampling import Sampler
+from duo.decoding.settings import Settings
+from duo.decoding.speech import Speech
+
+_END = "</s>"  # stands for the end-of-turn token in the rules about silence below
+_SAYS_NOTHING = {IDLE, f"{IDLE}{_END}", _END, "idle", f"idle{_END}"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplexSettings(Settings):
+    """The slices of the baseline; the defaults are those of its published evaluation.
+
+    Sampling is greedy here like everywhere; the published server draws at temperature 0.8 and
+    top-p 0.8.
+
+    Attributes:
+        slice_tokens: tokens of an answer slice (10 in the evaluation, 15 in the server).
+        short_slice: an answer slice that ends among so many tokens completes the answer.
+    """
+
+    cycle_seconds: float = 2.0
+    slice_tokens: int = 10
+    short_slice: int = 6
+    when_full: Literal["drop", "refuse"] = "refuse"
+
+
+@dataclass
+class _Pair:
+    """A user slice and the answer slice to it."""
+
+    user: str  # what was heard, or IDLE
+    answer: list[int] = field(default_factory=list)
+    ended: bool = False  # the answer ends with the end-of-turn token
+
+
+class Duplex:
+    """A conversation in time slices."""
+
+    name = "duplex"
+
+    def __init__(self, backbone: Backbone, settings: DuplexSettings | None = None) -> None:
+        self.settings = settings or DuplexSettings()
+        self.cycle_seconds = self.settings.cycle_seconds
+        self.channels = FusedChannels(backbone.model)
+        self._tokenizer = backbone.tokenizer
+        self._chat, self._states = backbone.chat, backbone.states
+        most = backbone.max_tokens - self.settings.slice_tokens
+        self._limit = min(self.settings.max_tokens or most, most)
+        self._sampler = Sampler(
+            self.settings.sampling, banned=(self._states.respond, self._states.ignore)
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the conversation; the next one draws the same random numbers."""
+        self.channels.clear()
+        self._sampler.reset()
+        self._history: list[_Pair] = []
+        self._active = False
+        self._refused = False
+        self._speech = Speech(self._tokenizer)
+
+    def cycle(self, heard: Heard) -> CycleResult:
+        """One slice; see `Conversant.cycle`."""
+        return run(self.steps(heard))
+
+    def steps(self, heard: Heard) -> Steps:
+        """The slice, pass by pass: see `duo.decoding.cycle.Steps`."""
+        log = CycleLog(self.channels, self.settings.slice_tokens)
+        # 1. The slice is the text that came in, or `<idle>`. Slices that were already answered
+        #    cannot be revised, so a revision is heard as what it says now.
+        words = heard.text if isinstance(heard, Revision) else heard
+        words = words.strip() or IDLE
+        # 2. Nothing is under way and nothing was said: no model call.
+        if self._refused or (not self._active and words == IDLE):
+            return log.result(busy=False)
+        # 3. Tidy the history; if that leaves nothing under way and nothing was said, stop.
+        if self._active:
+            self._active = self._tidy()
+            if not self._active and words == IDLE:
+                self._end_answer(log)
+                return log.result(busy=False)
+        # 4. Words set the conversation going.
+        if words != IDLE:
+            self._active = True
+            self._speech = Speech(self._tokenizer)
+        # 5. The prompt is encoded from nothing for each slice.
+        self._history.append(_Pair(words))
+        # 6. A context that is full ends the session.
+        prompt = self._prompt(log)
+        if prompt is None:
+            return log.result(busy=False)
+        self.channels.clear()
+        self.channels.extend_prefix(prompt)
+        yield from self._answer_slice(log)
+        return log.result(busy=self._active)
+
+    def _answer_slice(self, log: CycleLog) -> Generator[Channels, Scores, None]:
+        """7. to 9. Sample a slice; a piece that stops it is kept too; say what stands before it."""
+        pair = self._history[-1]
+        self.channels.speaking = True
+        for count in range(1, self.settings.slice_tokens + 1):
+            scores = yield self.channels
+            log.step += 1
+            assert scores.output is not None
+            token = self._sampler(scores.output, self.channels.prefix.ids + pair.answer)
+            if token in self._chat.stop:
+                pair.ended = True
+                if count <= self.settings.short_slice:  # 8. a short slice: the answer is complete
+                    self._active = False
+                    self._end_answer(log)
+                break
+            pair.answer.append(token)
+            if token == self._states.idle or IDLE in self._tokenizer.decode([token]):
+                break
+            self.channels.speak(token)
+            log.speech(self._speech.add(token))  # 9.
+        self.channels.speaking = False
+
+    def _end_answer(self, log: CycleLog) -> None:
+        log.speech(self._speech.rest())
+        if self._speech.ids:
+            log.add(Kind.ANSWER_END)
+        self._speech = Speech(self._tokenizer)
+
+    def _tidy(self) -> bool:
+        """Step 3: end the last answer slice and remove pairs in which nobody said anything.
+
+        Returns:
+            Whether the last pair is still there, so something is under way.
+        """
+        last = self._history[-1]
+        last.ended = True
+        self._history = [pair for pair in self._history if not self._is_silent(pair)]
+        return bool(self._history) and self._history[-1] is last
+
+    def _is_silent(self, pair: _Pair) -> bool:
+        said = self._tokenizer.decode(pair.answer) + (_END if pair.ended else "")
+        return pair.user == IDLE and said.strip(" .\n,") in _SAYS_NOTHING
+
+    def _prompt(self, log: CycleLog) -> list[int] | None:
+        """The ids of the history, open for the next answer slice; None if there is no room."""
+        while True:
+            ids = list(self._chat.preamble)
+            for pair in self._history[:-1]:
+                ids += self._user_slice(pair)
+                ids += [*pair.answer, *self._chat.assistant_close]
+            ids += self._user_slice(self._history[-1])
+            if len(ids) < self._limit:
+                return ids
+            if self.settings.when_full == "refuse" or len(self._history) == 1:
+                self._refused, self._active = True, False
+                log.add(
+                    Kind.NOTE, f"the context of {self._limit} tokens is full: the conversation ends"
+                )
+                return None
+            half = max(1, len(self._history) // 2)
+            self._history = self._history[half:]
+            log.add(Kind.NOTE, f"the context is full: the {half} oldest slices were dropped")
+
+    def _user_slice(self, pair: _Pair) -> list[int]:
+        chat = self._chat
+        words = [self._states.idle] if pair.user == IDLE else chat.text(pair.user)
+        return [*chat.user_open, *words, *chat.user_close, *chat.assistant_open]

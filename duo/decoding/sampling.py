@@ -1,0 +1,84 @@
+"""Choosing the next token of the output channel: greedy, or by transformers' own processors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from duo.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How output tokens are chosen. The default is greedy.
+
+    Attributes:
+        temperature: 0 for greedy; else logits are divided by it and a token is drawn.
+        top_k: draw from the k likeliest tokens; 0 for all.
+        top_p: draw from the likeliest tokens that hold this share of probability together.
+        repetition_penalty: above 1, tokens that the context holds already become less likely.
+        seed: of the draws.
+
+    Raises:
+        BadInput: a value out of its range.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, fine in (
+            ("temperature", self.temperature >= 0),
+            ("top_k", self.top_k >= 0),
+            ("top_p", 0 < self.top_p <= 1),
+            ("repetition_penalty", self.repetition_penalty > 0),
+        ):
+            if not fine:
+                raise BadInput(f"{getattr(self, field)} is out of range", field=field)
+
+
+class Sampler:
+    """Draws tokens, the same ones after each `reset`."""
+
+    def __init__(self, sampling: Sampling, banned: Iterable[int] = ()) -> None:
+        self._sampling = sampling
+        self._banned = list(banned)
+        self._processors = LogitsProcessorList()
+        if sampling.repetition_penalty != 1:
+            self._processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+        if sampling.temperature > 0:
+            self._processors.append(TemperatureLogitsWarper(sampling.temperature))
+            if sampling.top_k:
+                self._processors.append(TopKLogitsWarper(sampling.top_k))
+            if sampling.top_p < 1:
+                self._processors.append(TopPLogitsWarper(sampling.top_p))
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin the sequence of draws anew."""
+        self._random = torch.Generator().manual_seed(self._sampling.seed)
+
+    def __call__(self, logits: Tensor, context: Sequence[int]) -> int:
+        """A token for `logits` `[vocabulary]`, given the ids before it (for the penalty)."""
+        scores = logits.float().index_fill(
+            0, torch.tensor(self._banned, dtype=torch.long, device=logits.device), -torch.inf
+        )
+        if self._processors:
+            ids = torch.tensor([context], dtype=torch.long, device=logits.device)
+            scores = self._processors(ids, scores[None])[0]
+        if self._sampling.temperature == 0:
+            return int(scores.argmax())
+        return int(torch.multinomial(scores.softmax(-1).cpu(), 1, generator=self._random))

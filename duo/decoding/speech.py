@@ -1,0 +1,103 @@
+"""From scores to spoken text: choosing the tokens of an answer and reading them aloud."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from duo.backbone import Backbone
+from duo.decoding.context import Context
+from duo.decoding.conversant import Kind
+from duo.decoding.cycle import CycleLog
+from duo.decoding.sampling import Sampler
+from duo.decoding.settings import Settings
+
+_BROKEN = "\N{REPLACEMENT CHARACTER}"
+
+
+class Speech:
+    """The text of one answer as its tokens come.
+
+    The pieces joined are the text of all ids decoded at once: a token that holds only a part of a
+    character waits for the rest of it.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.ids: list[int] = []
+        self._said = 0  # characters
+
+    def add(self, token: int) -> str:
+        """The text that this token completes; "" if it completes none."""
+        self.ids.append(token)
+        text = self._text()
+        return "" if text.endswith(_BROKEN) else self._say(text)
+
+    def rest(self) -> str:
+        """What is left at the end of the answer: a character that was never completed."""
+        return self._say(self._text())
+
+    def _say(self, text: str) -> str:
+        piece = text[self._said :]
+        self._said = max(self._said, len(text))
+        return piece
+
+    def _text(self) -> str:
+        text: str = self._tokenizer.decode(
+            self.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+
+class Speaker:
+    """Gives answers token by token into the output channel of a context.
+
+    State tokens are never spoken.
+    """
+
+    def __init__(self, backbone: Backbone, context: Context, settings: Settings) -> None:
+        states = backbone.states
+        self._context = context
+        self._tokenizer = backbone.tokenizer
+        self._stop = backbone.chat.stop
+        self._longest = settings.max_answer_tokens
+        self._sampler = Sampler(
+            settings.sampling, banned=(states.respond, states.ignore, states.idle)
+        )
+        self._speech = Speech(self._tokenizer)
+
+    def reset(self) -> None:
+        """Begin a new conversation: the same random numbers again."""
+        self._sampler.reset()
+        self.begin()
+
+    def begin(self) -> None:
+        """A new answer begins."""
+        self._speech = Speech(self._tokenizer)
+
+    def speak(self, scores: Tensor, log: CycleLog) -> None:
+        """Choose the next token by its `scores` `[vocabulary]` and say it, or end the answer."""
+        token = self._sampler(scores, self._context.ids)
+        if token in self._stop:
+            self.end(log)
+            return
+        self._context.channels.speak(token)
+        log.speech(self._speech.add(token))
+        if len(self._speech.ids) >= self._longest:
+            log.add(Kind.NOTE, f"the answer was ended at {self._longest} tokens")
+            self.end(log)
+
+    def end(self, log: CycleLog) -> None:
+        """The answer is complete, or has to be."""
+        self._context.channels.speaking = False
+        log.speech(self._speech.rest())
+        log.add(Kind.ANSWER_END)
+
+    def make_room(self, log: CycleLog) -> None:
+        """Let the context make room for one more cycle and note what gave way."""
+        speaking = self._context.channels.speaking
+        for note in self._context.make_room():
+            log.add(Kind.NOTE, note)
+        if speaking and not self._context.channels.speaking:
+            self.end(log)

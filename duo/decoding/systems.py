@@ -1,0 +1,109 @@
+"""The systems that can be recorded and measured, by name.
+
+A new system of ours is one file beside this one and one line here. Anybody else's is named by its
+place, `package.module:factory`; the factory is called as `factory(backbone, seed=..., **settings)`
+and returns a `Conversant`. The backbone is None where no model was asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from duo.decoding.conversant import Conversant
+from duo.errors import BadInput
+
+if TYPE_CHECKING:
+    from duo.backbone import Backbone
+
+#: name -> what it is, in a line (for help texts).
+SYSTEMS: dict[str, str] = {
+    "duo": "two channels in one forward pass (the paper)",
+    "duo-sequential": "one channel after the other (the published code, corrected)",
+    "duplex": "two-second time slices (MiniCPM-Duplex, the baseline)",
+    "turn-based": "answers after a silence, listens only then (what people have today)",
+}
+SYSTEM_NAMES: tuple[str, ...] = tuple(SYSTEMS)
+
+_SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty")
+
+
+def is_foreign(system: str) -> bool:
+    """Whether the name is somebody's `package.module:factory`."""
+    return ":" in system
+
+
+def check_system(system: str) -> None:
+    """Make sure that there is such a system, without loading anything heavy of ours.
+
+    Raises:
+        BadInput: no such system, or the foreign module or factory cannot be found.
+    """
+    if is_foreign(system):
+        _foreign(system)
+    elif system not in SYSTEMS:
+        raise BadInput(
+            f"unknown system {system!r}: choose {', '.join(SYSTEMS)} or package.module:factory"
+        )
+
+
+def build(system: str, backbone: Backbone | None, *, seed: int = 0, **settings: Any) -> Conversant:
+    """Make a system ready for its first conversation.
+
+    Args:
+        system: a name of `SYSTEMS` or `package.module:factory`.
+        backbone: the model that it talks with; a foreign system may do without.
+        seed: of its random draws.
+        settings: fields of the system's settings (`lookahead`, `patience` ...), and of `Sampling`.
+
+    Raises:
+        BadInput: unknown system or setting, or a value out of its range.
+    """
+    check_system(system)
+    if is_foreign(system):
+        made = _foreign(system)(backbone, seed=seed, **settings)
+        if not isinstance(made, Conversant):
+            raise BadInput(
+                f"{system} made no conversant: it needs name, cycle_seconds, reset, cycle"
+            )
+        return made
+    if backbone is None:
+        raise BadInput(f"system {system!r} needs a model")
+
+    from duo.decoding.duo import Duo, DuoSettings
+    from duo.decoding.duplex import Duplex, DuplexSettings
+    from duo.decoding.fused import FusedChannels
+    from duo.decoding.sampling import Sampling
+    from duo.decoding.sequential import SequentialChannels
+    from duo.decoding.turn_based import TurnBased, TurnBasedSettings
+
+    sampling = Sampling(
+        seed=seed, **{name: settings.pop(name) for name in _SAMPLING if name in settings}
+    )
+
+    def made_of(kind: type) -> Any:
+        fields = kind.__dataclass_fields__  # type: ignore[attr-defined]
+        if unknown := sorted(set(settings) - set(fields)):
+            known = ", ".join(sorted({*fields, *_SAMPLING} - {"sampling"}))
+            raise BadInput(f"{system} has no setting {unknown[0]!r}; it has {known}")
+        return kind(sampling=sampling, **settings)
+
+    if system == "duplex":
+        return Duplex(backbone, made_of(DuplexSettings))
+    if system == "turn-based":
+        return TurnBased(backbone, made_of(TurnBasedSettings))
+    channels = SequentialChannels if system == "duo-sequential" else FusedChannels
+    return Duo(backbone, made_of(DuoSettings), channels=channels, name=system)
+
+
+def _foreign(system: str) -> Callable[..., Any]:
+    place, _, name = system.partition(":")
+    try:
+        factory = getattr(importlib.import_module(place), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(f"system {system!r} cannot be loaded: {error}") from error
+    if not callable(factory):
+        raise BadInput(f"system {system!r} is not a function")
+    result: Callable[..., Any] = factory
+    return result

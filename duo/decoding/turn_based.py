@@ -1,0 +1,101 @@
+"""Turn by turn, as people have it today: listen, wait for silence, answer, only then listen again.
+
+A silence time-out ends the user's turn, whatever was said. While the answer is given, what the user
+says waits until it is finished; with `barge_in` any word stops the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from duo.backbone import Backbone
+from duo.decoding.context import Context
+from duo.decoding.conversant import CycleResult, Heard, Kind, Revision
+from duo.decoding.cycle import CycleLog, Steps, run
+from duo.decoding.fused import FusedChannels
+from duo.decoding.settings import Settings
+from duo.decoding.speech import Speaker
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnBasedSettings(Settings):
+    """How a turn-based assistant takes turns.
+
+    Attributes:
+        tokens_per_cycle: tokens spoken a cycle; as many as the other systems' pace of speech.
+        patience: cycles of silence that end the user's turn.
+        barge_in: whether any word of the user stops the answer.
+    """
+
+    tokens_per_cycle: int = 4
+    patience: int = 1
+    barge_in: bool = False
+
+
+class TurnBased:
+    """One channel only: the channels never hold an utterance and an answer at once."""
+
+    name = "turn-based"
+
+    def __init__(self, backbone: Backbone, settings: TurnBasedSettings | None = None) -> None:
+        self.settings = settings or TurnBasedSettings()
+        self.cycle_seconds = self.settings.cycle_seconds
+        self.channels = FusedChannels(backbone.model)
+        self.context = Context(
+            backbone,
+            self.channels,
+            lookahead=self.settings.tokens_per_cycle,
+            max_tokens=self.settings.max_tokens,
+            when_full=self.settings.when_full,
+        )
+        self._speaker = Speaker(backbone, self.context, self.settings)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the conversation; the next one draws the same random numbers."""
+        self.context.reset()
+        self._speaker.reset()
+        self._waiting = ""  # heard, and not yet taken as the user's turn
+        self._silent_cycles = 0
+
+    def cycle(self, heard: Heard) -> CycleResult:
+        """Wait, or answer; see `Conversant.cycle`."""
+        return run(self.steps(heard))
+
+    def steps(self, heard: Heard) -> Steps:
+        """The cycle, pass by pass: see `duo.decoding.cycle.Steps`."""
+        log = CycleLog(self.channels, self.settings.tokens_per_cycle)
+        if self.context.refused:
+            return log.result(busy=False)
+        self._hear(heard, log)
+        if not self.channels.speaking and self._silent_cycles >= self.settings.patience:
+            self._take_turn(log)
+        self._speaker.make_room(log)
+        for _ in range(self.settings.tokens_per_cycle):
+            if not self.channels.speaking:
+                break
+            scores = yield self.channels
+            log.step += 1
+            if scores.output is not None:
+                self._speaker.speak(scores.output, log)
+        return log.result(busy=self.channels.speaking)
+
+    def _hear(self, heard: Heard, log: CycleLog) -> None:
+        if isinstance(heard, Revision):
+            self._waiting, silent = heard.text, False
+        else:
+            self._waiting, silent = self._waiting + heard, not heard.strip()
+        self._silent_cycles = self._silent_cycles + 1 if silent else 0
+        if self.channels.speaking and self.settings.barge_in and not silent:
+            self.channels.speaking = False
+            log.add(Kind.CUT)
+
+    def _take_turn(self, log: CycleLog) -> None:
+        """The user's turn is over: open an answer to all that was said in it."""
+        if not self._waiting.strip():
+            return
+        self.context.hear(self._waiting)
+        self.context.respond(state=None)
+        self._speaker.begin()
+        self._waiting = ""
+        log.add(Kind.RESPOND, by="patience")

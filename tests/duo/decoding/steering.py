@@ -1,0 +1,86 @@
+"""Channels whose scores are bent at chosen moments, so that random models take decisions.
+
+A random model never predicts a state token and rarely ends an answer. Everything else about it is
+real: only the wanted token's logit is raised above the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from duo.backbone import Backbone
+from duo.decoding.channels import Channels, Scores
+from duo.decoding.fused import FusedChannels
+
+#: What to predict after the text of the input channel; None leaves it to the model.
+Listening = Callable[[str], int | None]
+#: What to say after so many tokens of an answer; None leaves it to the model, which may then say
+#: anything but the end of the answer.
+Speaking = Callable[[int], int | None]
+
+
+def steered(
+    backbone: Backbone,
+    listening: Listening = lambda text: None,
+    speaking: Speaking = lambda count: None,
+    kind: type[Channels] = FusedChannels,
+) -> Callable[[Any], Channels]:
+    """A maker of channels of this `kind`, steered by the two rules."""
+
+    stop = torch.tensor(sorted(backbone.chat.stop))
+
+    class Steered(kind):  # type: ignore[misc, valid-type]
+        def encode(self) -> Scores:
+            scores = super().encode()
+            if scores.input is not None:
+                text = backbone.tokenizer.decode(self.input.ids)
+                scores = replace(scores, input=raised(scores.input, listening(text)))
+            if scores.output is not None:
+                count = len(self.output.ids) + self.settled
+                ongoing = scores.output.index_fill(0, stop, -torch.inf)
+                scores = replace(scores, output=raised(ongoing, speaking(count)))
+            return scores
+
+        @property
+        def settled(self) -> int:
+            """Tokens of the answer that are prefix already, because of a fork."""
+            opening = list(backbone.chat.assistant_open)
+            ids = self.prefix.ids
+            for end in range(len(ids), len(opening), -1):
+                if ids[end - len(opening) : end] == opening:
+                    return len(ids) - end
+            return 0
+
+    return Steered
+
+
+def raised(scores: torch.Tensor, token: int | None) -> torch.Tensor:
+    """The scores with one token's above all others."""
+    if token is None:
+        return scores
+    scores = scores.clone()
+    scores[token] = scores.max() + 1
+    return scores
+
+
+def by_ending(backbone: Backbone) -> Listening:
+    """`?` ends a query, `mhm` and `.` something to ignore; nothing is known of other texts."""
+
+    def rule(text: str) -> int | None:
+        if text.endswith("?"):
+            return backbone.states.respond
+        if text.endswith(("mhm", ".")):
+            return backbone.states.ignore
+        return None
+
+    return rule
+
+
+def ending_after(backbone: Backbone, tokens: int) -> Speaking:
+    """Answers of so many tokens."""
+    stop = min(backbone.chat.stop)
+    return lambda count: stop if count >= tokens else None

@@ -1,0 +1,393 @@
+"""What the state tokens decide, on random models that are steered to predict them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from duo.backbone import Backbone
+from duo.decoding.channels import Channels
+from duo.decoding.conversant import Conversant, CycleResult, Heard, Kind, Revision
+from duo.decoding.duo import Duo, DuoSettings
+from duo.decoding.fused import FusedChannels
+from duo.decoding.sampling import Sampling
+from duo.decoding.sequential import SequentialChannels
+from duo.errors import BadInput
+from tests.duo.decoding.steering import by_ending, ending_after, steered
+from tests.tiny import tiny_backbone
+
+ARCHITECTURES = ("llama", "qwen2", "gemma2", "granite")
+QUERY = "What is the capital of France?"
+
+words = st.sampled_from(
+    ["the", "capital", " of", "France", ", and", " rain", "你好", "7:45", "mor", "ning"]
+)
+phrases = st.lists(words, min_size=1, max_size=6).map(" ".join)
+
+
+@lru_cache
+def backbone(architecture: str = "llama", **more: Any) -> Backbone:
+    return tiny_backbone(architecture, **more)
+
+
+def duo(
+    model: Backbone, *, answer: int = 10_000, kind: type[Channels] = FusedChannels, **more: Any
+) -> Duo:
+    """A system that answers what ends in `?` and ignores what ends in `mhm` or a full stop."""
+    channels = steered(model, by_ending(model), ending_after(model, answer), kind)
+    return Duo(model, DuoSettings(**more), channels=channels)
+
+
+def play(system: Conversant, script: list[Heard]) -> list[CycleResult]:
+    return [system.cycle(heard) for heard in script]
+
+
+def kinds(result: CycleResult) -> list[Kind]:
+    return [event.kind for event in result.events if event.kind is not Kind.SPEECH]
+
+
+def test_a_query_is_answered_in_the_first_silent_cycle() -> None:
+    system = duo(backbone())
+    listening, answering = play(system, ["What is the capital of France?", ""])
+    assert kinds(listening) == [Kind.FORK, Kind.PREDICTED]
+    assert listening.spoken == ""
+    assert listening.events[-1].text == "<1>"
+    assert answering.events[0].kind is Kind.RESPOND
+    assert answering.events[0].by == "state"
+    assert answering.busy
+    assert answering.spoken
+
+
+def test_the_decision_costs_no_forward_pass() -> None:
+    """The first pass after the decision yields the first token of the answer."""
+    system = duo(backbone(), lookahead=4)
+    listening, answering = play(system, [QUERY, ""])
+    assert listening.forward_passes == 1  # `<1>` came first: nothing more to look ahead to
+    assert answering.forward_passes == 4
+    assert len(system.channels.output.ids) == 4
+
+
+def test_nothing_is_decided_while_the_user_speaks() -> None:
+    system = duo(backbone())
+    results = play(system, ["Is it?", " Or is it not?", " Say mhm"])
+    assert all(Kind.RESPOND not in kinds(result) for result in results)
+    assert all(Kind.IGNORE not in kinds(result) for result in results)
+    assert kinds(system.cycle("")) == [Kind.IGNORE]
+
+
+def test_words_looked_ahead_to_complete_the_query() -> None:
+    model = backbone()
+    please = model.chat.text("the, please")[-1]
+
+    def rule(text: str) -> int | None:
+        ends = text.endswith(model.tokenizer.decode([please]))
+        return model.states.respond if ends else please
+
+    system = Duo(model, channels=steered(model, rule))
+    play(system, ["Pass me the salt,", ""])
+    expected = [
+        *model.chat.preamble,
+        *model.chat.user_open, *model.chat.text("Pass me the salt,"), please, model.states.respond,
+        *model.chat.user_close, *model.chat.assistant_open,
+    ]  # fmt: skip
+    assert system.channels.prefix.ids == expected
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    lookahead=st.integers(1, 6),
+    before=st.integers(0, 3),
+    remarks=st.lists(st.tuples(phrases, st.integers(0, 2)), min_size=1, max_size=3),
+    slices=st.integers(1, 4),
+)
+def test_an_ignored_remark_leaves_the_answer_as_it_was(
+    architecture: str, lookahead: int, before: int, remarks: list[tuple[str, int]], slices: int
+) -> None:
+    """Property 2: token for token, whenever and however often something is ignored."""
+    model = backbone(architecture)
+    script: list[Heard] = [QUERY, ""] + [""] * before
+    for remark, pause in remarks:
+        text = remark + " mhm"
+        size = -(-len(text) // slices)
+        script += [text[start : start + size] for start in range(0, len(text), size)]
+        script += [""] * (pause + 1)
+    disturbed = duo(model, answer=40, lookahead=lookahead)
+    undisturbed = duo(model, answer=40, lookahead=lookahead)
+    heard = play(disturbed, script)
+    alone = play(undisturbed, script[:2] + [""] * (len(script) - 2))
+    assert [result.spoken for result in heard] == [result.spoken for result in alone]
+    assert disturbed.context.ids == undisturbed.context.ids
+    assert sum(Kind.IGNORE in kinds(result) for result in heard) == len(remarks)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    lookahead=st.integers(1, 6),
+    into=st.integers(0, 4),
+    cut=st.integers(1, 30),
+    policy=st.sampled_from(["drop", "merge"]),
+    finished=st.booleans(),
+)
+def test_after_a_response_the_state_is_that_of_a_fresh_prefill(
+    architecture: str, lookahead: int, into: int, cut: int, policy: Any, finished: bool
+) -> None:
+    """Property 3: prefix, query and opening are what one would render, and so are the logits."""
+    model = backbone(architecture)
+    chat, states = model.chat, model.states
+    system = duo(
+        model, answer=5 if finished else 10_000, lookahead=lookahead, after_interruption=policy
+    )
+    second = "Could you tell me how the weather will be tomorrow?"
+    play(system, [QUERY, "", *[""] * into])
+    said = list(system.channels.output.ids)
+    play(system, [second[:cut], second[cut:]])
+    spoken = system.channels.prefix.ids[-len(said) :] + system.channels.output.ids if said else []
+    kept = spoken if policy == "merge" else said
+    system.cycle("")
+    expected = [
+        *chat.preamble, *chat.user_turn(QUERY, states.respond), *chat.assistant_open, *kept,
+        *chat.assistant_close, *chat.user_turn(second, states.respond), *chat.assistant_open,
+    ]  # fmt: skip
+    assert system.channels.prefix.ids == expected
+    with torch.inference_mode():
+        ids = torch.tensor([expected + system.channels.output.ids[:-1]])
+        logits = model.model(input_ids=ids, use_cache=False).logits[0, len(expected) - 1 :]
+    never = torch.tensor([states.respond, states.ignore, states.idle, *chat.stop])
+    logits = logits.index_fill(1, never, -torch.inf)
+    assert (
+        logits.argmax(-1).tolist()[: len(system.channels.output.ids)] == system.channels.output.ids
+    )
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_slicing_and_any_revision_ends_with_the_ids_of_the_whole(data: st.DataObject) -> None:
+    """Property 5."""
+    model = backbone(kind=data.draw(st.sampled_from(["bytes", "metaspace"])))
+    whole = data.draw(phrases)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=4)))
+    script: list[Heard] = []
+    for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
+        if data.draw(st.booleans()):
+            script.append(Revision(data.draw(phrases)))
+            script.append(Revision(whole[:end]))
+        else:
+            script.append(whole[start:end])
+    system = Duo(model, DuoSettings(patience=100, lookahead=data.draw(st.integers(1, 5))))
+    play(system, script)
+    ids = [*model.chat.user_open, *model.chat.text(whole)]
+    assert system.channels.input is not None
+    assert system.channels.input.ids[: system.context.heard] == ids
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    lookahead=st.integers(1, 8),
+    script=st.lists(st.sampled_from(["", "", "so the rain", " mhm", " and?", "."]), max_size=14),
+)
+def test_listening_costs_no_forward_pass(lookahead: int, script: list[str]) -> None:
+    """Property 6: while an answer is given, passes are the tokens spoken, listening or not."""
+    model = backbone()
+    system = duo(model, lookahead=lookahead)
+    published = duo(model, lookahead=lookahead, kind=SequentialChannels)
+    play(system, [QUERY, ""])
+    play(published, [QUERY, ""])
+    for heard in script:
+        result, twice = system.cycle(heard), published.cycle(heard)
+        assert result.events == twice.events
+        assert result.forward_passes == lookahead
+        looked = len(system._expected) if heard.strip() else 0
+        assert twice.forward_passes == lookahead + looked
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    architecture=st.sampled_from(ARCHITECTURES),
+    answer=st.integers(1, 12),
+    script=st.lists(
+        st.sampled_from(["", "", "", "so the rain", " mhm", " and?", "."]) | phrases.map(Revision),
+        max_size=20,
+    ),
+    options=st.fixed_dictionaries(
+        {
+            "lookahead": st.integers(1, 5),
+            "patience": st.integers(1, 3),
+            "on_silence": st.sampled_from(["respond", "ignore"]),
+            "ignored_utterances": st.sampled_from(["forget", "remember"]),
+            "after_interruption": st.sampled_from(["drop", "merge"]),
+            "max_tokens": st.sampled_from([None, 120, 200]),
+        }
+    ),
+)
+def test_one_pass_or_two_the_conversation_is_the_same(
+    architecture: str, answer: int, script: list[Heard], options: dict[str, Any]
+) -> None:
+    """`duo` and `duo-sequential` differ in cost alone, whatever happens and with any settings."""
+    model = backbone(architecture)
+    fused = duo(model, answer=answer, **options)
+    sequential = duo(model, answer=answer, kind=SequentialChannels, **options)
+    for heard in script:
+        one, other = fused.cycle(heard), sequential.cycle(heard)
+        assert one.events == other.events
+        assert one.busy == other.busy
+        assert one.forward_passes <= other.forward_passes
+        assert fused.context.ids == sequential.context.ids
+
+
+@pytest.mark.parametrize(("policy", "kind"), [("respond", Kind.RESPOND), ("ignore", Kind.IGNORE)])
+def test_without_a_state_token_patience_decides(policy: Any, kind: Kind) -> None:
+    system = Duo(backbone(), DuoSettings(patience=3, on_silence=policy))
+    *waiting, decided = play(system, ["so the rain", "", "", ""])
+    assert all(kind not in kinds(result) for result in waiting)
+    assert [event.by for event in decided.events if event.kind is kind] == ["patience"]
+    assert decided.busy == (policy == "respond")
+
+
+def test_a_decision_by_patience_leaves_no_expected_words_and_no_state_token() -> None:
+    model = backbone()
+    system = Duo(model, DuoSettings(patience=1))
+    play(system, ["so the rain", ""])
+    chat = model.chat
+    assert system.channels.prefix.ids == [
+        *chat.preamble, *chat.user_turn("so the rain"), *chat.assistant_open,
+    ]  # fmt: skip
+
+
+def test_words_after_a_pause_belong_to_the_same_utterance() -> None:
+    system = duo(backbone(), patience=3)
+    results = play(system, ["What is", "", "", " the capital?", ""])
+    forks = sum(Kind.FORK in kinds(result) for result in results)
+    assert forks == 1
+    assert kinds(results[-1]) == [Kind.RESPOND]
+    assert "capital" in backbone().tokenizer.decode(system.channels.prefix.ids)
+
+
+def test_an_interruption_cuts_the_answer_and_says_what_is_forgotten() -> None:
+    system = duo(backbone(), lookahead=3)
+    play(system, [QUERY, ""])
+    during = system.cycle("And of Spain?")
+    after = system.cycle("")
+    cut = next(event for event in after.events if event.kind is Kind.CUT)
+    assert cut.text == during.spoken  # spoken since the fork, and not in the context any more
+    assert after.spoken
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_an_answer_that_ends_while_the_user_speaks(ignored: bool) -> None:
+    """Kept if the words turn out to be no query, dropped after the fork if they are one."""
+    model = backbone()
+    system = duo(model, answer=6, lookahead=4)
+    play(system, [QUERY, ""])
+    ends = system.cycle("one two")
+    assert Kind.ANSWER_END in kinds(ends)
+    assert not ends.busy
+    said = list(system.context.ids)
+    decided = play(system, [" mhm" if ignored else " or?", ""])[-1]
+    if ignored:
+        assert kinds(decided) == [Kind.IGNORE]
+        assert system.context.ids == said
+    else:
+        assert kinds(decided)[:2] == [Kind.RESPOND, Kind.NOTE]
+        assert Kind.CUT not in kinds(decided)
+        kept = said[: len(said) - 2]  # the answer's last two tokens came after the fork
+        assert system.channels.prefix.ids[: len(kept)] == kept
+        closing = [*model.chat.assistant_close, *model.chat.user_open]
+        assert system.channels.prefix.ids[len(kept) :][: len(closing)] == closing
+
+
+def test_a_stop_request_is_a_query_with_an_empty_answer() -> None:
+    model = backbone()
+    system = duo(model, answer=0)
+    result = play(system, ["Be quiet, will you?", ""])[-1]
+    assert kinds(result) == [Kind.RESPOND, Kind.ANSWER_END]
+    assert result.spoken == ""
+    assert not result.busy
+
+
+def test_remarks_can_be_remembered() -> None:
+    """The answer, then the remark with `<2>`, then the next query: as the training samples."""
+    model = backbone()
+    chat, states = model.chat, model.states
+    system = duo(model, answer=6, lookahead=4, ignored_utterances="remember")
+    play(system, [QUERY, "", "oh mhm", "", "", "And Spain?", ""])
+    text = model.tokenizer.decode(system.channels.prefix.ids)
+    assert "oh mhm<2>" in text
+    turn = [*chat.user_turn("oh mhm", states.ignore), *chat.user_turn("And Spain?", states.respond)]
+    ids = system.channels.prefix.ids
+    assert ids[-len(turn) - len(chat.assistant_open) : len(ids) - len(chat.assistant_open)] == turn
+
+
+def test_a_revision_to_nothing_closes_the_channel() -> None:
+    system = duo(backbone())
+    results = play(system, ["hm", Revision("")])
+    assert [(event.kind, event.by) for event in results[-1].events] == [(Kind.IGNORE, "revision")]
+    assert not system.context.listening
+
+
+def test_silence_and_blanks_cost_nothing() -> None:
+    system = duo(backbone())
+    for heard in ("", "  ", Revision(" "), ""):
+        assert system.cycle(heard) == CycleResult()
+
+
+def test_typed_control_tokens_are_words() -> None:
+    """A user who says `<1>` or closes the turn himself has said just that."""
+    model = backbone()
+    system = Duo(model, DuoSettings(patience=9))
+    system.cycle("say <1> and <|im_end|> now")
+    assert system.channels.input is not None
+    heard = system.channels.input.ids[len(model.chat.user_open) : system.context.heard]
+    assert model.states.respond not in heard
+    assert not model.chat.stop & set(heard)
+
+
+def test_state_tokens_are_never_spoken() -> None:
+    model = backbone()
+    channels = steered(model, by_ending(model), lambda count: model.states.ignore)
+    system = Duo(model, channels=channels)
+    results = play(system, [QUERY, "", ""])
+    assert "<2>" not in "".join(result.spoken for result in results)
+    assert model.states.ignore not in system.context.ids
+
+
+def test_a_reset_conversation_is_the_same_again() -> None:
+    system = duo(backbone(), answer=30, sampling=Sampling(temperature=0.9, top_p=0.9, seed=3))
+    script: list[Heard] = [QUERY, "", "so mhm", "", "And?", "", ""]
+    first = play(system, script)
+    system.reset()
+    assert play(system, script) == first
+
+
+def test_sampling_is_seeded() -> None:
+    def said(seed: int) -> str:
+        system = duo(backbone(), sampling=Sampling(temperature=1.5, seed=seed))
+        return "".join(result.spoken for result in play(system, [QUERY, "", "", ""]))
+
+    assert said(1) == said(1)
+    assert said(1) != said(2)
+
+
+def test_an_endless_answer_is_ended_and_says_so() -> None:
+    system = duo(backbone(), max_answer_tokens=6)
+    results = play(system, [QUERY, "", "", ""])
+    assert Kind.NOTE in kinds(results[2])
+    assert Kind.ANSWER_END in kinds(results[2])
+    assert not results[2].busy
+    assert results[3] == CycleResult()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("lookahead", 0), ("patience", -1), ("cycle_seconds", 0.0), ("cycle_seconds", float("nan")),
+     ("on_silence", "shout"), ("max_tokens", 20), ("max_tokens", 10**6)],
+)  # fmt: skip
+def test_impossible_settings_are_refused(setting: str, value: Any) -> None:
+    with pytest.raises(BadInput, match=setting):
+        Duo(backbone(), DuoSettings(**{setting: value}))

@@ -1,0 +1,79 @@
+"""Text is spoken as soon as it is whole, and never twice."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from duo.decoding.sampling import Sampler, Sampling
+from duo.decoding.speech import Speech
+from duo.errors import BadInput
+from tests.tiny import KINDS, tiny_tokenizer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(text=st.text(max_size=30))
+def test_the_pieces_are_the_text(kind: str, text: str) -> None:
+    tokenizer = tiny_tokenizer(kind=kind)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    speech = Speech(tokenizer)
+    pieces = [speech.add(token) for token in ids] + [speech.rest()]
+    assert "".join(pieces) == tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_a_character_waits_for_its_last_byte() -> None:
+    tokenizer = tiny_tokenizer()
+    ids = tokenizer("🙂!", add_special_tokens=False)["input_ids"]
+    speech = Speech(tokenizer)
+    pieces = [speech.add(token) for token in ids]
+    assert len(ids) > 2
+    assert [piece for piece in pieces if piece] == ["🙂", "!"]
+
+
+def test_a_character_that_is_never_completed_is_said_at_the_end() -> None:
+    tokenizer = tiny_tokenizer()
+    first = tokenizer("🙂", add_special_tokens=False)["input_ids"][0]
+    speech = Speech(tokenizer)
+    assert speech.add(first) == ""
+    assert speech.rest() == "\N{REPLACEMENT CHARACTER}"
+    assert speech.rest() == ""
+
+
+@given(st.lists(st.floats(-5, 5), min_size=3, max_size=9), st.integers(0, 2))
+def test_greedy_takes_the_likeliest_that_is_not_banned(logits: list[float], banned: int) -> None:
+    scores = torch.tensor(logits)
+    token = Sampler(Sampling(), banned=[banned])(scores, [])
+    allowed = [number for number in range(len(logits)) if number != banned]
+    assert token in allowed
+    assert scores[token] == scores[allowed].max()
+
+
+def test_a_repetition_penalty_makes_what_was_said_less_likely() -> None:
+    scores = torch.tensor([1.0, 0.9, 0.1])
+    assert Sampler(Sampling(repetition_penalty=1.5))(scores, [0]) == 1
+    assert Sampler(Sampling(repetition_penalty=1.5))(scores, [2]) == 0
+
+
+def test_top_p_and_top_k_leave_out_the_unlikely() -> None:
+    scores = torch.tensor([3.0, 2.9, 0.0, 0.0, 0.0])
+    for sampling in (Sampling(temperature=1.0, top_p=0.8), Sampling(temperature=1.0, top_k=2)):
+        sampler = Sampler(sampling)
+        assert {sampler(scores, []) for _ in range(200)} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", -0.1),
+        ("top_k", -1),
+        ("top_p", 0.0),
+        ("top_p", 1.1),
+        ("repetition_penalty", 0.0),
+    ],
+)
+def test_impossible_sampling_is_refused(field: str, value: float) -> None:
+    with pytest.raises(BadInput, match=field):
+        Sampling(**{field: value})  # type: ignore[arg-type]

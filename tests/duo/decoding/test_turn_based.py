@@ -1,0 +1,105 @@
+"""Turn by turn: silence ends a turn, and nothing is heard while an answer is given."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+
+from duo.backbone import Backbone
+from duo.decoding.conversant import CycleResult, Kind, Revision
+from duo.decoding.sampling import Sampling
+from duo.decoding.turn_based import TurnBased, TurnBasedSettings
+from tests.tiny import tiny_backbone
+
+
+@lru_cache
+def backbone() -> Backbone:
+    return tiny_backbone()
+
+
+def kinds(result: CycleResult) -> list[Kind]:
+    return [event.kind for event in result.events if event.kind is not Kind.SPEECH]
+
+
+def test_silence_ends_the_turn_whatever_was_said() -> None:
+    system = TurnBased(backbone(), TurnBasedSettings(patience=2))
+    results = [system.cycle(heard) for heard in ("mhm", "", "")]
+    assert [kinds(result) for result in results] == [[], [], [Kind.RESPOND]]
+    assert results[0].forward_passes == results[1].forward_passes == 0
+    assert results[2].forward_passes == 4
+
+
+def test_answers_are_those_of_plain_greedy_generation() -> None:
+    model = backbone()
+    system = TurnBased(model, TurnBasedSettings(max_answer_tokens=24))
+    system.cycle("What is the capital of France?")
+    for _ in range(8):
+        system.cycle("")
+    said = system.context.ids
+    turn = model.chat.user_turn("What is the capital of France?")
+    prompt = [*model.chat.preamble, *turn, *model.chat.assistant_open]
+    assert said[: len(prompt)] == prompt
+    states = [model.states.respond, model.states.ignore, model.states.idle]
+    generated = model.model.generate(
+        input_ids=torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+        max_new_tokens=24,
+        do_sample=False,
+        suppress_tokens=states,
+        eos_token_id=sorted(model.chat.stop),
+        pad_token_id=0,
+    )[0].tolist()
+    answer = generated[len(prompt) :]
+    assert said[len(prompt) :] == [token for token in answer if token not in model.chat.stop]
+
+
+def test_words_during_an_answer_wait_until_it_ends() -> None:
+    settings = TurnBasedSettings(max_answer_tokens=8)
+    disturbed, undisturbed = TurnBased(backbone(), settings), TurnBased(backbone(), settings)
+    for heard in ("Why?", ""):
+        disturbed.cycle(heard)
+        undisturbed.cycle(heard)
+    assert disturbed.cycle("And how?").spoken == undisturbed.cycle("").spoken
+    answered = disturbed.cycle("")
+    assert kinds(answered) == [Kind.RESPOND]
+    assert "And how?" in backbone().tokenizer.decode(disturbed.channels.prefix.ids)
+    assert undisturbed.cycle("") == CycleResult()
+
+
+def test_with_barge_in_any_word_stops_the_answer() -> None:
+    system = TurnBased(backbone(), TurnBasedSettings(barge_in=True))
+    for heard in ("Why?", ""):
+        system.cycle(heard)
+    stopped = system.cycle("mhm")
+    assert kinds(stopped) == [Kind.CUT]
+    assert stopped.spoken == ""
+    assert not stopped.busy
+
+
+def test_a_revision_replaces_what_was_heard_of_the_turn() -> None:
+    system = TurnBased(backbone())
+    for heard in ("What is the capitol", Revision("What is the capital of France?"), ""):
+        system.cycle(heard)
+    text = backbone().tokenizer.decode(system.channels.prefix.ids)
+    assert "What is the capital of France?" in text
+    assert "capitol" not in text
+
+
+def test_a_full_context_drops_the_oldest_turns() -> None:
+    settings = TurnBasedSettings(max_tokens=120, max_answer_tokens=8)
+    system = TurnBased(backbone(), settings)
+    texts = []
+    for number in range(10):
+        for heard in (f"Question {number}?", "", "", ""):
+            texts += [event.text for event in system.cycle(heard).events if event.kind is Kind.NOTE]
+            assert system.channels.length <= 120
+    assert any("oldest user turns were dropped" in text for text in texts)
+
+
+def test_a_reset_conversation_is_the_same_again() -> None:
+    system = TurnBased(backbone(), TurnBasedSettings(sampling=Sampling(temperature=1.0, seed=7)))
+    script = ["Why?", "", "", "mhm"]
+    first = [system.cycle(heard) for heard in script]
+    system.reset()
+    assert [system.cycle(heard) for heard in script] == first
