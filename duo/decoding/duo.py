@@ -114,8 +114,8 @@ class Duo:
             if looking and scores.input is not None:
                 self._expected.append(int(scores.input.argmax()))
                 looked += 1
-        if looked:
-            log.add(Kind.PREDICTED, self._expected_text())
+        if looked and (text := self._expected_text()):
+            log.add(Kind.PREDICTED, text)
         return log.result(busy=self.channels.speaking)
 
     # -- hearing and deciding ----------------------------------------------------------------
@@ -191,7 +191,7 @@ class Duo:
         return True
 
     def _expected_text(self) -> str:
-        """The look-ahead as text: words, and a state token if one is expected."""
+        """The look-ahead as text: words, and a state token if one is expected; no end of turn."""
         words = [token for token in self._expected if token not in self._turn_ends]
         text: str = self._tokenizer.decode(words, clean_up_tokenization_spaces=False)
         return text

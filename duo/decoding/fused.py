@@ -46,7 +46,6 @@ class FusedChannels(Channels):
     def cache_bytes(self) -> int:
         return self._cache.bytes
 
-    @torch.inference_mode()
     def encode(self) -> Scores:
         """One forward pass for all pending tokens. Nothing pending: no pass, no logits."""
         ids: list[int] = []
@@ -99,14 +98,15 @@ class FusedChannels(Channels):
         self._owner[slot] = owner.to(torch.int8)
         self._position[slot] = position
         self._cache.aim(slot, self._used, len(self._owner))
-        out = self._model(
-            input_ids=token[None],
-            position_ids=position[None],
-            attention_mask=self._masks(owner, position),
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=torch.tensor(wanted, device=device, dtype=torch.long),
-        )
+        with torch.inference_mode():  # the facts about slots stay ordinary, editable tensors
+            out = self._model(
+                input_ids=token[None],
+                position_ids=position[None],
+                attention_mask=self._masks(owner, position),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=torch.tensor(wanted, device=device, dtype=torch.long),
+            )
         self.forward_passes += 1
         self.tokens_processed += len(ids)
         return out.logits[0]

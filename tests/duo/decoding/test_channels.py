@@ -197,6 +197,11 @@ def test_the_cache_grows_past_its_first_size_without_a_seam() -> None:
     channels.speak(3)
     channels.fork(list(range(40)))
     check_encoding(channels, model)
+    channels.drop_input()
+    channels.speak(5)
+    check_encoding(channels, model)
+    channels.clear()
+    assert channels.slots_in_use == 0
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3"])
