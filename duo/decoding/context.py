@@ -23,6 +23,7 @@ class Context:
         channels: the tokens and their cache.
         text: the utterance being heard, so far; "" while nobody is listened to.
         heard: tokens of the input channel that were heard; those after them are expected words.
+        answered: the answer in progress came to its own end, rather than being cut off.
         refused: the context was full and the conversation is over.
 
     Raises:
@@ -60,6 +61,7 @@ class Context:
         self.channels.clear()
         self.channels.extend_prefix(self._chat.preamble)
         self.heard = 0
+        self.answered = False
         self.refused = False
         self.text = ""
         self._opening: list[int] = []
@@ -137,19 +139,22 @@ class Context:
         close = [] if state is None else [state]
         channels.extend_prefix([*close, *chat.user_close, *chat.assistant_open])
         channels.speaking = self._in_answer = True
+        self.answered = False
         self.text = ""
 
     def _open_user_turn(self) -> list[int]:
-        close = self._chat.assistant_close if self._in_answer else ()
-        return [*close, *self._chat.user_open]
+        return [*self._close_answer(), *self._chat.user_open]
+
+    def _close_answer(self) -> tuple[int, ...]:
+        """What ends the assistant turn that the context ends in, if it does."""
+        if not self._in_answer:
+            return ()
+        return self._chat.assistant_close if self.answered else self._chat.assistant_cut
 
     def _lay_remarks(self) -> None:
         """Remembered remarks follow the answer as turns of their own, marked as no query."""
         for remark in self._remarks:
-            if self._in_answer:
-                self.channels.extend_prefix(self._chat.assistant_close)
-            else:
-                self.channels.settle()
+            self.channels.extend_prefix(self._close_answer())
             self._turns.append(len(self.channels.prefix.ids))
             self.channels.extend_prefix(self._chat.user_turn(remark, self._states.ignore))
             self._in_answer = False

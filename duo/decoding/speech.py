@@ -80,6 +80,7 @@ class Speaker:
         """Choose the next token by its `scores` `[vocabulary]` and say it, or end the answer."""
         token = self._sampler(scores, self._context.ids)
         if token in self._stop:
+            self._context.answered = True
             self.end(log)
             return
         self._context.channels.speak(token)
@@ -89,7 +90,7 @@ class Speaker:
             self.end(log)
 
     def end(self, log: CycleLog) -> None:
-        """The answer is complete, or has to be."""
+        """The answer is over: complete, or ended because it has to be."""
         self._context.channels.speaking = False
         log.speech(self._speech.rest())
         log.add(Kind.ANSWER_END)

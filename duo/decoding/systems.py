@@ -8,6 +8,8 @@ and returns a `Conversant`. The backbone is None where no model was asked for.
 from __future__ import annotations
 
 import importlib
+import inspect
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +64,12 @@ def build(system: str, backbone: Backbone | None, *, seed: int = 0, **settings: 
     """
     check_system(system)
     if is_foreign(system):
-        made = _foreign(system)(backbone, seed=seed, **settings)
+        factory = _foreign(system)
+        try:
+            inspect.signature(factory).bind(backbone, seed=seed, **settings)
+        except TypeError as error:
+            raise BadInput(f"{system} cannot be called so: {error}") from error
+        made = factory(backbone, seed=seed, **settings)
         if not isinstance(made, Conversant):
             raise BadInput(
                 f"{system} made no conversant: it needs name, cycle_seconds, reset, cycle"
@@ -99,6 +106,8 @@ def build(system: str, backbone: Backbone | None, *, seed: int = 0, **settings: 
 
 def _foreign(system: str) -> Callable[..., Any]:
     place, _, name = system.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` does: a user's module lies in the present folder
     try:
         factory = getattr(importlib.import_module(place), name)
     except (ImportError, AttributeError, ValueError) as error:

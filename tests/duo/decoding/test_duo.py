@@ -391,3 +391,16 @@ def test_an_endless_answer_is_ended_and_says_so() -> None:
 def test_impossible_settings_are_refused(setting: str, value: Any) -> None:
     with pytest.raises(BadInput, match=setting):
         Duo(backbone(), DuoSettings(**{setting: value}))
+
+
+@pytest.mark.parametrize(("answer", "whole"), [(3, True), (10_000, False)])
+def test_in_the_papers_plain_form_only_whole_answers_are_closed(answer: int, whole: bool) -> None:
+    """`<user>: question<1> <assistant>: answer</s> <user>: ...`; no `</s>` where it was cut."""
+    model = tiny_backbone(template=None)
+    assert model.chat.name == "plain"
+    system = duo(model, answer=answer, lookahead=4)
+    play(system, [QUERY, "", "Why?", ""])
+    text = model.tokenizer.decode(system.channels.prefix.ids)
+    end = model.tokenizer.eos_token
+    assert text.count(end) == whole
+    assert (end if whole else "") + " <user>: Why?<1>" in text

@@ -73,6 +73,11 @@ def test_what_a_factory_makes_must_be_a_conversant() -> None:
         build("tests.duo.decoding.test_systems:not_a_system", None)
 
 
+def test_a_setting_that_a_foreign_system_lacks_is_refused() -> None:
+    with pytest.raises(BadInput, match="cannot be called so: .*'volume'"):
+        build("tests.duo.decoding.test_systems:not_a_system", None, volume=11)
+
+
 def test_unknown_settings_are_refused_with_those_there_are() -> None:
     with pytest.raises(BadInput, match=r"duplex has no setting 'lookahead'; it has .*slice_tokens"):
         build("duplex", tiny_backbone(), lookahead=3)
