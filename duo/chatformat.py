@@ -1,0 +1,217 @@
+"""Turns of a dialogue <-> token ids: one chat format for decoding and for training.
+
+A duplex decoder builds a dialogue piece by piece: it opens a user turn while the answer is still
+being given, adds words as they are heard, and closes the turn once it is known to be a query. So
+it needs the pieces of the model's chat format, not whole rendered dialogues. `chat_format` derives
+them from the tokenizer's own chat template by rendering probe dialogues, and checks that the
+pieces put together give exactly the template's ids. The other style is the paper's plain text form
+(Figure 6), for models without a template: `<user>: question<1> <assistant>: answer</s> <user>: ...`
+
+In both, the state token stands at the end of the user's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from duo.errors import BadInput
+from duo.templates import PROBES, TEXTS, Pieces, Unsplittable, alternating, template_pieces
+from duo.tokens import TextEncoder, encode, opening_ids
+
+STYLES = ("template", "plain")
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """The pieces of a chat format, as token ids.
+
+    Attributes:
+        name: "template" or "plain".
+        preamble: before the first user turn's opening: BOS, default or given system prompt.
+        user_open: opens a user turn.
+        user_close: closes a user turn, after its state token if there is one.
+        assistant_open: opens an assistant turn; the answer's first token follows.
+        assistant_close: closes a complete answer.
+        assistant_cut: closes an answer that was broken off (plain style: nothing).
+        user_end, assistant_end: what closes the last turn of a whole dialogue, instead.
+        stop: ids that end an answer; never part of its text.
+    """
+
+    name: str
+    preamble: tuple[int, ...]
+    user_open: tuple[int, ...]
+    user_close: tuple[int, ...]
+    assistant_open: tuple[int, ...]
+    assistant_close: tuple[int, ...]
+    assistant_cut: tuple[int, ...]
+    user_end: tuple[int, ...]
+    assistant_end: tuple[int, ...]
+    stop: frozenset[int]
+    encoder: TextEncoder = field(repr=False, compare=False)
+    tokenizer: Any = field(repr=False, compare=False)
+
+    def text(self, text: str, role: str = "user") -> list[int]:
+        """Ids of a turn's text without the blanks around it; never a control token's id.
+
+        Args:
+            text: what is said. Strings such as `<1>` or `<|im_end|>` in it stay plain text.
+            role: "user" or "assistant": the opening that the text stands behind.
+        """
+        return self.encoder(text, role)
+
+    def user_turn(self, text: str, state: int | None = None) -> list[int]:
+        """Ids of a whole user turn, with the id of its state token at the end of its text."""
+        return [*self._user(text, state), *self.user_close]
+
+    def assistant_turn(self, text: str, complete: bool = True) -> list[int]:
+        """Ids of a whole assistant turn; `complete` is False for an answer that was broken off."""
+        return [*self._assistant(text), *(self.assistant_close if complete else self.assistant_cut)]
+
+    def render(self, messages: Iterable[Mapping[str, Any]]) -> list[int]:
+        """Ids of a whole dialogue, as `apply_chat_template` gives them.
+
+        Args:
+            messages: `role` and `content`; a user's may have `state` (a state token's id), an
+                assistant's `complete`. The first may be the system's, in place of the preamble's.
+
+        Raises:
+            BadInput: an unknown role, a system message later than first, or one that the chat
+                template refuses.
+        """
+        messages = list(messages)
+        if messages and messages[0]["role"] == "system":
+            form = chat_format(self.tokenizer, self.name, messages[0]["content"])
+            return form.render(messages[1:])
+        ids = list(self.preamble)
+        for place, message in enumerate(messages):
+            last = place == len(messages) - 1
+            if message["role"] == "user":
+                ids += self._user(message["content"], message.get("state"))
+                ids += self.user_end if last else self.user_close
+            elif message["role"] == "assistant":
+                ids += self._assistant(message["content"])
+                if not message.get("complete", True):
+                    ids += self.assistant_cut
+                else:
+                    ids += self.assistant_end if last else self.assistant_close
+            else:
+                raise BadInput(f"unexpected here: {message['role']!r}", field="role")
+        return ids
+
+    def _user(self, text: str, state: int | None) -> list[int]:
+        return [*self.user_open, *self.text(text), *(() if state is None else (state,))]
+
+    def _assistant(self, text: str) -> list[int]:
+        return [*self.assistant_open, *self.text(text, "assistant")]
+
+
+def chat_format(tokenizer: Any, style: str = "template", system: str | None = None) -> ChatFormat:
+    """The chat format of a tokenizer, whose state tokens must be in it already.
+
+    Args:
+        tokenizer: of `transformers`.
+        style: "template" (the tokenizer's own; plain if it has none) or "plain" (the paper's).
+        system: a system prompt; None for the template's default, if it has one.
+
+    Raises:
+        BadInput: an unknown style, a template that refuses the system prompt, or one that cannot
+            be split into turns.
+    """
+    if style not in STYLES:
+        raise BadInput(f"unknown chat format {style!r}: use one of {', '.join(STYLES)}")
+    plain = style == "plain" or not tokenizer.chat_template
+    try:
+        if plain:
+            return _plain(tokenizer, system)
+        pieces = template_pieces(tokenizer, system)
+        form = _format(tokenizer, pieces)
+        _check(tokenizer, pieces, form)
+    except Unsplittable as error:
+        what, advice = (
+            ("plain chat format", "") if plain else ("chat template", ": use --chat plain")
+        )
+        raise BadInput(
+            f"the {what} cannot be split into turns ({error}){advice}",
+            file=tokenizer.name_or_path or None,
+        ) from None
+    return form
+
+
+def _plain(tokenizer: Any, system: str | None) -> ChatFormat:
+    """The paper's plain text form (Figure 6)."""
+    end = tokenizer.eos_token
+    if not end:
+        raise BadInput(
+            "the tokenizer has no end-of-sequence token, which the plain chat format needs",
+            file=tokenizer.name_or_path or None,
+        )
+    # Models trained without a BOS token have tokenizers that add none.
+    starts = tokenizer("a", verbose=False)["input_ids"][:1] == [tokenizer.bos_token_id]
+    pieces = Pieces(
+        preamble=(tokenizer.bos_token if starts else "") + (f"{system}\n" if system else ""),
+        user_open=" <user>: ",
+        user_close="",
+        assistant_open=" <assistant>: ",
+        assistant_close=end,
+        user_end="",
+        assistant_end=end,
+    )
+    return replace(_format(tokenizer, pieces), name="plain", assistant_cut=())
+
+
+def _format(tokenizer: Any, pieces: Pieces) -> ChatFormat:
+    """The pieces as ids: each is what it adds to the ids of the dialogue before it."""
+
+    def ids(text: str) -> list[int]:
+        return encode(tokenizer, text)
+
+    def added(before: str, piece: str, text_follows: bool = False) -> tuple[int, ...]:
+        start = ids(before)
+        whole = opening_ids(ids, before + piece) if text_follows else ids(before + piece)
+        if whole[: len(start)] != start:
+            raise Unsplittable("the tokenizer merges a piece with the text before it")
+        return tuple(whole[len(start) :])
+
+    head = pieces.preamble + pieces.user_open
+    query = head + PROBES[0]
+    asked = query + pieces.user_close
+    answer = asked + pieces.assistant_open + PROBES[1]
+    answered = answer + pieces.assistant_close
+    user_open = added(answered, pieces.user_open, text_follows=True)
+    user_close = added(query, pieces.user_close)
+    assistant_open = added(asked, pieces.assistant_open, text_follows=True)
+    assistant_close = added(answer, pieces.assistant_close)
+    # A tokenizer may mark the very beginning of a text; where it does, the preamble takes the mark.
+    start = tuple(opening_ids(ids, head))
+    marked = start[-len(user_open) :] == user_open
+    preamble = start[: -len(user_open)] if marked else tuple(ids(pieces.preamble))
+    fixed = {*preamble, *user_open, *user_close, *assistant_open, *assistant_close}
+    contexts = {"user": head, "assistant": asked + pieces.assistant_open}
+    encoder = TextEncoder(tokenizer, contexts, fixed)
+    ends = {id for id in assistant_close if id in encoder.control}
+    return ChatFormat(
+        name="template",
+        preamble=preamble,
+        user_open=user_open,
+        user_close=user_close,
+        assistant_open=assistant_open,
+        assistant_close=assistant_close,
+        assistant_cut=assistant_close,
+        user_end=added(query, pieces.user_end),
+        assistant_end=added(answer, pieces.assistant_end),
+        stop=frozenset(ends | {tokenizer.eos_token_id} - {None}),
+        encoder=encoder,
+        tokenizer=tokenizer,
+    )
+
+
+def _check(tokenizer: Any, pieces: Pieces, form: ChatFormat) -> None:
+    """Compare pieces of ids with the ids of the whole, whatever a text begins and ends with."""
+    characters = map(chr, range(ord("!"), ord("~") + 1))
+    for one, other in pairwise((*TEXTS, *characters, *PROBES)):
+        whole = encode(tokenizer, pieces.dialogue(one, other, one))
+        if form.render(alternating(one, other, one)) != whole:
+            raise Unsplittable("the tokenizer merges a turn's text with what stands around it")

@@ -1,0 +1,201 @@
+"""State tokens, and text that can never turn into a control token.
+
+A chat model is steered by control tokens: those that open and close turns, end a text, and here
+the state tokens of the paper's section 2 (`<1>`: answer this, `<2>`: ignore it; `<idle>` is the
+time-slice baseline's silence). They are real special tokens of the tokenizer. What a user types or
+a recogniser hears must never become one, whatever it spells.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+RESPOND, IGNORE, IDLE = "<1>", "<2>", "<idle>"
+STATE_TOKENS = (RESPOND, IGNORE, IDLE)
+
+#: Texts that begin in every way that matters to a tokenizer: what their ids have in common after
+#: a given opening belongs to the opening.
+OPENERS = ("A", "a", "I", "the", "7", "?", '"', "(", "-", "é", "Ω", "你", "。", "🙂")
+
+
+@dataclass(frozen=True)
+class StateTokens:
+    """Ids of the state tokens `<1>`, `<2>` and `<idle>`."""
+
+    respond: int
+    ignore: int
+    idle: int
+
+
+def state_tokens(tokenizer: Any) -> StateTokens:
+    """The ids of the state tokens of a tokenizer that has them.
+
+    Raises:
+        KeyError: the tokenizer lacks one; see `add_state_tokens`.
+    """
+    known = tokenizer.get_added_vocab()
+    return StateTokens(*(known[token] for token in STATE_TOKENS))
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Ids of a text in which control tokens count, as in a rendered chat template."""
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def opening_ids(encoder: Callable[[str], list[int]], before: str) -> list[int]:
+    """The ids of `before` that stay the same whatever text follows.
+
+    A trailing blank, say, is left out where the tokenizer puts it into the first word.
+    """
+    return common_prefix([encoder(before + text) for text in OPENERS])
+
+
+def common_prefix(sequences: Sequence[list[int]]) -> list[int]:
+    """The longest list that all sequences begin with."""
+    first, last = min(sequences), max(sequences)
+    for place, (one, other) in enumerate(zip(first, last, strict=False)):
+        if one != other:
+            return first[:place]
+    return first
+
+
+class TextEncoder:
+    """Ids of what is said in a turn, as they stand after the turn's opening.
+
+    A tokenizer may treat the beginning of a text differently after different openings (a word
+    after a blank, at the start of a line, after a special token), so the text is encoded behind
+    its opening, and the opening's ids are taken off.
+
+    Args:
+        tokenizer: of `transformers`.
+        contexts: by role, the text before a turn's text.
+        fixed: ids of the chat format's own pieces; tokens added to the vocabulary that occur there
+            are control tokens even where the tokenizer does not call them special.
+    """
+
+    def __init__(self, tokenizer: Any, contexts: Mapping[str, str], fixed: Iterable[int]) -> None:
+        self._tokenizer = tokenizer
+        self._contexts = dict(contexts)
+        self.control = control_ids(tokenizer, fixed)
+        self._openings = {
+            role: opening_ids(lambda text: encode(tokenizer, text), before)
+            for role, before in self._contexts.items()
+        }
+
+    def __call__(self, text: str, role: str) -> list[int]:
+        """Ids of `text`, without the blanks around it, none of them a control token."""
+        text = text.encode("utf-8", "replace").decode("utf-8").strip()
+        if not text:
+            return []
+        before, opening = self._contexts[role], self._openings[role]
+        ids = encode(self._tokenizer, before + text)
+        ids = ids[len(opening) :] if ids[: len(opening)] == opening else self._plain(text)
+        return ids if self.control.isdisjoint(ids) else self._spelled_out(text, role)
+
+    def _spelled_out(self, text: str, role: str) -> list[int]:
+        """Ids of a text that spells a control token, with that token as ordinary characters."""
+        before = self._contexts[role]
+        for token in self._control_strings:
+            before = before.rpartition(token)[2]
+        opening = opening_ids(self._plain, before)
+        ids = self._plain(before + text)
+        ids = ids[len(opening) :] if ids[: len(opening)] == opening else self._plain(text)
+        steering = self.control - {self._tokenizer.unk_token_id}  # here it is a strange character
+        if steering.isdisjoint(ids):
+            return ids
+        # A tokenizer that finds the token even so: one character at a time it cannot.
+        ids = [found for character in text for found in self._plain(character)]
+        return [found for found in ids if found not in steering]
+
+    @cached_property
+    def _control_strings(self) -> list[str]:
+        tokens = self._tokenizer.convert_ids_to_tokens(sorted(self.control))
+        return [token for token in tokens if token]
+
+    @cached_property
+    def _plain(self) -> Callable[[str], list[int]]:
+        """An encoder for which the control tokens, and only they, are ordinary characters."""
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return lambda text: list(
+                self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+                    "input_ids"
+                ]
+            )
+        content = json.loads(backend.to_str())
+        for token in content["added_tokens"]:
+            token["special"] = token["id"] in self.control
+        twin = type(backend).from_str(json.dumps(content))
+        twin.encode_special_tokens = True
+        return lambda text: twin.encode(text, add_special_tokens=False).ids
+
+
+def control_ids(tokenizer: Any, fixed: Iterable[int] = ()) -> frozenset[int]:
+    """Ids that steer the model: special tokens, and added tokens among `fixed`, but no blanks."""
+    fixed = set(fixed)
+    return frozenset(
+        number
+        for number, token in tokenizer.added_tokens_decoder.items()
+        if (token.special or number in fixed) and token.content.strip()
+    )
+
+
+def add_state_tokens(model: Any, tokenizer: Any) -> StateTokens:
+    """Make the state tokens special tokens of the tokenizer, with rows in the model's matrices.
+
+    Those already there are left alone. A new row is the mean of the rows there are, in the input
+    embedding and, where it has its own, in the output head: so the logit of an untrained state
+    token is the mean of the other logits and never the greatest, and nothing depends on chance.
+    The matrices grow only if they have no spare rows.
+
+    Args:
+        model: a causal LM of `transformers`; changed in place.
+        tokenizer: its tokenizer; changed in place.
+    """
+    import torch
+    from tokenizers import AddedToken
+
+    known = tokenizer.get_vocab()
+    rows = model.get_input_embeddings().weight.shape[0]
+    trained = min(len(tokenizer), rows)
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    tokenizer.add_tokens(
+        [
+            AddedToken(token, special=True, normalized=False)
+            for token in STATE_TOKENS
+            if token not in special
+        ],
+        special_tokens=True,
+    )
+    states = state_tokens(tokenizer)
+    numbers = (states.respond, states.ignore, states.idle)
+    if max(numbers) >= rows:
+        model.resize_token_embeddings(max(numbers) + 1, mean_resizing=False)
+    fresh = [
+        number
+        for token, number in zip(STATE_TOKENS, numbers, strict=True)
+        if token not in known or number >= trained
+    ]
+    if fresh:
+        matrices = (model.get_input_embeddings(), model.get_output_embeddings())
+        weights = [parameter for matrix in matrices for parameter in matrix.parameters()]
+        for weight in {id(weight): weight for weight in weights}.values():  # tied ones once
+            wide = torch.promote_types(weight.dtype, torch.float32)
+            weight.data[fresh] = weight.data[:trained].mean(0, dtype=wide).to(weight.dtype)
+    return states
+
+
+def trainable_rows(model: Any, states: StateTokens) -> dict[str, list[int]]:
+    """The state tokens' rows, as PEFT's `trainable_token_indices` wants them.
+
+    With this an adapter stores three rows of each matrix instead of whole matrices.
+    """
+    ids = sorted((states.respond, states.ignore, states.idle))
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    matrices = [embedding] if head.weight is embedding.weight else [embedding, head]
+    names = {id(module): name.rpartition(".")[2] for name, module in model.named_modules()}
+    return {names[id(matrix)]: ids for matrix in matrices}

