@@ -15,6 +15,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from duo.decoding.fields import check_types
 from duo.errors import BadInput
 
 
@@ -30,7 +31,7 @@ class Sampling:
         seed: of the draws.
 
     Raises:
-        BadInput: a value out of its range.
+        BadInput: a value of another type, or out of its range.
     """
 
     temperature: float = 0.0
@@ -40,6 +41,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         for field, fine in (
             ("temperature", self.temperature >= 0),
             ("top_k", self.top_k >= 0),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
+from duo.decoding.fields import check_types
 from duo.decoding.sampling import Sampling
 from duo.errors import BadInput
 
@@ -21,7 +22,7 @@ class Settings:
         sampling: how output tokens are chosen.
 
     Raises:
-        BadInput: a number that is not positive, or a word that is not one of the choices.
+        BadInput: a value of another type or choice, or a number that is not positive.
     """
 
     cycle_seconds: float = 1.0
@@ -31,13 +32,8 @@ class Settings:
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        check_types(self)
         for setting in fields(self):
-            _check(setting.name, hints[setting.name], getattr(self, setting.name))
-
-
-def _check(name: str, hint: Any, value: Any) -> None:
-    if get_origin(hint) is Literal and value not in get_args(hint):
-        raise BadInput(f"{value!r} is not one of {', '.join(get_args(hint))}", field=name)
-    if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value < 1e9:
-        raise BadInput(f"must be positive, not {value}", field=name)
+            value = getattr(self, setting.name)
+            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+                raise BadInput(f"must be positive, not {value}", field=setting.name)

