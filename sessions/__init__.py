@@ -1,0 +1,1 @@
+"""Dialogues and people: scenarios, the recorder, transcripts, rater studies."""

@@ -1,0 +1,272 @@
+"""The commands of this room: `record`, `chat` and `transcript`.
+
+Light on purpose: what a command needs is imported inside it, so that help texts appear at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from duo.errors import BadInput
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+#: The systems that --lookahead and --cycle-seconds are for, and their tokens of a cycle.
+_PACED = {"duo": "lookahead", "duo-sequential": "lookahead", "turn-based": "tokens_per_cycle"}
+_DEFAULT_MODEL = "smollm2"
+_MODEL_HELP = (
+    "A hub id, a model or adapter folder, or the embedded model's alias, smollm2 "
+    "[default: smollm2]."
+)
+
+transcript_app = typer.Typer(
+    help="Look at transcripts of recorded conversations, and check them.", no_args_is_help=True
+)
+
+
+def _list_scenarios(wanted: bool) -> None:
+    if not wanted:
+        return
+    from sessions.catalogue import library_names, library_scenario
+
+    width = max(map(len, library_names()))
+    for name in library_names():
+        typer.echo(f"{name:{width}}  {library_scenario(name).description}")
+    raise typer.Exit
+
+
+def record(
+    out: Annotated[Path, typer.Option(help="Folder for the transcripts.", show_default=False)],
+    systems: Annotated[
+        str,
+        typer.Option(
+            help="Systems, separated by commas: duo, duo-sequential, duplex, turn-based, or "
+            "anybody's as package.module:factory."
+        ),
+    ] = "duo,duplex,turn-based",
+    model: Annotated[
+        str | None, typer.Option(help=f"{_MODEL_HELP} Foreign systems get one only if asked for.")
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A scenario of the library, a YAML file or a folder of such; repeat for more "
+            "[default: the whole library]."
+        ),
+    ] = None,
+    list_scenarios: Annotated[
+        bool,
+        typer.Option(
+            "--list-scenarios",
+            help="Show the library and leave.",
+            is_eager=True,
+            callback=_list_scenarios,
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the systems' random draws.")] = 0,
+    lookahead: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens looked ahead and spoken in a cycle of duo and duo-sequential, and spoken "
+            "in one of turn-based [default: 4].",
+        ),
+    ] = None,
+    cycle_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Length of a cycle in seconds; duplex keeps its own slices [default: 1.0]."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="[SYSTEM.]NAME=VALUE",
+            help="Any setting, of one system or of all; repeat for more.",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where the model runs, such as cpu or cuda:0.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Number format of the weights, such as float32.")
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="A system prompt in place of the chat template's own."),
+    ] = None,
+    real_time: Annotated[
+        bool,
+        typer.Option(
+            "--real-time", help="On the real clock: a slow system answers late, as it would live."
+        ),
+    ] = False,
+    max_seconds: Annotated[
+        float, typer.Option(min=1, help="A conversation is cut after so many seconds.")
+    ] = 180.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Record again transcripts that do not match.")
+    ] = False,
+) -> None:
+    """Record systems on scripted users: a transcript for every system and scenario.
+
+    Transcripts go to OUT/SYSTEM/SCENARIO.jsonl. On the simulated clock the same command writes the
+    same bytes. A run that was stopped goes on where it was when the command is given again.
+
+    Example: duo record --systems duo,turn-based --scenario pasta-dinner --out runs/pasta
+    """
+    from duo.decoding.systems import is_foreign
+    from sessions.catalogue import find_scenarios
+    from sessions.job import Job
+    from sessions.recorder import record_all
+
+    names = [name.strip() for name in systems.split(",") if name.strip()]
+    job = Job(
+        systems=names,
+        scenarios=find_scenarios(scenario or ()),
+        out=out,
+        model=model or (None if all(map(is_foreign, names)) else _DEFAULT_MODEL),
+        seed=seed,
+        settings=_settings(names, lookahead, cycle_seconds, set_ or ()),
+        load_settings=_given(device=device, dtype=dtype, system=prompt),
+        real_time=real_time,
+        max_seconds=max_seconds,
+        force=force,
+    )
+    paths = record_all(job)
+    typer.echo(f"{len(paths)} transcript{'s' * (len(paths) != 1)} in {out}")
+
+
+def chat(
+    model: Annotated[
+        str | None, typer.Option(help=f"{_MODEL_HELP} A foreign system gets one only if asked for.")
+    ] = None,
+    system: Annotated[
+        str, typer.Option(help="The system to talk to; see `duo record --help`.")
+    ] = "duo",
+    lookahead: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens looked ahead and spoken in a cycle [default: 4]."),
+    ] = None,
+    cycle_seconds: Annotated[
+        float | None, typer.Option(help="Length of a cycle in seconds [default: 1.0].")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the system's random draws.")] = 0,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the transcript goes; if not given, to runs/chat, named by date and time.",
+            show_default=False,
+        ),
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines with times instead of a full screen.")
+    ] = False,
+) -> None:
+    """Talk to a system while it talks: words are heard as you type them.
+
+    Esc leaves and saves the transcript. With --plain, or where there is no terminal, lines
+    "SECONDS TEXT" come in, or just "TEXT", and events go out; an empty line waits for the answer.
+
+    Example: duo chat --system duo --save runs/chat.jsonl
+    """
+    from sessions.chat import run
+
+    run(
+        model=model,
+        system=system,
+        seed=seed,
+        save=save,
+        plain=plain,
+        **_pace(system, lookahead, cycle_seconds),
+    )
+
+
+@transcript_app.command()
+def show(
+    file: Annotated[Path, typer.Argument(help="A transcript.", show_default=False)],
+    width: Annotated[
+        int | None, typer.Option(min=40, help="Columns to use [default: the terminal's].")
+    ] = None,
+) -> None:
+    """Draw a conversation over time: what the user said, and what the system did meanwhile.
+
+    Example: duo transcript show runs/pasta/duo/pasta-dinner.jsonl
+    """
+    from sessions.show import print_transcript
+    from sessions.transcript import read_transcript
+
+    print_transcript(read_transcript(file), width=width)
+
+
+@transcript_app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Transcripts.", show_default=False)],
+) -> None:
+    """Check transcripts: one line for each, exit status 2 if one is bad.
+
+    Example: duo transcript validate runs/pasta/*/*.jsonl
+    """
+    from sessions.transcript import read_transcript
+
+    bad = 0
+    for file in files:
+        try:
+            transcript = read_transcript(file)
+        except BadInput as error:
+            bad += 1
+            typer.echo(f"duo: {error}", err=True)
+        else:
+            typer.echo(f"{file}: {len(transcript.events)} events, {transcript.seconds:g} s")
+    if bad:
+        raise typer.Exit(2)
+
+
+def _given(**options: JsonValue) -> dict[str, JsonValue]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _settings(
+    systems: Iterable[str],
+    lookahead: int | None,
+    cycle_seconds: float | None,
+    assignments: Iterable[str],
+) -> dict[str, dict[str, JsonValue]]:
+    """Each system's settings; later assignments win."""
+    settings: dict[str, dict[str, JsonValue]] = {
+        system: _pace(system, lookahead, cycle_seconds) if system in _PACED else {}
+        for system in systems
+    }
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        owner = next((system for system in settings if key.startswith(f"{system}.")), None)
+        name = key.removeprefix(f"{owner}.")
+        if not equals or not name.isidentifier():
+            known = ", ".join(settings)
+            raise BadInput(f"{assignment!r} is not [SYSTEM.]NAME=VALUE ({known})", field="--set")
+        for system in [owner] if owner is not None else settings:
+            settings[system][name] = _value(value)
+    return settings
+
+
+def _pace(system: str, lookahead: int | None, cycle_seconds: float | None) -> dict[str, JsonValue]:
+    """The settings that say how fast a system goes, as far as they are given."""
+    tokens = _PACED.get(system, "lookahead")
+    return _given(**{tokens: lookahead, "cycle_seconds": cycle_seconds})
+
+
+def _value(text: str) -> JsonValue:
+    """A value as YAML reads it: 3, 0.8, true, null; anything else is text."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, bool | int | float | None) else text

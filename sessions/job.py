@@ -1,0 +1,41 @@
+"""What to record: systems, scenarios, a model and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from sessions.play import MAX_SECONDS
+from sessions.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to record.
+
+    Attributes:
+        systems: names, or `package.module:factory` of foreign systems.
+        scenarios: what the user says.
+        out: the folder that the transcripts go to.
+        model: name of the model; None only where every system is foreign.
+        seed: of the systems' random draws.
+        settings: of each system, by its name; what is not given is the system's default.
+        load_settings: how the model is loaded (see `duo.backbone.load`), where not by default.
+        real_time: on the real clock instead of the simulated one.
+        max_seconds: a conversation is cut there.
+        force: record again what is there but does not match.
+    """
+
+    systems: Sequence[str]
+    scenarios: Sequence[Scenario]
+    out: Path
+    model: str | None = None
+    seed: int = 0
+    settings: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
+    load_settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    real_time: bool = False
+    max_seconds: float = MAX_SECONDS
+    force: bool = False

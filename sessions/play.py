@@ -1,0 +1,190 @@
+"""Play a scenario's user to a dialogue system, on a clock.
+
+Cycle c of a system begins at c T, where T is its `cycle_seconds`. It hears the words that ended
+since the cycle before began, and what it says is spoken until the next begins. On the real clock a
+system that computes longer than T begins its next cycle late; everything after that is late too,
+as it would be for a person.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from duo.decoding.conversant import Conversant, Heard, Kind, Revision
+from duo.errors import BadInput
+from sessions.clock import DECIMALS, Clock, Simulated
+from sessions.scenario import Scenario
+from sessions.scribe import Scribe
+from sessions.timing import Hearing, blank_between, heard_text
+from sessions.transcript import Header, Transcript
+from sessions.user import Said, ScriptedUser
+
+MAX_SECONDS = 180.0
+#: A conversation is over when nobody has spoken for so long (seconds) and nothing is under way.
+QUIET_SECONDS = 6.0
+SIMULATED = Simulated()
+
+_DECISIONS = {Kind.RESPOND, Kind.IGNORE}
+_ANSWERS = {Kind.SPEECH, Kind.ANSWER_END}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A conversation and what it took.
+
+    Attributes:
+        transcript: on the conversation's clock.
+        machine_seconds: wall time that the system computed.
+        late_cycles: cycles that began late; only on the real clock.
+        late_seconds: by how much, together.
+    """
+
+    transcript: Transcript
+    machine_seconds: float
+    late_cycles: int = 0
+    late_seconds: float = 0.0
+
+
+def play(
+    scenario: Scenario,
+    conversant: Conversant,
+    header: Header,
+    *,
+    clock: Clock = SIMULATED,
+    max_seconds: float = MAX_SECONDS,
+    quiet_seconds: float = QUIET_SECONDS,
+    on_cycle: Callable[[float], None] | None = None,
+) -> Recording:
+    """Hold the conversation from a fresh start and write it down.
+
+    On a simulated clock the transcript depends on nothing but the arguments. A conversation that is
+    not over after `max_seconds` is cut, which a note in the transcript says.
+
+    Args:
+        on_cycle: called with the time at which each cycle begins.
+
+    Raises:
+        BadInput: see `cycle_length`.
+    """
+    seconds = cycle_length(conversant)
+    conversant.reset()
+    scribe, user, ear = Scribe(header), ScriptedUser(scenario), _Ear()
+    floor = user.floor
+    machine_seconds = late_seconds = 0.0
+    cycle = late_cycles = 0
+    on_time, since = 0.0, 0  # cycles are due every `seconds` from here, counted from cycle `since`
+    while True:
+        due = round(on_time + (cycle - since) * seconds, DECIMALS)
+        now = clock.begin(due)
+        if now > due:
+            late_cycles, late_seconds = late_cycles + 1, late_seconds + now - due
+            on_time, since = now, cycle
+        over = user.finished and not floor.busy and now >= floor.quiet_since + quiet_seconds
+        if over or now >= max_seconds:
+            break
+        if on_cycle is not None:
+            on_cycle(now)
+        user.speak(now, seconds)
+        heard = ear.hear(user.heard_by(now), cycle, scribe)
+        if heard:
+            floor.words_are_heard()
+        began = time.perf_counter()
+        result = conversant.cycle(heard)
+        machine_seconds += time.perf_counter() - began
+        done = scribe.cycle(
+            result, cycle=cycle, start=now, seconds=seconds, utterance=ear.utterance
+        )
+        floor.system_acts(done, busy=result.busy)
+        happened = {event.kind for event in result.events}
+        # A system that reports no decisions has taken up what it answers.
+        if happened & (_DECISIONS if floor.decides else _ANSWERS):
+            ear.utterance_is_over(reported=floor.decides)
+        cycle += 1
+    if not over:
+        unsaid = f", utterances not said: {user.unsaid}" if user.unsaid else ""
+        scribe.note(f"cut after {max_seconds:g} s{unsaid}", at=now, cycle=cycle)
+    if late_cycles:
+        late = f"cycles that began late: {late_cycles} of {cycle}, by {late_seconds:.3f} s in all"
+        scribe.note(late, at=now, cycle=cycle)
+    return Recording(scribe.transcript(), machine_seconds, late_cycles, late_seconds)
+
+
+def cycle_length(conversant: Conversant) -> float:
+    """A system's `cycle_seconds`.
+
+    Raises:
+        BadInput: not even a millisecond, so that time would stand still, or no number at all.
+    """
+    seconds = conversant.cycle_seconds
+    if not 10**-DECIMALS <= seconds < float("inf"):
+        raise BadInput(f"a cycle cannot last {seconds} s", field="cycle_seconds")
+    return seconds
+
+
+class _Ear:
+    """Turns what is heard in a cycle into what the system is told.
+
+    To the system an utterance lasts until it has decided about it, so one of the user's may come to
+    it in pieces, and two may come to it as one. Two that it may take for one have a blank between
+    them, and a revision restates both.
+    """
+
+    def __init__(self) -> None:
+        self.utterance = ""  # id of the one last heard
+        self._told = ""  # since the system last reported a decision
+        self._earlier = ""  # utterances before this one that are open
+        self._current = ""  # heard of this one, if it is open
+
+    def hear(self, heard: list[tuple[Said, Hearing]], cycle: int, scribe: Scribe) -> Heard:
+        """What the system hears in this cycle; every word is written down."""
+        words, revised = "", False
+        for said, hearing in heard:
+            word = self._word(said.utterance.id, hearing)
+            if hearing.restates:
+                revised, self._current = True, hearing.text
+            else:
+                self._current += word
+            words += word
+            self._told += word
+            self._write_down(said, hearing, cycle, scribe)
+        if revised:
+            between = blank_between(self._earlier, self._current)
+            return Revision(self._earlier + between + self._current)
+        return words
+
+    def utterance_is_over(self, *, reported: bool) -> None:
+        """What the system hears next is a new utterance to it; whether it reported a decision."""
+        self._earlier = self._current = ""
+        if reported:
+            self._told = ""
+
+    def _word(self, utterance: str, hearing: Hearing) -> str:
+        """The word as it joins what the system was told before."""
+        first = utterance != self.utterance
+        if first:
+            self.utterance = utterance
+            self._earlier, self._current = self._earlier + self._current, ""
+        if not self._told:
+            return hearing.text.lstrip()
+        return (blank_between(self._told, hearing.text) if first else "") + hearing.text
+
+    def _write_down(self, said: Said, hearing: Hearing, cycle: int, scribe: Scribe) -> None:
+        name = said.utterance.id
+        if hearing.restates:
+            scribe.revision(hearing.text, at=hearing.end, cycle=cycle, utterance=name)
+        else:
+            scribe.word(
+                hearing.text, start=hearing.start, end=hearing.end, cycle=cycle, utterance=name
+            )
+        if hearing is said.hearings[-1]:
+            scribe.utterance(
+                name,
+                heard_text(said.hearings),
+                start=said.start,
+                end=said.spoken_until,
+                cycle=cycle,
+                label=said.utterance.label,
+                category=said.utterance.kind,
+            )

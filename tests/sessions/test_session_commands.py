@@ -1,0 +1,197 @@
+"""The commands of this room, as they are typed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from duo.errors import BadInput
+from sessions.commands import chat, record, transcript_app
+from sessions.transcript import read_transcript
+
+FAKE = "tests.sessions.fakes:factory"
+ROOT = Path(__file__).parents[2]
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(record)
+app.command()(chat)
+app.add_typer(transcript_app, name="transcript")
+
+
+def run(*words: str | Path) -> str:
+    """What the command prints."""
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refusal(*words: str | Path) -> str:
+    with pytest.raises(BadInput) as caught:
+        run(*words)
+    return str(caught.value)
+
+
+def commands() -> dict[str, Any]:
+    """Each command by its full name."""
+    group: Any = typer.main.get_command(app)
+    return {
+        f"{name} {below}".strip(): part
+        for name, command in group.commands.items()
+        for below, part in getattr(command, "commands", {"": command}).items()
+    }
+
+
+def test_help_texts_say_everything() -> None:
+    assert set(commands()) == {"record", "chat", "transcript show", "transcript validate"}
+    for name, command in commands().items():
+        assert f"Example: duo {name}" in (command.help or "")
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_help_texts_need_nothing_heavy() -> None:
+    code = (
+        "import sys, sessions.commands\n"
+        "heavy = {'torch', 'transformers', 'matplotlib', 'textual', 'pydantic'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_record_show_and_validate(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    scenarios = ["--scenario", "volcano-facts", "--scenario", "zh-tang-poem"]
+    told = run("record", "--systems", FAKE, *scenarios, "--seed", "3", "--out", out)
+    assert told.endswith(f"2 transcripts in {out}\n")
+    paths = sorted(out.glob("*/*.jsonl"))
+    assert [path.name for path in paths] == ["volcano-facts.jsonl", "zh-tang-poem.jsonl"]
+    assert {read_transcript(path).header.seed for path in paths} == {3}
+    told = run("transcript", "validate", *paths)
+    assert [line.partition(":")[0] for line in told.splitlines()] == [str(path) for path in paths]
+    told = run("transcript", "show", paths[0], "--width", "70")
+    assert told.startswith("volcano-facts\n")
+    assert "How hot is lava?" in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= 70
+
+
+def test_show_does_not_need_a_unicode_terminal(tmp_path: Path) -> None:
+    run("record", "--systems", FAKE, "--scenario", "zh-tang-poem", "--out", tmp_path)
+    (path,) = tmp_path.glob("*/*.jsonl")
+    done = subprocess.run(
+        [sys.executable, "-m", "duo.cli", "transcript", "show", str(path)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "NO_COLOR": "1"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.startswith(b"zh-tang-poem\n")
+    assert b"\x1b" not in done.stdout
+
+
+def test_validate_names_every_bad_file(tmp_path: Path) -> None:
+    run("record", "--systems", FAKE, "--scenario", "monday-morning", "--out", tmp_path)
+    (good,) = tmp_path.glob("*/*.jsonl")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(good.read_bytes()[:-9])
+    words = ["transcript", "validate", str(bad), str(good), str(tmp_path / "none.jsonl")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert result.stdout.startswith(f"{good}: ")
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"duo: {bad}:")
+    assert lines[1].startswith(f"duo: {tmp_path / 'none.jsonl'}: cannot be read")
+
+
+def test_scenarios_are_listed() -> None:
+    told = run("record", "--list-scenarios").splitlines()
+    assert len(told) >= 28
+    assert any(line.startswith("puppy-training ") for line in told)
+
+
+def test_settings_reach_their_systems(tmp_path: Path) -> None:
+    run(
+        "record", "--systems", FAKE, "--scenario", "jet-lag", "--out", tmp_path / "a",
+        "--set", f"{FAKE}.words=3", "--set", "cycle_seconds=0.5", "--max-seconds", "50",
+    )  # fmt: skip
+    (path,) = tmp_path.glob("a/*/*.jsonl")
+    header = read_transcript(path).header
+    assert header.cycle_seconds == 0.5
+    assert header.settings == {"cycle_seconds": 0.5, "max_seconds": 50.0, "words": 3}
+
+
+def test_speed_options_are_each_systems_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+
+    def record_all(job: object) -> list[Path]:
+        seen.update(vars(job))
+        return []
+
+    monkeypatch.setattr("sessions.recorder.record_all", record_all)
+    systems = f"duo,duplex, turn-based,duo-sequential,{FAKE}"
+    run(
+        "record", "--systems", systems, "--out", "x", "--scenario", "jet-lag",
+        "--lookahead", "2", "--cycle-seconds", "0.5", "--set", "duplex.slice_tokens=15",
+        "--set", "duo.when_full=refuse", "--set", "temperature=0.8", "--prompt", "Be brief.",
+    )  # fmt: skip
+    assert seen["settings"] == {
+        "duo": {
+            "lookahead": 2, "cycle_seconds": 0.5, "when_full": "refuse", "temperature": 0.8
+        },
+        "duplex": {"slice_tokens": 15, "temperature": 0.8},
+        "turn-based": {"tokens_per_cycle": 2, "cycle_seconds": 0.5, "temperature": 0.8},
+        "duo-sequential": {"lookahead": 2, "cycle_seconds": 0.5, "temperature": 0.8},
+        FAKE: {"temperature": 0.8},
+    }  # fmt: skip
+    assert seen["model"] == "smollm2"
+    assert seen["load_settings"] == {"system": "Be brief."}
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    fake = ["record", "--systems", FAKE, *out]
+    assert "unknown system 'dua'" in refusal("record", "--systems", "dua", *out)
+    assert "unknown scenario" in refusal(*fake, "--scenario", "pasta-diner")
+    assert "did you mean pasta-dinner" in refusal(*fake, "--scenario", "pasta-diner")
+    for wrong in ("x", "=3", "other.words=3", f"{FAKE}.=3"):
+        assert refusal(*fake, "--set", wrong).startswith("--set: ")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: broken\nlanguage: en\nutterances: 3\n")
+    assert refusal(*fake, "--scenario", broken) == (f"{broken}:3: utterances: must be a list")
+    assert not (tmp_path / "out").exists()
+    assert "cannot be read" in refusal("transcript", "show", tmp_path / "none.jsonl")
+
+
+def test_control_c_leaves_whole_transcripts_and_no_traceback(tmp_path: Path) -> None:
+    words = ["record", "--systems", FAKE, "--set", "takes=0.04"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "duo.cli", *words, "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for _ in range(600):
+            if any((tmp_path / "out").glob("*/*.jsonl")):
+                break
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode not in (0, 2)
+    assert "Traceback" not in told
+    assert "the same command goes on from here" in told
+    for path in (tmp_path / "out").rglob("*.jsonl"):
+        read_transcript(path)
