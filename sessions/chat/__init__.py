@@ -1,0 +1,142 @@
+"""`duo chat`: type while the model speaks, on the full screen or over a plain pipe."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from duo.decoding.conversant import Conversant
+from duo.decoding.systems import build, check_system, is_foreign
+from duo.errors import BadInput
+from duo.manifest import versions
+from sessions.chat.live import Conversation
+from sessions.transcript import Header, write_transcript
+
+DEFAULT_MODEL = "smollm2"
+#: In seconds; times are written down in milliseconds.
+SHORTEST_CYCLE = 0.001
+
+
+def run(
+    model: str | None = None,
+    system: str = "duo",
+    seed: int = 0,
+    save: Path | None = None,
+    plain: bool = False,
+    **settings: Any,
+) -> None:
+    """Hold one conversation and save its transcript, however it ends.
+
+    Args:
+        model: name of a backbone; None for the default one, or for none if the system is foreign.
+        system: a name of `duo.decoding.systems` or `package.module:factory`.
+        seed: of the system's random draws.
+        save: where the transcript goes; None for `runs/chat/<date-time>.jsonl`.
+        plain: use the lines of `sessions.chat.pipe` even in a terminal.
+        settings: of the system.
+
+    Raises:
+        BadInput: unknown system, model or setting, a place that cannot be written, a bad line.
+        SystemExit: a signal ended the conversation.
+    """
+    check_system(system)
+    path = _writable(save or _by_date(Path("runs/chat")))
+    if model is None and not is_foreign(system):
+        model = DEFAULT_MODEL
+    on_screen = not plain and _is_screen()
+    conversant = _load(model, system, seed, settings)
+    if not conversant.cycle_seconds >= SHORTEST_CYCLE:
+        raise BadInput(
+            f"a cycle of {conversant.cycle_seconds} s is no time at all", field="cycle_seconds"
+        )
+    header = Header(
+        system=system,
+        model=model or "none",
+        scenario="chat",
+        seed=seed,
+        clock="real-time" if on_screen else "simulated",
+        cycle_seconds=conversant.cycle_seconds,
+        settings=settings,
+        versions=versions(),
+    )
+    conversation = Conversation(conversant, header)
+    try:
+        with _ended_by_signals():
+            if on_screen:
+                from sessions.chat.screen import hold
+
+                hold(conversation)
+            else:
+                from sessions.chat.pipe import Talk, read_lines
+
+                if isinstance(sys.stdout, io.TextIOWrapper):
+                    sys.stdout.reconfigure(errors="backslashreplace")
+                Talk(conversation, sys.stdout, _say).play(read_lines(sys.stdin.buffer))
+    finally:
+        write_transcript(path, conversation.finish())
+        _say(f"saved {path}")
+
+
+def _load(model: str | None, system: str, seed: int, settings: dict[str, Any]) -> Conversant:
+    if model is None:
+        return build(system, None, seed=seed, **settings)
+    _say(f"loading {model} ...")
+    from duo import backbone
+
+    return build(system, backbone.load(model), seed=seed, **settings)
+
+
+def _is_screen() -> bool:
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
+
+
+def _by_date(folder: Path) -> Path:
+    """A name that no transcript in the folder has yet."""
+    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    path, again = folder / f"{name}.jsonl", 1
+    while path.exists():
+        again += 1
+        path = folder / f"{name}-{again}.jsonl"
+    return path
+
+
+def _writable(path: Path) -> Path:
+    """Find out before the conversation, not after it, that it cannot be saved."""
+    if path.is_dir():
+        raise BadInput("is a folder, not a file to save to", file=path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise BadInput(f"cannot write: {error.strerror or error}", file=path) from error
+    return path
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into `SystemExit`, so that what was begun is finished."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(message: str) -> None:
+    print(f"duo: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,199 @@
+"""The loop of a live conversation, on a clock of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from duo.decoding.conversant import Conversant, CycleResult, Event, Heard, Kind, Revision
+from sessions.chat.live import Conversation, Pulse, converse
+from sessions.transcript import Header, Transcript, TranscriptEvent
+from tests.sessions.chat_fakes import Parrot
+
+
+class Over(Exception):
+    """The scripted time is up."""
+
+
+class ScriptedClock:
+    """Jumps to the moment that is waited for; keys on the way are struck at their time."""
+
+    def __init__(self, ear_of: Callable[[], Conversation], keys: list[tuple[float, str]]) -> None:
+        self._conversation, self._keys = ear_of, list(keys)
+        self._now = 0.0
+        self._line = ""
+        self.end = 30.0
+
+    def now(self) -> float:
+        return self._now
+
+    async def until(self, moment: float) -> None:
+        self.advance(max(0.0, moment - self._now))
+        if self._now >= self.end:
+            raise Over
+
+    def advance(self, seconds: float) -> None:
+        goal = self._now + seconds
+        ear = self._conversation().ear
+        while self._keys and self._keys[0][0] <= goal:
+            self._now, key = self._keys.pop(0)
+            self._line = ear.line
+            if key == "\n":
+                ear.entered(self._now)
+            elif key == "<":
+                ear.typed(self._line[:-1], self._now)
+            else:
+                ear.typed(self._line + key, self._now)
+        self._now = max(self._now, goal)
+
+
+class Seen:
+    """Keeps what it is told, with the time on the clock."""
+
+    def __init__(self, clock: ScriptedClock) -> None:
+        self._clock = clock
+        self.events: list[tuple[float, TranscriptEvent]] = []
+        self.pulses: list[Pulse] = []
+
+    def saw(self, event: TranscriptEvent) -> None:
+        self.events.append((self._clock.now(), event))
+
+    def felt(self, pulse: Pulse) -> None:
+        self.pulses.append(pulse)
+
+    def of(self, kind: str) -> list[tuple[float, str]]:
+        return [(round(at, 3), event.text) for at, event in self.events if event.kind == kind]
+
+
+def keys(at: float, text: str) -> list[tuple[float, str]]:
+    """The keys of a text, ten a second."""
+    return [(round(at + 0.1 * n, 3), key) for n, key in enumerate(text)]
+
+
+def hold(
+    system: Conversant,
+    typed: list[tuple[float, str]],
+    *,
+    end: float,
+    thinking: Callable[[int], float] = lambda cycle: 0.0,
+) -> tuple[Seen, Transcript]:
+    header = Header(system="parrot", model="none", scenario="chat", cycle_seconds=1.0)
+    conversation = Conversation(system, header)
+    clock = ScriptedClock(lambda: conversation, typed)
+    clock.end = end
+    seen = Seen(clock)
+
+    async def think(heard: Heard) -> CycleResult:
+        clock.advance(thinking(conversation.cycle))
+        return system.cycle(heard)
+
+    with pytest.raises(Over):
+        asyncio.run(converse(conversation, clock, think, seen))
+    return seen, conversation.finish()
+
+
+def test_words_are_heard_in_the_cycle_after_they_are_complete() -> None:
+    parrot = Parrot()
+    hold(parrot, keys(0.5, "what is the cap"), end=2.5)
+    #   typed: "what is the" and a blank by 1.7 s, half a word more by 2.0 s
+    assert parrot.heard == ["", "what", " is the"]
+
+
+def test_a_pause_flushes_the_word_half_typed() -> None:
+    parrot = Parrot()
+    hold(parrot, keys(0.2, "I see"), end=5)
+    assert parrot.heard[:4] == ["", "I", " see", ""]
+
+
+def test_backspace_revises_what_was_heard() -> None:
+    parrot = Parrot()
+    typed = [*keys(0.1, "red or blue "), *keys(2.1, "<<<<<"), *keys(3.1, "green?")]
+    _, transcript = hold(parrot, typed, end=8)
+    assert parrot.heard[:5] == ["", "red or", " blue", Revision("red or"), " green?"]
+    assert [event.text for event in transcript.of("revision")] == ["red or"]
+    (utterance,) = transcript.of("utterance")
+    assert (utterance.text, utterance.label) == ("red or green?", None)
+    assert (utterance.start, utterance.end) == (0.1, 3.6)
+
+
+def test_a_line_after_enter_continues_until_the_system_has_decided() -> None:
+    parrot = Parrot()
+    typed = [*keys(0.1, "the sum\n"), *keys(1.2, "of two?\n"), *keys(4.2, "and three?\n")]
+    _, transcript = hold(parrot, typed, end=8)
+    assert parrot.heard[:7] == ["", "the sum", " of two?", "", "", "and", " three?"]
+    assert [event.text for event in transcript.of("utterance")] == ["the sum of two?", "and three?"]
+    assert [event.utterance for event in transcript.of("respond")] == ["u1", "u2"]
+
+
+def test_speech_is_shown_evenly_over_the_cycle() -> None:
+    seen, transcript = hold(Parrot(), keys(0.1, "what?\n"), end=4)
+    assert [at for at, _ in seen.of("speech")] == [2.0, 2.25, 2.5]
+    assert seen.of("respond") == [(2.0, "")]
+    assert [event.start for event in transcript.of("speech")] == [2.0, 2.25, 2.5]
+
+
+def test_a_slow_cycle_is_followed_at_once_and_its_lag_is_shown() -> None:
+    parrot = Parrot()
+    seen, transcript = hold(
+        parrot, keys(0.1, "what?\n"), end=5.2, thinking=lambda cycle: 2.5 if cycle == 1 else 0.2
+    )
+    assert [pulse.lag for pulse in seen.pulses[:3]] == [0.0, 1.5, 0.0]
+    # Cycle 1 lasts from 1.0 to 3.5; cycle 2 follows at once and answers on the real clock.
+    assert next(transcript.of("respond")).start == 3.5
+    assert [event.start for event in transcript.of("speech")] == [3.5, 3.75, 4.0]
+    # What is spoken early in the cycle cannot be shown before it has been thought.
+    assert [at for at, _ in seen.of("speech")] == [3.7, 3.75, 4.0]
+
+
+def test_keys_struck_while_the_system_thinks_are_heard_in_the_next_cycle() -> None:
+    parrot = Parrot()
+    hold(parrot, keys(0.1, "one two three. "), end=4, thinking=lambda cycle: 0.9)
+    assert parrot.heard[:3] == ["", "one two", " three."]
+
+
+def test_what_is_typed_during_the_deciding_cycle_opens_the_next_utterance() -> None:
+    parrot = Parrot()
+    typed = [*keys(0.1, "what?"), *keys(2.05, " and why?")]
+    _, transcript = hold(parrot, typed, end=8, thinking=lambda cycle: 0.95)
+    assert parrot.heard[:4] == ["", "what?", "", "and why?"]
+    assert [event.text for event in transcript.of("utterance")] == ["what?", "and why?"]
+
+
+def test_an_open_utterance_ends_with_the_conversation() -> None:
+    _, transcript = hold(Parrot(), keys(0.1, "well "), end=1.5)
+    (utterance,) = transcript.of("utterance")
+    assert utterance.text == "well"
+
+
+def test_status_follows_the_system() -> None:
+    seen, _ = hold(Parrot(), keys(0.1, "what do you know about it?\n"), end=9)
+    states = [(pulse.listening, pulse.busy) for pulse in seen.pulses]
+    assert states[0] == (False, False)
+    assert states[2] == (True, False)
+    assert (False, True) in states
+    assert states[-1] == (False, False)
+    assert [pulse.cycle for pulse in seen.pulses] == list(range(len(seen.pulses)))
+
+
+class Echo:
+    """Speaks without ever reporting that it listened or decided."""
+
+    name, cycle_seconds = "echo", 1.0
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+
+    def reset(self) -> None: ...
+
+    def cycle(self, heard: Heard) -> CycleResult:
+        self.heard.append(heard)
+        return CycleResult((Event(Kind.SPEECH, "aha"),) if heard else ())
+
+
+def test_a_system_that_reports_no_decisions_has_taken_up_what_it_answers() -> None:
+    echo = Echo()
+    _, transcript = hold(echo, [*keys(0.1, "one\n"), *keys(1.2, "two\n")], end=4)
+    assert echo.heard == ["", "one", "two", ""]
+    assert [event.text for event in transcript.of("utterance")] == ["one", "two"]
