@@ -1,0 +1,129 @@
+"""The demonstration: three systems hold the same conversations, and a page shows what happened.
+
+    OUT/<system>/<scenario>.jsonl                   transcripts
+    OUT/timelines/<scenario>-<system>.svg, .png     a picture of each
+    OUT/forward_passes.csv                          what each cost
+    OUT/index.html                                  all of it on a page
+    OUT/manifest.json                               versions, machine, wall time (the recorder's)
+
+Only the transcripts take long, and those that are finished are kept by a later run; everything else
+is made from them anew, the same bytes each time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from duo.files import write_text
+from reports.costs import write_costs
+from reports.figures.style import save
+from reports.figures.timeline import draw
+from reports.page import demo_page
+from sessions.catalogue import find_scenarios
+from sessions.job import Job
+from sessions.progress import console_or_stderr
+from sessions.recorder import folder_name, record_all
+from sessions.transcript import Transcript, read_transcript
+
+SYSTEMS = ("duo", "duplex", "turn-based")
+SCENARIOS = ("pasta-dinner", "volcano-facts", "jet-lag", "weekend-in-lisbon")
+
+#: A small model talks on until it is stopped. Answers of eight seconds and conversations of one
+#: minute show all there is to see, and two cores record them in four or five minutes.
+ANSWER_TOKENS = 32
+MAX_SECONDS = 65.0
+
+#: What the model is told. Without it a model this small likes to say that it is a text program.
+PROMPT = (
+    "You are a friendly assistant in a spoken conversation. Answer in one or two short sentences."
+)
+
+FORMATS = (".svg", ".png")
+
+
+def run_demo(
+    out: Path = Path("runs/demo"),
+    model: str = "smollm2",
+    scenarios: Sequence[str] = (),
+    *,
+    open_page: bool = True,
+    force: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Record what is missing, draw everything, and show the page.
+
+    Args:
+        out: folder for all that is written.
+        model: that every system runs on.
+        scenarios: library names or YAML files; empty for those of the demonstration.
+        open_page: whether to open the page in a browser, if somebody sits at one.
+        force: record again transcripts that were made otherwise.
+        console: where progress is shown; standard error if not given.
+
+    Returns:
+        The page, `index.html`.
+
+    Raises:
+        BadInput: unknown model or scenario, a folder that cannot be written, or one that holds
+            transcripts of something else.
+    """
+    console = console_or_stderr(console)
+    job = Job(
+        systems=SYSTEMS,
+        scenarios=find_scenarios(scenarios or SCENARIOS),
+        out=Path(out),
+        model=model,
+        load_settings={"system": PROMPT},
+        settings={system: {"max_answer_tokens": ANSWER_TOKENS} for system in SYSTEMS},
+        max_seconds=MAX_SECONDS,
+        force=force,
+    )
+    pairs = len(SYSTEMS) * len(job.scenarios)
+    console.print(f"{pairs} conversations with {escape(model)}: what is there is kept")
+    transcripts = [read_transcript(path) for path in record_all(job, console=console)]
+    page = write_report(job.out, transcripts, console=console)
+    console.print("done: open this page in a browser")
+    print(page)
+    if open_page and _somebody_is_there():
+        webbrowser.open(page.resolve().as_uri())
+    return page
+
+
+def write_report(
+    out: Path, transcripts: Sequence[Transcript], *, console: Console | None = None
+) -> Path:
+    """Write pictures, counts and the page about these transcripts; the page's path.
+
+    Raises:
+        BadInput: the folder cannot be written.
+    """
+    order = list(dict.fromkeys(transcript.header.scenario for transcript in transcripts))
+    by_scenario = sorted(transcripts, key=lambda one: order.index(one.header.scenario))
+    with console_or_stderr(console).status("drawing the timelines"):
+        for transcript in by_scenario:
+            figure = draw(transcript)
+            for suffix in FORMATS:
+                save(figure, out / "timelines" / f"{_stem(transcript)}{suffix}")
+        write_costs(out / "forward_passes.csv", by_scenario)
+        page = out / "index.html"
+        write_text(page, demo_page(by_scenario))
+    return page
+
+
+def _stem(transcript: Transcript) -> str:
+    return f"{folder_name(transcript.header.scenario)}-{folder_name(transcript.header.system)}"
+
+
+def _somebody_is_there() -> bool:
+    """Whether a browser window would be seen: there is a terminal, and a screen to show it on."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        return False
+    screens = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in screens)

@@ -1,0 +1,1 @@
+"""Pictures: one house style, drawn with matplotlib, as SVG, PDF and PNG."""

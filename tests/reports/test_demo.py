@@ -1,0 +1,157 @@
+"""The demonstration from the command line: what it writes, what it keeps, what it refuses."""
+
+from __future__ import annotations
+
+import io
+import webbrowser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import reports.demo as demo
+from duo.cli import app
+from duo.errors import BadInput
+from reports.demo import run_demo, write_report
+from tests.reports.stories import interrupted, waiting
+from tests.tiny import tiny_backbone
+
+SCENARIO = """
+name: short
+language: en
+utterances:
+  - {id: ask, at: 0.5, label: query, kind: question, say: 'What is it?'}
+  - {id: nod, into_answer: 1.0, label: non_query, kind: backchannel, say: Okay.}
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> str:
+    file = tmp_path / "short.yaml"
+    file.write_text(SCENARIO, encoding="utf-8")
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny random model in a folder."""
+    folder = tmp_path_factory.mktemp("model")
+    backbone = tiny_backbone()
+    backbone.model.save_pretrained(folder)
+    backbone.tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "ANSWER_TOKENS", 8)
+    monkeypatch.setattr(demo, "MAX_SECONDS", 12.0)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files but the manifest, which holds what differs from run to run."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "manifest.json"
+    }
+
+
+def test_it_writes_all_that_it_promises_and_keeps_what_is_finished(
+    tmp_path: Path, model: str, scenario: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    page = run_demo(out, model, [scenario], open_page=False)
+    assert capsys.readouterr().out.strip() == str(page)
+    first = contents(out)
+    systems = ("duo", "duplex", "turn-based")
+    assert set(first) == {
+        "index.html", "forward_passes.csv",
+        *(f"{system}/short.jsonl" for system in systems),
+        *(f"timelines/short-{system}.{kind}" for system in systems for kind in ("svg", "png")),
+    }  # fmt: skip
+    assert (out / "manifest.json").exists()
+    recorded = {path: path.stat().st_mtime_ns for path in out.glob("*/*.jsonl")}
+    (out / "duplex" / "short.jsonl").unlink()
+    run_demo(out, model, [scenario], open_page=False)
+    assert contents(out) == first
+    kept = [path for path, time in recorded.items() if path.stat().st_mtime_ns == time]
+    assert len(kept) == 2
+
+
+def test_the_scenarios_of_the_demonstration_are_in_the_library() -> None:
+    from sessions.catalogue import find_scenarios
+
+    found = find_scenarios(demo.SCENARIOS)
+    assert len(found) == 4
+    kinds = {utterance.kind for scenario in found for utterance in scenario.utterances}
+    assert {"question", "interruption", "backchannel", "stop_request", "third_party"} <= kinds
+
+
+def test_what_was_recorded_otherwise_is_not_mixed_in(
+    tmp_path: Path, model: str, scenario: str
+) -> None:
+    run_demo(tmp_path, model, [scenario], open_page=False)
+    demo.ANSWER_TOKENS = 4
+    with pytest.raises(BadInput, match=r"settings.*--force"):
+        run_demo(tmp_path, model, [scenario], open_page=False)
+    run_demo(tmp_path, model, [scenario], open_page=False, force=True)
+
+
+def test_a_browser_is_opened_only_for_somebody_who_sees_it(
+    tmp_path: Path, model: str, scenario: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    run_demo(tmp_path, model, [scenario])
+    assert opened == []
+    monkeypatch.setattr(demo, "_somebody_is_there", lambda: True)
+    run_demo(tmp_path, model, [scenario], open_page=False)
+    assert opened == []
+    page = run_demo(tmp_path, model, [scenario])
+    assert opened == [page.resolve().as_uri()]
+
+
+def test_the_report_is_made_of_any_transcripts(tmp_path: Path) -> None:
+    page = write_report(tmp_path, [interrupted(), waiting()])
+    assert "castle walls" in page.read_text(encoding="utf-8")
+    assert (tmp_path / "timelines" / "weekend-turn-based.png").exists()
+    assert (tmp_path / "forward_passes.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--scenario", "no-such-scenario"], "unknown scenario"),
+        (["--scenario", "missing.yaml"], "missing.yaml"),
+        (["--model", "./no-such-folder"], "no-such-folder"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "out"), *arguments])
+    assert isinstance(result.exception, BadInput)
+    assert complaint in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert not (tmp_path / "out" / "index.html").exists()
+
+
+def test_an_unwritable_folder_is_refused_before_a_model_is_loaded(
+    tmp_path: Path, scenario: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot write"):
+        run_demo(tmp_path / "file" / "out", "./no-such-model", [scenario], open_page=False)
+
+
+def test_help_shows_an_example() -> None:
+    result = CliRunner().invoke(app, ["demo", "--help"])
+    assert result.exit_code == 0
+    assert "Example: duo demo" in result.output
+
+
+@pytest.mark.real_model
+def test_a_real_model_answers(tmp_path: Path, scenario: str) -> None:
+    page = run_demo(tmp_path, "smollm2", [scenario], open_page=False)
+    text = page.read_text(encoding="utf-8")
+    assert "None was made by a state token" in text  # the embedded model has not learned them
