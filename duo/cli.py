@@ -1,0 +1,41 @@
+"""The `duo` command: the composition root, and the one place in `duo` that knows the other rooms.
+
+The command modules imported here are light (signatures and help texts); whatever needs torch or
+matplotlib is imported inside the commands, so that `duo --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from duo.errors import BadInput
+from reports.commands import demo
+from sessions.commands import chat, record, transcript_app
+
+app = typer.Typer(
+    name="duo",
+    help="Decode, measure and study duplex language models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(chat)
+app.command()(record)
+app.add_typer(transcript_app, name="transcript")
+
+
+def main() -> None:
+    """Run the command line. Bad input is one line on standard error and exit status 2."""
+    try:
+        app()
+    except BadInput as error:
+        print(f"duo: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The command line as a user meets it: quick help, examples, one line for what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from typer.main import get_command
+
+from duo.cli import app
+
+
+def duo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "duo.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """The words of every command that does something."""
+
+    def below(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield words
+        else:
+            for name, child in inner.items():
+                yield from below(child, (*words, name))
+
+    return below(get_command(app), ())
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_command_shows_an_example(words: tuple[str, ...]) -> None:
+    done = duo(*words, "--help")
+    assert done.returncode == 0
+    assert f"Example: duo {' '.join(words)}" in " ".join(done.stdout.split())
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = {"torch", "transformers", "matplotlib", "textual", "pandas", "pydantic"}
+    code = "import sys, duo.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("record", "--systems", "duet", "--out", "x"), "unknown system 'duet'"),
+        (("record", "--scenario", "no-such", "--out", "x"), "no-such"),
+        (("record", "--model", "./no/such/model", "--out", "x"), "no/such/model"),
+        (("record", "--set", "lookahead", "--out", "x"), "--set"),
+        (("transcript", "show", "no-such.jsonl"), "no-such.jsonl"),
+        (("chat", "--plain", "--system", "duet"), "unknown system 'duet'"),
+        (("demo", "--scenario", "no-such", "--no-open"), "no-such"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    arguments: tuple[str, ...], message: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    done = duo(*arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("duo: ")
+    assert message in done.stderr
