@@ -385,9 +385,18 @@ def test_an_endless_answer_is_ended_and_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("lookahead", 0), ("lookahead", 2.5), ("lookahead", "two"), ("patience", -1), ("cycle_seconds", 0.0), ("cycle_seconds", float("nan")),
-     ("on_silence", "shout"), ("max_tokens", 20), ("max_tokens", 10**6)],
-)  # fmt: skip
+    [
+        ("lookahead", 0),
+        ("lookahead", 2.5),
+        ("lookahead", "two"),
+        ("patience", -1),
+        ("cycle_seconds", 0.0),
+        ("cycle_seconds", float("nan")),
+        ("on_silence", "shout"),
+        ("max_tokens", 20),
+        ("max_tokens", 10**6),
+    ],
+)
 def test_impossible_settings_are_refused(setting: str, value: Any) -> None:
     with pytest.raises(BadInput, match=setting):
         Duo(backbone(), DuoSettings(**{setting: value}))
