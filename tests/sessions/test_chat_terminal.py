@@ -26,13 +26,16 @@ class Terminal:
 
     def __init__(self, socket: Path) -> None:
         self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        self._status = socket.with_suffix(".status")
 
     def run(self, *command: str) -> None:
         self._do("new-session", "-d", "-s", "chat", "-x", "80", "-y", "24", "-c", str(ROOT))
         self._do("set-option", "-t", "chat", "remain-on-exit", "on")
         # Some libraries leave the size of their own terminal in the environment.
         clean = ("env", "-u", "COLUMNS", "-u", "LINES")
-        self._do("respawn-pane", "-k", "-t", "chat", "-c", str(ROOT), *clean, *command)
+        # The shell notes the exit status: tmux now and then does not tell it on a busy machine.
+        noting = ("sh", "-c", '"$@"; echo $? > "$0"', str(self._status))
+        self._do("respawn-pane", "-k", "-t", "chat", "-c", str(ROOT), *noting, *clean, *command)
 
     def type(self, text: str) -> None:
         self._do("send-keys", "-t", "chat", "-l", text)
@@ -52,7 +55,7 @@ class Terminal:
 
     def status(self) -> str:
         """The exit status of the command; "" while it runs."""
-        return self._do("list-panes", "-t", "chat", "-F", "#{pane_dead_status}").strip()
+        return self._status.read_text().strip() if self._status.exists() else ""
 
     def hang_up(self) -> None:
         """Close the terminal, as one closes its window."""
