@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from duo.errors import BadInput
-from sessions.problems import Loc, printable
+from duo.terminal import printable
+from sessions.problems import Loc
 
 
 class _Loader(yaml.SafeLoader):

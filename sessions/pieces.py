@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
-from sessions.problems import printable
+from duo.terminal import printable
 from sessions.timing import cut
 from sessions.transcript import Transcript, TranscriptEvent
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
+from duo.terminal import printable
+
 #: A place in nested data, as pydantic gives it: keys and indexes.
 Loc = tuple[int | str, ...]
 
@@ -54,11 +56,3 @@ def problems(error: ValidationError) -> Iterator[Problem]:
         message = _PLAINER.get(details["type"], details["msg"])
         loc += tuple(context.get("at", ()))
         yield Problem(loc, printable(message), details["type"] == "extra_forbidden")
-
-
-def printable(text: str) -> str:
-    """Text in which whatever a terminal would act on is written as an escape."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )

@@ -13,7 +13,7 @@ from typing import Literal
 
 from rich.cells import get_character_cell_size
 
-from sessions.problems import printable
+from duo.terminal import printable
 from sessions.timing import blank_between, cut
 from sessions.transcript import TranscriptEvent
 

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from duo.errors import BadInput
+from duo.terminal import printable
 from sessions.chat.live import Conversation
-from sessions.problems import printable
 from sessions.transcript import TranscriptEvent
 
 #: Seconds on the clock: a time after it is a slip (milliseconds, a date), not a conversation.

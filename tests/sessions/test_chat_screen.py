@@ -160,7 +160,8 @@ def test_any_size_and_resizing(size: tuple[int, int]) -> None:
         await strike(pilot, "法国的首都 is what?")
         await until(pilot, lambda: "∎" in system(app))
         await pilot.resize_terminal(60, 20)
-        await until(pilot, lambda: "法国的首都 is what?" in you(app))
+        # On a busy machine the words come in different cycles, and then stand on different rows.
+        await until(pilot, lambda: "法国的首都iswhat?" in "".join(you(app).split()))
         width = app.query_one(Score).size.width
         strips = [app.query_one(Score).render_line(y) for y in range(10)]
         assert {strip.cell_length for strip in strips} == {width - 1}  # and the scroll bar
