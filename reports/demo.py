@@ -40,6 +40,9 @@ SCENARIOS = ("pasta-dinner", "volcano-facts", "jet-lag", "weekend-in-lisbon")
 ANSWER_TOKENS = 32
 MAX_SECONDS = 65.0
 
+#: A small model also likes to say the same again and again.
+REPETITION_PENALTY = 1.1
+
 #: What the model is told. Without it a model this small likes to say that it is a text program.
 PROMPT = (
     "You are a friendly assistant in a spoken conversation. Answer in one or two short sentences."
@@ -81,7 +84,13 @@ def run_demo(
         out=Path(out),
         model=model,
         load_settings={"system": PROMPT},
-        settings={system: {"max_answer_tokens": ANSWER_TOKENS} for system in SYSTEMS},
+        settings={
+            system: {
+                "max_answer_tokens": ANSWER_TOKENS,
+                "repetition_penalty": REPETITION_PENALTY,
+            }
+            for system in SYSTEMS
+        },
         max_seconds=MAX_SECONDS,
         force=force,
     )
