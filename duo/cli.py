@@ -10,7 +10,10 @@ import sys
 
 import typer
 
+from duo.data.commands import data_app
 from duo.errors import BadInput
+from duo.training.commands import train
+from evaluation.commands import eval_app
 from reports.commands import demo
 from sessions.commands import chat, record, transcript_app
 
@@ -25,7 +28,10 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(chat)
 app.command()(record)
+app.command()(train)
+app.add_typer(eval_app, name="eval")
 app.add_typer(transcript_app, name="transcript")
+app.add_typer(data_app, name="data")
 
 
 def main() -> None:

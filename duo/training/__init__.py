@@ -1,0 +1,1 @@
+"""Training: samples -> token ids with labels -> a model or an adapter that decides."""

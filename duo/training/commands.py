@@ -1,0 +1,51 @@
+"""The command `train`. Light on purpose: what it needs is imported inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Folder with train.jsonl and, if wanted, validation.jsonl.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the adapter or model.", show_default=False)],
+    preset: Annotated[
+        str, typer.Option(help="paper, embedded, smoke, or a YAML file of settings.")
+    ] = "embedded",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="duo (state tokens) or duplex (time slices) [default: the preset's]."),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(help="A hub id, a model or adapter folder, or the embedded model, smollm2."),
+    ] = "smollm2",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
+    ] = None,
+) -> None:
+    """Train a model to decide when to answer, from the samples of `duo data build`.
+
+    A run that was stopped goes on from its last checkpoint when the command is given again. On
+    several GPUs or nodes: accelerate launch -m duo.cli train and the same options.
+
+    Example: duo train --preset embedded --data runs/data --out runs/adapter
+    """
+    from duo.training.settings import load_settings, parse_assignments
+    from duo.training.threads import share_cores
+
+    share_cores()
+    settings = load_settings(preset, recipe, parse_assignments(set_ or ()))
+
+    from duo.training.train import train as run
+
+    run(settings=settings, model=model, data=data, out=out)
+    typer.echo(f"{settings.steps} steps done: {out}")

@@ -1,0 +1,195 @@
+"""Samples into token ids, laid out exactly as the decoder meets them, and what is learned where.
+
+A sample becomes the preamble and its turns: a user turn is opened, spoken, given its state token
+and closed; an answer is opened, spoken and, if it was completed, ended. Learned are the state
+tokens, the answers' tokens and the token that ends a complete answer, nothing else (the paper's
+"loss on state tokens and output only"). Beside that, `inside` marks the places where the user is
+not done, at which no state token may come; see `duo.training.loss`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from duo.chatformat import ChatFormat, chat_format
+from duo.data.sample import AssistantTurn, Sample, SystemMessage, UserTurn
+from duo.errors import BadInput
+from duo.tokens import IDLE, StateTokens, state_tokens
+
+#: The label of a token that is not learned; the number that torch's cross entropy passes over.
+NOT_LEARNED = -100
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A sample as the model sees it.
+
+    Attributes:
+        ids: the tokens.
+        labels: for each token its id where it is learned (predicted from the tokens before it),
+            else `NOT_LEARNED`.
+        inside: for each token whether the user is in the middle of an utterance after it: more
+            words of it follow, or the sample ends there because the user only paused.
+    """
+
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    inside: tuple[bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class TooLong(Exception):
+    """The last exchange alone is longer than the maximum."""
+
+
+class _Row:
+    """An `Encoded` that grows."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.labels: list[int] = []
+        self.inside: list[bool] = []
+
+    def context(self, ids: Iterable[int]) -> None:
+        ids = list(ids)
+        self.ids += ids
+        self.labels += [NOT_LEARNED] * len(ids)
+        self.inside += [False] * len(ids)
+
+    def learned(self, ids: Iterable[int]) -> None:
+        ids = list(ids)
+        self.ids += ids
+        self.labels += ids
+        self.inside += [False] * len(ids)
+
+    def utterance(self, ids: Sequence[int], finished: bool) -> None:
+        self.context(ids)
+        if ids:
+            self.inside[-len(ids) :] = [*[True] * (len(ids) - 1), not finished]
+
+
+class Encoder:
+    """Encodes samples for one tokenizer.
+
+    Args:
+        tokenizer: of `transformers`, with the state tokens.
+        max_tokens: longer samples lose whole exchanges from the front until they fit.
+        chat: chat format, "template" or "plain".
+
+    Raises:
+        BadInput: the tokenizer has no state tokens, or its chat template cannot be used.
+    """
+
+    def __init__(self, tokenizer: Any, *, max_tokens: int, chat: str = "template") -> None:
+        try:
+            self.states: StateTokens = state_tokens(tokenizer)
+        except KeyError as error:
+            raise BadInput(f"the tokenizer has no state token {error.args[0]}") from None
+        self._tokenizer, self._style = tokenizer, chat
+        self._max_tokens = max_tokens
+        self._format = lru_cache(maxsize=64)(lambda system: chat_format(tokenizer, chat, system))
+        self.chat: ChatFormat = self._format(None)
+
+    def sample(self, sample: Sample) -> Encoded:
+        """A sample of the `duo` recipe.
+
+        Raises:
+            TooLong: its last exchange does not fit.
+            BadInput: the chat template refuses its system message.
+        """
+        first, *rest = messages = sample.messages
+        system = first.content if isinstance(first, SystemMessage) else None
+        exchanges: list[_Row] = []
+        for message in rest if system is not None else messages:
+            if isinstance(message, UserTurn) or not exchanges:
+                exchanges.append(_Row())
+            if isinstance(message, UserTurn):
+                self._user(exchanges[-1], message)
+            elif isinstance(message, AssistantTurn):
+                self._assistant(exchanges[-1], message)
+        return self._fitted(self._format(system).preamble, exchanges)
+
+    def slices(self, slices: Sequence[tuple[str, str]]) -> Encoded:
+        """A dialogue of the `duplex` recipe: slices of user and assistant (Zhang et al. 2024).
+
+        Every answer slice is learned, with the end of turn after it; silence is `<idle>`.
+
+        Args:
+            slices: role ("user" or "assistant") and text.
+
+        Raises:
+            TooLong: the last pair of slices does not fit.
+        """
+        pairs: list[_Row] = []
+        answer: list[int] = []  # of this turn so far, whose words go over the ends of slices
+        said = ""
+        for role, text in slices:
+            if role == "user":
+                pairs.append(_Row())
+                pairs[-1].context(self.chat.user_open)
+                idle = text.strip() == IDLE
+                pairs[-1].context([self.states.idle] if idle else self.chat.text(text))
+                pairs[-1].context(self.chat.user_close)
+                if not idle:
+                    answer, said = [], ""
+                continue
+            if not pairs:
+                pairs.append(_Row())
+            pairs[-1].context(self.chat.assistant_open)
+            if text.strip() == IDLE:
+                pairs[-1].learned([self.states.idle])
+            else:
+                said += text
+                whole = self.chat.text(said, "assistant")
+                more = whole[len(answer) :] if whole[: len(answer)] == answer else None
+                pairs[-1].learned(more or self.chat.text(text, "assistant"))
+                answer = whole
+            self._end(pairs[-1])
+        return self._fitted(self.chat.preamble, pairs)
+
+    def _user(self, row: _Row, turn: UserTurn) -> None:
+        row.context(self.chat.user_open)
+        row.utterance(self.chat.text(turn.content), finished=turn.state is not None)
+        if turn.state is not None:
+            states = {"<1>": self.states.respond, "<2>": self.states.ignore}
+            row.learned([states[turn.state]])
+            row.context(self.chat.user_close)
+
+    def _assistant(self, row: _Row, turn: AssistantTurn) -> None:
+        row.context(self.chat.assistant_open)
+        row.learned(self.chat.text(turn.content, "assistant"))
+        if turn.complete:
+            self._end(row)
+        else:
+            row.context(self.chat.assistant_cut)
+
+    def _end(self, row: _Row) -> None:
+        """Close an answer: learned up to the token that ends it, as generation stops there."""
+        close = self.chat.assistant_close
+        ends = [place for place, id in enumerate(close) if id in self.chat.stop]
+        learned = ends[0] + 1 if ends else len(close)
+        row.learned(close[:learned])
+        row.context(close[learned:])
+
+    def _fitted(self, preamble: Sequence[int], exchanges: list[_Row]) -> Encoded:
+        room = self._max_tokens - len(preamble)
+        kept: list[_Row] = []
+        for exchange in reversed(exchanges):
+            room -= len(exchange.ids)
+            if room < 0:
+                break
+            kept.insert(0, exchange)
+        if not kept:
+            raise TooLong
+        row = _Row()
+        row.context(preamble)
+        for exchange in kept:
+            row.ids += exchange.ids
+            row.labels += exchange.labels
+            row.inside += exchange.inside
+        return Encoded(tuple(row.ids), tuple(row.labels), tuple(row.inside))

@@ -1,0 +1,194 @@
+"""Settings of a training run and the presets that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from duo.errors import BadInput
+
+Recipe = Literal["duo", "duplex"]
+Inside = Literal["none", "unlikely", "words", "hold", "base"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """What one training run does; `duo train --set NAME=VALUE` changes one.
+
+    Attributes:
+        recipe: "duo" (state tokens) or "duplex" (time slices, the baseline).
+        chat: chat format, "template" or "plain".
+        max_tokens: longer samples lose whole exchanges from the front.
+        too_long: what happens to a sample whose last exchange alone is longer: "drop" (counted)
+            or "refuse" (an error).
+        steps: optimiser steps.
+        batch: samples of one step, all processes together.
+        micro_batches: parts that each process splits its share of a batch into, to save memory.
+        packing: samples of a part in one row, each seeing only itself; else in padded rows of
+            about the same length.
+        learning_rate, schedule, warmup_steps, weight_decay, max_grad_norm: of AdamW.
+        lora_rank: 0 trains all weights.
+        lora_alpha: the adapter's scale is alpha / rank.
+        lora_dropout: share of inputs dropped.
+        lora_targets: the linear layers with an adapter: "all-linear", "attention" or "mlp".
+        state_rows: what the rows of `<1>` and `<2>` begin as: "turn_end", those of the token that
+            ends a user's turn, so that the model's own sense of when somebody is done is what they
+            start from; or "mean", the mean of all rows, from which they have to be found.
+        state_weight, output_weight: weight of a state token's and of an answer token's loss.
+        inside: what is learned where the user is not done yet; see `duo.training.loss`.
+        inside_weight: weight of the loss of one such position.
+        precision: "auto" (bfloat16 on a GPU made for it), "float32" or "bfloat16".
+        save_dtype: number format of the adapter or model that is written.
+        gradient_checkpointing: compute activations twice to save memory.
+        seed: of everything that is drawn.
+        log_every, validate_every, save_every: in steps.
+        validation_limit: samples of the validation split that are looked at, the first ones.
+
+    Raises:
+        BadInput: a value that is none of the choices, of another type or out of range.
+    """
+
+    recipe: Recipe = "duo"
+    chat: Literal["template", "plain"] = "template"
+    max_tokens: int = 1024
+    too_long: Literal["drop", "refuse"] = "drop"
+    steps: int = 400
+    batch: int = 112
+    micro_batches: int = 1
+    packing: bool = False
+    learning_rate: float = 1e-5
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.0
+    lora_targets: Literal["all-linear", "attention", "mlp"] = "all-linear"
+    state_rows: Literal["turn_end", "mean"] = "turn_end"
+    state_weight: float = 1.0
+    output_weight: float = 1.0
+    inside: Inside = "unlikely"
+    inside_weight: float = 1.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    gradient_checkpointing: bool = False
+    seed: int = 0
+    log_every: int = 5
+    validate_every: int = 50
+    save_every: int = 50
+    validation_limit: int = 200
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for setting in fields(self):
+            _check(setting.name, hints[setting.name], getattr(self, setting.name))
+        for name in ("max_tokens", "steps", "batch", "micro_batches", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise BadInput(f"must be positive, not {getattr(self, name)}", field=name)
+        for name in ("log_every", "validate_every", "save_every"):
+            if getattr(self, name) <= 0:
+                raise BadInput(f"must be positive, not {getattr(self, name)}", field=name)
+        if self.lora_dropout >= 1:
+            raise BadInput("must be below 1", field="lora_dropout")
+        if self.recipe == "duplex" and self.inside != "none":
+            object.__setattr__(self, "inside", "none")  # time slices have no state to hold back
+        if self.inside == "base" and not self.lora_rank:
+            raise BadInput("base needs an adapter to switch off: set lora_rank", field="inside")
+
+
+def load_settings(
+    preset: str, recipe: str | None = None, assignments: Mapping[str, Any] | None = None
+) -> TrainSettings:
+    """The settings of a preset, with some changed.
+
+    Args:
+        preset: a preset's name or a YAML file of settings. Settings under a recipe's name there
+            count for that recipe only.
+        recipe: "duo" or "duplex"; None for the preset's own.
+        assignments: settings by name that win over the preset's.
+
+    Raises:
+        BadInput: no such preset, a file that is no mapping of settings, an unknown setting.
+    """
+    import yaml
+
+    path = Path(preset) if preset.endswith((".yaml", ".yml")) else None
+    place = path or files(__package__).joinpath("presets", f"{preset}.yaml")
+    shown = str(path or preset)
+    if not place.is_file():
+        known = ", ".join(preset_names())
+        raise BadInput(f"no preset {shown!r}: use one of {known}, or a YAML file", field="--preset")
+    try:
+        content = yaml.safe_load(place.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"cannot be read as YAML: {error}", file=shown) from None
+    if not isinstance(content, dict):
+        raise BadInput("is not a mapping of settings", file=shown)
+    sections = {name: content.pop(name) or {} for name in get_args(Recipe) if name in content}
+    recipe = recipe or content.get("recipe") or "duo"
+    values = content | sections.get(recipe, {}) | {"recipe": recipe} | dict(assignments or {})
+    known_names = [setting.name for setting in fields(TrainSettings)]
+    for name in values:
+        if name not in known_names:
+            raise BadInput(f"unknown setting: use one of {', '.join(known_names)}", field=name)
+    return TrainSettings(**{name: _number(value) for name, value in values.items()})
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """Settings from `NAME=VALUE` texts, values as YAML reads them."""
+    import yaml
+
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name.isidentifier():
+            raise BadInput(f"{assignment!r} is not NAME=VALUE", field="--set")
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            values[name] = text
+    return values
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = files(__package__).joinpath("presets")
+    return sorted(
+        file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")
+    )
+
+
+def differing(one: TrainSettings, other: Mapping[str, Any]) -> list[str]:
+    """Names of the settings in which `other`, read from a file, is not `one`."""
+    values = asdict(one)
+    return sorted(
+        name for name in values.keys() | other.keys() if values.get(name) != other.get(name)
+    )
+
+
+def _number(value: Any) -> Any:
+    """A number that YAML takes for a text, such as `1e-5`, as a number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _check(name: str, hint: Any, value: Any) -> None:
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise BadInput(f"{value!r} is not one of {', '.join(get_args(hint))}", field=name)
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise BadInput(f"must be true or false, not {value!r}", field=name)
+    elif not number or (hint is int and not isinstance(value, int)):
+        kind = "a whole number" if hint is int else "a number"
+        raise BadInput(f"must be {kind}, not {value!r}", field=name)
+    elif not 0 <= value < 1e12:
+        raise BadInput(f"must not be negative or too large: {value!r}", field=name)

@@ -1,0 +1,107 @@
+"""Which weights are trained, and how they are written: an adapter or the whole model."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from duo.backbone import Backbone
+from duo.errors import BadInput
+from duo.files import whole_file
+from duo.quiet import quiet
+from duo.tokens import trainable_rows
+from duo.training.settings import TrainSettings
+
+#: Parts of the names that linear layers have in the architectures of `transformers`.
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value")
+_MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc")
+
+
+def trainable(backbone: Backbone, settings: TrainSettings) -> Any:
+    """The model with the weights that are to be trained switched on.
+
+    With `lora_rank` it is a PEFT model: low-rank adapters beside the linear layers, and the state
+    tokens' rows of the embedding (and of the output head where that is a matrix of its own).
+
+    Raises:
+        BadInput: the architecture has no linear layers of the kind asked for.
+    """
+    model = backbone.model
+    if settings.state_rows == "turn_end" and settings.recipe == "duo":
+        _begin_as_turn_end(backbone)
+    if not settings.lora_rank:
+        return model.requires_grad_(True)
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=_targets(model, settings.lora_targets),
+        trainable_token_indices=trainable_rows(model, backbone.states),
+        task_type="CAUSAL_LM",
+    )
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        adapted = get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = base_name(backbone.name)
+    # PEFT would save the whole embedding too, and look the base model up on the hub to decide.
+    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
+    if settings.gradient_checkpointing:
+        adapted.enable_input_require_grads()
+    return adapted
+
+
+def save(model: Any, tokenizer: Any, folder: Path, dtype: str) -> None:
+    """Write what was trained, with its tokenizer, as `duo.backbone.load` reads it."""
+    kind = getattr(torch, dtype)
+    with quiet():
+        if hasattr(model, "peft_config"):
+            model.save_pretrained(folder)
+            _cast(folder / "adapter_model.safetensors", kind)
+            (folder / "README.md").unlink(missing_ok=True)  # an empty form
+        else:
+            model.to(kind).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def base_name(name: str) -> str:
+    """How an adapter names its base model: a folder by its full path, all else as it is."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() else name
+
+
+def _begin_as_turn_end(backbone: Backbone) -> None:
+    """Give `<1>` and `<2>` the rows of the token that follows a user's last word."""
+    model, chat, states = backbone.model, backbone.chat, backbone.states
+    end = (*chat.user_close, *chat.assistant_open)[0]
+    with torch.no_grad():
+        for matrix in (model.get_input_embeddings(), model.get_output_embeddings()):
+            for parameter in matrix.parameters():
+                parameter[[states.respond, states.ignore]] = parameter[end].clone()
+
+
+def _targets(model: Any, wanted: str) -> str | list[str]:
+    if wanted == "all-linear":
+        return wanted
+    names = _ATTENTION if wanted == "attention" else _MLP
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+    if not (found := sorted(linear & set(names))):
+        raise BadInput(f"this model has no such layers: it has {', '.join(sorted(linear))}",
+                       field="lora_targets")  # fmt: skip
+    return found
+
+
+def _cast(path: Path, dtype: torch.dtype) -> None:
+    from safetensors.torch import load, save
+
+    weights = {name: weight.to(dtype) for name, weight in load(path.read_bytes()).items()}
+    with whole_file(path, "wb") as stream:
+        stream.write(save(weights, metadata={"format": "pt"}))

@@ -1,0 +1,54 @@
+"""The commands of this room: `eval states`. Light: what a command needs is imported inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+eval_app = typer.Typer(help="Measure models.", no_args_is_help=True)
+
+
+@eval_app.callback()
+def _group() -> None:
+    """Keeps `states` a command of its own while it is the only one."""
+
+
+@eval_app.command()
+def states(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A hub id, a model or adapter folder, or the embedded model, smollm2.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Samples (validation.jsonl) or labelled utterances, JSON Lines or .gz.",
+            show_default=False,
+        ),
+    ],
+    lookahead: Annotated[int, typer.Option(min=1, help="Tokens that the decoder looks ahead.")] = 4,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Judge so many utterances, drawn from all.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Does a model answer queries, ignore what is none, and wait for the rest?
+
+    After each utterance the model looks ahead as in decoding: precision, recall and F1 of answering
+    and ignoring, outcomes by label, states that come too early, calibration.
+
+    Example: duo eval states runs/adapter runs/data/validation.jsonl --out runs/states.json
+    """
+    from duo.training.threads import share_cores
+
+    share_cores()
+    from evaluation.states import evaluate_states
+
+    evaluate_states(model=model, data=data, lookahead=lookahead, limit=limit, out=out)

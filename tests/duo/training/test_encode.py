@@ -1,0 +1,149 @@
+"""Labels are state tokens and answers, exactly; ids are what the decoder holds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from duo.data.sample import AssistantTurn, Sample, SystemMessage, UserTurn
+from duo.decoding.context import Context
+from duo.decoding.fused import FusedChannels
+from duo.errors import BadInput
+from duo.training.encode import NOT_LEARNED, Encoded, Encoder, TooLong
+from tests.duo.training.material import sample
+from tests.tiny import TEMPLATES, tiny_backbone, tiny_tokenizer
+
+STYLES = [*TEMPLATES, None]
+
+
+def learned_runs(encoded: Encoded) -> list[list[int]]:
+    """Labels that follow one another without a gap."""
+    runs: list[list[int]] = [[]]
+    for label in encoded.labels:
+        if label == NOT_LEARNED:
+            runs.append([])
+        else:
+            runs[-1].append(label)
+    return [run for run in runs if run]
+
+
+@pytest.mark.parametrize("template", STYLES)
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_are_states_and_answers_exactly(template: str | None, seed: int) -> None:
+    tokenizer = tiny_tokenizer(template)
+    encoder = Encoder(tokenizer, max_tokens=5000)
+    dialogue = sample(seed, unfinished=seed % 2 == 0)
+    encoded = encoder.sample(dialogue)
+    expected: list[list[int]] = []
+    for message in dialogue.messages:
+        if isinstance(message, UserTurn):
+            if message.state is not None:
+                expected.append(
+                    [{"<1>": encoder.states.respond, "<2>": encoder.states.ignore}[message.state]]
+                )
+        elif isinstance(message, AssistantTurn):
+            ids = encoder.chat.text(message.content, "assistant")
+            if message.complete:
+                close = encoder.chat.assistant_close
+                ends = [n + 1 for n, id in enumerate(close) if id in encoder.chat.stop]
+                ids = [*ids, *close[: ends[0] if ends else len(close)]]
+            expected.append(ids)
+    assert learned_runs(encoded) == expected
+    learned = [id for id, label in zip(encoded.ids, encoded.labels, strict=True) if label >= 0]
+    assert learned == [label for label in encoded.labels if label >= 0]
+
+
+@pytest.mark.parametrize("template", STYLES)
+def test_inside_are_the_words_of_an_utterance_but_its_last(template: str | None) -> None:
+    encoder = Encoder(tiny_tokenizer(template), max_tokens=5000)
+    said = "What is the capital of"
+    ids = encoder.chat.text(said)
+    for state in ("<1>", "<2>", None):
+        encoded = encoder.sample(Sample(id="x", messages=(UserTurn(content=said, state=state),)))
+        first = len(encoder.chat.preamble) + len(encoder.chat.user_open)
+        assert encoded.ids[first : first + len(ids)] == tuple(ids)
+        places = [place for place, inside in enumerate(encoded.inside) if inside]
+        last = first + len(ids) - 1
+        assert places == [*range(first, last), *([last] if state is None else [])]
+
+
+@pytest.mark.parametrize("template", ["chatml", "joined", "turns", "words", None])
+@pytest.mark.parametrize("seed", range(3))
+def test_ids_are_those_of_the_decoders_context(template: str | None, seed: int) -> None:
+    backbone = tiny_backbone(template=template)
+    dialogue = sample(seed, unfinished=True)
+    context = Context(backbone, FusedChannels(backbone.model), lookahead=4, max_tokens=2048)
+    for message in dialogue.messages:
+        if isinstance(message, AssistantTurn):
+            context.channels.output.ids += backbone.chat.text(message.content, "assistant")
+            context.channels.speaking = False
+            context.answered = message.complete
+            continue
+        assert isinstance(message, UserTurn)
+        if message.state == "<1>":
+            context.hear(message.content)
+            context.respond(state=backbone.states.respond)
+        elif message.state == "<2>":
+            context.hear(message.content)
+            context.ignore(remember=True)
+        else:
+            context.hear(message.content)
+            assert context.channels.input is not None
+            ids = [*context.ids, *context.channels.input.ids]
+            assert context.channels.output.ids == []
+    assert Encoder(backbone.tokenizer, max_tokens=5000).sample(dialogue).ids == tuple(ids)
+
+
+@given(st.integers(0, 50), st.integers(20, 400))
+def test_long_samples_lose_whole_exchanges_from_the_front(seed: int, most: int) -> None:
+    tokenizer = tiny_tokenizer("joined")
+    whole = Encoder(tokenizer, max_tokens=5000).sample(sample(seed, turns=5))
+    encoder = Encoder(tokenizer, max_tokens=most)
+    head = encoder.chat.preamble
+    try:
+        cut = encoder.sample(sample(seed, turns=5))
+    except TooLong:
+        return
+    assert len(cut) <= most
+    body = cut.ids[len(head) :]
+    assert cut.ids[: len(head)] == head
+    assert whole.ids[len(whole) - len(body) :] == body
+    assert whole.labels[len(whole) - len(body) :] == cut.labels[len(head) :]
+    assert whole.inside[len(whole) - len(body) :] == cut.inside[len(head) :]
+    assert body[: len(encoder.chat.user_open)] == encoder.chat.user_open
+
+
+def test_a_system_message_replaces_the_preamble() -> None:
+    tokenizer = tiny_tokenizer("chatml")
+    encoder = Encoder(tokenizer, max_tokens=500)
+    turn = UserTurn(content="Why?", state="<1>")
+    plain = encoder.sample(Sample(id="x", messages=(turn,)))
+    told = encoder.sample(Sample(id="x", messages=(SystemMessage(content="Be brief."), turn)))
+    assert "Be brief." in tokenizer.decode(told.ids)
+    assert "Be brief." not in tokenizer.decode(plain.ids)
+
+
+def test_slices_are_learned_with_the_end_of_turn() -> None:
+    tokenizer = tiny_tokenizer("chatml")
+    encoder = Encoder(tokenizer, max_tokens=500)
+    encoded = encoder.slices(
+        [
+            ("user", "tell me how"), ("assistant", "<idle>"),
+            ("user", "rain falls"), ("assistant", "The rain falls"),
+            ("user", "<idle>"), ("assistant", " on Paris."),
+        ]
+    )  # fmt: skip
+    end = next(id for id in encoder.chat.assistant_close if id in encoder.chat.stop)
+    runs = learned_runs(encoded)
+    assert runs[0] == [encoder.states.idle, end]
+    assert [run[-1] for run in runs] == [end] * 3
+    spoken = tokenizer.decode([*runs[1][:-1], *runs[2][:-1]])
+    assert spoken == "The rain falls on Paris."
+    assert encoder.states.idle in encoded.ids[encoded.ids.index(runs[1][0]) :]
+    assert not any(encoded.inside)
+
+
+def test_a_tokenizer_without_state_tokens_is_refused() -> None:
+    with pytest.raises(BadInput, match="no state token <1>"):
+        Encoder(tiny_tokenizer(states=False), max_tokens=100)

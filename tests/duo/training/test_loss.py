@@ -1,0 +1,117 @@
+"""The loss, against the definitions; and rows packed together against samples alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from duo.tokens import StateTokens
+from duo.training.batch import Target, collate, targets
+from duo.training.encode import NOT_LEARNED, Encoded, Encoder
+from duo.training.loss import logits_only_where, no_state_loss, place_losses
+from duo.training.settings import Inside
+from tests.duo.training.material import sample
+from tests.tiny import ARCHITECTURES, tiny_backbone
+
+STATES = StateTokens(respond=3, ignore=4, idle=5)
+END = 2
+
+
+def losses(
+    logits: torch.Tensor, target: list[int], kind: Sequence[int], inside: Inside, **more: Any
+) -> torch.Tensor:
+    return place_losses(
+        logits, torch.tensor(target), torch.tensor(kind), states=STATES, inside=inside, end=END,
+        **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("inside", get_args(Inside))
+def test_each_kind_of_place_has_its_loss(inside: Inside) -> None:
+    torch.manual_seed(0)
+    logits, base = torch.randn(2, 4, 9, dtype=torch.float64).unbind()
+    chance = logits.softmax(-1)
+    kind = [Target.STATE, Target.OUTPUT, Target.INSIDE, Target.INSIDE]
+    found = losses(logits, [3, 7, 8, NOT_LEARNED], kind, inside, base=base).tolist()
+    assert found[0] == pytest.approx(-math.log(chance[0, 3]))
+    assert found[1] == pytest.approx(-math.log(chance[1, 7]))
+    unlikely = [-math.log(1 - chance[place, 3] - chance[place, 4]) for place in (2, 3)]
+    kept = base.softmax(-1)
+    kept[:, [3, 4, 5]] = 0
+    kept /= kept.sum(-1, keepdim=True)
+    ordinary = [0, 1, 2, 6, 7, 8]
+    divergence = [
+        sum(kept[p, t] * (kept[p, t].log() - chance[p, t].log()) for t in ordinary) for p in (2, 3)
+    ]
+    expected = {
+        "none": [0.0, 0.0],
+        "unlikely": unlikely,
+        "words": [-math.log(chance[2, 8]), unlikely[1]],
+        "hold": [unlikely[0], -math.log(chance[3, END])],
+        "base": [float(value) for value in divergence],
+    }
+    assert found[2:] == pytest.approx(expected[inside])
+
+
+@given(st.floats(-100, 100))
+def test_the_loss_inside_stays_finite(size: float) -> None:
+    logits = torch.zeros(1, 9)
+    logits[0, 3] = size
+    logits.requires_grad_(True)
+    loss = no_state_loss(logits, STATES).sum()
+    loss.backward()
+    assert math.isfinite(float(loss.detach()))
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())
+    assert float(logits.grad[0, 3]) >= 0  # it only ever pushes a state down
+
+
+def samples(backbone: Any, count: int = 4) -> list[Encoded]:
+    encoder = Encoder(backbone.tokenizer, max_tokens=1000)
+    return [encoder.sample(sample(seed, unfinished=seed % 2 == 0)) for seed in range(count)]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("packing", [True, False])
+def test_a_batch_has_the_loss_of_its_samples_alone(architecture: str, packing: bool) -> None:
+    backbone = tiny_backbone(architecture)
+    states = backbone.states
+
+    def loss(chosen: list[Encoded], packing: bool) -> torch.Tensor:
+        made = collate(chosen, states, packing=packing, inside=True)
+        seen = {k: made[k] for k in ("input_ids", "position_ids")}
+        with logits_only_where(backbone.model, made["where"]), torch.no_grad():
+            logits = backbone.model(**seen, use_cache=False).logits[0]
+        found = place_losses(
+            logits, made["target"], made["kind"], states=states, inside="words", end=0
+        )
+        return torch.stack([found[made["kind"] == which].sum() for which in Target])
+
+    chosen = samples(backbone)
+    alone = []
+    for one in chosen:  # one at a time, logits of every place, nothing packed or masked
+        with torch.no_grad():
+            logits = backbone.model(torch.tensor([one.ids]), use_cache=False).logits[0]
+        learned = torch.tensor(targets(one, states, inside=True))
+        found = place_losses(
+            logits[learned[:, 0]], learned[:, 1], learned[:, 2], states=states, inside="words",
+            end=0,
+        )  # fmt: skip
+        alone.append(torch.stack([found[learned[:, 2] == which].sum() for which in Target]))
+    torch.testing.assert_close(loss(chosen, packing), sum(alone), rtol=1e-9, atol=1e-9)
+
+
+def test_targets_are_the_labels() -> None:
+    backbone = tiny_backbone()
+    for one in samples(backbone):
+        found = targets(one, backbone.states, inside=True)
+        learned = {place + 1: next for place, next, kind in found if kind != Target.INSIDE}
+        assert learned == {n: label for n, label in enumerate(one.labels) if label != NOT_LEARNED}
+        held = [place for place, _, kind in found if kind == Target.INSIDE]
+        assert held == [place for place, inside in enumerate(one.inside) if inside]

@@ -1,0 +1,225 @@
+"""Whole runs on a tiny model: what comes out, resuming after a kill, several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from duo.backbone import load
+from duo.errors import BadInput
+from duo.training.encode import Encoder
+from duo.training.read import read_split
+from duo.training.train import train
+from duo.training.validate import validate
+from duo.training.weights import trainable
+from tests.duo.training.material import data_folder, model_folder, settings, slices_folder
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model and data."""
+    folder = tmp_path_factory.mktemp("training")
+    model_folder(folder / "model", tie_word_embeddings=True)
+    model_folder(folder / "untied", tie_word_embeddings=False)
+    data_folder(folder / "data")
+    slices_folder(folder / "slices")
+    return folder
+
+
+def run(place: Path, out: Path, model: str = "model", data: str = "data", **values: Any) -> Path:
+    return train(settings=settings(**values), model=str(place / model), data=place / data, out=out)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "adapter_model.safetensors")
+
+
+def command(place: Path, out: Path, *more: str) -> list[str]:
+    values = ["lora_rank=2", "batch=4", "learning_rate=1e-2", "log_every=1", "save_every=2"]
+    options = [part for value in [*values, *more] for part in ("--set", value)]
+    return [
+        "-m", "duo.cli", "train", "--preset", "smoke", "--model", str(place / "model"),
+        "--data", str(place / "data"), "--out", str(out), *options,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["model", "untied"])
+def test_an_adapter_comes_out_that_loads_and_has_learned(
+    place: Path, tmp_path: Path, model: str
+) -> None:
+    out = run(
+        place, tmp_path / "out", model, steps=30, validate_every=30, save_every=30,
+        learning_rate=5e-2, state_weight=5.0,
+    )  # fmt: skip
+    result = json.loads((out / "training.json").read_text())
+    assert result["steps"] == 30
+    curve = result["curve"]
+    first, *_, last = [entry for entry in curve if "loss_state" in entry]
+    assert last["loss_state"] < first["loss_state"] / 2
+    judged = [entry for entry in curve if "eval_state_accuracy" in entry]
+    assert judged[0]["step"] == 0
+    assert judged[-1]["eval_loss_state"] < judged[0]["eval_loss_state"]
+    assert {"manifest.json", "tokenizer.json", "logs", "run.json"} <= {
+        p.name for p in out.iterdir()
+    }
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["data"]["train"]["samples"] == 12
+    backbone = load(str(out), device="cpu")
+    base = load(str(place / model), device="cpu")
+    found = json.loads((out / "training.json").read_text())["curve"][-2]
+    encoder = Encoder(backbone.tokenizer, max_tokens=1024)
+    seen = read_split(place / "data" / "validation.jsonl", encoder, settings(), 4).samples
+    again = validate(backbone.model, seen, backbone.states)
+    assert again["loss_state"] == pytest.approx(found["eval_loss_state"], rel=1e-3)
+    assert backbone.states == base.states
+    row = [backbone.states.respond]
+    for matrix in ("get_input_embeddings", "get_output_embeddings"):
+        new, old = (getattr(one.model, matrix)().weight for one in (backbone, base))
+        assert not torch.equal(new[row], old[row])
+        others = [n for n in range(len(old)) if n not in vars(backbone.states).values()]
+        torch.testing.assert_close(new[others], old[others])
+    # Three rows of a matrix, not the matrix.
+    assert not any(len(weight) == len(old) for weight in weights(out).values())
+
+
+def test_states_begin_as_the_end_of_a_turn(place: Path) -> None:
+    for name in ("model", "untied"):
+        backbone = load(str(place / name), device="cpu")
+        trainable(backbone, settings(state_rows="turn_end"))
+        end = backbone.chat.user_close[0]
+        for matrix in ("get_input_embeddings", "get_output_embeddings"):
+            rows = next(getattr(backbone.model, matrix)().parameters())
+            for state in (backbone.states.respond, backbone.states.ignore):
+                assert torch.equal(rows[state], rows[end])
+
+
+@pytest.mark.parametrize("inside", ["none", "words", "hold", "base"])
+def test_every_way_of_waiting_trains(place: Path, tmp_path: Path, inside: str) -> None:
+    out = run(place, tmp_path / "out", steps=2, inside=inside)
+    logged = json.loads((out / "training.json").read_text())["curve"]
+    assert any("loss_inside" in entry for entry in logged) == (inside != "none")
+
+
+def test_all_weights_can_be_trained(place: Path, tmp_path: Path) -> None:
+    out = run(place, tmp_path / "out", lora_rank=0, steps=2, gradient_checkpointing=True)
+    new, old = (load(str(folder), device="cpu").model for folder in (out, place / "model"))
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(new.get_parameter(name), old.get_parameter(name))
+
+
+def test_the_time_slices_baseline_trains(place: Path, tmp_path: Path) -> None:
+    out = run(place, tmp_path / "out", data="slices", recipe="duplex", steps=20, save_every=20)
+    losses = [
+        entry["loss_output"]
+        for entry in json.loads((out / "training.json").read_text())["curve"]
+        if "loss_output" in entry
+    ]
+    assert losses[-1] < losses[0]
+
+
+def test_how_a_batch_is_split_does_not_matter(place: Path, tmp_path: Path) -> None:
+    whole = weights(run(place, tmp_path / "one", steps=2))
+    ways: dict[str, dict[str, Any]] = {
+        "parts": {"micro_batches": 3},
+        "packed": {"packing": True, "micro_batches": 2},
+        "checkpointed": {"gradient_checkpointing": True},
+    }
+    for name, values in ways.items():
+        split = weights(run(place, tmp_path / name, steps=2, **values))
+        for key, weight in whole.items():
+            torch.testing.assert_close(split[key], weight, rtol=1e-2, atol=1e-3)
+
+
+def test_a_killed_run_goes_on_to_the_same_end(place: Path, tmp_path: Path) -> None:
+    undisturbed, out = tmp_path / "whole", tmp_path / "killed"
+    more = ("steps=24", "lora_dropout=0.1", "validate_every=24")
+    subprocess.run([sys.executable, *command(place, undisturbed, *more)], check=True, cwd=ROOT)
+    process = subprocess.Popen([sys.executable, *command(place, out, *more)], cwd=ROOT)
+    until = time.monotonic() + 120
+    while not list(out.glob("checkpoints/*/trainer_state.json")) and time.monotonic() < until:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "training.json").exists()
+    done = subprocess.run([sys.executable, *command(place, out, *more)], check=True, cwd=ROOT)
+    assert done.returncode == 0
+    assert json.loads((out / "training.json").read_text())["steps"] == 24
+    for name, weight in weights(undisturbed).items():
+        torch.testing.assert_close(weights(out)[name], weight, rtol=0, atol=0)
+
+
+def test_two_processes_make_the_same_model_as_one(place: Path, tmp_path: Path) -> None:
+    more = ("steps=3", "save_every=3")
+    alone = run(place, tmp_path / "one", steps=3)
+    launch = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", "0",
+    ]  # fmt: skip
+    line = command(place, tmp_path / "two", *more, "lora_alpha=16", "lora_targets=all-linear",
+                   "max_tokens=1024", "state_weight=1", "validation_limit=4")  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, *line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    manifest = json.loads((tmp_path / "two" / "manifest.json").read_text())
+    assert manifest["processes"] == 2
+    for name, weight in weights(alone).items():
+        torch.testing.assert_close(weights(tmp_path / "two")[name], weight, rtol=1e-2, atol=1e-3)
+
+
+def test_folders_of_other_runs_are_refused(place: Path, tmp_path: Path) -> None:
+    out = run(place, tmp_path / "out", steps=2)
+    with pytest.raises(BadInput, match="holds a finished run"):
+        run(place, out, steps=2)
+    (out / "training.json").unlink()
+    with pytest.raises(BadInput, match="a checkpoint of the duo recipe, not duplex"):
+        run(place, out, data="slices", recipe="duplex", steps=2)
+    with pytest.raises(BadInput, match="begun with another steps"):
+        run(place, out, steps=3)
+    with pytest.raises(BadInput, match="begun with the model"):
+        run(place, out, model="untied", steps=2)
+    with pytest.raises(BadInput, match="begun with other training data"):
+        train(settings=settings(steps=2), model=str(place / "model"),
+              data=data_folder(tmp_path / "more", 13), out=out)  # fmt: skip
+    (out / "run.json").unlink()
+    with pytest.raises(BadInput, match=r"holds checkpoints but no run\.json"):
+        run(place, out, steps=2)
+
+
+def test_bad_data_is_one_line(place: Path, tmp_path: Path) -> None:
+    def attempt(text: str, **values: Any) -> None:
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / "train.jsonl").write_text(text, encoding="utf-8")
+        train(settings=settings(**values), model=str(place / "model"),
+              data=tmp_path / "data", out=tmp_path / "out")  # fmt: skip
+
+    good = (place / "data" / "train.jsonl").read_text(encoding="utf-8")
+    with pytest.raises(BadInput, match=r"data: no such file|train\.jsonl: no such file"):
+        train(settings=settings(), model=str(place / "model"), data=tmp_path, out=tmp_path / "out")
+    with pytest.raises(BadInput, match="no samples to learn from"):
+        attempt("")
+    with pytest.raises(BadInput, match=r"train\.jsonl:13"):
+        attempt(good + "{nonsense\n")
+    with pytest.raises(BadInput, match=r"no samples to learn from \(12 too long\)"):
+        attempt(good, max_tokens=12)
+    with pytest.raises(BadInput, match="s-0: longer than 12 tokens"):
+        attempt(good, max_tokens=12, too_long="refuse")
+    with pytest.raises(BadInput, match=r"train\.jsonl:1: output: is no record"):
+        attempt(good, recipe="duplex")
+    with pytest.raises(BadInput, match="batch: 2 samples cannot be split into 3 parts"):
+        attempt(good, batch=2, micro_batches=3)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,123 @@
+"""Figures about decisions, against sums done by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.cases import OUTCOMES, Outcome
+from evaluation.scores import (
+    Judged,
+    by_label,
+    by_made_up,
+    calibration,
+    confusion,
+    precision_recall,
+    premature,
+    share,
+    wilson,
+)
+
+
+def judged(
+    wanted: Outcome,
+    outcome: Outcome,
+    *,
+    label: str = "x",
+    chances: tuple[float, float] = (0.5, 0.5),
+    early: tuple[Outcome, ...] = (),
+    made_up: int = 0,
+) -> Judged:
+    return Judged("id", label, wanted, outcome, *chances, early, made_up)
+
+
+CASES = [
+    judged("respond", "respond", label="query"),
+    judged("respond", "respond", label="query"),
+    judged("respond", "ignore", label="query"),
+    judged("respond", "wait", label="directive"),
+    judged("ignore", "ignore", label="backchannel"),
+    judged("ignore", "respond", label="backchannel"),
+    judged("wait", "respond", label="incomplete"),
+    judged("wait", "wait", label="incomplete"),
+]
+
+
+def test_precision_and_recall_by_hand() -> None:
+    assert precision_recall(CASES, "respond") == {
+        "precision": 2 / 4, "recall": 2 / 4, "f1": pytest.approx(0.5), "predicted": 4, "n": 4,
+    }  # fmt: skip
+    assert precision_recall(CASES, "ignore") == {
+        "precision": 1 / 2, "recall": 1 / 2, "f1": 0.5, "predicted": 2, "n": 2,
+    }  # fmt: skip
+    nothing = precision_recall([judged("wait", "wait")], "respond")
+    assert (nothing["precision"], nothing["recall"], nothing["f1"]) == (None, None, None)
+
+
+def test_confusion_and_labels_count_every_case_once() -> None:
+    table = confusion(CASES)
+    assert table["respond"] == {"respond": 2, "ignore": 1, "wait": 1}
+    assert sum(sum(row.values()) for row in table.values()) == len(CASES)
+    labels = by_label(CASES)
+    assert next(iter(labels)) == "query"
+    assert labels["query"]["respond"]["share"] == 2 / 3
+    assert all(sum(found[o]["hits"] for o in OUTCOMES) == found["wait"]["n"]  # type: ignore[misc]
+               for found in labels.values())  # fmt: skip
+
+
+def test_wilson_by_hand() -> None:
+    # 8 of 10, 95 %: Newcombe (1998) gives 0.4902 to 0.9433 for this case.
+    low, high = wilson(8, 10)
+    assert low == pytest.approx(0.4902, abs=1e-4)
+    assert high == pytest.approx(0.9433, abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert share(0, 0)["share"] is None
+
+
+@given(st.integers(0, 60), st.integers(1, 60))
+def test_wilson_holds_the_share(hits: int, n: int) -> None:
+    hits = min(hits, n)
+    low, high = wilson(hits, n)
+    assert 0 <= low <= hits / n + 1e-9
+    assert hits / n - 1e-9 <= high <= 1
+    other_low, other_high = wilson(n - hits, n)
+    assert (low, high) == pytest.approx((1 - other_high, 1 - other_low))
+
+
+def test_premature_counts_words_of_queries_only() -> None:
+    cases = [
+        judged("respond", "respond", early=("wait", "respond", "ignore", "wait")),
+        judged("respond", "respond", early=("wait",)),
+        judged("respond", "respond"),  # a single word: nowhere to be early
+        judged("ignore", "ignore", early=("respond",)),
+    ]
+    found = premature(cases)
+    assert (found["any"]["hits"], found["any"]["n"]) == (2, 5)
+    assert (found["respond"]["hits"], found["respond"]["n"]) == (1, 5)
+    assert (found["utterances"]["hits"], found["utterances"]["n"]) == (1, 2)
+
+
+def test_decisions_are_counted_by_what_was_made_up_before() -> None:
+    cases = [
+        judged("respond", "respond"),
+        judged("respond", "ignore", made_up=2),
+        judged("respond", "wait", made_up=3),
+        judged("wait", "respond", made_up=2),
+    ]
+    assert by_made_up(cases) == {"respond": {0: 1, 2: 1}, "ignore": {}, "wait": {2: 1}}
+
+
+def test_calibration_by_hand() -> None:
+    cases = [
+        judged("respond", "respond", chances=(0.09, 0.01)),  # 0.9, right
+        judged("ignore", "respond", chances=(0.9, 0.1)),  # 0.9, wrong
+        judged("ignore", "ignore", chances=(0.1, 0.3)),  # 0.25, right
+        judged("wait", "respond", chances=(0.9, 0.1)),  # left out
+        judged("respond", "wait", chances=(0.0, 0.0)),  # says nothing
+    ]
+    found = calibration(cases)
+    assert found["n"] == 3
+    assert found["ece"] == pytest.approx(2 / 3 * abs(0.5 - 0.9) + 1 / 3 * 0.25)
+    assert [row["n"] for row in found["bins"]] == [1, 2]  # type: ignore[attr-defined]
+    assert calibration([])["ece"] is None

@@ -1,0 +1,124 @@
+"""The look-ahead of many words at once is the decoder's, word by word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from duo.backbone import Backbone
+from duo.data.sample import AssistantTurn, UserTurn
+from duo.decoding.conversant import Kind
+from duo.decoding.duo import Duo
+from evaluation.cases import Case
+from evaluation.lookahead import Row, look_ahead
+from evaluation.states import evaluate_states, judge, tables
+from tests.tiny import ARCHITECTURES, tiny_backbone
+
+
+def expected(backbone: Backbone, ids: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Greedy tokens after `ids`, everything encoded anew each time."""
+    states = backbone.states
+    made: list[int] = []
+    for _ in range(count):
+        with torch.no_grad():
+            logits = backbone.model(torch.tensor([[*ids, *made]]), use_cache=False).logits
+        made.append(int(logits[0, -1].argmax()))
+        if made[-1] in (states.respond, states.ignore, *backbone.chat.stop):
+            break
+    return tuple(made)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("attention", [None, "eager"])
+def test_looks_are_those_of_a_naive_decoder(architecture: str, attention: str | None) -> None:
+    backbone = tiny_backbone(architecture, attention=attention)
+    torch.manual_seed(1)
+    rows = []
+    for length in (31, 12, 40):
+        ids = tuple(torch.randint(0, 300, (length,)).tolist())
+        places = tuple(sorted(torch.randperm(length)[:5].tolist()))
+        rows.append(Row(ids, places))
+    rows[1] = Row(rows[1].ids, rows[1].places[:2])
+    for row, looks in zip(rows, look_ahead(backbone, rows, 4), strict=True):
+        assert len(looks) == len(row.places)
+        for place, look in zip(row.places, looks, strict=True):
+            assert look.tokens == expected(backbone, row.ids[: place + 1], 4)
+
+
+def steered(backbone: Backbone, token: int) -> Backbone:
+    """The same model, which likes one token more than others."""
+    head = backbone.model.get_output_embeddings()
+    head.register_forward_hook(
+        lambda module, inputs, logits: logits + 6.0 * torch.eye(logits.shape[-1])[token]
+    )
+    return backbone
+
+
+CASES = [
+    Case("a", "query", (), "What is the capital of France?", "respond"),
+    Case("b", "backchannel", (UserTurn(content="Tell me", state="<1>"),
+                              AssistantTurn(content="The rain", complete=False)),
+         "I see that", "ignore"),
+    Case("c", "query", (), "Why?", "respond"),
+    Case("d", "incomplete", (), "And how about", "wait"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["respond", "ignore"])
+def test_outcomes_are_the_decoders(state: str) -> None:
+    backbone = tiny_backbone()
+    backbone = steered(backbone, getattr(backbone.states, state))
+    cases = [case for case in CASES if not case.context]
+    outcomes = set()
+    for case, judged in zip(cases, judge(backbone, cases, 4), strict=True):
+        duo = Duo(backbone)
+        duo.cycle(case.text)
+        events = {event.kind for event in duo.cycle("").events if event.by == "state"}
+        decided = (
+            "respond" if Kind.RESPOND in events else "ignore" if Kind.IGNORE in events else "wait"
+        )
+        assert judged.outcome == decided
+        outcomes.add(decided)
+        words = case.text.split()
+        assert len(judged.early) == (len(words) - 1 if case.wanted == "respond" else 0)
+    assert state in outcomes
+
+
+def test_early_outcomes_are_those_of_the_beginnings() -> None:
+    backbone = tiny_backbone()
+    backbone = steered(backbone, backbone.states.respond)
+    (judged,) = judge(backbone, CASES[:1], 4)
+    words = CASES[0].text.split()
+    parts = [
+        Case(str(n), "x", (), " ".join(words[:n]), "wait") for n in range(1, len(words))
+    ]  # fmt: skip
+    assert judged.early == tuple(part.outcome for part in judge(backbone, parts, 4))
+
+
+def test_figures_are_written_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny_backbone(dtype=torch.float32)
+    monkeypatch.setattr("duo.backbone.load", lambda *args, **kwargs: backbone)
+    lines: list[dict[str, Any]] = [
+        {"id": str(n), "context": [], "text": text, "label": label, "needs_response": needs}
+        for n, (text, label, needs) in enumerate(
+            [("What is it?", "query", True), ("uh-huh", "[red]x\x1b[2J", False)]
+        )
+    ]
+    data = tmp_path / "u.jsonl"
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    console = Console(record=True, width=100, file=(tmp_path / "shown").open("w"))
+    figures = evaluate_states(model="tiny", data=data, out=tmp_path / "out.json", console=console)
+    console.file.close()
+    shown = (tmp_path / "shown").read_text(encoding="utf-8")
+    assert "[red]x" in shown
+    assert "\x1b[2J" not in shown
+    stored = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert stored["n"] == figures["n"] == 2
+    assert len(stored["cases"]) == 2
+    assert stored["premature"]["any"]["n"] == 2
+    assert len(tables(figures)) in (4, 5)  # the last only if anything was decided
