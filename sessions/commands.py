@@ -97,6 +97,10 @@ def record(
     dtype: Annotated[
         str | None, typer.Option(help="Number format of the weights, such as float32.")
     ] = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(help="Attention of the model: sdpa, eager or flex_attention [default: sdpa]."),
+    ] = None,
     prompt: Annotated[
         str | None,
         typer.Option(help="A system prompt in place of the chat template's own."),
@@ -134,7 +138,7 @@ def record(
         model=model or (None if all(map(is_foreign, names)) else _DEFAULT_MODEL),
         seed=seed,
         settings=_settings(names, lookahead, cycle_seconds, set_ or ()),
-        load_settings=_given(device=device, dtype=dtype, system=prompt),
+        load_settings=_given(device=device, dtype=dtype, attention=attention, system=prompt),
         real_time=real_time,
         max_seconds=max_seconds,
         force=force,
