@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from duo import minicpm
 from duo.chatformat import STYLES, ChatFormat, chat_format
-from duo.errors import BadInput
+from duo.errors import BadInput, check_choice
 from duo.quiet import quiet
 from duo.sources import ADAPTER, CONFIG, first_line, model_folder
 from duo.tokens import IDLE, IGNORE, RESPOND, StateTokens, add_state_tokens
@@ -89,8 +89,8 @@ def load(
     """
     place = _device(device)
     kind = _dtype(dtype, place)
-    _known("attention", attention, ATTENTION)
-    _known("chat", chat, STYLES)
+    check_choice("attention", attention, ATTENTION)
+    check_choice("chat", chat, STYLES)
     folder = model_folder(name)
     with quiet():
         model, tokenizer = _open(folder, kind, attention)
@@ -101,11 +101,6 @@ def load(
     ends = {ends} if isinstance(ends, int) else set(ends or ())
     form = replace(form, stop=form.stop | ends)
     return Backbone(model=model, tokenizer=tokenizer, name=name, states=states, chat=form)
-
-
-def _known(field: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise BadInput(f"unknown {value!r}: use one of {', '.join(choices)}", field=field)
 
 
 def _device(name: str) -> torch.device:
@@ -128,7 +123,7 @@ def _device(name: str) -> torch.device:
 def _dtype(name: str, device: torch.device) -> torch.dtype:
     import torch
 
-    _known("dtype", name, DTYPES)
+    check_choice("dtype", name, DTYPES)
     if name == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32

@@ -28,3 +28,13 @@ class BadInput(Exception):
         place = f"{file}:{line}" if file is not None and line is not None else file
         parts = [str(part) for part in (place, field, message) if part is not None]
         super().__init__(" ".join(": ".join(parts).split()))
+
+
+def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    """Make sure that a value is one of a few words.
+
+    Raises:
+        BadInput: it is none of them; the error says which there are.
+    """
+    if value not in choices:
+        raise BadInput(f"unknown {value!r}: use one of {', '.join(choices)}", field=field)

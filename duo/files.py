@@ -42,6 +42,24 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
             beside.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path, *, wanted: Path | None = None) -> None:
+    """Find out before long work, not after it, that a folder cannot be written; it is made.
+
+    Args:
+        folder: where something is to be written.
+        wanted: the file that is meant for it, if the error should name that.
+
+    Raises:
+        BadInput: the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"cannot write: {error.strerror or error}", file=wanted or folder) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file; see `whole_file`."""
     with whole_file(path) as stream:

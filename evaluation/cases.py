@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from duo.data.sample import AssistantTurn, Message, Sample, UserTurn
+from duo.data.sample import AssistantTurn, Message, Sample, UserTurn, no_sample
 from duo.errors import BadInput
 
 Outcome = Literal["respond", "ignore", "wait"]
@@ -88,9 +88,7 @@ def _cases(path: Path, line: int, content: Any, turns: int) -> Iterator[Case]:
         try:
             sample = Sample.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(map(str, first["loc"])) or None
-            raise BadInput(first["msg"], file=path, line=line, field=field) from None
+            raise no_sample(error, path, line) from None
         yield from _of_sample(sample, turns)
     else:
         try:

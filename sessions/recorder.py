@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from rich.console import Console
 from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_settings, check_system, is_foreign
 from duo.errors import BadInput
+from duo.files import check_writable
 from duo.manifest import versions
 from sessions.clock import RealTime, Simulated
 from sessions.job import Job
@@ -70,7 +70,7 @@ def record_all(
             there and does not match. All this is checked before a model is loaded.
     """
     pairs = _pairs(job)
-    _check_writable(job.out)
+    check_writable(job.out)
     to_record = [pair for pair in pairs if not _is_recorded(pair, force=job.force)]
     ledger = Ledger(job)
     try:
@@ -160,15 +160,6 @@ def _is_recorded(pair: _Pair, *, force: bool) -> bool:
             change = f"recorded with {there[name]!r}, now {pair.identity[name]!r}"
             raise BadInput(f"{change}: {way_out}", file=pair.path, line=1, field=name)
     return all(there[name] == pair.identity[name] for name in _IDENTITY)
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BadInput(f"cannot write: {error.strerror or error}", file=folder) from error
 
 
 def _conversants(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from duo.errors import BadInput
+from duo.errors import BadInput, check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,8 +129,8 @@ def build(
 
     Example: duo data build --source sharegpt --samples 10000 --out runs/data
     """
-    _one_of("writer", writer, _WRITERS)
-    _one_of("form", form, _FORMS)
+    check_choice("writer", writer, _WRITERS)
+    check_choice("form", form, _FORMS)
 
     from duo.data.build import Job
     from duo.data.build import build as build_data
@@ -189,11 +189,6 @@ def inspect(
     from duo.data.inspection import print_data
 
     print_data(folder, n=n, seed=seed, kind=kind, full=full)
-
-
-def _one_of(field: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise BadInput(f"unknown {value!r}: use one of {', '.join(choices)}", field=field)
 
 
 def _prices(text: str | None) -> tuple[float, float] | None:

@@ -87,6 +87,13 @@ def sample_line(sample: Sample) -> str:
     return json.dumps(sample.model_dump(exclude_defaults=False), ensure_ascii=False)
 
 
+def no_sample(error: ValidationError, path: Path, line: int) -> BadInput:
+    """What makes a line of a file no sample, in one line: the first thing that is wrong."""
+    first = error.errors()[0]
+    field = printable(".".join(str(part) for part in first["loc"])) or None
+    return BadInput(first["msg"], file=path, line=line, field=field)
+
+
 def read_samples(
     path: Path, *, on_bad: Callable[[BadInput], None] | None = None
 ) -> Iterator[Sample]:
@@ -106,9 +113,7 @@ def read_samples(
                 try:
                     yield Sample.model_validate_json(line)
                 except ValidationError as error:
-                    first = error.errors()[0]
-                    field = printable(".".join(str(part) for part in first["loc"])) or None
-                    bad = BadInput(first["msg"], file=path, line=number, field=field)
+                    bad = no_sample(error, path, number)
                     if on_bad is None:
                         raise bad from error
                     on_bad(bad)

@@ -6,7 +6,6 @@ import io
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Any, NoReturn
 from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_system, is_foreign
 from duo.errors import BadInput
+from duo.files import check_writable
 from duo.manifest import versions
 from sessions.chat.live import Conversation
 from sessions.transcript import Header, write_transcript
@@ -114,12 +114,7 @@ def _writable(path: Path) -> Path:
     """Find out before the conversation, not after it, that it cannot be saved."""
     if path.is_dir():
         raise BadInput("is a folder, not a file to save to", file=path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise BadInput(f"cannot write: {error.strerror or error}", file=path) from error
+    check_writable(path.parent, wanted=path)
     return path
 
 
