@@ -17,7 +17,8 @@ class Target(IntEnum):
 
     STATE = 0  #: the state token that comes next
     OUTPUT = 1  #: the answer's token that comes next
-    INSIDE = 2  #: that no state token comes next
+    INSIDE = 2  #: that no state token comes next: the user is in the middle of an utterance
+    PAUSE = 3  #: the same where the user breaks off
 
 
 def targets(sample: Encoded, states: StateTokens, *, inside: bool) -> list[tuple[int, int, int]]:
@@ -34,7 +35,7 @@ def targets(sample: Encoded, states: StateTokens, *, inside: bool) -> list[tuple
             found.append((place, label, int(Target.STATE if state else Target.OUTPUT)))
         elif inside and sample.inside[place]:
             following = NOT_LEARNED if last else sample.ids[place + 1]
-            found.append((place, following, int(Target.INSIDE)))
+            found.append((place, following, int(Target.PAUSE if last else Target.INSIDE)))
     return found
 
 

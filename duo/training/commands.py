@@ -39,10 +39,11 @@ def train(
 
     Example: duo train --preset embedded --data runs/data --out runs/adapter
     """
+    from duo.training.host import keep_memory, share_cores
     from duo.training.settings import load_settings, parse_assignments
-    from duo.training.threads import share_cores
 
     share_cores()
+    keep_memory()
     settings = load_settings(preset, recipe, parse_assignments(set_ or ()))
 
     from duo.training.train import train as run

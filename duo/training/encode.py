@@ -80,18 +80,21 @@ class Encoder:
         tokenizer: of `transformers`, with the state tokens.
         max_tokens: longer samples lose whole exchanges from the front until they fit.
         chat: chat format, "template" or "plain".
+        answer_tokens: longer answers of the `duo` recipe are cut off after so many; 0 for none.
 
     Raises:
         BadInput: the tokenizer has no state tokens, or its chat template cannot be used.
     """
 
-    def __init__(self, tokenizer: Any, *, max_tokens: int, chat: str = "template") -> None:
+    def __init__(
+        self, tokenizer: Any, *, max_tokens: int, chat: str = "template", answer_tokens: int = 0
+    ) -> None:
         try:
             self.states: StateTokens = state_tokens(tokenizer)
         except KeyError as error:
             raise BadInput(f"the tokenizer has no state token {error.args[0]}") from None
         self._tokenizer, self._style = tokenizer, chat
-        self._max_tokens = max_tokens
+        self._max_tokens, self._answer_tokens = max_tokens, answer_tokens
         self._format = lru_cache(maxsize=64)(lambda system: chat_format(tokenizer, chat, system))
         self.chat: ChatFormat = self._format(None)
 
@@ -162,8 +165,10 @@ class Encoder:
 
     def _assistant(self, row: _Row, turn: AssistantTurn) -> None:
         row.context(self.chat.assistant_open)
-        row.learned(self.chat.text(turn.content, "assistant"))
-        if turn.complete:
+        ids = self.chat.text(turn.content, "assistant")
+        short = ids[: self._answer_tokens] if self._answer_tokens else ids
+        row.learned(short)
+        if turn.complete and len(short) == len(ids):
             self._end(row)
         else:
             row.context(self.chat.assistant_cut)

@@ -67,7 +67,7 @@ def place_losses(
         target: `[places]`, the next token's id or `NOT_LEARNED`.
         kind: `[places]`, of `Target`.
         states: ids of the state tokens.
-        inside: what is learned at places of the kind `INSIDE`.
+        inside: what is learned at places of the kinds `INSIDE` and `PAUSE`.
         end: id of the token that ends a turn.
         base: for `inside="base"`: logits of the model without its adapter, same shape.
 
@@ -76,7 +76,7 @@ def place_losses(
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     losses = functional.cross_entropy(logits, target, ignore_index=NOT_LEARNED, reduction="none")
-    held = kind == Target.INSIDE
+    held = kind >= Target.INSIDE
     if inside == "none" or not bool(held.any()):
         return losses.masked_fill(held, 0.0)
     at = logits[held]

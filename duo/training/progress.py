@@ -13,6 +13,7 @@ _SHOWN = {
     "loss_state": "state",
     "loss_output": "answer",
     "loss_inside": "inside",
+    "loss_pause": "pause",
     "tokens_per_second": "tokens/s",
     "eval_respond_recall": "answers",
     "eval_ignore_recall": "ignores",

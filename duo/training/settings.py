@@ -24,6 +24,9 @@ class TrainSettings:
         max_tokens: longer samples lose whole exchanges from the front.
         too_long: what happens to a sample whose last exchange alone is longer: "drop" (counted)
             or "refuse" (an error).
+        answer_tokens: longer answers are shown that long, as if cut off there; 0 for whole ones.
+            Decisions are learned beside every answer, so shorter ones make more decisions of the
+            same time.
         steps: optimiser steps.
         batch: samples of one step, all processes together.
         micro_batches: parts that each process splits its share of a batch into, to save memory.
@@ -37,9 +40,10 @@ class TrainSettings:
         state_rows: what the rows of `<1>` and `<2>` begin as: "turn_end", those of the token that
             ends a user's turn, so that the model's own sense of when somebody is done is what they
             start from; or "mean", the mean of all rows, from which they have to be found.
-        state_weight, output_weight: weight of a state token's and of an answer token's loss.
+        state_weight, output_weight: weight of a state token's and of an answer token's loss. Where
+            an utterance breaks off, the loss of a state has the weight of a state token's.
         inside: what is learned where the user is not done yet; see `duo.training.loss`.
-        inside_weight: weight of the loss of one such position.
+        inside_weight: weight of the loss of one such position within an utterance.
         precision: "auto" (bfloat16 on a GPU made for it), "float32" or "bfloat16".
         save_dtype: number format of the adapter or model that is written.
         gradient_checkpointing: compute activations twice to save memory.
@@ -55,6 +59,7 @@ class TrainSettings:
     chat: Literal["template", "plain"] = "template"
     max_tokens: int = 1024
     too_long: Literal["drop", "refuse"] = "drop"
+    answer_tokens: int = 0
     steps: int = 400
     batch: int = 112
     micro_batches: int = 1

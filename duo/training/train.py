@@ -45,7 +45,12 @@ def train(*, settings: TrainSettings, model: str, data: Path, out: Path) -> Path
     _begin(out, settings, model, data)
     backbone = load(model, device="cpu", dtype="float32", chat=settings.chat)
     longest = min(settings.max_tokens, backbone.max_tokens)
-    encoder = Encoder(backbone.tokenizer, max_tokens=longest, chat=settings.chat)
+    encoder = Encoder(
+        backbone.tokenizer,
+        max_tokens=longest,
+        chat=settings.chat,
+        answer_tokens=settings.answer_tokens,
+    )
     learning = read_split(data / "train.jsonl", encoder, settings)
     validation = Split()
     if (data / "validation.jsonl").is_file():

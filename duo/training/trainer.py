@@ -62,7 +62,8 @@ class Parts(Dataset):
 
 def kind_weights(settings: TrainSettings) -> list[float]:
     """The weight of each `Target`, in its order."""
-    return [settings.state_weight, settings.output_weight, settings.inside_weight]
+    decision = settings.state_weight  # "not yet" is one too
+    return [decision, settings.output_weight, settings.inside_weight, decision]
 
 
 class DuoTrainer(Trainer):

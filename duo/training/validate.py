@@ -77,9 +77,9 @@ def _sums(logits: Tensor, target: Tensor, kind: Tensor, states: StateTokens) -> 
     likeliest = logits.argmax(-1)
     right = likeliest == target
     decided = (likeliest == states.respond) | (likeliest == states.ignore)
-    state, output, inside = (kind == which for which in Target)
+    state, output, inside = kind == Target.STATE, kind == Target.OUTPUT, kind >= Target.INSIDE
     query, remark = state & (target == states.respond), state & (target == states.ignore)
-    pause = inside & (target == NOT_LEARNED)
+    pause = kind == Target.PAUSE
     counted = {
         _STATE: state, _RIGHT: state & right, _QUERIES: query, _ANSWERED: query & right,
         _REMARKS: remark, _IGNORED: remark & right, _OUTPUT: output, _INSIDE: inside,

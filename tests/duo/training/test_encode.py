@@ -147,3 +147,25 @@ def test_slices_are_learned_with_the_end_of_turn() -> None:
 def test_a_tokenizer_without_state_tokens_is_refused() -> None:
     with pytest.raises(BadInput, match="no state token <1>"):
         Encoder(tiny_tokenizer(states=False), max_tokens=100)
+
+
+@pytest.mark.parametrize("template", STYLES)
+@given(seed=st.integers(0, 20), most=st.integers(1, 30))
+def test_long_answers_are_shown_as_if_cut_off(template: str | None, seed: int, most: int) -> None:
+    tokenizer = tiny_tokenizer(template)
+    encoder = Encoder(tokenizer, max_tokens=5000, answer_tokens=most)
+    whole, dialogue = Encoder(tokenizer, max_tokens=5000), sample(seed)
+    short = []
+    for message in dialogue.messages:
+        if isinstance(message, AssistantTurn):
+            ids = whole.chat.text(message.content, "assistant")
+            complete = message.complete and len(ids) <= most
+            short.append((ids[:most], complete))
+    states = (encoder.states.respond, encoder.states.ignore)
+    runs = [run for run in learned_runs(encoder.sample(dialogue)) if run[0] not in states]
+    assert [run[: len(ids)] for run, (ids, _) in zip(runs, short, strict=True)] == [
+        ids for ids, _ in short
+    ]
+    assert [len(run) > len(ids) for run, (ids, _) in zip(runs, short, strict=True)] == [
+        complete for _, complete in short
+    ]
