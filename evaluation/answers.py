@@ -1,4 +1,4 @@
-"""What training costs: how well the answers of plain dialogues are predicted, before and after.
+"""`duo eval answers`: what training costs, by how well the answers of plain dialogues are predicted.
 
 Plain means without state tokens and remarks: what the base model was made for. The tokens that are
 scored are those of the answers and of the token that ends each.
@@ -6,15 +6,22 @@ scored are those of the answers and of the token that ends each.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
 import torch
 from torch.nn import functional
 
 from duo.backbone import Backbone
-from duo.data.sample import AssistantTurn, Sample, UserTurn
+from duo.data.sample import AssistantTurn, Sample, UserTurn, read_samples
+from duo.errors import BadInput
+from duo.files import sha256, write_text
+from duo.manifest import versions
+from duo.terminal import printable
 from duo.training.encode import NOT_LEARNED, Encoder, TooLong
 from duo.training.loss import logits_only_where
 
@@ -51,7 +58,11 @@ def plain_dialogue(sample: Sample) -> Sample | None:
 
 @torch.inference_mode()
 def answer_loss(
-    backbone: Backbone, samples: Iterable[Sample], *, max_tokens: int = 1024
+    backbone: Backbone,
+    samples: Iterable[Sample],
+    *,
+    max_tokens: int = 1024,
+    on_done: Callable[[], None] = lambda: None,
 ) -> AnswerLoss:
     """The mean loss of the answers of plain dialogues.
 
@@ -59,6 +70,7 @@ def answer_loss(
         backbone: the model.
         samples: of any kind; see `plain_dialogue`. Those too long lose exchanges from the front.
         max_tokens: longest dialogue.
+        on_done: called after each dialogue.
     """
     encoder = Encoder(backbone.tokenizer, max_tokens=max_tokens, chat=backbone.chat.name)
     states = vars(backbone.states).values()
@@ -80,4 +92,53 @@ def answer_loss(
         total += float(functional.cross_entropy(logits.float(), target, reduction="sum"))
         tokens += len(target)
         dialogues += 1
+        on_done()
     return AnswerLoss(total / tokens if tokens else math.nan, tokens, dialogues)
+
+
+def evaluate_answers(
+    models: Sequence[str], data: Path, *, limit: int | None = None, out: Path | None = None
+) -> list[AnswerLoss]:
+    """Measure models on the same dialogues and print a table; the first is what others differ from.
+
+    Args:
+        models: see `duo.backbone.load`.
+        data: samples that none of them was trained on, such as `validation.jsonl`.
+        limit: how many dialogues, the first ones; None for all.
+        out: JSON file for the figures; None for none.
+
+    Raises:
+        BadInput: of a model or the data.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from duo.backbone import load
+
+    samples = list(islice(filter(None, map(plain_dialogue, read_samples(data))), limit))
+    if not samples:
+        raise BadInput("no dialogue with an answer", file=data)
+    found = []
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=len(models) * len(samples))
+        for model in models:
+            found.append(answer_loss(load(model), samples, on_done=lambda: bar.advance(task)))
+    table = Table("model", "loss (nats)", "perplexity", "change of loss", "tokens")
+    for model, loss in zip(models, found, strict=True):
+        change = f"{loss.nats - found[0].nats:+.3f}" if loss is not found[0] else ""
+        cells = (f"{loss.nats:.3f}", f"{loss.perplexity:.2f}", change, str(loss.tokens))
+        table.add_row(printable(model), *cells)
+    Console().print(table)
+    if out is not None:
+        figures = {
+            "schema": 1,
+            "data": {"file": data.name, "sha256": sha256(data), "dialogues": len(samples)},
+            "models": {
+                model: {"nats": loss.nats, "perplexity": loss.perplexity, "tokens": loss.tokens}
+                for model, loss in zip(models, found, strict=True)
+            },
+            "versions": versions(),
+        }
+        write_text(out, json.dumps(figures, indent=1) + "\n")
+    return found
