@@ -1,0 +1,166 @@
+"""Paired comparison: averages, standard errors and intervals of two models on the same items."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from duo.errors import BadInput
+from evaluation.comparison.bootstrap import interval
+from evaluation.comparison.items import ItemFile, Items, Key, mean_of, read_items
+from evaluation.comparison.paired import compare
+from evaluation.comparison.strata import mean, standard_error, stratify
+
+keys = st.tuples(st.sampled_from(["law", "art", "physics", ""]), st.integers(0, 20).map(str))
+scored = st.dictionaries(keys, st.sampled_from([0.0, 1.0]), min_size=2, max_size=40)
+
+
+def items(scores: dict[Key, float], name: str = "a.jsonl") -> Items:
+    return Items(Path(name), scores)
+
+
+@given(scored)
+def test_micro_average_is_the_plain_mean_and_its_standard_error(values: dict[Key, float]) -> None:
+    strata, scores = stratify(values, macro=False), list(values.values())
+    assert mean(strata) == pytest.approx(np.mean(scores))
+    assert standard_error(strata) == pytest.approx(stats.sem(scores))
+
+
+@given(scored)
+def test_macro_average_is_the_mean_of_the_subsets_means(values: dict[Key, float]) -> None:
+    subsets = {subset for subset, _ in values}
+    means = [np.mean([v for (s, _), v in values.items() if s == subset]) for subset in subsets]
+    assert mean(stratify(values, macro=True)) == pytest.approx(np.mean(means))
+
+
+def test_macro_standard_error_by_hand() -> None:
+    values = {("a", "1"): 1.0, ("a", "2"): 0.0, ("b", "1"): 1.0, ("b", "2"): 0.0, ("b", "3"): 0.0}
+    # Variances 1/2 and 1/3 over n = 2 and 3, half weight each: (1/4)(1/4 + 1/9) = 13/144.
+    assert standard_error(stratify(values, macro=True)) == pytest.approx(math.sqrt(13) / 12)
+
+
+def test_subsets_of_one_item_are_taken_together() -> None:
+    values = {(subset, "1"): score for subset, score in zip("abcd", (1.0, 0, 0, 1), strict=True)}
+    strata = stratify(values, macro=True)
+    assert len(strata) == 1
+    assert standard_error(strata) == pytest.approx(stats.sem([1, 0, 0, 1]))
+    assert standard_error(stratify({("a", "1"): 1.0}, macro=True)) is None
+
+
+@given(scored, scored.map(dict.values).map(list), st.booleans())
+def test_comparison_counts_what_differs(
+    base: dict[Key, float], draws: list[float], macro: bool
+) -> None:
+    other = {key: draws[n % len(draws)] for n, key in enumerate(base)}
+    found = compare(items(base), items(other), macro=macro)
+    pairs = [(base[key], other[key]) for key in base]
+    assert (found.gained, found.lost) == (pairs.count((0, 1)), pairs.count((1, 0)))
+    assert found.test == "mcnemar"
+    averages = [mean(stratify(side, macro=macro)) for side in (base, other)]
+    assert found.difference == pytest.approx(averages[1] - averages[0])
+    assert found.low - 1e-9 <= found.difference <= found.high + 1e-9 or len(base) < 8
+    back = compare(items(other), items(base), macro=macro)
+    assert (back.gained, back.lost, back.p) == (found.lost, found.gained, found.p)
+    assert back.difference == pytest.approx(-found.difference)
+
+
+def test_a_model_and_itself_do_not_differ() -> None:
+    same = items({("", str(n)): n % 2 for n in range(10)})
+    found = compare(same, same, macro=False)
+    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_scores_between_right_and_wrong_are_compared_by_sign() -> None:
+    base = items({("", str(n)): 1 / 3 for n in range(6)})
+    other = items({("", str(n)): score for n, score in enumerate((2 / 3, 1, 1, 1, 0, 1 / 3))})
+    found = compare(base, other, macro=False)
+    assert (found.test, found.gained, found.lost) == ("sign", 4, 1)
+    assert found.p == pytest.approx(2 * (1 + 5) / 32)
+
+
+def test_the_interval_is_that_of_an_independent_bootstrap() -> None:
+    generator = np.random.default_rng(3)
+    values = generator.choice([-1.0, 0.0, 1.0], size=400, p=[0.05, 0.85, 0.1])
+    theirs = stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=9999, rng=generator
+    ).confidence_interval
+    low, high = interval([(1.0, values)])
+    assert low == pytest.approx(theirs.low, abs=0.006)
+    assert high == pytest.approx(theirs.high, abs=0.006)
+
+
+def test_small_strata_keep_their_spread() -> None:
+    """Half the interval is 1.96 standard errors even where every subset has two items."""
+    generator = np.random.default_rng(5)
+    values = {(str(s), n): generator.random() for s, n in product(range(60), "ab")}
+    strata = stratify(values, macro=True)
+    low, high = interval(strata)
+    stderr = standard_error(strata)
+    assert stderr
+    assert (high - low) / 2 == pytest.approx(1.96 * stderr, rel=0.05)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    """300 studies of 200 items each with a known difference of 5 points."""
+    generator = np.random.default_rng(11)
+    covered = 0
+    for _ in range(300):
+        draws = generator.choice([-1.0, 0.0, 1.0], size=200, p=[0.10, 0.75, 0.15])
+        low, high = interval([(1.0, draws)], resamples=1000)
+        covered += low <= 0.05 <= high
+    assert 0.92 <= covered / 300 <= 0.98
+
+
+@settings(max_examples=30)
+@given(scored, st.integers(1, 4))
+def test_many_distinct_values_are_resampled_in_parts(values: dict[Key, float], seed: int) -> None:
+    strata = stratify({key: n + value for n, (key, value) in enumerate(values.items())}, macro=True)
+    assert interval(strata, seed=seed) == interval(strata, seed=seed)
+    low, high = interval(strata, seed=seed)
+    assert low <= high
+
+
+def test_seeds_are_averaged_item_by_item() -> None:
+    seeds = [items({("", "x"): a, ("", "y"): b}) for a, b in ((1, 0), (0, 0), (1, 1))]
+    assert mean_of(seeds).scores == {("", "x"): pytest.approx(2 / 3), ("", "y"): 1 / 3}
+
+
+def test_other_items_are_an_error_that_names_both_files() -> None:
+    here, there = items({("law", "1"): 1, ("law", "2"): 1}), items({("law", "1"): 1}, "b.jsonl")
+    with pytest.raises(BadInput, match=r"^b\.jsonl: not the same items as in a\.jsonl.*law/2"):
+        compare(here, there, macro=False)
+    with pytest.raises(BadInput, match=r"a\.jsonl.*b\.jsonl"):
+        mean_of([here, there])
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"id": "1", "score": 1}\n{"id": ', "2: is not JSON"),
+        ("[]\n", "1: is not an object"),
+        ('{"score": 1}\n', "1: id: an item needs"),
+        ('{"id": "1", "score": "1"}\n', "1: score: must be a number"),
+        ('{"id": "1", "score": NaN}\n', "1: score: must be a number"),
+        ('{"id": "1", "score": 1.5}\n', "1: score: must be a number"),
+        ('{"id": "1", "score": 1, "subset": 3}\n', "1: subset: must be"),
+        ('{"id": "1", "score": 1}\n{"id": "1", "score": 1}\n', "2: id: item 1 again"),
+        ("[" * 100_000, "1: is not JSON"),
+        ("", "no items"),
+        ("\udcff", "is not UTF-8"),
+    ],
+)
+def test_broken_items_are_one_line_with_the_place(tmp_path: Path, lines: str, message: str) -> None:
+    path = tmp_path / "broken.items.jsonl"
+    path.write_bytes(lines.encode(errors="surrogateescape"))
+    with pytest.raises(BadInput) as error:
+        read_items([ItemFile(path)])
+    assert str(error.value).startswith(str(path))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
