@@ -1,0 +1,266 @@
+"""Ratings as a long table, one row a rating: our own export, or another tool's with its columns
+mapped to ours.
+
+A rating compares two systems on one criterion. A rater who ranks three systems gives three rows,
+one for each pair.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duo.errors import BadInput
+from duo.files import sha256
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHOICES = ("left", "right", "tie", "both_bad")
+NEEDED = ("rater", "item", "criterion", "system_left", "system_right")
+#: What a row holds where the file has no such column or an empty cell.
+DEFAULTS: dict[str, Any] = {
+    "study": "",
+    "scenario": "",
+    "repeat": 0,
+    "choice": "",
+    "winner": "",
+    "seconds": None,
+    "submitted_at": "",
+    "attention": False,
+    "passed": None,
+    "synthetic": False,
+}
+COLUMNS = (
+    "study", "rater", "item", "scenario", "repeat", "criterion", "system_left", "system_right",
+    "choice", "winner", "seconds", "submitted_at", "attention", "passed", "synthetic",
+)  # fmt: skip
+#: The paper's criteria, in its order; others follow by name.
+PAPER_CRITERIA = ("responsiveness", "human-likeness", "faithfulness", "factuality", "overall")
+#: An apostrophe before what a spreadsheet would run as a formula, as exports write it.
+_GUARD = re.compile(r"^'(?='*[=+\-@\t\r])")
+_YES, _NO = {"true", "1", "yes"}, {"false", "0", "no"}
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Checked ratings.
+
+    Attributes:
+        rows: a frame with the columns `COLUMNS`, in an order that does not depend on the file's;
+            `seconds` is NaN and `passed` None where not known.
+        source: name of the file.
+        digest: SHA-256 of the file; empty for ratings that come from none.
+        notices: what the reader should be told, one line each.
+    """
+
+    rows: pd.DataFrame
+    source: str = ""
+    digest: str = ""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """The criteria that were rated: the paper's in its order, then the others by name."""
+        found, paper = set(self.compared["criterion"]), PAPER_CRITERIA
+        return (*(name for name in paper if name in found), *sorted(found - set(paper)))
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The systems that were compared, by name; attention checks have systems of their own."""
+        return tuple(sorted({*self.compared["system_left"], *self.compared["system_right"]}))
+
+    @property
+    def compared(self) -> pd.DataFrame:
+        """The rows that are data: all but attention checks."""
+        return self.rows[~self.rows["attention"]]
+
+
+def read_ratings(
+    path: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    choices: Mapping[str, str] | None = None,
+) -> Ratings:
+    """Read a CSV or Parquet file of ratings.
+
+    Either `choice` or `winner` is enough; where both are there they must agree. Of the other
+    columns only `NEEDED` must be there.
+
+    Args:
+        path: `.parquet`, or anything else for CSV in UTF-8 with a header line.
+        columns: our column names and what they are called in the file.
+        choices: the file's words for a choice or winner and ours, as in {"model_a": "left"}.
+
+    Raises:
+        BadInput: the file cannot be read; a column is missing; a value does not fit (names the
+            line and the column); a rating is there twice.
+    """
+    path = Path(path)
+    parquet = path.suffix.lower() == ".parquet"
+    table = _parquet_rows(path) if parquet else _csv_rows(path)
+    header = next(table)[1]
+    ours = _mapped(path, header, columns or {})
+    rows, seen = [], dict[tuple, int]()
+    for line, cells in table:
+        row = _row(path, line, {name: cells[at] for name, at in ours.items()}, choices or {})
+        key = tuple(row[name] for name in ("study", "rater", "item", "criterion", "repeat"))
+        pair = frozenset((row["system_left"], row["system_right"]))
+        if (first := seen.setdefault((*key, pair), line)) != line:
+            raise BadInput(
+                f"rated twice (first at {first}): rater {key[1]}, item {key[2]}, "
+                f"criterion {key[3]}, repeat {key[4]}",
+                file=path,
+                line=line,
+            )
+        rows.append(row)
+    used = {header[at] for at in ours.values()}
+    extra = [name for name in header if name not in used]
+    return Ratings(
+        frame(rows),
+        path.name,
+        sha256(path),
+        (f"columns not used: {', '.join(extra)}",) if extra else (),
+    )
+
+
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as the frame that `Ratings` holds: all columns, fixed types, sorted."""
+    import pandas as pd
+
+    table = pd.DataFrame([DEFAULTS | row for row in rows], columns=list(COLUMNS))
+    kinds = {"repeat": "int64", "seconds": "float64", "attention": "bool", "synthetic": "bool"}
+    table = table.astype({name: kinds.get(name, "object") for name in COLUMNS})
+    order = ["study", "criterion", "item", "rater", "repeat", "system_left", "system_right"]
+    return table.sort_values(order, kind="stable").reset_index(drop=True)
+
+
+def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
+    """Where each of our columns stands in the file."""
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise BadInput("the column is there twice", file=path, line=1, field=twice)
+    for name, theirs in columns.items():
+        if name not in COLUMNS:
+            raise BadInput(f"no column of ours: use {', '.join(COLUMNS)}", field=name)
+        if theirs not in header:
+            raise BadInput(f"no column {theirs!r} to take it from", file=path, field=name)
+    ours = {
+        name: header.index(columns.get(name, name))
+        for name in COLUMNS
+        if columns.get(name, name) in header
+    }
+    missing = [name for name in NEEDED if name not in ours]
+    if not {"choice", "winner"} & set(ours):
+        missing.append("choice")
+    if missing:
+        raise BadInput(f"columns missing: {', '.join(missing)}", file=path, line=1)
+    return ours
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
+    """Line number and cells, the header first."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, strict=True)
+            line = 1
+            try:
+                header = next(reader, None)
+                if not header:
+                    raise BadInput("empty: not even a header line", file=path)
+                yield 1, header
+                line = reader.line_num + 1
+                for cells in reader:
+                    if cells and len(cells) != len(header):
+                        wrong = f"{len(cells)} cells under {len(header)} columns"
+                        raise BadInput(wrong, file=path, line=line)
+                    if cells:
+                        yield line, cells
+                    line = reader.line_num + 1
+            except csv.Error as error:
+                raise BadInput(f"not CSV: {error}", file=path, line=line) from error
+            except UnicodeDecodeError as error:
+                raise BadInput("not UTF-8 text", file=path, line=line) from error
+    except OSError as error:
+        raise BadInput(f"cannot read: {error.strerror or error}", file=path) from error
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
+    """Row number (from 1) and cells, the header first; nothing stands for null."""
+    import pyarrow  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except OSError as error:
+        raise BadInput(f"cannot read: {error.strerror or error}", file=path) from error
+    except pyarrow.ArrowException as error:
+        raise BadInput(f"not Parquet: {error}", file=path) from error
+    yield 0, list(table.column_names)
+    for number, cells in enumerate(zip(*(c.to_pylist() for c in table.columns), strict=True), 1):
+        yield number, ["" if cell is None else cell for cell in cells]
+
+
+def _row(
+    path: Path, line: int, cells: dict[str, Any], choices: Mapping[str, str]
+) -> dict[str, Any]:
+    def bad(field: str, message: str) -> BadInput:
+        return BadInput(message, file=path, line=line, field=field)
+
+    text = {name: _GUARD.sub("", str(cell).strip()) for name, cell in cells.items()}
+    for name in NEEDED:
+        if not text[name]:
+            raise bad(name, "is empty")
+    row: dict[str, Any] = DEFAULTS | {name: value for name, value in text.items() if value}
+    repeat = _number(str(row["repeat"]))
+    if not (repeat >= 0 and repeat.is_integer()):
+        raise bad("repeat", f"{text['repeat']!r} is no whole number from 0 on")
+    row["repeat"] = int(repeat)
+    if row["seconds"] is not None:
+        row["seconds"] = _number(text["seconds"])
+        if not (math.isfinite(row["seconds"]) and row["seconds"] >= 0):
+            raise bad("seconds", f"{text['seconds']!r} is no time in seconds")
+    for name in ("attention", "passed", "synthetic"):
+        if isinstance(row[name], str):
+            word = row[name].lower()
+            if word not in _YES | _NO:
+                raise bad(name, f"{text[name]!r} is neither true nor false")
+            row[name] = word in _YES
+    left, right = row["system_left"], row["system_right"]
+    if left == right:
+        raise bad("system_right", f"{right!r} is compared with itself")
+    if {left, right} & set(CHOICES):
+        raise bad("system_left", f"no system may be called {', '.join(CHOICES)}")
+    row["choice"] = _choice(row, choices, bad)
+    row["winner"] = {"left": left, "right": right}.get(row["choice"], row["choice"])
+    return row
+
+
+def _choice(row: Mapping[str, Any], choices: Mapping[str, str], bad: Any) -> str:
+    """The rater's choice, from whichever of the two columns says it."""
+    sides = {row["system_left"]: "left", row["system_right"]: "right"}
+    found = []
+    for name in ("choice", "winner"):
+        if said := row[name]:
+            word = choices.get(said, said)
+            word = sides.get(word, word)
+            if word not in CHOICES:
+                raise bad(name, f"unknown {said!r}: use one of {', '.join(CHOICES)}")
+            found.append(word)
+    if not found:
+        raise bad("choice", "is empty")
+    if len(set(found)) > 1:
+        raise bad("winner", f"{row['winner']!r} does not fit the choice {row['choice']!r}")
+    return found[0]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

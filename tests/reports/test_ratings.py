@@ -1,0 +1,154 @@
+"""Reading ratings: our form, another tool's, and everything that does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from duo.errors import BadInput
+from reports.statistics.ratings import COLUMNS, Ratings, read_ratings
+from tests.reports.rated import drawn, row, write_csv
+
+HEADER = "rater,item,criterion,system_left,system_right,choice"
+
+
+def read(folder: Path, text: str | bytes, **more: object) -> Ratings:
+    path = folder / "r.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_ratings(path, **more)  # type: ignore[arg-type]
+
+
+def test_csv_and_parquet_of_the_same_rows_are_the_same(tmp_path: Path) -> None:
+    rows = [
+        r | {"seconds": 3.5, "passed": None if i % 2 else True} for i, r in enumerate(drawn()[:9])
+    ]
+    write_csv(tmp_path / "r.csv", [r | {"passed": r["passed"] or ""} for r in rows])
+    pd.DataFrame(rows[::-1]).to_parquet(tmp_path / "r.parquet")
+    one, other = (read_ratings(tmp_path / name) for name in ("r.csv", "r.parquet"))
+    pd.testing.assert_frame_equal(one.rows, other.rows)
+    assert tuple(one.rows.columns) == COLUMNS
+    assert len(one.rows) == 9
+    assert one.notices == ()
+
+
+def test_another_tools_file_with_its_columns_and_words(tmp_path: Path) -> None:
+    text = (
+        "judge,question,aspect,model_a,model_b,winner,lang\n"
+        'kim,"two\nlines",overall,x,y,model_a,en\n'
+        "lee,q2,overall,x,y,tie (bothbad),en\n"
+        "lee,q3,overall,y,x,x,en\n"
+    )
+    names = {
+        "rater": "judge", "item": "question", "criterion": "aspect",
+        "system_left": "model_a", "system_right": "model_b",
+    }  # fmt: skip
+    words = {"model_a": "left", "model_b": "right", "tie (bothbad)": "both_bad"}
+    found = read(tmp_path, text, columns=names, choices=words)
+    assert sorted(found.rows["winner"]) == ["both_bad", "x", "x"]
+    assert sorted(found.rows["choice"]) == ["both_bad", "left", "right"]
+    assert found.notices == ("columns not used: lang",)
+    assert found.systems == ("x", "y")
+
+
+def test_a_header_without_ratings_is_no_error(tmp_path: Path) -> None:
+    found = read(tmp_path, HEADER + "\n")
+    assert found.rows.empty
+    assert found.criteria == found.systems == ()
+
+
+def test_attention_checks_bring_no_systems_of_their_own(tmp_path: Path) -> None:
+    rows = [
+        row(attention=False, passed=""),
+        row(item="c", left="intact", right="shuffled", attention=True, passed="false"),
+    ]
+    found = read_ratings(write_csv(tmp_path / "r.csv", rows))
+    assert found.systems == ("duo", "duplex")
+    assert list(found.rows["passed"]) == [False, None]
+
+
+def test_names_that_were_guarded_against_spreadsheets_come_back(tmp_path: Path) -> None:
+    found = read(tmp_path, f"{HEADER}\n'=r,i,overall,a,b,left\n'r,i,overall,a,b,left\n")
+    assert sorted(found.rows["rater"]) == ["'r", "=r"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("r,i,overall,a,b,middle", "r.csv:3: choice: unknown 'middle'"),
+        ("r,i,overall,a,b,", "r.csv:3: choice: is empty"),
+        (",i,overall,a,b,left", "r.csv:3: rater: is empty"),
+        ("r,i,overall,a,a,left", "r.csv:3: system_right: 'a' is compared with itself"),
+        ("r,i,overall,a,tie,left", "r.csv:3: system_left: no system may be called"),
+        ("r,i,overall,a,b", "r.csv:3: 5 cells under 6 columns"),
+        ("r0,i0,overall,b,a,tie", "r.csv:3: rated twice (first at 2): rater r0, item i0"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        read(tmp_path, f"{HEADER}\nr0,i0,overall,a,b,left\n{line}\n")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("repeat", "-1"),
+        ("repeat", "1.5"),
+        ("seconds", "soon"),
+        ("seconds", "nan"),
+        ("seconds", "-3"),
+        ("attention", "perhaps"),
+        ("passed", "2"),
+        ("winner", "b"),
+        ("winner", "c"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_column(tmp_path: Path, column: str, value: str) -> None:
+    text = f'{HEADER},{column}\n"r\n1",i,overall,a,b,left,\nr,i,overall,a,b,left,{value}\n'
+    with pytest.raises(BadInput, match=rf"r\.csv:4: {column}: ") as error:
+        read(tmp_path, text)
+    assert repr(value) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not even a header"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"rater,item\n", "columns missing: criterion, system_left, system_right, choice"),
+        (b"rater,rater\n", "rater: the column is there twice"),
+        (f'{HEADER}\n"open'.encode(), "r.csv:2: not CSV"),
+    ],
+)
+def test_a_file_that_is_no_table(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        read(tmp_path, content)
+    assert message in str(error.value)
+
+
+def test_files_and_mappings_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot read"):
+        read_ratings(tmp_path / "none.csv")
+    (tmp_path / "bad.parquet").write_bytes(b"no parquet")
+    with pytest.raises(BadInput, match="not Parquet"):
+        read_ratings(tmp_path / "bad.parquet")
+    with pytest.raises(BadInput, match="judge"):
+        read(tmp_path, HEADER + "\n", columns={"rater": "judge"})
+    with pytest.raises(BadInput, match="no column of ours"):
+        read(tmp_path, HEADER + "\n", columns={"vote": "rater"})
+
+
+def test_a_vote_repeated_or_on_another_pair_is_no_duplicate(tmp_path: Path) -> None:
+    text = (
+        f"{HEADER},repeat\nr,i,overall,a,b,left,0\nr,i,overall,b,a,left,1\nr,i,overall,a,c,left,0\n"
+    )
+    assert len(read(tmp_path, text).rows) == 3
+
+
+def test_our_own_export_has_all_columns() -> None:
+    from sessions.study.columns import NAMES
+
+    assert set(COLUMNS) <= set(NAMES)
