@@ -1,0 +1,386 @@
+"""The commands `duo study ...`, and `duo bench study`. Light: what they need is imported inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from duo.errors import BadInput, check_choice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sessions.study.people import Invitation
+
+study_app = typer.Typer(help="Have people compare recorded dialogues, blind.", no_args_is_help=True)
+
+_Study = Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)]
+_URL = "http://localhost:8501"
+
+
+@study_app.command()
+def create(
+    transcripts: Annotated[
+        Path, typer.Option(help="Folder of transcripts, such as `duo record` makes.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the study.", show_default=False)],
+    systems: Annotated[
+        str | None,
+        typer.Option(help="Systems to compare, separated by commas [default: all there are]."),
+    ] = None,
+    design: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of the design [default: the paper's five criteria]."),
+    ] = None,
+    raters: Annotated[
+        int | None, typer.Option(min=1, help="Raters for each item [default: the design's].")
+    ] = None,
+    pages: Annotated[
+        int | None,
+        typer.Option(min=1, help="Items for each rater [default: the design's, or all]."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of sides, orders, checks [default: the design's].")
+    ] = None,
+) -> None:
+    """Make a study: the same scenario and seed by different systems, side by side.
+
+    Example: duo study create --transcripts runs/demo --systems duo,duplex --raters 3 --out runs/st
+    """
+    from sessions.study.creation import create_study
+    from sessions.study.design import read_design
+    from sessions.study.materials import find_materials
+
+    names = [name.strip() for name in (systems or "").split(",") if name.strip()]
+    chosen = read_design(design, raters_per_item=raters, pages_per_rater=pages, seed=seed)
+    materials = find_materials(transcripts, names)
+    study = create_study(out, chosen, materials, transcripts=transcripts)
+    for line in materials.left_out:
+        typer.echo(f"left out: {line}", err=True)
+    typer.echo(
+        f"{study.items} item{'s' * (study.items != 1)} of {', '.join(study.systems)} in {out}; "
+        f"{chosen.raters_per_item} raters each"
+    )
+    typer.echo(f"next: duo study check {out}; duo study invite {out}; duo study serve {out}")
+
+
+@study_app.command()
+def check(study: _Study) -> None:
+    """Do the dialogues give the systems away? Exit status 1 if they do.
+
+    Looks for control tokens and names in the words, and tests whether the machinery's marks
+    (slices, beats, pace) separate the systems.
+
+    Example: duo study check runs/st
+    """
+    from sessions.study.leaks import find_leaks
+    from sessions.study.reporting import leaks_report
+    from sessions.study.study import open_study
+
+    leaks = find_leaks(open_study(study))
+    typer.echo(leaks_report(leaks))
+    if not leaks.clean:
+        raise typer.Exit(1)
+
+
+@study_app.command()
+def invite(
+    study: _Study,
+    raters: Annotated[int, typer.Option(min=0, max=10_000, help="Personal links to make.")] = 0,
+    panel: Annotated[
+        str | None,
+        typer.Option(help="Make a link for a panel such as Prolific; give it a label."),
+    ] = None,
+    admin: Annotated[
+        str | None, typer.Option(help="Make a link to the administrator's page; give it a label.")
+    ] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0, help="The links expire after so many days [never].")
+    ] = None,
+    url: Annotated[str, typer.Option(help="Address of the server.")] = _URL,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="CSV file for the links instead of the terminal.", show_default=False),
+    ] = None,
+) -> None:
+    """Make links. They are shown once: only hashes of their tokens are kept.
+
+    Example: duo study invite runs/st --raters 6 --admin me --days 30
+    """
+    from sessions.study import people
+    from sessions.study.study import open_study
+
+    if not (raters or panel or admin):
+        raise BadInput("say how many --raters, or give a label to --panel or --admin")
+    opened = open_study(study)
+    valid = None if days is None else days * 86_400
+    made: list[Invitation] = people.invite_raters(opened, raters, valid_seconds=valid)
+    if panel:
+        made.append(people.invite(opened, "panel", label=panel, valid_seconds=valid))
+    if admin:
+        made.append(people.invite(opened, "admin", label=admin, valid_seconds=valid))
+    lines = [(one.kind, one.name, one.link(url)) for one in made]
+    if out is None:
+        for line in lines:
+            typer.echo("\t".join(line))
+    else:
+        _write_links(out, lines)
+        typer.echo(f"{len(lines)} links in {out}")
+
+
+@study_app.command()
+def revoke(
+    study: _Study,
+    names: Annotated[
+        list[str], typer.Argument(help="Raters, or labels of links.", show_default=False)
+    ],
+) -> None:
+    """Shut raters or links out. What they rated is kept, marked, and given to others again.
+
+    Example: duo study revoke runs/st r003
+    """
+    from sessions.study import people
+    from sessions.study.study import open_study
+
+    typer.echo(f"{people.revoke(open_study(study), names)} revoked")
+
+
+@study_app.command()
+def status(
+    study: _Study,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything.")] = False,
+) -> None:
+    """Progress of raters and items, agreement so far, and what looks odd.
+
+    Example: duo study status runs/st
+    """
+    from sessions.study.reporting import status_json, status_report
+    from sessions.study.status import study_status
+    from sessions.study.study import open_study
+
+    found = study_status(open_study(study))
+    typer.echo(status_json(found) if as_json else status_report(found))
+
+
+@study_app.command()
+def state(
+    study: _Study,
+    to: Annotated[str, typer.Argument(help="open, paused or closed.", show_default=False)],
+) -> None:
+    """Pause, close or open a study.
+
+    While it is paused nobody gets a new page; a closed one takes no answers.
+
+    Example: duo study state runs/st paused
+    """
+    from sessions.study.study import STATES, open_study, set_state
+
+    check_choice("state", to, STATES)
+    set_state(open_study(study), to)
+    typer.echo(f"{study} is {to}")
+
+
+@study_app.command()
+def export(
+    study: _Study,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file [default: export/ratings.csv in the study].")
+    ] = None,
+) -> None:
+    """Write the ratings as CSV and Parquet, one row a rating, with a dictionary of the columns.
+
+    Example: duo study export runs/st --out runs/ratings.csv
+    """
+    from sessions.study.export import export as write
+    from sessions.study.study import open_study
+
+    path = out or study / "export" / "ratings.csv"
+    rows = write(open_study(study), path)
+    typer.echo(f"{rows} ratings in {path}")
+
+
+@study_app.command(name="import")
+def import_(
+    study: _Study,
+    file: Annotated[Path, typer.Argument(help="CSV file of an export.", show_default=False)],
+) -> None:
+    """Bring exported ratings of the same items in: all of the file, or nothing.
+
+    Example: duo study import runs/st runs/ratings.csv
+    """
+    from sessions.study.importing import import_ratings
+    from sessions.study.study import open_study
+
+    typer.echo(f"{import_ratings(open_study(study), file)} new ratings")
+
+
+@study_app.command()
+def preregister(
+    study: _Study,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Markdown file [default: preregistration-DATE.md in the study]."),
+    ] = None,
+) -> None:
+    """Write down design, hypotheses, analysis plan, seed and hashes, before the first rating.
+
+    Example: duo study preregister runs/st
+    """
+    from sessions.study.preregistration import preregister as write
+    from sessions.study.study import open_study
+
+    typer.echo(write(open_study(study), out))
+
+
+@study_app.command()
+def power(
+    preference: Annotated[
+        float, typer.Option(help="Share of the votes without ties for the better system.")
+    ] = 0.65,
+    ties: Annotated[float, typer.Option(help="Share of ties.")] = 0.2,
+    raters: Annotated[str, typer.Option(help="Raters for each dialogue.")] = "1,3,5",
+    dialogues: Annotated[str, typer.Option(help="Numbers of dialogues.")] = "20,40,60,80,120",
+    dialogue_sd: Annotated[float, typer.Option(help="Spread between dialogues.")] = 0.5,
+    rater_sd: Annotated[float, typer.Option(help="Spread between raters.")] = 0.3,
+    criteria: Annotated[int, typer.Option(min=1, help="Criteria tested at once.")] = 5,
+    level: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Of the test.")] = 0.05,
+    simulations: Annotated[int, typer.Option(min=100, help="Simulated studies.")] = 2_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulation.")] = 0,
+) -> None:
+    """How many raters and dialogues does an effect need? By simulation, with clustered votes.
+
+    Example: duo study power --preference 0.7 --raters 1,3 --dialogues 20,40,80
+    """
+    from sessions.study import power as simulated
+    from sessions.study.reporting import power_report
+
+    effect = simulated.Effect(preference, ties, dialogue_sd, rater_sd)
+    found = simulated.table(
+        effect,
+        dialogues=_numbers(dialogues, "--dialogues"),
+        raters=_numbers(raters, "--raters"),
+        level=level,
+        comparisons=criteria,
+        simulations=simulations,
+        seed=seed,
+    )
+    typer.echo(power_report(effect, found, level=level, criteria=criteria))
+
+
+@study_app.command()
+def simulate(
+    study: _Study,
+    raters: Annotated[int, typer.Option(min=1, max=1000, help="Synthetic raters.")] = 6,
+    prefer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SYSTEM=STRENGTH", help="Strength in log odds; repeat for more."),
+    ] = None,
+    left_bias: Annotated[float, typer.Option(help="Added to the left side.")] = 0.0,
+    careless: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of raters who answer at random.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the raters.")] = 0,
+) -> None:
+    """Let synthetic raters rate, to try a design out. Every row of theirs is marked.
+
+    Example: duo study simulate runs/st --raters 6 --prefer duo=0.8
+    """
+    from sessions.study.simulation import Taste
+    from sessions.study.simulation import simulate as run
+    from sessions.study.study import open_study
+
+    taste = Taste(_strengths(prefer or ()), left_bias=left_bias, careless=careless)
+    pages = run(open_study(study), raters, taste, seed=seed)
+    typer.echo(f"{pages} pages by {raters} synthetic raters")
+
+
+@study_app.command()
+def serve(
+    study: _Study,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where raters connect to.")] = 8501,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")
+    ] = "127.0.0.1",
+) -> None:
+    """Serve the pages of a study until Ctrl-C. Nothing is lost by stopping and starting again.
+
+    Example: duo study serve runs/st --port 8501
+    """
+    from sessions.study.serving import serve as run
+    from sessions.study.study import open_study
+
+    opened = open_study(study)
+    typer.echo(f"http://{'localhost' if host == '127.0.0.1' else host}:{port} (Ctrl-C stops)")
+    raise typer.Exit(run(opened, host=host, port=port))
+
+
+def bench(
+    raters: Annotated[int, typer.Option(min=1, help="Raters at once.")] = 100,
+    pages: Annotated[int, typer.Option(min=1, help="Pages for each.")] = 5,
+    processes: Annotated[int, typer.Option(min=1, help="Server processes.")] = 2,
+    think: Annotated[
+        float, typer.Option(min=0, help="Mean seconds between two operations of a rater.")
+    ] = 0.5,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Load test: many raters at once; is each rating stored once, and how long does it take?
+
+    Uses a database in a temporary folder, or the one in DUO_DATABASE_URL (its rows stay there).
+
+    Example: duo bench study --raters 100 --out runs/bench-study.json
+    """
+    import tempfile
+
+    from duo.files import write_text
+    from sessions.study.load import load_test
+    from sessions.study.reporting import load_report
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = load_test(
+            Path(folder), raters=raters, pages=pages, processes=processes, think=think
+        )
+    if out is not None:
+        write_text(out, found.as_json())
+    typer.echo(load_report(found))
+    if found.lost or found.changed or found.sent != found.stored:
+        raise typer.Exit(1)
+
+
+def _numbers(text: str, field: str) -> list[int]:
+    """Positive numbers, separated by commas."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number <= 100_000 for number in numbers):
+        raise BadInput(f"{text!r} is not a list of numbers from 1 on", field=field)
+    return numbers
+
+
+def _strengths(assignments: Sequence[str]) -> dict[str, float]:
+    strengths: dict[str, float] = {}
+    for assignment in assignments:
+        system, equals, value = assignment.rpartition("=")
+        try:
+            strengths[system] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not abs(strengths[system]) < 50:
+            raise BadInput(f"{assignment!r} is not SYSTEM=STRENGTH", field="--prefer")
+    return strengths
+
+
+def _write_links(path: Path, lines: Sequence[tuple[str, str, str]]) -> None:
+    import csv
+
+    from duo.files import whole_file
+
+    with whole_file(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["kind", "name", "link"])
+        writer.writerows(lines)
+    path.chmod(0o600)  # who has the file can rate

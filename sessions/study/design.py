@@ -1,0 +1,210 @@
+"""The design of a study: criteria, texts, checks and numbers. One YAML file; `paper.yaml` is ours.
+
+What is asked is a comparison: each page shows the dialogues that the systems under study had with
+the same user, and the rater ranks them on each criterion (see `sessions.study.answer`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from duo.errors import BadInput
+from sessions.marked_yaml import MarkedYaml
+from sessions.problems import misfit, problems
+
+#: The design that is used where none is given: the paper's five criteria (its section 4.3).
+PAPER = Path(__file__).with_name("paper.yaml")
+
+Text = Annotated[str, Field(min_length=1, pattern=r"\S", max_length=20_000)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+Count = Annotated[int, Field(ge=0, le=10_000)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False, strict=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Criterion(_Strict):
+    """What dialogues are compared in.
+
+    Attributes:
+        name: in the data.
+        question: what the rater is asked.
+        definition: what is meant.
+        better, worse: anchors; what a dialogue is like that does well, and one that does badly.
+    """
+
+    name: Name
+    question: Text
+    definition: Text
+    better: Text
+    worse: Text
+
+
+class Line(_Strict):
+    """One stretch of speech of the worked example, in seconds."""
+
+    who: Literal["user", "assistant"]
+    start: Seconds
+    end: Seconds
+    say: Text
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.end < self.start:
+            raise misfit(f"{self.end:g} is before the start ({self.start:g})", "end")
+        return self
+
+
+_Lines = Annotated[tuple[Line, ...], Field(strict=False, min_length=1)]
+
+
+class Example(_Strict):
+    """The worked example: dialogues, and how they are to be judged and why."""
+
+    explanation: Text
+    dialogues: Annotated[tuple[_Lines, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if len(self.dialogues) < 2:
+            raise misfit("two dialogues or more are compared", "dialogues")
+        return self
+
+
+class Question(_Strict):
+    """A question about the instructions, of which one option is right."""
+
+    ask: Text
+    options: Annotated[tuple[Text, ...], Field(strict=False)]
+    answer: Text
+    because: Text
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if len(self.options) < 2:
+            raise misfit("two options or more are needed", "options")
+        if len(set(self.options)) != len(self.options):
+            raise misfit("an option is given twice", "options")
+        if self.answer not in self.options:
+            raise misfit("is none of the options", "answer")
+        return self
+
+
+class Comprehension(_Strict):
+    """The check that the instructions were understood; no questions: no check."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    questions: Annotated[tuple[Question, ...], Field(strict=False)] = ()
+
+
+class Checks(_Strict):
+    """What is shown and noted to judge the raters; nothing of it discards a vote.
+
+    Attributes:
+        attention: pages for each rater on which a dialogue stands beside itself with the
+            assistant's words shuffled.
+        repeats: pages for each rater that were seen before, with the sides swapped.
+        least_seconds: a page rated in less time is counted as too fast.
+        idle_seconds: a longer gap between two actions counts as this much time on task.
+    """
+
+    attention: Count = 0
+    repeats: Count = 0
+    least_seconds: Seconds = 6
+    idle_seconds: Annotated[float, Field(gt=0, le=86_400, strict=False)] = 120
+
+
+class Completion(_Strict):
+    """What a rater gets at the end.
+
+    Attributes:
+        code: "rater": a random code for each; "study": the same `text` for all; "none".
+        return_url: an https address to go back to; `{code}` in it becomes the code.
+    """
+
+    code: Literal["rater", "study", "none"] = "rater"
+    text: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    return_url: Annotated[str, Field(pattern=r"^https://\S+$")] | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if (self.code == "study") != (self.text is not None):
+            raise misfit("goes with code: study, and only with that", "text")
+        return self
+
+
+class Design(_Strict):
+    """All of a study but its dialogues."""
+
+    title: Text
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")] = "en"
+    raters_per_item: Annotated[int, Field(ge=1, le=10_000)] = 3
+    pages_per_rater: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    consent: Text
+    instructions: Text
+    criteria: Annotated[tuple[Criterion, ...], Field(strict=False, min_length=1, max_length=20)]
+    example: Example | None = None
+    comprehension: Comprehension = Comprehension()
+    checks: Checks = Checks()
+    reserve_minutes: Annotated[float, Field(gt=0, le=100_000, strict=False)] = 60
+    completion: Completion = Completion()
+    hypotheses: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    analysis: str = ""
+    exclusions: str = ""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        seen: set[str] = set()
+        for number, criterion in enumerate(self.criteria):
+            if criterion.name in seen:
+                raise misfit("is taken by a criterion above", "criteria", number, "name")
+            seen.add(criterion.name)
+        return self
+
+    @property
+    def criterion_names(self) -> tuple[str, ...]:
+        return tuple(criterion.name for criterion in self.criteria)
+
+    def as_yaml(self) -> str:
+        """The whole design, defaults included, as a file that `read_design` reads."""
+        return yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        )
+
+
+def read_design(path: Path | None = None, **changes: Any) -> Design:
+    """Read and check a design.
+
+    Args:
+        path: the file; None for the paper's design.
+        changes: top-level fields that replace the file's, such as `seed`; None leaves the file's.
+
+    Raises:
+        BadInput: cannot be read, or is no design: names file, line and field.
+    """
+    path = Path(path) if path is not None else PAPER
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+    except UnicodeDecodeError as error:
+        raise BadInput("is not UTF-8 text", file=path) from error
+    document = MarkedYaml(text, path)
+    given = {name: value for name, value in changes.items() if value is not None}
+    data = document.data | given if isinstance(document.data, dict) else document.data
+    try:
+        return Design.model_validate(data)
+    except ValidationError as error:
+        found = sorted(problems(error), key=lambda problem: document.line(problem.loc))
+        problem = next((problem for problem in found if problem.unknown_field), found[0])
+        if problem.loc and problem.loc[0] in given:
+            raise BadInput(problem.message, field=problem.field) from error
+        line = document.line(problem.loc)
+        raise BadInput(problem.message, file=path, line=line, field=problem.field) from error

@@ -1,0 +1,300 @@
+"""Can a rater tell the systems apart by something that is not what they are asked to judge?
+
+Two sorts of evidence, on exactly what the pages show:
+
+- **plain traces**: control tokens or a system's name in the words. One is one too many.
+- **signals**: one number for each dialogue, and an exact or random permutation test of whether it
+  separates the systems: the systems' labels are swapped within each item, as often as can be told
+  apart or 10,000 times (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005).
+  Holm's correction over all signals. Signals of the *machinery* (slice-shaped text, answers that
+  begin on the clock's beat) should not differ: mend the transcripts, or say so in the report.
+  Signals of the *behaviour* (who waits, who overlaps, how much is said) are judged, and may.
+
+With few items nothing can be shown: n pairs cannot give a p below 2/2^n, which `Leaks.floor` says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from sessions.study.blinding import PAUSE, Dialogue, Utterance
+from sessions.study.store.tables import dialogues, items
+from sessions.study.study import Study
+
+Kind = Literal["machinery", "behaviour"]
+Values = NDArray[np.float64]
+
+PERMUTATIONS = 10_000
+_EXACT_UP_TO = 14  # pairs: 2^14 swaps
+_LEVEL = 0.05
+
+#: What looks like a control token, known or not.
+_TOKEN = re.compile(r"<[^<>\s]{1,24}>|<\||\|>|\[/?INST\]|###|<s>|</s>")
+_SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)]*$")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Something in the words that gives the system away."""
+
+    item: str
+    system: str
+    what: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A number by which systems may be told apart.
+
+    Attributes:
+        means: of each system, in the study's order.
+        guessed: share of the items in which guessing by this number alone finds the system.
+        p: of the permutation test; `adjusted` by Holm over all signals.
+        items: how many have the number for all systems.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    means: tuple[float, ...]
+    guessed: float
+    p: float
+    adjusted: float
+    items: int
+
+    @property
+    def separates(self) -> bool:
+        return self.adjusted < _LEVEL
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What a study's dialogues give away.
+
+    Attributes:
+        floor: the smallest p that so few items can give.
+    """
+
+    systems: tuple[str, ...]
+    traces: tuple[Trace, ...]
+    signals: tuple[Signal, ...]
+    floor: float
+
+    @property
+    def clean(self) -> bool:
+        """No plain trace, and no signal of the machinery that separates the systems."""
+        return not self.traces and not any(
+            signal.separates for signal in self.signals if signal.kind == "machinery"
+        )
+
+
+def find_leaks(study: Study, *, seed: int = 0) -> Leaks:
+    """Look for what gives the systems away, in the dialogues as the pages show them."""
+    shown: dict[str, dict[str, Dialogue]] = defaultdict(dict)
+    with study.database.read() as connection:
+        rows = connection.execute(
+            select(items.c.name, dialogues.c.system, dialogues.c.shown)
+            .join(items, dialogues.c.item_id == items.c.id)
+            .where(items.c.study_id == study.id, items.c.kind == "item")
+            .order_by(items.c.number)
+        )
+        for row in rows:
+            shown[row.name][row.system] = Dialogue.from_data(json.loads(row.shown))
+    return leaks_of(shown, study.systems, seed=seed)
+
+
+def leaks_of(
+    shown: dict[str, dict[str, Dialogue]], systems: Sequence[str], *, seed: int = 0
+) -> Leaks:
+    """The same for dialogues by item and system."""
+    traces = [
+        trace
+        for item, group in shown.items()
+        for system in systems
+        for trace in _traces(item, system, group[system], systems)
+    ]
+    measured = [
+        (name, kind, meaning, _table(shown, systems, measure))
+        for name, kind, meaning, measure in SIGNALS
+    ]
+    tests = [separation(values, seed=seed) for *_, values in measured]
+    adjusted = holm([p for _, p in tests])
+    signals = tuple(
+        Signal(
+            name,
+            kind,
+            meaning,
+            tuple(float(mean) for mean in values.mean(axis=0)) if len(values) else (),
+            guessed,
+            p,
+            corrected,
+            len(values),
+        )
+        for (name, kind, meaning, values), (guessed, p), corrected in zip(
+            measured, tests, adjusted, strict=True
+        )
+    )
+    return Leaks(tuple(systems), tuple(traces), signals, _floor(len(shown), len(systems)))
+
+
+def separation(values: Values, *, seed: int = 0) -> tuple[float, float]:
+    """How well a number tells systems apart: share guessed right, and p of the permutation test.
+
+    Args:
+        values: one row an item, one column a system.
+
+    The statistic is the variance of the systems' means. All swaps are tried for two systems and up
+    to 14 items that differ; else `PERMUTATIONS` are drawn, and p = (1 + hits) / (1 + draws).
+    """
+    values = values[(values != values[:, :1]).any(axis=1)] if len(values) else values
+    if not len(values):
+        return 1 / max(values.shape[1], 1), 1.0
+    centred = values - values.mean(axis=1, keepdims=True)
+    n, k = centred.shape
+    exact = k == 2 and n <= _EXACT_UP_TO
+    if exact:
+        signs = np.array(list(itertools.product((1, -1), repeat=n)))
+        means = np.stack([signs @ centred[:, 0], signs @ centred[:, 1]], axis=1) / n
+    else:
+        draw = np.random.default_rng(seed)
+        means = np.empty((PERMUTATIONS, k))
+        for number in range(PERMUTATIONS):
+            means[number] = draw.permuted(centred, axis=1).mean(axis=0)
+    observed = centred.mean(axis=0).var()
+    hits = int((means.var(axis=1) >= observed * (1 - 1e-9) - 1e-18).sum())
+    p = hits / len(means) if exact else (1 + hits) / (1 + len(means))
+    most = centred == centred.max(axis=1, keepdims=True)
+    return float((most / most.sum(axis=1, keepdims=True)).mean(axis=0).max()), float(p)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's (1979) step-down adjusted p-values, in the order given."""
+    order = sorted(range(len(ps)), key=lambda place: ps[place])
+    adjusted, highest = [0.0] * len(ps), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def _traces(item: str, system: str, dialogue: Dialogue, systems: Sequence[str]) -> list[Trace]:
+    said = " ".join(utterance.text for utterance in dialogue.of("assistant"))
+    names = "|".join(re.escape(name) for name in systems)
+    named = re.finditer(rf"(?<![\w-])(?:{names})(?![\w-])", said, re.IGNORECASE)
+    found = [("control token", match[0]) for match in _TOKEN.finditer(said)]
+    found += [("name of a system", match[0]) for match in named]
+    return [Trace(item, system, what, text) for what, text in dict.fromkeys(found)]
+
+
+def _table(
+    shown: dict[str, dict[str, Dialogue]],
+    systems: Sequence[str],
+    measure: Callable[[Dialogue], float | None],
+) -> Values:
+    """A number for each item (rows) and system (columns); items that lack one are left out."""
+    rows = [[measure(group[system]) for system in systems] for group in shown.values()]
+    whole = [row for row in rows if None not in row]
+    return np.array(whole, dtype=np.float64).reshape(-1, len(systems))
+
+
+def _floor(n: int, k: int) -> float:
+    if k == 2 and n <= _EXACT_UP_TO:
+        return min(1.0, 2 / 2**n)
+    return 1 / (1 + PERMUTATIONS)
+
+
+def _answers(dialogue: Dialogue) -> tuple[Utterance, ...]:
+    return dialogue.of("assistant")
+
+
+def _on_the_beat(dialogue: Dialogue) -> float | None:
+    starts = [one.start for one in _answers(dialogue)]
+    return sum(abs(at - round(at)) < 0.01 for at in starts) / len(starts) if starts else None
+
+
+def _words_a_stretch(dialogue: Dialogue) -> float | None:
+    counts = [len(one.words) for one in _answers(dialogue)]
+    return sum(counts) / len(counts) if counts else None
+
+
+def _same_length(dialogue: Dialogue) -> float | None:
+    counts = Counter(len(one.words) for one in _answers(dialogue))
+    total = sum(counts.values())
+    return max(counts.values()) / total if total > 1 else None
+
+
+def _unfinished(dialogue: Dialogue) -> float | None:
+    ends = [bool(_SENTENCE_END.search(one.text)) for one in _answers(dialogue)]
+    return ends.count(False) / len(ends) if ends else None
+
+
+def _inner_capitals(dialogue: Dialogue) -> float | None:
+    """Capitals where no sentence begins: where a slice does."""
+    words = [word.text.strip() for one in _answers(dialogue) for word in one.words]
+    inner = [
+        word[:1].isupper() and word not in ("I", "I'm", "I'll", "I've", "I'd")
+        for before, word in itertools.pairwise(words)
+        if not _SENTENCE_END.search(before)
+    ]
+    return sum(inner) / len(inner) if inner else None
+
+
+def _pace(dialogue: Dialogue) -> float | None:
+    spoken = sum(one.end - one.start for one in _answers(dialogue))
+    words = sum(len(one.words) for one in _answers(dialogue))
+    return words / spoken if spoken > 0 else None
+
+
+def _reaction(dialogue: Dialogue) -> float | None:
+    """Seconds from the end of what the user says to the next words of the assistant."""
+    starts = [one.start for one in _answers(dialogue)]
+    waits = [
+        min(after) - user.end
+        for user in dialogue.of("user")
+        if (after := [start for start in starts if start >= user.end])
+    ]
+    return sum(waits) / len(waits) if waits else None
+
+
+def _said(dialogue: Dialogue) -> float:
+    return float(sum(len(one.words) for one in _answers(dialogue)))
+
+
+def _overlap(dialogue: Dialogue) -> float:
+    return sum(
+        max(0.0, min(one.end, user.end) - max(one.start, user.start))
+        for one in _answers(dialogue)
+        for user in dialogue.of("user")
+    )
+
+
+def _repeated(dialogue: Dialogue) -> float | None:
+    words = [word.text.strip().lower() for one in _answers(dialogue) for word in one.words]
+    runs = [tuple(words[place : place + 4]) for place in range(len(words) - 3)]
+    return 1 - len(set(runs)) / len(runs) if runs else None
+
+
+#: Name, sort, meaning and measure of each signal.
+SIGNALS: tuple[tuple[str, Kind, str, Callable[[Dialogue], float | None]], ...] = (
+    ("on the beat", "machinery", "share of answers that begin at a whole second", _on_the_beat),
+    ("stretch", "machinery", f"words between pauses of {PAUSE:g} s", _words_a_stretch),
+    ("same length", "machinery", "share of stretches of the commonest length", _same_length),
+    ("unfinished", "machinery", "share of stretches that end inside a sentence", _unfinished),
+    ("inner capitals", "machinery", "capitals where no sentence begins", _inner_capitals),
+    ("pace", "machinery", "words a second while speaking", _pace),
+    ("reaction", "behaviour", "seconds from the user's last word to the answer", _reaction),
+    ("said", "behaviour", "words of the assistant", _said),
+    ("overlap", "behaviour", "seconds in which both speak", _overlap),
+    ("repeated", "behaviour", "share of four words in a row said before", _repeated),
+)

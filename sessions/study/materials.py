@@ -1,0 +1,212 @@
+"""From recorded dialogues to what is rated: the same scenario and seed by every system."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from duo.errors import BadInput
+from duo.files import sha256
+from sessions.study.blinding import Dialogue, Word, blinded
+from sessions.transcript import Header, read_transcript
+
+#: Sound files that belong to a transcript if they stand beside it under the same name.
+AUDIO = (".wav", ".mp3", ".ogg", ".opus", ".flac", ".m4a")
+
+#: Names of the two "systems" of an attention check.
+INTACT, SHUFFLED = "intact", "shuffled"
+
+#: Words that the assistant must say for a dialogue to serve as an attention check.
+_ENOUGH_WORDS = 8
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One dialogue of one system.
+
+    Attributes:
+        shown: what a page may show of it.
+        audio: a sound file of it, if there is one.
+        sha256: of the transcript.
+    """
+
+    system: str
+    shown: Dialogue
+    source: Path
+    sha256: str
+    audio: Path | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """Dialogues that are compared: one of each system, in the systems' order."""
+
+    name: str
+    scenario: str
+    seed: int
+    recordings: tuple[Recording, ...]
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a study is about.
+
+    Attributes:
+        items: by name.
+        left_out: conversations that not every system had, each with what is missing, in words.
+    """
+
+    systems: tuple[str, ...]
+    items: tuple[Item, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
+    """Read the transcripts of a folder and group them by scenario and seed.
+
+    Args:
+        folder: searched for `*.jsonl`, with all folders in it.
+        systems: the systems to compare, at least two; empty for all that are there.
+
+    Raises:
+        BadInput: not a transcript, the same conversation twice, scenarios that differ between
+            systems, a system without transcripts, or nothing to compare.
+    """
+    if len(set(systems)) != len(systems):
+        raise BadInput("a system is given twice", field="--systems")
+    groups: dict[tuple[str, int], dict[str, tuple[Header, Recording]]] = {}
+    there: dict[str, None] = {}
+    for path in _files(folder):
+        transcript = read_transcript(path)
+        header = transcript.header
+        there.setdefault(header.system)
+        if systems and header.system not in systems:
+            continue
+        group = groups.setdefault(_key(header, path), {})
+        _check_fits(path, header, group)
+        shown = blinded(transcript)
+        recording = Recording(header.system, shown, path, sha256(path), _audio(path))
+        group[header.system] = header, recording
+    chosen = tuple(systems) or tuple(there)
+    for system in chosen:
+        if system not in there:
+            known = ", ".join(there) or "none"
+            raise BadInput(
+                f"no transcript of {system!r} in {folder} (there are: {known})", field="--systems"
+            )
+    if len(chosen) < 2:
+        raise BadInput(f"two systems or more are compared, not {len(chosen)}", field="--systems")
+    items, left_out = _grouped(groups, chosen)
+    if not items:
+        raise BadInput("no scenario was recorded with every system and the same seed", file=folder)
+    return Materials(chosen, items, left_out)
+
+
+def attention_checks(items: Sequence[Item], count: int, *, seed: int) -> tuple[Item, ...]:
+    """Pages on which the right answer is beyond doubt.
+
+    Each shows a dialogue of the study beside itself with the assistant's words in random order, at
+    the same times: it looks like every other page, and no attentive reader can prefer the second.
+
+    Raises:
+        BadInput: checks are wanted, but no dialogue has enough words for it to be seen.
+    """
+    able = [
+        (item, recording)
+        for item in items
+        for recording in item.recordings
+        if len({word.text.strip() for word in _spoken(recording.shown)}) >= _ENOUGH_WORDS
+    ]
+    if count and not able:
+        raise BadInput(
+            f"no dialogue has {_ENOUGH_WORDS} words of the assistant to shuffle: set it to 0",
+            field="checks.attention",
+        )
+    draw = random.Random(f"attention {seed}")
+    draw.shuffle(able)
+    checks = []
+    for number in range(count):
+        item, recording = able[number % len(able)]
+        intact = replace(recording, system=INTACT, audio=None)
+        broken = replace(intact, system=SHUFFLED, shown=_shuffled(recording.shown, draw))
+        name = f"attention-{number + 1}"
+        checks.append(Item(name, item.scenario, item.seed, (intact, broken)))
+    return tuple(checks)
+
+
+def _shuffled(dialogue: Dialogue, draw: random.Random) -> Dialogue:
+    """The assistant's words in another order, at the same times."""
+    said = [word.text.strip() for word in _spoken(dialogue)]
+    mixed = list(said)
+    while mixed == said:
+        draw.shuffle(mixed)
+    texts = iter(mixed)
+    return Dialogue(
+        tuple(
+            replace(word, text=f" {next(texts)}") if word.who == "assistant" else word
+            for word in dialogue.words
+        )
+    )
+
+
+def _spoken(dialogue: Dialogue) -> list[Word]:
+    return [word for word in dialogue.words if word.who == "assistant"]
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise BadInput("there is no such folder", file=folder)
+    files = sorted(path for path in folder.rglob("*.jsonl") if path.is_file())
+    if not files:
+        raise BadInput("holds no transcripts (*.jsonl)", file=folder)
+    return files
+
+
+def _key(header: Header, path: Path) -> tuple[str, int]:
+    if len(header.scenario) > 150:
+        raise BadInput("is longer than 150 characters", file=path, line=1, field="scenario")
+    if len(header.system) > 150:
+        raise BadInput("is longer than 150 characters", file=path, line=1, field="system")
+    if not -(2**63) <= header.seed < 2**63:
+        raise BadInput("does not fit 64 bits", file=path, line=1, field="seed")
+    return header.scenario, header.seed
+
+
+def _check_fits(path: Path, header: Header, group: dict[str, tuple[Header, Recording]]) -> None:
+    if header.system in group:
+        other = group[header.system][1].source
+        raise BadInput(
+            f"the same system, scenario and seed as {other}", file=path, line=1, field="system"
+        )
+    for other_header, other_recording in group.values():
+        hashes = {header.scenario_sha256, other_header.scenario_sha256} - {""}
+        if len(hashes) > 1:
+            raise BadInput(
+                f"another scenario of this name than in {other_recording.source}",
+                file=path,
+                line=1,
+                field="scenario_sha256",
+            )
+
+
+def _grouped(
+    groups: dict[tuple[str, int], dict[str, tuple[Header, Recording]]], systems: Sequence[str]
+) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    several_seeds = len({seed for _, seed in groups}) > 1
+    items, left_out = [], []
+    for (scenario, seed), group in sorted(groups.items()):
+        name = f"{scenario}@{seed}" if several_seeds else scenario
+        missing = [system for system in systems if system not in group]
+        if missing:
+            left_out.append(f"{name}: no transcript of {', '.join(missing)}")
+        else:
+            recordings = tuple(group[system][1] for system in systems)
+            items.append(Item(name, scenario, seed, recordings))
+    return tuple(items), tuple(left_out)
+
+
+def _audio(path: Path) -> Path | None:
+    found = (path.with_suffix(suffix) for suffix in AUDIO)
+    return next((one for one in found if one.is_file()), None)

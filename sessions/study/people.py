@@ -1,0 +1,252 @@
+"""Who may open what: raters, panels and administrators, each by a link with a secret token.
+
+A token is 192 random bits. The database has only its SHA-256: who reads the database cannot open
+anybody's pages. Links can be revoked and can expire. Nothing about a person is stored: a rater is a
+name such as `r007`; a panel's own id of a participant is kept as a hash, to know them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, func, select
+
+from duo.errors import BadInput
+from sessions.study.history import record
+from sessions.study.store.tables import raters, tokens
+from sessions.study.study import Study
+
+LinkKind = Literal["rater", "panel", "admin"]
+Refusal = Literal["unknown", "revoked", "expired", "panel_id", "closed", "page"]
+
+_TOKEN_BYTES = 24
+_MESSAGES: dict[Refusal, str] = {
+    "unknown": "This link is not known. Please check that you copied all of it.",
+    "revoked": "This link is no longer valid.",
+    "expired": "This link has expired.",
+    "panel_id": "This link lacks your participant number. Please open it from your panel's page.",
+    "closed": "This study is closed. Your earlier answers are kept.",
+    "page": "This page is not one of yours.",
+}
+
+
+class Refused(Exception):
+    """Somebody may not do this; the message is meant for their browser.
+
+    Attributes:
+        reason: what is wrong, as one word.
+    """
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(_MESSAGES[reason])
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A new link; its token is here and nowhere else.
+
+    Attributes:
+        name: of the rater, or the label of a panel's or administrator's link.
+    """
+
+    kind: LinkKind
+    name: str
+    token: str
+
+    def link(self, base: str) -> str:
+        """The address to send, for a server at `base`."""
+        page = {"rater": "?t=", "panel": "?t=", "admin": "?admin="}[self.kind]
+        panel = "&PROLIFIC_PID={{%PROLIFIC_PID%}}" if self.kind == "panel" else ""
+        return f"{base.rstrip('/')}/{page}{self.token}{panel}"
+
+
+def invite_raters(
+    study: Study, count: int, *, valid_seconds: float | None = None, synthetic: bool = False
+) -> list[Invitation]:
+    """Add raters, each with a link of their own.
+
+    Args:
+        valid_seconds: the links expire after so long; None: never.
+        synthetic: the raters are programs; said in every row of the export.
+    """
+    with study.database.write(alone=True) as connection:
+        invitations = []
+        for _ in range(count):
+            rater, name = add_rater(connection, study, synthetic=synthetic)
+            invitations.append(
+                _new_token(connection, study, "rater", name, valid_seconds, rater=rater)
+            )
+    return invitations
+
+
+def invite(
+    study: Study, kind: Literal["panel", "admin"], *, label: str, valid_seconds: float | None = None
+) -> Invitation:
+    """Make a link for a panel (everybody who comes by it is a new rater) or an administrator."""
+    with study.database.write(alone=True) as connection:
+        return _new_token(connection, study, kind, label, valid_seconds)
+
+
+def revoke(study: Study, names: Sequence[str]) -> int:
+    """Revoke raters by name, or panel and administrator links by label; how many were valid.
+
+    A revoked rater cannot come back; what they rated stays in the data, marked, and their items are
+    given to others.
+
+    Raises:
+        BadInput: no rater and no link has the name; nobody is revoked then.
+    """
+    revoked = 0
+    with study.database.write(alone=True) as connection:
+        study.lock(connection)
+        now = study.clock()
+        for name in names:
+            rater = connection.execute(
+                select(raters.c.id).where(raters.c.study_id == study.id, raters.c.name == name)
+            ).scalar_one_or_none()
+            links = tokens.c.label == name if rater is None else tokens.c.rater_id == rater
+            known = connection.execute(
+                select(tokens.c.id).where(tokens.c.study_id == study.id, links)
+            ).all()
+            if rater is None and not known:
+                raise BadInput(f"no rater and no link is called {name!r}", field="names")
+            still = tokens.c.study_id == study.id, links, tokens.c.revoked_at.is_(None)
+            done = connection.execute(tokens.update().where(*still).values(revoked_at=now)).rowcount
+            if rater is not None:
+                done += connection.execute(
+                    raters.update()
+                    .where(raters.c.id == rater, raters.c.revoked_at.is_(None))
+                    .values(revoked_at=now)
+                ).rowcount
+            if done:
+                revoked += 1
+                record(connection, study, "revoke", rater=rater, data={"name": name})
+    return revoked
+
+
+def rater_of(
+    connection: Connection, study: Study, token: str, panel_id: str | None = None
+) -> int | None:
+    """The rater whose link this is; None for a participant of a panel who comes the first time.
+
+    Raises:
+        Refused: unknown, revoked or expired link; a panel's link without the participant's id.
+    """
+    link = _valid(connection, study, token, ("rater", "panel"))
+    if link.kind == "rater":
+        rater: int = link.rater_id
+    else:
+        found = connection.execute(
+            select(raters.c.id).where(
+                raters.c.study_id == study.id, raters.c.panel_key == _panel_key(link.id, panel_id)
+            )
+        ).scalar_one_or_none()
+        if found is None:
+            return None
+        rater = found
+    revoked = select(raters.c.revoked_at).where(raters.c.id == rater)
+    if connection.execute(revoked).scalar_one() is not None:
+        raise Refused("revoked")
+    return rater
+
+
+def admit(connection: Connection, study: Study, token: str, panel_id: str | None) -> int:
+    """The rater of a panel's participant, who is added if they come the first time."""
+    study.lock(connection)
+    rater = rater_of(connection, study, token, panel_id)
+    if rater is not None:
+        return rater
+    link = _valid(connection, study, token, ("panel",))
+    return add_rater(connection, study, panel_key=_panel_key(link.id, panel_id))[0]
+
+
+def check_admin(study: Study, token: str) -> str:
+    """The label of an administrator's link.
+
+    Raises:
+        Refused: it is none, or not valid any more.
+    """
+    with study.database.read() as connection:
+        return str(_valid(connection, study, token, ("admin",)).label)
+
+
+def add_rater(
+    connection: Connection,
+    study: Study,
+    *,
+    name: str | None = None,
+    panel_key: str | None = None,
+    synthetic: bool = False,
+) -> tuple[int, str]:
+    """Add a rater: the row's id, and the name, which is the number unless one is given."""
+    study.lock(connection)
+    highest = select(func.max(raters.c.number)).where(raters.c.study_id == study.id)
+    last = connection.execute(highest).scalar_one()
+    number = 0 if last is None else last + 1
+    name = name or f"{'s' if synthetic else 'r'}{number + 1:03d}"
+    row = raters.insert().values(
+        study_id=study.id,
+        number=number,
+        name=name,
+        panel_key=panel_key,
+        state="invited",
+        attempts=0,
+        synthetic=synthetic,
+        created_at=study.clock(),
+    )
+    rater = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
+    record(connection, study, "invite", rater=rater, data={"synthetic": synthetic})
+    return rater, name
+
+
+def hashed(token: str) -> str:
+    """What is stored of a token: its SHA-256. 192 random bits need no salt."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _valid(connection: Connection, study: Study, token: str, kinds: tuple[LinkKind, ...]) -> Any:
+    link = connection.execute(
+        select(tokens).where(tokens.c.study_id == study.id, tokens.c.sha256 == hashed(token))
+    ).one_or_none()
+    if link is None or link.kind not in kinds:
+        raise Refused("unknown")
+    if link.revoked_at is not None:
+        raise Refused("revoked")
+    if link.expires_at is not None and link.expires_at <= study.clock():
+        raise Refused("expired")
+    return link
+
+
+def _new_token(
+    connection: Connection,
+    study: Study,
+    kind: LinkKind,
+    label: str,
+    valid_seconds: float | None,
+    *,
+    rater: int | None = None,
+) -> Invitation:
+    token, now = secrets.token_urlsafe(_TOKEN_BYTES), study.clock()
+    connection.execute(
+        tokens.insert().values(
+            study_id=study.id,
+            rater_id=rater,
+            kind=kind,
+            sha256=hashed(token),
+            label=label,
+            created_at=now,
+            expires_at=None if valid_seconds is None else now + valid_seconds,
+        )
+    )
+    return Invitation(kind, label, token)
+
+
+def _panel_key(link: int, panel_id: str | None) -> str:
+    if not panel_id or not panel_id.strip():
+        raise Refused("panel_id")
+    return hashed(f"{link} {panel_id.strip()}")

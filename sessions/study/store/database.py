@@ -1,0 +1,247 @@
+"""Connections and transactions, on SQLite (a file) or PostgreSQL (a URL).
+
+SQLite: one short-lived connection for each transaction, write-ahead log, foreign keys enforced; a
+writer takes its lock at the start and waits for others up to `BUSY_SECONDS`. PostgreSQL: a small
+pool, and transactions that change something lock what they read by `FOR NO KEY UPDATE` where it
+matters.
+
+Threads of one process that must wait for each other do so before they take a connection. SQLite
+lets waiting writers try again at random, so that among many one can wait for ever; and in a pool,
+those that wait for a lock would hold all connections, and keep out those that wait for none.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from duo.errors import BadInput
+from sessions.study.store.migrations import upgrade
+
+#: The environment variable that names a database other than the study's own file.
+VARIABLE = "DUO_DATABASE_URL"
+FILE = "study.sqlite"
+
+#: How long a writer waits for other writers before it gives up.
+BUSY_SECONDS = 30.0
+
+#: Whose turn it is to write, by database.
+_TURNS: dict[URL, threading.Lock] = {}
+_TURNS_LOCK = threading.Lock()
+
+_POOL = {"pool_size": 8, "max_overflow": 24, "pool_timeout": BUSY_SECONDS, "pool_pre_ping": True}
+
+
+class Database:
+    """A database of studies, in the newest version.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://...`; see `database_url`.
+
+    Raises:
+        BadInput: it cannot be reached, is no database of ours, or is of a newer version (which is
+            not touched).
+    """
+
+    def __init__(self, url: str | URL) -> None:
+        self.url = _checked(url)
+        self._engine = _engine(self.url)
+        self._keep_open: Callable[[], object] | None = None
+        try:
+            with self._understood():
+                self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that changes nothing."""
+        with self._understood(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self, *, alone: bool = False, durable: bool = True) -> Iterator[Connection]:
+        """A transaction that is kept whole, or not at all if an exception leaves it.
+
+        Args:
+            alone: it will lock what many others want to lock, too; with SQLite every one does.
+            durable: with SQLite, outlives even a power cut; else it outlives the program's end, and
+                the next durable one makes it so, too. It costs a wait for the disk.
+        """
+        with self._turn(alone), self._understood(), self._engine.connect() as connection:
+            connection = connection.execution_options(duo_write=True, duo_durable=durable)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _turn(self, alone: bool) -> Iterator[None]:
+        if not (alone or self.is_sqlite):
+            yield
+            return
+        with _TURNS_LOCK:
+            turn = _TURNS.setdefault(self.url, threading.Lock())
+        if not turn.acquire(timeout=BUSY_SECONDS):
+            raise BadInput(f"is busy: no turn in {BUSY_SECONDS:g} s", file=self._place)
+        try:
+            yield
+        finally:
+            turn.release()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+        if self._keep_open is not None:
+            self._keep_open()
+
+    def _prepare(self) -> None:
+        if self.is_sqlite:
+            _refuse_foreign_file(self._place)
+        with self._engine.connect() as connection:
+            upgrade(connection.execution_options(duo_write=True), self._place)
+        if self.is_sqlite:
+            self._keep_open = weakref.finalize(self, _use_write_ahead_log(self._place).close)
+
+    @property
+    def _place(self) -> str:
+        """The database, for messages: never with its password."""
+        if self.is_sqlite:
+            return self.url.database or ""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """What a database says of itself, as one line."""
+        try:
+            yield
+        except OperationalError as error:
+            raise BadInput(f"cannot be used: {_first_line(error)}", file=self._place) from error
+        except sqlite3.OperationalError as error:
+            raise BadInput(f"cannot be used: {error}", file=self._place) from error
+        except DatabaseError as error:
+            if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error):
+                raise BadInput("is not a SQLite database", file=self._place) from error
+            raise
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    key: Mapping[str, Any],
+    values: Mapping[str, Any],
+    *,
+    first: Mapping[str, Any] | None = None,
+    count: str | None = None,
+) -> None:
+    """Insert a row, or change the one that has the same key.
+
+    Args:
+        key: the columns of the primary key.
+        values: of the other columns, new or changed.
+        first: of columns that are set only when the row is new.
+        count: a column that is raised by one at each change.
+    """
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    row = dialect.insert(table).values(**key, **values, **(first or {}))
+    counted = {count: table.c[count] + 1} if count else {}
+    changed = {**values, **counted}
+    connection.execute(row.on_conflict_do_update(index_elements=list(key), set_=changed))
+
+
+def database_url(folder: Path) -> str | URL:
+    """The database of the study in `folder`: `DUO_DATABASE_URL` if set, else a file in it."""
+    given = os.environ.get(VARIABLE, "").strip()
+    return given or URL.create("sqlite", database=str(folder.resolve() / FILE))
+
+
+def _checked(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise BadInput("is not a database URL", field=VARIABLE) from error
+    backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise BadInput(
+            "must be postgresql://USER@HOST/NAME, or sqlite:/// and a file", field=VARIABLE
+        )
+    return parsed.set(drivername="sqlite+pysqlite")
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _on_connect)
+        event.listen(engine, "begin", _on_begin)
+        return engine
+    try:
+        return create_engine(url, **_POOL)
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            "PostgreSQL needs psycopg: pip install 'duo-duplex[postgres]'", field=VARIABLE
+        ) from error
+
+
+def _on_connect(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _on_begin(connection: Connection) -> None:
+    """A writer takes the lock at once: taken later, it fails where another wrote in between."""
+    options = connection.get_execution_options()
+    if options.get("duo_durable"):
+        connection.exec_driver_sql("PRAGMA synchronous = FULL")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("duo_write") else "BEGIN")
+
+
+def _refuse_foreign_file(place: str) -> None:
+    """SQLite makes missing files, and its errors about others' files are late and cryptic."""
+    path = Path(place)
+    if not path.parent.is_dir():
+        raise BadInput("there is no such folder", file=path.parent)
+    try:
+        if path.exists() and path.stat().st_size:
+            with path.open("rb") as stream:
+                if stream.read(16) != b"SQLite format 3\0":
+                    raise BadInput("is not a SQLite database", file=path)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def _use_write_ahead_log(place: str) -> sqlite3.Connection:
+    """Set the journal's mode, a property of the file, once the version is known to be ours.
+
+    Returns:
+        The connection, to be kept idle: when the last one is closed, SQLite copies the log into the
+        file, which would happen after every transaction of a single rater.
+    """
+    connection = sqlite3.connect(place, timeout=BUSY_SECONDS, check_same_thread=False)
+    try:
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _first_line(error: OperationalError) -> str:
+    return (str(error.orig).strip().splitlines() or ["it gives no reason"])[0]

@@ -1,0 +1,185 @@
+"""From a folder of transcripts to a study."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from duo.errors import BadInput
+from sessions.study.creation import create_study
+from sessions.study.materials import INTACT, SHUFFLED, attention_checks, find_materials
+from sessions.study.store.database import VARIABLE
+from sessions.study.store.tables import dialogues
+from sessions.study.study import open_study
+from sessions.transcript import Header, Transcript, TranscriptEvent, write_transcript
+from tests.sessions.study.studies import StudyMaker, design, materials
+
+
+@pytest.fixture(autouse=True)
+def _no_other_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+def recorded(folder: Path, system: str, scenario: str, **header: Any) -> Path:
+    said = "this is what was said in this long answer about it"
+    events = (
+        TranscriptEvent(
+            start=0, end=1, channel="input", kind="utterance", cycle=0, text="Go.", utterance="a"
+        ),
+        TranscriptEvent(start=1, end=9, channel="output", kind="speech", cycle=1, text=said),
+    )
+    name = f"{scenario}-{header['seed']}" if "seed" in header else scenario
+    path = folder / system / f"{name}.jsonl"
+    facts = {"system": system, "model": "m", "scenario": scenario, "cycle_seconds": 1.0}
+    write_transcript(path, Transcript(header=Header.model_validate(facts | header), events=events))
+    return path
+
+
+def test_the_same_scenario_by_each_system(tmp_path: Path) -> None:
+    for system in ("duo", "duplex", "other"):
+        for scenario in ("b", "a"):
+            recorded(tmp_path, system, scenario)
+    recorded(tmp_path, "duo", "c")
+    found = find_materials(tmp_path, ["duplex", "duo"])
+    assert found.systems == ("duplex", "duo")
+    assert [item.name for item in found.items] == ["a", "b"]
+    assert [[one.system for one in item.recordings] for item in found.items] == [
+        ["duplex", "duo"]
+    ] * 2
+    assert found.left_out == ("c: no transcript of duplex",)
+    assert find_materials(tmp_path).systems == ("duo", "duplex", "other")
+
+
+def test_seeds_are_kept_apart(tmp_path: Path) -> None:
+    for system in ("x", "y"):
+        for seed in (1, 2):
+            recorded(tmp_path, system, "a", seed=seed)
+    assert [item.name for item in find_materials(tmp_path).items] == ["a@1", "a@2"]
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such folder"):
+        find_materials(tmp_path / "none")
+    with pytest.raises(BadInput, match="holds no transcripts"):
+        find_materials(tmp_path)
+    first = recorded(tmp_path, "duo", "a", scenario_sha256="1" * 64)
+    with pytest.raises(BadInput, match="two systems or more"):
+        find_materials(tmp_path)
+    with pytest.raises(BadInput, match=r"no transcript of 'duplex'.*there are: duo"):
+        find_materials(tmp_path, ["duo", "duplex"])
+    with pytest.raises(BadInput, match="given twice"):
+        find_materials(tmp_path, ["duo", "duo"])
+    recorded(tmp_path, "duplex", "b")
+    with pytest.raises(BadInput, match="no scenario was recorded with every system"):
+        find_materials(tmp_path)
+    other = recorded(tmp_path, "duplex", "a", scenario_sha256="2" * 64)
+    with pytest.raises(BadInput, match="another scenario of this name") as caught:
+        find_materials(tmp_path)
+    assert (caught.value.file, caught.value.line) == (other, 1)
+    other.write_bytes(first.read_bytes())
+    with pytest.raises(BadInput, match="the same system, scenario and seed"):
+        find_materials(tmp_path)
+    other.write_text("{}\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="first line must be the header"):
+        find_materials(tmp_path)
+
+
+def test_attention_checks_differ_only_in_the_order_of_words() -> None:
+    items = materials(3).items
+    checks = attention_checks(items, 5, seed=1)
+    assert checks == attention_checks(items, 5, seed=1)
+    for check in checks:
+        intact, broken = check.recordings
+        assert (intact.system, broken.system) == (INTACT, SHUFFLED)
+        texts = [
+            [word.text.strip() for word in one.shown.words if word.who == "assistant"]
+            for one in check.recordings
+        ]
+        assert texts[0] != texts[1]
+        assert sorted(texts[0]) == sorted(texts[1])
+        assert [(word.start, word.end) for word in intact.shown.words] == [
+            (word.start, word.end) for word in broken.shown.words
+        ]
+
+
+def test_attention_checks_need_words() -> None:
+    from dataclasses import replace
+
+    from tests.sessions.study.studies import dialogue
+
+    (item,) = materials(1).items
+    poor = [replace(one, shown=dialogue("so so so so so so so so so")) for one in item.recordings]
+    with pytest.raises(BadInput, match=r"checks\.attention: no dialogue has 8 words"):
+        attention_checks([replace(item, recordings=tuple(poor))], 1, seed=0)
+
+
+def test_a_study_is_made_once(tmp_path: Path) -> None:
+    study = create_study(tmp_path / "s", design(), materials())
+    with pytest.raises(BadInput, match="holds a study already"):
+        create_study(tmp_path / "s", design(), materials())
+    again = open_study(tmp_path / "s")
+    assert (again.name, again.items, again.systems) == (study.name, 4, ("duo", "duplex"))
+    assert again.design == study.design
+    study.database.close()
+    again.database.close()
+
+
+def test_a_study_that_was_not_finished_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sessions.study.creation as creation
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(creation, "_add_item", killed)
+        with pytest.raises(KeyboardInterrupt):
+            create_study(tmp_path / "s", design(), materials())
+    with pytest.raises(BadInput, match="finish `duo study create`"):
+        open_study(tmp_path / "s")
+    study = create_study(tmp_path / "s", design(), materials())
+    assert study.items == 4
+    study.database.close()
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        (None, "is not a study"),
+        ("{", "does not say which study"),
+        ("[]", "does not say which study"),
+        ('{"schema": 9, "study": "x"}', "schema 9 is not 1"),
+        ('{"schema": 1, "study": "x"}', "its database is not here"),
+    ],
+)
+def test_folders_that_are_no_study(tmp_path: Path, marker: str | None, message: str) -> None:
+    if marker is not None:
+        (tmp_path / "study.json").write_text(marker, encoding="utf-8")
+    with pytest.raises(BadInput, match=message):
+        open_study(tmp_path)
+    assert not (tmp_path / "study.sqlite").exists()
+
+
+def test_sound_is_kept_under_a_name_that_says_nothing(tmp_path: Path) -> None:
+    for system in ("duo", "duplex"):
+        path = recorded(tmp_path / "in", system, "a")
+        path.with_suffix(".wav").write_bytes(system.encode())
+    study = create_study(tmp_path / "s", design(), find_materials(tmp_path / "in"))
+    with study.database.read() as connection:
+        rows = connection.execute(select(dialogues.c.system, dialogues.c.audio)).all()
+    study.database.close()
+    for row in rows:
+        assert row.system not in row.audio
+        assert (study.folder / "audio" / row.audio).read_bytes() == row.system.encode()
+
+
+def test_the_manifest_has_hashes(tmp_path: Path, make_sqlite: StudyMaker) -> None:
+    study = make_sqlite()
+    manifest = json.loads((study.folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["study"] == study.name
+    assert manifest["transcripts"]["duo/talk-0.jsonl"] == "0" * 64

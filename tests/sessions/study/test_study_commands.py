@@ -1,0 +1,189 @@
+"""`duo study ...` as it is typed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from duo.errors import BadInput
+from sessions.study.commands import bench, study_app
+from sessions.study.serving import APP, command, environment
+from sessions.study.session import open_session
+from sessions.study.store.database import VARIABLE
+from sessions.study.study import open_study
+from tests.sessions.study.studies import StudyMaker
+from tests.sessions.study.test_materials import recorded
+
+ROOT = Path(__file__).parents[3]
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.add_typer(study_app, name="study")
+app.command(name="bench")(bench)
+
+
+def run(*words: str | Path, status: int = 0) -> str:
+    """What the command prints."""
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def study(*words: str | Path, **more: Any) -> str:
+    return run("study", *words, **more)
+
+
+@pytest.fixture(autouse=True)
+def _no_other_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    for system in ("duo", "duplex"):
+        for scenario in ("a", "b"):
+            recorded(tmp_path / "in", system, scenario)
+    recorded(tmp_path / "in", "duo", "c")
+    out = tmp_path / "st"
+    said = study("create", "--transcripts", tmp_path / "in", "--raters", "2", "--out", out)
+    assert "left out: c: no transcript of duplex" in said
+    assert f"2 items of duo, duplex in {out}; 2 raters each" in said
+    return out
+
+
+def test_help_texts_say_everything() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, part in group.commands["study"].commands.items():
+        assert f"Example: duo study {name} " in " ".join(part.help.split())
+        assert all(getattr(parameter, "help", None) for parameter in part.params), name
+
+
+def test_help_texts_need_nothing_heavy() -> None:
+    code = (
+        "import sys, sessions.study.commands\n"
+        "heavy = {'torch', 'sqlalchemy', 'pydantic', 'numpy', 'streamlit', 'pyarrow', 'yaml'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_study_from_beginning_to_end(made: Path, tmp_path: Path) -> None:
+    links = tmp_path / "links.csv"
+    study(
+        "invite", made, "--raters", "2", "--admin", "me", "--url", "https://x.org/", "--out", links
+    )
+    assert stat.S_IMODE(links.stat().st_mode) == 0o600
+    with links.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["kind"] for row in rows] == ["rater", "rater", "admin"]
+    assert all(row["link"].startswith("https://x.org/?") for row in rows)
+    opened = open_study(made)
+    open_session(opened, rows[0]["link"].partition("?t=")[2])
+    opened.database.close()
+    assert "preregistration-" in study("preregister", made)
+    assert "synthetic raters" in study("simulate", made, "--raters", "2", "--prefer", "duo=1.5")
+    said = study("status", made)
+    assert "s003 (synthetic)" in said
+    assert "all SYNTHETIC" in said
+    status = json.loads(study("status", made, "--json"))
+    assert status["done"] == 1.0
+    assert "ratings in" in study("export", made)
+    assert "0 new ratings" in study("import", made, made / "export" / "ratings.csv")
+    assert study("state", made, "paused").endswith("is paused\n")
+    assert ": paused, " in study("status", made)
+    assert study("revoke", made, "r001", "me") == "2 revoked\n"
+
+
+def test_links_of_a_panel(made: Path) -> None:
+    said = study("invite", made, "--panel", "prolific")
+    kind, name, link = said.strip().split("\t")
+    assert (kind, name) == ("panel", "prolific")
+    assert link.endswith("&PROLIFIC_PID={{%PROLIFIC_PID%}}")
+
+
+def test_check_says_what_leaks(tmp_path: Path) -> None:
+    for system in ("duo", "duplex"):
+        recorded(tmp_path / "in", system, "a")
+    study("create", "--transcripts", tmp_path / "in", "--out", tmp_path / "st")
+    assert "no control tokens" in study("check", tmp_path / "st")
+    path = tmp_path / "in" / "duo" / "a.jsonl"
+    path.write_text(path.read_text("utf-8").replace("this is", "Duplex <9> is"), encoding="utf-8")
+    study("create", "--transcripts", tmp_path / "in", "--out", tmp_path / "st2")
+    said = study("check", tmp_path / "st2", status=1)
+    assert "LEAKS" in said
+    assert "name of a system" in said
+
+
+def test_power() -> None:
+    said = study("power", "--preference", "0.8", "--dialogues", "10,60", "--simulations", "300")
+    assert "60 dialogues" in said
+    assert "3 raters" in said
+
+
+def test_bench(tmp_path: Path) -> None:
+    out = tmp_path / "b.json"
+    said = run(
+        "bench", "--raters", "3", "--pages", "1", "--processes", "1", "--think", "0", "--out", out
+    )
+    assert "15 of 15 ratings stored, 0 lost, 0 changed" in said
+    assert json.loads(out.read_text("utf-8"))["lost"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("create", "--transcripts", "none", "--out", "x"), "none: there is no such folder"),
+        (("check", "none"), "none: is not a study"),
+        (("serve", "none"), "none: is not a study"),
+        (("state", "none", "asleep"), "state: unknown 'asleep'"),
+        (("invite", "none"), "say how many --raters"),
+        (("power", "--raters", "1,x"), "--raters: '1,x' is not a list of numbers"),
+        (("power", "--preference", "1"), "preference: must lie between"),
+        (("simulate", "none", "--prefer", "duo"), "--prefer: 'duo' is not SYSTEM=STRENGTH"),
+        (("simulate", "none", "--prefer", "duo=nan"), "--prefer: 'duo=nan' is not"),
+    ],
+)
+def test_bad_input_is_one_line(
+    words: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput) as caught:
+        study(*words)
+    assert str(caught.value).startswith(message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_server_is_told_which_study_and_shows_no_tracebacks(make_sqlite: StudyMaker) -> None:
+    opened = make_sqlite()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        taken.listen()
+        with pytest.raises(BadInput, match=f"--port: {port} cannot be used"):
+            command(opened, host="127.0.0.1", port=port)
+    words = command(opened, host="127.0.0.1", port=port)
+    assert words[:5] == [sys.executable, "-m", "streamlit", "run", str(APP)]
+    options = dict(zip(words[5::2], words[6::2], strict=True))
+    assert options["--server.headless"] == "true"
+    assert options["--browser.gatherUsageStats"] == "false"
+    assert options["--client.showErrorDetails"] == "none"
+    assert (options["--server.port"], options["--server.address"]) == (str(port), "127.0.0.1")
+    assert environment(opened)["DUO_STUDY"] == str(opened.folder.resolve())
+    with pytest.raises(BadInput, match=r"--host: 'no\.such\.host\.invalid'"):
+        command(opened, host="no.such.host.invalid", port=port)
+
+
+def test_every_flag_is_one_that_streamlit_knows() -> None:
+    from sessions.study.serving import _FLAGS
+
+    config = pytest.importorskip("streamlit.config")
+    assert set(_FLAGS) <= set(config.get_config_options())
