@@ -1,0 +1,277 @@
+"""Sweeps: the same scenarios recorded under many settings, each into a folder of its own.
+
+    systems: [duo, duo-sequential]
+    scenarios: [suite:dev]              # as for `duo record`; the whole library if left out
+    limit: 32                           # so many of them, drawn from all
+    model: smollm2-duo                  # or a list of [SYSTEM=]MODEL
+    seed: 0
+    max_seconds: 90
+    base: {max_answer_tokens: 96}       # settings of every recording
+    sweep:                              # each entry is a grid of its own over the base
+      - lookahead: [1, 2, 3, 4, 5, 6, 7, 8]
+      - cycle_seconds: [0.5, 1.0]
+        patience: [1, 2, 3]
+      - after_interruption: [drop, merge]
+
+Of these only `sweep` must be given. A setting is of all systems, or of one as `SYSTEM.NAME`. The
+recordings of a point, such as `cycle_seconds=0.5,patience=2`, are in `OUT/<point>/<system>/`, and
+`OUT/sweep.json` lists the points, so that scores can be drawn over what was swept. A sweep that was
+stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import ValidationError as Invalid
+from rich.console import Console
+
+from duo.decoding.systems import check_settings, check_system, models_for
+from duo.errors import BadInput
+from duo.files import check_writable, write_text
+from sessions.catalogue import find_scenarios, some
+from sessions.job import Job
+from sessions.marked_yaml import MarkedYaml
+from sessions.play import MAX_SECONDS
+from sessions.problems import Problem, misfit, problems
+from sessions.progress import progress_shown
+from sessions.recorder import record_all, standing
+
+if TYPE_CHECKING:
+    from duo.backbone import Backbone
+
+_NOT_IN_NAMES = re.compile(r"[^\w.=,+-]+", re.ASCII)
+_LONGEST_NAME = 120
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str | None):
+        raise misfit("must be a number, a word, true, false or null")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise misfit("must be finite")
+    return value
+
+
+def _named(grid: dict[str, Any]) -> dict[str, Any]:
+    for name in grid:
+        if not name.rpartition(".")[2].isidentifier():
+            raise misfit("is no setting: NAME or SYSTEM.NAME", name)
+    return grid
+
+
+Names = Annotated[list[str], BeforeValidator(_listed)]
+Value = Annotated[Any, AfterValidator(_scalar)]
+Values = Annotated[list[Value], Field(min_length=1)]
+Grid = Annotated[dict[str, Values], Field(min_length=1), AfterValidator(_named)]
+
+
+class _File(BaseModel):
+    """The file as it stands."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    systems: Annotated[Names, Field(min_length=1)] = ["duo"]
+    scenarios: Names = []
+    limit: int | None = Field(default=None, ge=1)
+    model: Names = []
+    seed: int = 0
+    max_seconds: float = Field(default=MAX_SECONDS, gt=0, allow_inf_nan=False)
+    base: Annotated[dict[str, Value], AfterValidator(_named)] = {}
+    sweep: Annotated[list[Grid], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One set of settings.
+
+    Attributes:
+        name: of its folder.
+        swept: the settings that the sweep varies here, as they are written in its file.
+        settings: of each system, those of the base included.
+    """
+
+    name: str
+    swept: Mapping[str, JsonValue]
+    settings: Mapping[str, Mapping[str, JsonValue]]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What to record.
+
+    Attributes:
+        points: each once, in the file's order.
+        job: what all points have in common; its folder is that of the whole sweep.
+    """
+
+    points: tuple[Point, ...]
+    job: Job
+
+    def job_at(self, point: Point) -> Job:
+        """What to record at one point."""
+        return replace(self.job, out=self.job.out / point.name, settings=point.settings)
+
+
+def read_sweep(path: Path, out: Path) -> Sweep:
+    """Read a sweep's file and check all that can be checked without a model.
+
+    Args:
+        path: YAML; see the module.
+        out: where the recordings go.
+
+    Raises:
+        BadInput: the file cannot be read, or something in it is wrong; names file, line and field.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+    except UnicodeDecodeError as error:
+        raise BadInput("is not UTF-8 text", file=path) from error
+    document = MarkedYaml(text, path)
+    try:
+        content = _File.model_validate(document.data)
+    except Invalid as error:
+        found = sorted(problems(error), key=lambda problem: document.line(problem.loc))
+        problem = next((problem for problem in found if problem.unknown_field), found[0])
+        line = document.line(problem.loc)
+        raise BadInput(problem.message, file=path, line=line, field=problem.field) from error
+    systems = list(dict.fromkeys(content.systems))
+    with _at(path, document, "systems"):
+        for system in systems:
+            check_system(system)
+    with _at(path, document, "model"):
+        models = models_for(systems, content.model)
+    with _at(path, document, "scenarios"):
+        scenarios = find_scenarios(content.scenarios)
+    with _at(path, document, "base"):
+        _settings({}, content.base, systems, content.seed)
+    points: dict[str, Point] = {}
+    for number, grid in enumerate(content.sweep):
+        with _at(path, document, "sweep", number):
+            for values in product(*grid.values()):
+                swept = dict(zip(grid, values, strict=True))
+                settings = _settings(content.base, swept, systems, content.seed)
+                point = Point(_name(swept), swept, settings)
+                if points.setdefault(point.name.casefold(), point) != point:
+                    raise BadInput(f"two points would share the folder {point.name}")
+    job = Job(
+        systems=systems,
+        scenarios=scenarios if content.limit is None else some(scenarios, content.limit),
+        out=out,
+        models=models,
+        seed=content.seed,
+        max_seconds=content.max_seconds,
+    )
+    return Sweep(tuple(points.values()), job)
+
+
+def record_sweep(sweep: Sweep, *, console: Console | None = None) -> list[Path]:
+    """Record every point of a sweep as far as it is not there yet.
+
+    Returns:
+        The folders of the points.
+
+    Raises:
+        BadInput: see `sessions.recorder.record_all`; all points are checked before a model is
+            loaded.
+    """
+    job = sweep.job
+    check_writable(job.out)
+    jobs = [(point, sweep.job_at(point)) for point in sweep.points]
+    counts = [standing(each) for _, each in jobs]
+    write_text(job.out / "sweep.json", _summary(sweep))
+    total, kept = (sum(column) for column in zip(*counts, strict=True))
+    missing = [each for each, (asked, there) in zip(jobs, counts, strict=True) if there < asked]
+    loaded: tuple[str, Backbone] | None = None
+    with progress_shown(console, total, kept) as report:
+        # System by system, so that each model is loaded once.
+        for system in job.systems:
+            model = job.models.get(system)
+            for point, each in missing:
+                one = replace(each, systems=[system])
+                asked, there = standing(one)
+                if there == asked:
+                    continue
+                if model is not None and (loaded is None or loaded[0] != model):
+                    from duo.backbone import load
+
+                    loaded = None  # before the next one takes its memory
+                    loaded = model, load(model, **job.load_settings)  # type: ignore[arg-type]
+                report.part = f"{point.name} · "
+                backbone = loaded[1] if loaded is not None and model is not None else None
+                record_all(one, backbone=backbone, console=console, report=report)
+    return [each.out for _, each in jobs]
+
+
+def _settings(
+    base: Mapping[str, JsonValue],
+    more: Mapping[str, JsonValue],
+    systems: Sequence[str],
+    seed: int,
+) -> dict[str, dict[str, JsonValue]]:
+    """Each system's settings, checked: those of the base and more; one system's own win.
+
+    Raises:
+        BadInput: a setting of no system here, or one that its system cannot have.
+    """
+    settings: dict[str, dict[str, JsonValue]] = {system: {} for system in systems}
+    for given in (base, more):
+        # A system's own settings come after those of all.
+        for key in sorted(given, key=lambda key: "." in key):
+            owner, _, name = key.rpartition(".")
+            if owner and owner not in settings:
+                raise BadInput(f"{owner!r} is none of the systems ({', '.join(systems)})")
+            for system in [owner] if owner else systems:
+                settings[system][name] = given[key]
+    for system in systems:
+        check_settings(system, seed=seed, **settings[system])
+    return settings
+
+
+def _name(swept: Mapping[str, JsonValue]) -> str:
+    """A point's name, and its folder's: `cycle_seconds=0.5,patience=2`."""
+    text = ",".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in swept.items()
+    )
+    return _NOT_IN_NAMES.sub("-", text)[:_LONGEST_NAME]
+
+
+def _summary(sweep: Sweep) -> str:
+    job = sweep.job
+    content = {
+        "systems": list(job.systems),
+        "models": dict(job.models),
+        "seed": job.seed,
+        "max_seconds": job.max_seconds,
+        "scenarios": {scenario.name: scenario.sha256 for scenario in job.scenarios},
+        "points": [asdict(point) for point in sweep.points],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+@contextmanager
+def _at(path: Path, document: MarkedYaml, *loc: int | str) -> Iterator[None]:
+    """Say where in the file something is wrong that was found out later."""
+    try:
+        yield
+    except BadInput as error:
+        if error.file is not None:  # the mistake is in another file
+            raise
+        field = Problem(loc, "").field
+        inner = f"{field}.{error.field}" if error.field else field
+        raise BadInput(error.message, file=path, line=document.line(loc), field=inner) from error
