@@ -6,10 +6,12 @@ and what gives way when the context is full. Who decides what, and when, is not 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Strand
+from duo.decoding.conversant import Turn
 from duo.errors import BadInput
 
 #: The shortest utterance, in tokens, that a context must have room for.
@@ -68,6 +70,26 @@ class Context:
         self._turns: list[int] = []  # where in the prefix each user turn begins
         self._in_answer = False  # the prefix ends inside an assistant turn
         self._remarks: list[str] = []  # ignored, to be remembered after the answer
+
+    def recall(self, turns: Sequence[Turn], *, states: bool) -> None:
+        """Begin after these turns instead of with nothing; call it right after `reset`.
+
+        Args:
+            turns: a user's that no answer follows was ignored.
+            states: whether user turns end with the state token that they got.
+        """
+        for place, turn in enumerate(turns):
+            self.channels.extend_prefix(self._close_answer())
+            if turn.role == "assistant":
+                text = self._chat.text(turn.text, "assistant")
+                self.channels.extend_prefix([*self._chat.assistant_open, *text])
+                self._in_answer = self.answered = True
+                continue
+            answered = turns[place + 1 : place + 2] and turns[place + 1].role == "assistant"
+            state = self._states.respond if answered else self._states.ignore
+            self._turns.append(len(self.channels.prefix.ids))
+            self.channels.extend_prefix(self._chat.user_turn(turn.text, state if states else None))
+            self._in_answer = False
 
     @property
     def listening(self) -> bool:

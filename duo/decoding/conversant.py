@@ -7,9 +7,10 @@ anybody's system, which can then be recorded and measured beside ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,14 @@ class Revision:
 #: What is heard in one cycle: more text of the utterance (joined as it is, so words bring their own
 #: blanks), a `Revision`, or "" for silence.
 Heard = str | Revision
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn of a dialogue that was held before: a user's, or an answer that was complete."""
+
+    role: Literal["user", "assistant"]
+    text: str
 
 
 class Kind(StrEnum):
@@ -105,3 +114,14 @@ class Conversant(Protocol):
 
     def cycle(self, heard: Heard) -> CycleResult:
         """Hear, think, speak for one cycle of `cycle_seconds`."""
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """What a system may do besides: go on from a dialogue that it did not hold itself."""
+
+    def recall(self, turns: Sequence[Turn]) -> None:
+        """Take these turns for the conversation so far; called right after `reset`.
+
+        A user turn that no answer follows was no query. Nothing is encoded before the next cycle.
+        """

@@ -16,7 +16,7 @@ pass of its own: the first one after it already yields the first token of the an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels
 from duo.decoding.context import Context
-from duo.decoding.conversant import CycleResult, Heard, Kind, Revision
+from duo.decoding.conversant import CycleResult, Heard, Kind, Revision, Turn
 from duo.decoding.cycle import CycleLog, Steps, run
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
@@ -88,6 +88,10 @@ class Duo:
         self._speaker.reset()
         self._expected: list[int] = []
         self._silent_cycles = 0
+
+    def recall(self, turns: Sequence[Turn]) -> None:
+        """Go on from a dialogue held before; see `duo.decoding.conversant.Recalling`."""
+        self.context.recall(turns, states=True)
 
     def cycle(self, heard: Heard) -> CycleResult:
         """Hear, decide, speak; see `Conversant.cycle`."""

@@ -8,13 +8,15 @@ steps are the comments here; its chat markers are those of whatever model is use
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from transformers import PreTrainedModel
+
 from duo.backbone import IDLE, Backbone
 from duo.decoding.channels import Channels, Scores
-from duo.decoding.conversant import CycleResult, Heard, Kind, Revision
+from duo.decoding.conversant import CycleResult, Heard, Kind, Revision, Turn
 from duo.decoding.cycle import CycleLog, Steps, run
 from duo.decoding.fused import FusedChannels
 from duo.decoding.sampling import Sampler
@@ -22,6 +24,7 @@ from duo.decoding.settings import Settings
 from duo.decoding.speech import Speech
 
 _END = "</s>"  # stands for the end-of-turn token in the rules about silence below
+_RECALLED_WORDS = 5  # of a user slice: what is said in two seconds
 _SAYS_NOTHING = {IDLE, f"{IDLE}{_END}", _END, "idle", f"idle{_END}"}
 
 
@@ -57,10 +60,16 @@ class Duplex:
 
     name = "duplex"
 
-    def __init__(self, backbone: Backbone, settings: DuplexSettings | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: DuplexSettings | None = None,
+        *,
+        channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
+    ) -> None:
         self.settings = settings or DuplexSettings()
         self.cycle_seconds = self.settings.cycle_seconds
-        self.channels = FusedChannels(backbone.model)
+        self.channels = channels(backbone.model)
         self._tokenizer = backbone.tokenizer
         self._chat, self._states = backbone.chat, backbone.states
         most = backbone.max_tokens - self.settings.slice_tokens
@@ -78,6 +87,26 @@ class Duplex:
         self._active = False
         self._refused = False
         self._speech = Speech(self._tokenizer)
+
+    def recall(self, turns: Sequence[Turn]) -> None:
+        """Go on from a dialogue held before, as slices; see `duo.decoding.conversant.Recalling`.
+
+        Each slice of the user's words is answered by `<idle>` but the last, which the answer's
+        first slice follows: the form of the baseline's training data.
+        """
+        for turn in turns:
+            if turn.role == "user":
+                words = turn.text.split()
+                self._history += [
+                    _Pair(" ".join(words[at : at + _RECALLED_WORDS]), [self._states.idle], True)
+                    for at in range(0, len(words), _RECALLED_WORDS)
+                ]
+                continue
+            ids, size = self._chat.text(turn.text, "assistant"), self.settings.slice_tokens
+            slices = [ids[at : at + size] for at in range(0, len(ids), size)]
+            if self._history and self._history[-1].answer == [self._states.idle] and slices:
+                self._history[-1].answer = slices.pop(0)
+            self._history += [_Pair(IDLE, answer, True) for answer in slices]
 
     def cycle(self, heard: Heard) -> CycleResult:
         """One slice; see `Conversant.cycle`."""
@@ -122,7 +151,8 @@ class Duplex:
             scores = yield self.channels
             log.step += 1
             assert scores.output is not None
-            token = self._sampler(scores.output, self.channels.prefix.ids + pair.answer)
+            context = self.channels.prefix.ids + pair.answer if self._sampler.reads_context else ()
+            token = self._sampler(scores.output, context)
             if token in self._chat.stop:
                 pair.ended = True
                 if count <= self.settings.short_slice:  # 8. a short slice: the answer is complete

@@ -57,7 +57,7 @@ class Sampler:
 
     def __init__(self, sampling: Sampling, banned: Iterable[int] = ()) -> None:
         self._sampling = sampling
-        self._banned = list(banned)
+        self._banned = torch.tensor(list(banned), dtype=torch.long)
         self._processors = LogitsProcessorList()
         if sampling.repetition_penalty != 1:
             self._processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
@@ -69,15 +69,20 @@ class Sampler:
                 self._processors.append(TopPLogitsWarper(sampling.top_p))
         self.reset()
 
+    @property
+    def reads_context(self) -> bool:
+        """Whether the ids before a token count for its choice."""
+        return self._sampling.repetition_penalty != 1
+
     def reset(self) -> None:
         """Begin the sequence of draws anew."""
         self._random = torch.Generator().manual_seed(self._sampling.seed)
 
     def __call__(self, logits: Tensor, context: Sequence[int]) -> int:
-        """A token for `logits` `[vocabulary]`, given the ids before it (for the penalty)."""
-        scores = logits.float().index_fill(
-            0, torch.tensor(self._banned, dtype=torch.long, device=logits.device), -torch.inf
-        )
+        """A token for `logits` `[vocabulary]`, given the ids before it if it `reads_context`."""
+        if self._banned.device != logits.device:
+            self._banned = self._banned.to(logits.device)
+        scores = logits.float().index_fill(0, self._banned, -torch.inf)
         if self._processors:
             ids = torch.tensor([context], dtype=torch.long, device=logits.device)
             scores = self._processors(ids, scores[None])[0]

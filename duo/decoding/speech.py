@@ -78,7 +78,8 @@ class Speaker:
 
     def speak(self, scores: Tensor, log: CycleLog) -> None:
         """Choose the next token by its `scores` `[vocabulary]` and say it, or end the answer."""
-        token = self._sampler(scores, self._context.ids)
+        before = self._context.ids if self._sampler.reads_context else ()
+        token = self._sampler(scores, before)
         if token in self._stop:
             self._context.answered = True
             self.end(log)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,10 @@ from duo.decoding.conversant import Conversant
 from duo.errors import BadInput
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from duo.backbone import Backbone
+    from duo.decoding.channels import Channels
 
 #: name -> what it is, in a line (for help texts).
 SYSTEMS: dict[str, str] = {
@@ -28,6 +31,14 @@ SYSTEMS: dict[str, str] = {
     "turn-based": "answers after a silence, listens only then (what people have today)",
 }
 SYSTEM_NAMES: tuple[str, ...] = tuple(SYSTEMS)
+
+#: What each talks with where nobody names a model: the embedded one, as trained for it.
+DEFAULT_MODELS: dict[str, str] = {
+    "duo": "smollm2-duo",
+    "duo-sequential": "smollm2-duo",
+    "duplex": "smollm2-duplex",
+    "turn-based": "smollm2",
+}
 
 
 def is_foreign(system: str) -> bool:
@@ -49,6 +60,30 @@ def check_system(system: str) -> None:
         )
 
 
+def models_for(systems: Sequence[str], wanted: Sequence[str] = ()) -> dict[str, str]:
+    """Which model each system talks with.
+
+    Args:
+        systems: names.
+        wanted: `NAME` of a model for all systems, or `SYSTEM=NAME` for one; later ones win. A
+            system that is not named has its default; a foreign one has none.
+
+    Raises:
+        BadInput: a model for a system that is not among `systems`.
+    """
+    models = {system: DEFAULT_MODELS[system] for system in systems if system in DEFAULT_MODELS}
+    for one in wanted:
+        system, equals, name = one.partition("=")
+        if not equals:
+            models |= dict.fromkeys(systems, one)
+        elif system in systems and name:
+            models[system] = name
+        else:
+            known = ", ".join(systems)
+            raise BadInput(f"{one!r} is not MODEL or SYSTEM=MODEL ({known})", field="model")
+    return models
+
+
 def check_settings(system: str, *, seed: int = 0, **settings: Any) -> None:
     """Make sure that one of our systems can have these settings, before a model is loaded.
 
@@ -59,13 +94,21 @@ def check_settings(system: str, *, seed: int = 0, **settings: Any) -> None:
         _settings(system, seed, settings)
 
 
-def build(system: str, backbone: Backbone | None, *, seed: int = 0, **settings: Any) -> Conversant:
+def build(
+    system: str,
+    backbone: Backbone | None,
+    *,
+    seed: int = 0,
+    channels: Callable[[PreTrainedModel], Channels] | None = None,
+    **settings: Any,
+) -> Conversant:
     """Make a system ready for its first conversation.
 
     Args:
         system: a name of `SYSTEMS` or `package.module:factory`.
         backbone: the model that it talks with; a foreign system may do without.
         seed: of its random draws.
+        channels: what it computes with, where not with channels of its own; for ours only.
         settings: fields of the system's settings (`lookahead`, `patience` ...), and of `Sampling`.
 
     Raises:
@@ -84,12 +127,13 @@ def build(system: str, backbone: Backbone | None, *, seed: int = 0, **settings: 
     from duo.decoding.turn_based import TurnBased
 
     chosen = _settings(system, seed, settings)
+    usual = SequentialChannels if system == "duo-sequential" else FusedChannels
+    kind = channels or usual
     if system == "duplex":
-        return Duplex(backbone, chosen)
+        return Duplex(backbone, chosen, channels=kind)
     if system == "turn-based":
-        return TurnBased(backbone, chosen)
-    channels = SequentialChannels if system == "duo-sequential" else FusedChannels
-    return Duo(backbone, chosen, channels=channels, name=system)
+        return TurnBased(backbone, chosen, channels=kind)
+    return Duo(backbone, chosen, channels=kind, name=system)
 
 
 def _settings(system: str, seed: int, given: Mapping[str, Any]) -> Any:

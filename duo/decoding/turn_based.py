@@ -6,11 +6,15 @@ says waits until it is finished; with `barge_in` any word stops the answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from transformers import PreTrainedModel
+
 from duo.backbone import Backbone
+from duo.decoding.channels import Channels
 from duo.decoding.context import Context
-from duo.decoding.conversant import CycleResult, Heard, Kind, Revision
+from duo.decoding.conversant import CycleResult, Heard, Kind, Revision, Turn
 from duo.decoding.cycle import CycleLog, Steps, run
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
@@ -37,10 +41,16 @@ class TurnBased:
 
     name = "turn-based"
 
-    def __init__(self, backbone: Backbone, settings: TurnBasedSettings | None = None) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: TurnBasedSettings | None = None,
+        *,
+        channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
+    ) -> None:
         self.settings = settings or TurnBasedSettings()
         self.cycle_seconds = self.settings.cycle_seconds
-        self.channels = FusedChannels(backbone.model)
+        self.channels = channels(backbone.model)
         self.context = Context(
             backbone,
             self.channels,
@@ -57,6 +67,10 @@ class TurnBased:
         self._speaker.reset()
         self._waiting = ""  # heard, and not yet taken as the user's turn
         self._silent_cycles = 0
+
+    def recall(self, turns: Sequence[Turn]) -> None:
+        """Go on from a dialogue held before; see `duo.decoding.conversant.Recalling`."""
+        self.context.recall(turns, states=False)
 
     def cycle(self, heard: Heard) -> CycleResult:
         """Wait, or answer; see `Conversant.cycle`."""

@@ -6,13 +6,14 @@ real: only the wanted token's logit is raised above the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from duo.backbone import Backbone
+from duo.decoding.batched import encode_together
 from duo.decoding.channels import Channels, Scores
 from duo.decoding.fused import FusedChannels
 
@@ -35,7 +36,9 @@ def steered(
 
     class Steered(kind):  # type: ignore[misc, valid-type]
         def encode(self) -> Scores:
-            scores = super().encode()
+            return self.bent(super().encode())
+
+        def bent(self, scores: Scores) -> Scores:
             if scores.input is not None:
                 text = backbone.tokenizer.decode(self.input.ids)
                 scores = replace(scores, input=raised(scores.input, listening(text)))
@@ -56,6 +59,14 @@ def steered(
             return 0
 
     return Steered
+
+
+def encode_steered(waiting: Sequence[Any]) -> list[Scores]:
+    """Encode steered channels together."""
+    return [
+        channels.bent(scores)
+        for channels, scores in zip(waiting, encode_together(waiting), strict=True)
+    ]
 
 
 def raised(scores: torch.Tensor, token: int | None) -> torch.Tensor:

@@ -1,0 +1,117 @@
+"""Many conversations at once, each step of all of them in one forward pass.
+
+A session is anything that hands over channels to encode and is sent their scores: a cycle of a
+system (`steps`), or a whole conversation made of such cycles. Sessions know nothing of each other
+and need not keep step; each says and does what it would alone.
+
+    systems = build_together("duo", backbone, 8)
+    for number, result in hold_together(systems, sessions):
+        ...
+
+What it does not do: it keeps no clock, so conversations in real time cannot be held so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from duo.backbone import Backbone
+from duo.decoding.channels import Channels, Scores
+from duo.decoding.fused import FusedChannels
+from duo.decoding.slots import Chunk, SlotPool
+from duo.decoding.systems import build
+
+System = TypeVar("System")
+Result = TypeVar("Result")
+
+#: A session in progress; see `duo.decoding.cycle.Steps`, the session of one cycle.
+Session = Generator[Channels, Scores, Result]
+Encode = Callable[[Sequence[Channels]], Sequence[Scores]]
+
+
+def build_together(
+    system: str,
+    backbone: Backbone | None,
+    count: int,
+    *,
+    sizes: Sequence[int] = (),
+    **settings: Any,
+) -> list[Any]:
+    """So many of one of our systems, which share their passes where the system's channels can.
+
+    Args:
+        system, backbone, settings: see `duo.decoding.systems.build`.
+        count: sessions that can be held at once.
+        sizes: see `SlotPool`.
+
+    Raises:
+        BadInput: as `build`.
+    """
+    if backbone is None or system == "duo-sequential":  # one channel after the other is its point
+        return [build(system, backbone, **settings) for _ in range(count)]
+    channels = partial(FusedChannels, pool=SlotPool(backbone.model, count, sizes=sizes))
+    return [build(system, backbone, channels=channels, **settings) for _ in range(count)]
+
+
+def encode_together(waiting: Sequence[Channels]) -> list[Scores]:
+    """Encode what is pending: in one pass all channels of a pool, one by one those without.
+
+    Each session counts the pass, as it would alone.
+
+    Args:
+        waiting: channels of different sessions.
+    """
+    found = [Scores(None, None)] * len(waiting)
+    pools: dict[SlotPool, list[tuple[int, FusedChannels, Chunk]]] = {}
+    for place, channels in enumerate(waiting):
+        if not isinstance(channels, FusedChannels):
+            found[place] = channels.encode()
+        elif (chunk := channels.begin_pass()) is not None:
+            pools.setdefault(channels.pool, []).append((place, channels, chunk))
+    for pool, pending in pools.items():
+        logits = pool.forward([chunk for _, _, chunk in pending])
+        for (place, channels, chunk), rows in zip(pending, logits, strict=True):
+            found[place] = channels.end_pass(chunk, rows)
+    return found
+
+
+def hold_together(
+    systems: Sequence[System],
+    sessions: Iterable[Callable[[System], Session[Result]]],
+    encode: Encode = encode_together,
+) -> Iterator[tuple[int, Result]]:
+    """Hold sessions, as many at once as there are systems.
+
+    Args:
+        systems: each holds one session at a time; of the same pool, if they are to share passes.
+        sessions: each begins with a system that is free; they are taken as systems become free.
+        encode: all that is waiting.
+
+    Yields:
+        A session's number, counted from 0, and its result, in the order in which they end.
+    """
+    coming = enumerate(sessions)
+    free = list(reversed(systems))
+    running: list[tuple[int, System, Session[Result], Channels]] = []
+    while True:
+        begun: list[tuple[int, System, Session[Result]]] = []
+        while free and (following := next(coming, None)) is not None:
+            number, begin = following
+            system = free.pop()
+            begun.append((number, system, begin(system)))
+        if not (running or begun):
+            return
+        told: list[tuple[int, System, Session[Result], Scores | None]]
+        scores = encode([channels for *_, channels in running])
+        told = [(*session[:3], its) for session, its in zip(running, scores, strict=True)]
+        running = []
+        for number, system, session, its in [*told, *((*fresh, None) for fresh in begun)]:
+            try:
+                channels = next(session) if its is None else session.send(its)
+            except StopIteration as done:
+                free.append(system)
+                yield number, done.value
+            else:
+                running.append((number, system, session, channels))

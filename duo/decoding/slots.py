@@ -1,0 +1,235 @@
+"""Slots for the keys and values of many sessions, and one forward pass for all of them.
+
+Each session has a row of slots. The tokens of a pass, of whichever rows and however many of each,
+go through the model side by side, without padding: what is computed is what is needed. A row that
+has nothing to encode takes no part and stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from duo.decoding.attention import Part, Tokens, attention_layers, in_parts, masks
+from duo.decoding.mask import Owner
+
+_FIRST_CAPACITY = 256
+
+
+@dataclass
+class Chunk:
+    """Tokens of one session that are to be encoded.
+
+    Attributes:
+        row: of the session.
+        used: its slots from here on were never written.
+        ids, owners, positions, slots: of each token.
+        wanted: which of them logits are wanted after.
+    """
+
+    row: int
+    used: int = 0
+    ids: list[int] = field(default_factory=list)
+    owners: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+    wanted: list[int] = field(default_factory=list)
+
+
+class SlotPool:
+    """Rows of slots over one model; all rows have the same capacity, which grows as needed.
+
+    Args:
+        model: a causal LM of `transformers`.
+        rows: how many sessions there are at most.
+        sizes: numbers of tokens of a pass; a pass is filled up to the next of them by repeating its
+            last token. With these and `capacity` all shapes are known beforehand, as compiled
+            kernels want it. None: a pass is as long as it is.
+        capacity: slots of a row to begin with.
+
+    Raises:
+        BadInput: the model's past cannot be kept in slots.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        rows: int = 1,
+        *,
+        sizes: Sequence[int] = (),
+        capacity: int = _FIRST_CAPACITY,
+    ) -> None:
+        self.model, self.rows = model, rows
+        self._layers = attention_layers(model)
+        self._sizes = sorted(sizes)
+        self.cache = SlotCache(model.config.get_text_config().num_hidden_layers, rows)
+        self._owner = torch.zeros(rows, 0, dtype=torch.int8, device=model.device)
+        self._position = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
+        self._taken = 0
+        self.capacity = 0
+        self.forward_passes = 0
+        self.grow(capacity)
+
+    def take_row(self) -> int:
+        """A row for one more session."""
+        if self._taken == self.rows:
+            raise RuntimeError(f"all {self.rows} rows are taken")
+        self._taken += 1
+        return self._taken - 1
+
+    def grow(self, capacity: int) -> None:
+        """Give every row so many slots."""
+        more = (0, capacity - self.capacity)
+        self._owner = torch.nn.functional.pad(self._owner, more)
+        self._position = torch.nn.functional.pad(self._position, more)
+        self._row = torch.arange(self.rows, device=self._owner.device).repeat_interleave(capacity)
+        self.capacity = capacity
+
+    def own(self, row: int, slots: Sequence[int], owner: Owner) -> None:
+        """These slots of a row now belong to `owner`."""
+        if slots:
+            self._owner[row, torch.tensor(slots, device=self._owner.device)] = owner
+
+    def forward(self, chunks: Sequence[Chunk]) -> list[Tensor]:
+        """One forward pass for all chunks, none of them empty; each one's logits.
+
+        Returns:
+            For each chunk `[len(wanted), vocabulary]`.
+        """
+        ids: list[int] = []
+        owners: list[int] = []
+        positions: list[int] = []
+        rows: list[int] = []
+        slots: list[int] = []
+        wanted: list[int] = []
+        parts: list[Part] = []
+        for chunk in chunks:
+            first, base = len(ids), chunk.row * self.capacity
+            ids += chunk.ids
+            owners += chunk.owners
+            positions += chunk.positions
+            rows += [chunk.row] * len(chunk.ids)
+            slots += [base + slot for slot in chunk.slots]
+            wanted += [first + place for place in chunk.wanted]
+            parts.append((slice(first, len(ids)), slice(base, base + chunk.used)))
+        facts = [ids, owners, positions, rows, slots]
+        end = max(slots.stop for _, slots in parts)
+        if self._sizes:
+            self._fill_up(facts)
+            parts[-1] = (slice(parts[-1][0].start, len(ids)), parts[-1][1])
+            end = self.rows * self.capacity
+        logits = self._run(facts, wanted, tuple(parts), end)
+        return list(logits.split([len(chunk.wanted) for chunk in chunks]))
+
+    def _fill_up(self, facts: list[list[int]]) -> None:
+        length = len(facts[0])
+        size = next((size for size in self._sizes if size >= length), length)
+        for fact in facts:
+            fact += fact[-1:] * (size - length)
+
+    def _run(
+        self, facts: list[list[int]], wanted: list[int], parts: tuple[Part, ...], end: int
+    ) -> Tensor:
+        """Run the model; logits `[len(wanted), vocabulary]`. Slots from `end` on are not read."""
+        device = self.model.device
+        token, owner, position, row, slot = torch.tensor(facts, device=device)
+        owner = owner.to(torch.int8)
+        self._owner.view(-1)[slot] = owner
+        self._position.view(-1)[slot] = position
+        query = Tokens(owner, position, row)
+        key = Tokens(*(f.view(-1)[:end] for f in (self._owner, self._position, self._row)))
+        self.cache.aim(slot, end, self.capacity)
+        mask = masks(self.model, self._layers, query, key)
+        with torch.inference_mode(), in_parts(self.model):  # facts stay ordinary, editable tensors
+            out = self.model(
+                input_ids=token[None],
+                position_ids=position[None],
+                attention_mask=mask,
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=torch.tensor(wanted, device=device, dtype=torch.long),
+                parts=parts,
+            )
+        self.forward_passes += 1
+        logits: Tensor = out.logits[0]
+        return logits
+
+
+class SlotCache(Cache):
+    """Keys and values in slots: a forward pass writes where `aim` points and reads all in use."""
+
+    def __init__(self, layers: int, rows: int = 1) -> None:
+        super().__init__(layers=[_SlotLayer(rows) for _ in range(layers)])
+
+    def aim(self, slots: Tensor, end: int, capacity: int) -> None:
+        """Say what the next pass does.
+
+        Args:
+            slots: `[tokens]`, where it writes, counted through all rows.
+            end: it reads the slots before this one, counted so too.
+            capacity: slots of a row.
+        """
+        for layer in self.layers:
+            layer.slots, layer.end, layer.capacity = slots, end, capacity
+
+    @property
+    def bytes(self) -> int:
+        """Bytes allocated in all layers."""
+        return sum(
+            layer.keys.nbytes + layer.values.nbytes
+            for layer in self.layers
+            if layer.keys is not None
+        )
+
+
+class _SlotLayer(CacheLayerMixin):
+    """One layer's slots: `keys` and `values` are `[1, heads, rows * capacity, head size]`."""
+
+    is_sliding = False  # windows are the mask's business
+    slots: Tensor
+    end: int
+    capacity: int
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.keys = key_states.new_zeros(*key_states.shape[:2], 0, key_states.shape[3])
+        self.values = value_states.new_zeros(*value_states.shape[:2], 0, value_states.shape[3])
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        if self.keys.shape[2] < self._rows * self.capacity:
+            self.keys, self.values = self._grown(self.keys), self._grown(self.values)
+        self.keys.index_copy_(2, self.slots, key_states)
+        self.values.index_copy_(2, self.slots, value_states)
+        return self.keys[:, :, : self.end], self.values[:, :, : self.end]
+
+    def _grown(self, held: Tensor) -> Tensor:
+        """The same slots in longer rows."""
+        batch, heads, slots, size = held.shape
+        rows = held.view(batch, heads, self._rows, slots // self._rows, size)
+        more = self.capacity - slots // self._rows
+        return torch.nn.functional.pad(rows, (0, 0, 0, more)).view(batch, heads, -1, size)
+
+    def get_seq_length(self, *args: Any) -> int:
+        return self.end if self.is_initialized else 0
+
+    def get_mask_sizes(self, *args: Any) -> tuple[int, int]:
+        return self.end, 0
+
+    def get_max_length(self) -> int:
+        return -1
+
+    get_max_cache_shape = get_max_length  # its name before transformers 5.20

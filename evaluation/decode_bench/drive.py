@@ -1,0 +1,212 @@
+"""A system hears a script, and every forward pass is counted and timed.
+
+What an utterance is, the script says: the look-ahead runs in full while the user speaks and finds
+the state token at the end; answers do not end. All else is the model's and the system's own work.
+So the costs are those of a model that decides rightly, for any model, even one of random weights,
+and all systems are measured on the same course of events.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from duo.backbone import Backbone
+from duo.decoding.channels import Channels, Scores
+from duo.decoding.conversant import CycleResult, Kind
+from evaluation.decode_bench.script import Script
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a cycle: all that was pending in the channels was encoded.
+
+    Attributes:
+        passes: forward passes it took.
+        tokens: tokens that those carried.
+        speaks: it yielded a token of the answer.
+        listens: an input channel was open.
+        done: when its tokens were chosen, in seconds since the cycle began.
+    """
+
+    passes: int
+    tokens: int
+    speaks: bool
+    listens: bool
+    done: float
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A cycle of a system.
+
+    Attributes:
+        heard: words came in.
+        seconds: machine time.
+        steps: in order.
+        result: as the system reports it.
+    """
+
+    heard: bool
+    seconds: float
+    steps: tuple[Step, ...]
+    result: CycleResult
+
+    @property
+    def spoken(self) -> int:
+        """Tokens of the answer."""
+        return sum(step.speaks for step in self.steps)
+
+    @property
+    def passes(self) -> int:
+        return sum(step.passes for step in self.steps)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens carried by the forward passes."""
+        return sum(step.tokens for step in self.steps)
+
+    @property
+    def decided(self) -> int | None:
+        """After which step an utterance was found to be a query; None if none was."""
+        found = (event.step for event in self.result.events if event.kind is Kind.RESPOND)
+        return next(found, None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole conversation: its cycles, and the most bytes that its cache took."""
+
+    cycles: tuple[Cycle, ...]
+    cache_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Machine time."""
+        return sum(cycle.seconds for cycle in self.cycles)
+
+
+class Steering:
+    """Bends scores to a script, at the cost of writing a few numbers into them."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        states, device = backbone.states, backbone.device
+        self._states = {"respond": states.respond, "ignore": states.ignore}
+        stop = sorted(backbone.chat.stop)
+        self._no_end = torch.tensor([*stop, states.idle], device=device)
+        self._no_state = torch.tensor([*stop, *self._states.values()], device=device)
+
+    @torch.inference_mode()
+    def bend(self, scores: Scores, script: Script, now: float) -> None:
+        """Edit the scores of a pass in place; `now` is how far the user has been heard."""
+        if scores.output is not None:
+            scores.output[self._no_end] = -torch.inf
+        if scores.input is not None:
+            utterance, whole = script.last_heard(now)
+            if utterance is not None and whole:
+                scores.input[self._states[utterance.state]] = torch.inf
+            else:
+                scores.input[self._no_state] = -torch.inf
+
+
+def drive(system: Any, script: Script, steering: Steering) -> Run:
+    """Hold the conversation from a fresh start.
+
+    Args:
+        system: one of ours, with `steps` and `channels`.
+        script: what the user says.
+        steering: of the system's backbone.
+    """
+    system.reset()
+    length: float = system.cycle_seconds
+    cycles, cache = [], 0
+    for number in range(int(script.seconds // length)):
+        now = number * length
+        heard = script.heard(now - length, now)
+        cycles.append(_cycle(system, heard, script, steering, now))
+        cache = max(cache, system.channels.cache_bytes)
+    return Run(tuple(cycles), cache)
+
+
+def _cycle(system: Any, heard: str, script: Script, steering: Steering, now: float) -> Cycle:
+    channels: Channels = system.channels
+    pending: list[tuple[int, int, bool, bool]] = []
+    done: list[float] = []
+    began = time.perf_counter()
+    steps = system.steps(heard)
+    try:
+        next(steps)
+        while True:
+            before = channels.forward_passes, channels.tokens_processed
+            listens = channels.input is not None
+            scores = channels.encode()
+            passes = channels.forward_passes - before[0]
+            tokens = channels.tokens_processed - before[1]
+            pending.append((passes, tokens, scores.output is not None, listens))
+            steering.bend(scores, script, now)
+            steps.send(scores)
+            done.append(time.perf_counter() - began)
+    except StopIteration as stopped:
+        result: CycleResult = stopped.value
+    seconds = time.perf_counter() - began
+    done += [seconds] * (len(pending) - len(done))
+    made = tuple(Step(*facts, moment) for facts, moment in zip(pending, done, strict=True))
+    return Cycle(bool(heard.strip()), seconds, made, result)
+
+
+@dataclass(frozen=True)
+class Response:
+    """From hearing the last word of a query to the first token of its answer.
+
+    Attributes:
+        passes: forward passes.
+        seconds: machine time, without the waiting for the next cycle to begin.
+        cycles: cycles that began meanwhile, that of the last word included.
+        after_decision: forward passes since the query was recognised as one; None where the
+            system takes no such decision.
+    """
+
+    passes: int
+    seconds: float
+    cycles: int
+    after_decision: int | None
+
+
+def responses(run: Run, script: Script, length: float) -> list[Response | None]:
+    """The response to each query of the script, in order; None if there was none in time.
+
+    A system that reports no decisions at all (time slices) answers with the first token it speaks.
+
+    Args:
+        run: of the script.
+        script: what was run.
+        length: seconds of a cycle.
+    """
+    decides = any(cycle.decided is not None for cycle in run.cycles)
+    queries = [utterance for utterance in script.utterances if utterance.state == "respond"]
+    starts = [int(query.ends[-1] // length) + 1 for query in queries]
+    stops = [*starts[1:], len(run.cycles)]
+    return [
+        _response(run.cycles[start:stop], decides)
+        for start, stop in zip(starts, stops, strict=True)
+    ]
+
+
+def _response(cycles: Sequence[Cycle], decides: bool) -> Response | None:
+    """The response in cycles of which the first hears the query's last word."""
+    passes, seconds = 0, 0.0
+    since: int | None = None  # forward passes since the decision
+    for number, cycle in enumerate(cycles, start=1):
+        for place, step in enumerate(cycle.steps):
+            if cycle.decided == place:
+                since = 0
+            passes += step.passes
+            since = None if since is None else since + step.passes
+            if step.speaks and (since is not None or not decides):
+                return Response(passes, seconds + step.done, number, since)
+        seconds += cycle.seconds
+    return None

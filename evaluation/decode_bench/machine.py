@@ -1,0 +1,121 @@
+"""What the machine can do: reading memory, and transformers' own `generate()` on the same model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+from transformers.generation.streamers import BaseStreamer
+
+from duo.backbone import Backbone
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"  # to `clear_refs`: forget the peak of the resident set (man 5 proc)
+
+
+class PeakMemory:
+    """The most memory in use since the beginning, in bytes; None where that is not to be had.
+
+    On a GPU what torch allocated there, weights included; else the process's resident set.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._known = device, True
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            return
+        try:
+            _CLEAR.write_text(_RESET_PEAK)
+        except OSError:  # another system, or not allowed
+            self._known = False
+
+    @property
+    def bytes(self) -> int | None:
+        if not self._known:
+            return None
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        lines = _STATUS.read_text().splitlines()
+        peak = next((line for line in lines if line.startswith("VmHWM:")), None)
+        return 1024 * int(peak.split()[1]) if peak else None
+
+
+def weight_bytes(backbone: Backbone) -> int:
+    """Bytes of weights that every forward pass reads: all but an input embedding of its own."""
+    model = backbone.model
+    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    unread = embedding.nbytes if head is not embedding else 0
+    return sum(weight.nbytes for weight in model.parameters()) - unread
+
+
+@torch.inference_mode()
+def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
+    """Bytes a second that the device reads memory at, the best of a few rounds.
+
+    Two ways of reading a buffer as large as the weights are tried: a sum and a matrix-vector
+    product, the one that decoding consists of.
+
+    Args:
+        device: where.
+        size: of the buffer in bytes.
+        rounds: how often each way.
+    """
+    width = 1024
+    buffer = torch.ones(max(1, size // 4 // width), width, device=device)
+    vector = torch.ones(width, device=device)
+    ways: tuple[Callable[[], Any], ...] = (buffer.sum, lambda: buffer @ vector)
+    seconds = [_timed(way, device) for _ in range(rounds) for way in ways]
+    return buffer.nbytes / min(seconds)
+
+
+def _timed(work: Callable[[], Any], device: torch.device) -> float:
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+@torch.inference_mode()
+def generate_seconds(backbone: Backbone, prompt: list[int], tokens: int) -> float:
+    """Seconds that `generate()` takes a token, the first one (and so the prompt) not counted.
+
+    Args:
+        backbone: the model.
+        prompt: ids.
+        tokens: how many are generated greedily, 2 or more; the answer does not end before.
+    """
+    ids = torch.tensor([prompt], device=backbone.device)
+    stop = sorted(backbone.chat.stop)
+    times = _Times()
+    backbone.model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        generation_config=GenerationConfig(
+            do_sample=False,
+            max_new_tokens=tokens,
+            min_new_tokens=tokens,
+            eos_token_id=stop,
+            pad_token_id=stop[0] if stop else 0,
+        ),
+        streamer=times,
+    )
+    first, last = times.moments[1], times.moments[-1]  # the first of all is the prompt's
+    return (last - first) / (len(times.moments) - 2)
+
+
+class _Times(BaseStreamer):
+    """Notes when each token comes."""
+
+    def __init__(self) -> None:
+        self.moments: list[float] = []
+
+    def put(self, value: Any) -> None:
+        self.moments.append(time.perf_counter())
+
+    def end(self) -> None:
+        pass
