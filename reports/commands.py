@@ -1,4 +1,4 @@
-"""The commands of this room: `demo`.
+"""The commands of this room: `demo`, `report table1`, `report statistics`.
 
 Light on purpose: what a command needs is imported inside it, so that help texts appear at once.
 """
@@ -10,15 +10,25 @@ from typing import Annotated
 
 import typer
 
+from reports.statistics.commands import statistics
+
+report_app = typer.Typer(
+    help="Make tables and figures of what runs have written.", no_args_is_help=True
+)
+report_app.command()(statistics)
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for all that is written.")] = Path("runs/demo"),
     model: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            help="A hub id, a model or adapter folder, or the embedded model's alias, smollm2."
+            metavar="[SYSTEM=]MODEL",
+            help="A hub id, a model or adapter folder, or smollm2, the embedded model, for all "
+            "systems or one; repeat for more [default: the embedded model with the adapter trained "
+            "for the system].",
         ),
-    ] = "smollm2",
+    ] = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,4 +53,45 @@ def demo(
     """
     from reports.demo import run_demo
 
-    run_demo(out, model, scenario or (), open_page=open_page, force=force)
+    run_demo(out, model or (), scenario or (), open_page=open_page, force=force)
+
+
+@report_app.command()
+def table1(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]RUN...",
+            help="Folders (or single files) with benchmark results, of duo eval benchmarks or of "
+            "lm-eval itself; NAME is what a model of lm-eval's is called in the table.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for all that is written.")] = Path(
+        "runs/table1"
+    ),
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="The column that others are compared with [default: the one called base].",
+            show_default=False,
+        ),
+    ] = None,
+    comparisons: Annotated[
+        bool,
+        typer.Option(
+            "--comparisons/--no-comparisons",
+            help="Compare columns item by item; they must be about the same items.",
+        ),
+    ] = True,
+) -> None:
+    """Print the paper's Table 1 with ours beside it, and write it for papers and programs.
+
+    OUT gets table1.md, .tex, .csv, .json and a figure as PDF, SVG and PNG, for one and for two
+    columns. Columns called base, duplex and duo stand beside the paper's; others follow.
+
+    Example: duo report table1 runs/benchmarks --out runs/table1
+    """
+    from reports.table1.make import make
+
+    make(runs, out, base=base, comparisons=comparisons)

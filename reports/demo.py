@@ -21,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from duo.decoding.systems import models_for
 from duo.files import write_text
 from reports.costs import write_costs
 from reports.figures.style import save
@@ -53,7 +54,7 @@ FORMATS = (".svg", ".png")
 
 def run_demo(
     out: Path = Path("runs/demo"),
-    model: str = "smollm2",
+    models: Sequence[str] = (),
     scenarios: Sequence[str] = (),
     *,
     open_page: bool = True,
@@ -64,7 +65,7 @@ def run_demo(
 
     Args:
         out: folder for all that is written.
-        model: that every system runs on.
+        models: see `duo.decoding.systems.models_for`.
         scenarios: library names or YAML files; empty for those of the demonstration.
         open_page: whether to open the page in a browser, if somebody sits at one.
         force: record again transcripts that were made otherwise.
@@ -82,7 +83,7 @@ def run_demo(
         systems=SYSTEMS,
         scenarios=find_scenarios(scenarios or SCENARIOS),
         out=Path(out),
-        model=model,
+        models=models_for(SYSTEMS, models),
         load_settings={"system": PROMPT},
         settings={
             system: {
@@ -95,7 +96,8 @@ def run_demo(
         force=force,
     )
     pairs = len(SYSTEMS) * len(job.scenarios)
-    console.print(f"{pairs} conversations with {escape(model)}: what is there is kept")
+    names = ", ".join(dict.fromkeys(job.models.values()))
+    console.print(f"{pairs} conversations with {escape(names)}: what is there is kept")
     transcripts = [read_transcript(path) for path in record_all(job, console=console)]
     page = write_report(job.out, transcripts, console=console)
     console.print("done: open this page in a browser")

@@ -1,8 +1,9 @@
-"""Find scenarios: the library that comes with the package, and files of one's own."""
+"""Find scenarios: the library and the suite that come with the package, and files of one's own."""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
@@ -12,6 +13,8 @@ from duo.errors import BadInput
 from sessions.scenario import Scenario, parse_scenario, read_scenario
 
 _SUFFIXES = (".yaml", ".yml")
+_UTTERANCES = (".jsonl", ".jsonl.gz")
+_SUITE = "suite:"
 
 
 @cache
@@ -36,8 +39,12 @@ def library_scenario(name: str) -> Scenario:
 
 
 def find_scenarios(names: Sequence[str] = ()) -> tuple[Scenario, ...]:
-    """The scenarios meant by library names, YAML files and folders of such; all of the library if
-    no name is given.
+    """The scenarios meant by names; all of the library if none is given.
+
+    Args:
+        names: of the library; YAML files and folders of such; `suite:PATTERN`, see
+            `sessions.suite`; labelled utterances (JSON Lines, plain or gzipped), see
+            `sessions.utterances`.
 
     Raises:
         BadInput: unknown name, unreadable file, folder without scenarios, or two scenarios of one
@@ -53,10 +60,28 @@ def find_scenarios(names: Sequence[str] = ()) -> tuple[Scenario, ...]:
     return tuple(scenario for scenario, _ in scenarios.values())
 
 
+def some(scenarios: Sequence[Scenario], most: int) -> tuple[Scenario, ...]:
+    """So many of the scenarios, drawn by their names alone and in their order.
+
+    More of the same are a superset, so a recording can be extended.
+    """
+    drawn = sorted(scenarios, key=lambda each: hashlib.sha256(each.name.encode()).digest())[:most]
+    names = {scenario.name for scenario in drawn}
+    return tuple(scenario for scenario in scenarios if scenario.name in names)
+
+
 def _found(names: Iterable[str]) -> Iterable[tuple[str, Scenario]]:
     for name in names:
         path = Path(name)
-        if name in library_names() or not (path.exists() or path.suffix in _SUFFIXES):
+        if name.startswith(_SUITE):
+            from sessions.suite import suite_scenarios
+
+            yield from ((name, scenario) for scenario in suite_scenarios(name[len(_SUITE) :]))
+        elif name.endswith(_UTTERANCES):
+            from sessions.utterances import read_utterances
+
+            yield from ((name, scenario) for scenario in read_utterances(path))
+        elif name in library_names() or not (path.exists() or path.suffix in _SUFFIXES):
             yield name, library_scenario(name)
         elif path.is_dir():
             files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 #: The systems that --lookahead and --cycle-seconds are for, and their tokens of a cycle.
 _PACED = {"duo": "lookahead", "duo-sequential": "lookahead", "turn-based": "tokens_per_cycle"}
-_DEFAULT_MODEL = "smollm2"
 _MODEL_HELP = (
-    "A hub id, a model or adapter folder, or the embedded model's alias, smollm2 "
-    "[default: smollm2]."
+    "A hub id, a model or adapter folder, or the embedded model's alias, smollm2, smollm2-duo or "
+    "smollm2-duplex [default: of these, what was trained for the system]."
 )
 
 transcript_app = typer.Typer(
@@ -50,20 +49,29 @@ def record(
         ),
     ] = "duo,duplex,turn-based",
     model: Annotated[
-        str | None, typer.Option(help=f"{_MODEL_HELP} Foreign systems get one only if asked for.")
+        list[str] | None,
+        typer.Option(
+            metavar="[SYSTEM=]MODEL",
+            help=f"{_MODEL_HELP} SYSTEM=MODEL names one system's; repeat for more. Foreign systems "
+            "get one only if asked for.",
+        ),
     ] = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(
-            help="A scenario of the library, a YAML file or a folder of such; repeat for more "
-            "[default: the whole library]."
+            help="A scenario of the library, a YAML file or a folder of such, suite:dev or "
+            "suite:report (or the beginning of a name after suite:), or a file of labelled "
+            "utterances (.jsonl, .jsonl.gz); repeat for more [default: the whole library]."
         ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Record so many of the scenarios, drawn from all.")
     ] = None,
     list_scenarios: Annotated[
         bool,
         typer.Option(
             "--list-scenarios",
-            help="Show the library and leave.",
+            help="Show the library and leave; see also `duo scenario list`.",
             is_eager=True,
             callback=_list_scenarios,
         ),
@@ -117,6 +125,14 @@ def record(
     force: Annotated[
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
     ] = False,
+    batch: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Conversations held at once with each of our systems: faster, and the same but "
+            "for the rounding of the arithmetic.",
+        ),
+    ] = 1,
 ) -> None:
     """Record systems on scripted users: a transcript for every system and scenario.
 
@@ -125,23 +141,25 @@ def record(
 
     Example: duo record --systems duo,turn-based --scenario pasta-dinner --out runs/pasta
     """
-    from duo.decoding.systems import is_foreign
-    from sessions.catalogue import find_scenarios
+    from duo.decoding.systems import models_for
+    from sessions.catalogue import find_scenarios, some
     from sessions.job import Job
     from sessions.recorder import record_all
 
+    scenarios = find_scenarios(scenario or ())
     names = [name.strip() for name in systems.split(",") if name.strip()]
     job = Job(
         systems=names,
-        scenarios=find_scenarios(scenario or ()),
+        scenarios=scenarios if limit is None else some(scenarios, limit),
         out=out,
-        model=model or (None if all(map(is_foreign, names)) else _DEFAULT_MODEL),
+        models=models_for(names, model or ()),
         seed=seed,
         settings=_settings(names, lookahead, cycle_seconds, set_ or ()),
         load_settings=_given(device=device, dtype=dtype, attention=attention, system=prompt),
         real_time=real_time,
         max_seconds=max_seconds,
         force=force,
+        batch=batch,
     )
     paths = record_all(job)
     typer.echo(f"{len(paths)} transcript{'s' * (len(paths) != 1)} in {out}")

@@ -42,12 +42,13 @@ class Ledger:
         write_manifest(
             self._path,
             watch=self._watch,
-            model=job.model,
+            models=dict(job.models),
             seed=job.seed,
             clock="real-time" if job.real_time else "simulated",
             settings=job.settings,
             load_settings=job.load_settings,
             max_seconds=job.max_seconds,
+            batch=job.batch,
             scenarios={scenario.name: scenario.sha256 for scenario in job.scenarios},
             transcripts=dict(sorted(self._entries.items())),
         )

@@ -11,8 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from duo.decoding.conversant import Conversant, Heard, Kind, Revision
+from duo.decoding.conversant import Conversant, Heard, Kind, Recalling, Revision
 from duo.errors import BadInput
 from sessions.clock import DECIMALS, Clock, Simulated
 from sessions.scenario import Scenario
@@ -20,6 +21,10 @@ from sessions.scribe import Scribe
 from sessions.timing import Hearing, blank_between, heard_text
 from sessions.transcript import Header, Transcript
 from sessions.user import Said, ScriptedUser
+
+if TYPE_CHECKING:
+    from duo.decoding.batched import Session
+    from duo.decoding.cycle import Steps
 
 MAX_SECONDS = 180.0
 #: A conversation is over when nobody has spoken for so long (seconds) and nothing is under way.
@@ -36,7 +41,8 @@ class Recording:
 
     Attributes:
         transcript: on the conversation's clock.
-        machine_seconds: wall time that the system computed.
+        machine_seconds: wall time that the system computed; of a conversation that was held at
+            once with others, theirs included.
         late_cycles: cycles that began late; only on the real clock.
         late_seconds: by how much, together.
     """
@@ -66,11 +72,43 @@ def play(
         on_cycle: called with the time at which each cycle begins.
 
     Raises:
-        BadInput: see `cycle_length`.
+        BadInput: see `cycle_length` and `recall`.
+    """
+    session = playing(
+        scenario, conversant, header,
+        clock=clock, max_seconds=max_seconds, quiet_seconds=quiet_seconds, on_cycle=on_cycle,
+    )  # fmt: skip
+    try:
+        next(session)  # without `steps` there is nothing to hand over
+    except StopIteration as done:
+        recording: Recording = done.value
+        return recording
+    raise RuntimeError("a conversation without steps has handed over channels")
+
+
+def playing(
+    scenario: Scenario,
+    conversant: Conversant,
+    header: Header,
+    *,
+    clock: Clock = SIMULATED,
+    max_seconds: float = MAX_SECONDS,
+    quiet_seconds: float = QUIET_SECONDS,
+    on_cycle: Callable[[float], None] | None = None,
+    steps: Callable[[Heard], Steps] | None = None,
+) -> Session[Recording]:
+    """What `play` does, as a session among others; see `duo.decoding.batched`.
+
+    Args:
+        steps: the conversant's, which hand over what is to be encoded; None to run each of its
+            cycles here and now.
     """
     seconds = cycle_length(conversant)
     conversant.reset()
+    recall(scenario, conversant)
     scribe, user, ear = Scribe(header), ScriptedUser(scenario), _Ear()
+    if scenario.context:
+        scribe.note(f"goes on from turns held before: {len(scenario.context)}", at=0.0, cycle=0)
     floor = user.floor
     machine_seconds = late_seconds = 0.0
     cycle = late_cycles = 0
@@ -91,7 +129,7 @@ def play(
         if heard:
             floor.words_are_heard()
         began = time.perf_counter()
-        result = conversant.cycle(heard)
+        result = conversant.cycle(heard) if steps is None else (yield from steps(heard))
         machine_seconds += time.perf_counter() - began
         done = scribe.cycle(
             result, cycle=cycle, start=now, seconds=seconds, utterance=ear.utterance
@@ -109,6 +147,23 @@ def play(
         late = f"cycles that began late: {late_cycles} of {cycle}, by {late_seconds:.3f} s in all"
         scribe.note(late, at=now, cycle=cycle)
     return Recording(scribe.transcript(), machine_seconds, late_cycles, late_seconds)
+
+
+def recall(scenario: Scenario, conversant: Conversant) -> None:
+    """Let a system that was just reset go on from the scenario's context, if it has one.
+
+    Raises:
+        BadInput: it has one, and the system cannot.
+    """
+    if not scenario.context:
+        return
+    if not isinstance(conversant, Recalling):
+        raise BadInput(
+            f"system {conversant.name!r} cannot go on from a dialogue held before",
+            file=scenario.name,
+            field="context",
+        )
+    conversant.recall([before.turn for before in scenario.context])
 
 
 def cycle_length(conversant: Conversant) -> float:

@@ -7,13 +7,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from sessions.play import Recording
 
 
 class Report:
-    """Tells the person who waits how far it is."""
+    """Tells the person who waits how far it is.
+
+    Attributes:
+        part: what part of something larger is under way; shown before the rest.
+    """
+
+    part = ""
 
     def __init__(self, progress: Progress, console: Console, total: int, kept: int) -> None:
         self._progress, self._console = progress, console
@@ -21,7 +34,7 @@ class Report:
 
     def doing(self, what: str) -> None:
         """Show what is under way."""
-        self._progress.update(self._task, description=what)
+        self._progress.update(self._task, description=f"{self.part}{what}")
 
     def finished(self, path: Path, recording: Recording) -> None:
         """A transcript is written."""
@@ -39,6 +52,8 @@ def progress_shown(console: Console | None, total: int, kept: int) -> Iterator[R
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=shown, disable=not shown.is_terminal) as progress:

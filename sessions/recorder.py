@@ -13,7 +13,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +30,14 @@ from duo.manifest import versions
 from sessions.clock import RealTime, Simulated
 from sessions.job import Job
 from sessions.ledger import Ledger
-from sessions.play import Recording, cycle_length, play
-from sessions.progress import console_or_stderr, progress_shown
+from sessions.play import Recording, cycle_length, play, playing
+from sessions.progress import Report, console_or_stderr, progress_shown
 from sessions.scenario import Scenario
 from sessions.transcript import Header, read_transcript, write_transcript
 
 if TYPE_CHECKING:
     from duo.backbone import Backbone
+    from duo.decoding.batched import Session
 
 #: What must agree for a finished transcript to be kept.
 _IDENTITY = ("system", "model", "scenario", "scenario_sha256", "seed", "clock", "settings")
@@ -55,12 +59,15 @@ def record_all(
     *,
     backbone: Backbone | None = None,
     console: Console | None = None,
+    report: Report | None = None,
 ) -> list[Path]:
     """Record what the job asks for and is not there yet.
 
     Args:
-        backbone: the model, if the caller has it already; else it is loaded when first needed.
+        backbone: the model of all systems, if the caller has it already; else each is loaded when
+            first needed.
         console: where progress is shown; standard error if not given.
+        report: where progress is told instead, if this is a part of something larger.
 
     Returns:
         The transcripts of all pairs, those kept included: system by system, in the order given.
@@ -73,19 +80,29 @@ def record_all(
     check_writable(job.out)
     to_record = [pair for pair in pairs if not _is_recorded(pair, force=job.force)]
     ledger = Ledger(job)
+    own = progress_shown(console, len(pairs), len(pairs) - len(to_record))
     try:
-        with progress_shown(console, len(pairs), len(pairs) - len(to_record)) as report:
-            for pair, conversant in _conversants(job, to_record, backbone):
-                recording = _record(job, pair, conversant, report.doing)
+        with own if report is None else nullcontext(report) as told:
+            for pair, recording in _recordings(job, to_record, backbone, told.doing):
                 write_transcript(pair.path, recording.transcript)
                 ledger.enter(pair.path, recording)
-                report.finished(pair.path, recording)
+                told.finished(pair.path, recording)
     except KeyboardInterrupt:
         console_or_stderr(console).print("stopped; the same command goes on from here", style="dim")
         raise
     if not to_record:
         ledger.keep()
     return [pair.path for pair in pairs]
+
+
+def standing(job: Job) -> tuple[int, int]:
+    """How many transcripts a job asks for, and how many of them are there.
+
+    Raises:
+        BadInput: whatever `record_all` finds out before it loads a model.
+    """
+    pairs = _pairs(job)
+    return len(pairs), sum(_is_recorded(pair, force=job.force) for pair in pairs)
 
 
 def folder_name(system: str) -> str:
@@ -100,6 +117,10 @@ def _pairs(job: Job) -> list[_Pair]:
         raise BadInput("no system is given", field="systems")
     if not 0 < job.max_seconds < float("inf"):
         raise BadInput(f"must be positive, not {job.max_seconds}", field="max_seconds")
+    if job.batch < 1:
+        raise BadInput(f"must be 1 or more, not {job.batch}", field="batch")
+    if job.batch > 1 and job.real_time:
+        raise BadInput("only one conversation at a time can be in real time", field="batch")
     folders: dict[str, str] = {}
     for system in systems:
         check_system(system)
@@ -107,8 +128,8 @@ def _pairs(job: Job) -> list[_Pair]:
         if other != system:
             raise BadInput(f"{system} and {other} would share a folder", field="systems")
     ours = [system for system in systems if not is_foreign(system)]
-    if ours and job.model is None:
-        raise BadInput(f"system {ours[0]!r} needs a model", field="model")
+    if lacking := [system for system in ours if system not in job.models]:
+        raise BadInput(f"system {lacking[0]!r} needs a model", field="model")
     for system in ours:
         check_settings(system, seed=job.seed, **job.settings.get(system, {}))
     return [
@@ -129,7 +150,7 @@ def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
         given["backbone"] = dict(job.load_settings)
     return {
         "system": system,
-        "model": job.model or _NO_MODEL,
+        "model": job.models.get(system, _NO_MODEL),
         "scenario": scenario.name,
         "scenario_sha256": scenario.sha256,
         "seed": job.seed,
@@ -162,38 +183,66 @@ def _is_recorded(pair: _Pair, *, force: bool) -> bool:
     return all(there[name] == pair.identity[name] for name in _IDENTITY)
 
 
-def _conversants(
+def _recordings(
+    job: Job, pairs: Sequence[_Pair], backbone: Backbone | None, report: Callable[[str], None]
+) -> Iterator[tuple[_Pair, Recording]]:
+    """Record pairs, those of a system one after the other or so many at once as the job says."""
+    for own, model in _with_models(job, pairs, backbone):
+        system = own[0].system
+        given: dict[str, Any] = {"seed": job.seed, **job.settings.get(system, {})}
+        rows = 1 if is_foreign(system) else min(job.batch, len(own))
+        if rows == 1:
+            conversant = build(system, model, **given)
+            for pair in own:
+                yield pair, play(**_part(job, pair, conversant, report))
+            continue
+        from duo.decoding.batched import build_together, hold_together
+
+        sessions = [partial(_session, job, pair, report) for pair in own]
+        systems = build_together(system, model, rows, **given)
+        for number, recording in hold_together(systems, sessions):
+            yield own[number], recording
+
+
+def _with_models(
     job: Job, pairs: Sequence[_Pair], backbone: Backbone | None
-) -> Iterator[tuple[_Pair, Conversant]]:
-    """Each pair with its system, built once; the model is loaded for the first that needs it."""
-    built: tuple[str, Conversant] | None = None
-    for pair in pairs:
-        if built is None or built[0] != pair.system:
-            if backbone is None and job.model is not None:
-                from duo.backbone import load
+) -> Iterator[tuple[list[_Pair], Backbone | None]]:
+    """The pairs of each system and its model, which is loaded for the first that needs it."""
+    loaded: tuple[str, Backbone] | None = None
+    for system, own in groupby(pairs, key=lambda pair: pair.system):
+        model = job.models.get(system)
+        if backbone is None and model is not None and (loaded is None or loaded[0] != model):
+            from duo.backbone import load
 
-                backbone = load(job.model, **job.load_settings)  # type: ignore[arg-type]
-            settings = job.settings.get(pair.system, {})
-            built = pair.system, build(pair.system, backbone, seed=job.seed, **settings)
-        yield pair, built[1]
+            loaded = None  # before the next one takes its memory
+            loaded = model, load(model, **job.load_settings)  # type: ignore[arg-type]
+        yield list(own), backbone or (loaded[1] if loaded and loaded[0] == model else None)
 
 
-def _record(
+def _session(
+    job: Job, pair: _Pair, report: Callable[[str], None], conversant: Any
+) -> Session[Recording]:
+    """One recording among others."""
+    return playing(**_part(job, pair, conversant, report), steps=conversant.steps)
+
+
+def _part(
     job: Job, pair: _Pair, conversant: Conversant, report: Callable[[str], None]
-) -> Recording:
+) -> dict[str, Any]:
+    """What `play` is given to record a pair."""
     header = Header(
         **pair.identity,
         language=pair.scenario.language,
         cycle_seconds=cycle_length(conversant),
         versions=versions(),
     )
-    return play(
-        pair.scenario,
-        conversant,
-        header,
-        clock=RealTime() if job.real_time else Simulated(),
-        max_seconds=job.max_seconds,
-        on_cycle=lambda now: report(
+    return {
+        "scenario": pair.scenario,
+        "conversant": conversant,
+        "header": header,
+        "clock": RealTime() if job.real_time else Simulated(),
+        "max_seconds": job.max_seconds,
+        "on_cycle": lambda now: report(
             f"{pair.path.parent.name} · {pair.scenario.name} · {now:.0f} s"
         ),
-    )
+    }

@@ -24,6 +24,10 @@ timed one by one: `{word: Okay, start: 0.0, end: 0.3}`, in seconds from the utte
 replaces the first three words by `text`, `delay` seconds after the third was heard (see
 `sessions.timing.revised`). In Chinese a word is a character.
 
+`context` is an optional dialogue that was held before, a list of `{user: ...}` and
+`{assistant: ...}`: the conversation goes on from there. A user turn that no answer follows was not
+meant for the assistant.
+
 Start rules, of which an utterance has exactly one:
 
 - `at`: at this time; later if the user is still speaking then.
@@ -47,11 +51,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from duo.decoding.conversant import Turn
 from duo.errors import BadInput
 from sessions.marked_yaml import MarkedYaml
 from sessions.problems import misfit, problems
 from sessions.timing import WITHOUT_BLANKS, Hearing
-from sessions.utterance import WAITING, Rate, Seconds, Strict, Utterance
+from sessions.utterance import WAITING, Rate, Seconds, Spoken, Strict, Utterance
 
 
 class Defaults(Strict):
@@ -63,6 +68,26 @@ class Defaults(Strict):
     longest_wait: Seconds = 45
 
 
+class Before(Strict):
+    """A turn of the dialogue before: what the user or what the assistant said."""
+
+    user: Spoken | None = None
+    assistant: Spoken | None = None
+
+    @property
+    def turn(self) -> Turn:
+        """The turn as a system takes it."""
+        if self.user is not None:
+            return Turn("user", self.user)
+        return Turn("assistant", self.assistant or "")
+
+    @model_validator(mode="after")
+    def _is_one_turn(self) -> Self:
+        if (self.user is None) == (self.assistant is None):
+            raise misfit("must be said by one of user and assistant")
+        return self
+
+
 class Scenario(Strict):
     """One side of a conversation: the user's."""
 
@@ -70,6 +95,7 @@ class Scenario(Strict):
     language: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")
     description: str = ""
     defaults: Defaults = Defaults()
+    context: Annotated[tuple[Before, ...], Field(strict=False)] = ()
     utterances: Annotated[tuple[Utterance, ...], Field(strict=False, min_length=1)]
 
     @property

@@ -21,6 +21,7 @@ from sessions.transcript import Label
 UtteranceKind = Literal[
     "question", "follow_up", "interruption", "correction", "repetition_request", "stop_request",
     "statement", "backchannel", "acknowledgement", "third_party", "self_talk",
+    "background", "unfinished",
     "pause", "revision",
 ]  # fmt: skip
 StartRule = Literal["at", "after_answer", "into_answer", "after_previous"]
@@ -29,11 +30,12 @@ KINDS: tuple[UtteranceKind, ...] = get_args(UtteranceKind)
 START_RULES: tuple[StartRule, ...] = get_args(StartRule)
 WAITING: tuple[StartRule, ...] = ("after_answer", "into_answer")
 
-#: Kinds that are one label by what they mean. The others may be either: a statement can call for an
-#: answer, and an utterance is of kind `pause` or `revision` for how it is spoken or heard.
+#: Kinds that are one label by what they mean: what is unfinished is no query yet. The others may be
+#: either: a statement can call for an answer, and an utterance is of kind `pause` or `revision` for
+#: how it is spoken or heard.
 _ALWAYS: dict[str, Label] = {
     **dict.fromkeys(KINDS[:6], "query"),
-    **dict.fromkeys(("backchannel", "acknowledgement", "third_party", "self_talk"), "non_query"),
+    **dict.fromkeys(KINDS[7:13], "non_query"),
 }
 #: Between words timed one by one, a gap from this length on (seconds) counts as a pause.
 _PAUSE = 0.5

@@ -14,14 +14,13 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from duo.decoding.conversant import Conversant
-from duo.decoding.systems import build, check_system, is_foreign
+from duo.decoding.systems import build, check_system, models_for
 from duo.errors import BadInput
 from duo.files import check_writable
 from duo.manifest import versions
 from sessions.chat.live import Conversation
 from sessions.transcript import Header, write_transcript
 
-DEFAULT_MODEL = "smollm2"
 #: In seconds; times are written down in milliseconds.
 SHORTEST_CYCLE = 0.001
 
@@ -37,7 +36,7 @@ def run(
     """Hold one conversation and save its transcript, however it ends.
 
     Args:
-        model: name of a backbone; None for the default one, or for none if the system is foreign.
+        model: name of a backbone; None for the system's default, which a foreign one has not.
         system: a name of `duo.decoding.systems` or `package.module:factory`.
         seed: of the system's random draws.
         save: where the transcript goes; None for `runs/chat/<date-time>.jsonl`.
@@ -50,8 +49,7 @@ def run(
     """
     check_system(system)
     path = _writable(save or _by_date(Path("runs/chat")))
-    if model is None and not is_foreign(system):
-        model = DEFAULT_MODEL
+    model = models_for([system], [model] if model else []).get(system)
     on_screen = not plain and _is_screen()
     conversant = _load(model, system, seed, settings)
     if not conversant.cycle_seconds >= SHORTEST_CYCLE:

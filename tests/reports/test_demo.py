@@ -61,7 +61,7 @@ def test_it_writes_all_that_it_promises_and_keeps_what_is_finished(
     tmp_path: Path, model: str, scenario: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    page = run_demo(out, model, [scenario], open_page=False)
+    page = run_demo(out, [model], [scenario], open_page=False)
     assert capsys.readouterr().out.strip() == str(page)
     first = contents(out)
     systems = ("duo", "duplex", "turn-based")
@@ -73,7 +73,7 @@ def test_it_writes_all_that_it_promises_and_keeps_what_is_finished(
     assert (out / "manifest.json").exists()
     recorded = {path: path.stat().st_mtime_ns for path in out.glob("*/*.jsonl")}
     (out / "duplex" / "short.jsonl").unlink()
-    run_demo(out, model, [scenario], open_page=False)
+    run_demo(out, [model], [scenario], open_page=False)
     assert contents(out) == first
     kept = [path for path, time in recorded.items() if path.stat().st_mtime_ns == time]
     assert len(kept) == 2
@@ -91,11 +91,11 @@ def test_the_scenarios_of_the_demonstration_are_in_the_library() -> None:
 def test_what_was_recorded_otherwise_is_not_mixed_in(
     tmp_path: Path, model: str, scenario: str
 ) -> None:
-    run_demo(tmp_path, model, [scenario], open_page=False)
+    run_demo(tmp_path, [model], [scenario], open_page=False)
     demo.ANSWER_TOKENS = 4
     with pytest.raises(BadInput, match=r"settings.*--force"):
-        run_demo(tmp_path, model, [scenario], open_page=False)
-    run_demo(tmp_path, model, [scenario], open_page=False, force=True)
+        run_demo(tmp_path, [model], [scenario], open_page=False)
+    run_demo(tmp_path, [model], [scenario], open_page=False, force=True)
 
 
 def test_a_browser_is_opened_only_for_somebody_who_sees_it(
@@ -104,12 +104,12 @@ def test_a_browser_is_opened_only_for_somebody_who_sees_it(
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    run_demo(tmp_path, model, [scenario])
+    run_demo(tmp_path, [model], [scenario])
     assert opened == []
     monkeypatch.setattr(demo, "_somebody_is_there", lambda: True)
-    run_demo(tmp_path, model, [scenario], open_page=False)
+    run_demo(tmp_path, [model], [scenario], open_page=False)
     assert opened == []
-    page = run_demo(tmp_path, model, [scenario])
+    page = run_demo(tmp_path, [model], [scenario])
     assert opened == [page.resolve().as_uri()]
 
 
@@ -141,7 +141,7 @@ def test_an_unwritable_folder_is_refused_before_a_model_is_loaded(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot write"):
-        run_demo(tmp_path / "file" / "out", "./no-such-model", [scenario], open_page=False)
+        run_demo(tmp_path / "file" / "out", ["./no-such-model"], [scenario], open_page=False)
 
 
 def test_help_shows_an_example() -> None:
@@ -152,6 +152,7 @@ def test_help_shows_an_example() -> None:
 
 @pytest.mark.real_model
 def test_a_real_model_answers(tmp_path: Path, scenario: str) -> None:
-    page = run_demo(tmp_path, "smollm2", [scenario], open_page=False)
+    page = run_demo(tmp_path, scenarios=[scenario], open_page=False)
     text = page.read_text(encoding="utf-8")
-    assert "None was made by a state token" in text  # the embedded model has not learned them
+    assert "smollm2-duo, smollm2-duplex, smollm2" in text
+    assert "None was made by a state token" not in text

@@ -18,6 +18,8 @@ name: {}
 language: en
 utterances: [{{id: a, at: 1, label: query, kind: question, say: Hi}}]
 """
+#: Kinds that only the suite and files of labelled utterances have.
+ELSEWHERE = {"background", "unfinished"}
 ENGLISH = [scenario for scenario in LIBRARY if scenario.language == "en"]
 CHINESE = [scenario for scenario in LIBRARY if scenario.language == "zh"]
 
@@ -40,9 +42,9 @@ def test_a_scenario_is_a_conversation(scenario: Scenario) -> None:
 
 def test_every_kind_comes_several_times() -> None:
     kinds = Counter(utterance.kind for scenario in ENGLISH for utterance in scenario.utterances)
-    assert all(kinds[kind] >= 5 for kind in KINDS), kinds
+    assert all(kinds[kind] >= 5 for kind in KINDS if kind not in ELSEWHERE), kinds
     chinese = {utterance.kind for scenario in CHINESE for utterance in scenario.utterances}
-    assert chinese == set(KINDS)
+    assert chinese == set(KINDS) - ELSEWHERE
 
 
 def test_every_way_of_saying_and_starting_something_is_used() -> None:

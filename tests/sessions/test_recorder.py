@@ -116,7 +116,7 @@ def test_a_finished_job_changes_nothing(job: Job, monkeypatch: pytest.MonkeyPatc
         ({"seed": 7}, "seed"),
         ({"max_seconds": 60.0}, "settings"),
         ({"settings": {FAKE: {"words": 3}}}, "settings"),
-        ({"model": "other"}, "model"),
+        ({"models": {FAKE: "other"}}, "model"),
         ({"load_settings": {"dtype": "float16"}}, "settings"),
     ],
 )
@@ -188,14 +188,14 @@ def test_an_unwritable_folder_is_named_before_a_model_is_loaded(job: Job, tmp_pa
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(BadInput, match="cannot write") as caught:
-        record_all(replace(job, systems=["duo"], model="m", out=file / "out"))
+        record_all(replace(job, systems=["duo"], models={"duo": "m"}, out=file / "out"))
     assert caught.value.file == file / "out"
 
 
 def test_a_model_is_loaded_only_for_a_pair_that_is_missing(job: Job) -> None:
     record_all(replace(job, systems=[FAKE]))
     with pytest.raises(AssertionError, match="a model was loaded"):
-        record_all(replace(job, systems=[FAKE, "duo"], model="m", force=True))
+        record_all(replace(job, systems=[FAKE, "duo"], models={"duo": "m"}, force=True))
 
 
 def test_systems_of_one_folder_are_refused(job: Job) -> None:

@@ -152,7 +152,10 @@ def test_speed_options_are_each_systems_own(monkeypatch: pytest.MonkeyPatch) -> 
         "duo-sequential": {"lookahead": 2, "cycle_seconds": 0.5, "temperature": 0.8},
         FAKE: {"temperature": 0.8},
     }  # fmt: skip
-    assert seen["model"] == "smollm2"
+    assert seen["models"] == {
+        "duo": "smollm2-duo", "duplex": "smollm2-duplex", "turn-based": "smollm2",
+        "duo-sequential": "smollm2-duo",
+    }  # fmt: skip
     assert seen["load_settings"] == {"system": "Be brief."}
 
 

@@ -1,0 +1,53 @@
+"""Recording many conversations at once writes what recording them one by one writes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from duo.errors import BadInput
+from sessions.catalogue import find_scenarios
+from sessions.job import Job
+from sessions.recorder import record_all
+from sessions.transcript import read_transcript
+from tests.tiny import tiny_backbone
+
+SYSTEMS = ("duo", "duo-sequential", "duplex", "turn-based")
+FAKE = "tests.sessions.fakes:factory"
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is a tiny one."""
+    model = tiny_backbone()
+    monkeypatch.setattr("duo.backbone.load", lambda name, **_: model)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(
+        systems=[*SYSTEMS, FAKE],
+        scenarios=find_scenarios(["pasta-dinner", "fall-of-rome", "zh-tang-poem"]),
+        out=tmp_path / "single",
+        models=dict.fromkeys(SYSTEMS, "tiny"),
+        settings={"duo": {"max_answer_tokens": 9}, "turn-based": {"max_answer_tokens": 9}},
+        max_seconds=20.0,
+    )
+
+
+def test_the_transcripts_are_the_same_bytes(job: Job) -> None:
+    together = replace(job, out=job.out.parent / "together", batch=2)
+    single = record_all(job)
+    for one, other in zip(single, record_all(together), strict=True):
+        assert one.relative_to(job.out) == other.relative_to(together.out)
+        assert one.read_bytes() == other.read_bytes()
+    assert any(event.kind == "speech" for event in read_transcript(single[0]).events)
+
+
+def test_a_batch_must_be_possible(job: Job) -> None:
+    with pytest.raises(BadInput, match="batch: must be 1 or more"):
+        record_all(replace(job, batch=0))
+    with pytest.raises(BadInput, match="batch: only one conversation at a time"):
+        record_all(replace(job, batch=2, real_time=True))
