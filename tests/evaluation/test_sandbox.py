@@ -1,0 +1,380 @@
+"""The sandbox with well-behaved programs: they pass exactly when they are right."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.sandbox.code_eval import CodeEval, pass_at_k
+from evaluation.sandbox.inside import seccomp
+from evaluation.sandbox.inside.values import decode, encode
+from evaluation.sandbox.program import Limits, Program
+from evaluation.sandbox.protection import Protection, protection
+from evaluation.sandbox.run import run_all, run_program
+
+#: Ample, so that a busy machine changes no verdict.
+PATIENT = Limits(cpu_seconds=60, wall_seconds=300.0)
+
+RIGHT = {
+    "plain": ("def f(n):\n    return n + 1\n", "assert f(1) == 2\n"),
+    "noise on both streams": (
+        "import sys\nprint('start')\ndef f():\n    print('é' * 100_000)\n"
+        "    print('no', file=sys.stderr)\n    return 1\n",
+        "assert f() == 1\n",
+    ),
+    "unicode": ("def größe(s):\n    return s[::-1] + '☃𝄞'\n", "assert größe('çñ') == 'ñç☃𝄞'\n"),
+    "lone surrogate": ("def f():\n    return '\\ud800'\n", "assert f() == '\\ud800'\n"),
+    "imports": (
+        "import array, bisect, collections, copy, datetime, decimal, fractions, functools\n"
+        "import hashlib, heapq, itertools, json, math, operator, random, re, statistics, string\n"
+        "from typing import *\n"
+        "def f(xs: List[int]) -> int:\n    return heapq.nlargest(1, xs)[0]\n",
+        "assert f([3, 9, 2]) == 9\n",
+    ),
+    "scripts do not run": (
+        "def f():\n    return 1\nif __name__ == '__main__':\n    print(1 / 0)\n",
+        "assert f() == 1\n",
+    ),
+    "changes its arguments in place": (
+        "def f(xs, d, s):\n    xs.sort(); d['k'] = [1]; s.add(3)\n",
+        "xs, d, s = [2, 1], {}, set()\nassert f(xs, d, s) is None\n"
+        "assert xs == [1, 2] and d == {'k': [1]} and s == {3}\n",
+    ),
+    "functions of the tests": (
+        "def f(g, xs):\n    return [g(x) for x in xs] + [max(xs, key=g)]\n",
+        "assert f(lambda x: -x, [1, 2]) == [-1, -2, 1]\n",
+    ),
+    "functions of the candidate": (
+        "def f(k):\n    return lambda x: x + k\n",
+        "assert f(1)(2) == 3\nassert list(map(f(2), [1])) == [3]\n",
+    ),
+    "generators": (
+        "def f():\n    n = 0\n    while True:\n        yield n\n        n += 1\n",
+        "it = f()\nassert [next(it), next(it)] == [0, 1]\nassert next(iter(it)) == 2\n",
+    ),
+    "an own class": (
+        "class Node:\n"
+        "    def __init__(self, v): self.v, self.next = v, None\n"
+        "    def __eq__(self, o): return self.v == o.v\n"
+        "    def __len__(self): return self.v\n"
+        "def last(n):\n    return n if n.next is None else last(n.next)\n",
+        "root = Node(1)\nroot.next = Node(2)\nroot.next.next = Node(3)\n"
+        "assert last(root).v == 3 and last(root) == Node(3) and last(root) != Node(1)\n"
+        "assert len(root) == 1 and isinstance(root, Node) and not isinstance(3, Node)\n",
+    ),
+    "exceptions": (
+        "class Mine(ValueError): pass\ndef f(n):\n    if n < 0: raise Mine('negative')\n"
+        "    return {}['k']\n",
+        "for n, kind in ((-1, ValueError), (1, KeyError)):\n"
+        "    try:\n        f(n)\n    except kind:\n        continue\n    assert False\n",
+    ),
+    "subclasses of plain types": (
+        "import collections, enum\nP = collections.namedtuple('P', 'x y')\n"
+        "class E(enum.IntEnum): A = 3\nclass S(str, enum.Enum): A = 'raw'\n"
+        "def f():\n    return [P(1, 2), E.A, S.A, collections.Counter('aa')]\n",
+        "assert f() == [(1, 2), 3, 'raw', {'a': 2}]\n",
+    ),
+    "its own name of a built-in": ("def sum(a, b):\n    return a + b\n", "assert sum(2, 3) == 5\n"),
+    "modules that the candidate imported": (
+        "import math\ndef f():\n    return 0.1 + 0.2\n",
+        "assert math.isclose(f(), 0.3)\n",
+    ),
+    "huge numbers": ("def f(n):\n    return 7 ** n\n", "assert f(20_000) == 7 ** 20_000\n"),
+    "threads": (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "def f(xs):\n    with ThreadPoolExecutor(2) as p: return list(p.map(abs, xs))\n",
+        "assert f([-1, 2]) == [1, 2]\n",
+    ),
+    "files in its folder": (
+        "import os, tempfile\ndef f():\n"
+        "    with open('a.txt', 'w') as s: s.write('x')\n"
+        "    with tempfile.NamedTemporaryFile('w') as t: t.write('y')\n"
+        "    return open(os.path.expanduser('~/a.txt')).read(), os.listdir()\n",
+        "assert f() == ('x', ['a.txt'])\n",
+    ),
+    "asyncio": (
+        "import asyncio\nasync def g():\n    await asyncio.sleep(0)\n    return 1\n"
+        "def f():\n    return asyncio.run(g())\n",
+        "assert f() == 1\n",
+    ),
+    "dataclasses": (
+        "from __future__ import annotations\nfrom dataclasses import dataclass, astuple\n"
+        "@dataclass\nclass D:\n    a: int\ndef f():\n    return astuple(D(1))\n",
+        "assert f() == (1,)\n",
+    ),
+    "no tests": ("x = 1\n", ""),
+}
+
+WRONG = {
+    "a wrong result": (*RIGHT["plain"][:1], "assert f(1) == 3\n", "AssertionError (line 1"),
+    "a later failure": (RIGHT["plain"][0], "assert f(1) == 2\n\nassert f(2) == 2\n", "(line 3"),
+    "a syntax error": ("def f(:\n", "assert True\n", "SyntaxError"),
+    "cut off": ("def f():\n", "assert True\n", "IndentationError"),
+    "an error at import": ("1 / 0\n", "assert True\n", "ZeroDivisionError: division by zero"),
+    "a missing function": ("g = 1\n", "assert f() == 1\n", "NameError: name 'f' is not defined"),
+    "a missing module": ("import no_such_thing\n", "", "ModuleNotFoundError"),
+    "an own exception": (
+        "class Mine(Exception): pass\ndef f():\n    raise Mine('why')\n",
+        "f()\n",
+        "why (line 1 of the tests)",
+    ),
+    "reading input": ("n = input()\n", "", "EOFError"),
+    "the wrong type": ("def f():\n    return (1, 2)\n", "assert f() == [1, 2]\n", "AssertionError"),
+    "an iterator for a list": ("def f():\n    return map(int, '12')\n", "assert f() == [1, 2]", ""),
+    "a null byte": ("x = 1\0\n", "", "null bytes"),
+    "broken tests": ("x = 1\n", "assert (\n", "SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_program_passes(name: str) -> None:
+    verdict = run_program(Program(*RIGHT[name]), limits=PATIENT)
+    assert (verdict.outcome, verdict.detail) == ("passed", "")
+    assert verdict.wall_seconds > 0
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_program_fails_with_its_reason(name: str) -> None:
+    candidate, tests, reason = WRONG[name]
+    verdict = run_program(Program(candidate, tests), limits=PATIENT)
+    assert verdict.outcome == "failed", verdict
+    assert reason in verdict.detail
+    assert "\n" not in verdict.detail
+
+
+def test_the_candidate_never_sees_the_tests() -> None:
+    candidate = (
+        "import gc, sys\n"
+        "mark = ''.join(['pecu', 'liar'])\n"
+        "def found():\n"
+        "    parts = []\n"
+        "    for it in gc.get_objects():\n"
+        "        if isinstance(it, (list, tuple, set)): parts += it\n"
+        "        elif isinstance(it, dict): parts += it.values()\n"
+        "    frame = sys._getframe()\n"
+        "    while frame:\n"
+        "        parts += frame.f_locals.values(); frame = frame.f_back\n"
+        "    return [s for s in parts if isinstance(s, str) and len(s) > 8 and mark in s]\n"
+    )
+    tests = "note = 'a peculiar text'\nassert found() == [], found()\n"
+    assert run_program(Program(candidate, tests), limits=PATIENT).passed
+    control = Program(candidate + "note = ['a peculiar text']", "assert found() == []")
+    assert run_program(control, limits=PATIENT).outcome == "failed"
+
+
+_PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+    | st.binary() | st.complex_numbers(allow_nan=False) | st.fractions() | st.dates()
+    | st.decimals(allow_nan=False) | st.integers(0, 9).map(range) | st.sampled_from([int, list])
+    | st.characters(categories=["Cs"]),
+    lambda inner: st.lists(inner)
+    | st.lists(inner).map(tuple)
+    | st.sets(st.integers() | st.text())
+    | st.frozensets(st.text())
+    | st.dictionaries(st.integers() | st.text() | st.booleans(), inner),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(_PLAIN)
+def test_plain_values_arrive_as_they_are(value: Any) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("plain data need no reference")
+
+    back = decode(json.loads(json.dumps(encode(value, refuse))), refuse)
+    assert exact(back) == exact(value)
+
+
+def exact(value: Any) -> Any:
+    """A text that tells 1 from True and 1.0, at every depth, in an order of its own for sets."""
+    if isinstance(value, dict):
+        return ["dict", *([exact(key), exact(part)] for key, part in value.items())]
+    if isinstance(value, list | tuple):
+        return [type(value).__name__, *map(exact, value)]
+    if isinstance(value, set | frozenset):
+        return [type(value).__name__, *sorted(map(repr, value))]
+    return repr(value)
+
+
+def test_run_all_keeps_the_order_and_reports_each_program() -> None:
+    programs = [Program(f"x = {n}", f"assert x == {n} and x % 3") for n in range(10)]
+    seen: dict[int, bool] = {}
+    verdicts = run_all(
+        programs,
+        workers=3,
+        limits=PATIENT,
+        on_done=lambda index, verdict: seen.update({index: verdict.passed}),
+    )
+    assert [verdict.passed for verdict in verdicts] == [n % 3 != 0 for n in range(10)]
+    assert [seen[n] for n in range(10)] == [verdict.passed for verdict in verdicts]
+    assert run_all([], workers=1) == []
+
+
+def test_an_error_in_the_callback_ends_the_run() -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all([Program("", "")] * 4, workers=1, limits=PATIENT, on_done=stop)
+
+
+@given(st.integers(1, 8), st.data())
+def test_pass_at_k_is_the_share_of_subsets_with_a_correct_sample(n: int, data: Any) -> None:
+    k, correct = data.draw(st.integers(1, n)), data.draw(st.integers(0, n))
+    subsets = list(combinations(range(n), k))
+    share = sum(min(subset) < correct for subset in subsets) / len(subsets)
+    assert pass_at_k(n, correct, k) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("numbers", [(3, 4, 1), (3, -1, 1), (3, 1, 0), (3, 1, 4)])
+def test_pass_at_k_refuses_impossible_counts(numbers: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="no pass@"):
+        pass_at_k(*numbers)
+
+
+def test_code_eval_answers_in_the_form_of_the_metric() -> None:
+    seen: list[tuple[int, int]] = []
+    metric = CodeEval(
+        workers=2, limits=PATIENT, on_done=lambda done, of, _: seen.append((done, of))
+    )
+    add, times = "def add(a, b): return a + b", "def add(a, b): return a * b"
+    scores, details = metric.compute(
+        references=["assert add(2, 3) == 5", "assert add(0, 0) == 1"],
+        predictions=[[add, times], [add, times]],
+        k=[1, 2, 3],
+    )
+    assert scores == {"pass@1": 0.25, "pass@2": 0.5}
+    assert [[n for n, _ in details[task]] for task in (0, 1)] == [[0, 1], [0, 1]]
+    first, second = details[0][0][1], details[0][1][1]
+    assert (first["passed"], first["result"], first["task_id"]) == (True, "passed", 0)
+    assert (second["passed"], second["completion_id"]) == (False, 1)
+    assert second["result"] == "failed: AssertionError (line 1 of the tests)"
+    assert second["verdict"].outcome == "failed"
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(("references", "predictions"), [([], []), (["x"], []), (["x"], [[]])])
+def test_code_eval_refuses_tasks_without_candidates(references: Any, predictions: Any) -> None:
+    with pytest.raises(ValueError, match="at least one prediction"):
+        CodeEval().compute(references=references, predictions=predictions)
+
+
+def test_the_protection_in_force_is_said_in_words() -> None:
+    assert protection() is protection()
+    everything = Protection(True, True, True, True).describe()
+    assert "namespaces, Landlock, seccomp, another user id" in everything
+    assert "NOT" not in everything
+    assert "faults in the kernel" in everything
+    nothing = Protection(False, False, False, False).describe()
+    assert "Files are NOT protected" in nothing
+    assert "The network is NOT blocked" in nothing
+    assert "signals to your other processes" in nothing
+
+
+def test_it_imports_and_describes_itself_on_another_system() -> None:
+    program = (
+        "import sys; sys.platform = 'darwin'\n"
+        "from evaluation.sandbox import code_eval, protection\n"
+        "weak = protection._strongest_first()\n"
+        "assert all(not (it.namespaces or it.landlock or it.seccomp) for it in weak)\n"
+        "assert 'address space' in weak[0].describe()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_protection_that_cannot_be_set_up_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    verdict = run_program(Program("", ""), limits=PATIENT, protection=Protection(*[True] * 4))
+    assert verdict.outcome == "error"
+    assert "did not start" in verdict.detail
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's own table")
+@pytest.mark.parametrize(
+    ("column", "header", "prefixes"),
+    [
+        (0, "x86_64-linux-gnu/asm/unistd_64.h", ("__NR_",)),
+        (1, "asm-generic/unistd.h", ("__NR_", "__NR3264_")),
+    ],
+)
+def test_system_calls_have_the_kernels_numbers(
+    column: int, header: str, prefixes: tuple[str, ...]
+) -> None:
+    path = Path("/usr/include") / header
+    if not path.exists():
+        pytest.skip(f"{path} is not installed")
+    words = [line.split() for line in path.read_text().splitlines() if "#define __NR" in line]
+    table = {it[1]: it[2] for it in words if len(it) > 2 and it[2].isdigit()}
+    known = {
+        name: row[column]
+        for name, row in {
+            **seccomp._REFUSED,
+            "clone": seccomp._CLONE,
+            "clone3": seccomp._CLONE3,
+            "kill": seccomp._KILL,
+            "tgkill": seccomp._TGKILL,
+            "prctl": seccomp._PRCTL,
+            "fcntl": seccomp._FCNTL,
+            "ioctl": seccomp._IOCTL,
+            "prlimit64": seccomp._PRLIMIT,
+        }.items()
+    }
+    for name, number in known.items():
+        found = [table[prefix + name] for prefix in prefixes if prefix + name in table]
+        assert found == ([] if number is None else [str(number)]), name
+
+
+def benchmark_rows(*parts: str) -> list[dict[str, Any]]:
+    folder = os.environ.get("DUO_SHARED")
+    path = Path(folder or "no-such-folder", "benchmarks", *parts)
+    if not path.exists():
+        pytest.skip("DUO_SHARED names no folder with the benchmarks' data")
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
+def failed(programs: dict[Any, Program], *, sample: int | None) -> list[Any]:
+    """Which of the programs (a fixed random sample, or all) do not pass."""
+    names = list(programs)
+    if sample is not None and "DUO_ALL_PROGRAMS" not in os.environ:
+        names = sorted(random.Random(7).sample(names, sample))
+    verdicts = run_all([programs[name] for name in names], workers=2, limits=PATIENT)
+    return [name for name, verdict in zip(names, verdicts, strict=True) if not verdict.passed]
+
+
+def test_humaneval_reference_solutions_pass() -> None:
+    rows = benchmark_rows("openai_humaneval", "openai_humaneval", "test.jsonl.gz")
+    programs = {
+        row["task_id"]: Program(
+            row["prompt"] + row["canonical_solution"],
+            f"{row['test']}\ncheck({row['entry_point']})",
+        )
+        for row in rows
+    }
+    assert len(programs) == 164
+    assert failed(programs, sample=None) == []
+
+
+def test_mbpp_reference_solutions_pass() -> None:
+    rows = benchmark_rows("mbpp", "full", "test.jsonl.gz")
+    bare = {row["task_id"]: Program(row["code"], "\n".join(row["test_list"])) for row in rows}
+    whole = {
+        row["task_id"]: Program(row["code"], "\n".join([row["test_setup_code"], *row["test_list"]]))
+        for row in rows
+    }
+    assert len(bare) == 500
+    # Task 367 needs its set-up code; task 123 takes seconds.
+    assert failed({367: bare[367]}, sample=None) == [367]
+    assert failed({name: whole[name] for name in (123, 367)}, sample=None) == []
+    assert failed(whole, sample=60) == []
