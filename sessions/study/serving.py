@@ -26,11 +26,12 @@ _FLAGS = {
     "server.enableCORS": "true",
     "server.maxUploadSize": "1",
     "browser.gatherUsageStats": "false",
-    "client.toolbarMode": "viewer",
+    "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "client.showSidebarNavigation": "false",
     "global.developmentMode": "false",
     "logger.level": "warning",
+    "theme.primaryColor": "#2f6fb2",
 }
 
 
