@@ -1,0 +1,121 @@
+"""Estimates with intervals: scenarios are drawn again, with all that happened in them.
+
+What happens in one scenario hangs together, so the scenario is the unit that is resampled (cluster
+bootstrap, Davison and Hinkley 1997, section 3.8), with fixed seeds. Intervals are percentiles of
+2,000 resamples and cover 95 %. They say nothing about scenarios of another sort, and a share that
+is 0 or 1 in every scenario has an interval without width: look at n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+RESAMPLES = 2_000
+LEVEL = 0.95
+SEED = 6
+
+#: A value and the scenario that it comes from.
+Sample = tuple[str, float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure; `low` and `high` are None where fewer than two scenarios have a say in it.
+
+    Attributes:
+        value: None if there was nothing to count.
+        n: how many events or conversations it was counted from.
+        draws: its values over the resamples; nan where one has nothing to count.
+    """
+
+    value: float | None
+    n: int
+    low: float | None = None
+    high: float | None = None
+    draws: ndarray | None = None
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """The figure for a file."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        shown = {k: None if v is None else round(v, 6) for k, v in numbers.items()}
+        return {**shown, "n": self.n}
+
+
+class Resamples:
+    """How often each scenario is drawn in each resample; the same for the same scenarios."""
+
+    def __init__(self, scenarios: Iterable[str], resamples: int = RESAMPLES) -> None:
+        self.scenarios = sorted(set(scenarios))
+        self._count = resamples
+
+    @cached_property
+    def _weights(self) -> ndarray:
+        """How often, `[resamples, scenarios]`."""
+        import numpy as np
+
+        n = len(self.scenarios)
+        drawn = np.random.default_rng(SEED).integers(0, max(n, 1), size=(self._count, n))
+        return np.stack([np.bincount(row, minlength=n) for row in drawn])
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {scenario: number for number, scenario in enumerate(self.scenarios)}
+
+    def mean(self, samples: Sequence[Sample]) -> Estimate:
+        """The mean; of zeros and ones, their share."""
+        return self.ratio([(scenario, value, 1.0) for scenario, value in samples])
+
+    def ratio(self, pairs: Sequence[tuple[str, float, float]]) -> Estimate:
+        """A sum over another: of `(scenario, numerator, denominator)`."""
+        import numpy as np
+
+        above = sum(numerator for _, numerator, _ in pairs)
+        below = sum(denominator for _, _, denominator in pairs)
+        if not below:
+            return Estimate(None, len(pairs))
+        sums = np.zeros((2, len(self.scenarios)))
+        for scenario, numerator, denominator in pairs:
+            sums[0, self._place[scenario]] += numerator
+            sums[1, self._place[scenario]] += denominator
+        drawn = self._weights @ sums.T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            draws = np.where(drawn[:, 1] > 0, drawn[:, 0] / drawn[:, 1], np.nan)
+        several = len({scenario for scenario, _, denominator in pairs if denominator}) > 1
+        return estimate(above / below, len(pairs), draws, several)
+
+    def quantile(self, samples: Sequence[Sample], q: float) -> Estimate:
+        """The q-quantile, interpolated linearly between the two nearest values."""
+        import numpy as np
+
+        if not samples:
+            return Estimate(None, 0)
+        ordered = sorted(samples, key=lambda sample: sample[1])
+        values = np.array([value for _, value in ordered])
+        places = np.array([self._place[scenario] for scenario, _ in ordered])
+        counts = self._weights[:, places].cumsum(axis=1)  # of values up to each, `[resamples, n]`
+        at = (counts[:, -1:] - 1) * q  # where the quantile stands among the drawn values
+        below, above = (
+            values[np.minimum((counts <= place).sum(axis=1), len(values) - 1)]
+            for place in (np.floor(at), np.ceil(at))
+        )
+        draws = below + (at % 1)[:, 0] * (above - below)
+        draws[counts[:, -1] == 0] = np.nan
+        several = len({scenario for scenario, _ in samples}) > 1
+        return estimate(float(np.quantile(values, q)), len(samples), draws, several)
+
+
+def estimate(value: float, n: int, draws: ndarray, several: bool) -> Estimate:
+    """An estimate with the percentile interval of its draws."""
+    import numpy as np
+
+    known = draws[~np.isnan(draws)]
+    if not several or not len(known):
+        return Estimate(value, n, draws=draws)
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, n, float(low), float(high), draws)

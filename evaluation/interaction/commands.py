@@ -1,0 +1,42 @@
+"""The command `eval interaction`. Light: what it needs is imported inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def interaction(
+    transcripts: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Transcripts, or folders with transcripts, of any number of systems.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSON file for all figures and every single event.", show_default=False),
+    ] = None,
+) -> None:
+    """How well do systems converse? Decisions, timing and waste, side by side.
+
+    From transcripts alone: takeover rate for each kind of event, what follows an overlap (RESPOND,
+    RESUME, UNCERTAIN, UNKNOWN), false interruptions, missed queries, premature answers, response
+    and stop latency, overlap, waste and Full-Duplex-Bench's averaged score, each with its interval.
+    What cannot be counted is "-".
+
+    A transcript that cannot be scored is named on standard error with its line and left out. The
+    exit status is 2 only if none is left.
+
+    Example: duo eval interaction runs/pasta --out runs/interaction.json
+    """
+    from rich.console import Console
+
+    from evaluation.interaction.score import score
+
+    found = score(transcripts, out=out, console=Console())
+    for problem in found["left_out"]:
+        typer.echo(f"duo: left out: {problem['problem']}", err=True)

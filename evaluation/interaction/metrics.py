@@ -1,0 +1,181 @@
+"""Metrics of interaction: from outcomes to samples `(scenario, value)`, one function each.
+
+A share is the mean of zeros and ones. Sources: FDB v1 is Full-Duplex-Bench (arXiv 2503.04721), v1.5
+its successor (arXiv 2507.23159). What is a *non-query* wants no answer; it may still be about the
+answer that is being given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from evaluation.interaction.bootstrap import Estimate, Sample, estimate
+from evaluation.interaction.conversation import Conversation
+from evaluation.interaction.outcomes import Behaviour, Latency, Outcome
+from evaluation.interaction.words import common, length
+
+Unit = Literal["seconds", "slices", "forward_passes", "machine_ms"]
+UNITS: tuple[Unit, ...] = ("seconds", "slices", "forward_passes", "machine_ms")
+
+#: The averaged score's parts: weight, and whether more takeovers are better. FDB v1 has two sets of
+#: pauses, so that a pause weighs twice.
+AVERAGED = {
+    "pause": (2, False),
+    "backchannel": (1, False),
+    "turn_end": (1, True),
+    "interruption": (1, True),
+}
+
+
+def takeover(outcomes: Iterable[Outcome], kind: str) -> list[Sample]:
+    """Takeover rate (FDB v1, TOR): the share of events after which the system takes the turn.
+
+    TOR = #(new output >= 1 s or > 3 words) / #events. Only words that belong to the event count:
+    an old answer that goes on is no turn taken. Of a pause they are those that begin before the
+    query is over; of an interruption, those after its end. FDB's backchannel task is another: there
+    the system is the listener.
+    """
+    return [(o.scenario, float(o.taken)) for o in outcomes if o.kind == kind]
+
+
+def takeover_latency(outcomes: Iterable[Outcome], kind: str) -> list[Sample]:
+    """Latency as FDB v1 counts it: max(0, first output word - end of the user's turn), seconds.
+
+    Only where the turn was taken. A premature answer counts as an immediate one, which
+    `response_latency` does not let pass.
+    """
+    return [
+        (o.scenario, max(0.0, o.words[0].start - o.end))
+        for o in outcomes
+        if o.kind == kind and o.taken
+    ]
+
+
+def averaged(takeovers: Mapping[str, Estimate]) -> Estimate:
+    """FDB's averaged score: the weighted mean of TOR where it should be high, 1 - TOR where low.
+
+    (2 (1 - TOR pause) + (1 - TOR backchannel) + TOR turn_end + TOR interruption) / 5; without one
+    of them there is no score.
+    """
+    n = sum(takeovers[kind].n for kind in AVERAGED)
+    value, draws, several = 0.0, None, True
+    for kind, (weight, high) in AVERAGED.items():
+        part = takeovers[kind]
+        if part.value is None or part.draws is None:
+            return Estimate(None, n)
+        share = weight / sum(weight for weight, _ in AVERAGED.values())
+        value += share * (part.value if high else 1 - part.value)
+        drawn = share * (part.draws if high else 1 - part.draws)
+        draws = drawn if draws is None else draws + drawn
+        several = several and part.low is not None
+    return Estimate(value, n) if draws is None else estimate(value, n, draws, several)
+
+
+def behaviour(outcomes: Iterable[Outcome], kind: str, which: Behaviour) -> list[Sample]:
+    """Share of events of a kind that overlapped with speech and ended this way (FDB v1.5).
+
+    RESPOND is right after an interruption, RESUME after a backchannel or talk to somebody else.
+    See `Outcome.behaviour` for how a transcript tells them apart.
+    """
+    return [
+        (o.scenario, float(o.behaviour == which))
+        for o in outcomes
+        if o.kind == kind and o.behaviour is not None
+    ]
+
+
+def false_interruptions(outcomes: Iterable[Outcome]) -> list[Sample]:
+    """Share of non-queries during an answer for which that answer was given up."""
+    return [(o.scenario, float(o.given_up)) for o in outcomes if _ignorable(o)]
+
+
+def resumed_intact(outcomes: Iterable[Outcome]) -> list[Sample]:
+    """Share of non-queries during an answer across which it went on without a break.
+
+    A break is a silence of a second (of a cycle, if that is longer), or words that belong to the
+    non-query.
+    """
+    return [(o.scenario, float(o.intact)) for o in outcomes if _ignorable(o)]
+
+
+def missed_queries(outcomes: Iterable[Outcome]) -> list[Sample]:
+    """Share of queries after whose end nothing is said that belongs to them.
+
+    Stop requests are no such queries: their answer is silence. A short answer counts (the takeover
+    rate of FDB v1 leaves out "Paris."), and so does speech that goes on across the query's end if
+    the system reports no decisions.
+    """
+    return [(o.scenario, float(not o.replied)) for o in outcomes if o.wanted == "answer"]
+
+
+def premature_answers(outcomes: Iterable[Outcome]) -> list[Sample]:
+    """Share of queries that the system begins to answer before their end: negative latency."""
+    return [(o.scenario, float(o.premature)) for o in outcomes if o.wanted == "answer"]
+
+
+def stops_obeyed(outcomes: Iterable[Outcome]) -> list[Sample]:
+    """Share of stop requests after which there is silence.
+
+    The old answer does not go on (nor is completed meanwhile), and no turn is taken.
+    """
+    return [
+        (o.scenario, float(not o.taken and o.done != "went_on"))
+        for o in outcomes
+        if o.wanted == "stop"
+    ]
+
+
+def response_latency(
+    outcomes: Iterable[Outcome], unit: Unit = "seconds", kind: str | None = None
+) -> list[Sample]:
+    """From a query's end to the first word of the answer begun after it, where there is one.
+
+    Never negative: what was begun before the end is counted by `premature_answers`.
+    """
+    chosen = (o for o in outcomes if kind in (None, o.kind))
+    return _latencies(((o.scenario, o.response) for o in chosen), unit)
+
+
+def stop_latency(outcomes: Iterable[Outcome], unit: Unit = "seconds") -> list[Sample]:
+    """From the onset of a query to the last word of the answer being given then (FDB v1.5).
+
+    A system that is deaf while it speaks stops late: at its answer's own end. Not known for speech
+    that goes on across the query's end if the system reports no decisions.
+    """
+    return _latencies(((o.scenario, o.stop) for o in outcomes), unit)
+
+
+def words_after_onset(outcomes: Iterable[Outcome]) -> list[Sample]:
+    """Words of the old answer that begin at an interruption's onset or after it."""
+    return [
+        (o.scenario, float(o.words_after_onset))
+        for o in outcomes
+        if o.words_after_onset is not None
+    ]
+
+
+def overlap(conversations: Iterable[Conversation]) -> list[tuple[str, float, float]]:
+    """Seconds in which both speak, over seconds in which the user speaks."""
+    return [
+        (c.scenario, length(common(c.user_speech, c.system_speech)), length(c.user_speech))
+        for c in conversations
+    ]
+
+
+def confusion(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
+    """How many events wanted what, and what was done: wanted -> done -> count."""
+    table: dict[str, dict[str, int]] = {}
+    for outcome in outcomes:
+        row = table.setdefault(outcome.wanted, {})
+        row[outcome.done] = row.get(outcome.done, 0) + 1
+    return table
+
+
+def _ignorable(outcome: Outcome) -> bool:
+    return outcome.overlapped and outcome.wanted == "ignore"
+
+
+def _latencies(found: Iterable[tuple[str, Latency | None]], unit: Unit) -> list[Sample]:
+    values = ((name, getattr(latency, unit)) for name, latency in found if latency is not None)
+    return [(name, float(value)) for name, value in values if value is not None]

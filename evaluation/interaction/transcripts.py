@@ -1,0 +1,197 @@
+"""Transcripts as metrics read them: the JSON Lines form, checked as far as figures rest on it.
+
+The first line is the header; it must have `schema_version` 1, `system`, `scenario` and
+`cycle_seconds`. Every other line is an event with `start` and `end` (seconds), `kind` and, by kind,
+`text`, `utterance`, `label`, `category`, `forward_passes`, `tokens_processed`; events stand in the
+order of their starts. Other fields are not looked at, so that anybody's program can write them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from duo.errors import BadInput
+from duo.terminal import printable
+from evaluation.interaction.conversation import Label
+
+SCHEMA = 1
+
+#: Rounding can make neighbours overlap by so much (seconds).
+TOLERANCE = 0.002
+#: Speech that can go on while the user speaks: it is somebody else's.
+OTHER_VOICES = frozenset({"background", "third_party"})
+
+
+class Header(BaseModel):
+    """What a transcript says about itself."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    system: str
+    scenario: str
+    cycle_seconds: float = Field(gt=0, allow_inf_nan=False)
+    model: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Event(BaseModel):
+    """One event; times are seconds on the conversation's clock."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    start: float = Field(ge=0, allow_inf_nan=False)
+    end: float = Field(ge=0, allow_inf_nan=False)
+    kind: Literal[
+        "utterance", "word", "revision", "fork", "predicted", "respond", "ignore",
+        "speech", "answer_end", "cut", "note", "cycle",
+    ]  # fmt: skip
+    cycle: int = Field(default=0, ge=0)
+    text: str = ""
+    utterance: str = ""
+    label: Label | None = None
+    category: str = ""
+    by: str = ""
+    forward_passes: int | None = Field(default=None, ge=0)
+    tokens_processed: int | None = Field(default=None, ge=0)
+
+
+def read_events(path: Path) -> tuple[Header, list[Event]]:
+    """Read a transcript and check whether it can be scored.
+
+    Raises:
+        BadInput: it is no transcript of this schema, an utterance has no label, or events are out
+            of order or overlap impossibly; names the file, line and field.
+    """
+    header: Header | None = None
+    events: list[Event] = []
+    lines: list[int] = []
+    for number, content in _objects(path):
+        if header is None:
+            header = _header(path, number, content)
+            continue
+        try:
+            event = Event.model_validate(content)
+        except ValidationError as error:
+            _refuse_first(path, number, error)
+        if event.end < event.start:
+            _refuse(path, number, f"{event.end:g} is before the start ({event.start:g})", "end")
+        if events and event.start < events[-1].start:
+            before = f"{event.start:g} is earlier than the event before ({events[-1].start:g})"
+            _refuse(path, number, before, "start")
+        events.append(event)
+        lines.append(number)
+    if header is None:
+        _refuse(path, 1, "is empty: the first line must be the header")
+    for place, message, name in _impossible(events):
+        _refuse(path, lines[place], message, name)
+    if all(event.kind != "utterance" for event in events):
+        _refuse(path, None, "has no utterance: there is nothing to score")
+    return header, events
+
+
+def _impossible(events: list[Event]) -> Iterator[tuple[int, str, str]]:
+    """What cannot have happened, or cannot be scored: place, message and field."""
+    spans: dict[str, Event] = {}
+    last_own: Event | None = None
+    for place, event in enumerate(events):
+        if event.kind != "utterance":
+            continue
+        if event.label is None:
+            yield place, "is missing: without labels nothing can be scored", "label"
+        if event.utterance in spans:
+            yield place, f"a second utterance {event.utterance!r}", "utterance"
+        spans[event.utterance] = event
+        if event.category in OTHER_VOICES:
+            continue
+        if last_own is not None and event.start < last_own.end - TOLERANCE:
+            while_ = f"the user is still saying {last_own.utterance!r} (until {last_own.end:g})"
+            yield place, while_, "start"
+        last_own = event
+    words: dict[str, Event] = {}
+    speech: Event | None = None
+    for place, event in enumerate(events):
+        if event.kind == "word":
+            before, span = words.get(event.utterance), spans.get(event.utterance)
+            if before is not None and event.start < before.end - TOLERANCE:
+                yield place, f"the word before lasts until {before.end:g}", "start"
+            if span is not None and not (
+                span.start - TOLERANCE <= event.start and event.end <= span.end + TOLERANCE
+            ):
+                outside = f"the word lies outside its utterance ({span.start:g}-{span.end:g})"
+                yield place, outside, "start"
+            words[event.utterance] = event
+        elif event.kind == "speech":
+            # Pieces of one cycle may share their time: it is no finer than the system's steps.
+            if (
+                speech is not None
+                and event.cycle != speech.cycle
+                and event.start < speech.end - TOLERANCE
+            ):
+                yield place, f"the system is still speaking (until {speech.end:g})", "start"
+            speech = event
+
+
+def _header(path: Path, number: int, content: Mapping[str, Any]) -> Header:
+    if content.get("type") != "header":
+        _refuse(path, number, "the first line must be the header", "type")
+    version = content.get("schema_version", SCHEMA)
+    if version != SCHEMA:
+        other = f"{version!r} is another schema: this program scores {SCHEMA}"
+        _refuse(path, number, other, "schema_version")
+    try:
+        return Header.model_validate(content)
+    except ValidationError as error:
+        _refuse_first(path, number, error)
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a file, with their line numbers."""
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    content = json.loads(line.decode("utf-8"))
+                except (ValueError, RecursionError):
+                    cut = "not JSON" if line.endswith(b"\n") else "the last line is cut off"
+                    _refuse(path, number, cut)
+                if not isinstance(content, dict):
+                    _refuse(path, number, "not a JSON object")
+                yield number, content
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def _refuse(path: Path, line: int | None, message: str, field: str | None = None) -> NoReturn:
+    raise BadInput(printable(message), file=path, line=line, field=field)
+
+
+def _refuse_first(path: Path, line: int, error: ValidationError) -> NoReturn:
+    details = error.errors(include_url=False)[0]
+    field = printable(".".join(map(str, details["loc"]))) or None
+    message = "is missing" if details["type"] == "missing" else details["msg"]
+    raise BadInput(printable(message), file=path, line=line, field=field) from error
+
+
+def transcript_files(paths: Iterable[Path]) -> list[Path]:
+    """The files that are meant: files as they are, and every `.jsonl` below a folder, by name.
+
+    Raises:
+        BadInput: there is no such file or folder, or a folder holds none.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(path.rglob("*.jsonl"))
+            if not inside:
+                raise BadInput("holds no transcripts (*.jsonl)", file=path)
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise BadInput("no such file or folder", file=path)
+    return list(found)
