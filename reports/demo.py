@@ -3,6 +3,7 @@
     OUT/<system>/<scenario>.jsonl                   transcripts
     OUT/timelines/<scenario>-<system>.svg, .png     a picture of each
     OUT/forward_passes.csv                          what each cost
+    OUT/interaction.json                            how well each conversed
     OUT/index.html                                  all of it on a page
     OUT/manifest.json                               versions, machine, wall time (the recorder's)
 
@@ -12,6 +13,7 @@ is made from them anew, the same bytes each time.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import webbrowser
@@ -26,6 +28,7 @@ from duo.files import write_text
 from reports.costs import write_costs
 from reports.figures.style import save
 from reports.figures.timeline import draw
+from reports.interaction import interaction, interaction_section
 from reports.page import demo_page
 from sessions.catalogue import find_scenarios
 from sessions.job import Job
@@ -98,8 +101,17 @@ def run_demo(
     pairs = len(SYSTEMS) * len(job.scenarios)
     names = ", ".join(dict.fromkeys(job.models.values()))
     console.print(f"{pairs} conversations with {escape(names)}: what is there is kept")
-    transcripts = [read_transcript(path) for path in record_all(job, console=console)]
-    page = write_report(job.out, transcripts, console=console)
+    page = write_report(job.out, record_all(job, console=console), console=console)
+    study = job.out.with_name(f"{job.out.name}-study")
+    console.print(
+        "To have people compare these conversations, blind:\n"
+        f"  duo study create --transcripts {job.out} --systems duo,duplex --out {study}\n"
+        f"  duo study invite {study} --raters 3 --admin me\n"
+        f"  duo study serve {study}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print("done: open this page in a browser")
     print(page)
     if open_page and _somebody_is_there():
@@ -107,14 +119,13 @@ def run_demo(
     return page
 
 
-def write_report(
-    out: Path, transcripts: Sequence[Transcript], *, console: Console | None = None
-) -> Path:
+def write_report(out: Path, paths: Sequence[Path], *, console: Console | None = None) -> Path:
     """Write pictures, counts and the page about these transcripts; the page's path.
 
     Raises:
-        BadInput: the folder cannot be written.
+        BadInput: a transcript cannot be read, or the folder cannot be written.
     """
+    transcripts = [read_transcript(path) for path in paths]
     order = list(dict.fromkeys(transcript.header.scenario for transcript in transcripts))
     by_scenario = sorted(transcripts, key=lambda one: order.index(one.header.scenario))
     with console_or_stderr(console).status("drawing the timelines"):
@@ -124,7 +135,9 @@ def write_report(
                 save(figure, out / "timelines" / f"{_stem(transcript)}{suffix}")
         write_costs(out / "forward_passes.csv", by_scenario)
         page = out / "index.html"
-        write_text(page, demo_page(by_scenario))
+        found = interaction(paths)
+        write_text(out / "interaction.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        write_text(page, demo_page(by_scenario, [interaction_section(found)]))
     return page
 
 

@@ -54,12 +54,17 @@ def build_page(
     return render("page.html.j2", title=title, facts=facts, notes=notes, sections=sections) + "\n"
 
 
-def demo_page(transcripts: Sequence[Transcript]) -> str:
-    """The page about several systems on the same scenarios."""
+def demo_page(transcripts: Sequence[Transcript], more: Sequence[Section] = ()) -> str:
+    """The page about several systems on the same scenarios.
+
+    Args:
+        transcripts: in the order of the page.
+        more: sections that come before the costs.
+    """
     scenarios: dict[str, list[Transcript]] = {}
     for transcript in transcripts:
         scenarios.setdefault(transcript.header.scenario, []).append(transcript)
-    sections = [costs_section(transcripts)]
+    sections = [*more, costs_section(transcripts)]
     sections += [
         scenario_section(number, name, held)
         for number, (name, held) in enumerate(scenarios.items(), start=1)

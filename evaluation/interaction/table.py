@@ -31,6 +31,8 @@ _WASTE = (
 )
 _UNITS = {"seconds": "s", "slices": "slices", "forward_passes": "passes", "machine_ms": "ms"}
 
+#: What a row is called, and each system's cell.
+Line = tuple[str, list[str]]
 Row = tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any] | None], Callable[[float], str]]
 
 
@@ -48,20 +50,29 @@ def table(found: Mapping[str, Any]) -> Table:
         shown.add_row(head, *(str(system[key]) for system in systems.values()))
     shown.add_row("events", *(str(system["events"]) for system in systems.values()))
     shown.add_section()
-    for section in (_takeovers(systems), _shares(), _latencies(), _waste()):
-        for head, pick, write in section:
-            _add(shown, head, [_cell(pick(system), write) for system in systems.values()])
+    for section in sections(found):
+        for head, cells in section:
+            shown.add_row(escape(printable(head)), *map(escape, cells))
         shown.add_section()
-    behaviours = list(_behaviours(systems))
-    if behaviours:
-        shown.add_row(f"[dim]{' / '.join(BEHAVIOURS)}[/dim]")
-    for head, cells in behaviours:
-        _add(shown, head, cells)
     level = f"{found['intervals']['level']:.0%} intervals by bootstrap over scenarios; n events"
     left_out = len(found["left_out"])
     scored = f"transcripts scored: {found['scored']}, left out: {left_out}"
     shown.caption = "\n".join([level, scored, *_cautions(systems)])
     return shown
+
+
+def sections(found: Mapping[str, Any]) -> list[list[Line]]:
+    """The rows of the table in groups, as plain text; a row that no system fills is left out."""
+    systems = found["systems"]
+    made = [
+        [
+            (head, [_cell(pick(system), write) for system in systems.values()])
+            for head, pick, write in rows
+        ]
+        for rows in (_takeovers(systems), _shares(), _latencies(), _waste())
+    ]
+    filled = [[row for row in rows if any(cell != "-" for cell in row[1])] for rows in made]
+    return [rows for rows in [*filled, list(_behaviours(systems))] if rows]
 
 
 def _cautions(systems: Mapping[str, Any]) -> Iterator[str]:
@@ -72,12 +83,6 @@ def _cautions(systems: Mapping[str, Any]) -> Iterator[str]:
                 f"{printable(name)}: spoke on across the end of {count} queries and reported no "
                 "decision: counted as a turn taken, without a latency"
             )
-
-
-def _add(shown: Table, head: str, cells: list[str]) -> None:
-    """A row, unless no system has anything to show in it."""
-    if any(cell != "-" for cell in cells):
-        shown.add_row(escape(printable(head)), *cells)
 
 
 def _takeovers(systems: Mapping[str, Any]) -> Iterator[Row]:
@@ -104,7 +109,7 @@ def _behaviours(systems: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
             )
             cells.append(f"{shares} % n={found['RESPOND']['n']}" if known else "-")
         if any(cell != "-" for cell in cells):
-            yield f"after {_words(kind)} in an answer", cells
+            yield f"{' / '.join(BEHAVIOURS)} after {_words(kind)} in an answer", cells
 
 
 def _latencies() -> Iterator[Row]:
@@ -113,7 +118,7 @@ def _latencies() -> Iterator[Row]:
             for quantile in ("p50", "p90"):
                 yield (
                     f"{head} {quantile}, {short}",
-                    lambda system, key=key, unit=unit, q=quantile: system[key][unit][q],  # type: ignore[misc]
+                    lambda system, key=key, unit=unit, q=quantile: system[key].get(unit, {}).get(q),  # type: ignore[misc]
                     _number,
                 )
 
@@ -130,7 +135,7 @@ def _cell(figure: Mapping[str, Any] | None, write: Callable[[float], str]) -> st
         return "-"
     low, high = figure["low"], figure["high"]
     between = "" if low is None else f" [{write(low).rstrip(' %')}-{write(high).rstrip(' %')}]"
-    return escape(f"{write(figure['value'])}{between} n={figure['n']}")
+    return f"{write(figure['value'])}{between} n={figure['n']}"
 
 
 def _percent(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import webbrowser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import reports.demo as demo
 from duo.cli import app
 from duo.errors import BadInput
 from reports.demo import run_demo, write_report
+from sessions.transcript import write_transcript
 from tests.reports.stories import interrupted, waiting
 from tests.tiny import tiny_backbone
 
@@ -66,7 +68,7 @@ def test_it_writes_all_that_it_promises_and_keeps_what_is_finished(
     first = contents(out)
     systems = ("duo", "duplex", "turn-based")
     assert set(first) == {
-        "index.html", "forward_passes.csv",
+        "index.html", "forward_passes.csv", "interaction.json",
         *(f"{system}/short.jsonl" for system in systems),
         *(f"timelines/short-{system}.{kind}" for system in systems for kind in ("svg", "png")),
     }  # fmt: skip
@@ -114,8 +116,14 @@ def test_a_browser_is_opened_only_for_somebody_who_sees_it(
 
 
 def test_the_report_is_made_of_any_transcripts(tmp_path: Path) -> None:
-    page = write_report(tmp_path, [interrupted(), waiting()])
-    assert "castle walls" in page.read_text(encoding="utf-8")
+    paths = [tmp_path / "one.jsonl", tmp_path / "other.jsonl"]
+    for path, transcript in zip(paths, [interrupted(), waiting()], strict=True):
+        write_transcript(path, transcript)
+    page = write_report(tmp_path, paths)
+    text = page.read_text(encoding="utf-8")
+    assert "castle walls" in text
+    assert "How they conversed" in text
+    assert json.loads((tmp_path / "interaction.json").read_text())["scored"] == 2
     assert (tmp_path / "timelines" / "weekend-turn-based.png").exists()
     assert (tmp_path / "forward_passes.csv").read_text().count("\n") == 3
 
