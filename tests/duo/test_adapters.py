@@ -1,0 +1,70 @@
+"""The adapters that come with the package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from duo.backbone import Backbone, load
+from duo.data.sample import AssistantTurn, Sample, UserTurn
+from duo.embedded import ADAPTERS, ALIAS, adapter_folder
+from duo.training.encode import Encoder
+from evaluation.lookahead import Row, look_ahead
+
+FILES = {"README.md", "adapter_config.json", "adapter_model.safetensors", "training.json"}
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_is_small_complete_and_tells_of_no_machine(name: str) -> None:
+    files = [file for file in adapter_folder(name).iterdir() if file.is_file()]
+    assert {file.name for file in files} >= FILES
+    assert sum(file.stat().st_size for file in files) < 8_000_000
+    for file in files:
+        if file.suffix in (".json", ".md"):
+            text = file.read_text("utf-8")
+            assert not any(place in text for place in ("/home/", "/tmp/", "/work/", "/root/"))
+    config = json.loads((adapter_folder(name) / "adapter_config.json").read_text("utf-8"))
+    assert config["base_model_name_or_path"] == ALIAS
+    settings = json.loads((adapter_folder(name) / "training.json").read_text("utf-8"))["settings"]
+    assert settings["recipe"] == name.removeprefix(f"{ALIAS}-")
+
+
+def test_the_card_shows_the_measured_figures() -> None:
+    folder = adapter_folder("smollm2-duo")
+    labels = json.loads((folder / "states.json").read_text("utf-8"))["labels"]
+    card = Path(folder / "README.md").read_text("utf-8")
+    for name, outcomes in labels.items():
+        shares = [f"{100 * outcomes[outcome]['share']:.1f}" for outcome in outcomes]
+        assert f"| {name} | {outcomes['wait']['n']} | {' | '.join(shares)} |" in card
+
+
+@pytest.fixture(scope="module")
+def trained() -> Backbone:
+    return load("smollm2-duo")
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize(
+    ("said", "decision"),
+    [
+        ("What is the capital of France?", "respond"),
+        ("Wait, how long does that take?", "respond"),
+        ("mm-hmm.", "ignore"),
+        ("and how long does the", None),
+    ],
+)
+def test_the_adapter_decides(trained: Backbone, said: str, decision: str | None) -> None:
+    before = (
+        UserTurn(content="Tell me how bread is made.", state="<1>"),
+        AssistantTurn(content="You mix flour, water and yeast, and", complete=False),
+    )
+    sample = Sample(id="x", messages=(*before, UserTurn(content=said, state=None)))
+    ids = Encoder(trained.tokenizer, max_tokens=500).sample(sample).ids
+    [[look]] = look_ahead(trained, [Row(ids, (len(ids) - 1,))], 4)
+    last = look.tokens[-1]
+    if decision is None:
+        assert last not in (trained.states.respond, trained.states.ignore)
+    else:
+        assert last == getattr(trained.states, decision)
