@@ -74,8 +74,9 @@ def load(
     """Load a model with its tokenizer, state tokens and chat format.
 
     Args:
-        name: the alias `smollm2`, `smollm2-duo` or `smollm2-duplex`, a model's folder, a PEFT adapter's folder (merged into its base
-            model for speed), or a model's name on the Hugging Face hub.
+        name: the alias `smollm2`, `smollm2-duo` or `smollm2-duplex`, a model's folder, a PEFT
+            adapter's folder (merged into its base model for speed), or a model's name on the
+            Hugging Face hub.
         device: "auto" (the best there is: cuda, mps, cpu), or as torch names it.
         dtype: of the weights: "auto" (bfloat16 on a GPU made for it, else float32) or one of
             `DTYPES`.

@@ -14,8 +14,15 @@ from duo.data.commands import data_app
 from duo.errors import BadInput
 from duo.training.commands import train
 from evaluation.commands import eval_app
-from reports.commands import demo
+from evaluation.decode_bench.commands import bench_app
+from evaluation.fdb.commands import export, import_
+from reports.commands import demo, report_app
+from reports.statistics.commands import bench as bench_statistics
 from sessions.commands import chat, record, transcript_app
+from sessions.scenario_commands import scenario_app
+from sessions.study.commands import bench as bench_study
+from sessions.study.commands import study_app
+from sessions.sweep_commands import sweep
 
 app = typer.Typer(
     name="duo",
@@ -30,8 +37,17 @@ app.command()(chat)
 app.command()(record)
 app.command()(train)
 app.add_typer(eval_app, name="eval")
+app.add_typer(report_app, name="report")
+bench_app.command("statistics")(bench_statistics)
+bench_app.command("study")(bench_study)
+app.add_typer(bench_app, name="bench")
+bench_app.command()(sweep)
+app.add_typer(scenario_app, name="scenario")
+transcript_app.command()(export)
+transcript_app.command("import")(import_)
 app.add_typer(transcript_app, name="transcript")
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 
 
 def main() -> None:

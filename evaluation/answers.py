@@ -1,4 +1,4 @@
-"""`duo eval answers`: what training costs, by how well the answers of plain dialogues are predicted.
+"""`duo eval answers`: what training costs, by how well plain dialogues' answers are predicted.
 
 Plain means without state tokens and remarks: what the base model was made for. The tokens that are
 scored are those of the answers and of the token that ends each.

@@ -1,4 +1,4 @@
-"""The commands of this room: `eval states`. Light: what a command needs is imported inside it."""
+"""The commands of this room. Light: what a command needs is imported inside it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from evaluation.benchmarks.commands import benchmarks, data
+from evaluation.interaction.commands import interaction
+
 eval_app = typer.Typer(help="Measure models.", no_args_is_help=True)
-
-
-@eval_app.callback()
-def _group() -> None:
-    """Keeps `states` a command of its own while it is the only one."""
+eval_app.command()(benchmarks)
+eval_app.command()(data)
+eval_app.command()(interaction)
 
 
 @eval_app.command()
@@ -46,9 +47,42 @@ def states(
 
     Example: duo eval states runs/adapter runs/data/validation.jsonl --out runs/states.json
     """
-    from duo.training.threads import share_cores
+    from duo.training.host import share_cores
 
     share_cores()
     from evaluation.states import evaluate_states
 
     evaluate_states(model=model, data=data, lookahead=lookahead, limit=limit, out=out)
+
+
+@eval_app.command()
+def answers(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Samples that no model was trained on, such as validation.jsonl.",
+            show_default=False,
+        ),
+    ],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="What `states` takes; the first one is what the others are compared with.",
+            show_default=False,
+        ),
+    ],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first dialogues.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
+    ] = None,
+) -> None:
+    """What did training cost? The loss of plain answers, without state tokens and remarks.
+
+    Example: duo eval answers runs/data/validation.jsonl smollm2 runs/adapter
+    """
+    from duo.training.host import share_cores
+
+    share_cores()
+    from evaluation.answers import evaluate_answers
+
+    evaluate_answers(models, data, limit=limit, out=out)

@@ -323,6 +323,13 @@ def bench(
     think: Annotated[
         float, typer.Option(min=0, help="Mean seconds between two operations of a rater.")
     ] = 0.5,
+    through_pages: Annotated[
+        bool,
+        typer.Option(
+            "--through-pages",
+            help="Through a real server of the pages, by web sockets; it needs more --think.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
     ] = None,
@@ -341,7 +348,12 @@ def bench(
 
     with tempfile.TemporaryDirectory() as folder:
         found = load_test(
-            Path(folder), raters=raters, pages=pages, processes=processes, think=think
+            Path(folder),
+            raters=raters,
+            pages=pages,
+            processes=processes,
+            think=think,
+            through_pages=through_pages,
         )
     if out is not None:
         write_text(out, found.as_json())

@@ -2,8 +2,9 @@
 
 Each rater goes from the consent to the last page as a browser would make them: a view, a draft at
 every click, a submission, each a transaction of its own. The raters work in threads of several
-processes, as the sessions of several servers do. Between two operations each thinks for a while: in
-the mean half a second, when people take several, so that N raters are as many times N people.
+processes, as the sessions of several servers do; or they go through the pages of a real server
+(`load_web`). Between two operations each thinks for a while: in the mean half a second, when people
+take several, so that N raters are as many times N people.
 """
 
 from __future__ import annotations
@@ -49,11 +50,13 @@ class Load:
     """What a load test found.
 
     Attributes:
+        way: "store" or "pages".
         think: mean seconds between two operations of a rater.
         sent, stored: ratings; `lost` and `changed` are those that are not there, or differ.
         seconds: wall time of all raters together.
     """
 
+    way: str
     database: str
     raters: int
     processes: int
@@ -80,32 +83,43 @@ def load_test(
     pages: int = 5,
     processes: int = 2,
     think: float = 0.5,
+    through_pages: bool = False,
 ) -> Load:
     """Make a study in an empty folder and let raters at it, all at once.
 
     Args:
         pages: that each rater rates.
         think: mean seconds between two operations of a rater; 0 for as fast as can be.
+        through_pages: by web sockets to one server of the pages, instead of to the database.
 
     Raises:
         BadInput: the folder or the database cannot be used.
     """
     study = create_study(folder, _design(pages, raters), _materials(pages))
     tokens = [invitation.token for invitation in invite_raters(study, raters)]
-    shares = [tokens[start::processes] for start in range(processes)]
     begin = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        results = list(pool.map(_work, [str(folder)] * processes, shares, [think] * processes))
-    seconds = time.monotonic() - begin
-    sent = [one for said, _ in results for one in said]
     spent: dict[str, list[float]] = defaultdict(list)
-    for _, times in results:
-        for operation, values in times.items():
-            spent[operation] += values
+    if through_pages:
+        from sessions.study.load_web import rate_all
+
+        processes = 1
+        sent, times_spent = rate_all(study, tokens, think=think)
+        for operation, value in times_spent:
+            spent[operation].append(value)
+    else:
+        shares = [tokens[start::processes] for start in range(processes)]
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            results = list(pool.map(_work, [str(folder)] * processes, shares, [think] * processes))
+        sent = [one for said, _ in results for one in said]
+        for _, times in results:
+            for operation, values in times.items():
+                spent[operation] += values
+    seconds = time.monotonic() - begin
     stored = _stored(study)
     expected = {(page, criterion): answer for page, criterion, answer in sent}
     report = Load(
+        way="pages" if through_pages else "store",
         database=study.database.url.get_backend_name(),
         raters=raters,
         processes=processes,

@@ -166,8 +166,13 @@ def load_report(load: Load) -> str:
     ]
     return "\n\n".join(
         (
-            f"{load.raters} raters at once on {load.database}, {load.processes} processes, "
-            f"{load.think:g} s between operations, {load.seconds:.1f} s in all",
+            f"{load.raters} raters at once on {load.database}, "
+            + (
+                "through the pages of one server, "
+                if load.way == "pages"
+                else f"{load.processes} processes, "
+            )
+            + f"{load.think:g} s between operations, {load.seconds:.1f} s in all",
             table(("operation", "count", "median ms", "p95 ms", "longest ms"), rows),
             verdict,
         )

@@ -1,0 +1,174 @@
+"""`duo eval benchmarks`: find the items, run the matrix, say what came out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from duo.backbone import DTYPES
+from duo.errors import BadInput, check_choice
+from duo.files import check_writable
+from duo.manifest import Stopwatch, write_manifest
+from evaluation.benchmarks.catalogue import BENCHMARKS
+from evaluation.benchmarks.columns import Column
+from evaluation.benchmarks.matrix import Settings, Work, plan, run
+from evaluation.benchmarks.profiles import TaskFile, read_profile
+from evaluation.benchmarks.progress import MatrixProgress
+from evaluation.benchmarks.sources import Finder, Found
+from evaluation.benchmarks.tables import results_table
+
+BACKENDS = ("hf", "vllm")
+
+
+def run_benchmarks(
+    columns: Sequence[Column],
+    *,
+    out: Path,
+    settings: Settings,
+    finder: Finder,
+    tasks: Sequence[str] | None = None,
+    allow_code: bool = False,
+    console: Console | None = None,
+) -> list[dict[str, Any]]:
+    """Run every model on every benchmark with every seed.
+
+    Args:
+        columns: the models.
+        out: folder of the results; finished ones in it are not done again.
+        settings: how they are run.
+        finder: finds the items.
+        tasks: names of benchmarks; None for all nine, those that run programs only if allowed.
+        allow_code: whether programs that a model wrote may be run in the sandbox.
+        console: where the table goes; standard output by default.
+
+    Returns:
+        The results, as they stand in the files.
+
+    Raises:
+        BadInput: unknown names, unusable data or models, a full disk; finished results are kept.
+    """
+    watch = Stopwatch()
+    check_choice("backend", settings.backend, BACKENDS)
+    check_choice("dtype", settings.dtype, DTYPES)
+    _check_batch_size(settings.batch_size)
+    chosen, skipped = choose_tasks(settings.profile, tasks, allow_code)
+    check_writable(out)
+    for column in columns:
+        column.check()
+    found = {task.benchmark: finder.find(task) for task in chosen}
+    if settings.backend == "hf":
+        from evaluation.benchmarks.models import resolved_dtype
+
+        settings = replace(settings, dtype=resolved_dtype(settings.dtype, settings.device))
+    works = plan(columns, chosen, found, settings, _hashes(columns))
+    first = int(os.environ.get("RANK", "0")) == 0
+    with MatrixProgress(works, None if first else Console(quiet=True)) as progress:
+        results = run(
+            works, settings, out,
+            open_lm=lambda column: _open(column, settings, progress),
+            on_result=progress.result, on_begin=progress.begin,
+        )  # fmt: skip
+    if first:
+        _write_manifest(out, watch, columns, settings, works, found)
+        _show(console or Console(), results, skipped, found)
+    return results
+
+
+def choose_tasks(
+    profile: str, tasks: Sequence[str] | None, allow_code: bool
+) -> tuple[list[TaskFile], list[str]]:
+    """The task files that are run, and the names of those left out because they run programs.
+
+    Raises:
+        BadInput: an unknown name, or programs would be run without leave.
+    """
+    files = read_profile(profile)
+    for name in tasks or ():
+        check_choice("tasks", name, tuple(BENCHMARKS))
+        if name not in files:
+            raise BadInput(f"the profile {profile} has no {name}", field="tasks")
+        if files[name].about.code and not allow_code:
+            raise BadInput(
+                f"{name} runs programs that the model writes: add --allow-code", field="tasks"
+            )
+    if tasks:
+        return [files[name] for name in BENCHMARKS if name in tasks], []
+    skipped = [name for name, task in files.items() if task.about.code and not allow_code]
+    return [task for name, task in files.items() if name not in skipped], skipped
+
+
+def _check_batch_size(text: str) -> None:
+    if text != "auto" and not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise BadInput(f"{text!r} is neither auto nor a whole number from 1", field="batch-size")
+
+
+def _hashes(columns: Sequence[Column]) -> dict[str, str]:
+    from evaluation.benchmarks.models import model_hash
+
+    return {column.name: model_hash(column.loaded) for column in columns}
+
+
+def _open(column: Column, settings: Settings, progress: MatrixProgress) -> Any:
+    if settings.backend == "vllm":
+        from evaluation.benchmarks.vllm_backend import open_vllm
+
+        return open_vllm(column, settings)
+    from evaluation.benchmarks.answering import Answering
+    from evaluation.benchmarks.models import open_model
+    from evaluation.benchmarks.silence import silence
+
+    loaded = open_model(column.loaded, device=settings.device, dtype=settings.dtype)
+    with silence():
+        return Answering(
+            loaded,
+            batch_size=settings.batch_size,
+            ban_states=settings.ban_states,
+            on_done=progress.answered,
+        )
+
+
+def _write_manifest(
+    out: Path,
+    watch: Stopwatch,
+    columns: Sequence[Column],
+    settings: Settings,
+    works: Sequence[Work],
+    found: dict[str, Found],
+) -> None:
+    write_manifest(
+        out / "manifest.json",
+        watch=watch,
+        columns=[asdict(column) for column in columns],
+        settings=asdict(settings),
+        data={
+            name: {
+                "source": one.source,
+                "sha256": one.data.sha256,
+                "rows": one.n,
+                "published": one.n_full,
+                "missing": list(one.missing),
+            }
+            for name, one in found.items()
+        },
+        results=[str(work.unit.path(out).relative_to(out)) for work in works],
+    )
+
+
+def _show(
+    console: Console,
+    results: Sequence[dict[str, Any]],
+    skipped: Sequence[str],
+    found: dict[str, Found],
+) -> None:
+    console.print(results_table(results))
+    if skipped:
+        names = ", ".join(BENCHMARKS[name].title for name in skipped)
+        console.print(f"left out: {names} (run programs: --allow-code)", markup=False)
+    smoke = [BENCHMARKS[name].title for name, one in found.items() if one.source == "smoke"]
+    if smoke:
+        console.print(f"smoke items, which measure nothing: {', '.join(smoke)}", markup=False)

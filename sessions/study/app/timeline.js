@@ -1,0 +1,344 @@
+// Two-lane timelines of dialogues, and their replay. Texts only ever become text nodes.
+
+const LEAST = 18, MOST = 48; // pixels a second
+const BETWEEN = 0.8; // seconds between dialogues that are played one after the other
+const NAMES = { user: "Person", assistant: "Assistant" };
+
+function make(tag, className, ...children) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+}
+
+function clock(seconds) {
+  const whole = Math.floor(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
+/** When both speak, and when nobody does: [start, end] of each. */
+function floor(dialogue) {
+  const of = (who) => dialogue.utterances.filter((u) => u.who === who).flatMap((u) => u.bars);
+  const both = [];
+  for (const [a, b] of of("user"))
+    for (const [c, d] of of("assistant"))
+      if (Math.min(b, d) > Math.max(a, c)) both.push([Math.max(a, c), Math.min(b, d)]);
+  const silences = [];
+  let quiet = 0;
+  for (const [start, end] of dialogue.utterances.flatMap((u) => u.bars).sort((p, q) => p[0] - q[0])) {
+    if (start > quiet) silences.push([quiet, start]);
+    quiet = Math.max(quiet, end);
+  }
+  return { both, silences };
+}
+
+/** A strip: the whole dialogue at a glance, from left to right. */
+function strip(dialogue, seconds) {
+  const at = (element, [start, end]) => {
+    element.style.left = `${(100 * start) / seconds}%`;
+    element.style.width = `${(100 * (end - start)) / seconds}%`;
+    return element;
+  };
+  const lanes = make("div", "lanes");
+  for (const span of floor(dialogue).both) lanes.append(at(make("i", "both"), span));
+  for (const u of dialogue.utterances)
+    for (const span of u.bars) lanes.append(at(make("i", `bar ${u.who}`), span));
+  const head = make("i", "head");
+  lanes.append(head);
+  return { row: make("div", "strip", make("b", "", dialogue.label), lanes), head };
+}
+
+/** A dialogue word by word, from top to bottom: a column for each speaker. */
+function column(dialogue, language) {
+  const lanes = { user: make("div", "lane user"), assistant: make("div", "lane assistant") };
+  const blocks = [], marks = [], words = [];
+  const { both, silences } = floor(dialogue);
+  const body = make("div", "body");
+  for (const span of both) marks.push([body.appendChild(make("i", "both")), span]);
+  for (const span of silences.filter(([start, end]) => end - start >= 1.5 && start > 0))
+    marks.push([body.appendChild(make("i", "silence", `${(span[1] - span[0]).toFixed(1)} s`)), span]);
+  for (const u of dialogue.utterances) {
+    const say = make("div", "say");
+    say.dir = "auto";
+    say.lang = language;
+    for (const [start, , text] of u.words) {
+      const word = make("span", "", text);
+      words.push([start, word]);
+      say.append(word);
+    }
+    const block = lanes[u.who].appendChild(make("div", "block", say));
+    for (const span of u.bars) marks.push([block.appendChild(make("i", "bar")), span, u.start]);
+    blocks.push({ block, say, u });
+  }
+  words.sort((p, q) => p[0] - q[0]);
+  const head = make("i", "head");
+  body.append(lanes.user, lanes.assistant, head);
+  const title = make("div", "title", make("b", "", dialogue.label));
+  title.append(make("span", "", NAMES.user), make("span", "", NAMES.assistant));
+  return { title, body, blocks, marks, words, head, said: words.length };
+}
+
+/** The dialogue as a list, for screen readers and whoever prefers to read. */
+function list(dialogue, language) {
+  const items = dialogue.utterances.map((u) => {
+    const text = make("bdi", "", u.words.map((word) => word[2]).join("").trim());
+    text.lang = language;
+    const when = `${clock(u.start)} to ${clock(u.end)}, `;
+    return make("li", u.who, make("span", "when", when), make("b", "", `${NAMES[u.who]}: `), text);
+  });
+  return make("div", "", make("h4", "", `Conversation ${dialogue.label}`), make("ol", "", ...items));
+}
+
+function build(root, data) {
+  const state = { time: 0, playing: false, speed: 1, turns: false, shown: 0, send: () => {} };
+  const dialogues = data.dialogues;
+  const seconds = Math.max(1, ...dialogues.map((d) => d.seconds));
+  const strips = dialogues.map((d) => strip(d, seconds));
+  const columns = dialogues.map((d) => column(d, data.language));
+
+  const button = (label, className) => {
+    const element = make("button", className, label);
+    element.type = "button";
+    return element;
+  };
+  const play = button("▶ Play", "play");
+  const begin = button("Start over", "");
+  const position = make("input");
+  Object.assign(position, { type: "range", min: 0, step: 0.1, value: 0 });
+  position.setAttribute("aria-label", "Position");
+  const reading = make("span", "reading");
+  const choice = (label, options) => {
+    const select = make("select");
+    select.setAttribute("aria-label", label);
+    options.forEach(([value, text]) => select.append(new Option(text, value)));
+    return select;
+  };
+  const order = choice("Order of the replay", [["", "Side by side"], ["1", "One after the other"]]);
+  const speed = choice("Speed", [["1", "1×"], ["1.5", "1.5×"], ["2", "2×"]]);
+  const tabs = make("div", "tabs");
+  tabs.setAttribute("role", "group");
+  tabs.setAttribute("aria-label", "Conversation that is shown");
+  dialogues.forEach((d, n) => {
+    const tab = tabs.appendChild(button(`Conversation ${d.label}`, ""));
+    tab.onclick = () => show(n);
+  });
+
+  const overview = make("div", "overview", ...strips.map((s) => s.row));
+  overview.setAttribute("aria-hidden", "true");
+  const gutter = make("div", "gutter");
+  const titles = make("div", "titles", make("div", "corner"), ...columns.map((c) => c.title));
+  const score = make("div", "score", gutter, ...columns.map((c) => c.body));
+  const sheet = make("div", "sheet", titles, score);
+  sheet.setAttribute("aria-hidden", "true");
+  const scroller = make("div", "scroller", sheet);
+  scroller.tabIndex = 0;
+  scroller.setAttribute("role", "region");
+  scroller.setAttribute("aria-label", "Timelines. The same words stand under Read as text.");
+  const key = make("p", "key", make("i", "user"), "person ", make("i", "assistant"), "assistant ",
+    make("i", "both"), "both speak ", make("i", "quiet"), "nobody speaks");
+  key.setAttribute("aria-hidden", "true");
+  const text = make("details", "text", make("summary", "", "Read as text"),
+    ...dialogues.map((d) => list(d, data.language)));
+  const bar = make("div", "controls", play, begin, position, reading, order, speed);
+  root.replaceChildren(bar, overview, key, tabs, scroller, text);
+
+  const total = () =>
+    state.turns ? dialogues.reduce((sum, d) => sum + d.seconds + BETWEEN, 0) : seconds;
+
+  /** What time it is in each dialogue; null in those that are not played now. */
+  function times() {
+    if (!state.turns) return dialogues.map(() => state.time);
+    let left = state.time, current = false;
+    return dialogues.map((d, n) => {
+      if (current) return null;
+      const own = d.seconds + BETWEEN;
+      if (left < own || n === dialogues.length - 1) {
+        current = true;
+        return left;
+      }
+      left -= own;
+      return null;
+    });
+  }
+
+  function show(number) {
+    state.shown = number;
+    columns.forEach((c, n) => {
+      c.title.classList.toggle("shown", n === number);
+      c.body.classList.toggle("shown", n === number);
+    });
+    [...tabs.children].forEach((tab, n) => tab.setAttribute("aria-pressed", String(n === number)));
+    layout();
+  }
+
+  function layout() {
+    if (!root.isConnected || !scroller.clientWidth) return;
+    root.classList.toggle("narrow", root.clientWidth < 260 * dialogues.length);
+    const needed = [];
+    for (const c of columns)
+      for (const lane of ["user", "assistant"]) {
+        const own = c.blocks.filter((b) => b.u.who === lane);
+        own.forEach((b, n) => {
+          b.room = (n + 1 < own.length ? own[n + 1].u.start : seconds + 1) - b.u.start;
+          b.say.style.maxHeight = "";
+          const height = b.say.offsetHeight;
+          if (height) needed.push((height + 4) / b.room);
+        });
+      }
+    needed.sort((p, q) => p - q);
+    const enough = needed.length ? needed[Math.floor(0.95 * (needed.length - 1))] : LEAST;
+    const scale = Math.min(MOST, Math.max(LEAST, enough));
+    state.scale = scale;
+    score.style.height = `${(seconds + 1) * scale}px`;
+    for (const c of columns) {
+      for (const b of c.blocks) {
+        b.block.style.top = `${b.u.start * scale}px`;
+        b.say.style.maxHeight = `${Math.max(18, b.room * scale - 3)}px`;
+      }
+      for (const [mark, [start, end], from = 0] of c.marks) {
+        mark.style.top = `${(start - from) * scale}px`;
+        mark.style.height = `${Math.max(2, (end - start) * scale)}px`;
+      }
+    }
+    const step = [1, 2, 5, 10, 15, 30, 60].find((s) => s * scale >= 60) || 60;
+    const ticks = [];
+    for (let at = 0; at <= seconds && ticks.length < 2000; at += step) {
+      const tick = make("i", "tick", clock(at));
+      tick.style.top = `${at * scale}px`;
+      ticks.push(tick);
+    }
+    gutter.replaceChildren(...ticks);
+    paint(false);
+  }
+
+  function paint(follow) {
+    const now = times();
+    const begun = state.playing || state.time > 0;
+    position.max = total().toFixed(1);
+    position.value = state.time;
+    position.setAttribute("aria-valuetext", `${Math.round(state.time)} seconds`);
+    reading.textContent = `${clock(state.time)} / ${clock(total())}`;
+    let focus = null;
+    columns.forEach((c, n) => {
+      const time = now[n];
+      const mine = begun && time !== null;
+      if (mine && (state.turns || n === state.shown)) focus = time;
+      strips[n].head.style.display = c.head.style.display = mine ? "" : "none";
+      const here = Math.min(time ?? 0, seconds);
+      strips[n].head.style.left = `${(100 * here) / seconds}%`;
+      c.head.style.top = `${here * state.scale}px`;
+      c.body.classList.toggle("waiting", begun && time === null);
+      const until = mine ? time : Infinity;
+      while (c.said < c.words.length && c.words[c.said][0] <= until)
+        c.words[c.said++][1].className = "";
+      while (c.said > 0 && c.words[c.said - 1][0] > until)
+        c.words[--c.said][1].className = "unsaid";
+    });
+    if (state.turns && begun) {
+      const current = now.findIndex((time) => time !== null);
+      if (current >= 0 && current !== state.shown) show(current);
+    }
+    if (follow && focus !== null)
+      scroller.scrollTop = focus * state.scale - 0.55 * scroller.clientHeight;
+  }
+
+  function tell(what) {
+    state.send("event", what);
+  }
+
+  function stop(what) {
+    if (!state.playing) return;
+    state.playing = false;
+    play.textContent = "▶ Play";
+    if (what) tell(what);
+  }
+
+  let last = 0;
+  function frame(now) {
+    if (!state.playing) return;
+    state.time += ((now - last) / 1000) * state.speed;
+    last = now;
+    if (state.time >= total()) {
+      stop("pause");
+      state.time = 0;
+    }
+    paint(true);
+    requestAnimationFrame(frame);
+  }
+
+  function toggle() {
+    if (state.playing) return stop("pause");
+    state.playing = true;
+    play.textContent = "❚❚ Pause";
+    last = performance.now();
+    tell("play");
+    requestAnimationFrame(frame);
+  }
+
+  function seek(time) {
+    state.time = time;
+    paint(true);
+  }
+
+  play.onclick = toggle;
+  begin.onclick = () => { seek(0); scroller.scrollTop = 0; };
+  position.oninput = () => seek(Number(position.value));
+  position.onchange = () => tell("seek");
+  order.onchange = () => { state.turns = order.value === "1"; seek(0); };
+  speed.onchange = () => { state.speed = Number(speed.value); };
+  overview.onclick = (event) => {
+    const box = strips[0].row.lastChild.getBoundingClientRect();
+    if (state.turns || event.clientX < box.left) return;
+    seek(Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * seconds);
+    tell("seek");
+  };
+
+  const onKey = (event) => {
+    const target = event.composedPath()[0];
+    const typing = target instanceof Element && target.closest("input, textarea, select, [contenteditable]");
+    const other = event.ctrlKey || event.metaKey || event.altKey || event.repeat;
+    if (!state.keys || other || event.key.toLowerCase() !== "p") return;
+    if (typing && !["radio", "range", "checkbox", "button"].includes(target.type)) return;
+    toggle();
+  };
+  const onVisible = () => tell(document.hidden ? "blur" : "focus");
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("visibilitychange", onVisible);
+  const sizes = new ResizeObserver(() => {
+    if (root.clientWidth === state.width) return;
+    state.width = root.clientWidth;
+    layout();
+  });
+  sizes.observe(root);
+  state.end = () => {
+    state.playing = false;
+    sizes.disconnect();
+    document.removeEventListener("keydown", onKey);
+    document.removeEventListener("visibilitychange", onVisible);
+  };
+  show(0);
+  if (data.arrived) root.scrollIntoView({ block: "center" });
+  return state;
+}
+
+export default function ({ parentElement, data, setTriggerValue }) {
+  const root = parentElement.querySelector(".timelines");
+  // Called for every run of the page: what is drawn already, and perhaps playing, stays.
+  if (!root.drawn || root.drawn.key !== data.key) {
+    root.drawn?.end();
+    root.drawn = build(root, data);
+    root.drawn.key = data.key;
+  }
+  const state = root.drawn;
+  state.send = setTriggerValue;
+  state.keys = data.keys;
+  state.alive = true;
+  return () => {
+    state.alive = false;
+    setTimeout(() => {
+      if (state.alive) return;
+      state.end();
+      root.drawn = null;
+    });
+  };
+}

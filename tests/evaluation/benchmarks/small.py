@@ -1,0 +1,86 @@
+"""A small model in a folder, and small data in ours: real text, few rows, all files in place."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluation.benchmarks.catalogue import BENCHMARKS
+from evaluation.benchmarks.matrix import Settings, plan, run
+from evaluation.benchmarks.models import model_hash, open_model
+from evaluation.benchmarks.profiles import read_profile
+from evaluation.benchmarks.sources import SMOKE, Finder
+from tests.tiny import tiny_model, tiny_tokenizer
+
+
+def save_model(folder: Path, *, seed: int = 0, states: bool = False, **config: Any) -> Path:
+    """Save a tiny random model; float32, as models are published."""
+    tokenizer = tiny_tokenizer(states=states)
+    model = tiny_model(
+        vocabulary=len(tokenizer), dtype=torch.float32, seed=seed, max_tokens=4096, **config
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def copy_data(folder: Path, *names: str) -> Path:
+    """Our smoke items of some benchmarks, as somebody's local data."""
+    for name in names:
+        part = BENCHMARKS[name].folder
+        if not (folder / part).exists():
+            shutil.copytree(SMOKE / part, folder / part)
+    return folder
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write rows as JSON Lines, compressed if the name says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read JSON Lines."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def works_for(name: str, model: Path, data: Path, settings: Settings) -> list[Any]:
+    """The plan of one benchmark for one model with local data."""
+    from evaluation.benchmarks.columns import Column
+
+    task = read_profile(settings.profile)[name]
+    finder = Finder(data_dir=data, sources=["data-dir"], partial=True)
+    column = Column("tiny", str(model))
+    return plan(
+        [column], [task], {name: finder.find(task)}, settings, {"tiny": model_hash(str(model))}
+    )
+
+
+def open_answering(model: Path, settings: Settings, **how: Any) -> Any:
+    """The model as a run has it."""
+    from evaluation.benchmarks.answering import Answering
+    from evaluation.benchmarks.silence import silence
+
+    loaded = open_model(str(model), device="cpu", dtype="float32")
+    with silence():
+        return Answering(
+            loaded, batch_size=settings.batch_size, ban_states=settings.ban_states, **how
+        )
+
+
+def answer(
+    name: str, model: Path, data: Path, out: Path, settings: Settings, **how: Any
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Run one benchmark; its result and its items."""
+    works = works_for(name, model, data, settings)
+    (result,) = run(
+        works, settings, out, open_lm=lambda column: open_answering(model, settings, **how)
+    )
+    return result, read_rows(works[0].unit.path(out).with_name(result["items"]))

@@ -1,0 +1,187 @@
+"""Raters on their way through a study: real browsers, a real server, one that dies in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import select
+
+from sessions.study.people import Invitation, invite_raters
+from sessions.study.session import open_session
+from sessions.study.status import study_status
+from sessions.study.store.tables import actions, drafts, pages, ratings
+from sessions.study.study import Study, set_state
+from sessions.study.views import FinishedView
+from sessions.study.votes import votes
+from tests.sessions.study.app.browser import (
+    Browser,
+    Server,
+    browsing,
+    needs_browser,
+    served,
+    until,
+)
+from tests.sessions.study.studies import StudyMaker
+
+pytestmark = needs_browser
+
+pytest.importorskip("streamlit")
+pytest.importorskip("selenium")
+
+QUESTION = {"ask": "Ready?", "options": ["yes", "no"], "answer": "yes", "because": "It is so."}
+
+
+@pytest.fixture
+def study(make_sqlite: StudyMaker) -> Study:
+    return make_sqlite(items=2, comprehension={"attempts": 3, "questions": [QUESTION]})
+
+
+@pytest.fixture
+def server(study: Study) -> Iterator[Server]:
+    with served(study) as server:
+        yield server
+
+
+@pytest.fixture
+def one(server: Server) -> Iterator[Browser]:
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture
+def other(server: Server) -> Iterator[Browser]:
+    with browsing(width=390, height=844) as browser:
+        yield browser
+
+
+def enter(browser: Browser, server: Server, invitation: Invitation) -> None:
+    """From the link to the first page."""
+    browser.open(invitation.link(server.address))
+    browser.click("I agree")
+    browser.click("I have read this")
+    browser.choose(0, "yes")
+    browser.click("Check my answers")
+    browser.sees("Page 1 of 2")
+
+
+def kept(study: Study, table: object, *where: object) -> int:
+    with study.database.read() as connection:
+        return len(connection.execute(select(table).where(*where)).all())  # type: ignore[call-overload]
+
+
+def test_two_raters_at_once_to_the_end(
+    study: Study, server: Server, one: Browser, other: Browser
+) -> None:
+    first, second = invite_raters(study, 2)
+    one.open(first.link(server.address))
+    one.click("I agree")
+    one.click("I have read this")
+    one.choose(0, "no")
+    one.click("Check my answers", times=2)
+    one.sees("You have 2 attempts left")  # two clicks are one attempt
+    one.sees("It is so.")
+    one.choose(0, "yes")
+    one.click("Check my answers")
+    one.sees("Page 1 of 2")
+    enter(other, server, second)
+
+    # Each click is in the database at once, and a reload shows it.
+    one.choose(0, "A better")
+    until(lambda: kept(study, drafts) == 1, why="the draft is stored")
+    one.driver.refresh()
+    one.sees("1 of 2 questions on this page answered")
+    one.shows(0, "A better")
+    assert one.chosen(1) == ""
+
+    # Next without all answers says what is missing, and stores nothing as final.
+    one.click("Next")
+    one.sees("Please answer also: Sense.")
+    assert kept(study, ratings) == 0
+
+    # A key answers the question that is open.
+    one.press("b")
+    one.shows(1, "B better")
+    one.write("between us: one")
+    until(lambda: kept(study, pages, pages.c.comment != "") == 1, why="the comment is stored")
+    other.choose(0, "Tie")
+    other.choose(1, "Both bad")
+    until(lambda: kept(study, drafts) == 4, why="drafts of both are stored")
+
+    # The server dies and comes back: the page goes on.
+    server.stop()
+    server.start()
+    one.click("Next", times=2)
+    one.sees("Page 2 of 2")
+    assert kept(study, ratings) == 2
+    assert kept(study, actions, actions.c.kind == "submit") == 1  # two clicks are one submission
+
+    # Back: the answers are there, and can be changed.
+    one.click("Back")
+    one.sees("Page 1 of 2")
+    one.shows(0, "A better")
+    one.shows(1, "B better")
+    one.choose(0, "Tie")
+    until(lambda: kept(study, drafts) == 3, why="the change is stored")
+    one.click("Next")
+    one.sees("Page 2 of 2")
+    assert kept(study, ratings) == 2
+
+    for browser in (other, one):
+        browser.sees("Next")
+        if browser is other:
+            browser.shows(0, "Tie")
+            browser.shows(1, "Both bad")
+            browser.click("Next")
+            browser.sees("Page 2 of 2")
+        browser.choose(0, "B better")
+        browser.choose(1, "A better")
+        browser.click("Next")
+        browser.sees("Your completion code")
+
+    codes = {}
+    for browser, invitation in ((one, first), (other, second)):
+        end = open_session(study, invitation.token).view()
+        assert isinstance(end, FinishedView)
+        assert end.code in browser.text()
+        codes[invitation.name] = end.code
+        browser.driver.refresh()
+        browser.sees(end.code)
+    assert len(set(codes.values())) == 2
+
+    said = {(vote.rater, vote.position, vote.criterion): vote.choice for vote in votes(study)}
+    assert len(said) == 8
+    assert said["r001", 1, "speed"] == "tie"
+    assert said["r001", 1, "sense"] == "right"
+    assert said["r002", 1, "sense"] == "both_bad"
+    assert {said[rater, 2, "speed"] for rater in ("r001", "r002")} == {"right"}
+    assert study_status(study).done == 1
+    assert b"between us" not in other.received()
+    for browser in (one, other):
+        assert [line for line in browser.complaints() if "WebSocket" not in line] == []
+
+
+def test_replay_is_played_and_noted(study: Study, server: Server, one: Browser) -> None:
+    (invitation,) = invite_raters(study, 1)
+    enter(one, server, invitation)
+    one.click("▶ Play")
+    one.sees("❚❚ Pause")
+    until(lambda: "0:02 / 0:12" in one.text(), why="time passes")
+    one.choose(0, "Tie")  # the page runs again; the replay does not stop for that
+    until(lambda: "0:04 / 0:12" in one.text(), why="time still passes")
+    one.click("❚❚ Pause")
+    one.sees("▶ Play")
+    until(lambda: kept(study, actions, actions.c.kind == "pause") == 1, why="it is noted")
+    assert kept(study, actions, actions.c.kind == "play") == 1
+    one.driver.execute_script("arguments[0].focus()", one.find("h1"))
+    one.press("p")
+    one.sees("❚❚ Pause")
+
+
+def test_a_study_that_closes_meanwhile_says_so(study: Study, server: Server, one: Browser) -> None:
+    (invitation,) = invite_raters(study, 1)
+    enter(one, server, invitation)
+    set_state(study, "closed")
+    one.choose(0, "Tie", stays=False)
+    one.sees("closed")
+    assert kept(study, drafts) == 0
