@@ -67,6 +67,14 @@ def build(
     unfinished: Annotated[
         float, typer.Option(**_RATE, help="Share of samples that end in an unfinished utterance.")
     ] = 0.4,
+    asking: Annotated[
+        float,
+        typer.Option(
+            **_RATE,
+            help="Share of samples that end in a request that data sets hardly have (wrong claims, "
+            "orders in passing, short follow-ups), without its answer.",
+        ),
+    ] = 0.2,
     restyle: Annotated[
         float, typer.Option(**_RATE, help="Share of samples written as recognisers write.")
     ] = 0.6,
@@ -143,6 +151,7 @@ def build(
         remarks=remarks,
         interruptions=interruptions,
         unfinished=unfinished,
+        asking=asking,
         restyle=restyle,
         disfluency=disfluency,
         max_words=max_words,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from duo.data.asking import ASKING, FRESH
 from duo.data.dialogue import Dialogue, Turn
 from duo.data.nonqueries import AFTER_QUESTION, OPENING, Place
 from duo.data.phrases import GRAMMAR
@@ -21,6 +22,7 @@ from duo.data.recogniser import draw_style, like
 from duo.data.requests import asks
 from duo.data.rewording import breaking_in, hidden_request
 from duo.data.sample import AssistantTurn, Message, Sample, UserTurn
+from duo.data.topics import topics
 from duo.data.unfinished import cut_short, trail_off
 from duo.tokens import IGNORE, RESPOND
 
@@ -124,8 +126,11 @@ class _Planner:
         if self.chance(self.recipe.opening):
             self.hole(OPENING)
         self.talk(exchanges)
-        if self.chance(self.recipe.unfinished):
+        end = self.random.random()
+        if end < self.recipe.unfinished:
             self.break_off()
+        elif end < self.recipe.unfinished + self.recipe.asking:
+            self.ask_in_passing()
 
     def talk(self, exchanges: list[tuple[str, Turn]]) -> None:
         """Queries and answers, and what comes between them."""
@@ -195,14 +200,38 @@ class _Planner:
         said.text, rest, said.complete = said.text[:end], said.text[end:], False
         return rest.strip()
 
-    def break_off(self) -> None:
-        """End the draft with a user turn that is not over."""
-        self.draft.unfinished = True
-        answers = [
+    def ask_in_passing(self) -> None:
+        """End the draft with a request of the grammar, after an answer or before anything."""
+        [kind] = self.random.choices(list(ASKING), list(ASKING.values()))
+        answers = self.answers()
+        if kind in FRESH and (not answers or self.chance(0.5)):
+            self.turns.clear()
+        elif answers:
+            self.end_at(self.random.choice(answers))
+        else:
+            return
+        said = " ".join(turn.text[:600] for turn in self.turns[-4:])
+        topic = self.random.choice(topics(said) or ["that thing"])
+        self.turns.append(Said("user", GRAMMAR.draw(kind, self.random, topic=topic), kind, RESPOND))
+
+    def answers(self) -> list[int]:
+        """Where answers stand that are no questions."""
+        return [
             index
             for index, turn in enumerate(self.turns)
             if turn.role == "assistant" and turn.text and not turn.text.endswith("?")
         ]
+
+    def end_at(self, index: int) -> None:
+        """Make this answer the last turn, cut off where that is possible."""
+        if self.turns[index].complete and pieces(self.turns[index].text) >= _CUT_FROM:
+            self.cut(self.turns[index])
+        del self.turns[index + 1 :]
+
+    def break_off(self) -> None:
+        """End the draft with a user turn that is not over."""
+        self.draft.unfinished = True
+        answers = self.answers()
         breakable = [kind for kind in _BREAKABLE if kind in self.recipe.mix]
         if breakable and self.chance(_FRESH_START):  # nothing was said before
             self.turns.clear()
@@ -210,10 +239,7 @@ class _Planner:
             self.turns.append(Said("user", "", self.random.choice(kinds), IGNORE))
             return
         if answers and breakable and self.chance(_FRESH):
-            index = self.random.choice(answers)
-            if self.turns[index].complete and pieces(self.turns[index].text) >= _CUT_FROM:
-                self.cut(self.turns[index])
-            del self.turns[index + 1 :]
+            self.end_at(self.random.choice(answers))
             self.turns.append(Said("user", "", self.random.choice(breakable), IGNORE))
             return
         users = [

@@ -6,6 +6,7 @@ list. Symbols in lower case are parts; the kinds themselves are named in `duo.da
 
 from __future__ import annotations
 
+from duo.data.asking import RULES
 from duo.data.grammar import Grammar
 
 
@@ -39,7 +40,7 @@ _HEARING = {
              "sounds about right", "that's a good point", "very nice", "that's fair"],
     "soft": ["5|oh", "2|ah", "2|yeah", "2|well", "2|okay", "uh", "hm", "mm", "um", "so"],
     "backchannel": ["14|{hm}.", "12|{yes}.", "5|{hm} {hm}.", "4|{yes} {yes}.", "4|{hm}, {yes}.",
-                    "4|{soft} {yes}.", "2|{yes}, {yes}.", "2|{hm}", "2|{yes}", "{hm}, {hm}.",
+                    "4|{soft} {yes}.", "2|{yes}, {yes}.", "4|{hm}", "5|{yes}", "{hm}, {hm}.",
                     "{yes}, {hm}.", "{yes} {yes} {yes}.", "{hm}...", "{yes}!", "{soft}, {yes}.",
                     "2|{soft} {seen}.", "{soft}, {seen}.", "2|{seen}."],
     "thanked": ["thanks", "thank you", "cheers", "thanks a lot", "many thanks", "appreciate it"],
@@ -251,4 +252,4 @@ _BREAKING_IN = {
                      "it would help if you could {clause}.", "I want you to {clause}."],
 }  # fmt: skip
 
-GRAMMAR = Grammar({**_HEARING, **_THINGS, **_OTHERS, **_STATEMENTS, **_BREAKING_IN})
+GRAMMAR = Grammar({**_HEARING, **_THINGS, **_OTHERS, **_STATEMENTS, **_BREAKING_IN, **RULES})

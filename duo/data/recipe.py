@@ -9,7 +9,9 @@ from duo.data.nonqueries import MIX
 from duo.errors import BadInput
 
 #: Kinds of sample content beyond the paper's, each of which can be switched off.
-HARDER = ("unfinished", "hidden_request", "stop", "go_on", "interruption", "switch", "opening")
+HARDER = (
+    "unfinished", "hidden_request", "stop", "go_on", "interruption", "switch", "opening", "asking",
+)  # fmt: skip
 #: What `without` may name.
 KINDS = (*MIX, *HARDER)
 
@@ -29,6 +31,8 @@ class Recipe:
         hidden: share of queries put as statements, where their form allows it.
         opening: share of samples that begin with a non-query turn.
         unfinished: share of samples whose last user turn is not over (state null).
+        asking: share of samples whose last user turn is a request that data sets hardly have
+            (`duo.data.asking`), with `<1>` and no answer.
         restyle: share of samples in a recogniser's style instead of as written.
         disfluency: share of user turns with hesitations.
         mix: weights of the kinds of non-query turns.
@@ -47,6 +51,7 @@ class Recipe:
     hidden: float = 0.2
     opening: float = 0.15
     unfinished: float = 0.4
+    asking: float = 0.2
     restyle: float = 0.6
     disfluency: float = 0.15
     mix: Mapping[str, float] = field(default_factory=lambda: dict(MIX))
@@ -72,6 +77,7 @@ class Recipe:
             "interruption": "interruptions",
             "switch": "switches",
             "opening": "opening",
+            "asking": "asking",
         }
         rates = {rate: 0.0 for kind, rate in off.items() if kind in kinds}
         mix = {kind: weight for kind, weight in self.mix.items() if kind not in kinds}

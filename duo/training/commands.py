@@ -27,6 +27,12 @@ def train(
         str,
         typer.Option(help="A hub id, a model or adapter folder, or the embedded model, smollm2."),
     ] = "smollm2",
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of an adapter of this model to train further [default: begin anew]."
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
@@ -48,5 +54,5 @@ def train(
 
     from duo.training.train import train as run
 
-    run(settings=settings, model=model, data=data, out=out)
+    run(settings=settings, model=model, data=data, out=out, start=start)
     typer.echo(f"{settings.steps} steps done: {out}")

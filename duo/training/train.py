@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from duo.backbone import Backbone, load
 from duo.errors import BadInput
-from duo.files import write_text
+from duo.files import sha256, write_text
 from duo.manifest import Stopwatch, write_manifest
 from duo.quiet import quiet
 from duo.training.encode import Encoder
@@ -25,7 +26,9 @@ RUN = "run.json"
 RESULT = "training.json"
 
 
-def train(*, settings: TrainSettings, model: str, data: Path, out: Path) -> Path:
+def train(
+    *, settings: TrainSettings, model: str, data: Path, out: Path, start: Path | None = None
+) -> Path:
     """Train, or go on with a run that was stopped.
 
     Args:
@@ -34,6 +37,7 @@ def train(*, settings: TrainSettings, model: str, data: Path, out: Path) -> Path
         data: folder with `train.jsonl` and, if wanted, `validation.jsonl`.
         out: where the adapter or model goes, with its tokenizer, `training.json` and
             `manifest.json`; `checkpoints`, from which a later call goes on; TensorBoard's `logs`.
+        start: folder of an adapter to begin with, in place of one that changes nothing yet.
 
     Returns:
         `out`.
@@ -42,7 +46,10 @@ def train(*, settings: TrainSettings, model: str, data: Path, out: Path) -> Path
         BadInput: bad data or settings, a finished run, or one begun otherwise.
     """
     watch = Stopwatch()
-    _begin(out, settings, model, data)
+    if start is not None and not settings.lora_rank:
+        raise BadInput("begins with an adapter: set lora_rank", field="--start")
+    begun_as = _identity(settings, model, start)
+    _begin(out, settings, begun_as, data)
     backbone = load(model, device="cpu", dtype="float32", chat=settings.chat)
     longest = min(settings.max_tokens, backbone.max_tokens)
     encoder = Encoder(
@@ -57,10 +64,11 @@ def train(*, settings: TrainSettings, model: str, data: Path, out: Path) -> Path
         validation = read_split(
             data / "validation.jsonl", encoder, settings, settings.validation_limit
         )
-    trainer = _trainer(backbone, settings, learning, validation, out)
+    trainer = _trainer(backbone, settings, learning, validation, out, start)
     first = trainer.is_world_process_zero()
     if first:
-        write_text(out / RUN, json.dumps(_identity(settings, model, learning), indent=2) + "\n")
+        begun_as["train_sha256"] = learning.sha256
+        write_text(out / RUN, json.dumps(begun_as, indent=2) + "\n")
     before = _last_checkpoint(out)
     with quiet():
         trainer.train(resume_from_checkpoint=str(before) if before else None)
@@ -70,6 +78,7 @@ def train(*, settings: TrainSettings, model: str, data: Path, out: Path) -> Path
         result = {
             "settings": asdict(settings),
             "model": base_name(model),
+            "start": begun_as["start"],
             "steps": trainer.state.global_step,
             "curve": trainer.state.log_history,
         }
@@ -88,7 +97,7 @@ def train(*, settings: TrainSettings, model: str, data: Path, out: Path) -> Path
     return out
 
 
-def _begin(out: Path, settings: TrainSettings, model: str, data: Path) -> None:
+def _begin(out: Path, settings: TrainSettings, begun_as: Mapping[str, Any], data: Path) -> None:
     """Refuse a folder that holds something else than this run."""
     if not (data / "train.jsonl").is_file():
         raise BadInput("no such file", file=data / "train.jsonl")
@@ -113,20 +122,31 @@ def _begin(out: Path, settings: TrainSettings, model: str, data: Path) -> None:
         raise BadInput(
             f"was begun with another {', '.join(names)}: choose another folder", file=out
         )
-    if begun.get("model") != base_name(model):
+    if begun.get("model") != begun_as["model"]:
         raise BadInput(f"was begun with the model {begun.get('model')}", file=out)
+    if begun.get("start") != begun_as["start"]:
+        raise BadInput("was begun with another adapter to start from, or none", file=out)
 
 
-def _identity(settings: TrainSettings, model: str, learning: Split) -> dict[str, Any]:
+def _identity(settings: TrainSettings, model: str, start: Path | None) -> dict[str, Any]:
+    """What a run is; its training data are added when they have been read."""
+    weights = None if start is None else start / "adapter_model.safetensors"
+    if weights is not None and not weights.is_file():
+        raise BadInput("no such file", file=weights)
     return {
         "settings": asdict(settings),
         "model": base_name(model),
-        "train_sha256": learning.sha256,
+        "start": weights and sha256(weights),
     }
 
 
 def _trainer(
-    backbone: Backbone, settings: TrainSettings, learning: Split, validation: Split, out: Path
+    backbone: Backbone,
+    settings: TrainSettings,
+    learning: Split,
+    validation: Split,
+    out: Path,
+    start: Path | None,
 ) -> Any:
     import torch
     from torch.utils.tensorboard import SummaryWriter
@@ -150,7 +170,7 @@ def _trainer(
         seed=settings.seed,
         packing=settings.packing,
     )
-    model = trainable(backbone, settings)
+    model = trainable(backbone, settings, start)
     cuda = torch.cuda.is_available()
     half = settings.precision == "bfloat16" or (
         settings.precision == "auto" and cuda and torch.cuda.is_bf16_supported()

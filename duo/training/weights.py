@@ -20,14 +20,20 @@ _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "que
 _MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc")
 
 
-def trainable(backbone: Backbone, settings: TrainSettings) -> Any:
+def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = None) -> Any:
     """The model with the weights that are to be trained switched on.
 
     With `lora_rank` it is a PEFT model: low-rank adapters beside the linear layers, and the state
     tokens' rows of the embedding (and of the output head where that is a matrix of its own).
 
+    Args:
+        backbone: the base model.
+        settings: of the run.
+        start: folder of an adapter of this model to begin with.
+
     Raises:
-        BadInput: the architecture has no linear layers of the kind asked for.
+        BadInput: the architecture has no linear layers of the kind asked for, or `start` holds no
+            adapter like the one that is to be trained.
     """
     model = backbone.model
     if settings.state_rows == "turn_end" and settings.recipe == "duo":
@@ -46,7 +52,7 @@ def trainable(backbone: Backbone, settings: TrainSettings) -> Any:
     )
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        adapted = get_peft_model(model, config)
+        adapted = get_peft_model(model, config) if start is None else _begun(model, config, start)
     adapted.peft_config["default"].base_model_name_or_path = base_name(backbone.name)
     # PEFT would save the whole embedding too, and look the base model up on the hub to decide.
     adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
@@ -82,6 +88,33 @@ def _begin_as_turn_end(backbone: Backbone) -> None:
         for matrix in (model.get_input_embeddings(), model.get_output_embeddings()):
             for parameter in matrix.parameters():
                 parameter[[states.respond, states.ignore]] = parameter[end].clone()
+
+
+def _begun(model: Any, config: Any, start: Path) -> Any:
+    """The model with an adapter that was trained before.
+
+    Raises:
+        BadInput: the folder holds no adapter of this model, or one of another form.
+    """
+    from peft import PeftConfig, PeftModel
+    from safetensors import SafetensorError
+
+    try:
+        there = PeftConfig.from_pretrained(str(start))
+        adapted = PeftModel.from_pretrained(model, str(start), config=there, is_trainable=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"no adapter of this model can be read: {reason}", file=start) from None
+    for name in ("r", "lora_alpha", "target_modules", "trainable_token_indices"):
+        was, now = getattr(there, name, None), getattr(config, name)
+        if name == "target_modules":
+            if now == "all-linear":  # which peft has turned into the layers' names
+                continue
+            was, now = sorted(was or ()), sorted(now)
+        if was != now:
+            raise BadInput(f"another {name} than these settings give: {was!r}, not {now!r}",
+                           file=start)  # fmt: skip
+    return adapted
 
 
 def _targets(model: Any, wanted: str) -> str | list[str]:

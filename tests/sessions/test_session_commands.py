@@ -51,7 +51,7 @@ def commands() -> dict[str, Any]:
 
 
 def test_help_texts_say_everything() -> None:
-    assert set(commands()) == {"record", "chat", "transcript show", "transcript validate"}
+    assert {"record", "chat", "transcript show", "transcript validate"} <= set(commands())
     for name, command in commands().items():
         assert f"Example: duo {name}" in (command.help or "")
         for parameter in command.params:

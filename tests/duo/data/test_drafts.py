@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duo.data.asking import ASKING, FRESH
 from duo.data.dialogue import Dialogue, Turn, dialogue_of
 from duo.data.drafts import Draft, finish, pieces, plan
 from duo.data.filters import HeldOut
@@ -29,7 +30,17 @@ PLAIN = dict.fromkeys(("restyle", "disfluency"), 0.0)
 QUIET = {
     **PLAIN,
     **dict.fromkeys(
-        ("remarks", "interruptions", "stops", "go_ons", "hidden", "opening", "unfinished"), 0.0
+        (
+            "remarks",
+            "interruptions",
+            "stops",
+            "go_ons",
+            "hidden",
+            "opening",
+            "unfinished",
+            "asking",
+        ),
+        0.0,
     ),
 }
 
@@ -75,7 +86,10 @@ def test_every_sample_keeps_the_rules(seed: int, dialogue: Dialogue, variant: in
         after = sample.messages[place + 1] if place + 1 < len(sample.messages) else None
         if isinstance(turn, UserTurn):
             assert "\n" not in turn.content
-            if turn.state == "<1>":  # what is answered is followed by its answer
+            if turn.kind in ASKING:  # whose answers nobody wrote
+                assert turn.state == "<1>"
+                assert after is None
+            elif turn.state == "<1>":  # what is answered is followed by its answer
                 assert isinstance(after, AssistantTurn)
             elif turn.state == "<2>":  # what is ignored is not
                 assert not isinstance(after, AssistantTurn)
@@ -147,6 +161,22 @@ def test_the_share_of_unfinished_samples() -> None:
     assert min(kinds["unfinished_query"], kinds["unfinished_remark"]) > 30
 
 
+def test_requests_in_passing_end_a_sample_without_an_answer() -> None:
+    recipe = Recipe(asking=1.0, unfinished=0.0)
+    kinds = set()
+    for number in range(200):
+        sample = finish(filled(ALL[number], recipe), recipe)
+        assert sample
+        *before, last = sample.messages
+        if isinstance(last, UserTurn) and last.kind in ASKING:
+            kinds.add(last.kind)
+            assert last.state == "<1>"
+            assert all(turn.kind not in ASKING for turn in users(sample)[:-1])
+            assert not before or before[-1].role == "assistant"
+            assert before or last.kind in FRESH
+    assert kinds == set(ASKING)
+
+
 def test_after_a_question_only_what_cannot_be_its_answer() -> None:
     asked = Dialogue(
         "x", "x", (Turn("user", "Book a table, please."), Turn("assistant", "For how many people?"))
@@ -169,6 +199,7 @@ def test_every_kind_can_be_switched_off(kind: str) -> None:
             draft = filled(dialogue, recipe)
             found |= {turn.kind for turn in draft.turns}
             found |= {"unfinished"} if draft.unfinished else set()
+            found |= {"asking"} if {turn.kind for turn in draft.turns} & set(ASKING) else set()
             found |= {"opening"} if draft.turns[0].state == "<2>" and draft.turns[1:] else set()
             own = {turn.text for turn in dialogue.turns[1::2]}
             told = [turn.text for turn in draft.turns if turn.role == "assistant" and turn.complete]

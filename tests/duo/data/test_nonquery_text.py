@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duo.data.asking import ASKING
 from duo.data.dialogue import Turn
 from duo.data.filters import Filters, HeldOut, normalised, read_held_out
 from duo.data.grammar import Grammar
@@ -35,7 +36,7 @@ def place(kind: str, number: int, before: tuple[Turn, ...] = TURNS) -> Place:
     return Place(kind, before, "group", False, f"seed/{number}")
 
 
-@pytest.mark.parametrize("kind", [*WRITTEN, "remark", "stop", "go_on", "opener"])
+@pytest.mark.parametrize("kind", [*WRITTEN, *ASKING, "remark", "stop", "go_on", "opener"])
 def test_every_kind_has_hundreds_of_forms(kind: str) -> None:
     assert GRAMMAR.forms(kind) > 100
     random = Random(0)

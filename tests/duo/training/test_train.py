@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from duo.backbone import load
 from duo.errors import BadInput
+from duo.files import sha256
 from duo.training.encode import Encoder
 from duo.training.read import read_split
 from duo.training.train import train
@@ -92,6 +93,39 @@ def test_an_adapter_comes_out_that_loads_and_has_learned(
         torch.testing.assert_close(new[others], old[others])
     # Three rows of a matrix, not the matrix.
     assert not any(len(weight) == len(old) for weight in weights(out).values())
+
+
+def test_an_adapter_can_be_trained_further(place: Path, tmp_path: Path) -> None:
+    first = run(place, tmp_path / "first", steps=4, save_every=4)
+    backbone = load(str(place / "model"), device="cpu")
+    begun = trainable(backbone, settings(), start=first).state_dict()
+    kept = weights(first)
+    assert kept
+    for name, weight in kept.items():
+        [same] = [n for n in begun if n.replace(".default", "") == name]
+        torch.testing.assert_close(begun[same], weight)
+    again = train(
+        settings=settings(steps=2), model=str(place / "model"), data=place / "data",
+        out=tmp_path / "again", start=first,
+    )  # fmt: skip
+    result = json.loads((again / "training.json").read_text())
+    assert result["start"] == sha256(first / "adapter_model.safetensors")
+    load(str(again), device="cpu")
+
+
+def test_an_adapter_of_another_form_is_no_start(place: Path, tmp_path: Path) -> None:
+    first = run(place, tmp_path / "first", steps=1)
+    where = {"model": str(place / "model"), "data": place / "data", "out": tmp_path / "again"}
+    with pytest.raises(BadInput, match="another r than"):
+        train(settings=settings(lora_rank=3), start=first, **where)
+    with pytest.raises(BadInput, match="no such file"):
+        train(settings=settings(), start=tmp_path, **where)
+    with pytest.raises(BadInput, match="set lora_rank"):
+        train(settings=settings(lora_rank=0), start=first, **where)
+    (first / "adapter_model.safetensors").write_bytes(b"broken")
+    with pytest.raises(BadInput, match="no adapter of this model"):
+        train(settings=settings(), start=first, **where)
+    assert not (tmp_path / "again").exists()
 
 
 def test_states_begin_as_the_end_of_a_turn(place: Path) -> None:
