@@ -88,23 +88,28 @@ def load(
         BadInput: no such model, a damaged one, one that needs its own code; a device, dtype or
             chat format that is not to be had; the hub or the package index cannot be reached.
     """
-    place = _device(device)
-    kind = _dtype(dtype, place)
+    place = resolve_device(device)
+    kind = resolve_dtype(dtype, place)
     check_choice("attention", attention, ATTENTION)
     check_choice("chat", chat, STYLES)
     folder = model_folder(name)
     with quiet():
-        model, tokenizer = _open(folder, kind, attention)
+        model, tokenizer = open_weights(folder, kind, attention)
         states = add_state_tokens(model, tokenizer)
         form = chat_format(tokenizer, chat, system)
-        model = _moved(model, place).eval()
+        model = moved(model, place).eval()
     ends = model.generation_config.eos_token_id
     ends = {ends} if isinstance(ends, int) else set(ends or ())
     form = replace(form, stop=form.stop | ends)
     return Backbone(model=model, tokenizer=tokenizer, name=name, states=states, chat=form)
 
 
-def _device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
+    """The device of a name; "auto" is the best there is.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
     import torch
 
     if name == "auto":
@@ -121,7 +126,12 @@ def _device(name: str) -> torch.device:
     return place
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
+def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The number format of a name; "auto" is what suits the device.
+
+    Raises:
+        BadInput: a name that is not one of `DTYPES`.
+    """
     import torch
 
     check_choice("dtype", name, DTYPES)
@@ -131,7 +141,12 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return getattr(torch, name)
 
 
-def _moved(model: Any, device: torch.device) -> Any:
+def moved(model: Any, device: torch.device) -> Any:
+    """The model on a device.
+
+    Raises:
+        BadInput: it does not fit.
+    """
     import torch
 
     try:
@@ -140,8 +155,12 @@ def _moved(model: Any, device: torch.device) -> Any:
         raise BadInput(f"the model does not fit into the memory of {device}") from None
 
 
-def _open(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
-    """Model and tokenizer of a folder, be it a whole model or an adapter."""
+def open_weights(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
+    """Model and tokenizer of a folder, be it a whole model or an adapter, as they are.
+
+    Raises:
+        BadInput: damaged, foreign, or in need of code of its own.
+    """
     if (folder / ADAPTER).is_file():
         return _adapted(folder, dtype, attention)
     config = _json(folder / CONFIG)
@@ -200,7 +219,7 @@ def _adapted(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any
     where = beside if beside.is_dir() else model_folder(base)
     if where.resolve() == folder.resolve():
         raise BadInput("names the adapter itself", file=config, field="base_model_name_or_path")
-    model, tokenizer = _open(where, dtype, attention)
+    model, tokenizer = open_weights(where, dtype, attention)
     states = add_state_tokens(model, tokenizer)  # as in training: the adapter has rows for them
     try:
         if (folder / "tokenizer_config.json").is_file():

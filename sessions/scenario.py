@@ -49,12 +49,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from duo.decoding.conversant import Turn
-from duo.errors import BadInput
-from sessions.marked_yaml import MarkedYaml
-from sessions.problems import misfit, problems
+from duo.marked_yaml import MarkedYaml, read_yaml
+from duo.problems import misfit
 from sessions.timing import WITHOUT_BLANKS, Hearing
 from sessions.utterance import WAITING, Rate, Seconds, Spoken, Strict, Utterance
 
@@ -155,23 +154,9 @@ def parse_scenario(text: str, file: str | Path) -> Scenario:
     Raises:
         BadInput: it describes none; says the file, line and field of the first mistake.
     """
-    document = MarkedYaml(text, file)
-    try:
-        return Scenario.model_validate(document.data)
-    except ValidationError as error:
-        # A misspelt field is one too many and one missing: the former says more.
-        found = sorted(problems(error), key=lambda problem: document.line(problem.loc))
-        problem = next((problem for problem in found if problem.unknown_field), found[0])
-        line = document.line(problem.loc)
-        raise BadInput(problem.message, file=file, line=line, field=problem.field) from error
+    return MarkedYaml(text, file).validated(Scenario)
 
 
 def read_scenario(path: Path) -> Scenario:
     """Read a scenario file; see `parse_scenario`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
-    except UnicodeDecodeError as error:
-        raise BadInput("is not UTF-8 text", file=path) from error
-    return parse_scenario(text, path)
+    return read_yaml(path).validated(Scenario)

@@ -32,17 +32,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
-from pydantic import ValidationError as Invalid
 from rich.console import Console
 
 from duo.decoding.systems import check_settings, check_system, models_for
 from duo.errors import BadInput
 from duo.files import check_writable, write_text
+from duo.marked_yaml import MarkedYaml, read_yaml
+from duo.problems import Problem, misfit
 from sessions.catalogue import find_scenarios, some
 from sessions.job import Job
-from sessions.marked_yaml import MarkedYaml
 from sessions.play import MAX_SECONDS
-from sessions.problems import Problem, misfit, problems
 from sessions.progress import progress_shown
 from sessions.recorder import record_all, standing
 
@@ -135,20 +134,8 @@ def read_sweep(path: Path, out: Path) -> Sweep:
     Raises:
         BadInput: the file cannot be read, or something in it is wrong; names file, line and field.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
-    except UnicodeDecodeError as error:
-        raise BadInput("is not UTF-8 text", file=path) from error
-    document = MarkedYaml(text, path)
-    try:
-        content = _File.model_validate(document.data)
-    except Invalid as error:
-        found = sorted(problems(error), key=lambda problem: document.line(problem.loc))
-        problem = next((problem for problem in found if problem.unknown_field), found[0])
-        line = document.line(problem.loc)
-        raise BadInput(problem.message, file=path, line=line, field=problem.field) from error
+    document = read_yaml(path)
+    content = document.validated(_File)
     systems = list(dict.fromkeys(content.systems))
     with _at(path, document, "systems"):
         for system in systems:

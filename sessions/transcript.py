@@ -27,8 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from duo.errors import BadInput
 from duo.files import whole_file
+from duo.problems import misfit, problems
 from duo.terminal import printable
-from sessions.problems import misfit, problems
 
 SCHEMA = 1
 

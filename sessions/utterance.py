@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from sessions.problems import misfit
+from duo.problems import misfit
 from sessions.timing import Hearing, blank_between, cut, paced, revised
 from sessions.transcript import Label
 

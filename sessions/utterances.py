@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from duo.data.sources import find_sources
 from duo.errors import BadInput, check_choice
-from sessions.problems import problems
+from duo.problems import problems
 from sessions.scenario import Scenario
 from sessions.utterance import Spoken, UtteranceKind
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from duo.errors import BadInput
+from duo.marked_yaml import read_yaml
 from duo.sources import ADAPTER, model_folder
 
 _NAME = re.compile(r"[\w+.-]+")
@@ -102,20 +102,7 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
         BadInput: it cannot be read or is not of this form; the error names line or field.
     """
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-        experiment = Experiment.model_validate(content)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise BadInput(f"cannot read: {reason}", file=path) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else None
-        raise BadInput("is not YAML", file=path, line=line) from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or None
-        raise BadInput(first["msg"], file=path, field=field) from None
+    experiment = read_yaml(path).validated(Experiment)
     for name in experiment.columns:
         if not _NAME.fullmatch(name) or set(name) == {"."}:
             raise BadInput(

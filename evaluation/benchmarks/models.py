@@ -45,11 +45,11 @@ def open_model(name: str, *, device: str, dtype: str) -> Loaded:
     Raises:
         BadInput: see `duo.backbone.load`.
     """
-    place = backbone._device(own_device(device))
-    kind = backbone._dtype(dtype, place)
+    place = backbone.resolve_device(own_device(device))
+    kind = backbone.resolve_dtype(dtype, place)
     with quiet():
-        model, tokenizer = backbone._open(model_folder(name), kind, "sdpa")
-        model = backbone._moved(model, place).eval()
+        model, tokenizer = backbone.open_weights(model_folder(name), kind, "sdpa")
+        model = backbone.moved(model, place).eval()
     known = tokenizer.get_added_vocab()
     states = tuple(known[token] for token in STATE_TOKENS if token in known)
     return Loaded(model, tokenizer, states)
@@ -71,7 +71,9 @@ def resolved_dtype(dtype: str, device: str) -> str:
     Raises:
         BadInput: see `duo.backbone.load`.
     """
-    return str(backbone._dtype(dtype, backbone._device(device))).removeprefix("torch.")
+    return str(backbone.resolve_dtype(dtype, backbone.resolve_device(device))).removeprefix(
+        "torch."
+    )
 
 
 def model_hash(name: str) -> str:

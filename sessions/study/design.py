@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from duo.errors import BadInput
-from sessions.marked_yaml import MarkedYaml
-from sessions.problems import misfit, problems
+from duo.marked_yaml import read_yaml
+from duo.problems import misfit, problems
 
 #: The design that is used where none is given: the paper's five criteria (its section 4.3).
 PAPER = Path(__file__).with_name("paper.yaml")
@@ -190,21 +190,13 @@ def read_design(path: Path | None = None, **changes: Any) -> Design:
         BadInput: cannot be read, or is no design: names file, line and field.
     """
     path = Path(path) if path is not None else PAPER
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
-    except UnicodeDecodeError as error:
-        raise BadInput("is not UTF-8 text", file=path) from error
-    document = MarkedYaml(text, path)
+    document = read_yaml(path)
     given = {name: value for name, value in changes.items() if value is not None}
     data = document.data | given if isinstance(document.data, dict) else document.data
     try:
         return Design.model_validate(data)
     except ValidationError as error:
-        found = sorted(problems(error), key=lambda problem: document.line(problem.loc))
-        problem = next((problem for problem in found if problem.unknown_field), found[0])
-        if problem.loc and problem.loc[0] in given:
-            raise BadInput(problem.message, field=problem.field) from error
-        line = document.line(problem.loc)
-        raise BadInput(problem.message, file=path, line=line, field=problem.field) from error
+        first = next(problems(error))
+        if first.loc and first.loc[0] in given:
+            raise BadInput(first.message, field=first.field) from error
+        raise document.refusal(error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_an_adapter_is_small_complete_and_tells_of_no_machine(name: str) -> None
     for file in files:
         if file.suffix in (".json", ".md"):
             text = file.read_text("utf-8")
-            assert not any(place in text for place in ("/home/", "/tmp/", "/work/", "/root/"))
+            assert not re.search(r'["\s`(]/[a-z]+/', text), file
     config = json.loads((adapter_folder(name) / "adapter_config.json").read_text("utf-8"))
     assert config["base_model_name_or_path"] == ALIAS
     settings = json.loads((adapter_folder(name) / "training.json").read_text("utf-8"))["settings"]

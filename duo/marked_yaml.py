@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from duo.errors import BadInput
+from duo.problems import Loc, problems
 from duo.terminal import printable
-from sessions.problems import Loc
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
@@ -78,6 +81,25 @@ class MarkedYaml:
                 break
         return line + 1
 
+    def validated(self, schema: type[Schema]) -> Schema:
+        """The data as a schema has them.
+
+        Raises:
+            BadInput: they do not fit: names file, line and field.
+        """
+        try:
+            return schema.model_validate(self.data)
+        except ValidationError as error:
+            raise self.refusal(error) from error
+
+    def refusal(self, error: ValidationError) -> BadInput:
+        """What a schema found wrong with the data, in one line."""
+        # A misspelt field is one too many and one missing: the former says more.
+        found = sorted(problems(error), key=lambda problem: self.line(problem.loc))
+        problem = next((problem for problem in found if problem.unknown_field), found[0])
+        line = self.line(problem.loc)
+        return BadInput(problem.message, file=self._file, line=line, field=problem.field)
+
     def _reject_duplicate_keys(self, node: yaml.Node, seen: set[int]) -> None:
         if id(node) in seen:  # an alias, possibly of something around it
             return
@@ -98,3 +120,18 @@ class MarkedYaml:
                         )
                     keys.add(key.value)
                 self._reject_duplicate_keys(value, seen)
+
+
+def read_yaml(path: Path) -> MarkedYaml:
+    """Read a file of one YAML document.
+
+    Raises:
+        BadInput: it cannot be read, or is none.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+    except UnicodeDecodeError as error:
+        raise BadInput("is not UTF-8 text", file=path) from error
+    return MarkedYaml(text, path)
