@@ -33,20 +33,24 @@ def sweep(
     force: Annotated[
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
     ] = False,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Conversations held at once, as in `duo record`.")
+    ] = 1,
 ) -> None:
     """Record the same scenarios under many settings, to see what each setting does.
 
     The file's `sweep` is a list of grids, such as `lookahead: [1, 2, 4, 8]`; each point is recorded
     as by `duo record` into OUT/POINT/SYSTEM, and OUT/sweep.json lists the points. A sweep that was
-    stopped goes on where it was when the command is given again.
+    stopped goes on where it was when the command is given again; `duo report build OUT` draws what
+    was found.
 
-    Example: duo bench sweep sweep.yaml --out runs/sweep
+    Example: duo bench sweep evaluation/experiments/sweep.yaml --out runs/sweep --batch 4
     """
     from sessions.sweep import read_sweep, record_sweep
 
     given = {"device": device, "dtype": dtype, "attention": attention}
     loading = {name: value for name, value in given.items() if value is not None}
     found = read_sweep(file, out)
-    found = replace(found, job=replace(found.job, load_settings=loading, force=force))
+    found = replace(found, job=replace(found.job, load_settings=loading, force=force, batch=batch))
     folders = record_sweep(found)
     typer.echo(f"{len(folders)} point{'s' * (len(folders) != 1)} in {out}")

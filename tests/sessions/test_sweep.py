@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+import evaluation
 from duo.errors import BadInput
 from sessions.sweep import Sweep, read_sweep, record_sweep
 from sessions.transcript import read_transcript
@@ -220,3 +221,11 @@ def test_progress_counts_the_whole_sweep(tmp_path: Path) -> None:
     console = Console(record=True, width=200, force_terminal=True, file=io.StringIO())
     record_sweep(sweep(tmp_path), console=console)
     assert "30/30" in console.export_text()
+
+
+def test_the_sweep_that_comes_with_the_package_can_be_read(tmp_path: Path) -> None:
+    found = read_sweep(Path(evaluation.__file__).parent / "experiments" / "sweep.yaml", tmp_path)
+    assert {name for point in found.points for name in point.swept} == {
+        "lookahead", "cycle_seconds", "patience", "after_interruption"
+    }  # fmt: skip
+    assert len(found.job.scenarios) == 32
