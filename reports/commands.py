@@ -1,4 +1,5 @@
-"""The commands of this room: `demo`, `report table1`, `report statistics`.
+"""The commands of this room: `demo`, `report build`, `report table1`, `report statistics`,
+`report figure`.
 
 Light on purpose: what a command needs is imported inside it, so that help texts appear at once.
 """
@@ -10,12 +11,16 @@ from typing import Annotated
 
 import typer
 
+from reports.builder.command import build
+from reports.charts.commands import figure
 from reports.statistics.commands import statistics
 
 report_app = typer.Typer(
     help="Make tables and figures of what runs have written.", no_args_is_help=True
 )
+report_app.command()(build)
 report_app.command()(statistics)
+report_app.command()(figure)
 
 
 def demo(

@@ -4,7 +4,7 @@
     OUT/timelines/<scenario>-<system>.svg, .png     a picture of each
     OUT/forward_passes.csv                          what each cost
     OUT/interaction.json                            how well each conversed
-    OUT/index.html                                  all of it on a page
+    OUT/index.html, figures/, tables/               all of it on a page: `duo report build OUT`
     OUT/manifest.json                               versions, machine, wall time (the recorder's)
 
 Only the transcripts take long, and those that are finished are kept by a later run; everything else
@@ -25,11 +25,11 @@ from rich.markup import escape
 
 from duo.decoding.systems import models_for
 from duo.files import write_text
+from reports.builder.make import build
 from reports.costs import write_costs
 from reports.figures.style import save
 from reports.figures.timeline import draw
-from reports.interaction import interaction, interaction_section
-from reports.page import demo_page
+from reports.interaction import interaction
 from sessions.catalogue import find_scenarios
 from sessions.job import Job
 from sessions.progress import console_or_stderr
@@ -134,11 +134,9 @@ def write_report(out: Path, paths: Sequence[Path], *, console: Console | None = 
             for suffix in FORMATS:
                 save(figure, out / "timelines" / f"{_stem(transcript)}{suffix}")
         write_costs(out / "forward_passes.csv", by_scenario)
-        page = out / "index.html"
         found = interaction(paths)
         write_text(out / "interaction.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-        write_text(page, demo_page(by_scenario, [interaction_section(found)]))
-    return page
+    return build([out], console=console)
 
 
 def _stem(transcript: Transcript) -> str:

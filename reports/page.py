@@ -1,14 +1,14 @@
-"""One HTML page about a run: self-contained, without a script, the same bytes for the same input.
+"""One HTML page about a run: self-contained, the same bytes for the same input.
 
 A page is a title, facts and sections; each section is made by a function of its own from one
 template of `reports/templates`. All text is escaped by the templates, and pictures are SVG that
-takes its colours from the page. What differs from run to run (dates, machines) is not shown: the
-run's manifest has it.
+takes its colours from the page. The one script plays conversations; no other can run. What differs
+from run to run (dates, times) is not shown: the run's manifest has it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from duo.decoding.systems import SYSTEMS
-from reports.cautions import cautions
+from reports.builder import player
 from reports.costs import REFERENCE, costs_of, total_by_system
 from reports.figures.inline import inline_svg, palette_css
 from reports.figures.lanes import Lanes, read_lanes
@@ -28,7 +28,10 @@ from reports.figures.style import DESK, PHONE, svg_text
 from reports.figures.timeline import compose
 from reports.figures.typeset import clean
 from reports.minutes import minutes
-from sessions.transcript import Transcript
+from sessions.transcript import Header, Transcript
+
+#: More scenarios than these are counted, not named.
+_FEW = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,12 @@ class Section:
 
 
 def build_page(
-    title: str, *, facts: Mapping[str, str], notes: Sequence[str], sections: Sequence[Section]
+    title: str,
+    *,
+    facts: Mapping[str, str],
+    notes: Sequence[str],
+    sections: Sequence[Section],
+    conversations: bool = True,
 ) -> str:
     """The page as HTML.
 
@@ -50,44 +58,30 @@ def build_page(
         facts: what was run, name and value.
         notes: sentences that the reader must know before looking at numbers.
         sections: in the order of the page.
+        conversations: whether there are any to see and to play; without, the page has no script.
     """
-    return render("page.html.j2", title=title, facts=facts, notes=notes, sections=sections) + "\n"
-
-
-def demo_page(transcripts: Sequence[Transcript], more: Sequence[Section] = ()) -> str:
-    """The page about several systems on the same scenarios.
-
-    Args:
-        transcripts: in the order of the page.
-        more: sections that come before the costs.
-    """
-    scenarios: dict[str, list[Transcript]] = {}
-    for transcript in transcripts:
-        scenarios.setdefault(transcript.header.scenario, []).append(transcript)
-    sections = [*more, costs_section(transcripts)]
-    sections += [
-        scenario_section(number, name, held)
-        for number, (name, held) in enumerate(scenarios.items(), start=1)
-    ]
-    systems = len({transcript.header.system for transcript in transcripts})
-    return build_page(
-        f"{_count(systems, 'dialogue system')}, {_count(len(scenarios), 'scripted user')}",
-        facts=facts_of(transcripts),
-        notes=cautions(transcripts),
+    page = render(
+        "page.html.j2",
+        title=title,
+        facts=facts,
+        notes=notes,
         sections=sections,
+        conversations=conversations,
+        player=player,
     )
+    return page + "\n"
 
 
 def facts_of(transcripts: Iterable[Transcript]) -> dict[str, str]:
     """What was run, as the headers of the transcripts say it."""
     heads = [transcript.header for transcript in transcripts]
     return {
-        "Model": _listed(head.model for head in heads),
-        "Systems": _listed(head.system for head in heads),
-        "Scenarios": _listed(head.scenario for head in heads),
-        "Seed": _listed(str(head.seed) for head in heads),
-        "Clock": _listed(head.clock for head in heads),
-        "Cycle": _listed(f"{head.system} {head.cycle_seconds:g} s" for head in heads),
+        "Model": listed(head.model for head in heads),
+        "Systems": listed(head.system for head in heads),
+        "Scenarios": _few(dict.fromkeys(head.scenario for head in heads)),
+        "Seed": listed(str(head.seed) for head in heads),
+        "Clock": listed(head.clock for head in heads),
+        "Cycle": _cycles(heads),
     }
 
 
@@ -100,14 +94,24 @@ def costs_section(transcripts: Sequence[Transcript]) -> Section:
     return Section("costs", "What it cost", Markup(body))
 
 
-def scenario_section(number: int, name: str, transcripts: Sequence[Transcript]) -> Section:
-    """One scenario: the systems' timelines under one another, their costs, all words as a table."""
+def scenario_section(
+    number: int, name: str, transcripts: Sequence[Transcript], played: Markup
+) -> Section:
+    """One scenario: the systems' timelines under one another, their costs, all words as a table.
+
+    Args:
+        number: of the scenario on the page, from 1.
+        name: of the scenario.
+        transcripts: one of each system.
+        played: the element in which they play.
+    """
     lanes = [read_lanes(transcript) for transcript in transcripts]
-    names = _listed(part.system for part in lanes)
+    names = listed(part.system for part in lanes)
     anchor = f"scenario-{number}"
     body = render(
         "scenario.html.j2",
         anchor=anchor,
+        played=played,
         glance=_pictures(anchor + "-glance", f"Who speaks when: {names}", lanes, glance=True),
         score=_pictures(anchor + "-score", f"What is said when: {names}", lanes, glance=False),
         costs={transcript.header.system: costs_of(transcript) for transcript in transcripts},
@@ -161,9 +165,24 @@ def _number(value: float | None, digits: int = 0, unit: str = "") -> str:
     return "–" if value is None else f"{value:,.{digits}f}{unit}"
 
 
-def _listed(values: Iterable[str]) -> str:
+def listed(values: Iterable[str]) -> str:
+    """Each value once, with commas."""
     return ", ".join(dict.fromkeys(values))
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" + ("" if number == 1 else "s")
+def counted(number: int, thing: str) -> str:
+    """A number of things: `1 rater`, `2 raters`."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def _few(names: Collection[str]) -> str:
+    """Names, or how many there are."""
+    return listed(names) if len(names) <= _FEW else f"{len(names)}"
+
+
+def _cycles(heads: Sequence[Header]) -> str:
+    """The length of each system's cycles; once if they all have the same."""
+    lengths = {head.cycle_seconds for head in heads}
+    if len(lengths) == 1:
+        return f"{lengths.pop():g} s"
+    return listed(f"{head.system} {head.cycle_seconds:g} s" for head in heads)

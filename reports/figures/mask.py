@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _COLORS = {"prefix": "faint", "output": "speech", "input": "query", "free": "rule"}
 
 _SQUARE, _SMALLEST = 11.0, 7.0  # points; smaller squares have no room for a word beside them
-_WORD_AT_MOST = 70.0  # points
+_WORD_AT_MOST, _WORD_SHARE = 70.0, 0.2  # points, and of the picture's width
 _BRACKET = 2.2 * LABEL  # room for the channels' names
 _MARGIN = 6.0
 
@@ -45,18 +45,21 @@ class _Grid:
         )
 
 
-def draw_fork(prefix: Sequence[str], output: Sequence[str], input: Sequence[str]) -> Figure:
+def draw_fork(
+    prefix: Sequence[str], output: Sequence[str], input: Sequence[str], *, within: float = DESK
+) -> Figure:
     """The mask of a fork with these tokens, made by the rule that the decoder itself uses.
 
     Args:
         prefix, output, input: texts of the tokens that both channels share and of each channel.
+        within: width in points that the picture must not exceed.
     """
     from duo.decoding.mask import fork_mask
 
     labels = [*prefix, *output, *input]
     channels = ["prefix"] * len(prefix) + ["output"] * len(output) + ["input"] * len(input)
     matrix = fork_mask(len(prefix), len(output), len(input))
-    return draw_mask(matrix.tolist(), labels, labels, channels, channels)
+    return draw_mask(matrix.tolist(), labels, labels, channels, channels, within=within)
 
 
 def draw_mask(
@@ -65,6 +68,8 @@ def draw_mask(
     column_labels: Sequence[str],
     column_channels: Sequence[str],
     row_channels: Sequence[str] = (),
+    *,
+    within: float = DESK,
 ) -> Figure:
     """Draw any mask.
 
@@ -73,6 +78,7 @@ def draw_mask(
         row_labels, column_labels: texts of the queries' and of the keys' tokens.
         column_channels: of each key "prefix", "output", "input" or "free".
         row_channels: the same of each query; empty if not to be shown.
+        within: width in points that the picture must not exceed.
 
     Raises:
         ValueError: the numbers of rows, columns and labels do not go together.
@@ -84,8 +90,11 @@ def draw_mask(
         raise ValueError(f"a mask of {len(matrix)} rows of {lengths} needs as many labels")
     if len(column_channels) != len(column_labels):
         raise ValueError(f"{len(column_channels)} channels for {len(column_labels)} columns")
-    rows, columns = [_shown(text) for text in row_labels], [_shown(text) for text in column_labels]
-    grid = _measure(rows, columns)
+    limit = min(_WORD_AT_MOST, _WORD_SHARE * within)
+    rows, columns = (
+        [_shown(text, limit) for text in texts] for texts in (row_labels, column_labels)
+    )
+    grid = _measure(rows, columns, within)
     wide, high = grid.size
     with house_style():
         figure = Figure(figsize=(wide / 72, high / 72))
@@ -105,15 +114,15 @@ def draw_mask(
     return figure
 
 
-def _shown(text: str) -> str:
+def _shown(text: str, limit: float) -> str:
     """A token's text with its blanks visible."""
     text = clean(text.replace("\n", "↵")).replace(" ", "␣")
-    return fit(text, _WORD_AT_MOST, LABEL)
+    return fit(text, limit, LABEL)
 
 
-def _measure(rows: Sequence[str], columns: Sequence[str]) -> _Grid:
+def _measure(rows: Sequence[str], columns: Sequence[str], within: float) -> _Grid:
     words = [max((width(text, LABEL) for text in texts), default=0.0) for texts in (rows, columns)]
-    room = DESK - words[0] - _BRACKET - 2 * _MARGIN
+    room = within - words[0] - 4 - _BRACKET - 2 * _MARGIN
     square = min(_SQUARE, room / max(len(columns), 1))
     beside = [word + 4 if square >= _SMALLEST else 4.0 for word in words]
     return _Grid(len(rows), len(columns), square, *(_MARGIN + _BRACKET + space for space in beside))

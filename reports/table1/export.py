@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from reports.figures.typeset import clean
+from reports.escape import csv_cell
 from reports.table1.grid import published_difference
 from reports.table1.points import Point, points_of
 from reports.table1.published import TABLE, published_stderr
@@ -22,10 +21,6 @@ _COLUMNS = (
     "source", "column", "beside", "benchmark", "profile", "metric", "average", "shots", "seeds",
     "n", "n_full", "coverage", "data", "value", "stderr", "spread", "low", "high", "note",
 )  # fmt: skip
-
-#: A spreadsheet would run text that begins so: an apostrophe goes before it. A sign before a
-#: letter, as in `+Duo`, would be run too.
-_FORMULA = re.compile(r"^['\s]*[=+\-@]")
 
 _BENCHMARKS = {benchmark.id: benchmark for benchmark in TABLE}
 
@@ -40,18 +35,8 @@ def long_csv(table: Table1) -> str:
     writer.writeheader()
     for point in points_of(table):
         row = _published(point) if point.source == "paper" else _ours(point)
-        writer.writerow({name: safe(value) for name, value in row.items()})
+        writer.writerow({name: csv_cell(value) for name, value in row.items()})
     return stream.getvalue()
-
-
-def safe(value: Any) -> Any:
-    """A CSV cell: None is empty, text cannot become a formula."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        return value
-    value = clean(value)
-    return f"'{value}" if _FORMULA.match(value) else value
 
 
 def as_json(table: Table1) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from reports.figures.typeset import clean
+from reports.escape import latex as escaped
 from reports.table1.grid import Entry, Grid
 
 _HEAD = r"""% Compiles as it is. In a paper, take the tables and load booktabs and graphicx.
@@ -17,36 +17,10 @@ _HEAD = r"""% Compiles as it is. In a paper, take the tables and load booktabs a
 """
 _FOOT = r"\end{document}" + "\n"
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
-    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}", "'": r"\textquotesingle{}", "-": "{-}", "[": "{[}", "]": "{]}",
-    ",": "{,}", "!": "{!}", "?": "{?}", "*": r"$\ast$", "±": r"$\pm$", "−": r"$-$", "–": "--",
-    "†": r"$\dagger$", "‡": r"$\ddagger$",
-}  # fmt: skip
-
 
 def latex(grids: Sequence[Grid]) -> str:
     """Each grid as a table with its caption and notes, in one document."""
     return _HEAD + "\n".join(line for grid in grids for line in _lines(grid)) + "\n" + _FOOT
-
-
-def escaped(text: str) -> str:
-    """Text that LaTeX sets as it is, whatever it holds.
-
-    Letters beyond Western European ones become their code points: no font has them all, and a
-    document that does not compile shows nothing.
-    """
-    return "".join(map(_character, clean(text)))
-
-
-def _character(character: str) -> str:
-    if character in _SPECIAL:
-        return _SPECIAL[character]
-    if character.isascii() or ("À" <= character <= "ÿ" and character.isalpha()):
-        return character
-    return f"{{[}}U+{ord(character):04X}{{]}}"
 
 
 def _lines(grid: Grid) -> Iterator[str]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
-from reports.figures.typeset import clean
+from reports.escape import markdown as escaped
 from reports.table1.grid import Entry, Grid
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!^])")
 
 
 def markdown(grids: Sequence[Grid]) -> str:
     """Each grid as a heading, a table and its notes."""
     return "\n".join(line for grid in grids for line in _lines(grid))
-
-
-def escaped(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no further column."""
-    return _SPECIAL.sub(r"\\\1", clean(text))
 
 
 def _lines(grid: Grid) -> Iterator[str]:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from reports.escape import csv_cell
 from reports.figures.style import BODY, LABEL, LIGHT, house_style
 from reports.figures.typeset import clean, fit
 from reports.figures.typeset import width as text_width
-from reports.table1.export import safe
 from reports.table1.points import Point, points_of
 from reports.table1.table import Slot, Table1
 
@@ -83,7 +83,7 @@ def numbers(table: Table1) -> str:
         shares = (point.value, point.low, point.high)
         percents = ["" if share is None else f"{100 * share:.4f}" for share in shares]
         row = (point.benchmark.id, point.slot.name, point.source, point.profile, *percents, n)
-        writer.writerow([*map(safe, row), safe(point.note)])
+        writer.writerow([*map(csv_cell, row), csv_cell(point.note)])
     return stream.getvalue()
 
 

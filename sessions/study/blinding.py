@@ -6,7 +6,8 @@ differ in by their machinery, not by what a user would hear, is made the same fo
 - control tokens in the text (state tokens, turn markers) are taken out;
 - speech is cut into words, each timed between the moments at which its letters were spoken, so that
   tokens, slices and whole answers look alike;
-- a blank is put between two words that a system's cycles ran together ("answerYou");
+- a blank is put between two words that a system's cycles ran together ("answerYou"), and between
+  all of its cycles if each says a message of its own, so that none begins with a blank;
 - characters that act instead of being read (controls, text direction) are taken out.
 
 What a rater should see is left as it is: when the assistant speaks, what it says, that it stops.
@@ -19,7 +20,8 @@ import re
 import string
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -34,6 +36,9 @@ CONTROL_TOKEN = re.compile(r"<(?:[12]|idle)>|<\|[^<>|\n]{1,40}\|>|</?s>|<(?:star
 
 #: Silence (seconds) that parts two utterances of the same speaker.
 PAUSE = 1.0
+
+#: So many cycles that go on without a blank, and none with one, are messages of their own.
+_ALL_ANEW = 4
 
 #: Invisible characters that scripts and emoji are put together with.
 _JOINERS = "\u200c\u200d"
@@ -114,8 +119,10 @@ def harmless(text: str) -> str:
 def blinded(transcript: Transcript) -> Dialogue:
     """What a page may show of a transcript."""
     words = list(_user(transcript))
-    for run in _runs(list(transcript.of("speech"))):
-        words += _timed("assistant", run)
+    runs = _runs(list(transcript.of("speech")))
+    anew = _begins_anew(runs)
+    for run in runs:
+        words += _timed("assistant", run, anew=anew)
     return Dialogue(tuple(sorted(words, key=lambda word: word.start)))
 
 
@@ -140,7 +147,10 @@ def _user(transcript: Transcript) -> list[Word]:
     for utterance in transcript.of("utterance"):
         heard.setdefault(utterance.utterance, [utterance])
     for events in heard.values():
-        words += _timed("user", [(one.start, one.end, one.text, 0) for one in events])
+        said = _timed("user", [(one.start, one.end, one.text, 0) for one in events])
+        if words and said:  # utterances may be shown as one
+            said[0] = replace(said[0], text=f" {said[0].text.strip()}")
+        words += said
     return words
 
 
@@ -154,11 +164,26 @@ def _runs(events: Sequence[TranscriptEvent]) -> list[list[_Spoken]]:
     return runs
 
 
-def _timed(who: Who, spoken: Sequence[_Spoken]) -> list[Word]:
-    """The words of a stretch of speech; times lie between those of the pieces, letter by letter."""
+def _begins_anew(runs: Sequence[Sequence[_Spoken]]) -> bool:
+    """Whether each cycle's words are a message of their own: time slices are, streams are not.
+
+    A tokenizer puts the blank before a word into the word's first token, but for the first word of
+    a message. A stream of tokens that goes on through several cycles begins most of them with one.
+    """
+    borders = [pair for run in runs for pair in pairwise(run) if pair[0][3] != pair[1][3]]
+    blank = any(before[2][-1:].isspace() or after[2][:1].isspace() for before, after in borders)
+    return len(borders) >= _ALL_ANEW and not blank
+
+
+def _timed(who: Who, spoken: Sequence[_Spoken], *, anew: bool = False) -> list[Word]:
+    """The words of a stretch of speech; times lie between those of the pieces, letter by letter.
+
+    Args:
+        anew: each cycle begins a new word; see `_begins_anew`.
+    """
     text, marks = "", list[_Mark]()
     for number, (start, end, piece, cycle) in enumerate(spoken):
-        if number and cycle != spoken[number - 1][3] and _run_together(text, piece):
+        if number and cycle != spoken[number - 1][3] and _run_together(text, piece, anew=anew):
             text += " "
         marks += [(len(text), start), (len(text) + len(piece), end)]
         text += piece
@@ -209,10 +234,14 @@ def _between(offset: int, left: _Mark, right: _Mark) -> float:
     return left[1] + (right[1] - left[1]) * (offset - left[0]) / (right[0] - left[0])
 
 
-def _run_together(text: str, piece: str) -> bool:
-    """Whether a new cycle begins a sentence right at the end of the last one's word."""
-    end = text[-1:]
-    return piece[:1].isupper() and (end.islower() or end in string.punctuation) and end not in "-/'"
+def _run_together(text: str, piece: str, *, anew: bool) -> bool:
+    """Whether a new cycle begins a word, or a sentence, right at the end of the last one's word."""
+    end, begin = text[-1:], piece[:1]
+    word = end.islower() or end in string.punctuation
+    if anew and begin.isascii() and begin.isalnum():  # some scripts have no blanks
+        word = word or (end.isascii() and end.isalnum())
+        return word and end not in "-/'"
+    return begin.isupper() and word and end not in "-/'"
 
 
 def _is_blank(character: str) -> bool:

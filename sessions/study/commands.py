@@ -186,17 +186,20 @@ def state(
 def export(
     study: _Study,
     out: Annotated[
-        Path | None, typer.Option(help="CSV file [default: export/ratings.csv in the study].")
+        Path | None,
+        typer.Option(help="CSV file, or folder for ratings.csv [default: export in the study]."),
     ] = None,
 ) -> None:
     """Write the ratings as CSV and Parquet, one row a rating, with a dictionary of the columns.
 
-    Example: duo study export runs/st --out runs/ratings.csv
+    Example: duo study export runs/st --out runs/ratings
     """
     from sessions.study.export import export as write
     from sessions.study.study import open_study
 
-    path = out or study / "export" / "ratings.csv"
+    path = out or study / "export"
+    if path.suffix.lower() != ".csv":
+        path = path / "ratings.csv"
     rows = write(open_study(study), path)
     typer.echo(f"{rows} ratings in {path}")
 

@@ -145,6 +145,8 @@ def power_report(effect: Effect, found: Sequence[Power], *, level: float, criter
             + f", +-{1.96 * error:.1%} of simulation",
             table(("", *(f"{n} dialogues" for n in numbers)), rows),
             f"80 % (raters x dialogues): {', '.join(named)}" if named else "80 %: none of these",
+            "The sign test is about further dialogues rated by the same raters. `duo report\n"
+            "statistics` also tests for further raters: with few, only larger effects show.",
         )
     )
 

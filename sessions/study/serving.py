@@ -31,7 +31,9 @@ _FLAGS = {
     "client.showSidebarNavigation": "false",
     "global.developmentMode": "false",
     "logger.level": "warning",
-    "theme.primaryColor": "#2f6fb2",
+    # By sections: a colour for all would switch off that the browser chooses light or dark.
+    "theme.light.primaryColor": "#2f6fb2",
+    "theme.dark.primaryColor": "#3678bd",
 }
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import reports.demo as demo
 from duo.cli import app
 from duo.errors import BadInput
+from reports.builder.make import build
 from reports.demo import run_demo, write_report
 from sessions.transcript import write_transcript
 from tests.reports.stories import interrupted, waiting
@@ -67,12 +68,16 @@ def test_it_writes_all_that_it_promises_and_keeps_what_is_finished(
     assert capsys.readouterr().out.strip() == str(page)
     first = contents(out)
     systems = ("duo", "duplex", "turn-based")
-    assert set(first) == {
-        "index.html", "forward_passes.csv", "interaction.json",
+    beside = {name for name in first if name.startswith(("figures/", "tables/"))}
+    assert {"figures/takeover.pdf", "tables/interaction.csv", "tables/costs.csv"} <= beside
+    assert set(first) - beside == {
+        "index.html", "report.json", "forward_passes.csv", "interaction.json",
         *(f"{system}/short.jsonl" for system in systems),
         *(f"timelines/short-{system}.{kind}" for system in systems for kind in ("svg", "png")),
     }  # fmt: skip
     assert (out / "manifest.json").exists()
+    build([out])
+    assert contents(out) == first, "the page is what `duo report build` makes of the folder"
     recorded = {path: path.stat().st_mtime_ns for path in out.glob("*/*.jsonl")}
     (out / "duplex" / "short.jsonl").unlink()
     run_demo(out, [model], [scenario], open_page=False)

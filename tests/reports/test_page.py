@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import re
-from collections import Counter
-from html.parser import HTMLParser
 
 import pytest
 
+from reports.builder.evidence import Evidence, Piece
+from reports.builder.page import page_of
 from reports.figures.style import DARK, LIGHT
-from reports.page import demo_page
 from sessions.transcript import Transcript
+from tests.reports.parsed import Parsed
 from tests.reports.stories import chinese, hostile, interrupted, waiting
 
-VOID = {"meta", "link", "img", "br", "hr", "input"}
 
-
-class Parsed(HTMLParser):
-    """A page's elements, attributes and text; fails where an element is not closed."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: Counter[str] = Counter()
-        self.attributes: list[tuple[str, str, str]] = []
-        self.text: list[str] = []
-        self._open: list[str] = []
-        self.feed(page)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def values(self, name: str) -> list[str]:
-        return [value for _, attribute, value in self.attributes if attribute == name]
+def page_about(transcripts: list[Transcript]) -> str:
+    return page_of(Evidence(talks=tuple(map(Piece, transcripts))))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +28,7 @@ def transcripts() -> list[Transcript]:
 
 @pytest.fixture(scope="module")
 def page(transcripts: list[Transcript]) -> str:
-    return demo_page(transcripts)
+    return page_about(transcripts)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +37,7 @@ def parsed(page: str) -> Parsed:
 
 
 def test_the_same_transcripts_give_the_same_bytes(page: str, transcripts: list[Transcript]) -> None:
-    assert demo_page(transcripts) == page
+    assert page_about(transcripts) == page
 
 
 def test_nothing_outside_is_referred_to(page: str, parsed: Parsed) -> None:
@@ -73,7 +45,24 @@ def test_nothing_outside_is_referred_to(page: str, parsed: Parsed) -> None:
     for name in ("href", "src", "srcset", "action", "data", "poster", "background"):
         assert all(value.startswith("#") for value in parsed.values(name)), name
     assert not re.search(r"@import|url\((?!#)", page)
-    assert parsed.tags["script"] == parsed.tags["img"] == parsed.tags["link"] == 0
+    assert parsed.tags["img"] == parsed.tags["link"] == 0
+
+
+def test_one_script_may_run_and_it_is_ours(page: str, parsed: Parsed) -> None:
+    *data, code = parsed.code
+    assert [json.loads(one)["key"] for one in data] == ["player-1", "player-2", "player-3"]
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    (policy,) = [value for value in parsed.values("content") if "default-src" in value]
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert parsed.values("type").count("application/json") == len(data)
+    assert page.count("<script>") == 1
+
+
+def test_without_conversations_there_is_no_script() -> None:
+    parsed = Parsed(page_of(Evidence()))
+    assert not parsed.tags["script"]
+    assert not any("script-src" in value for value in parsed.values("content"))
 
 
 def test_references_inside_the_page_lead_somewhere(page: str, parsed: Parsed) -> None:

@@ -22,12 +22,12 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from duo.errors import BadInput
+from reports.escape import latex as latex_escaped
+from reports.escape import markdown as markdown_escaped
 from reports.figures.style import COLUMN, TWO_COLUMNS, svg_text
 from reports.table1.grid import Grid, comparison_grids, main_grid, p_value, points
-from reports.table1.latex import escaped as latex_escaped
 from reports.table1.latex import latex
 from reports.table1.make import make
-from reports.table1.markdown import escaped as markdown_escaped
 from reports.table1.plot import draw
 from reports.table1.published import TABLE, impossible, is_possible
 from reports.table1.table import table1

@@ -15,6 +15,19 @@ from sessions.study.views import ComprehensionView, ConsentView, InstructionsVie
 
 _CHECKED = "checked"
 
+#: How the questions about two dialogues are answered, and about more.
+_PAIRS = (
+    "Choose A or B, whichever did better; Tie if both did equally well; Both bad if neither did "
+    "acceptably. You can click, or use the keys that are named beside the questions."
+)
+_RANKS = (
+    "Give each conversation a place, 1st for the best; those that did equally well get the same "
+    "place. Tick All bad, too, if none of them did acceptably."
+)
+_CHECKS_ARE_PAIRS = (
+    " Some pages show only two conversations: there you choose the better one, Tie, or Both bad."
+)
+
 
 def consent(session: Session, view: ConsentView) -> None:
     """May we?"""
@@ -71,7 +84,7 @@ def comprehension(session: Session, view: ComprehensionView) -> None:
                     if number in view.mistakes:
                         plain(f"Not quite: {view.mistakes[number]}", "open")
             submit("Check my answers", lambda: _check(session, len(view.questions)))
-    with st.expander("Instructions"):
+    with st.container(key="text-again"), st.expander("Instructions"):
         _explain(session, view.instructions)
 
 
@@ -91,14 +104,23 @@ def _explain(session: Session, view: InstructionsView) -> None:
         for criterion in view.criteria:
             st.html(
                 f'<h3 class="duo">{escape(title(criterion.name))}: {escape(criterion.question)}'
-                f'</h3><details class="duo" open><summary>What is meant</summary>'
-                f"{criterion_help(criterion)}</details>"
+                f'</h3><div class="duo help">{criterion_help(criterion)}</div>'
             )
+        heading("How to answer", 2)
+        plain(_how(session))
+        if view.example:
+            heading("An example", 2)
     if view.example:
-        heading("An example", 2)
-        timeline(view.example, key="example", language=session.study.design.language)
+        with st.container(key="wide-example"):
+            timeline(view.example, key="example", language=session.study.design.language)
         with st.container(key="text-example"):
             authored(view.explanation)
+
+
+def _how(session: Session) -> str:
+    if len(session.study.systems) == 2:
+        return _PAIRS
+    return _RANKS + (_CHECKS_ARE_PAIRS if session.study.attention else "")
 
 
 def _check(session: Session, questions: int) -> None:

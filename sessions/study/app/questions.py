@@ -22,20 +22,27 @@ from sessions.study.session import Session
 from sessions.study.views import RatingView
 
 _CHOICES = {"left": "A better", "tie": "Tie", "right": "B better", "both_bad": "Both bad"}
-_SHORTCUTS = {"left": "A", "tie": "T", "right": "B", "both_bad": "X"}
+_KEYS = {"a": "left", "t": "tie", "b": "right", "x": "both_bad"}
+_HOW_TO_RANK = (
+    "1st is the best place. Dialogues that are equally good get the same place. "
+    "Tick All bad, too, if none of them is acceptable."
+)
 
 
-def asked(view: RatingView, *, missed: bool) -> None:
+def asked(view: RatingView, *, missed: bool, keys: bool) -> None:
     """The questions of a page.
 
     Args:
         missed: the rater tried to go on, so those without an answer are marked.
+        keys: single keys answer, too, so the question that they answer is framed.
     """
     now = _current(view)
+    if len(view.dialogues) > 2:
+        plain(_HOW_TO_RANK, "soft small")
     for number, criterion in enumerate(view.criteria):
-        is_now = criterion.name == now and len(view.dialogues) == 2
-        with st.container(key=f"ask-{'now-' if is_now else ''}{number}"):
-            st.html(_question(criterion))
+        is_now = keys and criterion.name == now and len(view.dialogues) == 2
+        with st.container(key=f"ask-{number}"):  # by another key it would lose the focus
+            st.html(_question(criterion, is_now=is_now))
             if len(view.dialogues) == 2:
                 _pair(view, criterion)
             else:
@@ -44,29 +51,27 @@ def asked(view: RatingView, *, missed: bool) -> None:
                 plain("Not answered yet", "open")
 
 
-def keyboard(session: Session, view: RatingView, *, on: bool) -> None:
-    """Keys that answer one question after the other; for two dialogues."""
-    if not on or len(view.dialogues) != 2:
-        return
+def keyboard(session: Session, view: RatingView) -> None:
+    """What the keys do; and for two dialogues, the buttons that they press.
+
+    Nobody sees these buttons: the choices themselves are there to be clicked.
+    """
     with st.container(key="keyboard"):
-        now = _current(view)
-        what = f"Keys answer: {title(now)}" if now else "All answered. N goes to the next page."
-        plain(f"{what} P plays, Z goes back a question.", "soft name")
-        with st.container(horizontal=True, gap="small"):
-            for choice, key in _SHORTCUTS.items():
-                press(
-                    _CHOICES[choice],
-                    partial(_typed, session, view.number, choice),
-                    key=f"{TYPED}{choice} {view.page}",
-                    shortcut=key,
-                )
-            press(
-                "Previous question",
-                lambda: _step_back(view),
-                key=f"step back {view.page}",
-                shortcut="Z",
-                type="tertiary",
-            )
+        plain(_keys_say(view), "soft small")
+    if len(view.dialogues) == 2:
+        with st.container(key="unseen"):
+            for choice in _KEYS.values():
+                answer = partial(_typed, session, view.number, choice)
+                press(_CHOICES[choice], answer, key=f"{TYPED}{choice} {view.page}")
+            press("Previous question", lambda: _step_back(view), key=f"step back {view.page}")
+
+
+def keys(view: RatingView) -> dict[str, str]:
+    """Which key presses which button, by the button's key."""
+    if len(view.dialogues) != 2:
+        return {}
+    typed = {key: f"{TYPED}{choice} {view.page}" for key, choice in _KEYS.items()}
+    return typed | {"z": f"step back {view.page}"}
 
 
 def catch_up(session: Session, view: RatingView) -> bool:
@@ -77,7 +82,7 @@ def catch_up(session: Session, view: RatingView) -> bool:
     """
     found = False
     for criterion in view.criteria:
-        keys = _keys(view, criterion)
+        keys = _widgets(view, criterion)
         now = [st.session_state.get(key) for key in keys]
         known = st.session_state.get(_known(view, criterion))
         if known is None or now == known or keys[0] not in st.session_state:
@@ -91,12 +96,20 @@ def catch_up(session: Session, view: RatingView) -> bool:
     return found
 
 
-def _question(criterion: Criterion) -> str:
+def _keys_say(view: RatingView) -> str:
+    """What the keys do just now."""
+    if len(view.dialogues) != 2:
+        return "Keys: Tab and arrows for a place, P play, N next"
+    now = _current(view)
+    what = f"A, T, B, X answer {title(now)}" if now else "all is answered"
+    return f"Keys: {what}, Z back a question, P play, N next"
+
+
+def _question(criterion: Criterion, *, is_now: bool) -> str:
     return (
-        f'<p class="duo soft name">{escape(title(criterion.name))}</p>'
+        f'<details class="duo{" now" * is_now}"><summary><b>{escape(title(criterion.name))}</b>'
+        f"<span>: what is meant</span></summary>{criterion_help(criterion)}</details>"
         f'<h3 class="duo">{escape(criterion.question)}</h3>'
-        '<details class="duo"><summary>What is meant</summary>'
-        f"{criterion_help(criterion)}</details>"
     )
 
 
@@ -116,19 +129,37 @@ def _pair(view: RatingView, criterion: Criterion) -> None:
 
 def _ranking(view: RatingView, criterion: Criterion) -> None:
     answer = view.answers.get(criterion.name)
-    now = [st.session_state.get(key) for key in _keys(view, criterion)]
+    now = [st.session_state.get(key) for key in _widgets(view, criterion)]
     if answer is None or _answer(view, now) == answer:  # or the same ranks, numbered with gaps
         wanted = now
     else:
         wanted = [*answer.ranks, answer.both_bad]
     *places, bad = _set(view, criterion, wanted)
     for key, shown in zip(places, view.dialogues, strict=True):
-        label = f"{shown.label}: place"
-        st.radio(label, range(1, len(places) + 1), index=None, horizontal=True, key=key)
-    st.checkbox("All of them are bad", key=bad)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.html(f'<b class="duo" aria-hidden="true">{escape(shown.label)}</b>', width=16)
+            st.radio(
+                f"{title(criterion.name)}: place of {shown.label}",
+                range(1, len(places) + 1),
+                index=None,
+                format_func=ordinal,
+                horizontal=True,
+                key=key,
+                label_visibility="collapsed",
+            )
+    st.checkbox("All bad", key=bad)
 
 
-def _keys(view: RatingView, criterion: Criterion) -> list[str]:
+def ordinal(number: int) -> str:
+    """
+    >>> [ordinal(number) for number in (1, 2, 3, 4, 11, 22)]
+    ['1st', '2nd', '3rd', '4th', '11th', '22nd']
+    """
+    last = 0 if number % 100 in (11, 12, 13) else number % 10
+    return f"{number}" + {1: "st", 2: "nd", 3: "rd"}.get(last, "th")
+
+
+def _widgets(view: RatingView, criterion: Criterion) -> list[str]:
     """The keys of a question's widgets: one for a pair; else one for each place, and the box."""
     edition = st.session_state.get(_edition(view, criterion), 0)
     stem = f"answer {view.page} {criterion.name} {visit()}.{edition}"
@@ -165,11 +196,11 @@ def _set(view: RatingView, criterion: Criterion, wanted: Sequence[object]) -> li
     Widgets that show something else are replaced by new ones: what the browser says of the old ones
     from now on, it said before it knew, and must not be taken for a click.
     """
-    keys = _keys(view, criterion)
+    keys = _widgets(view, criterion)
     if keys[0] in st.session_state and [st.session_state.get(key) for key in keys] != wanted:
         edition = _edition(view, criterion)
         st.session_state[edition] = st.session_state.get(edition, 0) + 1
-        keys = _keys(view, criterion)
+        keys = _widgets(view, criterion)
     for key, value in zip(keys, wanted, strict=True):
         if st.session_state.get(key) != value:
             st.session_state[key] = value

@@ -8,7 +8,7 @@ from sessions.study.app import questions as answers
 from sessions.study.app.look import heading, plain, title
 from sessions.study.app.questions import asked, keyboard
 from sessions.study.app.state import arrive, go, press, store, visit, warn
-from sessions.study.app.timeline import timeline
+from sessions.study.app.timeline import audible, timeline
 from sessions.study.session import COMMENT_LIMIT, Session, Unanswered
 from sessions.study.views import RatingView
 
@@ -21,27 +21,24 @@ _EVENTS = ("play", "pause", "seek", "focus", "blur")
 def rating(session: Session, view: RatingView) -> None:
     """Show a page."""
     arrived = arrive(view.page)
-    heading(f"Which conversation went better? Page {view.number} of {view.total}")
-    st.progress(min(1.0, (view.number - 1) / max(view.total, 1)), text=_progress(view))
+    st.html(_head(view))
     left, right = st.columns([13, 8], gap="medium")
     with left, st.container(key="talk"):
         event = timeline(
             view.dialogues,
             key=f"talk {view.page}",
             language=session.study.design.language,
-            keys=_keys(),
+            keys=answers.keys(view) | {"n": f"next {view.page}"} if _keys() else None,
             arrived=arrived,
         )
         if event in _EVENTS:
             store(lambda: session.happened(view.page, event))
-        for shown in view.dialogues:
-            if shown.audio is not None and shown.audio.is_file():
-                plain(f"Sound of conversation {shown.label}", "soft")
-                st.audio(str(shown.audio))
-    with right:
+        _sounds(view)
+    with right, st.container(key="answers"):
         heading("Your answers", 2)
-        keyboard(session, view, on=_keys())
-        asked(view, missed=st.session_state.get(_MISSED) == view.page)
+        if _keys():
+            keyboard(session, view)
+        asked(view, missed=st.session_state.get(_MISSED) == view.page, keys=_keys())
         _comment(view)
         _onward(session, view)
         st.toggle("Keyboard shortcuts", value=True, key=_KEYS)
@@ -60,10 +57,28 @@ def catch_up(session: Session, view: RatingView) -> bool:
     return found
 
 
-def _progress(view: RatingView) -> str:
+def _head(view: RatingView) -> str:
+    """What this is, and how far the rater is."""
+    which = "better" if len(view.dialogues) == 2 else "best"
     answered = len(view.criteria) - len(view.missing)
     kept = "Changed answers are kept. " if view.changed and view.submitted else ""
-    return f"{kept}{answered} of {len(view.criteria)} questions on this page answered"
+    done = (view.number - 1 + answered / len(view.criteria)) / max(view.total, 1)
+    return (
+        f'<div class="duo head"><h1 class="duo" tabindex="-1">Which conversation went {which}? '
+        f"<span>Page {view.number} of {view.total}</span></h1>"
+        f'<p class="duo soft">{kept}{answered} of {len(view.criteria)} questions on this page '
+        'answered</p></div><div class="duo track" aria-hidden="true">'
+        f'<i style="width: {100 * min(1.0, done):.1f}%"></i></div>'
+    )
+
+
+def _sounds(view: RatingView) -> None:
+    """The dialogues' sound; the replay plays these, too."""
+    with st.container(key="sounds"):
+        for shown in view.dialogues:
+            if audible(shown):
+                plain(f"Sound of conversation {shown.label}", "soft small")
+                st.audio(str(shown.audio))
 
 
 def _comment(view: RatingView) -> None:
@@ -71,7 +86,7 @@ def _comment(view: RatingView) -> None:
     if st.session_state.get(key) != view.comment:
         st.session_state[key] = view.comment
     st.session_state[f"known {key}"] = view.comment
-    st.text_area("Comment (if you like)", key=key, max_chars=COMMENT_LIMIT, height=80)
+    st.text_area("Comment (if you like)", key=key, max_chars=COMMENT_LIMIT, height=68)
 
 
 def _comment_key(view: RatingView) -> str:
@@ -79,7 +94,6 @@ def _comment_key(view: RatingView) -> str:
 
 
 def _onward(session: Session, view: RatingView) -> None:
-    shortcut = {"shortcut": "N"} if _keys() else {}
     back, on = st.columns(2)
     press(
         "Back",
@@ -97,7 +111,6 @@ def _onward(session: Session, view: RatingView) -> None:
         where=on,
         type="primary",
         width="stretch",
-        **shortcut,
     )
 
 

@@ -145,9 +145,10 @@ def warn(text: str) -> None:
 def show_problem() -> None:
     """What went wrong with the click that led to this run."""
     problem = st.session_state.get(_PROBLEM)
-    if problem:
-        st.warning(problem)
-        st.session_state.pop(_PROBLEM, None)
+    with st.container(key="problem"):  # always there: what follows keeps its place, and the focus
+        if problem:
+            st.warning(problem)
+            st.session_state.pop(_PROBLEM, None)
 
 
 def _clicks() -> _Clicks:

@@ -32,6 +32,14 @@ function floor(dialogue) {
   return { both, silences };
 }
 
+/** When somebody begins to speak while the other one speaks. */
+function entries(dialogue) {
+  return dialogue.utterances
+    .filter((u) => dialogue.utterances.some((other) => other.who !== u.who
+      && other.bars.some(([start, end]) => start < u.start && u.start < end)))
+    .map((u) => u.bars[0]);
+}
+
 /** A strip: the whole dialogue at a glance, from left to right. */
 function strip(dialogue, seconds) {
   const at = (element, [start, end]) => {
@@ -39,10 +47,10 @@ function strip(dialogue, seconds) {
     element.style.width = `${(100 * (end - start)) / seconds}%`;
     return element;
   };
-  const lanes = make("div", "lanes");
+  const lanes = make("div", "lanes"), into = entries(dialogue);
   for (const span of floor(dialogue).both) lanes.append(at(make("i", "both"), span));
   for (const u of dialogue.utterances)
-    for (const span of u.bars) lanes.append(at(make("i", `bar ${u.who}`), span));
+    for (const span of u.bars) lanes.append(at(make("i", `bar ${u.who}${into.includes(span) ? " in" : ""}`), span));
   const head = make("i", "head");
   lanes.append(head);
   return { row: make("div", "strip", make("b", "", dialogue.label), lanes), head };
@@ -52,7 +60,7 @@ function strip(dialogue, seconds) {
 function column(dialogue, language) {
   const lanes = { user: make("div", "lane user"), assistant: make("div", "lane assistant") };
   const blocks = [], marks = [], words = [];
-  const { both, silences } = floor(dialogue);
+  const { both, silences } = floor(dialogue), into = entries(dialogue);
   const body = make("div", "body");
   for (const span of both) marks.push([body.appendChild(make("i", "both")), span]);
   for (const span of silences.filter(([start, end]) => end - start >= 1.5 && start > 0))
@@ -62,12 +70,13 @@ function column(dialogue, language) {
     say.dir = "auto";
     say.lang = language;
     for (const [start, , text] of u.words) {
-      const word = make("span", "", text);
+      const word = make("span", "", say.firstChild ? text : text.trimStart());
       words.push([start, word]);
       say.append(word);
     }
     const block = lanes[u.who].appendChild(make("div", "block", say));
-    for (const span of u.bars) marks.push([block.appendChild(make("i", "bar")), span, u.start]);
+    for (const span of u.bars)
+      marks.push([block.appendChild(make("i", into.includes(span) ? "bar in" : "bar")), span, u.start]);
     blocks.push({ block, say, u });
   }
   words.sort((p, q) => p[0] - q[0]);
@@ -101,8 +110,16 @@ function build(root, data) {
     element.type = "button";
     return element;
   };
-  const play = button("▶ Play", "play");
-  const begin = button("Start over", "");
+  const play = button("", "play");
+  const face = (sign, word) => {
+    const picture = make("span", "", `${sign} `);
+    picture.setAttribute("aria-hidden", "true");
+    play.replaceChildren(picture, word);
+  };
+  face("▶", "Play");
+  const begin = button("↺", "begin");
+  begin.title = "Start over";
+  begin.setAttribute("aria-label", "Start over");
   const position = make("input");
   Object.assign(position, { type: "range", min: 0, step: 0.1, value: 0 });
   position.setAttribute("aria-label", "Position");
@@ -113,7 +130,10 @@ function build(root, data) {
     options.forEach(([value, text]) => select.append(new Option(text, value)));
     return select;
   };
-  const order = choice("Order of the replay", [["", "Side by side"], ["1", "One after the other"]]);
+  const heard = dialogues.some((d) => d.sound); // two at once could not be understood
+  const order = choice("Order of the replay",
+    [["", heard ? "Side by side, silent" : "Side by side"], ["1", "One after the other"]]);
+  order.value = heard ? "1" : "";
   const speed = choice("Speed", [["1", "1×"], ["1.5", "1.5×"], ["2", "2×"]]);
   const tabs = make("div", "tabs");
   tabs.setAttribute("role", "group");
@@ -134,8 +154,10 @@ function build(root, data) {
   scroller.tabIndex = 0;
   scroller.setAttribute("role", "region");
   scroller.setAttribute("aria-label", "Timelines. The same words stand under Read as text.");
-  const key = make("p", "key", make("i", "user"), "person ", make("i", "assistant"), "assistant ",
-    make("i", "both"), "both speak ", make("i", "quiet"), "nobody speaks");
+  const meanings = { user: "person", assistant: "assistant", both: "both speak", in: "cuts in",
+    quiet: "nobody speaks" };
+  const key = make("p", "key", ...Object.entries(meanings).map(([sign, meaning]) =>
+    make("span", "", make("i", sign), meaning)));
   key.setAttribute("aria-hidden", "true");
   const text = make("details", "text", make("summary", "", "Read as text"),
     ...dialogues.map((d) => list(d, data.language)));
@@ -173,7 +195,7 @@ function build(root, data) {
 
   function layout() {
     if (!root.isConnected || !scroller.clientWidth) return;
-    root.classList.toggle("narrow", root.clientWidth < 260 * dialogues.length);
+    root.classList.toggle("narrow", root.clientWidth < 40 + 215 * dialogues.length);
     const needed = [];
     for (const c of columns)
       for (const lane of ["user", "assistant"]) {
@@ -242,6 +264,25 @@ function build(root, data) {
       scroller.scrollTop = focus * state.scale - 0.55 * scroller.clientHeight;
   }
 
+  /** Let the sound be where the replay is: players that stand on the page below. */
+  function sound() {
+    if (!heard) return;
+    const players = [...document.querySelectorAll(".st-key-sounds audio")];
+    const now = times();
+    dialogues.filter((d) => d.sound).forEach((d, n) => {
+      const player = players[n], at = now[dialogues.indexOf(d)];
+      if (!player) return;
+      if (!state.playing || !state.turns || at === null || at >= player.duration) {
+        if (state.sounding === player) player.pause();
+        return;
+      }
+      if (Math.abs(player.currentTime - at) > 0.25) player.currentTime = at;
+      player.playbackRate = state.speed;
+      state.sounding = player;
+      if (player.paused) player.play().catch(() => {});
+    });
+  }
+
   function tell(what) {
     state.send("event", what);
   }
@@ -249,7 +290,8 @@ function build(root, data) {
   function stop(what) {
     if (!state.playing) return;
     state.playing = false;
-    play.textContent = "▶ Play";
+    sound();
+    face("▶", "Play");
     if (what) tell(what);
   }
 
@@ -263,13 +305,14 @@ function build(root, data) {
       state.time = 0;
     }
     paint(true);
+    sound();
     requestAnimationFrame(frame);
   }
 
   function toggle() {
     if (state.playing) return stop("pause");
     state.playing = true;
-    play.textContent = "❚❚ Pause";
+    face("❚❚", "Pause");
     last = performance.now();
     tell("play");
     requestAnimationFrame(frame);
@@ -297,9 +340,12 @@ function build(root, data) {
     const target = event.composedPath()[0];
     const typing = target instanceof Element && target.closest("input, textarea, select, [contenteditable]");
     const other = event.ctrlKey || event.metaKey || event.altKey || event.repeat;
-    if (!state.keys || other || event.key.toLowerCase() !== "p") return;
+    if (!state.keys || other) return;
     if (typing && !["radio", "range", "checkbox", "button"].includes(target.type)) return;
-    toggle();
+    const key = event.key.toLowerCase();
+    if (key === "p") toggle();
+    else if (Object.hasOwn(state.keys, key))
+      document.querySelector(`.${state.keys[key]} button`)?.click();
   };
   const onVisible = () => tell(document.hidden ? "blur" : "focus");
   document.addEventListener("keydown", onKey);
@@ -312,12 +358,18 @@ function build(root, data) {
   sizes.observe(root);
   state.end = () => {
     state.playing = false;
+    sound();
     sizes.disconnect();
     document.removeEventListener("keydown", onKey);
     document.removeEventListener("visibilitychange", onVisible);
   };
+  state.turns = heard;
   show(0);
-  if (data.arrived) root.scrollIntoView({ block: "center" });
+  if (data.arrived) { // a screen reader says the heading, and Tab goes on from there
+    const title = document.querySelector("h1.duo");
+    title?.focus({ preventScroll: true });
+    (title ?? root).scrollIntoView({ block: title ? "end" : "center" });
+  }
   return state;
 }
 

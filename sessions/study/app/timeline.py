@@ -6,7 +6,8 @@ the script makes text nodes of the texts, so nothing in them can become an eleme
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def timeline(
     *,
     key: str,
     language: str,
-    keys: bool = False,
+    keys: Mapping[str, str] | None = None,
     arrived: bool = False,
 ) -> str:
     """Draw dialogues on one time axis.
@@ -36,7 +37,8 @@ def timeline(
         shown: from left to right.
         key: of the element; another key is another element, drawn anew.
         language: of the texts, as in HTML.
-        keys: whether the key P plays and pauses.
+        keys: which key presses which button, by the button's key; P plays and pauses, too. None:
+            keys do nothing. Streamlit's own shortcuts rest while a choice has the focus.
         arrived: the reader comes from another page: scroll to the top.
 
     Returns:
@@ -48,7 +50,7 @@ def timeline(
         data={
             "key": key,
             "language": language,
-            "keys": keys,
+            "keys": None if keys is None else {k: _class(name) for k, name in keys.items()},
             "arrived": arrived,
             "dialogues": [drawn(one) for one in shown],
         },
@@ -63,6 +65,7 @@ def drawn(shown: Shown) -> dict[str, Any]:
     dialogue = shown.dialogue
     return {
         "label": shown.label,
+        "sound": audible(shown),
         "seconds": dialogue.seconds,
         "utterances": [
             {
@@ -77,6 +80,11 @@ def drawn(shown: Shown) -> dict[str, Any]:
     }
 
 
+def audible(shown: Shown) -> bool:
+    """Whether there is sound of it to be played."""
+    return shown.audio is not None and shown.audio.is_file()
+
+
 def bars(utterance: Utterance) -> list[list[float]]:
     """Stretches of an utterance without a pause longer than `BREATH`, `[start, end]`."""
     found: list[list[float]] = []
@@ -86,6 +94,11 @@ def bars(utterance: Utterance) -> list[list[float]]:
         else:
             found.append([word.start, word.end])
     return found
+
+
+def _class(key: str) -> str:
+    """The class by which Streamlit marks the element with a key."""
+    return "st-key-" + re.sub(r"[^a-zA-Z0-9_-]", "-", key.strip())
 
 
 @cache

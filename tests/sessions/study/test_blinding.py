@@ -69,6 +69,28 @@ def test_words_that_cycles_ran_together_are_parted() -> None:
     assert dialogue.of("assistant")[0].text == "so creative You can say McDonald"
 
 
+def test_slices_that_never_begin_with_a_blank_are_parted() -> None:
+    """Each slice of a time-sliced system is a message, whose first word has no blank before it."""
+    pieces = ("of creative", "jet lag is", "the gate", "er", "'re right", "说得", "对吗")
+    slices = [event("speech", n, n + 1, text, cycle=n) for n, text in enumerate(pieces)]
+    said = shown(*slices).of("assistant")[0].text
+    assert said == "of creative jet lag is the gate er're right说得对吗"
+
+
+def test_a_stream_that_cycles_cut_within_words_is_left_whole() -> None:
+    pieces = ("in", "ter", "rupt", "ion", "s are", " fine")
+    stream = [event("speech", n, n + 1, text, cycle=n) for n, text in enumerate(pieces)]
+    assert shown(*stream).of("assistant")[0].text == "interruptions are fine"
+
+
+def test_utterances_of_the_user_that_follow_at_once_do_not_run_together() -> None:
+    dialogue = shown(
+        event("utterance", 0, 1, "Yeah.", utterance="a"),
+        event("utterance", 1.2, 3, "And in July?", utterance="b"),
+    )
+    assert [one.text for one in dialogue.of("user")] == ["Yeah. And in July?"]
+
+
 def test_a_pause_parts_utterances() -> None:
     dialogue = shown(event("speech", 0, 1, "one"), event("speech", 2, 3, "two"))
     assert [(one.text, one.start) for one in dialogue.of("assistant")] == [("one", 0), ("two", 2)]

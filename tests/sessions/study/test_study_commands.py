@@ -97,6 +97,10 @@ def test_a_study_from_beginning_to_end(made: Path, tmp_path: Path) -> None:
     status = json.loads(study("status", made, "--json"))
     assert status["done"] == 1.0
     assert "ratings in" in study("export", made)
+    study("export", made, "--out", made / "folder")
+    assert (made / "folder" / "ratings.csv").read_bytes() == (
+        made / "export" / "ratings.csv"
+    ).read_bytes()
     assert "0 new ratings" in study("import", made, made / "export" / "ratings.csv")
     assert study("state", made, "paused").endswith("is paused\n")
     assert ": paused, " in study("status", made)

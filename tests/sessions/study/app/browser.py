@@ -23,7 +23,7 @@ from sessions.study.study import Study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 DRIVER = shutil.which("chromedriver")
-PATIENCE = 90.0
+PATIENCE = 180.0
 
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None or DRIVER is None, reason="there is no Chromium with its driver here"
@@ -32,7 +32,7 @@ needs_browser = pytest.mark.skipif(
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--hide-scrollbars",
+    "--disable-dev-shm-usage", "--hide-scrollbars", "--mute-audio",
 )  # fmt: skip
 
 #: All that there is to read, in shadow roots, too.
@@ -201,7 +201,28 @@ class Browser:
                     return not stays or bool(label.find_element(By.TAG_NAME, "input").is_selected())
             return False
 
+        self.settled()  # until then, the choices of the page before may still be there
         until(clicked, why=f"choose {option!r} of question {question}")
+
+    def choose_in(self, group: str, option: str) -> None:
+        """Click an option of the group of choices with this name."""
+        script = """
+        const [group, option] = arguments;
+        const all = [...document.querySelectorAll("[role=radiogroup]")];
+        const one = all.find((one) => one.getAttribute("aria-label") === group);
+        const label = [...(one?.querySelectorAll("label") ?? [])].find(
+          (label) => label.textContent.trim() === option);
+        if (!label) return false;
+        const input = label.querySelector("input");
+        if (!input.checked) label.click();
+        return input.checked;
+        """
+        self.settled()
+        until(
+            lambda: self.driver.execute_script(script, group, option),
+            why=f"choose {option!r} of {group!r}",
+        )
+        self.settled()
 
     def chosen(self, question: int) -> str:
         """Which option is chosen; "" for none."""
@@ -261,8 +282,7 @@ class Browser:
     def _options(self, question: int) -> list[Any]:
         from selenium.webdriver.common.by import By
 
-        places = (f".st-key-ask-{now}{question} label:has(input)" for now in ("", "now-"))
-        where = ", ".join(places)
+        where = f".st-key-ask-{question} label:has(input)"
         return list(self.driver.find_elements(By.CSS_SELECTOR, where))
 
 

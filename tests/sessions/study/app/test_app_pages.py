@@ -146,16 +146,16 @@ def test_back_and_forward_store_only_what_changed(make_sqlite: StudyMaker, opens
 def test_keys_answer_one_question_after_the_other(make_sqlite: StudyMaker, opens: Opener) -> None:
     study = make_sqlite()
     app = opens(study, t=at_work(study))
-    assert "Keys answer: Speed" in texts(app)
+    assert "answer Speed" in texts(app)
     button(app, "B better").click().run()
     assert [one.value for one in app.radio] == ["right", None]
-    assert "Keys answer: Sense" in texts(app)
+    assert "answer Sense" in texts(app)
     button(app, "Previous question").click().run()
-    assert "Keys answer: Speed" in texts(app)
+    assert "answer Speed" in texts(app)
     button(app, "Tie").click().run()
     button(app, "Both bad").click().run()
     assert [one.value for one in app.radio] == ["tie", "both_bad"]
-    assert "All answered" in texts(app)
+    assert "all is answered" in texts(app)
     # Two keys that arrive together: which came first is not known, so neither counts.
     button(app, "Previous question").click().run()
     button(app, "A better").click()
@@ -182,6 +182,26 @@ def test_more_than_two_are_ranked(make_sqlite: StudyMaker, opens: Opener) -> Non
     assert [one.value for one in again.radio] == [2, 1, 2, 1, 1, 1]
     assert [one.value for one in again.checkbox] == [False, True]
     assert [one.value for one in app.radio][:3] == [3, 1, 3]  # as it was clicked
+    assert "Which conversation went best?" in texts(app)
+    assert [one.label for one in app.radio][:2] == ["Speed: place of A", "Speed: place of B"]
+    assert list(app.radio[0].options) == ["1st", "2nd", "3rd"]
+    app.checkbox[0].check().run()  # a ranking, and still none of them acceptable
+    view = open_session(study, token).view()
+    assert isinstance(view, RatingView)
+    assert view.answers["speed"] == Answer((2, 1, 2), both_bad=True)
+
+
+@pytest.mark.parametrize(
+    ("systems", "said"),
+    [(("x", "y"), "Both bad if neither"), (("x", "y", "z"), "Tick All bad, too")],
+)
+def test_the_instructions_say_how_to_answer(
+    make_sqlite: StudyMaker, opens: Opener, systems: tuple[str, ...], said: str
+) -> None:
+    study = make_sqlite(systems=systems)
+    (invitation,) = invite_raters(study, 1)
+    open_session(study, invitation.token).consent(True)
+    assert said in texts(opens(study, t=invitation.token))
 
 
 @pytest.mark.parametrize(

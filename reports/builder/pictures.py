@@ -1,0 +1,104 @@
+"""Which pictures each kind of result gives, and how a picture stands on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from reports.builder.evidence import Evidence, Piece
+from reports.figures.inline import inline_svg
+from reports.figures.style import PHONE, svg_text
+from reports.figures.typeset import clean
+
+if TYPE_CHECKING:
+    from reports.charts.chart import Chart
+
+#: By kind of result, what draws it: `module:function` of this room, called with the result.
+PRODUCERS: dict[str, tuple[str, ...]] = {
+    "ratings": ("charts.preference:preference", "charts.ranking:ranking"),
+    "benchmarks": ("builder.accuracy:accuracy",),
+    "states": (
+        "charts.states:confusion",
+        "charts.states:decisions_by_kind",
+        "charts.states:calibration",
+        "charts.states:premature",
+    ),
+    "interaction": (
+        "charts.latency:latency",
+        "charts.takeover:takeover",
+        "charts.trade_off:trade_off",
+    ),
+    "sweep": ("charts.sweep:sweep",),
+    "training": ("charts.training:training_curves",),
+    "decoding": ("charts.cost:decode_cost",),
+    "transcripts": ("charts.conversation:attention_mask",),
+}
+#: Width in points of a picture that two of stand side by side on a desk's screen.
+_HALF_DESK = 350.0
+
+#: Those that are told of the transcripts, too.
+_WITH_TRANSCRIPTS = frozenset({"charts.latency:latency"})
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chart and the result that it shows."""
+
+    chart: Chart
+    piece: Piece[Any]
+
+
+def drawn(kind: str, piece: Piece[Any], number: int, evidence: Evidence) -> list[Drawn]:
+    """The charts of a result.
+
+    Args:
+        kind: of the result.
+        piece: the result.
+        number: which of its kind it is, from 1; from the second on, it is part of charts' names.
+        evidence: all that there is.
+
+    Raises:
+        BadInput: the result is not as it should be.
+    """
+    charts = [
+        chart
+        for name in PRODUCERS.get(kind, ())
+        for chart in _charts(_producer(name), name, piece, evidence)
+    ]
+    if number > 1:
+        charts = [replace(chart, name=f"{chart.name}-{number}") for chart in charts]
+    return [Drawn(chart, piece) for chart in charts]
+
+
+def inline(chart: Chart) -> Markup:
+    """A chart twice: for a desk's screen and for a phone's; the style sheet picks one."""
+    return Markup("").join(
+        inline_svg(
+            svg_text(chart.draw(width)),
+            prefix=f"{chart.name}-{name}",
+            label=clean(f"{chart.title}. {chart.caption}"),
+            css_class=f"figure chart {name}",
+        )
+        for name, width in (("wide", _HALF_DESK), ("narrow", PHONE))
+    )
+
+
+def _producer(name: str) -> Callable[..., Any]:
+    module, function = name.split(":")
+    produce: Callable[..., Any] = getattr(import_module(f"reports.{module}"), function)
+    return produce
+
+
+def _charts(
+    produce: Callable[..., Any], name: str, piece: Piece[Any], evidence: Evidence
+) -> list[Chart]:
+    """What a producer makes of a result: nothing, one chart or several."""
+    more = (evidence.transcripts,) if name in _WITH_TRANSCRIPTS else ()
+    made = produce(piece.content, *more)
+    if made is None:
+        return []
+    return list(made) if isinstance(made, list | tuple) else [made]

@@ -1,0 +1,1 @@
+"""Charts of what commands have measured, each with the numbers behind it."""
