@@ -44,13 +44,20 @@ def demo(
     open_page: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser at the end.")
     ] = True,
+    benchmarks: Annotated[
+        bool,
+        typer.Option(
+            "--benchmarks/--no-benchmarks", help="Ask the models a few items of benchmarks too."
+        ),
+    ] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
     ] = False,
 ) -> None:
     """Hold the same conversations with three systems and make a page of what happened.
 
-    Writes transcripts, a timeline picture of each, a table of forward passes and index.html to OUT.
+    Writes transcripts, a timeline picture of each, a table of forward passes, a small Table 1 and
+    index.html to OUT.
     On the simulated clock the same command gives the same pictures. A run that was stopped goes on
     where it was when the command is given again.
 
@@ -58,7 +65,9 @@ def demo(
     """
     from reports.demo import run_demo
 
-    run_demo(out, model or (), scenario or (), open_page=open_page, force=force)
+    run_demo(
+        out, model or (), scenario or (), open_page=open_page, benchmarks=benchmarks, force=force
+    )
 
 
 @report_app.command()

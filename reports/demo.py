@@ -4,6 +4,7 @@
     OUT/timelines/<scenario>-<system>.svg, .png     a picture of each
     OUT/forward_passes.csv                          what each cost
     OUT/interaction.json                            how well each conversed
+    OUT/benchmarks/                                 a few items of five benchmarks
     OUT/index.html, figures/, tables/               all of it on a page: `duo report build OUT`
     OUT/manifest.json                               versions, machine, wall time (the recorder's)
 
@@ -27,6 +28,7 @@ from duo.decoding.systems import models_for
 from duo.files import write_text
 from reports.builder.make import build
 from reports.costs import write_costs
+from reports.demo_table import small_table1
 from reports.figures.style import save
 from reports.figures.timeline import draw
 from reports.interaction import interaction
@@ -61,6 +63,7 @@ def run_demo(
     scenarios: Sequence[str] = (),
     *,
     open_page: bool = True,
+    benchmarks: bool = True,
     force: bool = False,
     console: Console | None = None,
 ) -> Path:
@@ -71,6 +74,7 @@ def run_demo(
         models: see `duo.decoding.systems.models_for`.
         scenarios: library names or YAML files; empty for those of the demonstration.
         open_page: whether to open the page in a browser, if somebody sits at one.
+        benchmarks: whether to score the models on a few items of benchmarks too.
         force: record again transcripts that were made otherwise.
         console: where progress is shown; standard error if not given.
 
@@ -101,7 +105,11 @@ def run_demo(
     pairs = len(SYSTEMS) * len(job.scenarios)
     names = ", ".join(dict.fromkeys(job.models.values()))
     console.print(f"{pairs} conversations with {escape(names)}: what is there is kept")
-    page = write_report(job.out, record_all(job, console=console), console=console)
+    recorded = record_all(job, console=console)
+    if benchmarks:
+        console.print("a few items of five benchmarks, as in the paper's Table 1")
+        small_table1(job.out / "benchmarks", job.models, console=console)
+    page = write_report(job.out, recorded, console=console)
     study = job.out.with_name(f"{job.out.name}-study")
     console.print(
         "To have people compare these conversations, blind:\n"

@@ -8,9 +8,11 @@ import webbrowser
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import reports.demo as demo
+import reports.demo_table as demo_table
 from duo.cli import app
 from duo.errors import BadInput
 from reports.builder.make import build
@@ -64,7 +66,7 @@ def test_it_writes_all_that_it_promises_and_keeps_what_is_finished(
     tmp_path: Path, model: str, scenario: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    page = run_demo(out, [model], [scenario], open_page=False)
+    page = run_demo(out, [model], [scenario], open_page=False, benchmarks=False)
     assert capsys.readouterr().out.strip() == str(page)
     first = contents(out)
     systems = ("duo", "duplex", "turn-based")
@@ -80,7 +82,7 @@ def test_it_writes_all_that_it_promises_and_keeps_what_is_finished(
     assert contents(out) == first, "the page is what `duo report build` makes of the folder"
     recorded = {path: path.stat().st_mtime_ns for path in out.glob("*/*.jsonl")}
     (out / "duplex" / "short.jsonl").unlink()
-    run_demo(out, [model], [scenario], open_page=False)
+    run_demo(out, [model], [scenario], open_page=False, benchmarks=False)
     assert contents(out) == first
     kept = [path for path, time in recorded.items() if path.stat().st_mtime_ns == time]
     assert len(kept) == 2
@@ -98,11 +100,11 @@ def test_the_scenarios_of_the_demonstration_are_in_the_library() -> None:
 def test_what_was_recorded_otherwise_is_not_mixed_in(
     tmp_path: Path, model: str, scenario: str
 ) -> None:
-    run_demo(tmp_path, [model], [scenario], open_page=False)
+    run_demo(tmp_path, [model], [scenario], open_page=False, benchmarks=False)
     demo.ANSWER_TOKENS = 4
     with pytest.raises(BadInput, match=r"settings.*--force"):
-        run_demo(tmp_path, [model], [scenario], open_page=False)
-    run_demo(tmp_path, [model], [scenario], open_page=False, force=True)
+        run_demo(tmp_path, [model], [scenario], open_page=False, benchmarks=False)
+    run_demo(tmp_path, [model], [scenario], open_page=False, benchmarks=False, force=True)
 
 
 def test_a_browser_is_opened_only_for_somebody_who_sees_it(
@@ -111,13 +113,37 @@ def test_a_browser_is_opened_only_for_somebody_who_sees_it(
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    run_demo(tmp_path, [model], [scenario])
+    run_demo(tmp_path, [model], [scenario], benchmarks=False)
     assert opened == []
     monkeypatch.setattr(demo, "_somebody_is_there", lambda: True)
-    run_demo(tmp_path, [model], [scenario], open_page=False)
+    run_demo(tmp_path, [model], [scenario], open_page=False, benchmarks=False)
     assert opened == []
-    page = run_demo(tmp_path, [model], [scenario])
+    page = run_demo(tmp_path, [model], [scenario], benchmarks=False)
     assert opened == [page.resolve().as_uri()]
+
+
+def test_a_small_table_1_is_part_of_it(
+    tmp_path: Path, model: str, scenario: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_table, "SOURCES", ("smoke",))
+    monkeypatch.setattr(demo_table, "TASKS", ("cmmlu", "hellaswag"))
+    page = run_demo(tmp_path, [model], [scenario], open_page=False)
+    results = list((tmp_path / "benchmarks").rglob("*.json"))
+    assert results
+    text = page.read_text(encoding="utf-8")
+    assert "the paper's Table 1" in text.replace("&#39;", "'")
+    assert "smoke" in text
+
+
+def test_a_table_that_cannot_be_made_does_not_take_the_page_away(
+    tmp_path: Path, model: str, scenario: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_table, "SOURCES", ())
+    screen = io.StringIO()
+    console = Console(file=screen, width=200)
+    page = run_demo(tmp_path, [model], [scenario], open_page=False, console=console)
+    assert page.is_file()
+    assert "no small Table 1: " in screen.getvalue()
 
 
 def test_the_report_is_made_of_any_transcripts(tmp_path: Path) -> None:
@@ -154,7 +180,13 @@ def test_an_unwritable_folder_is_refused_before_a_model_is_loaded(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="cannot write"):
-        run_demo(tmp_path / "file" / "out", ["./no-such-model"], [scenario], open_page=False)
+        run_demo(
+            tmp_path / "file" / "out",
+            ["./no-such-model"],
+            [scenario],
+            open_page=False,
+            benchmarks=False,
+        )
 
 
 def test_help_shows_an_example() -> None:
@@ -165,7 +197,7 @@ def test_help_shows_an_example() -> None:
 
 @pytest.mark.real_model
 def test_a_real_model_answers(tmp_path: Path, scenario: str) -> None:
-    page = run_demo(tmp_path, scenarios=[scenario], open_page=False)
+    page = run_demo(tmp_path, scenarios=[scenario], open_page=False, benchmarks=False)
     text = page.read_text(encoding="utf-8")
     assert "smollm2-duo, smollm2-duplex, smollm2" in text
     assert "None was made by a state token" not in text
