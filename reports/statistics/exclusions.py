@@ -21,12 +21,14 @@ class Rules:
         least_seconds: leave out whose median page took less.
         one_sided: leave out who chose the same side in at least this share of untied votes ...
         one_sided_votes: ... among at least so many.
+        revoked: whether to leave out whom the researchers shut out of the study.
     """
 
     failed_checks: float | None = 0.5
     least_seconds: float | None = 6.0
     one_sided: float | None = 0.95
     one_sided_votes: int = 20
+    revoked: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ def _check(path: Path, name: Any, value: Any) -> None:
     known = [field.name for field in fields(Rules)]
     if name not in known:
         raise BadInput(f"no such rule: use {', '.join(known)}", file=path, field=str(name))
+    if name == "revoked":
+        if not isinstance(value, bool):
+            raise BadInput(f"{value!r} is neither true nor false", file=path, field=name)
+        return
     if value is None and name != "one_sided_votes":
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
@@ -80,6 +86,8 @@ def excluded(rows: pd.DataFrame, rules: Rules) -> tuple[Excluded, ...]:
     found = []
     for rater, own in rows.groupby("rater", sort=True):
         reasons = [*_failed(own, rules), *_fast(own, rules), *_one_sided(own, rules)]
+        if rules.revoked and own["revoked"].any():
+            reasons.append("was shut out of the study")
         if reasons:
             found.append(Excluded(str(rater), tuple(reasons)))
     return tuple(found)

@@ -35,10 +35,12 @@ DEFAULTS: dict[str, Any] = {
     "attention": False,
     "passed": None,
     "synthetic": False,
+    "revoked": False,
 }
 COLUMNS = (
     "study", "rater", "item", "scenario", "repeat", "criterion", "system_left", "system_right",
     "choice", "winner", "seconds", "submitted_at", "attention", "passed", "synthetic",
+    "revoked",
 )  # fmt: skip
 #: The paper's criteria, in its order; others follow by name.
 PAPER_CRITERIA = ("responsiveness", "human-likeness", "faithfulness", "factuality", "overall")
@@ -134,7 +136,8 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame([DEFAULTS | row for row in rows], columns=list(COLUMNS))
-    kinds = {"repeat": "int64", "seconds": "float64", "attention": "bool", "synthetic": "bool"}
+    kinds = dict.fromkeys(("attention", "synthetic", "revoked"), "bool")
+    kinds |= {"repeat": "int64", "seconds": "float64"}
     table = table.astype({name: kinds.get(name, "object") for name in COLUMNS})
     order = ["study", "criterion", "item", "rater", "repeat", "system_left", "system_right"]
     return table.sort_values(order, kind="stable").reset_index(drop=True)
@@ -225,7 +228,7 @@ def _row(
         row["seconds"] = _number(text["seconds"])
         if not (math.isfinite(row["seconds"]) and row["seconds"] >= 0):
             raise bad("seconds", f"{text['seconds']!r} is no time in seconds")
-    for name in ("attention", "passed", "synthetic"):
+    for name in ("attention", "passed", "synthetic", "revoked"):
         if isinstance(row[name], str):
             word = row[name].lower()
             if word not in _YES | _NO:

@@ -13,7 +13,7 @@ from reports.statistics.panel import votes_on
 from reports.statistics.raters import consistency, side_bias
 from tests.reports.rated import ratings, row
 
-OFF = Rules(failed_checks=None, least_seconds=None, one_sided=None)
+OFF = Rules(failed_checks=None, least_seconds=None, one_sided=None, revoked=False)
 
 
 def test_side_bias_is_the_share_left_of_untied_first_votes() -> None:
@@ -62,9 +62,11 @@ def test_each_rule_finds_its_rater_and_says_why() -> None:
     for i, passed in enumerate((False, False, True)):
         rows.append(row("fails", f"c{i}", attention=True, passed=passed))
         rows.append(row("good", f"c{i}", attention=True, passed=i > 0))
+    rows.append(row("gone", "i0", seconds=9.0, revoked=True))
     table = ratings(rows).rows
     found = {one.rater: one.reasons for one in excluded(table, Rules())}
     assert found == {
+        "gone": ("was shut out of the study",),
         "fails": ("failed 2 of 3 attention checks",),
         "fast": ("median page took 1.0 s, less than 6 s",),
         "side": ("chose the right side in 20 of 20 untied votes",),
@@ -94,6 +96,7 @@ def test_rules_are_read_and_checked(tmp_path: Path) -> None:
         ("one_sided: 2", "one_sided: 2 is a share"),
         ("one_sided_votes: null", "one_sided_votes"),
         ("- 1", "must be a mapping"),
+        ("revoked: 3", "revoked: 3 is neither true nor false"),
         ("a: [", "rules.yaml:1: not YAML"),
     ],
 )
