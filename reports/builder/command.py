@@ -53,7 +53,7 @@ def build(
     """
     from reports.builder.make import build as make
     from reports.builder.ratings import How
-    from reports.statistics.commands import _mapping as mapping
+    from reports.statistics.commands import mapping
     from reports.statistics.exclusions import read_rules
 
     how = How(

@@ -1,6 +1,6 @@
 """Conversations that play on the page: the timelines that raters see, with the systems' names.
 
-The script is the study's own (`sessions/study/app/timeline.js`); here it finds its data in the page
+The script is the study's own (`sessions/study/player/`); here it finds its data in the page
 and draws into shadow roots, so that neither it nor its style meets the rest of the page. It makes
 text nodes of all words. The page's Content-Security-Policy names the script by its hash: no other
 runs.
@@ -13,12 +13,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from markupsafe import Markup
 
 from reports.figures.typeset import clean
+from sessions.study import player as study_player
 from sessions.study.blinding import blinded
 from sessions.study.views import Shown
 from sessions.transcript import Transcript
@@ -50,13 +50,12 @@ def player(transcripts: Sequence[Transcript], *, key: str) -> Markup:
         transcripts: from left to right.
         key: unique in the page.
     """
-    from sessions.study.app.timeline import drawn
-
     data = {
         "key": key,
         "language": transcripts[0].header.language,
         "dialogues": [
-            drawn(Shown(clean(one.header.system), blinded(one), None)) for one in transcripts
+            study_player.drawn(Shown(clean(one.header.system), blinded(one), None))
+            for one in transcripts
         ],
     }
     return Markup('<div class="player"></div><script type="application/json">{}</script>').format(
@@ -67,16 +66,16 @@ def player(transcripts: Sequence[Transcript], *, key: str) -> Markup:
 @cache
 def script() -> Markup:
     """The script that draws all players of a page, as it stands between the tags."""
-    text = _file("timeline.js")
+    text = study_player.script()
     if text.count(_EXPORT) != 1:
-        raise RuntimeError("timeline.js does not export what the page calls")
+        raise RuntimeError("player.js does not export what the page calls")
     return Markup("{ " + text.replace(_EXPORT, "function draw(") + _ADAPTER + "}")
 
 
 @cache
 def style() -> Markup:
     """The style inside the players."""
-    return Markup(_file("timeline.css") + _STYLE)
+    return Markup(study_player.style() + _STYLE)
 
 
 @cache
@@ -92,7 +91,3 @@ def _embedded(data: Any) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
-
-
-def _file(name: str) -> str:
-    return files("sessions.study.app").joinpath(name).read_text(encoding="utf-8")

@@ -56,8 +56,8 @@ def statistics(
         rules=rules,
         systems=None if systems is None else [name.strip() for name in systems.split(",")],
         cluster=cluster,
-        columns=_mapping("--column", column),
-        choices=_mapping("--choice", choice),
+        columns=mapping("--column", column),
+        choices=mapping("--choice", choice),
         seed=seed,
     )
 
@@ -87,7 +87,12 @@ def bench(
     bench_statistics(studies=studies, seed=seed, resamples=resamples, processes=processes, out=out)
 
 
-def _mapping(option: str, pairs: list[str] | None) -> dict[str, str]:
+def mapping(option: str, pairs: list[str] | None) -> dict[str, str]:
+    """What `NAME=VALUE` texts of an option say.
+
+    Raises:
+        BadInput: one is not of this form.
+    """
     found = {}
     for pair in pairs or ():
         name, equals, value = pair.partition("=")

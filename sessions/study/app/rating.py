@@ -8,7 +8,8 @@ from sessions.study.app import questions as answers
 from sessions.study.app.look import heading, plain, title
 from sessions.study.app.questions import asked, keyboard
 from sessions.study.app.state import arrive, go, press, store, visit, warn
-from sessions.study.app.timeline import audible, timeline
+from sessions.study.app.timeline import timeline
+from sessions.study.player import audible
 from sessions.study.session import COMMENT_LIMIT, Session, Unanswered
 from sessions.study.views import RatingView
 
