@@ -20,8 +20,8 @@ from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
 from sessions.commands import chat, record, transcript_app
 from sessions.scenario_commands import scenario_app
-from sessions.study.commands import bench as bench_study
 from sessions.study.commands import study_app
+from sessions.study.trial_commands import bench as bench_study
 from sessions.sweep_commands import sweep
 
 app = typer.Typer(
