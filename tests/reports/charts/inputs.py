@@ -27,7 +27,6 @@ from sessions.transcript import write_transcript
 from tests.reports.rated import drawn, ratings
 from tests.reports.stories import interrupted, waiting
 
-ADAPTERS = Path(__file__).parents[3] / "duo" / "adapters"
 SYSTEMS = ("duo", "duplex", "turn-based")
 
 
@@ -167,8 +166,22 @@ def decoded() -> Any:
 
 
 def training(system: str) -> Any:
-    """`training.json` of an adapter that ships."""
-    return json.loads((ADAPTERS / f"smollm2-{system}" / "training.json").read_text("utf-8"))
+    """A `training.json` as `duo train` writes it, of a run of 200 steps."""
+    pace = {"duo": 60.0, "duplex": 150.0}[system]
+    curve: list[dict[str, Any]] = []
+    for step in range(0, 201, 10):
+        left = 2.0 ** (-step / pace)
+        if step % 50 == 0:
+            known = {"eval_loss_output": 2.2 + left, "step": step, "eval_premature": left / 9}
+            if system == "duo":
+                known |= {"eval_loss_state": 0.3 + left, "eval_state_accuracy": 0.95 - left / 2}
+            curve.append(known)
+        if step:
+            curve.append({
+                "step": step, "loss": 1 + left, "loss_output": 2.3 + left + 0.1 * (step % 3),
+                **({"loss_state": 0.3 + left + 0.1 * (step % 4)} if system == "duo" else {}),
+            })  # fmt: skip
+    return {"settings": {"recipe": system}, "model": "smollm2", "steps": 200, "curve": curve}
 
 
 def _first(charts: list[Chart]) -> Chart:

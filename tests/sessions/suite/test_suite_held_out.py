@@ -115,7 +115,10 @@ def test_the_reader_knows_what_the_grammar_draws() -> None:
             ours = text
             for words in given.values():
                 ours = ours.replace(words, "")
-            if ours == text or len(ours.split()) >= 4:
+            # A follow-up may be little more than a topic ("and the red wine?"), which is left out.
+            if ours == text or (
+                len(ours.split()) >= 4 and kind not in ("follow_up", "short", "it")
+            ):
                 assert Reader(text).derives(kind), (kind, text)
 
 
