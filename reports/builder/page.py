@@ -31,6 +31,9 @@ from sessions.transcript import Transcript
 #: open the page at once. Numbers are of all.
 SCENARIOS, SYSTEMS = 12, 6
 
+#: Results that stand before the conversations themselves; the others stand after them.
+ABOUT_CONVERSATIONS = ("ratings", "interaction", "sweep")
+
 #: By kind and by the name of a piece.
 Tables = Mapping[str, Mapping[str, list[Grid]]]
 
@@ -59,13 +62,14 @@ def page_of(
         scenarios: how many are shown in pictures and can be played.
     """
     tables = all_tables(evidence) if tables is None else tables
-    sections = [
-        result_section(
+    results = {
+        kind: result_section(
             kind, evidence.by_kind[kind], drawn, {k: list(v) for k, v in tables[kind].items()}
         )
         for kind in TITLES
         if evidence.by_kind[kind]
-    ]
+    }
+    sections = [results.pop(kind) for kind in ABOUT_CONVERSATIONS if kind in results]
     shown, left_out = _shown(evidence.transcripts, scenarios)
     if evidence.talks:
         sections.append(costs_section(evidence.transcripts))
@@ -74,6 +78,7 @@ def page_of(
         sections.append(scenario_section(number, name, held, played))
     forks = [one for one in drawn if one.piece in evidence.talks]
     sections += map(fork_section, forks)
+    sections += results.values()
     sections += [missing_section(evidence), reproduce_section(evidence)]
     return build_page(
         title(evidence),
