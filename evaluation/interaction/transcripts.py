@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from duo.errors import BadInput
 from duo.terminal import printable
 from evaluation.interaction.conversation import Label
+from sessions.transcript import transcripts_below
 
 SCHEMA = 1
 
@@ -178,7 +179,7 @@ def _refuse_first(path: Path, line: int, error: ValidationError) -> NoReturn:
 
 
 def transcript_files(paths: Iterable[Path]) -> list[Path]:
-    """The files that are meant: files as they are, and every `.jsonl` below a folder, by name.
+    """The files that are meant: files as they are, and every one below a folder, by name.
 
     Raises:
         BadInput: there is no such file or folder, or a folder holds none.
@@ -186,7 +187,7 @@ def transcript_files(paths: Iterable[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.rglob("*.jsonl"))
+            inside = transcripts_below(path)
             if not inside:
                 raise BadInput("holds no transcripts (*.jsonl)", file=path)
             found.update(dict.fromkeys(inside))

@@ -10,7 +10,7 @@ from pathlib import Path
 from duo.errors import BadInput
 from duo.files import sha256
 from sessions.study.blinding import Dialogue, Word, blinded
-from sessions.transcript import Header, read_transcript
+from sessions.transcript import Header, read_transcript, transcripts_below
 
 #: Sound files that belong to a transcript if they stand beside it under the same name.
 AUDIO = (".wav", ".mp3", ".ogg", ".opus", ".flac", ".m4a")
@@ -158,7 +158,7 @@ def _spoken(dialogue: Dialogue) -> list[Word]:
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise BadInput("there is no such folder", file=folder)
-    files = sorted(path for path in folder.rglob("*.jsonl") if path.is_file())
+    files = transcripts_below(folder)
     if not files:
         raise BadInput("holds no transcripts (*.jsonl)", file=folder)
     return files
