@@ -183,9 +183,12 @@ def _trade_off(axes: Any, series: list[_Series]) -> None:
         ys = [s.false.value for s in both if s.false.value is not None]
         curve(axes, number, xs, ys)
         # The ends say which way the line goes.
-        for at in {0, len(both) - 1} if both else ():
+        ends: dict[tuple[float, float], list[str]] = {}
+        for at in sorted({0, len(both) - 1}) if both else ():
+            ends.setdefault((xs[at], ys[at]), []).append(_text(both[at].value))
+        for place, values in ends.items():
             axes.annotate(
-                clean(_text(both[at].value)), (xs[at], ys[at]), xytext=(4, 3),
+                clean(", ".join(values)), place, xytext=(4, 3),
                 textcoords="offset points", fontsize=LABEL, color=LIGHT["ink"],
             )  # fmt: skip
     axes.margins(x=0.09)
