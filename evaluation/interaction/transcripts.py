@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from duo.errors import BadInput
 from duo.terminal import printable
+from duo.transcripts import transcripts_below
 from evaluation.interaction.conversation import Label
-from sessions.transcript import transcripts_below
 
 SCHEMA = 1
 
