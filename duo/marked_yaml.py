@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from duo.errors import BadInput
-from duo.problems import Loc, problems
+from duo.problems import Loc, Problem, problems
 from duo.terminal import printable
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -94,11 +94,15 @@ class MarkedYaml:
 
     def refusal(self, error: ValidationError) -> BadInput:
         """What a schema found wrong with the data, in one line."""
-        # A misspelt field is one too many and one missing: the former says more.
-        found = sorted(problems(error), key=lambda problem: self.line(problem.loc))
-        problem = next((problem for problem in found if problem.unknown_field), found[0])
+        problem = self.first_problem(error)
         line = self.line(problem.loc)
         return BadInput(problem.message, file=self._file, line=line, field=problem.field)
+
+    def first_problem(self, error: ValidationError) -> Problem:
+        """The problem that says most of what a schema found wrong, or else stands first."""
+        # A misspelt field is one too many and one missing: the former says more.
+        found = sorted(problems(error), key=lambda problem: self.line(problem.loc))
+        return next((problem for problem in found if problem.unknown_field), found[0])
 
     def _reject_duplicate_keys(self, node: yaml.Node, seen: set[int]) -> None:
         if id(node) in seen:  # an alias, possibly of something around it

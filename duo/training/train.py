@@ -18,7 +18,7 @@ from duo.training.encode import Encoder
 from duo.training.plan import plan
 from duo.training.read import Split, read_split
 from duo.training.settings import TrainSettings, differing
-from duo.training.weights import base_name, save, trainable
+from duo.training.weights import ADAPTER_WEIGHTS, base_name, save, trainable
 
 #: Says what a folder was begun as; written before the first step.
 RUN = "run.json"
@@ -130,7 +130,7 @@ def _begin(out: Path, settings: TrainSettings, begun_as: Mapping[str, Any], data
 
 def _identity(settings: TrainSettings, model: str, start: Path | None) -> dict[str, Any]:
     """What a run is; its training data are added when they have been read."""
-    weights = None if start is None else start / "adapter_model.safetensors"
+    weights = None if start is None else start / ADAPTER_WEIGHTS
     if weights is not None and not weights.is_file():
         raise BadInput("no such file", file=weights)
     return {

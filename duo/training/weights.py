@@ -15,6 +15,9 @@ from duo.quiet import quiet
 from duo.tokens import trainable_rows
 from duo.training.settings import TrainSettings
 
+#: Name of an adapter's weights, as peft writes them.
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
 #: Parts of the names that linear layers have in the architectures of `transformers`.
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value")
 _MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc")
@@ -67,7 +70,7 @@ def save(model: Any, tokenizer: Any, folder: Path, dtype: str) -> None:
     with quiet():
         if hasattr(model, "peft_config"):
             model.save_pretrained(folder)
-            _cast(folder / "adapter_model.safetensors", kind)
+            _cast(folder / ADAPTER_WEIGHTS, kind)
             (folder / "README.md").unlink(missing_ok=True)  # an empty form
         else:
             model.to(kind).save_pretrained(folder)

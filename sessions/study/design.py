@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from duo.errors import BadInput
 from duo.marked_yaml import read_yaml
-from duo.problems import misfit, problems
+from duo.problems import misfit
 
 #: The design that is used where none is given: the paper's five criteria (its section 4.3).
 PAPER = Path(__file__).with_name("paper.yaml")
@@ -196,7 +196,7 @@ def read_design(path: Path | None = None, **changes: Any) -> Design:
     try:
         return Design.model_validate(data)
     except ValidationError as error:
-        first = next(problems(error))
+        first = document.first_problem(error)
         if first.loc and first.loc[0] in given:
             raise BadInput(first.message, field=first.field) from error
         raise document.refusal(error) from error
