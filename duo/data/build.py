@@ -34,7 +34,7 @@ from duo.manifest import Stopwatch, write_manifest
 TRAIN, VALIDATION, MANIFEST = "train.jsonl", "validation.jsonl", "manifest.json"
 
 #: Goes up whenever the same settings give other bytes.
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 
 _ATTEMPTS = 4  # of the writers for a place
 _BUCKET = 50_000  # samples that are put in order in memory
@@ -115,7 +115,9 @@ def build(job: Job, *, progress: Callable[[int, int], None] = lambda done, of: N
     there = survey.found.total()
     wanted = job.samples or there
     parts = _parts_folder(job.out, fingerprint)
-    writers = _Writers(Extractive(survey.overheard), job.writer(parts) if job.writer else None)
+    writers = _Writers(
+        Extractive(survey.overheard, survey.told), job.writer(parts) if job.writer else None
+    )
     number = 0
     for number, picked in enumerate(_parts(job, held_out, there, wanted)):
         path = parts / f"{number:06}.json"

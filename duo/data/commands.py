@@ -75,6 +75,9 @@ def build(
             "orders in passing, short follow-ups), without its answer.",
         ),
     ] = 0.2,
+    opening: Annotated[
+        float, typer.Option(**_RATE, help="Share of samples that begin with a non-query turn.")
+    ] = 0.15,
     restyle: Annotated[
         float, typer.Option(**_RATE, help="Share of samples written as recognisers write.")
     ] = 0.6,
@@ -152,6 +155,7 @@ def build(
         interruptions=interruptions,
         unfinished=unfinished,
         asking=asking,
+        opening=opening,
         restyle=restyle,
         disfluency=disfluency,
         max_words=max_words,

@@ -22,6 +22,7 @@ MIX: dict[str, float] = {
     "acknowledgement": 3.0,
     "remark": 3.0,
     "statement": 3.0,
+    "story": 2.0,
     "self_talk": 2.0,
     "third_party_talk": 2.5,
     "third_party_question": 1.5,
@@ -29,8 +30,19 @@ MIX: dict[str, float] = {
 }
 #: Kinds that cannot be taken for the answer to a question that was just asked.
 AFTER_QUESTION = ("self_talk", "third_party_talk", "third_party_question")
+#: Share of statements and stories that people have really told, where there are any.
+_REAL = 0.6
+#: What is told in more words than this is a story, otherwise a statement.
+_STORY_FROM = 16
 #: Kinds that may come before anything was said.
-OPENING = ("statement", "self_talk", "third_party_talk", "third_party_question", "background")
+OPENING = (
+    "statement",
+    "story",
+    "self_talk",
+    "third_party_talk",
+    "third_party_question",
+    "background",
+)
 
 
 @dataclass(frozen=True)
@@ -80,12 +92,17 @@ class Extractive:
     Args:
         overheard: sentences of all conversations; those of the other side of the split or of the
             same conversation are never used.
+        told: what people tell one another in turns that ask for nothing, under the same rule.
     """
 
-    def __init__(self, overheard: Sequence[Overheard] = ()) -> None:
-        self._overheard = {
-            side: [heard for heard in overheard if heard.validation == side]
-            for side in (False, True)
+    def __init__(self, overheard: Sequence[Overheard] = (), told: Sequence[Overheard] = ()) -> None:
+        self._overheard = _by_side(overheard)
+        is_long = [len(turn.text.split()) > _STORY_FROM for turn in told]
+        self._told = {
+            "statement": _by_side(
+                [turn for turn, long in zip(told, is_long, strict=True) if not long]
+            ),
+            "story": _by_side([turn for turn, long in zip(told, is_long, strict=True) if long]),
         }
 
     def write(self, places: Sequence[Place], attempt: int) -> list[str]:
@@ -93,7 +110,11 @@ class Extractive:
 
     def _text(self, place: Place, random: Random) -> str:
         if place.kind == "background":
-            return self._background(place, random)
+            return _heard(self._overheard[place.validation], place, random)
+        if place.kind in self._told and random.random() < _REAL:
+            told = _heard(self._told[place.kind][place.validation], place, random)
+            if told:
+                return told
         known = topics(" ".join(turn.text[:600] for turn in place.before[-4:]))
         if place.kind == "remark":
             said = repeatable(place.before[-1].text) if place.before else []
@@ -106,20 +127,32 @@ class Extractive:
         parts = [part.lower() for part in sentences(text)]
         return text if len(set(parts)) == len(parts) else ""
 
-    def _background(self, place: Place, random: Random) -> str:
-        pool = self._overheard[place.validation]
-        for _ in range(8 if pool else 0):
-            heard = random.choice(pool)
-            if heard.group != place.group:
-                return heard.text
-        return ""
+
+def _by_side(overheard: Sequence[Overheard]) -> dict[bool, list[Overheard]]:
+    return {
+        side: [heard for heard in overheard if heard.validation == side] for side in (False, True)
+    }
 
 
-def may_be_overheard(text: str) -> bool:
-    """Whether a sentence of a dialogue can stand alone as speech that is nobody's request."""
+def _heard(pool: Sequence[Overheard], place: Place, random: Random) -> str:
+    """A text of another conversation on the same side of the split, or nothing."""
+    for _ in range(8 if pool else 0):
+        heard = random.choice(pool)
+        if heard.group != place.group:
+            return heard.text
+    return ""
+
+
+def may_be_overheard(text: str, longest: int = 30) -> bool:
+    """Whether a text of a dialogue can stand alone as speech that is nobody's request.
+
+    Args:
+        text: a sentence, or a whole turn.
+        longest: most words.
+    """
     words = text.split()
     return (
-        3 <= len(words) <= 30
+        3 <= len(words) <= longest
         and text.isprintable()
         and not any(mark in text for mark in "*#|`{}[]<>=\\_:")
         and any(character.isalpha() for character in text)

@@ -6,7 +6,7 @@ list. Symbols in lower case are parts; the kinds themselves are named in `duo.da
 
 from __future__ import annotations
 
-from duo.data.asking import RULES
+from duo.data import asking, stories
 from duo.data.grammar import Grammar
 
 
@@ -39,10 +39,13 @@ _HEARING = {
              "that's it", "you're right", "that's what I thought", "I thought so", "right on",
              "sounds about right", "that's a good point", "very nice", "that's fair"],
     "soft": ["5|oh", "2|ah", "2|yeah", "2|well", "2|okay", "uh", "hm", "mm", "um", "so"],
-    "backchannel": ["14|{hm}.", "12|{yes}.", "5|{hm} {hm}.", "4|{yes} {yes}.", "4|{hm}, {yes}.",
-                    "4|{soft} {yes}.", "2|{yes}, {yes}.", "4|{hm}", "5|{yes}", "{hm}, {hm}.",
-                    "{yes}, {hm}.", "{yes} {yes} {yes}.", "{hm}...", "{yes}!", "{soft}, {yes}.",
-                    "2|{soft} {seen}.", "{soft}, {seen}.", "2|{seen}."],
+    "mumbled": ["4|huh", "3|uh", "3|so", "2|um", "2|okay so", "uh yeah", "right uh", "um right",
+                "uh so", "well", "yeah so", "hm uh", "uh okay", "oh uh", "right so", "um okay"],
+    "backchannel": ["6|{mumbled}", "really?", "oh really?", "14|{hm}.", "12|{yes}.", "5|{hm} {hm}.",
+                    "4|{yes} {yes}.", "4|{hm}, {yes}.", "4|{soft} {yes}.", "2|{yes}, {yes}.",
+                    "4|{hm}", "5|{yes}", "{hm}, {hm}.", "{yes}, {hm}.", "{yes} {yes} {yes}.",
+                    "{hm}...", "{yes}!", "{soft}, {yes}.", "2|{soft} {seen}.", "{soft}, {seen}.",
+                    "2|{seen}."],
     "thanked": ["thanks", "thank you", "cheers", "thanks a lot", "many thanks", "appreciate it"],
     "judged": ["helpful", "useful", "clear", "good", "great", "interesting", "lovely", "clever",
                "surprising", "simple enough", "more than I expected", "what I was after", "handy",
@@ -252,4 +255,14 @@ _BREAKING_IN = {
                      "it would help if you could {clause}.", "I want you to {clause}."],
 }  # fmt: skip
 
-GRAMMAR = Grammar({**_HEARING, **_THINGS, **_OTHERS, **_STATEMENTS, **_BREAKING_IN, **RULES})
+GRAMMAR = Grammar(
+    {
+        **_HEARING,
+        **_THINGS,
+        **_OTHERS,
+        **_STATEMENTS,
+        **_BREAKING_IN,
+        **asking.RULES,
+        **stories.RULES,
+    }
+)

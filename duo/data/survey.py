@@ -20,6 +20,7 @@ from duo.errors import BadInput
 
 #: Sentences and dialogues kept for each side of the split: what bounds the memory.
 _SENTENCES, _DIALOGUES = 6000, 300
+_TOLD_WORDS = 60  # most words of a turn that is told again
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class Survey:
         bad: records that are no dialogues, by source.
         dropped: why dialogues were cut or left out.
         overheard: sentences for background speech.
+        told: whole turns of people who chat with each other, for statements and stories.
         others: by side of the split, dialogues for changes of topic.
     """
 
@@ -55,6 +57,7 @@ class Survey:
     bad: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     overheard: list[Overheard] = field(default_factory=list)
+    told: list[Overheard] = field(default_factory=list)
     others: dict[bool, list[Dialogue]] = field(default_factory=dict)
 
 
@@ -120,6 +123,7 @@ def survey_sources(
     survey = Survey()
     sides = (False, True)
     heard = {side: Reservoir[Overheard](_SENTENCES, f"{seed}/heard/{side}") for side in sides}
+    told = {side: Reservoir[Overheard](_SENTENCES, f"{seed}/told/{side}") for side in sides}
     others = {side: Reservoir[Dialogue](_DIALOGUES, f"{seed}/others/{side}") for side in sides}
 
     def listen(dialogue: Dialogue) -> None:
@@ -129,6 +133,12 @@ def survey_sources(
             said = [text for text in sentences(turn.text)[:6] if may_be_overheard(text)]
             if said:
                 heard[side].offer(Overheard(said[len(turn.text) % len(said)], dialogue.group, side))
+        if dialogue.source not in BACKGROUND_ONLY:
+            return
+        for turn in dialogue.turns:
+            text = " ".join(turn.text.split())
+            if may_be_overheard(text, _TOLD_WORDS) and text not in held_out:
+                told[side].offer(Overheard(text, dialogue.group, side))
 
     for dialogue in usable_dialogues(
         sources, recipe, held_out, skip_bad=skip_bad, survey=survey, look=listen
@@ -139,5 +149,6 @@ def survey_sources(
         names = ", ".join(source.path for source in sources)
         raise BadInput(f"no dialogue here can be trained on{bad}", file=names)
     survey.overheard = [text for side in sides for text in heard[side].kept]
+    survey.told = [text for side in sides for text in told[side].kept]
     survey.others = {side: others[side].kept for side in sides}
     return survey

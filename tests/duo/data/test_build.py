@@ -234,6 +234,47 @@ def test_background_speech_does_not_cross_the_split(tmp_path: Path) -> None:
     assert heard > 50
 
 
+def test_turns_of_chats_are_told_again_and_the_chats_are_no_samples(tmp_path: Path) -> None:
+    told = "I went to the harbour of place{0} and sat there for over an hour. It was quiet."
+    chats = [
+        {
+            "id": f"chat-{number}",
+            "messages": [
+                {"role": "user", "content": "Where were you?"},
+                {"role": "assistant", "content": told.format(number)},
+            ],
+        }
+        for number in range(60)
+    ]
+    talks = [
+        {
+            "id": f"talk-{number}",
+            "messages": [
+                {"role": "user", "content": f"What is the name of house {number}?"},
+                {"role": "assistant", "content": "It has no name that anybody knows of."},
+            ],
+        }
+        for number in range(60)
+    ]
+    folder = tmp_path / "dialogues"
+    folder.mkdir()
+    write_lines(folder / "chitchat_timed.jsonl", chats)
+    write_lines(folder / "talks.jsonl", talks)
+    recipe = Recipe(mix={"story": 1.0}, remarks=1.0, restyle=0.0, disfluency=0.0)
+    built(folder, tmp_path / "a", recipe=recipe, samples=100, validation=0.4)
+    again = 0
+    for name in BOTH:
+        for sample in read_samples(tmp_path / "a" / name):
+            assert sample.source == "talks"
+            for message in sample.messages:
+                for number in re.findall(r"harbour of place(\d+)", message.content):
+                    again += 1
+                    assert message.role == "user"
+                    assert message.kind in ("story", "unfinished_remark")
+                    assert in_validation(f"chat-{number}", 0.4, 0) == (name == VALIDATION)
+    assert again > 20
+
+
 def test_no_held_out_utterance_is_trained_on(data: Path, tmp_path: Path) -> None:
     built(data, tmp_path / "a", samples=300)
     turns = {

@@ -62,7 +62,7 @@ def test_the_extractive_writer_is_deterministic_and_varied(kind: str) -> None:
     assert len(set(first)) > 100
 
 
-@pytest.mark.parametrize("kind", ["backchannel", "acknowledgement", "statement", "remark"])
+@pytest.mark.parametrize("kind", ["backchannel", "acknowledgement", "statement", "story", "remark"])
 def test_what_is_to_be_ignored_asks_for_nothing(kind: str) -> None:
     texts = Extractive().write([place(kind, number) for number in range(600)], 0)
     asking = {text for text in texts if asks(text)}
@@ -89,6 +89,24 @@ def test_background_speech_comes_from_the_same_side_and_another_conversation() -
     assert set(texts) <= {"we went to the sea", ""}
     assert "we went to the sea" in texts
     assert Extractive().write([place("background", 0)], 0) == [""]
+
+
+def test_what_people_told_is_a_statement_or_a_story_by_its_length() -> None:
+    short, long = "we went to the sea", "we went to the sea " * 5
+    told = [
+        Overheard(text, group, validation)
+        for text in (short, long)
+        for group, validation in (("other", False), ("group", False), ("third", True))
+    ]
+    known = {"statement": short, "story": long}
+    for kind, text in known.items():
+        texts = Extractive(told=told).write([place(kind, number) for number in range(200)], 0)
+        assert 80 < texts.count(text) < 160  # the others are the grammar's
+        assert not set(texts) & (set(known.values()) - {text})
+    foreign = [turn for turn in told if turn.group == "group" or turn.validation]
+    texts = Extractive(told=foreign).write([place("story", number) for number in range(100)], 0)
+    assert long not in texts
+    assert sum(map(bool, texts)) > 60  # some have a sentence twice, and are drawn again
 
 
 @pytest.mark.parametrize(
