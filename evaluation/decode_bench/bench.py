@@ -26,6 +26,7 @@ from evaluation.decode_bench.drive import Steering, drive
 from evaluation.decode_bench.machine import (
     PeakMemory,
     generate_seconds,
+    product_seconds,
     read_bandwidth,
     weight_bytes,
 )
@@ -142,6 +143,7 @@ def measure(
     systems = list(dict.fromkeys(plan.systems))
     entrants = [*systems, _GENERATE]
     rounds: dict[str, list[fig.Round]] = {system: [] for system in systems}
+    products: dict[str, list[float]] = {system: [] for system in systems}
     many: dict[int, list[Together]] = {count: [] for count in plan.sessions}
     generated: list[float] = []
     lengths = {system: _built(backbone, system).cycle_seconds for system in systems}
@@ -160,7 +162,12 @@ def measure(
             if entrant == _GENERATE:
                 generated.append(1 / generate_seconds(backbone, prompt, tokens))
             else:
-                rounds[entrant].append(_round(backbone, entrant, steering, talk, quiet))
+                one = _round(backbone, entrant, steering, talk, quiet)
+                rounds[entrant].append(one)
+                course = fig.Course(talk, quiet, lengths[entrant])
+                if needed := fig.shapes(one, course):
+                    seconds = product_seconds(backbone, needed)
+                    products[entrant].append(fig.rate_of_products(one, course, seconds))
             ends()
         for count in plan.sessions:
             begins(f"{count} at once")
@@ -169,7 +176,12 @@ def measure(
     return {
         **_circumstances(backbone, plan, talk),
         **_limits(backbone, bandwidth, generated),
-        "systems": _by_system(rounds, generated, bandwidth / weights, (talk, quiet), lengths),
+        "systems": {
+            system: {**figures, "products_rate": _spread_or_none(products[system])}
+            for system, figures in _by_system(
+                rounds, generated, bandwidth / weights, (talk, quiet), lengths
+            ).items()
+        },
         "together": _together(list(many.values())),
     }
 
@@ -260,6 +272,10 @@ def _by_system(
             )
         found[system] = figures
     return found
+
+
+def _spread_or_none(values: Sequence[float]) -> fig.Figures | None:
+    return fig.spread(values) if values else None
 
 
 def _together(many: Sequence[Sequence[Together]]) -> list[fig.Figures]:

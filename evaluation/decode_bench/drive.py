@@ -20,6 +20,9 @@ from duo.decoding.channels import Channels, Scores
 from duo.decoding.conversant import CycleResult, Kind
 from evaluation.decode_bench.script import Script
 
+#: Tokens that a forward pass carries, and those of them whose next-token scores are wanted.
+Shape = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class Step:
@@ -38,6 +41,11 @@ class Step:
     speaks: bool
     listens: bool
     done: float
+
+    @property
+    def shape(self) -> Shape:
+        """What the matrix products of its one forward pass were made on."""
+        return self.tokens, self.speaks + self.listens
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from evaluation.decode_bench.drive import Cycle, Response, Run, responses
+from evaluation.decode_bench.drive import Cycle, Response, Run, Shape, responses
 from evaluation.decode_bench.script import Script
 
 Figures = dict[str, Any]
@@ -140,6 +140,34 @@ def _response(same: Sequence[Response | None]) -> Figures | None:
         "cycles": found[0].cycles,
         "seconds": spread([response.seconds for response in found]),
     }
+
+
+def shapes(one: Round, course: Course) -> set[Shape]:
+    """The forward passes of a system where the user is heard over the answer, and in its twin.
+
+    Returns:
+        Nothing if some of its steps take more than one pass: how their tokens are divided among
+        these is the system's own.
+    """
+    cycles = [*course.over_the_answer(one.talk), *course.over_the_answer(one.quiet)]
+    steps = [step for cycle in cycles for step in cycle.steps if step.passes]
+    return {step.shape for step in steps} if all(step.passes == 1 for step in steps) else set()
+
+
+def rate_of_products(one: Round, course: Course, seconds: Mapping[Shape, float]) -> float:
+    """The share of its tokens a second that a system would keep if its products were all it did.
+
+    Args:
+        one: round of a system.
+        course: what was run.
+        seconds: of the products of each forward pass, see `shapes`.
+    """
+    rates = []
+    for run in (one.talk, one.quiet):
+        cycles = course.over_the_answer(run)
+        took = sum(seconds[step.shape] for c in cycles for step in c.steps if step.passes)
+        rates.append(sum(c.spoken for c in cycles) / took)
+    return rates[0] / rates[1]
 
 
 def against_sequential(

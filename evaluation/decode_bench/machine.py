@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import GenerationConfig
 from transformers.generation.streamers import BaseStreamer
 
 from duo.backbone import Backbone
+from evaluation.decode_bench.drive import Shape
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # to `clear_refs`: forget the peak of the resident set (man 5 proc)
@@ -70,6 +72,43 @@ def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
     ways: tuple[Callable[[], Any], ...] = (buffer.sum, lambda: buffer @ vector)
     seconds = [_timed(way, device) for _ in range(rounds) for way in ways]
     return buffer.nbytes / min(seconds)
+
+
+@torch.inference_mode()
+def product_seconds(
+    backbone: Backbone, shapes: Iterable[Shape], rounds: int = 5
+) -> dict[Shape, float]:
+    """Seconds that a forward pass's products with weight matrices take by themselves.
+
+    No decoder on this model is faster: attention, norms, the cache and all bookkeeping come on top.
+
+    Args:
+        backbone: the model.
+        shapes: of forward passes.
+        rounds: of each shape, in turns; the best one counts.
+    """
+    head = backbone.model.get_output_embeddings()
+    layers = [layer for layer in backbone.model.modules() if isinstance(layer, nn.Linear)]
+    inputs = {
+        shape: [
+            torch.ones(
+                shape[layer is head], layer.in_features, dtype=layer.weight.dtype,
+                device=backbone.device,
+            )
+            for layer in layers
+        ]
+        for shape in sorted(set(shapes))
+    }  # fmt: skip
+    best = dict.fromkeys(inputs, float("inf"))
+    for _ in range(rounds):
+        for shape, rows in inputs.items():
+
+            def products(rows: list[torch.Tensor] = rows) -> None:
+                for layer, row in zip(layers, rows, strict=True):
+                    layer(row)
+
+            best[shape] = min(best[shape], _timed(products, backbone.device))
+    return best
 
 
 def _timed(work: Callable[[], Any], device: torch.device) -> float:

@@ -39,7 +39,8 @@ def _costs(found: Figures) -> Table:
 
 def _speed(found: Figures) -> Table:
     table = Table(
-        "system", "alone", "listening", "rate kept", "of generate()", "of the limit", "seconds",
+        "system", "alone", "listening", "rate kept", "by products", "of generate()",
+        "of the limit", "seconds",
         title="Tokens a second",
     )  # fmt: skip
     for name, figures in found["systems"].items():
@@ -49,6 +50,7 @@ def _speed(found: Figures) -> Table:
             _number(rates["alone"]["median"]),
             _number(rates["listening"]["median"]),
             _spread(figures["listening_rate"]),
+            _number(figures["products_rate"] and figures["products_rate"]["median"]),
             _spread(figures["against_generate"]),
             _spread(figures["share_of_limit"]),
             _number(figures["wall_seconds"]["median"]),
@@ -58,7 +60,9 @@ def _speed(found: Figures) -> Table:
     lines = [
         "Medians of the rounds, least and greatest in brackets. The limit is reading "
         f"{limit['weight_bytes'] / 1e6:.0f} MB of weights for each token at "
-        f"{limit['bytes_per_second'] / 1e9:.1f} GB/s: {limit['tokens_per_second']:.1f} tokens/s."
+        f"{limit['bytes_per_second'] / 1e9:.1f} GB/s: {limit['tokens_per_second']:.1f} tokens/s.",
+        "By products: what listening would leave of the rate if a forward pass were the products "
+        "with weight matrices alone, measured on as many tokens.",
     ]
     against = found["systems"].get("duo", {}).get("against_sequential")
     if against is not None:

@@ -19,8 +19,13 @@ from duo.errors import BadInput
 from evaluation.decode_bench import bench
 from evaluation.decode_bench.bench import Plan, decode_bench, measure
 from evaluation.decode_bench.drive import Cycle, Run, Steering, Step, drive, responses
-from evaluation.decode_bench.figures import Course
-from evaluation.decode_bench.machine import PeakMemory, generate_seconds, weight_bytes
+from evaluation.decode_bench.figures import Course, Round, rate_of_products, shapes
+from evaluation.decode_bench.machine import (
+    PeakMemory,
+    generate_seconds,
+    product_seconds,
+    weight_bytes,
+)
 from evaluation.decode_bench.many import together
 from evaluation.decode_bench.script import Script, listening_while_speaking
 from tests.tiny import tiny_backbone
@@ -106,6 +111,28 @@ def test_the_published_scheme_needs_almost_twice_the_passes_where_it_listens() -
     assert {(one.passes, other.passes) for one, other in pairs} == {(4, 8), (4, 5)}
     for one, other in zip(fused.cycles, sequential.cycles, strict=True):
         assert one.result.events == other.result.events
+
+
+def test_what_products_alone_would_keep_counts_the_rows_of_each_pass() -> None:
+    (talk, course), (quiet, _) = run("duo"), run("duo", quiet=True)
+    one = Round(talk, quiet, None)
+    needed = shapes(one, course)
+    assert (1, 1) in needed  # alone, a pass carries one token
+    assert (2, 2) in needed  # and two while it listens
+    assert max(tokens for tokens, _ in needed) > 2  # words come in several at once
+    assert rate_of_products(one, course, dict.fromkeys(needed, 1.0)) == 1.0  # no pass is added
+    by_tokens = {shape: float(shape[0]) for shape in needed}
+    carried = [sum(c.tokens for c in course.over_the_answer(one)) for one in (quiet, talk)]
+    assert rate_of_products(one, course, by_tokens) == pytest.approx(carried[0] / carried[1])
+    timed = product_seconds(backbone(), needed, rounds=1)
+    assert timed.keys() == needed
+    assert min(timed.values()) > 0
+
+
+def test_products_of_steps_of_several_passes_are_not_guessed() -> None:
+    (talk, course), (quiet, _) = run("duo-sequential"), run("duo-sequential", quiet=True)
+    assert shapes(Round(talk, quiet, None), course) == set()
+    assert found()["systems"]["duo-sequential"]["products_rate"] is None
 
 
 def test_the_first_token_comes_one_pass_after_the_decision() -> None:
