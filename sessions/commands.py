@@ -130,9 +130,12 @@ def record(
         typer.Option(
             min=1,
             help="Conversations held at once with each of our systems: faster, and the same but "
-            "for the rounding of the arithmetic.",
+            "for the rounding of the arithmetic. Their machine time is shared, and not scored.",
         ),
     ] = 1,
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="Forward passes as CUDA graphs, for speed on a GPU.")
+    ] = False,
 ) -> None:
     """Record systems on scripted users: a transcript for every system and scenario.
 
@@ -160,6 +163,7 @@ def record(
         max_seconds=max_seconds,
         force=force,
         batch=batch,
+        graphs=graphs,
     )
     paths = record_all(job)
     typer.echo(f"{len(paths)} transcript{'s' * (len(paths) != 1)} in {out}")

@@ -28,6 +28,7 @@ class Job:
         max_seconds: a conversation is cut there.
         force: record again what is there but does not match.
         batch: conversations with one of our systems that are held at once, for speed.
+        graphs: forward passes of the usual lengths are CUDA graphs, for speed.
     """
 
     systems: Sequence[str]
@@ -41,3 +42,4 @@ class Job:
     max_seconds: float = MAX_SECONDS
     force: bool = False
     batch: int = 1
+    graphs: bool = False

@@ -22,8 +22,10 @@ class Ledger:
     def enter(self, path: Path, recording: Recording) -> None:
         """Add a transcript, and write the manifest, so that a kill loses nothing."""
         counts = list(recording.transcript.of("cycle"))
+        # Time shared with other conversations is no latency of this one, and none is read off it.
+        took = "shared_machine_seconds" if recording.shared else "machine_seconds"
         self._entries[self._key(path)] = {
-            "machine_seconds": round(recording.machine_seconds, 3),
+            took: round(recording.machine_seconds, 3),
             "conversation_seconds": recording.transcript.seconds,
             "forward_passes": sum(event.forward_passes or 0 for event in counts),
             "tokens_processed": sum(event.tokens_processed or 0 for event in counts),
@@ -49,6 +51,7 @@ class Ledger:
             load_settings=job.load_settings,
             max_seconds=job.max_seconds,
             batch=job.batch,
+            graphs=job.graphs,
             scenarios={scenario.name: scenario.sha256 for scenario in job.scenarios},
             transcripts=dict(sorted(self._entries.items())),
         )

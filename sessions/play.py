@@ -41,14 +41,15 @@ class Recording:
 
     Attributes:
         transcript: on the conversation's clock.
-        machine_seconds: wall time that the system computed; of a conversation that was held at
-            once with others, theirs included.
+        machine_seconds: wall time that the system computed.
+        shared: the conversation was held at once with others, whose time is in this too.
         late_cycles: cycles that began late; only on the real clock.
         late_seconds: by how much, together.
     """
 
     transcript: Transcript
     machine_seconds: float
+    shared: bool = False
     late_cycles: int = 0
     late_seconds: float = 0.0
 
@@ -146,7 +147,9 @@ def playing(
     if late_cycles:
         late = f"cycles that began late: {late_cycles} of {cycle}, by {late_seconds:.3f} s in all"
         scribe.note(late, at=now, cycle=cycle)
-    return Recording(scribe.transcript(), machine_seconds, late_cycles, late_seconds)
+    return Recording(
+        scribe.transcript(), machine_seconds, steps is not None, late_cycles, late_seconds
+    )
 
 
 def recall(scenario: Scenario, conversant: Conversant) -> None:

@@ -190,16 +190,21 @@ def _recordings(
     for own, model in _with_models(job, pairs, backbone):
         system = own[0].system
         given: dict[str, Any] = {"seed": job.seed, **job.settings.get(system, {})}
-        rows = 1 if is_foreign(system) else min(job.batch, len(own))
+        foreign = is_foreign(system)
+        rows = 1 if foreign else min(job.batch, len(own))
+        if foreign or (rows == 1 and not job.graphs):
+            systems = [build(system, model, **given)]
+        else:
+            from duo.decoding.batched import build_together
+
+            systems = build_together(system, model, rows, graphs=job.graphs, **given)
         if rows == 1:
-            conversant = build(system, model, **given)
             for pair in own:
-                yield pair, play(**_part(job, pair, conversant, report))
+                yield pair, play(**_part(job, pair, systems[0], report))
             continue
-        from duo.decoding.batched import build_together, hold_together
+        from duo.decoding.batched import hold_together
 
         sessions = [partial(_session, job, pair, report) for pair in own]
-        systems = build_together(system, model, rows, **given)
         for number, recording in hold_together(systems, sessions):
             yield own[number], recording
 

@@ -36,6 +36,9 @@ def sweep(
     batch: Annotated[
         int, typer.Option(min=1, help="Conversations held at once, as in `duo record`.")
     ] = 1,
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="Forward passes as CUDA graphs, as in `duo record`.")
+    ] = False,
 ) -> None:
     """Record the same scenarios under many settings, to see what each setting does.
 
@@ -51,6 +54,7 @@ def sweep(
     given = {"device": device, "dtype": dtype, "attention": attention}
     loading = {name: value for name, value in given.items() if value is not None}
     found = read_sweep(file, out)
-    found = replace(found, job=replace(found.job, load_settings=loading, force=force, batch=batch))
+    job = replace(found.job, load_settings=loading, force=force, batch=batch, graphs=graphs)
+    found = replace(found, job=job)
     folders = record_sweep(found)
     typer.echo(f"{len(folders)} point{'s' * (len(folders) != 1)} in {out}")

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores
 from duo.decoding.fused import FusedChannels
+from duo.decoding.graphs import SIZES, check_graphs, cuda_graph
 from duo.decoding.slots import Chunk, SlotPool
 from duo.decoding.systems import build
 
@@ -36,7 +37,7 @@ def build_together(
     backbone: Backbone | None,
     count: int,
     *,
-    sizes: Sequence[int] = (),
+    graphs: bool = False,
     **settings: Any,
 ) -> list[Any]:
     """So many of one of our systems, which share their passes where the system's channels can.
@@ -44,14 +45,17 @@ def build_together(
     Args:
         system, backbone, settings: see `duo.decoding.systems.build`.
         count: sessions that can be held at once.
-        sizes: see `SlotPool`.
+        graphs: whether passes of the usual lengths are CUDA graphs; `duo-sequential` has none.
 
     Raises:
-        BadInput: as `build`.
+        BadInput: as `build`, or graphs of a model that cannot have them.
     """
+    if graphs and backbone is not None:
+        check_graphs(backbone.model)
     if backbone is None or system == "duo-sequential":  # one channel after the other is its point
         return [build(system, backbone, **settings) for _ in range(count)]
-    channels = partial(FusedChannels, pool=SlotPool(backbone.model, count, sizes=sizes))
+    static: dict[str, Any] = {"sizes": SIZES, "capture": cuda_graph} if graphs else {}
+    channels = partial(FusedChannels, pool=SlotPool(backbone.model, count, **static))
     return [build(system, backbone, channels=channels, **settings) for _ in range(count)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,9 +18,12 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from duo.decoding.attention import Part, Tokens, attention_layers, in_parts, masks
+from duo.decoding.graphs import Capture, Work
 from duo.decoding.mask import Owner
 
 _FIRST_CAPACITY = 256
+#: Logits of a session that a pass can be asked for: after its output and after its input.
+_WANTED = 2
 
 
 @dataclass
@@ -52,6 +56,8 @@ class SlotPool:
             last token. With these and `capacity` all shapes are known beforehand, as compiled
             kernels want it. None: a pass is as long as it is.
         capacity: slots of a row to begin with.
+        capture: makes passes of these sizes repeatable, such as `duo.decoding.graphs.cuda_graph`;
+            each is captured when it first comes, and anew when rows have grown. None: nothing is.
 
     Raises:
         BadInput: the model's past cannot be kept in slots.
@@ -64,10 +70,13 @@ class SlotPool:
         *,
         sizes: Sequence[int] = (),
         capacity: int = _FIRST_CAPACITY,
+        capture: Capture | None = None,
     ) -> None:
         self.model, self.rows = model, rows
         self._layers = attention_layers(model)
         self._sizes = sorted(sizes)
+        self._capture = capture
+        self._captured: dict[int, _Captured] = {}  # by the number of tokens
         self.cache = SlotCache(model.config.get_text_config().num_hidden_layers, rows)
         self._owner = torch.zeros(rows, 0, dtype=torch.int8, device=model.device)
         self._position = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
@@ -90,6 +99,7 @@ class SlotPool:
         self._position = torch.nn.functional.pad(self._position, more)
         self._row = torch.arange(self.rows, device=self._owner.device).repeat_interleave(capacity)
         self.capacity = capacity
+        self._captured.clear()  # they would go on with the memory before
 
     def own(self, row: int, slots: Sequence[int], owner: Owner) -> None:
         """These slots of a row now belong to `owner`."""
@@ -124,7 +134,16 @@ class SlotPool:
             self._fill_up(facts)
             parts[-1] = (slice(parts[-1][0].start, len(ids)), parts[-1][1])
             end = self.rows * self.capacity
-        logits = self._run(facts, wanted, tuple(parts), end)
+        self.forward_passes += 1
+        if self._capture is not None and len(ids) in self._sizes:
+            logits = self._run_captured(self._capture, facts, wanted)
+        else:
+            device = self.model.device
+            given = (
+                torch.tensor(facts, device=device),
+                torch.tensor(wanted, device=device, dtype=torch.long),
+            )
+            logits = self._run(*given, tuple(parts), end)
         return list(logits.split([len(chunk.wanted) for chunk in chunks]))
 
     def _fill_up(self, facts: list[list[int]]) -> None:
@@ -133,12 +152,32 @@ class SlotPool:
         for fact in facts:
             fact += fact[-1:] * (size - length)
 
-    def _run(
-        self, facts: list[list[int]], wanted: list[int], parts: tuple[Part, ...], end: int
-    ) -> Tensor:
-        """Run the model; logits `[len(wanted), vocabulary]`. Slots from `end` on are not read."""
-        device = self.model.device
-        token, owner, position, row, slot = torch.tensor(facts, device=device)
+    def _run_captured(self, capture: Capture, facts: list[list[int]], wanted: list[int]) -> Tensor:
+        """The same through a captured pass, which sees all slots there are."""
+        size, most = len(facts[0]), _WANTED * self.rows
+        if size not in self._captured:
+            self._captured[size] = _Captured(size, most, self.model.device)
+        held = self._captured[size]
+        held.facts.copy_(torch.tensor(facts))
+        held.wanted.copy_(torch.tensor(wanted + [0] * (most - len(wanted))))
+        if held.replay is None:
+            slots = self.rows * self.capacity
+            held.replay = capture(partial(self._run, held.facts, held.wanted, (), slots))
+        return held.replay()[: len(wanted)].clone()
+
+    def _run(self, facts: Tensor, wanted: Tensor, parts: tuple[Part, ...], end: int) -> Tensor:
+        """Run the model; nothing of it is read back.
+
+        Args:
+            facts: `[5, tokens]`: id, owner, position, row and slot of each.
+            wanted: places in the pass.
+            parts: see `duo.decoding.attention`; none if every token is held against every slot.
+            end: slots from here on are not read.
+
+        Returns:
+            Logits `[len(wanted), vocabulary]`.
+        """
+        token, owner, position, row, slot = facts
         owner = owner.to(torch.int8)
         self._owner.view(-1)[slot] = owner
         self._position.view(-1)[slot] = position
@@ -153,12 +192,20 @@ class SlotPool:
                 attention_mask=mask,
                 past_key_values=self.cache,
                 use_cache=True,
-                logits_to_keep=torch.tensor(wanted, device=device, dtype=torch.long),
+                logits_to_keep=wanted,
                 parts=parts,
             )
-        self.forward_passes += 1
         logits: Tensor = out.logits[0]
         return logits
+
+
+class _Captured:
+    """A captured pass of one size: what it reads, and how it is repeated once it was captured."""
+
+    def __init__(self, size: int, wanted: int, device: torch.device) -> None:
+        self.facts = torch.zeros(5, size, dtype=torch.long, device=device)
+        self.wanted = torch.zeros(wanted, dtype=torch.long, device=device)
+        self.replay: Work | None = None
 
 
 class SlotCache(Cache):

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from duo.backbone import Backbone
+from duo.decoding.graphs import check_graphs
 from duo.decoding.systems import SYSTEM_NAMES, build
 from duo.errors import BadInput, check_choice
 from duo.files import check_writable, write_text
@@ -50,12 +51,14 @@ class Plan:
         rounds: how often each runs.
         tokens: of the answer before the user speaks over it, and about as many while.
         sessions: numbers of conversations held at once, which are compared with the first.
+        graphs: whether those run CUDA graphs.
     """
 
     systems: Sequence[str] = SYSTEM_NAMES
     rounds: int = 5
     tokens: int = 48
     sessions: Sequence[int] = (1, 2, 4, 8)
+    graphs: bool = False
 
     @property
     def runs(self) -> int:
@@ -108,10 +111,10 @@ def decode_bench(
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
+        TextColumn(_NOW),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=plan.rounds * (len(plan.systems) + 1), now="")
+        task = bar.add_task("", total=plan.runs)
 
         def begins(name: str) -> None:
             bar.update(task, description=name)
@@ -138,6 +141,8 @@ def measure(
         plan: what to measure.
         begins, ends: called around each run, `begins` with its name.
     """
+    if plan.graphs:
+        check_graphs(backbone.model)
     talk, quiet = _scripts(backbone, plan)
     steering = Steering(backbone)
     systems = list(dict.fromkeys(plan.systems))
@@ -171,7 +176,7 @@ def measure(
             ends()
         for count in plan.sessions:
             begins(f"{count} at once")
-            many[count].append(together(backbone, count, steering))
+            many[count].append(together(backbone, count, steering, graphs=plan.graphs))
             ends()
     return {
         **_circumstances(backbone, plan, talk),
@@ -229,6 +234,7 @@ def _circumstances(backbone: Backbone, plan: Plan, talk: Script) -> fig.Figures:
         "device": str(backbone.device),
         "dtype": str(backbone.dtype).removeprefix("torch."),
         "attention": backbone.model.config._attn_implementation,
+        "graphs": plan.graphs,
         "threads": torch.get_num_threads(),
         "rounds": plan.rounds,
         "tokens": plan.tokens,

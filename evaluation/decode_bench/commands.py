@@ -49,6 +49,10 @@ def decode(
     attention: Annotated[
         str, typer.Option(help="Attention of the model: sdpa, eager or flex_attention.")
     ] = "sdpa",
+    graphs: Annotated[
+        bool,
+        typer.Option("--graphs", help="Conversations held at once run CUDA graphs, on a GPU."),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
     ] = None,
@@ -66,7 +70,7 @@ def decode(
     names = [name.strip() for name in systems.split(",") if name.strip()]
     decode_bench(
         model,
-        Plan(systems=names, rounds=rounds, tokens=tokens, sessions=_numbers(sessions)),
+        Plan(names, rounds, tokens, _numbers(sessions), graphs),
         out=out,
         device=device,
         dtype=dtype,

@@ -112,10 +112,14 @@ def product_seconds(
 
 
 def _timed(work: Callable[[], Any], device: torch.device) -> float:
+    def settle() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    settle()  # what was begun before is not timed
     began = time.perf_counter()
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    settle()
     return time.perf_counter() - began
 
 

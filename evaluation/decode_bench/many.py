@@ -48,30 +48,36 @@ class Together:
 
 
 def together(
-    backbone: Backbone, sessions: int, steering: Steering, waves: int = _WAVES
+    backbone: Backbone, sessions: int, steering: Steering, *, graphs: bool = False
 ) -> Together:
     """Hold two conversations with `duo` for each of so many rows, all rows at once.
+
+    They are held once before they are timed if there are graphs, which are recorded then.
 
     Args:
         backbone: the model.
         sessions: rows.
         steering: of the backbone.
-        waves: conversations for each row.
+        graphs: see `duo.decoding.batched.build_together`.
     """
-    systems = build_together("duo", backbone, sessions, max_answer_tokens=_ENDLESS)
+    systems = build_together("duo", backbone, sessions, graphs=graphs, max_answer_tokens=_ENDLESS)
     pool = systems[0].channels.pool
     scripts = [
         listening_while_speaking(_TOKENS[number % len(_TOKENS)])[0]
         for number in range(_WAVES * sessions)
     ]
     told = [_conversation(script, steering) for script in scripts]
+    if graphs:
+        for _ in hold_together(systems, told):
+            pass
+    before = pool.forward_passes
     began = time.perf_counter()
     counts = [count for _, count in hold_together(systems, told)]
     seconds = time.perf_counter() - began
     return Together(
         sessions=sessions,
         spoken=sum(spoken for spoken, _ in counts),
-        passes=pool.forward_passes,
+        passes=pool.forward_passes - before,
         single_passes=sum(passes for _, passes in counts),
         seconds=seconds,
         cache_bytes=pool.cache.bytes,

@@ -13,7 +13,8 @@ def seconds_per_pass(transcript: Path) -> float | None:
     """Seconds that a forward pass of this recording took on average; None if nobody wrote it down.
 
     `manifest.json` in the transcript's folder or the one above says how long the system computed in
-    each recording (`machine_seconds`) and how many passes that were.
+    each recording (`machine_seconds`) and how many passes that were. Of conversations held at once
+    it does not: their time cannot be told apart.
     """
     folder = transcript.resolve().parent
     for _ in range(_LEVELS):

@@ -40,7 +40,10 @@ def backbone() -> Backbone:
 
 @lru_cache
 def found() -> dict[str, Any]:
-    return measure(backbone(), PLAN)
+    ended: list[None] = []
+    figures = measure(backbone(), PLAN, ends=lambda: ended.append(None))
+    assert len(ended) == PLAN.runs  # what the progress bar expects
+    return figures
 
 
 @lru_cache
@@ -236,6 +239,11 @@ def test_impossible_plans_are_refused_before_a_model_is_loaded(
     monkeypatch.setattr("duo.backbone.load", lambda *_, **__: pytest.fail("a model was loaded"))
     with pytest.raises(BadInput, match=message):
         decode_bench("tiny", plan)
+
+
+def test_graphs_on_a_cpu_are_refused_before_anything_is_measured() -> None:
+    with pytest.raises(BadInput, match="graphs: CUDA graphs need a model on cuda"):
+        measure(backbone(), Plan(graphs=True), begins=lambda name: pytest.fail(name))
 
 
 def test_a_script_longer_than_the_context_is_refused() -> None:

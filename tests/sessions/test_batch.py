@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from duo.errors import BadInput
+from evaluation.interaction.machine import seconds_per_pass
 from sessions.catalogue import find_scenarios
 from sessions.job import Job
 from sessions.recorder import record_all
@@ -44,6 +46,23 @@ def test_the_transcripts_are_the_same_bytes(job: Job) -> None:
         assert one.relative_to(job.out) == other.relative_to(together.out)
         assert one.read_bytes() == other.read_bytes()
     assert any(event.kind == "speech" for event in read_transcript(single[0]).events)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_time_shared_with_others_is_no_latency(job: Job, batch: int) -> None:
+    """Only a conversation held by itself says how long a forward pass of its system takes."""
+    two = replace(job, systems=["duo-sequential"], scenarios=job.scenarios[:2], batch=batch)
+    for path in record_all(two):
+        assert (seconds_per_pass(path) is None) == (batch > 1)
+    manifest = json.loads((job.out / "manifest.json").read_text("utf-8"))
+    name = "shared_machine_seconds" if batch > 1 else "machine_seconds"
+    assert all(entry[name] > 0 for entry in manifest["transcripts"].values())
+
+
+def test_graphs_need_a_gpu(job: Job) -> None:
+    with pytest.raises(BadInput, match="graphs: CUDA graphs need a model on cuda"):
+        record_all(replace(job, systems=["duo"], graphs=True))
+    assert not list(job.out.rglob("*.jsonl"))
 
 
 def test_a_batch_must_be_possible(job: Job) -> None:

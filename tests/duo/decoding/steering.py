@@ -29,7 +29,7 @@ def steered(
     listening: Listening = lambda text: None,
     speaking: Speaking = lambda count: None,
     kind: type[Channels] = FusedChannels,
-) -> Callable[[Any], Channels]:
+) -> Callable[..., Channels]:
     """A maker of channels of this `kind`, steered by the two rules."""
 
     stop = torch.tensor(sorted(backbone.chat.stop))

@@ -1,0 +1,150 @@
+"""A pass that is recorded and repeated gives what the pass itself gives.
+
+A CUDA graph repeats kernels on memory that stays where it is. A `Tape` does the same on any device:
+it notes every operation with the very tensors it ran on, and runs them again on these. Whatever the
+recorded pass decided in Python, read back or put somewhere new would show here as it would there.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from duo.backbone import Backbone
+from duo.decoding.batched import build_together, hold_together
+from duo.decoding.fused import FusedChannels
+from duo.decoding.graphs import Work, check_graphs
+from duo.decoding.slots import SlotPool
+from duo.errors import BadInput
+from tests.duo.decoding.steering import encode_steered
+from tests.duo.decoding.test_batched import Script, alone, conversation, steered_duo
+from tests.tiny import tiny_backbone
+
+
+class Tape(TorchDispatchMode):
+    """Notes operations while they run, and runs them again on the same tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func is not torch.ops.aten._local_scalar_dense.default, "a number is read back"
+        made = func(*args, **(kwargs or {}))
+        self.operations.append((func, args, kwargs or {}, made))
+        return made
+
+    @torch.inference_mode()
+    def play(self) -> None:
+        for func, args, kwargs, made in self.operations:
+            again = func(*args, **kwargs)
+            for old, new in zip(tensors(made), tensors(again), strict=True):
+                if old.data_ptr() != new.data_ptr():  # neither a view nor an edit in place
+                    old.copy_(new)
+
+
+def tensors(made: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
+
+
+class Captures:
+    """A way to capture that counts how often it did, and how often what it made was used."""
+
+    def __init__(self) -> None:
+        self.made = self.used = 0
+
+    def __call__(self, work: Work) -> Work:
+        work()  # as for a graph: memory is allocated before
+        tape = Tape()
+        with tape:
+            found = work()
+        self.made += 1
+
+        def replay() -> Tensor:
+            self.used += 1
+            tape.play()
+            return found
+
+        return replay
+
+
+@lru_cache
+def backbone(architecture: str = "llama") -> Backbone:
+    return tiny_backbone(architecture)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
+def test_whole_conversations_are_the_same(architecture: str) -> None:
+    """Forks, decisions, rows out of step and rows that grow under way."""
+    model, capture = backbone(architecture), Captures()
+    scripts: list[Script] = [
+        ["What is", " it?", "", "", " mhm", "", " and?", "", ""],
+        ["Why?", "", "so the rain", "", "", "."],
+        ["", "Who?", "", "mhm", "", ""],
+    ]
+    pool = SlotPool(model.model, 2, sizes=(1, 2, 4), capacity=32, capture=capture)
+    systems = [steered_duo(model, 12, pool) for _ in range(2)]
+    sessions = [conversation(script) for script in scripts]
+    together = dict(hold_together(systems, sessions, encode_steered))
+    single = steered_duo(model, 12, None)
+    assert together == {number: alone(single, script) for number, script in enumerate(scripts)}
+    assert pool.capacity > 32
+    assert capture.made < capture.used <= pool.forward_passes
+
+
+def test_a_row_by_itself_can_be_captured() -> None:
+    """As in real time, where there is one session."""
+    model, capture = backbone(), Captures()
+    pool = SlotPool(model.model, 1, sizes=(1, 2), capture=capture)
+    script: Script = ["What is it?", "", "", ""]
+    assert alone(steered_duo(model, 9, pool), script) == alone(steered_duo(model, 9, None), script)
+    assert capture.made == 1  # nothing but the answer's own tokens is that short
+    assert capture.used > 4
+
+
+def test_scores_outlast_the_next_pass() -> None:
+    """A replay writes where the last one wrote; what was handed out stays."""
+    pool = SlotPool(backbone().model, 1, sizes=(1,), capture=Captures())
+    channels = FusedChannels(backbone().model, pool)
+    channels.extend_prefix([1, 2, 3])
+    channels.speaking = True
+    channels.encode()
+    channels.speak(4)
+    first = channels.encode().output
+    assert first is not None
+    kept = first.clone()
+    channels.speak(5)
+    second = channels.encode().output
+    assert second is not None
+    assert torch.equal(first, kept)
+    assert not torch.equal(second, kept)
+
+
+def test_graphs_need_a_gpu() -> None:
+    with pytest.raises(BadInput, match=r"^graphs: CUDA graphs need a model on cuda, not on cpu$"):
+        build_together("duo", backbone(), 2, graphs=True)
+
+
+def test_graphs_need_attention_that_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_backbone(attention="flex_attention", dtype=torch.float32, head_dim=16).model
+    monkeypatch.setattr(type(model), "device", torch.device("cuda"))
+    with pytest.raises(BadInput, match="not flex_attention"):
+        check_graphs(model)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_graphs_give_the_same_tokens() -> None:
+    model = tiny_backbone(dtype=torch.float32)
+    model.model.to("cuda")
+    scripts: list[Script] = [["What is", " it?", "", ""], ["Why?", "", "", "so", ""]]
+    found = []
+    for graphs in (False, True):
+        systems = build_together("duo", model, 2, graphs=graphs, max_answer_tokens=20)
+        found.append(dict(hold_together(systems, [conversation(one) for one in scripts * 2])))
+    assert found[0] == found[1]
