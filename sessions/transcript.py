@@ -164,8 +164,10 @@ def read_transcript(path: Path) -> Transcript:
 def _header(path: Path, number: int, content: dict[str, Any]) -> Header:
     if content.get("type") != "header":
         _refuse(path, number, "the first line must be the header", "type")
-    version = content.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA:
+    version = content.get("schema_version", SCHEMA)
+    if type(version) is not int or version < 1:
+        _refuse(path, number, f"{version!r} is no version: this is {SCHEMA}", "schema_version")
+    if version > SCHEMA:
         newer = f"{version} is newer than this program reads ({SCHEMA}): update it"
         _refuse(path, number, newer, "schema_version")
     try:

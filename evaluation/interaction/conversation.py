@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from evaluation.interaction.words import Interval, Word
 
-#: Silence inside an utterance counts as a pause from this length on (seconds).
+#: Silence inside an utterance counts as a pause from this length on (seconds), and so does silence
+#: of a system around a query's end, if its cycles are not longer.
 SHORTEST_PAUSE = 0.5
 
 #: So long a silence (seconds) is more than breath: it breaks an answer, or ends it where the system

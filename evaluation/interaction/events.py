@@ -137,13 +137,15 @@ def _gave_up(old: Answer, utterance: Utterance, new: Sequence[Answer]) -> bool:
     """Whether an answer that broke off for this utterance was given up, or simply ended.
 
     Where the system does not say that an answer is cut, it was given up if it stopped before the
-    utterance was over, or if another answer took its place.
+    utterance was over (for a query: if it began no word after that), or if another answer took its
+    place.
     """
     if old.ending != "open":
         return old.ending == "cut"
     if any(answer.seamless and answer.start >= old.end for answer in new[:1]):
         return False
-    return old.end < utterance.end or bool(new)
+    stopped = old.words[-1].start if utterance.label == "query" else old.end
+    return stopped < utterance.end or bool(new)
 
 
 def _followed(utterances: Sequence[Utterance], number: int) -> bool:

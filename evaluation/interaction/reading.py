@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evaluation.interaction.conversation import (
     BREATH,
+    SHORTEST_PAUSE,
     Answer,
     Conversation,
     Cycle,
@@ -44,6 +45,7 @@ def read_conversation(path: Path) -> Conversation:
                 events,
                 decides=decides,
                 gap=max(header.cycle_seconds, BREATH),
+                pause=max(header.cycle_seconds, SHORTEST_PAUSE),
                 query_ends=[u.end for u in utterances if u.label == "query"],
             )
         ),
@@ -86,14 +88,20 @@ def utterances_of(events: Iterable[Event]) -> tuple[Utterance, ...]:
 
 
 def answers_of(
-    events: Iterable[Event], *, decides: bool, gap: float, query_ends: Sequence[float]
+    events: Iterable[Event],
+    *,
+    decides: bool,
+    gap: float,
+    pause: float,
+    query_ends: Sequence[float],
 ) -> list[Answer]:
     """What the system said, answer by answer.
 
     An answer ends with `answer_end` or `cut`, or when the next `respond` replaces it. A system that
     reports no decisions (`decides`) marks no such boundary, so there an answer also ends with a
     silence of `gap` seconds, and where a query ends: what is spoken after a query by a system that
-    never says what it is doing counts as the reply, as it does in Full-Duplex-Bench.
+    never says what it is doing counts as the reply, as it does in Full-Duplex-Bench; after a
+    silence of `pause` seconds it is one, else the system may have spoken on (`Answer.seamless`).
     """
     answers: list[Answer] = []
     said: list[Event] = []
@@ -111,11 +119,11 @@ def answers_of(
     for event in events:
         if event.kind == "speech":
             if said and not decides:
-                silent = event.start - said[-1].end >= gap - TOLERANCE
+                silence = event.start - said[-1].end + TOLERANCE
                 asked = any(said[-1].start < end <= event.start for end in query_ends)
-                if silent or asked:
+                if silence >= gap or asked:
                     close("open", said[-1].end)
-                    seamless = not silent
+                    seamless = silence < pause
             said.append(event)
         elif event.kind == "answer_end":
             close("complete", event.start)

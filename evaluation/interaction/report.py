@@ -11,7 +11,7 @@ from duo.errors import BadInput
 from evaluation.interaction import metrics, waste
 from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples
 from evaluation.interaction.conversation import Conversation
-from evaluation.interaction.events import KINDS
+from evaluation.interaction.events import KINDS, parts_of
 from evaluation.interaction.outcomes import BEHAVIOURS, Outcome, outcomes_of
 
 SCHEMA = 1
@@ -51,6 +51,7 @@ def figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome]) 
     """The figures of one system.
 
     A figure is `{value, low, high, n}`. Shares are between 0 and 1, latencies by unit and quantile.
+    Queries that were `overtaken` (see `evaluation.interaction.events.Part`) are in no figure.
     """
     draws = Resamples(c.scenario for c in conversations)
     kinds = [*KINDS, *sorted({o.kind for o in outcomes} - set(KINDS))]
@@ -79,6 +80,7 @@ def figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome]) 
         "conversations": len(conversations),
         "scenarios": len(draws.scenarios),
         "events": len(outcomes),
+        "overtaken": sum(part.overtaken for one in conversations for part in parts_of(one)),
         "takeover": _json(takeovers),
         "takeover_latency": _json(
             {

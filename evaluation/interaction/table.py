@@ -76,8 +76,13 @@ def sections(found: Mapping[str, Any]) -> list[list[Line]]:
 
 
 def _cautions(systems: Mapping[str, Any]) -> Iterator[str]:
-    """What a reader should know of systems that spoke on and reported nothing."""
+    """What a reader should know: queries that are not scored, or were met without a decision."""
     for name, system in systems.items():
+        if count := system["overtaken"]:
+            yield escape(
+                f"{printable(name)}: not scored are {count} queries that were not answered before "
+                "the next, which followed at once"
+            )
         if count := system["confusion"].get("answer", {}).get("talked_on", 0):
             yield escape(
                 f"{printable(name)}: spoke on across the end of {count} queries and reported no "

@@ -3,7 +3,9 @@
 The first line is the header; it must have `schema_version` 1, `system`, `scenario` and
 `cycle_seconds`. Every other line is an event with `start` and `end` (seconds), `kind` and, by kind,
 `text`, `utterance`, `label`, `category`, `forward_passes`, `tokens_processed`; events stand in the
-order of their starts. Other fields are not looked at, so that anybody's program can write them.
+order of their starts. Pieces of speech, words of an utterance and cycles do not overlap each other;
+only pieces of speech of one `cycle`, or of the very same span, may. Other fields are not looked at,
+so that anybody's program can write them.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from duo.errors import BadInput
+from duo.problems import misfit
 from duo.terminal import printable
 from duo.transcripts import transcripts_below
 from evaluation.interaction.conversation import Label
@@ -26,6 +29,12 @@ SCHEMA = 1
 TOLERANCE = 0.002
 #: Speech that can go on while the user speaks: it is somebody else's.
 OTHER_VOICES = frozenset({"background", "third_party"})
+#: What only a query can be: a non-query of these would be counted among them.
+_ALWAYS_QUERIES = frozenset({"turn_end", "interruption", "stop_request"})
+
+#: Sums and ratios of what is within these bounds stay finite.
+Seconds = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class Header(BaseModel):
@@ -35,9 +44,18 @@ class Header(BaseModel):
 
     system: str
     scenario: str
-    cycle_seconds: float = Field(gt=0, allow_inf_nan=False)
+    cycle_seconds: Annotated[Seconds, Field(ge=0.001)]
     model: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("settings")
+    @classmethod
+    def _finite(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(settings, allow_nan=False)  # they are written out again
+        except ValueError as error:
+            raise misfit("holds a number that is not finite") from error
+        return settings
 
 
 class Event(BaseModel):
@@ -45,20 +63,20 @@ class Event(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    start: float = Field(ge=0, allow_inf_nan=False)
-    end: float = Field(ge=0, allow_inf_nan=False)
+    start: Seconds
+    end: Seconds
     kind: Literal[
         "utterance", "word", "revision", "fork", "predicted", "respond", "ignore",
         "speech", "answer_end", "cut", "note", "cycle",
     ]  # fmt: skip
-    cycle: int = Field(default=0, ge=0)
+    cycle: Count | None = None
     text: str = ""
     utterance: str = ""
     label: Label | None = None
     category: str = ""
     by: str = ""
-    forward_passes: int | None = Field(default=None, ge=0)
-    tokens_processed: int | None = Field(default=None, ge=0)
+    forward_passes: Count | None = None
+    tokens_processed: Count | None = None
 
 
 def read_events(path: Path) -> tuple[Header, list[Event]]:
@@ -104,6 +122,8 @@ def _impossible(events: list[Event]) -> Iterator[tuple[int, str, str]]:
             continue
         if event.label is None:
             yield place, "is missing: without labels nothing can be scored", "label"
+        if event.label == "non_query" and event.category in _ALWAYS_QUERIES:
+            yield place, f"{event.category} is always a query", "label"
         if event.utterance in spans:
             yield place, f"a second utterance {event.utterance!r}", "utterance"
         spans[event.utterance] = event
@@ -114,7 +134,8 @@ def _impossible(events: list[Event]) -> Iterator[tuple[int, str, str]]:
             yield place, while_, "start"
         last_own = event
     words: dict[str, Event] = {}
-    speech: Event | None = None
+    speech: Event | None = None  # that which lasts longest so far
+    cycle: Event | None = None
     for place, event in enumerate(events):
         if event.kind == "word":
             before, span = words.get(event.utterance), spans.get(event.utterance)
@@ -127,21 +148,33 @@ def _impossible(events: list[Event]) -> Iterator[tuple[int, str, str]]:
                 yield place, outside, "start"
             words[event.utterance] = event
         elif event.kind == "speech":
-            # Pieces of one cycle may share their time: it is no finer than the system's steps.
-            if (
-                speech is not None
-                and event.cycle != speech.cycle
-                and event.start < speech.end - TOLERANCE
-            ):
+            if speech is not None and _spoken_at_once(speech, event):
                 yield place, f"the system is still speaking (until {speech.end:g})", "start"
-            speech = event
+            if speech is None or event.end >= speech.end:
+                speech = event
+        elif event.kind == "cycle":
+            if cycle is not None and event.start < cycle.end - TOLERANCE:
+                yield place, f"the cycle before lasts until {cycle.end:g}", "start"
+            cycle = event
+
+
+def _spoken_at_once(before: Event, event: Event) -> bool:
+    """Whether speech begins while that before it goes on, of which it is no other piece.
+
+    Pieces of one cycle may share their time: it is no finer than the system's steps.
+    """
+    one_span = (event.start, event.end) == (before.start, before.end)
+    one_cycle = event.cycle is not None and event.cycle == before.cycle
+    return event.start < before.end - TOLERANCE and not (one_span or one_cycle)
 
 
 def _header(path: Path, number: int, content: Mapping[str, Any]) -> Header:
     if content.get("type") != "header":
         _refuse(path, number, "the first line must be the header", "type")
-    version = content.get("schema_version", SCHEMA)
-    if version != SCHEMA:
+    if "schema_version" not in content:
+        _refuse(path, number, f"is missing: this program scores {SCHEMA}", "schema_version")
+    version = content["schema_version"]
+    if type(version) is not int or version != SCHEMA:
         other = f"{version!r} is another schema: this program scores {SCHEMA}"
         _refuse(path, number, other, "schema_version")
     try:
@@ -162,9 +195,20 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     _refuse(path, number, cut)
                 if not isinstance(content, dict):
                     _refuse(path, number, "not a JSON object")
+                if b"\\ud" in line.lower() and not _is_text(content):
+                    _refuse(path, number, "holds half of a UTF-16 pair, which is no character")
                 yield number, content
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def _is_text(content: object) -> bool:
+    """Whether all strings can be written out again; JSON can escape what is no character."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse(path: Path, line: int | None, message: str, field: str | None = None) -> NoReturn:
@@ -181,18 +225,21 @@ def _refuse_first(path: Path, line: int, error: ValidationError) -> NoReturn:
 def transcript_files(paths: Iterable[Path]) -> list[Path]:
     """The files that are meant: files as they are, and every one below a folder, by name.
 
+    One that is meant twice, by whatever paths, is there once.
+
     Raises:
         BadInput: there is no such file or folder, or a folder holds none.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for path in paths:
         if path.is_dir():
             inside = transcripts_below(path)
             if not inside:
                 raise BadInput("holds no transcripts (*.jsonl)", file=path)
-            found.update(dict.fromkeys(inside))
         elif path.exists():
-            found[path] = None
+            inside = [path]
         else:
             raise BadInput("no such file or folder", file=path)
-    return list(found)
+        for file in inside:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())

@@ -85,6 +85,20 @@ def test_the_rest_is_still_scored(runs: Path, tmp_path: Path) -> None:
     assert (found["left_out"][0]["file"], found["left_out"][0]["line"]) == (str(bad), 2)
 
 
+def test_queries_that_are_no_events_are_told(runs: Path, tmp_path: Path) -> None:
+    """A query that another follows at once is not scored; nobody should have to find that out."""
+    talk = Talk("quick", "c")
+    talk.user(1.0, 2.0)
+    talk.user(3.0, 4.0)
+    answered(talk, 5.0)
+    talk.write(runs)
+    done = duo("eval", "interaction", runs, "--out", tmp_path / "figures.json")
+    assert "quick: not scored are 1 queries that were not answered" in done.stdout
+    found = json.loads((tmp_path / "figures.json").read_text("utf-8"))["systems"]
+    assert [found[name]["overtaken"] for name in sorted(found)] == [0, 1]
+    assert (found["quick"]["events"], found["quick"]["missed_queries"]["n"]) == (3, 3)
+
+
 def test_nothing_left_is_status_2(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text("{}\n", "utf-8")

@@ -168,6 +168,7 @@ def test_quantiles_are_numpy_s_and_intervals_cover_the_value() -> None:
     for q in (0.5, 0.9):
         found = draws.quantile(samples, q)
         assert found.value == pytest.approx(float(np.quantile(numbers, q)))
+        assert found.value is not None
         assert found.low is not None
         assert found.high is not None
         assert found.low <= found.value <= found.high

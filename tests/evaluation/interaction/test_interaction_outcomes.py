@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation.interaction.metrics import stops_obeyed
 from evaluation.interaction.outcomes import Outcome, takes_turn
 from evaluation.interaction.words import Word
 from tests.evaluation.interaction.talk import Talk, answered
@@ -284,6 +285,43 @@ def test_a_system_that_reports_nothing_and_talks_on(tmp_path: Path) -> None:
         "talked_on", "UNKNOWN", True, True,
     )  # fmt: skip
     assert found.response is None is found.stop
+
+
+@pytest.mark.parametrize(
+    ("cycle_seconds", "done", "latency"), [(0.1, "answered", 0.25), (1.0, "talked_on", None)]
+)
+def test_a_quick_reply_of_a_system_that_reports_nothing(
+    tmp_path: Path, cycle_seconds: float, done: str, latency: float | None
+) -> None:
+    """It falls silent at 6, the query ends at 6.5, it speaks at 6.75.
+
+    In cycles of a tenth of a second that is a pause; in cycles of a second it may be none.
+    """
+    talk = Talk(cycle_seconds=cycle_seconds)
+    talk.user(1.0, 3.0)
+    talk.speaks(3.5, 10)
+    talk.user(5.0, 6.5, "query", "interruption")
+    talk.speaks(6.75, 8)
+    found = only(talk.outcomes(tmp_path), "interruption")
+    assert found.done == done
+    assert (found.response and found.response.seconds) == latency
+    assert (found.stop and found.stop.seconds) == (latency and 1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "done"), [("stop_request", "stopped"), ("third_party", "went_on")]
+)
+def test_the_last_word_may_outlast_the_request(tmp_path: Path, kind: str, done: str) -> None:
+    """Nobody says that the answer is cut, but after the request it begins no word."""
+    talk = Talk()
+    talk.user(1.0, 3.0)
+    talk.speaks(3.5, 10)  # until 6.0
+    talk.user(5.0, 5.9, "query" if kind == "stop_request" else "non_query", kind)
+    found = only(talk.outcomes(tmp_path), kind)
+    assert (found.done, found.given_up) == (done, done == "stopped")
+    if kind == "stop_request":
+        assert stops_obeyed([found]) == [("story", 1.0)]
+        assert found.behaviour == "RESPOND"
 
 
 @given(

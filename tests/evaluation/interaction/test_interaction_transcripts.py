@@ -32,6 +32,13 @@ def good() -> Lines:
     return talk.lines()
 
 
+def without_cycles(lines: Lines) -> None:
+    """Nobody says what is one cycle, and a piece of speech lasts into the next."""
+    for line in lines[1:]:
+        del line["cycle"]
+    lines[5]["end"] = 4.4
+
+
 def test_the_good_one_is_good(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in good()), "utf-8")
@@ -42,11 +49,17 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
     ("change", "line", "field"),
     [
         (lambda ls: ls[0].update(schema_version=2), 1, "schema_version"),
+        (lambda ls: ls[0].update(schema_version=True), 1, "schema_version"),
+        (lambda ls: ls[0].pop("schema_version"), 1, "schema_version"),
+        (lambda ls: ls[0].update(settings={"a": float("inf")}), 1, "settings"),
+        (lambda ls: ls[0].update(cycle_seconds=1e-320), 1, "cycle_seconds"),
         (lambda ls: ls[0].pop("system"), 1, "system"),
         (lambda ls: ls[0].update(cycle_seconds=0), 1, "cycle_seconds"),
         (lambda ls: ls[0].update(type="head"), 1, "type"),
         (lambda ls: ls[1].pop("label"), 2, "label"),
         (lambda ls: ls[1].update(label="maybe"), 2, "label"),
+        (lambda ls: ls[1].update(label="non_query", category="interruption"), 2, "label"),
+        (lambda ls: ls[1].update(label="non_query", category="stop_request"), 2, "label"),
         (lambda ls: ls[1].update(end=0.5), 2, "end"),
         (lambda ls: ls[2].update(start=-1), 3, "start"),
         (lambda ls: ls[3].update(start=float("nan")), 4, "start"),
@@ -55,6 +68,9 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
         (lambda ls: ls[3].update(end=3.5), 4, "start"),  # outlives its utterance
         (lambda ls: ls[4].update(start=1.0), 5, "start"),  # out of order
         (lambda ls: ls[6].update(start=4.1, cycle=9), 7, "start"),  # two things at once
+        (lambda ls: ls[5].update(end=9.0), 10, "start"),  # outlasts its cycle
+        (without_cycles, 7, "start"),
+        (lambda ls: ls[13].update(start=1e308, end=1e308), 14, "start"),
         (lambda ls: ls[7].update(kind="speach"), 8, "kind"),
         (lambda ls: ls[7].pop("end"), 8, "end"),
     ],
@@ -70,6 +86,54 @@ def test_what_cannot_be_scored_is_named(
         read_events(path)
     assert str(caught.value).startswith(f"{path}:{line}: {field}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "field"),
+    [
+        (lambda ls: ls[1].update(end=2.0), 3, "start"),  # passes would be counted twice
+        (lambda ls: ls[1].update(forward_passes=10**400), 2, "forward_passes"),
+        (lambda ls: ls[2].update(tokens_processed=-1), 3, "tokens_processed"),
+    ],
+)
+def test_cycles_that_cannot_be_counted_are_named(
+    tmp_path: Path, change: Callable[[Lines], object], line: int, field: str
+) -> None:
+    talk = Talk()
+    talk.costs(0, 3)
+    talk.user(2.5, 3.0)
+    lines = talk.lines()
+    change(lines)
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    with pytest.raises(BadInput) as caught:
+        read_events(path)
+    assert str(caught.value).startswith(f"{path}:{line}: {field}: ")
+
+
+def test_pieces_of_one_span_may_share_it(tmp_path: Path) -> None:
+    """As of a system that says several pieces in a slice, whether or not slices are numbered."""
+    talk = Talk()
+    talk.user(1.0, 3.0)
+    for text in ("Why", " not", "?"):
+        talk.add("speech", 4.0, 5.0, text=text)
+    for event in talk.events:
+        del event["cycle"]
+    (answer,) = talk.conversation(tmp_path).answers
+    assert [word.text for word in answer.words] == ["Why", "not?"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 6])
+def test_half_of_a_character_is_named_and_not_written_out(tmp_path: Path, place: int) -> None:
+    lines = good()
+    lines[place]["system" if place == 0 else "text"] = "\ud83d"
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    with pytest.raises(BadInput, match=rf":{place + 1}: holds half of a UTF-16 pair"):
+        read_events(path)
+    lines[place]["system" if place == 0 else "text"] = "\ud83d\ude00"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    assert read_events(path)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +214,9 @@ def test_files_and_folders(tmp_path: Path) -> None:
     paths = [talk.write(tmp_path) for talk in talks]
     assert transcript_files([tmp_path]) == sorted(paths)
     assert transcript_files([paths[0], tmp_path]) == [paths[0], paths[1]]
+    (tmp_path / "link").symlink_to(tmp_path / "duo")
+    twice = [paths[0], tmp_path / "duo" / ".." / "duo" / paths[0].name, tmp_path / "link"]
+    assert transcript_files(twice) == [paths[0], tmp_path / "link" / paths[1].name]
     (tmp_path / "empty").mkdir()
     for wrong in (tmp_path / "empty", tmp_path / "nothing"):
         with pytest.raises(BadInput, match=wrong.name):
