@@ -19,7 +19,7 @@ from torch.nn import functional
 from duo.backbone import Backbone
 from duo.data.sample import AssistantTurn, Sample, UserTurn, read_samples
 from duo.errors import BadInput
-from duo.files import sha256, write_text
+from duo.files import check_writable, sha256, write_text
 from duo.manifest import versions
 from duo.terminal import printable
 from duo.training.encode import NOT_LEARNED, Encoder, TooLong
@@ -69,10 +69,11 @@ def answer_loss(
     Args:
         backbone: the model.
         samples: of any kind; see `plain_dialogue`. Those too long lose exchanges from the front.
-        max_tokens: longest dialogue.
+        max_tokens: longest dialogue, if the model can read that many.
         on_done: called after each dialogue.
     """
-    encoder = Encoder(backbone.tokenizer, max_tokens=max_tokens, chat=backbone.chat.name)
+    longest = min(max_tokens, backbone.max_tokens)
+    encoder = Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
     states = vars(backbone.states).values()
     total, tokens, dialogues = 0.0, 0, 0
     for sample in filter(None, map(plain_dialogue, samples)):
@@ -113,9 +114,12 @@ def evaluate_answers(
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
+    from rich.text import Text
 
     from duo.backbone import load
 
+    if out is not None:
+        check_writable(out.parent, wanted=out)
     samples = list(islice(filter(None, map(plain_dialogue, read_samples(data))), limit))
     if not samples:
         raise BadInput("no dialogue with an answer", file=data)
@@ -124,11 +128,14 @@ def evaluate_answers(
         task = bar.add_task("reading", total=len(models) * len(samples))
         for model in models:
             found.append(answer_loss(load(model), samples, on_done=lambda: bar.advance(task)))
+            if not found[-1].tokens:
+                raise BadInput(f"every dialogue is too long for {model}", file=data)
     table = Table("model", "loss (nats)", "perplexity", "change of loss", "tokens")
     for model, loss in zip(models, found, strict=True):
         change = f"{loss.nats - found[0].nats:+.3f}" if loss is not found[0] else ""
+        name = Text(printable(model))
         cells = (f"{loss.nats:.3f}", f"{loss.perplexity:.2f}", change, str(loss.tokens))
-        table.add_row(printable(model), *cells)
+        table.add_row(name, *cells)
     Console().print(table)
     if out is not None:
         figures = {

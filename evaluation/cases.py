@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -78,8 +79,10 @@ def _lines(path: Path) -> Iterator[tuple[int, Any]]:
                     yield number, json.loads(line)
                 except json.JSONDecodeError as error:
                     raise BadInput(f"is not JSON: {error.msg}", file=path, line=number) from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+                except (ValueError, RecursionError):
+                    raise BadInput("is not JSON that can be read", file=path, line=number) from None
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "is damaged or not UTF-8 text"
         raise BadInput(f"cannot read: {reason}", file=path) from error
 
 
@@ -93,7 +96,7 @@ def _cases(path: Path, line: int, content: Any, turns: int) -> Iterator[Case]:
     else:
         try:
             yield _of_utterance(content, turns)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             missing = error.args[0] if isinstance(error, KeyError) else None
             raise BadInput(
                 "is neither a sample (messages) nor a labelled utterance",
@@ -118,6 +121,7 @@ def _of_utterance(content: dict[str, Any], turns: int) -> Case:
     label, text, needs = content["label"], content["text"], content["needs_response"]
     if not (isinstance(label, str) and isinstance(text, str) and text.strip()):
         raise ValueError
+    UserTurn(content=f"{content['id']} {label} {text}", state=None)  # must be Unicode text
     said = [(turn["spk"], turn["text"]) for turn in content.get("context", ()) if turn["text"]]
     if {speaker for speaker, _ in said} - {"self", "other"}:
         raise ValueError

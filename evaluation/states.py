@@ -13,7 +13,7 @@ from rich.table import Table
 from duo.backbone import Backbone
 from duo.data.sample import Sample, UserTurn
 from duo.errors import BadInput
-from duo.files import sha256, write_text
+from duo.files import check_writable, sha256, write_text
 from duo.manifest import Stopwatch, versions
 from duo.training.encode import Encoder, TooLong
 from evaluation.cases import Case, Outcome, read_cases
@@ -51,6 +51,8 @@ def evaluate_states(
     """
     from duo.backbone import load
 
+    if out is not None:
+        check_writable(out.parent, wanted=out)
     watch = Stopwatch()
     cases = read_cases(data, limit=limit)
     backbone = load(model, chat=chat)

@@ -108,16 +108,15 @@ def build(job: Job, *, progress: Callable[[int, int], None] = lambda done, of: N
     if _is_there(job.out, fingerprint):
         return
     held_out = read_held_out(job.held_out)
+    parts = _parts_folder(job.out, fingerprint)
+    remarks = job.writer(parts) if job.writer else None  # may refuse: before hours of reading
     survey = survey_sources(
         job.sources, job.recipe, held_out,
         seed=job.seed, validation=job.validation, skip_bad=job.skip_bad,
     )  # fmt: skip
     there = survey.found.total()
     wanted = job.samples or there
-    parts = _parts_folder(job.out, fingerprint)
-    writers = _Writers(
-        Extractive(survey.overheard, survey.told), job.writer(parts) if job.writer else None
-    )
+    writers = _Writers(Extractive(survey.overheard, survey.told), remarks)
     number = 0
     for number, picked in enumerate(_parts(job, held_out, there, wanted)):
         path = parts / f"{number:06}.json"

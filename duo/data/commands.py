@@ -209,6 +209,8 @@ def _prices(text: str | None) -> tuple[float, float] | None:
         return None
     try:
         first, second = (float(part) for part in text.split(","))
+        if not (0 <= first < 1e6 and 0 <= second < 1e6):
+            raise ValueError
     except ValueError:
         raise BadInput(f"{text!r} is not IN,OUT in dollars", field="price") from None
     return first, second

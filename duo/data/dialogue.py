@@ -97,7 +97,7 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
             said = _said(record[field], field)
             ours = record.get("form") == "duplex"
             turns = merge_slices(said, strict=ours) if field == "output" else merge_messages(said)
-            return Dialogue(str(name), source, turns) if turns else None
+            return Dialogue(_encodable(str(name)), source, turns) if turns else None
     raise NotADialogue("has none of the fields messages, conversations, output")
 
 
@@ -124,8 +124,11 @@ def _said(items: Any, field: str) -> list[tuple[Role, str]]:
 
 def clean(text: str) -> str:
     """Text without control characters and unpaired surrogates."""
-    text = text.replace("\r\n", "\n").encode("utf-8", "replace").decode("utf-8")
-    return _CONTROL.sub("", text)
+    return _CONTROL.sub("", _encodable(text.replace("\r\n", "\n")))
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def merge_messages(said: Iterable[tuple[Role, str]]) -> tuple[Turn, ...]:

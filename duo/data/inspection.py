@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
@@ -17,7 +16,7 @@ from rich.text import Text
 from duo.data.build import TRAIN, VALIDATION
 from duo.data.drafts import pieces
 from duo.data.sample import AssistantTurn, Sample, UserTurn, read_samples
-from duo.data.slices import Pair, read_slices
+from duo.data.slices import Pair, is_sliced, read_slices
 from duo.errors import BadInput
 from duo.terminal import printable
 from duo.tokens import IDLE
@@ -51,20 +50,20 @@ def print_data(
     """
     console = console or Console()
     files = _files(path)
-    if _is_sliced(files[0]):
+    if is_sliced(files[0]):
         _print_slices(files, n, seed, console)
         return
     # In one pass and constant memory: the samples with the smallest hashes are a random choice.
     statistics = [_Statistics(file.stem) for file in files]
     shown = nsmallest(
-        n,
+        max(n, 1),  # with 0 it would read nothing
         (
             (sha256(f"{seed}/{sample.id}".encode()).digest(), number, sample)
             for number, sample in enumerate(_watched(files, statistics))
             if kind is None or any(_kind(message) == kind for message in sample.messages)
         ),
         key=lambda item: item[:2],
-    )
+    )[:n]
     if not any(found.samples for found in statistics):
         raise BadInput("holds no sample", file=path)
     if kind is not None and n and not shown:
@@ -156,7 +155,8 @@ def _tables(statistics: Sequence[_Statistics]) -> Iterator[Table]:
     labels.add_column("label")
     labels.add_column("kind")
     for found in statistics:
-        labels.add_column(f"{printable(found.name)} ({found.samples})", justify="right")
+        heading = Text(f"{printable(found.name)} ({found.samples})")
+        labels.add_column(heading, justify="right")
         labels.add_column("share", justify="right")
     for label, kind in sorted({key for found in statistics for key in found.labels}):
         cells: list[str] = []
@@ -235,15 +235,6 @@ def _files(path: Path) -> list[Path]:
     if not files:
         raise BadInput(f"no data set here: neither {TRAIN} nor {VALIDATION}", file=path)
     return files
-
-
-def _is_sliced(path: Path) -> bool:
-    try:
-        with path.open(encoding="utf-8") as lines:
-            first = json.loads(next(lines, "{}"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(first, dict) and "output" in first
 
 
 def _kind(message: object) -> str | None:

@@ -19,6 +19,7 @@ from typing import Any
 from duo.data.instruction import conversation, tidy
 from duo.data.nonqueries import Place
 from duo.errors import BadInput
+from duo.terminal import printable
 
 _CONCURRENCY, _RETRIES, _TIMEOUT = 8, 6, 60.0
 _MOST_TOKENS = 60
@@ -126,8 +127,8 @@ class OpenAIWriter:
             ) from None
         except openai.APIStatusError as error:
             raise BadInput(
-                f"the endpoint answers with an error ({error.status_code}: {error.message[:200]}); "
-                "the same command goes on"
+                f"the endpoint answers with an error ({error.status_code}: "
+                f"{printable(error.message[:200])}); the same command goes on"
             ) from None
         except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError) as error:
             raise BadInput(
@@ -156,7 +157,10 @@ def _client() -> Any:
     if not os.environ.get("OPENAI_API_KEY"):
         raise BadInput("OPENAI_API_KEY is not set, which --writer openai needs")
     # The client waits between its attempts as the endpoint tells it to, and longer each time.
-    return openai.OpenAI(max_retries=_RETRIES, timeout=_TIMEOUT)
+    try:
+        return openai.OpenAI(max_retries=_RETRIES, timeout=_TIMEOUT)
+    except Exception as error:  # of the HTTP library, whichever that is, for no address
+        raise BadInput(f"OPENAI_BASE_URL is no address: {printable(str(error))}") from error
 
 
 def _kept(path: Path) -> dict[str, dict[str, Any]]:

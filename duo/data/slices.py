@@ -137,6 +137,16 @@ def answer_slices(text: str, tokenizer: Any) -> list[str]:
     return joined if text.strip() else []
 
 
+def is_sliced(path: Path) -> bool:
+    """Whether a file's first line is a dialogue in slices."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            first = json.loads(next(lines, "{}"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and "output" in first
+
+
 def read_slices(path: Path) -> Iterator[list[Pair]]:
     """The pairs of every dialogue of a file, ours or one of Duplex-UltraChat's, as a stream.
 

@@ -20,6 +20,8 @@ from duo.errors import BadInput
 
 #: Sentences and dialogues kept for each side of the split: what bounds the memory.
 _SENTENCES, _DIALOGUES = 6000, 300
+#: Nobody's conversation has so many pieces: a source that is one by its ids has other ids.
+_PIECES = 50
 _TOLD_WORDS = 60  # most words of a turn that is told again
 
 T = TypeVar("T")
@@ -51,6 +53,7 @@ class Survey:
         overheard: sentences for background speech.
         told: whole turns of people who chat with each other, for statements and stories.
         others: by side of the split, dialogues for changes of topic.
+        groups: conversations by source; the first two are enough to know that there are several.
     """
 
     found: Counter[str] = field(default_factory=Counter)
@@ -59,6 +62,7 @@ class Survey:
     overheard: list[Overheard] = field(default_factory=list)
     told: list[Overheard] = field(default_factory=list)
     others: dict[bool, list[Dialogue]] = field(default_factory=dict)
+    groups: dict[str, set[str]] = field(default_factory=dict)
 
 
 def in_validation(group: str, share: float, seed: int) -> bool:
@@ -103,6 +107,9 @@ def usable_dialogues(
             found = usable(dialogue, recipe, held_out, survey.dropped)
             if found is not None:
                 survey.found[source.name] += 1
+                groups = survey.groups.setdefault(source.name, set())
+                if len(groups) < 2:
+                    groups.add(found.group)
                 yield found
 
 
@@ -118,7 +125,8 @@ def survey_sources(
     """Read all sources once, in constant memory.
 
     Raises:
-        BadInput: as `usable_dialogues`; no dialogue can be trained on.
+        BadInput: as `usable_dialogues`; no dialogue can be trained on; a source is one conversation
+            by its ids, and so cannot be split.
     """
     survey = Survey()
     sides = (False, True)
@@ -148,6 +156,15 @@ def survey_sources(
         bad = f" ({survey.bad.total()} bad records)" if survey.bad else ""
         names = ", ".join(source.path for source in sources)
         raise BadInput(f"no dialogue here can be trained on{bad}", file=names)
+    for source in sources:
+        found = survey.found[source.name]
+        if 0 < validation < 1 and found >= _PIECES and len(survey.groups[source.name]) == 1:
+            raise BadInput(
+                f"its {found} dialogues count as pieces of one conversation, as their ids differ "
+                "in nothing but a number after _: change the ids, or build with --validation 0",
+                file=source.path,
+                field="id",
+            )
     survey.overheard = [text for side in sides for text in heard[side].kept]
     survey.told = [text for side in sides for text in told[side].kept]
     survey.others = {side: others[side].kept for side in sides}

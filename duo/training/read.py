@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from duo.data.sample import read_samples
+from duo.data.slices import is_sliced
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.training.encode import NOT_LEARNED, Encoded, Encoder, TooLong
@@ -43,7 +44,12 @@ class Split:
 
 
 def read_split(
-    path: Path, encoder: Encoder, settings: TrainSettings, limit: int | None = None
+    path: Path,
+    encoder: Encoder,
+    settings: TrainSettings,
+    limit: int | None = None,
+    *,
+    optional: bool = False,
 ) -> Split:
     """The samples of a file, encoded.
 
@@ -53,6 +59,7 @@ def read_split(
         encoder: for the tokenizer that is trained.
         settings: of the run.
         limit: how many samples are wanted at most.
+        optional: whether there may be none, as in the validation split of few dialogues.
 
     Raises:
         BadInput: a line is malformed, a sample too long (where that is refused), or none is left.
@@ -70,13 +77,15 @@ def read_split(
                 break
         else:
             split.empty += 1
-    if not split.samples:
+    if not split.samples and not optional:
         left_out = f" ({split.too_long} too long)" if split.too_long else ""
         raise BadInput(f"no samples to learn from{left_out}", file=path)
     return split
 
 
 def _duo(path: Path, encoder: Encoder) -> Iterator[tuple[str, Encoded | None]]:
+    if is_sliced(path):
+        raise BadInput("holds time slices, not samples: train with --recipe duplex", file=path)
     for sample in read_samples(path):
         try:
             yield sample.id, encoder.sample(sample)
@@ -103,18 +112,24 @@ def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[str, str]]]]:
             for number, line in enumerate(lines, start=1):
                 try:
                     output = json.loads(line)["output"]
-                    slices = [(str(slice["role"]), str(slice["content"])) for slice in output]
-                except (ValueError, KeyError, TypeError):
+                    slices = [(slice["role"], slice["content"]) for slice in output]
+                except (ValueError, KeyError, TypeError, RecursionError):
                     raise BadInput(
-                        'is no record {"output": [{"role", "content"}, ...]}',
+                        'is no record {"output": [{"role", "content"}, ...]}, which '
+                        "duo data build --form duplex writes",
                         file=path,
                         line=number,
                         field="output",
                     ) from None
-                for role, _ in slices:
+                for place, (role, text) in enumerate(slices):
+                    at = f"output[{place}]"
                     if role not in ("user", "assistant"):
                         raise BadInput(
-                            f"unknown role {role!r}", file=path, line=number, field="output.role"
+                            "must be user or assistant", file=path, line=number, field=f"{at}.role"
+                        )
+                    if not isinstance(text, str):
+                        raise BadInput(
+                            "is not a text", file=path, line=number, field=f"{at}.content"
                         )
                 yield number, slices
     except (OSError, UnicodeDecodeError) as error:

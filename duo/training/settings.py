@@ -134,7 +134,10 @@ def load_settings(
     if not isinstance(content, dict):
         raise BadInput("is not a mapping of settings", file=shown)
     sections = {name: content.pop(name) or {} for name in get_args(Recipe) if name in content}
-    recipe = recipe or content.get("recipe") or "duo"
+    for name, section in sections.items():
+        if not isinstance(section, dict):
+            raise BadInput("is not a mapping of settings", file=shown, field=name)
+    recipe = str(recipe or content.get("recipe") or "duo")
     values = content | sections.get(recipe, {}) | {"recipe": recipe} | dict(assignments or {})
     known_names = [setting.name for setting in fields(TrainSettings)]
     for name in values:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from duo.backbone import Backbone, load
+from duo.backbone import Backbone, load, resolve_device, resolve_dtype
 from duo.errors import BadInput
-from duo.files import sha256, write_text
+from duo.files import check_writable, sha256, write_text
 from duo.manifest import Stopwatch, write_manifest
 from duo.quiet import quiet
 from duo.training.encode import Encoder
@@ -48,6 +49,7 @@ def train(
     watch = Stopwatch()
     if start is not None and not settings.lora_rank:
         raise BadInput("begins with an adapter: set lora_rank", field="--start")
+    _check_launch(settings)
     begun_as = _identity(settings, model, start)
     _begin(out, settings, begun_as, data)
     backbone = load(model, device="cpu", dtype="float32", chat=settings.chat)
@@ -62,19 +64,29 @@ def train(
     validation = Split()
     if (data / "validation.jsonl").is_file():
         validation = read_split(
-            data / "validation.jsonl", encoder, settings, settings.validation_limit
+            data / "validation.jsonl", encoder, settings, settings.validation_limit, optional=True
         )
     trainer = _trainer(backbone, settings, learning, validation, out, start)
+    parameters = _parameters(trainer.model)
     first = trainer.is_world_process_zero()
     if first:
+        if learning.too_long:
+            print(
+                f"left out: {learning.too_long} of {learning.too_long + len(learning.samples)} "
+                f"samples, whose last exchange alone is longer than {longest} tokens",
+                file=sys.stderr,
+            )
         begun_as["train_sha256"] = learning.sha256
         write_text(out / RUN, json.dumps(begun_as, indent=2) + "\n")
     before = _last_checkpoint(out)
     with quiet():
         trainer.train(resume_from_checkpoint=str(before) if before else None)
+    gathered = None
+    if trainer.is_fsdp_enabled:  # every process gives its share
+        gathered = trainer.accelerator.get_state_dict(trainer.model)
     trained = trainer.accelerator.unwrap_model(trainer.model)
     if first:
-        save(trained, backbone.tokenizer, out, settings.save_dtype)
+        save(trained, backbone.tokenizer, out, settings.save_dtype, gathered)
         result = {
             "settings": asdict(settings),
             "model": base_name(model),
@@ -90,11 +102,31 @@ def train(
             seed=settings.seed,
             recipe=settings.recipe,
             data={"train": learning.facts, "validation": validation.facts},
-            parameters=_parameters(trained),
+            parameters=parameters,
             processes=trainer.args.world_size,
         )
     trainer.accelerator.wait_for_everyone()
     return out
+
+
+def _check_launch(settings: TrainSettings) -> None:
+    """Refuse to leave all GPUs but one idle for hours, or to let Trainer split rows over them.
+
+    And to shard an adapter: PEFT's rows of single tokens and FSDP do not go together.
+    """
+    import torch
+
+    if settings.lora_rank and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise BadInput(
+            "FSDP is for training all weights: set it to 0, or launch without FSDP",
+            field="lora_rank",
+        )
+    gpus = torch.cuda.device_count()
+    if gpus > 1 and "WORLD_SIZE" not in os.environ:
+        raise BadInput(
+            f"{gpus} GPUs and one process: begin with accelerate launch -m duo.cli train to use "
+            "all, or name one in CUDA_VISIBLE_DEVICES"
+        )
 
 
 def _begin(out: Path, settings: TrainSettings, begun_as: Mapping[str, Any], data: Path) -> None:
@@ -133,11 +165,21 @@ def _identity(settings: TrainSettings, model: str, start: Path | None) -> dict[s
     weights = None if start is None else start / ADAPTER_WEIGHTS
     if weights is not None and not weights.is_file():
         raise BadInput("no such file", file=weights)
+    if start is not None and (trained := _recipe(start)) not in (None, settings.recipe):
+        raise BadInput(f"is an adapter of the {trained} recipe, not {settings.recipe}", file=start)
     return {
         "settings": asdict(settings),
         "model": base_name(model),
         "start": weights and sha256(weights),
     }
+
+
+def _recipe(adapter: Path) -> str | None:
+    """The recipe that an adapter was trained by, if that stands beside it."""
+    try:
+        return str(json.loads((adapter / RESULT).read_text("utf-8"))["settings"]["recipe"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _trainer(
@@ -173,8 +215,10 @@ def _trainer(
     model = trainable(backbone, settings, start)
     cuda = torch.cuda.is_available()
     half = settings.precision == "bfloat16" or (
-        settings.precision == "auto" and cuda and torch.cuda.is_bf16_supported()
+        settings.precision == "auto"
+        and resolve_dtype("auto", resolve_device("auto")) == torch.bfloat16
     )
+    check_writable(out)
     with quiet():
         arguments = TrainingArguments(
             output_dir=str(out / "checkpoints"),

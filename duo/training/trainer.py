@@ -115,7 +115,7 @@ class DuoTrainer(Trainer):
         with logits_only_where(bare, where):
             if self._settings.inside == "base":
                 with torch.no_grad(), bare.disable_adapter():
-                    base = bare(**seen, use_cache=False).logits[0]
+                    base = model(**seen, use_cache=False).logits[0]
             outputs = model(**seen, use_cache=False)
         losses = place_losses(
             outputs.logits[0],
@@ -154,10 +154,12 @@ class DuoTrainer(Trainer):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Look at the validation samples; see `duo.training.validate`."""
-        rank, world = self.args.process_index, self.args.world_size
+        # A sharded model (FSDP) is put together by all processes in each pass: all make the same.
+        sharded = self.is_fsdp_enabled
+        rank, world = (0, 1) if sharded else (self.args.process_index, self.args.world_size)
         own = self._validation[rank::world]
         found = validate(
-            self.accelerator.unwrap_model(self.model),
+            self.model if sharded else self.accelerator.unwrap_model(self.model),
             own,
             self._states,
             autocast=self.accelerator.autocast,

@@ -64,14 +64,27 @@ def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = 
     return adapted
 
 
-def save(model: Any, tokenizer: Any, folder: Path, dtype: str) -> None:
-    """Write what was trained, with its tokenizer, as `duo.backbone.load` reads it."""
+def save(
+    model: Any, tokenizer: Any, folder: Path, dtype: str, gathered: dict[str, Any] | None = None
+) -> None:
+    """Write what was trained, with its tokenizer, as `duo.backbone.load` reads it.
+
+    Args:
+        model: that was trained.
+        tokenizer: of the model.
+        folder: where to.
+        dtype: number format of the weights in the file.
+        gathered: all weights by name, where the model itself holds only this process's share.
+    """
     kind = getattr(torch, dtype)
     with quiet():
         if hasattr(model, "peft_config"):
-            model.save_pretrained(folder)
+            model.save_pretrained(folder, state_dict=gathered)
             _cast(folder / ADAPTER_WEIGHTS, kind)
             (folder / "README.md").unlink(missing_ok=True)  # an empty form
+        elif gathered is not None:
+            whole = {name: weight.to(kind) for name, weight in gathered.items()}
+            model.save_pretrained(folder, state_dict=whole)
         else:
             model.to(kind).save_pretrained(folder)
         tokenizer.save_pretrained(folder)

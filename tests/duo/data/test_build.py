@@ -317,6 +317,32 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
     assert not (tmp_path / "b" / TRAIN).exists()
 
 
+def test_ids_that_make_all_dialogues_one_conversation_are_refused(tmp_path: Path) -> None:
+    talks = [{**talk, "id": f"talk_{number}"} for number, talk in enumerate(records(60))]
+    path = write_lines(tmp_path / "x.jsonl", talks)
+    with pytest.raises(BadInput, match=r"x\.jsonl: id: its 60 dialogues .* one conversation"):
+        build(job(path, tmp_path / "a"))
+    build(job(path, tmp_path / "b", validation=0.0))  # where nothing is split, it does not matter
+    build(job(write_lines(tmp_path / "y.jsonl", talks[:9]), tmp_path / "c", validation=1e-9))
+
+
+def test_an_id_that_is_no_unicode_text(tmp_path: Path) -> None:
+    odd = json.dumps({**record(7), "id": "odd"}).replace("odd", "\\ud800")
+    path = write_lines(tmp_path / "x.jsonl", [odd, *records(30)])
+    built(path, tmp_path / "a", samples=None)
+    names = {sample.id for name in BOTH for sample in read_samples(tmp_path / "a" / name)}
+    assert "?#0" in names
+
+
+def test_a_writer_that_cannot_write_refuses_before_anything_is_read(tmp_path: Path) -> None:
+    def refuse(_: Path) -> Any:
+        raise BadInput("no key")
+
+    path = write_lines(tmp_path / "x.jsonl", ["not read so far"])
+    with pytest.raises(BadInput, match="no key"):
+        build(job(path, tmp_path / "a", writer=refuse))
+
+
 def test_a_reservoir_is_a_fair_sample() -> None:
     counts = Counter[int]()
     for seed in range(400):
@@ -362,6 +388,7 @@ def test_the_commands(data: Path, tmp_path: Path) -> None:
         (["--mix", "noise=1"], "mix: unknown kind 'noise'"),
         (["--without", "noise"], "without: unknown kind 'noise'"),
         (["--price", "x", "--writer", "openai"], "price: 'x' is not IN,OUT"),
+        (["--price", "nan,1", "--writer", "openai"], "price: 'nan,1' is not IN,OUT"),
         (["--held-out", "missing.txt"], "missing.txt: cannot read"),
         (["--writer", "model", "--instruction", "missing.txt"], "missing.txt: instruction: cannot"),
         (["--writer", "openai"], "OPENAI_API_KEY is not set"),

@@ -155,6 +155,15 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as error:
         print_data(write_lines(tmp_path / "evil.jsonl", [evil]), n=1)
     assert str(error.value).isprintable()
+    with pytest.raises(BadInput, match=r"deep\.jsonl:1: "):
+        print_data(write_lines(tmp_path / "deep.jsonl", ["[" * 100_000]), n=1)
     bad = write_lines(tmp_path / "bad.jsonl", [json.loads(sample_line(SAMPLE)), '{"id": 3}'])
     with pytest.raises(BadInput, match=r"bad\.jsonl:2: "):
         print_data(bad, n=1)
+
+
+def test_the_name_of_a_file_is_no_markup(tmp_path: Path) -> None:
+    shown = console()
+    sample = json.loads(sample_line(SAMPLE))
+    print_data(write_lines(tmp_path / "[bold]x.jsonl", [sample]), n=0, console=shown)
+    assert "[bold]x (1)" in output(shown)

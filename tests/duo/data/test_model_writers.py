@@ -139,6 +139,7 @@ def test_errors_that_pass_are_tried_again(endpoint: Endpoint, tmp_path: Path, st
         (404, {"error": {"message": "no model m"}}, "answers with an error .404"),
         (200, {"choices": []}, "makes no sense"),
         (200, {}, "makes no sense"),
+        (400, {"error": {"message": "\x1b[2Jno"}}, r"400: .*\\x1b\[2Jno"),
     ],
 )
 def test_errors_that_stay_are_one_line(
@@ -159,6 +160,15 @@ def test_an_endpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(BadInput, match="OPENAI_API_KEY is not set"):
         writer(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://\x1b[31m/"])
+def test_a_base_url_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(BadInput, match="OPENAI_BASE_URL is no address") as error:
+        writer(tmp_path)
+    assert "\x1b" not in str(error.value)
 
 
 def test_the_rate_limit(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ import torch
 from safetensors.torch import load_file
 
 from duo.backbone import load
+from duo.data.sample import Sample, UserTurn, sample_line
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.training.encode import Encoder
 from duo.training.read import read_split
 from duo.training.train import train
 from duo.training.validate import validate
-from duo.training.weights import trainable
+from duo.training.weights import save, trainable
 from tests.duo.training.material import data_folder, model_folder, settings, slices_folder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -254,6 +255,71 @@ def test_bad_data_is_one_line(place: Path, tmp_path: Path) -> None:
         attempt(good, max_tokens=12, too_long="refuse")
     with pytest.raises(BadInput, match=r"train\.jsonl:1: output: is no record"):
         attempt(good, recipe="duplex")
+    slices = (place / "slices" / "train.jsonl").read_text(encoding="utf-8")
+    with pytest.raises(BadInput, match=r"train\.jsonl: holds time slices.*--recipe duplex"):
+        attempt(slices)
+    said = '{"output": [{"role": "user", "content": "hm"}, {"role": "assistant", "content": null}]}'
+    with pytest.raises(BadInput, match=r"train\.jsonl:7: output\[1\]\.content: is not a text"):
+        attempt(slices + said, recipe="duplex")
+    with pytest.raises(BadInput, match=r"train\.jsonl:7: output\[0\]\.role: must be user"):
+        attempt(slices + said.replace('"user"', '["user"]'), recipe="duplex")
+    with pytest.raises(BadInput, match=r"train\.jsonl:7: output: is no record"):
+        attempt(slices + "[" * 100_000, recipe="duplex")
     with pytest.raises(BadInput, match="batch: 2 samples cannot be split into 3 parts"):
         attempt(good, batch=2, micro_batches=3)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_validation_split_may_be_empty(place: Path, tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data")
+    (data / "validation.jsonl").write_text("")
+    out = train(settings=settings(steps=1), model=str(place / "model"), data=data,
+                out=tmp_path / "out")  # fmt: skip
+    assert json.loads((out / "training.json").read_text())["steps"] == 1
+
+
+def test_samples_left_out_are_told(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = data_folder(tmp_path / "data")
+    with (data / "train.jsonl").open("a") as lines:
+        turns = [UserTurn(content="what is rain " * 90, state="<1>")]
+        lines.write(sample_line(Sample(id="long", messages=tuple(turns))) + "\n")
+    train(settings=settings(steps=1, max_tokens=200), model=str(place / "model"), data=data,
+          out=tmp_path / "out")  # fmt: skip
+    assert "left out: 1 of 13 samples" in capsys.readouterr().err
+
+
+def test_an_adapter_of_the_other_recipe_is_no_start(place: Path, tmp_path: Path) -> None:
+    first = run(place, tmp_path / "first", data="slices", recipe="duplex", steps=1)
+    with pytest.raises(BadInput, match="first: is an adapter of the duplex recipe, not duo"):
+        train(settings=settings(steps=1), model=str(place / "model"), data=place / "data",
+              out=tmp_path / "again", start=first)  # fmt: skip
+
+
+def test_where_nothing_can_be_written(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(BadInput, match="out: cannot write"):
+        run(place, tmp_path / "out", steps=1)
+
+
+def test_several_gpus_are_not_left_idle(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(BadInput, match="8 GPUs and one process: begin with accelerate launch"):
+        run(place, tmp_path / "out", steps=1)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(BadInput, match="lora_rank: FSDP is for training all weights"):
+        run(place, tmp_path / "out", steps=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_gathered_weights_are_what_is_saved(place: Path, tmp_path: Path) -> None:
+    backbone = load(str(place / "untied"), device="cpu")
+    gathered = {name: weight + 1 for name, weight in backbone.model.state_dict().items()}
+    save(backbone.model, backbone.tokenizer, tmp_path, "float32", gathered)
+    found = load(str(tmp_path), device="cpu").model.state_dict()
+    name = "model.layers.0.mlp.up_proj.weight"
+    torch.testing.assert_close(found[name], gathered[name])

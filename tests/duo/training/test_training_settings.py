@@ -68,6 +68,12 @@ def test_wrong_presets_and_assignments_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(BadInput, match="is not a mapping"):
         load_settings(str(tmp_path / "list.yaml"))
+    (tmp_path / "section.yaml").write_text("duplex: 5\n")
+    with pytest.raises(BadInput, match=r"section\.yaml: duplex: is not a mapping"):
+        load_settings(str(tmp_path / "section.yaml"), "duo")
+    (tmp_path / "recipe.yaml").write_text("recipe: [duo]\n")
+    with pytest.raises(BadInput, match=r"recipe: .* is not one of duo, duplex"):
+        load_settings(str(tmp_path / "recipe.yaml"))
     with pytest.raises(BadInput, match="is not NAME=VALUE"):
         parse_assignments(["steps"])
 
