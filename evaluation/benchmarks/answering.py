@@ -41,6 +41,7 @@ class Answering(HFLM):
         journal: where answers are kept while a benchmark runs; None for nowhere.
         seed: of sampling.
         generated, leaked: answers generated, and those of them with a state token in them.
+        cut: questions that lost their beginning, for they are longer than the model's context.
     """
 
     def __init__(
@@ -64,13 +65,13 @@ class Answering(HFLM):
         self._leaks = 0
         self.journal: Journal | None = None
         self.seed = 0
-        self.generated = self.leaked = 0
+        self.generated = self.leaked = self.cut = 0
         _join_processes(self)
 
     def begin(self, journal: Journal | None, seed: int) -> None:
         """Begin a benchmark."""
         self.journal, self.seed = journal, seed
-        self.generated = self.leaked = 0
+        self.generated = self.leaked = self.cut = 0
         self.batch_sizes: dict[str, int] = {}
 
     @property
@@ -86,6 +87,13 @@ class Answering(HFLM):
         counts = torch.tensor([[self.generated, self.leaked]], device=self.device)
         generated, leaked = self.all_gather(counts).sum(dim=0).tolist()
         return leaked / generated if generated else None
+
+    def truncated(self) -> int:
+        """How many questions were cut, of all processes together, which must all ask.
+
+        lm-eval cuts them from the left with no more than a message.
+        """
+        return int(self.all_gather(torch.tensor([self.cut], device=self.device)).sum())
 
     def get_model_info(self) -> dict[str, Any]:
         """Nothing that would have to be asked from the hub."""
@@ -104,6 +112,15 @@ class Answering(HFLM):
             return -len(ids), tuple(ids)
 
         ordered = sorted(groups.values(), key=length)
+        longest_option = max((len(more) for _, _, more in requests), default=0)
+        if longest_option > self.max_length:  # lm-eval would stop with an assertion
+            raise BadInput(
+                f"an answer of {longest_option} tokens does not fit into a context of "
+                f"{self.max_length}",
+                field="model",
+            )
+        room = self.max_length + 1
+        self.cut += len({tuple(ids) for _, ids, more in requests if len(ids) + len(more) > room})
         longest = [requests[numbers[0]] for numbers in ordered[:1]]
         size = self._batch("likelihood", longest)
         found: list[Any] = [None] * len(requests)
@@ -130,7 +147,8 @@ class Answering(HFLM):
             return -len(self.tok_encode(text)), text
 
         for request in requests:
-            self._check_room(request.args[1])
+            room = self._room(request.args[1])
+            self.cut += len(self.tok_encode(request.args[0])) > room
         found: list[str] = [""] * len(requests)
         size = self._batch("answer", None)
         for settings, numbers in groups.items():
@@ -151,8 +169,8 @@ class Answering(HFLM):
                 self._on_done(len(members), len(requests))
         return found
 
-    def _check_room(self, settings: dict[str, Any]) -> None:
-        """lm-eval would stop with an assertion."""
+    def _room(self, settings: dict[str, Any]) -> int:
+        """Tokens that a question may have; where there are none lm-eval stops with an assertion."""
         longest = int(settings.get("max_gen_toks") or self.max_gen_toks)
         if longest >= self.max_length:
             raise BadInput(
@@ -160,6 +178,7 @@ class Answering(HFLM):
                 f"{self.max_length}: set a lower cap",
                 field="max-new-tokens",
             )
+        return self.max_length - longest
 
     def _chunk(self, name: str, asked: Any, answer: Callable[[], list[Any]]) -> list[Any]:
         """The answers of a chunk, from the journal or from the model."""

@@ -48,7 +48,7 @@ def ask(
     share_cores()
     read = read_experiment(experiment) if experiment else None
     chosen = _columns(read, models, columns)
-    finder = Finder(data_dir=data_dir, sources=_words(sources), partial=partial)
+    finder = Finder(data_dir=data_dir, sources=_words(sources, "sources"), partial=partial)
     settings = Settings(
         limit=limit, max_new_tokens=max_new_tokens, batch_size=batch_size, device=device,
         backend=backend, ban_states=ban_states,
@@ -63,7 +63,7 @@ def ask(
         settings = replace(settings, seeds=tuple(dict.fromkeys(read.seeds)))
     run_benchmarks(
         chosen, out=out, settings=settings, finder=finder, allow_code=allow_code,
-        tasks=_words(tasks) if tasks is not None else (read.tasks if read else None),
+        tasks=_words(tasks, "tasks") if tasks is not None else (read.tasks if read else None),
     )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def show_data(*, data_dir: Path | None, sources: str, profile: str) -> None:
     Raises:
         BadInput: an unknown source or profile, no such folder, or rows that cannot be used.
     """
-    finder = Finder(data_dir=data_dir, sources=_words(sources), partial=True)
+    finder = Finder(data_dir=data_dir, sources=_words(sources, "sources"), partial=True)
     console = Console()
     rows = [_data_row(finder, task) for task in read_profile(profile).values()]
     console.print(data_table(rows))
@@ -104,7 +104,7 @@ def _columns(read: Experiment | None, models: list[str], names: str | None) -> l
     found = read.models() if read else columns_of(models)
     if names is None:
         return found
-    wanted = _words(names)
+    wanted = _words(names, "columns")
     known = {column.name: column for column in found}
     for name in wanted:
         if name not in known:
@@ -112,13 +112,16 @@ def _columns(read: Experiment | None, models: list[str], names: str | None) -> l
     return [known[name] for name in known if name in wanted]
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _words(text: str, field: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:  # such as an unset variable of the shell: not to be taken for "all"
+        raise BadInput("names nothing: leave it out, or write a,b", field=field)
+    return words
 
 
 def _seeds(text: str) -> tuple[int, ...]:
     try:
-        found = tuple(dict.fromkeys(int(word) for word in _words(text)))
+        found = tuple(dict.fromkeys(int(word) for word in text.split(",") if word.strip()))
     except ValueError:
         found = ()
     if not found or min(found) < 0:

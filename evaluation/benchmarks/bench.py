@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from duo.backbone import DTYPES
 from duo.errors import BadInput, check_choice
 from duo.files import check_writable
 from duo.manifest import Stopwatch, write_manifest
+from duo.terminal import printable
 from evaluation.benchmarks.catalogue import BENCHMARKS
 from evaluation.benchmarks.columns import Column
 from evaluation.benchmarks.matrix import Settings, Work, plan, run
@@ -57,7 +58,10 @@ def run_benchmarks(
     check_choice("dtype", settings.dtype, DTYPES)
     _check_batch_size(settings.batch_size)
     chosen, skipped = choose_tasks(settings.profile, tasks, allow_code)
+    first = int(os.environ.get("RANK", "0")) == 0
     check_writable(out)
+    if any(task.about.code for task in chosen):
+        _tell_protection(first)
     for column in columns:
         column.check()
     found = {task.benchmark: finder.find(task) for task in chosen}
@@ -66,7 +70,6 @@ def run_benchmarks(
 
         settings = replace(settings, dtype=resolved_dtype(settings.dtype, settings.device))
     works = plan(columns, chosen, found, settings, _hashes(columns))
-    first = int(os.environ.get("RANK", "0")) == 0
     with MatrixProgress(works, None if first else Console(quiet=True)) as progress:
         results = run(
             works, settings, out,
@@ -75,7 +78,7 @@ def run_benchmarks(
         )  # fmt: skip
     if first:
         _write_manifest(out, watch, columns, settings, works, found)
-        _show(console or Console(), results, skipped, found)
+        _show(console or Console(), results, [*_remarks(skipped, found, finder, settings)])
     return results
 
 
@@ -159,16 +162,45 @@ def _write_manifest(
     )
 
 
-def _show(
-    console: Console,
-    results: Sequence[dict[str, Any]],
-    skipped: Sequence[str],
-    found: dict[str, Found],
-) -> None:
+def _tell_protection(first: bool) -> None:
+    """Say what programs of models can and cannot do here, before any is run.
+
+    Raises:
+        BadInput: none can be run on this machine; better known now than after hours of answers.
+    """
+    from evaluation.sandbox.protection import protection
+
+    told = protection().describe()
+    if first:
+        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show(console: Console, results: Sequence[dict[str, Any]], remarks: Sequence[str]) -> None:
     console.print(results_table(results))
+    for remark in remarks:
+        console.print(printable(remark), markup=False, highlight=False, soft_wrap=True)
+
+
+def _remarks(
+    skipped: Sequence[str], found: dict[str, Found], finder: Finder, settings: Settings
+) -> Iterator[str]:
+    """What a reader of the table should know."""
+
+    def titles(names: Iterable[str]) -> str:
+        return ", ".join(BENCHMARKS[name].title for name in names)
+
     if skipped:
-        names = ", ".join(BENCHMARKS[name].title for name in skipped)
-        console.print(f"left out: {names} (run programs: --allow-code)", markup=False)
-    smoke = [BENCHMARKS[name].title for name, one in found.items() if one.source == "smoke"]
+        yield f"left out: {titles(skipped)} (run programs: --allow-code)"
+    smoke = [name for name, one in found.items() if one.source == "smoke"]
     if smoke:
-        console.print(f"smoke items, which measure nothing: {', '.join(smoke)}", markup=False)
+        yield f"smoke items, which measure nothing: {titles(smoke)}"
+        yield from (f"{source}: {reason}" for source, reason in finder.reasons.items())
+    examples = [name for name, one in found.items() if one.spare]
+    if examples:
+        yield f"examples before each question are smoke items: {titles(examples)}"
+    programs = [name for name in found if BENCHMARKS[name].code]
+    if programs and settings.chat_template and settings.profile == "lm-eval":
+        yield (
+            f"{titles(programs)}: lm-eval's own reading of answers misses programs in the chat "
+            "format, so that next to nothing passes; --profile ultraeval reads them"
+        )

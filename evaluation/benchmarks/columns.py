@@ -121,8 +121,11 @@ def columns_of(models: Sequence[str]) -> list[Column]:
     for text in models:
         name, separator, model = text.partition("=")
         if not separator or not _NAME.fullmatch(name) or Path(text).exists():
-            name, model = re.sub(r"[^\w+.-]+", "-", Path(text).name or text), text
+            place = Path(text).expanduser()
+            last = (place.resolve() if place.exists() else place).name
+            name, model = re.sub(r"[^\w+.-]+", "-", last or text), text
+        name = name.strip(".") or "model"
         if name in {column.name for column in found}:
             raise BadInput(f"two columns are called {name!r}: write NAME=MODEL", field="model")
-        found.append(Column(name.strip("."), model))
+        found.append(Column(name, model))
     return found

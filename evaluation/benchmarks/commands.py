@@ -15,7 +15,7 @@ DataDir = Annotated[
     ),
 ]
 Sources = Annotated[str, typer.Option(help="Which sources of items may be used.")]
-Partial = Annotated[bool, typer.Option(help="Take an incomplete data folder as it is.")]
+Partial = Annotated[bool, typer.Option(help="Take a data folder that lacks items as it is.")]
 Profile = Annotated[
     str | None,
     typer.Option(
@@ -54,7 +54,7 @@ def benchmarks(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Items of each benchmark, drawn; the same for all models."),
+        typer.Option(min=1, help="Items of each benchmark, drawn; the same for all."),
     ] = None,
     data_dir: DataDir = None,
     sources: Sources = _SOURCES,
@@ -64,7 +64,9 @@ def benchmarks(
     ] = False,
     allow_state_tokens: Annotated[
         bool,
-        typer.Option("--allow-state-tokens", help="Do not ban them; report how often they come."),
+        typer.Option(
+            "--allow-state-tokens", help="Do not ban state tokens; say how many answers have one."
+        ),
     ] = False,
     chat_template: Annotated[
         bool | None,

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,25 +134,43 @@ def check_row(benchmark: Benchmark, row: Row, path: Path, line: int) -> None:
         if not isinstance(value, kind) or isinstance(value, bool):
             wanted = getattr(kind, "__name__", str(kind))
             raise BadInput(f"must be of type {wanted}", file=path, line=line, field=name)
-    wrong = _wrong_answer(row)
-    if wrong:
-        raise BadInput("names no option of the item", file=path, line=line, field=wrong)
+    fault = _fault(benchmark.fields, row)
+    if fault:
+        raise BadInput(fault[1], file=path, line=line, field=fault[0])
 
 
-def _wrong_answer(row: Row) -> str | None:
-    """The field with an answer that is none of the options, if the item is multiple choice."""
-    if "answerKey" in row:
-        choices = row["choices"]
-        texts, labels = choices.get("text"), choices.get("label")
-        if not isinstance(texts, list) or not isinstance(labels, list):
-            return "choices"
-        if len(texts) != len(labels):
-            return "choices"
-        return None if row["answerKey"] in labels else "answerKey"
-    if "endings" in row:
-        return None if row["label"] in [str(n) for n in range(len(row["endings"]))] else "label"
-    if "choices" in row and "answer" in row:
-        return None if row["answer"] in range(len(row["choices"])) else "answer"
-    if "Answer" in row:
-        return None if row["Answer"] in ("A", "B", "C", "D") else "Answer"
+def _fault(fields: Iterable[str], row: Row) -> tuple[str, str] | None:
+    """Field and fault of an item that no answer, or any answer, would get right."""
+    if "answerKey" in fields:
+        texts, labels = row["choices"].get("text"), row["choices"].get("label")
+        if not (_texts(texts, 2, 8) and _texts(labels, 2, 8) and len(texts) == len(labels)):
+            return "choices", "must hold two lists of as many texts, text and label"
+        return _among("answerKey", row["answerKey"], labels)
+    if "endings" in fields:
+        if not _texts(row["endings"], 4, 4):
+            return "endings", "must be four texts"
+        return _among("label", row["label"], ("0", "1", "2", "3"))
+    if "choices" in fields:
+        if not _texts(row["choices"], 4, 4):
+            return "choices", "must be four texts"
+        return _among("answer", row["answer"], range(4))
+    if "Answer" in fields:
+        return _among("Answer", row["Answer"], ("A", "B", "C", "D"))
+    if "test_list" in fields and not _texts(row["test_list"], 3):
+        return "test_list", "must be three tests or more"  # without any, every program passes
+    if tuple(fields) == ("question", "answer") and "#### " not in row["answer"]:
+        return "answer", "must end with #### and the number"
     return None
+
+
+def _among(field: str, answer: object, options: Container[object]) -> tuple[str, str] | None:
+    return None if answer in options else (field, "names no option of the item")
+
+
+def _texts(value: object, least: int, most: int = 99) -> bool:
+    """Whether a value is a list of so many texts, none of them blank."""
+    return (
+        isinstance(value, list)
+        and least <= len(value) <= most
+        and all(isinstance(text, str) and text.strip() for text in value)
+    )

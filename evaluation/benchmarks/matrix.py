@@ -203,7 +203,7 @@ def _do(work: Work, lm: Any, out: Path, settings: Settings) -> dict[str, Any] | 
     journal = Journal(work.unit.journal(out, lm.rank, lm.world_size))
     lm.begin(journal, seed)
     found = evaluate(work, asked, lm, settings)
-    leaks = lm.leak_rate()  # of all processes: they have to be together here
+    leaks, cut = lm.leak_rate(), lm.truncated()  # of all processes: they are together here
     if found is None:  # not the first of several processes
         journal.done()
         return None
@@ -213,6 +213,7 @@ def _do(work: Work, lm: Any, out: Path, settings: Settings) -> dict[str, Any] | 
         **facts,
         **figures,
         "leak_rate": leaks,
+        "truncated": cut,
         "batch_sizes": dict(lm.batch_sizes),
         "versions": {**versions(), "lm_eval": _harness_version()},
         "wall_seconds": round(watch.seconds, 3),

@@ -6,7 +6,7 @@ A file builds on a task of lm-eval, which it names, and says what it changes of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from duo.files import sha256
 from evaluation.benchmarks.catalogue import (
     BENCHMARKS,
     Benchmark,
+    Function,
     harness_tasks,
     read_task,
     task_files,
@@ -97,7 +98,7 @@ class TaskFile(BaseModel):
 
     @cached_property
     def version(self) -> str:
-        """A hash of everything that makes the task what it is: this file, lm-eval's, its code."""
+        """A hash of everything that makes the task what it is: this file, lm-eval's, their code."""
         parts = [metadata.version("lm_eval"), self.model_dump_json()]
         for name, path in sorted(self.files.items()):
             parts.append(f"{name} {path.name} {sha256(path)}")
@@ -108,7 +109,24 @@ class TaskFile(BaseModel):
             included = read_task(path).get("include")
             if isinstance(included, str):
                 parts.append(sha256(path.parent / included))
+        own = {name.rpartition(".")[0] for name in _functions(self.task)}
+        own |= {"evaluation.benchmarks.rewrite"} if self.rows != "as-is" else set()
+        parts += [sha256(_source(module)) for module in sorted(own)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _functions(setting: Any) -> Iterator[str]:
+    """The functions that are named anywhere in a task's settings."""
+    if isinstance(setting, Function):
+        yield str(setting)
+    elif isinstance(setting, dict | list):
+        for part in setting.values() if isinstance(setting, dict) else setting:
+            yield from _functions(part)
+
+
+def _source(module: str) -> Path:
+    """The file of one of our modules; nothing is imported."""
+    return FOLDER.parents[1] / Path(*module.split(".")).with_suffix(".py")
 
 
 @cache

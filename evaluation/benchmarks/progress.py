@@ -74,11 +74,11 @@ class MatrixProgress:
         error = result["stderr"]
         spread = "" if error is None else f" ± {100 * error:.1f}"
         label = {"full": "", "limited": ", limited", "smoke": ", smoke items"}
+        told = label[result["coverage"]] + _caveats(result) + ("" if fresh else ", was there")
         return (
             f"{self._count}/{len(self._works)} {printable(work.column.name)} "
             f"{BENCHMARKS[work.unit.benchmark].title} {work.unit.profile} seed {work.unit.seed}: "
-            f"{100 * result['value']:.1f}{spread} (n {result['n']:,}"
-            f"{label[result['coverage']]}{'' if fresh else ', was there'}){self._tail()}"
+            f"{100 * result['value']:.1f}{spread} (n {result['n']:,}{told}){self._tail()}"
         )
 
     def _tail(self) -> str:
@@ -101,6 +101,16 @@ class MatrixProgress:
         self._bar.update(
             self._task, completed=done, description=name, left=f"{left} left" if left else ""
         )
+
+
+def _caveats(result: dict[str, Any]) -> str:
+    """What else a reader of the number should know."""
+    told = ""
+    if not result["banned_state_tokens"] and result["leak_rate"] is not None:
+        told += f", state tokens in {100 * result['leak_rate']:.1f} % of the answers"
+    if result.get("truncated"):
+        told += f", {result['truncated']:,} questions cut to the model's context"
+    return told
 
 
 def _duration(seconds: float) -> str:

@@ -77,7 +77,7 @@ class Finder:
 
         Raises:
             BadInput: no source has it; or the local folder has it, but with items or fields
-                missing.
+                missing; or there are rows that are none of the benchmark's.
         """
         for source in SOURCES:
             if source not in self._sources:
@@ -116,6 +116,7 @@ class Finder:
             return None
 
     def _found(self, task: TaskFile, data: Data) -> Found:
+        _check_fits(task, data)
         missing = missing_parts(task, data)
         n = sum(data.count(split) for split in task.item_splits)
         smoke = data.place.source == "smoke"
@@ -140,6 +141,21 @@ class Finder:
         )
 
 
+def _check_fits(task: TaskFile, data: Data) -> None:
+    """Refuse rows that are none of the benchmark's, which no share of it could be told from."""
+    about = task.about
+    if data.place.source == "smoke":
+        return
+    strange = [name for name in data.rows if name not in subset_names(about)]
+    told = f"unknown subset {strange[0]}" if strange else ""
+    for split in task.item_splits:
+        found, most = data.count(split), max(about.sizes[split], *about.also.get(split, ()), 0)
+        if found > most:
+            told = told or f"{split} has {found:,} rows, more than the {most:,} published"
+    if told:
+        raise BadInput(f"is not {about.title}: {told}", file=data.place.root / about.folder)
+
+
 def published(task: TaskFile, data: Data | None = None) -> int:
     """How many items the benchmark has as published; where several numbers are, the data's own."""
     about = task.about
@@ -151,16 +167,13 @@ def published(task: TaskFile, data: Data | None = None) -> int:
 
 
 def missing_parts(task: TaskFile, data: Data) -> tuple[str, ...]:
-    """What the data lacks, or has too much of, against the published sizes; in words."""
+    """What the data lacks against the published sizes; in words."""
     about = task.about
     told = []
     absent = [name for name in subset_names(about) if name not in data.rows]
     if absent:
         some = ", ".join(absent[:3]) + (" ..." if len(absent) > 3 else "")
         told.append(f"{len(absent)} of {len(subset_names(about))} subsets are missing ({some})")
-    strange = [name for name in data.rows if name not in subset_names(about)]
-    if strange:
-        told.append(f"unknown subset {strange[0]}")
     told += [_short(about, data, split) for split in task.splits if _short(about, data, split)]
     return tuple(told)
 

@@ -58,6 +58,9 @@ def open_vllm(column: Column, settings: Settings) -> Any:
         def leak_rate(self) -> float | None:
             return None
 
+        def truncated(self) -> int | None:
+            return None
+
     return Answering(pretrained=str(folder), dtype=settings.dtype, batch_size=settings.batch_size)
 
 

@@ -13,7 +13,7 @@ from evaluation.comparison.results import Result
 from evaluation.comparison.strata import standard_error, stratify
 
 #: What runs that differ in their seed alone have in common.
-_COMMON = ("metric", "average", "n", "n_full", "shots", "coverage", "data")
+_COMMON = ("metric", "average", "n", "n_full", "shots", "coverage", "data", "data_sha256")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,14 @@ def _cell(runs: Sequence[Result]) -> Cell:
                     f"{here!r}, but {there!r} with another seed, in {other.file}",
                     file=first.file,
                     field=field,
+                )
+        for name in sorted(first.settings.keys() | other.settings.keys()):
+            here, there = first.settings.get(name), other.settings.get(name)
+            if here != there:
+                raise BadInput(
+                    f"{here!r}, but {there!r} with another seed, in {other.file}",
+                    file=first.file,
+                    field=f"settings.{name}",
                 )
         ours, theirs = (run.facts.get("model_sha256") for run in (first, other))
         if ours != theirs:

@@ -35,8 +35,9 @@ class Versus:
 def compare_columns(cells: Sequence[Cell], base: str) -> list[Versus]:
     """Compare each column with the base column, under each profile on its own.
 
-    Smoke items are not the benchmark, so nothing is compared on them. The family that Holm's
-    correction is for are the benchmarks of one column under one profile.
+    Smoke items are not the benchmark, so nothing is compared on them; nor where the two were asked
+    from other data, for then nothing says that items with the same id are the same. The family
+    that Holm's correction is for are the benchmarks of one column under one profile.
 
     Args:
         cells: of all columns.
@@ -71,6 +72,9 @@ def _versus(at: dict[tuple[str, str, str], Cell], pair: Versus) -> Versus:
         return replace(pair, reason=f"no result of {missing}")
     if "smoke" in (base.first.coverage, other.first.coverage):
         return replace(pair, reason="smoke items")
+    hashes = {base.first.data_sha256, other.first.data_sha256} - {None}
+    if len(hashes) > 1:  # items are told apart by their place, which other data may have changed
+        return replace(pair, reason="not the same data")
     for cell, name in ((base, pair.base), (other, pair.column)):
         if not all(run.items for run in cell.runs):
             return replace(pair, reason=f"no per-item results of {name}")

@@ -65,6 +65,16 @@ class Result:
     items: tuple[ItemFile, ...]
     facts: dict[str, Any]
 
+    @property
+    def data_sha256(self) -> str | None:
+        """Hash of the rows that the items and examples were taken from, if the file tells."""
+        return (self.facts.get("data") or {}).get("sha256")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the model was asked, as far as the file tells."""
+        return self.facts.get("settings") or {}
+
     def read_items(self) -> Items:
         """The score of each item.
 
@@ -116,6 +126,7 @@ class _File(BaseModel):
     data: _Data
     settings: dict[str, Any] = {}
     leak_rate: float | None = None
+    truncated: int | None = None
     banned_state_tokens: bool | None = None
     versions: dict[str, Any] = {}
     items: str
@@ -166,8 +177,8 @@ def read_result(path: Path) -> Result:
         raise BadInput(first["msg"], file=path, field=field) from None
     told = read.model_dump(
         include={
-            "model", "adapter", "model_sha256", "settings", "leak_rate", "banned_state_tokens",
-            "versions",
+            "model", "adapter", "model_sha256", "settings", "leak_rate", "truncated",
+            "banned_state_tokens", "versions",
         }
     )  # fmt: skip
     return Result(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from math import comb
 from typing import Any
 
+from duo.errors import BadInput
 from evaluation.sandbox.program import DEFAULT_LIMITS, Limits, Program, Verdict
 from evaluation.sandbox.run import run_all
 
@@ -70,7 +71,8 @@ class CodeEval:
 
         Raises:
             ValueError: the lists differ in length or are empty, or a task has no candidate.
-            BadInput: no program can be run on this machine.
+            BadInput: no program can be run on this machine, or one could not be: that says nothing
+                about it, so it counts neither as right nor as wrong.
         """
         if len(references) != len(predictions) or not references or not all(predictions):
             raise ValueError("every reference needs a list of at least one prediction")
@@ -84,6 +86,13 @@ class CodeEval:
                 self._on_done(len(finished), len(programs), verdict)
 
         verdicts = run_all(programs, workers=self._workers, limits=self._limits, on_done=count)
+        broken = next((verdict for verdict in verdicts if verdict.outcome == "error"), None)
+        if broken is not None:
+            raise BadInput(
+                f"a program could not be run ({broken.detail}): its score would say nothing; start "
+                "again, answers are kept",
+                field="sandbox",
+            )
         details: Details = {task: [] for task in range(len(references))}
         correct: Counter[int] = Counter()
         for (task, n), verdict in zip(places, verdicts, strict=True):

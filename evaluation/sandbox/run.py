@@ -149,6 +149,9 @@ def _launch(
     try:
         return json.loads(answer)
     except ValueError:
+        if process.returncode < 0:  # where signals are not refused, a candidate can do that
+            detail = f"signal {-process.returncode} ended the sandbox"
+            return {"outcome": "killed", "detail": detail}
         last = errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
         return {"outcome": "error", "detail": f"the sandbox did not start: {last}"}
 

@@ -9,6 +9,7 @@ from duo.errors import BadInput
 from evaluation.comparison.cells import Cell, cells
 from evaluation.comparison.columns import Versus, compare_columns
 from evaluation.comparison.runs import read_runs
+from reports.table1.caveats import caveats
 from reports.table1.published import MODELS, TABLE, Benchmark, Model, simplified
 
 #: Rows of a benchmark come in this order, other profiles after them.
@@ -49,7 +50,7 @@ class Table1:
     Attributes:
         base: our column that the others are compared with; None if nothing is compared.
         versus: our columns against it.
-        notes: what was left out, and what no column stands for.
+        notes: what was left out, what no column stands for, and what to be careful about.
     """
 
     slots: tuple[Slot, ...]
@@ -97,7 +98,8 @@ def table1(runs: Sequence[str], *, base: str | None = None, comparisons: bool = 
     order = [slot.column for slot in slots]
     ours.sort(key=lambda cell: order.index(cell.first.column))
     versus = compare_columns(ours, base) if base else []
-    return Table1(slots, _rows(ours, slots), base, tuple(versus), tuple(notes))
+    rows = _rows(ours, slots)
+    return Table1(slots, rows, base, tuple(versus), (*notes, *caveats(rows)))
 
 
 def _slots(columns: Sequence[str]) -> tuple[Slot, ...]:

@@ -129,6 +129,14 @@ def test_seeds_must_agree_in_all_else(tmp_path: Path) -> None:
     write_result(tmp_path, "base", "arc_easy", [1, 0], seed=1, shots=5)
     with pytest.raises(BadInput, match=r"shots: 0, but 5 with another seed, in .*seed1"):
         cells(read_runs([str(tmp_path)]).results)
+    capped = {"max_new_tokens": 128}
+    write_result(tmp_path, "base", "arc_easy", [1, 0], seed=1, settings=capped)
+    with pytest.raises(BadInput, match=r"settings.max_new_tokens: None, but 128 with another seed"):
+        cells(read_runs([str(tmp_path)]).results)
+    other = {"source": "data-dir", "sha256": "1" * 64, "rows": 2}
+    write_result(tmp_path, "base", "arc_easy", [1, 0], seed=1, data=other)
+    with pytest.raises(BadInput, match=r"data_sha256: '0+', but '1+' with another seed"):
+        cells(read_runs([str(tmp_path)]).results)
     write_result(tmp_path, "base", "arc_easy", [1, 0], seed=1, model_sha256="f" * 64)
     with pytest.raises(BadInput, match="not the same model"):
         cells(read_runs([str(tmp_path)]).results)
@@ -156,6 +164,14 @@ def test_columns_are_compared_with_the_base_and_holm_counts_what_was_compared(
     assert gsm.comparison
     assert (arc.comparison.p, gsm.comparison.p) == pytest.approx((2 / 2**8, 2 / 2**6))
     assert (arc.p_holm, gsm.p_holm) == pytest.approx((2 * 2 / 2**8, 2 / 2**6))
+
+
+def test_items_of_other_data_are_not_paired_though_their_ids_are_the_same(tmp_path: Path) -> None:
+    other = {"source": "wheel", "sha256": "1" * 64, "rows": 2}
+    write_result(tmp_path, "base", "arc_easy", [1, 0])
+    write_result(tmp_path, "duo", "arc_easy", [1, 0], data=other)
+    (found,) = compare_columns(cells(read_runs([str(tmp_path)]).results), "base")
+    assert (found.comparison, found.reason) == (None, "not the same data")
 
 
 def test_columns_measured_otherwise_cannot_be_compared(tmp_path: Path) -> None:

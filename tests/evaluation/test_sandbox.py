@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duo.errors import BadInput
 from evaluation.sandbox.code_eval import CodeEval, pass_at_k
 from evaluation.sandbox.inside import seccomp
 from evaluation.sandbox.inside.values import decode, encode
@@ -268,6 +269,26 @@ def test_code_eval_answers_in_the_form_of_the_metric() -> None:
 def test_code_eval_refuses_tasks_without_candidates(references: Any, predictions: Any) -> None:
     with pytest.raises(ValueError, match="at least one prediction"):
         CodeEval().compute(references=references, predictions=predictions)
+
+
+def test_what_could_not_be_run_is_not_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    protection()  # found out before it is broken
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(BadInput, match="sandbox: a program could not be run") as caught:
+        CodeEval(workers=1, limits=PATIENT).compute(references=["x"], predictions=[["y"]], k=[1])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_sandbox_that_is_killed_is_no_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where signals are not refused a candidate can do it, and must not end the whole run so."""
+    suicide = tmp_path / "suicide"
+    suicide.write_text("#!/bin/sh\nkill -9 $$\n")
+    suicide.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(suicide))
+    verdict = run_program(Program("", ""), limits=PATIENT, protection=Protection(*[True] * 4))
+    assert (verdict.outcome, verdict.detail) == ("killed", "signal 9 ended the sandbox")
 
 
 def test_the_protection_in_force_is_said_in_words() -> None:

@@ -324,6 +324,34 @@ def test_one_column_alone_is_not_compared(tmp_path: Path) -> None:
         table1([str(tmp_path)], base="his")
 
 
+def test_notes_say_in_what_columns_differ_and_what_to_be_careful_about(tmp_path: Path) -> None:
+    plain = {"dtype": "float32", "max_new_tokens": None, "shots_from": "dev", "task_version": "a"}
+    other = {**plain, "dtype": "bfloat16", "shots_from": "smoke", "task_version": "b"}
+    for benchmark in ("mmlu", "cmmlu"):
+        write_result(tmp_path, "base", benchmark, [1, 0, 1], settings=plain)
+        write_result(tmp_path, "duo", benchmark, [1, 1, 1], settings=other)
+    write_result(tmp_path, "base", "gsm8k", [1, 0], settings=plain)
+    assert not [note for note in table1([str(tmp_path)]).notes if "gsm8k" in note.lower()]
+    write_result(
+        tmp_path, "duo", "gsm8k", [1, 0], settings=plain, leak_rate=0.125, truncated=3,
+        banned_state_tokens=False, data={"source": "wheel", "sha256": "1" * 64, "rows": 2},
+    )  # fmt: skip
+    notes = table1([str(tmp_path)]).notes
+    both = "CMMLU (lm-eval), MMLU (lm-eval)"
+    assert f"Columns differ in dtype (base float32, duo bfloat16): {both}." in notes
+    assert f"Columns differ in task_version: {both}." in notes
+    assert (
+        "Columns differ in data (base data-dir 00000000, duo wheel 11111111): GSM8K (lm-eval)."
+        in notes
+    )
+    assert any(
+        note.startswith("Examples before") and note.endswith("MMLU (lm-eval) duo.")
+        for note in notes
+    )
+    assert any(note.endswith("GSM8K (lm-eval) duo 12.5 %.") for note in notes)
+    assert any("beginning was cut: GSM8K (lm-eval) duo 3." in note for note in notes)
+
+
 def duo(*arguments: Any, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "duo.cli", "report", "table1", *map(str, arguments)],

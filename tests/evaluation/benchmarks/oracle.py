@@ -55,6 +55,9 @@ class Oracle(LM):
     def leak_rate(self) -> float | None:
         return None
 
+    def truncated(self) -> int | None:
+        return None
+
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
         self.prompts += [request.args[0] for request in requests]
         return [

@@ -90,6 +90,8 @@ def test_data_names_a_bad_row(tmp_path: Path) -> None:
         (["--model", "{model}", "--columns", "b"], "columns: unknown 'b': use one of tiny"),
         (["--model", "{model}", "--data-dir", "no/folder"], "data-dir: no such folder"),
         (["--model", "{model}", "--sources", "moon"], "sources: unknown 'moon'"),
+        (["--model", "{model}", "--tasks", ""], "tasks: names nothing"),
+        (["--model", "{model}", "--columns", ","], "columns: names nothing"),
     ],
 )
 def test_every_mistake_is_one_line(
@@ -157,6 +159,27 @@ def test_columns_are_named_after_the_models() -> None:
     ]  # fmt: skip
 
 
+def test_a_column_always_has_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "my-model").mkdir()
+    monkeypatch.chdir(tmp_path / "my-model")
+    names = [columns_of([text])[0].name for text in (".", "..=x", ".hidden=x")]
+    assert names == ["my-model", "model", "hidden"]
+    with pytest.raises(BadInput, match="two columns are called 'hidden'"):
+        columns_of(["hidden=x", ".hidden=y"])
+
+
+def test_programs_are_run_only_after_their_limits_are_told(model: Path, tmp_path: Path) -> None:
+    words = (
+        "benchmarks", str(tmp_path / "out"), "--model", f"m={model}", "--sources", "smoke",
+        "--tasks", "humaneval", "--limit", "1", "--max-new-tokens", "4", "--allow-code",
+        "--chat-template", "--device", "cpu",
+    )  # fmt: skip
+    result = CliRunner().invoke(app, ["eval", *words])
+    assert result.exit_code == 0, result.output
+    assert "Nothing here protects from faults in the kernel" in result.stderr
+    assert "lm-eval's own reading of answers misses programs in the chat" in result.stdout
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_profile_has_all_nine_and_says_where_its_settings_come_from(profile: str) -> None:
     tasks = read_profile(profile)
@@ -173,6 +196,26 @@ def test_a_profile_has_all_nine_and_says_where_its_settings_come_from(profile: s
     assert tuple(shots.values()) == wanted
     assert len({task.version for task in tasks.values()}) == 9
     assert {task.sampled for task in tasks.values()} == {profile == "ultraeval"}
+
+
+def test_the_code_that_reads_answers_is_part_of_a_tasks_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a result that was read with other code would be taken for a finished one."""
+    from evaluation.benchmarks import profiles
+
+    names = ("mbpp", "bbh", "mmlu")
+    before = {name: read_profile("ultraeval")[name].version for name in names}
+    read: list[str] = []
+
+    def source(module: str) -> Path:
+        read.append(module)
+        return Path(__file__)
+
+    monkeypatch.setattr(profiles, "_source", source)
+    after = {name: read_task_file(FOLDER / f"ultraeval/{name}.yaml").version for name in names}
+    assert [name for name in names if after[name] == before[name]] == ["mmlu"]
+    assert set(read) == {"evaluation.benchmarks.programs", "evaluation.benchmarks.rewrite"}
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,28 @@ def test_an_answer_that_is_no_option_is_refused(name: str, field: str, value: An
 
 
 @pytest.mark.parametrize(
+    ("name", "field", "value", "told"),
+    [
+        ("mmlu", "choices", ["a", "b", "c"], "must be four texts"),
+        ("mmlu", "choices", ["a", "b", "c", 4], "must be four texts"),
+        ("hellaswag", "endings", ["a", "b", "c", ""], "must be four texts"),
+        ("arc_easy", "choices", {"text": ["a", 1], "label": ["A", "B"]}, "must hold two lists"),
+        ("arc_easy", "choices", {"text": ["a", "b"], "label": ["A"]}, "must hold two lists"),
+        ("arc_easy", "choices", {}, "must hold two lists"),
+        ("mbpp", "test_list", [], "must be three tests or more"),
+        ("mbpp", "test_list", ["assert f(1)", 2, "assert f(2)"], "must be three tests or more"),
+        ("gsm8k", "answer", "It is 4.", "must end with #### and the number"),
+    ],
+)
+def test_an_item_that_all_or_none_would_get_right_is_refused(
+    name: str, field: str, value: Any, told: str
+) -> None:
+    row = read_rows(smoke_file(name))[0] | {field: value}
+    with pytest.raises(BadInput, match=f"{field}: {told}"):
+        check_row(BENCHMARKS[name], row, Path("file"), 1)
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         (b"{", "1: is not JSON"),

@@ -66,8 +66,16 @@ def test_an_incomplete_folder_is_refused_unless_that_is_meant(tmp_path: Path) ->
 def test_unknown_subsets_are_told(tmp_path: Path) -> None:
     data = copy_data(tmp_path, "mmlu")
     (data / "mmlu/astronomy").rename(data / "mmlu/astrology")
-    with pytest.raises(BadInput, match="unknown subset astrology"):
-        Finder(data_dir=data).find(_TASKS["mmlu"])
+    for partial in (False, True):
+        with pytest.raises(BadInput, match="is not MMLU: unknown subset astrology"):
+            Finder(data_dir=data, partial=partial).find(_TASKS["mmlu"])
+
+
+def test_more_rows_than_the_benchmark_has_are_refused(tmp_path: Path) -> None:
+    rows = [arc_row(number) for number in range(2377)]
+    write_rows(tmp_path / "ai2_arc/ARC-Easy/test.jsonl.gz", rows)
+    with pytest.raises(BadInput, match="test has 2,377 rows, more than the 2,376 published"):
+        Finder(data_dir=tmp_path, partial=True).find(_TASKS["arc_easy"])
 
 
 def test_no_source_at_all_says_why(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from duo.errors import BadInput
 from duo.tokens import state_tokens
 from evaluation.benchmarks.matrix import Settings
 from evaluation.benchmarks.models import open_model
-from tests.evaluation.benchmarks.small import answer, copy_data, save_model
+from evaluation.benchmarks.progress import MatrixProgress
+from tests.evaluation.benchmarks.small import answer, copy_data, save_model, works_for
 
 _SETTINGS = Settings(batch_size="4", max_new_tokens=4)
 
@@ -56,6 +63,40 @@ def test_banned_they_never_come_and_allowed_they_are_counted(tmp_path: Path) -> 
     allowed, _ = answer("gsm8k", model, data, tmp_path / "allowed", settings)
     assert allowed["leak_rate"] == 1.0
     assert allowed["banned_state_tokens"] is False
+    assert "state tokens in 100.0 % of the answers" in told(model, data, settings, allowed)
+    assert "state tokens" not in told(model, data, _SETTINGS, banned)
+
+
+def told(model: Path, data: Path, settings: Settings, result: dict[str, Any]) -> str:
+    """The line that a run prints of a result."""
+    stream = io.StringIO()
+    works = works_for(result["benchmark"], model, data, settings)
+    progress = MatrixProgress(works, Console(file=stream, width=300))
+    progress.result(works[0], result, True)
+    return stream.getvalue()
+
+
+def test_questions_that_are_cut_are_counted(tmp_path: Path) -> None:
+    data = copy_data(tmp_path / "data", "arc_easy", "gsm8k")
+    long = save_model(tmp_path / "long")
+    short = save_model(tmp_path / "short")
+    for name, context in (("arc_easy", 24), ("gsm8k", 60)):
+        change_context(short, context)
+        whole, _ = answer(name, long, data, tmp_path / "out", _SETTINGS)
+        cut, _ = answer(name, short, data, tmp_path / "out", _SETTINGS)
+        assert whole["truncated"] == 0
+        assert 1 < cut["truncated"] <= 8  # however many options a question has
+        assert f"{cut['truncated']} questions cut to the model's context" in told(
+            short, data, _SETTINGS, cut
+        )
+    change_context(short, 6)
+    with pytest.raises(BadInput, match=r"an answer of \d+ tokens does not fit into a context of 6"):
+        answer("arc_easy", short, data, tmp_path / "out", _SETTINGS)
+
+
+def change_context(folder: Path, tokens: int) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": tokens}))
 
 
 def test_likelihoods_are_not_touched(tmp_path: Path) -> None:
