@@ -12,6 +12,7 @@ import typer
 
 from duo.data.commands import data_app
 from duo.errors import BadInput
+from duo.terminal import printable
 from duo.training.commands import train
 from evaluation.commands import eval_app
 from evaluation.decode_bench.commands import bench_app
@@ -55,7 +56,7 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        print(f"duo: {error}", file=sys.stderr)
+        print(f"duo: {printable(str(error))}", file=sys.stderr)  # a file may be named anything
         sys.exit(2)
 
 

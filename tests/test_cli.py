@@ -71,3 +71,10 @@ def test_bad_input_is_one_line_and_status_2(
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("duo: ")
     assert message in done.stderr
+
+
+def test_a_hostile_file_name_does_not_command_the_terminal() -> None:
+    done = duo("transcript", "show", "no\x1b[31msuch.jsonl")
+    assert done.returncode == 2
+    assert done.stderr.startswith(r"duo: no\x1b[31msuch.jsonl: ")
+    assert done.stderr.count("\n") == 1
