@@ -60,6 +60,7 @@ class OpenAIWriter:
         self._lock = threading.Lock()
         self._every, self._next = 60.0 / requests_per_minute, 0.0
         self._sleep, self._clock = sleep, clock
+        self._limit = "max_tokens"
         self._path = folder / _CACHE
         self._replies = _kept(self._path)
 
@@ -114,9 +115,7 @@ class OpenAIWriter:
         if start > now:
             self._sleep(start - now)
         try:
-            done = self._client.chat.completions.create(
-                model=self._model, messages=messages, max_tokens=_MOST_TOKENS, seed=seed
-            )
+            done = self._complete(messages, seed)
             text = done.choices[0].message.content or ""
         except openai.AuthenticationError:
             raise BadInput("the endpoint refuses the key in OPENAI_API_KEY") from None
@@ -126,9 +125,11 @@ class OpenAIWriter:
                 "and the network, then give the same command again to go on"
             ) from None
         except openai.APIStatusError as error:
+            passing = error.status_code >= 500 or error.status_code in (408, 429)
             raise BadInput(
                 f"the endpoint answers with an error ({error.status_code}: "
-                f"{printable(error.message[:200])}); the same command goes on"
+                f"{printable(error.message[:200])}); "
+                + ("the same command goes on" if passing else "check --writer-model and the key")
             ) from None
         except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError) as error:
             raise BadInput(
@@ -140,6 +141,21 @@ class OpenAIWriter:
             "in": getattr(used, "prompt_tokens", 0) or 0,
             "out": getattr(used, "completion_tokens", 0) or 0,
         }
+
+    def _complete(self, messages: list[dict[str, str]], seed: int) -> Any:
+        """One completion; the limit of its length has two names, of which most know the first."""
+        import openai
+
+        for name in (self._limit, "max_completion_tokens"):
+            try:
+                return self._client.chat.completions.create(
+                    model=self._model, messages=messages, seed=seed, **{name: _MOST_TOKENS}
+                )
+            except openai.BadRequestError as error:
+                if name != "max_tokens" or "max_tokens" not in error.message:
+                    raise
+                self._limit = "max_completion_tokens"
+        raise AssertionError("the second name is the last")
 
     def _keep(self, key: str, reply: dict[str, Any]) -> None:
         """Append a reply; a line that a kill tears is passed over when the file is read."""

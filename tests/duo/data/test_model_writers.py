@@ -151,6 +151,20 @@ def test_errors_that_stay_are_one_line(
     assert "\n" not in str(error.value)
 
 
+def test_models_that_know_the_limit_by_its_other_name(endpoint: Endpoint, tmp_path: Path) -> None:
+    def answer(request: dict[str, Any], _: int) -> tuple[int, Any]:
+        if "max_tokens" in request:
+            message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+            return 400, {"error": {"message": message, "param": "max_tokens"}}
+        return 200, endpoint.said("So that is rain.")
+
+    endpoint.answer = answer
+    asking = writer(tmp_path)
+    assert asking.write(PLACES[:1], 0) == ["So that is rain."]
+    assert asking.write(PLACES[1:4], 0) == ["So that is rain."] * 3
+    assert sum("max_tokens" in request for request in endpoint.requests) == 1
+
+
 def test_an_endpoint_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import openai
 
