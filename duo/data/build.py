@@ -52,6 +52,8 @@ class Job:
         out: the folder.
         samples: how many; None for one of each dialogue.
         seed: of everything that is drawn.
+        split_seed: of the split alone; None for `seed`. Data sets for stages of one training have
+            the same one, or what one stage is validated on was trained on in another.
         validation: share of the conversations kept for validation, between 0 and 1.
         recipe: rates and mix.
         held_out: files of utterances never to be used.
@@ -66,6 +68,7 @@ class Job:
     out: Path
     samples: int | None = None
     seed: int = 0
+    split_seed: int | None = None
     validation: float = 0.05
     recipe: Recipe = field(default_factory=Recipe)
     held_out: Sequence[Path] = ()
@@ -75,12 +78,18 @@ class Job:
     settings: Mapping[str, Any] = field(default_factory=dict)
     part_size: int = 500
 
+    @property
+    def split(self) -> int:
+        """The seed that the split is made with."""
+        return self.seed if self.split_seed is None else self.split_seed
+
     def facts(self) -> dict[str, Any]:
         """What the bytes depend on."""
         return {
             "recipe_version": RECIPE_VERSION,
             "samples": self.samples,
             "seed": self.seed,
+            "split_seed": self.split_seed,
             "validation": self.validation,
             "recipe": asdict(self.recipe),
             "skip_bad": self.skip_bad,
@@ -112,7 +121,7 @@ def build(job: Job, *, progress: Callable[[int, int], None] = lambda done, of: N
     remarks = job.writer(parts) if job.writer else None  # may refuse: before hours of reading
     survey = survey_sources(
         job.sources, job.recipe, held_out,
-        seed=job.seed, validation=job.validation, skip_bad=job.skip_bad,
+        seed=job.seed, validation=job.validation, split_seed=job.split, skip_bad=job.skip_bad,
     )  # fmt: skip
     there = survey.found.total()
     wanted = job.samples or there
@@ -263,7 +272,7 @@ def _part(
 
 
 def _draft(dialogue: Dialogue, variant: int, attempt: int, job: Job, survey: Survey) -> Draft:
-    side = in_validation(dialogue.group, job.validation, job.seed)
+    side = in_validation(dialogue.group, job.validation, job.split)
     return plan(
         dialogue, variant=variant, recipe=job.recipe, seed=job.seed, validation=side,
         others=survey.others[side], attempt=attempt,

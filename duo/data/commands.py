@@ -49,6 +49,14 @@ def build(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    split_seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of the split alone [default: --seed]. Give data sets for stages of one "
+            "training the same.",
+            show_default=False,
+        ),
+    ] = None,
     validation: Annotated[
         float, typer.Option(**_RATE, help="Share of the conversations for validation.")
     ] = 0.05,
@@ -170,6 +178,7 @@ def build(
         out=out,
         samples=samples,
         seed=seed,
+        split_seed=split_seed,
         validation=validation,
         recipe=recipe,
         held_out=held_out or (),

@@ -120,9 +120,15 @@ def survey_sources(
     *,
     seed: int,
     validation: float,
+    split_seed: int,
     skip_bad: bool,
 ) -> Survey:
     """Read all sources once, in constant memory.
+
+    Args:
+        sources, recipe, held_out, skip_bad: see `usable_dialogues`.
+        seed: of what is drawn from all that is said.
+        validation, split_seed: of the split, see `in_validation`.
 
     Raises:
         BadInput: as `usable_dialogues`; no dialogue can be trained on; a source is one conversation
@@ -135,7 +141,7 @@ def survey_sources(
     others = {side: Reservoir[Dialogue](_DIALOGUES, f"{seed}/others/{side}") for side in sides}
 
     def listen(dialogue: Dialogue) -> None:
-        side = in_validation(dialogue.group, validation, seed)
+        side = in_validation(dialogue.group, validation, split_seed)
         # One sentence of each turn, so that long answers do not drown speech.
         for turn in dialogue.turns[:12]:
             said = [text for text in sentences(turn.text)[:6] if may_be_overheard(text)]
@@ -151,7 +157,7 @@ def survey_sources(
     for dialogue in usable_dialogues(
         sources, recipe, held_out, skip_bad=skip_bad, survey=survey, look=listen
     ):
-        others[in_validation(dialogue.group, validation, seed)].offer(dialogue)
+        others[in_validation(dialogue.group, validation, split_seed)].offer(dialogue)
     if not survey.found:
         bad = f" ({survey.bad.total()} bad records)" if survey.bad else ""
         names = ", ".join(source.path for source in sources)

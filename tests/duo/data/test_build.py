@@ -202,6 +202,17 @@ def test_pieces_of_one_conversation_are_on_one_side(
     assert all(in_validation(name, validation, seed) for name in sides[VALIDATION])
 
 
+def test_data_sets_of_one_split_seed_share_their_split(data: Path, tmp_path: Path) -> None:
+    def groups(name: str, **settings: Any) -> dict[str, set[str]]:
+        built(data, tmp_path / name, validation=0.4, **settings)
+        return {part: set(map(group, read_samples(tmp_path / name / part))) for part in BOTH}
+
+    first, second = groups("a"), groups("b", seed=1, split_seed=0)
+    assert not first[TRAIN] & second[VALIDATION]
+    assert not second[TRAIN] & first[VALIDATION]
+    assert first[TRAIN] & groups("c", seed=1)[VALIDATION]  # as it would be without
+
+
 def test_the_split_has_the_size_asked_for() -> None:
     share = sum(in_validation(f"talk-{number}", 0.05, 0) for number in range(20_000)) / 20_000
     assert 0.045 < share < 0.055
