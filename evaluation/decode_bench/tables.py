@@ -50,7 +50,7 @@ def _speed(found: Figures) -> Table:
             _number(rates["alone"]["median"]),
             _number(rates["listening"]["median"]),
             _spread(figures["listening_rate"]),
-            _number(figures["products_rate"] and figures["products_rate"]["median"]),
+            _number((figures.get("products_rate") or {}).get("median")),  # older files have none
             _spread(figures["against_generate"]),
             _spread(figures["share_of_limit"]),
             _number(figures["wall_seconds"]["median"]),
