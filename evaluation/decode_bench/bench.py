@@ -181,12 +181,9 @@ def measure(
     return {
         **_circumstances(backbone, plan, talk),
         **_limits(backbone, bandwidth, generated),
-        "systems": {
-            system: {**figures, "products_rate": _spread_or_none(products[system])}
-            for system, figures in _by_system(
-                rounds, generated, bandwidth / weights, (talk, quiet), lengths
-            ).items()
-        },
+        "systems": _by_system(
+            rounds, products, generated, bandwidth / weights, (talk, quiet), lengths
+        ),
         "together": _together(list(many.values())),
     }
 
@@ -258,6 +255,7 @@ def _limits(backbone: Backbone, bandwidth: float, generated: Sequence[float]) ->
 
 def _by_system(
     rounds: Mapping[str, Sequence[fig.Round]],
+    products: Mapping[str, Sequence[float]],
     generated: Sequence[float],
     limit: float,
     scripts: tuple[Script, Script],
@@ -272,16 +270,14 @@ def _by_system(
         pairs = zip(rates, generated, strict=True)
         figures["against_generate"] = fig.spread([rate / other for rate, other in pairs])
         figures["share_of_limit"] = fig.spread([rate / limit for rate in rates])
+        kept = products[system]  # none for a system whose steps take several passes
+        figures["products_rate"] = fig.spread(kept) if kept else None
         if system == "duo" and "duo-sequential" in rounds:
             figures["against_sequential"] = fig.against_sequential(
                 own, rounds["duo-sequential"], course
             )
         found[system] = figures
     return found
-
-
-def _spread_or_none(values: Sequence[float]) -> fig.Figures | None:
-    return fig.spread(values) if values else None
 
 
 def _together(many: Sequence[Sequence[Together]]) -> list[fig.Figures]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reports.table1.table import Row
 
 #: Settings whose values say little to a reader: that they differ is enough.
-_OPAQUE = frozenset({"task_version", "source", "generation"})
+_OPAQUE = frozenset({"task_version", "generation"})
 
 #: Differences that a table shows by itself, or that other settings say more plainly.
 _SHOWN = frozenset({"limit", "shots", "source"})
