@@ -164,7 +164,17 @@ _ORDERS = {
         "{by_now}you might want to {act}.", "{by_now}make sure to {act}.",
         "{by_now}be careful with {topic}.",
         "{by_now}{act} and {act}.", "{by_now}you can {act}{how}.",
-        "{by_now}let me hear about {topic}.",
+        "{by_now}let me hear about {topic}.", "3|{by_now}we'll have to {act}{how}.",
+        "2|{by_now}we've got to {act}{how}.", "2|{by_now}you have to {act}{how}.",
+        "2|{by_now}if you could {act}{how}.", "{by_now}if somebody could {act}{how}.",
+        "2|{by_now}let's remember to {act}.", "{by_now}it seems to me that we should {act}.",
+        "{by_now}see if you can {act}.", "{by_now}the next thing is to {act}.",
+        "{by_now}what we need to do is {act}.", "{by_now}I'd like you to {act}{how}.",
+        "{by_now}somebody has to {act}{how}.", "{by_now}I'd say we {act}{how}.",
+        "{by_now}you could {act}{how}.", "{by_now}you'd better {act}{how}.",
+        "{by_now}maybe we can {act}{how}.", "{by_now}we're going to have to {act}.",
+        "{by_now}go ahead and {act}.", "{by_now}this is where we need to {act}.",
+        "{by_now}you want to {act}{how}.", "{by_now}please everybody {act}.",
     ],
 }  # fmt: skip
 

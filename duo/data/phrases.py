@@ -6,7 +6,7 @@ list. Symbols in lower case are parts; the kinds themselves are named in `duo.da
 
 from __future__ import annotations
 
-from duo.data import asking, stories
+from duo.data import asides, asking, stories
 from duo.data.grammar import Grammar
 
 
@@ -39,10 +39,12 @@ _HEARING = {
              "that's it", "you're right", "that's what I thought", "I thought so", "right on",
              "sounds about right", "that's a good point", "very nice", "that's fair"],
     "soft": ["5|oh", "2|ah", "2|yeah", "2|well", "2|okay", "uh", "hm", "mm", "um", "so"],
-    "mumbled": ["4|huh", "3|uh", "3|so", "2|um", "2|okay so", "uh yeah", "right uh", "um right",
-                "uh so", "well", "yeah so", "hm uh", "uh okay", "oh uh", "right so", "um okay"],
-    "backchannel": ["6|{mumbled}", "really?", "oh really?", "14|{hm}.", "12|{yes}.", "5|{hm} {hm}.",
-                    "4|{yes} {yes}.", "4|{hm}, {yes}.", "4|{soft} {yes}.", "2|{yes}, {yes}.",
+    "mumbled": ["8|huh", "7|uh", "7|so", "5|um", "2|hm", "2|okay so", "uh yeah", "right uh",
+                "um right", "uh so", "2|well", "yeah so", "hm uh", "uh okay", "oh uh", "right so",
+                "um okay", "2|oh", "ah"],
+    "backchannel": ["12|{mumbled}", "really?", "oh really?", "14|{hm}.", "12|{yes}.",
+                    "5|{hm} {hm}.", "4|{yes} {yes}.", "4|{hm}, {yes}.", "4|{soft} {yes}.",
+                    "2|{yes}, {yes}.",
                     "4|{hm}", "5|{yes}", "{hm}, {hm}.", "{yes}, {hm}.", "{yes} {yes} {yes}.",
                     "{hm}...", "{yes}!", "{soft}, {yes}.", "2|{soft} {seen}.", "{soft}, {seen}.",
                     "2|{seen}."],
@@ -101,6 +103,7 @@ _THINGS = {
         "{pause}I put the {thing} down somewhere.", "{pause}I knew I forgot something.",
         "{pause}page {number}, page {number}.", "{pause}{topic}.", "{pause}{topic}, {topic}.",
         "{pause}{topic}, right.", "{pause}so {topic}, then the {thing}.",
+        "4|{pause}{puzzled}?", "4|{fumbled}.",
     ],
 }  # fmt: skip
 
@@ -140,12 +143,14 @@ _OTHERS = {
         "good, see you on {day}, {somebody}.", "bye, {somebody}.", "{somebody}, listen to this.",
         "don't worry, {somebody}, {news}.", "{name} says {news}.", "thanks, {somebody}.",
         "{calling}{somebody}, please {errand}.", "{somebody}, it says something about {topic}.",
+        "8|{nearby}.",
     ],
     "third_party_question": [
         "5|{calling}{somebody}, {puzzle}?", "3|{puzzle}, {somebody}?", "{somebody}? {puzzle}?",
         "{calling}{somebody}, {news}, {puzzle}?", "{somebody}, {errand}. {puzzle}?",
         "hello, {name}, {puzzle}?", "{calling}{somebody}, have you ever heard of {topic}?",
         "{somebody}, do you remember {topic}?", "{somebody}, what do you think about {topic}?",
+        "4|{pause}{bodily}?", "2|{bodily}, {somebody}?",
     ],
 }  # fmt: skip
 
@@ -262,6 +267,7 @@ GRAMMAR = Grammar(
         **_OTHERS,
         **_STATEMENTS,
         **_BREAKING_IN,
+        **asides.RULES,
         **asking.RULES,
         **stories.RULES,
     }

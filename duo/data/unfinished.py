@@ -20,6 +20,8 @@ _DANGLING = _words(
     "whether like just also only even more most less maybe um uh let's there's that's what's i'd "
     "i've i'll"
 )
+#: What is no beginning of anything when it is all that was said, but the hum of a listener.
+_HUMS = _words("um uh")
 #: Words before which what was said may well be a whole question already.
 _MAY_STOP_BEFORE = _words(
     "and or but if because so that which who with without for from in on at by into about of to "
@@ -54,6 +56,8 @@ def cut_short(text: str, random: Random, *, query: bool) -> str | None:
             continue
         sentence = " ".join(words[start:place])
         if last.lower().strip(_MARK) in _DANGLING:
+            if place == 1 and last.lower() in _HUMS:
+                continue
             dangling.append(place)
         elif last[-1] == "," or following in _CLAUSE_STARTS:
             if place - start >= 3 and (not query or _SUBORDINATE.match(sentence)):

@@ -1,8 +1,16 @@
 """The loss at every place where something is learned.
 
-State tokens and answers: cross entropy. Where the user is in the middle of an utterance the paper
-learns nothing, and its samples never show an utterance that is not over; so a model trained on them
-takes every pause for an end. What is learned there instead is the setting `inside`:
+State tokens: cross entropy. Answers, by the setting `answers`:
+
+- `words`: cross entropy on the data's answer (the paper).
+- `base`: KL divergence from the distribution of the model without its adapter, over all tokens but
+  the state tokens; cross entropy on the token that ends an answer, which is a decision. The model
+  goes on saying what it would have said: whoever wrote the data's answers is not imitated, and
+  little else moves but the decisions (Li and Hoiem 2016, "Learning without Forgetting").
+
+Where the user is in the middle of an utterance the paper learns nothing, and its samples never show
+an utterance that is not over; so a model trained on them takes every pause for an end. What is
+learned there instead is the setting `inside`:
 
 - `none`: nothing (the paper).
 - `unlikely`: -log(1 - p(<1>) - p(<2>)). It takes the state tokens away and leaves everything else
@@ -15,8 +23,7 @@ takes every pause for an end. What is learned there instead is the setting `insi
   after these counts as a decision on a query that nobody has finished. It works against what
   chat models know: the embedded one ends the turn itself after most finished questions and goes on
   with four words or more after most broken off ones.
-- `base`: KL divergence from the distribution of the model without its adapter, over all tokens but
-  the state tokens: user words are expected as before training, and no state.
+- `base`: KL divergence as above: user words are expected as before training, and no state.
 """
 
 from __future__ import annotations
@@ -32,7 +39,7 @@ from torch.nn import functional
 from duo.tokens import StateTokens
 from duo.training.batch import Target
 from duo.training.encode import NOT_LEARNED
-from duo.training.settings import Inside
+from duo.training.settings import Answers, Inside
 
 
 @contextmanager
@@ -58,6 +65,7 @@ def place_losses(
     states: StateTokens,
     inside: Inside,
     end: int,
+    answers: Answers = "words",
     base: Tensor | None = None,
 ) -> Tensor:
     """The loss at each place, unweighted.
@@ -69,7 +77,8 @@ def place_losses(
         states: ids of the state tokens.
         inside: what is learned at places of the kinds `INSIDE` and `PAUSE`.
         end: id of the token that ends a turn.
-        base: for `inside="base"`: logits of the model without its adapter, same shape.
+        answers: what is learned at places of the kind `OUTPUT`.
+        base: where either of them is "base": logits of the model without its adapter, same shape.
 
     Returns:
         `[places]`, in nats, float32 or wider.
@@ -77,13 +86,20 @@ def place_losses(
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     losses = functional.cross_entropy(logits, target, ignore_index=NOT_LEARNED, reduction="none")
     held = kind >= Target.INSIDE
-    if inside == "none" or not bool(held.any()):
-        return losses.masked_fill(held, 0.0)
-    at = logits[held]
+    kept = torch.zeros_like(held)  # where the base model is what is learned
+    if answers == "base":
+        kept |= (kind == Target.OUTPUT) & (target != end)
     if inside == "base":
+        kept |= held
+    if bool(kept.any()):
         if base is None:
             raise ValueError("the base model's logits are missing")
-        return losses.masked_scatter(held, _divergence(at, base[held], states))
+        losses = losses.masked_scatter(kept, _divergence(logits[kept], base[kept], states))
+    if inside == "base" or not bool(held.any()):
+        return losses
+    if inside == "none":
+        return losses.masked_fill(held, 0.0)
+    at = logits[held]
     unknown = target[held] == NOT_LEARNED
     fresh = no_state_loss(at, states)
     if inside == "words":

@@ -12,6 +12,7 @@ from duo.errors import BadInput
 
 Recipe = Literal["duo", "duplex"]
 Inside = Literal["none", "unlikely", "words", "hold", "base"]
+Answers = Literal["words", "base"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class TrainSettings:
             start from; or "mean", the mean of all rows, from which they have to be found.
         state_weight, output_weight: weight of a state token's and of an answer token's loss. Where
             an utterance breaks off, the loss of a state has the weight of a state token's.
+        answers: what is learned in answers: "words", the data's (the paper), or "base", what the
+            model expects without its adapter; see `duo.training.loss`.
         inside: what is learned where the user is not done yet; see `duo.training.loss`.
         inside_weight: weight of the loss of one such position within an utterance.
         precision: "auto" (bfloat16 on a GPU made for it), "float32" or "bfloat16".
@@ -76,6 +79,7 @@ class TrainSettings:
     state_rows: Literal["turn_end", "mean"] = "turn_end"
     state_weight: float = 1.0
     output_weight: float = 1.0
+    answers: Answers = "words"
     inside: Inside = "unlikely"
     inside_weight: float = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -99,10 +103,12 @@ class TrainSettings:
                 raise BadInput(f"must be positive, not {getattr(self, name)}", field=name)
         if self.lora_dropout >= 1:
             raise BadInput("must be below 1", field="lora_dropout")
-        if self.recipe == "duplex" and self.inside != "none":
-            object.__setattr__(self, "inside", "none")  # time slices have no state to hold back
-        if self.inside == "base" and not self.lora_rank:
-            raise BadInput("base needs an adapter to switch off: set lora_rank", field="inside")
+        if self.recipe == "duplex":  # time slices: no state to hold back, no answer in one piece
+            object.__setattr__(self, "inside", "none")
+            object.__setattr__(self, "answers", "words")
+        for name in ("inside", "answers"):
+            if getattr(self, name) == "base" and not self.lora_rank:
+                raise BadInput("base needs an adapter to switch off: set lora_rank", field=name)
 
 
 def load_settings(

@@ -113,7 +113,7 @@ class DuoTrainer(Trainer):
         seen = {name: inputs[name] for name in ("input_ids", "position_ids")}
         base = None
         with logits_only_where(bare, where):
-            if self._settings.inside == "base":
+            if "base" in (self._settings.inside, self._settings.answers):
                 with torch.no_grad(), bare.disable_adapter():
                     base = model(**seen, use_cache=False).logits[0]
             outputs = model(**seen, use_cache=False)
@@ -124,6 +124,7 @@ class DuoTrainer(Trainer):
             states=self._states,
             inside=self._settings.inside,
             end=self._end,
+            answers=self._settings.answers,
             base=base,
         )
         self._count(losses.detach(), kind)

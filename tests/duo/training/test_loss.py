@@ -59,6 +59,32 @@ def test_each_kind_of_place_has_its_loss(inside: Inside) -> None:
     assert found[2:] == pytest.approx(expected[inside])
 
 
+@pytest.mark.parametrize("inside", get_args(Inside))
+def test_answers_may_be_what_the_model_says_without_its_adapter(inside: Inside) -> None:
+    torch.manual_seed(0)
+    logits, base = torch.randn(2, 5, 9, dtype=torch.float64).unbind()
+    kind = [Target.STATE, Target.OUTPUT, Target.OUTPUT, Target.INSIDE, Target.PAUSE]
+    target = [3, 7, END, 8, NOT_LEARNED]
+    found = losses(logits, target, kind, inside, answers="base", base=base).tolist()
+    words = losses(logits, target, kind, inside, base=base).tolist()
+    kept = base.softmax(-1)
+    kept[:, [3, 4, 5]] = 0
+    kept /= kept.sum(-1, keepdim=True)
+    divergence = sum(
+        kept[1, t] * (kept[1, t].log() - logits.log_softmax(-1)[1, t]) for t in (0, 1, 2, 6, 7, 8)
+    )
+    assert found[1] == pytest.approx(float(divergence))
+    assert found[:1] + found[2:] == words[:1] + words[2:]  # states and ends are learned as ever
+    same = losses(logits, target, kind, "none", answers="base", base=logits).tolist()
+    assert 0 <= same[1] == pytest.approx(no_state_and_idle(logits[1]))  # all but the states is kept
+    with pytest.raises(ValueError, match="base model"):
+        losses(logits, target, kind, inside, answers="base")
+
+
+def no_state_and_idle(logits: torch.Tensor) -> float:
+    return -math.log(1 - float(logits.softmax(-1)[[3, 4, 5]].sum()))
+
+
 @given(st.floats(-100, 100))
 def test_the_loss_inside_stays_finite(size: float) -> None:
     logits = torch.zeros(1, 9)

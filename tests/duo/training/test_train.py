@@ -140,9 +140,14 @@ def test_states_begin_as_the_end_of_a_turn(place: Path) -> None:
                 assert torch.equal(rows[state], rows[end])
 
 
-@pytest.mark.parametrize("inside", ["none", "words", "hold", "base"])
-def test_every_way_of_waiting_trains(place: Path, tmp_path: Path, inside: str) -> None:
-    out = run(place, tmp_path / "out", steps=2, inside=inside)
+@pytest.mark.parametrize(
+    ("inside", "answers"),
+    [("none", "words"), ("words", "base"), ("hold", "base"), ("base", "words")],
+)
+def test_every_way_of_waiting_and_of_answering_trains(
+    place: Path, tmp_path: Path, inside: str, answers: str
+) -> None:
+    out = run(place, tmp_path / "out", steps=2, inside=inside, answers=answers)
     logged = json.loads((out / "training.json").read_text())["curve"]
     assert any("loss_inside" in entry for entry in logged) == (inside != "none")
 

@@ -53,6 +53,7 @@ def test_a_file_of_settings_may_differ_by_recipe(tmp_path: Path) -> None:
         ({"packing": 1}, "packing: must be true or false"),
         ({"inside": "maybe"}, "inside: 'maybe' is not one of none"),
         ({"inside": "base", "lora_rank": 0}, "inside: base needs an adapter"),
+        ({"answers": "base", "lora_rank": 0}, "answers: base needs an adapter"),
         ({"lora_dropout": 1.0}, "lora_dropout: must be below 1"),
         ({"learning_rate": -1.0}, "learning_rate: must not be negative"),
     ],
