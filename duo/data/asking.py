@@ -9,7 +9,7 @@ would teach its own phrases. Symbols are explained in `duo.data.phrases`, whose 
 from __future__ import annotations
 
 #: Kinds of requests with the weight of each.
-ASKING: dict[str, float] = {"claim": 4.0, "order": 3.0, "follow_up": 4.0}
+ASKING: dict[str, float] = {"claim": 4.0, "order": 5.0, "follow_up": 4.0}
 #: Those that may come before anything was said.
 FRESH = ("claim",)
 

@@ -40,7 +40,9 @@ class DuoSettings(Settings):
         lookahead: forward passes a cycle, and so tokens spoken a cycle and words looked ahead (the
             paper's alpha).
         patience: cycles of silence without a state token after which `on_silence` decides.
-        on_silence: "respond" (what the authors' code does) or "ignore".
+        on_silence: "respond" (what the authors' code does), "ignore", or "likelier": what the
+            likelier of the two state tokens said after the last word that was heard. A model that
+            is in doubt whether somebody is done may well know that a hum is no question.
         ignored_utterances: "forget" them (the paper's decoder), or "remember": re-encode the remark
             after the finished answer, as the paper's training samples have it.
         after_interruption: "drop" what was spoken between the interruption's first words and the
@@ -49,7 +51,7 @@ class DuoSettings(Settings):
 
     lookahead: int = 4
     patience: int = 2
-    on_silence: Literal["respond", "ignore"] = "respond"
+    on_silence: Literal["respond", "ignore", "likelier"] = "respond"
     ignored_utterances: Literal["forget", "remember"] = "forget"
     after_interruption: Literal["drop", "merge"] = "drop"
 
@@ -86,8 +88,7 @@ class Duo:
         """Forget the conversation; the next one draws the same random numbers."""
         self.context.reset()
         self._speaker.reset()
-        self._expected: list[int] = []
-        self._silent_cycles = 0
+        self._expect_nothing()
 
     def recall(self, turns: Sequence[Turn]) -> None:
         """Go on from a dialogue held before; see `duo.decoding.conversant.Recalling`."""
@@ -116,6 +117,9 @@ class Duo:
             if scores.output is not None:
                 self._speaker.speak(scores.output, log)
             if looking and scores.input is not None:
+                if self.settings.on_silence == "likelier" and not self._expected:
+                    respond, ignore = self._states.respond, self._states.ignore
+                    self._leaning = bool(scores.input[respond] >= scores.input[ignore])
                 self._expected.append(int(scores.input.argmax()))
                 looked += 1
         if looked and (text := self._expected_text()):
@@ -140,7 +144,7 @@ class Duo:
             return True
         if not listening:
             log.add(Kind.FORK)
-        self._expected, self._silent_cycles = [], 0
+        self._expect_nothing()
         self.context.hear(text)
         return False
 
@@ -153,7 +157,8 @@ class Duo:
         elif state == self._states.ignore:
             self._ignore("state", log)
         elif self._silent_cycles >= self.settings.patience:
-            if self.settings.on_silence == "respond":
+            policy = self.settings.on_silence
+            if policy == "respond" or (policy == "likelier" and self._leaning):
                 self._respond("patience", log)
             else:
                 self._ignore("patience", log)
@@ -170,16 +175,19 @@ class Duo:
         state = self._states.respond if by == "state" else None
         self.context.respond(state=state, merge=merge)
         self._speaker.begin()
-        self._close_utterance()
+        self._expect_nothing()
 
     def _ignore(self, by: str, log: CycleLog) -> None:
         log.add(Kind.IGNORE, by=by)
         remember = self.settings.ignored_utterances == "remember" and by != "revision"
         self.context.ignore(remember=remember)
-        self._close_utterance()
+        self._expect_nothing()
 
-    def _close_utterance(self) -> None:
-        self._expected, self._silent_cycles = [], 0
+    def _expect_nothing(self) -> None:
+        """Nothing is known yet of how the utterance goes on, or it is over."""
+        self._expected: list[int] = []
+        self._leaning = True  # towards an answer
+        self._silent_cycles = 0
 
     # -- looking ahead and speaking ----------------------------------------------------------
 

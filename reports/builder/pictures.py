@@ -26,6 +26,7 @@ PRODUCERS: dict[str, tuple[str, ...]] = {
         "charts.states:decisions_by_kind",
         "charts.states:calibration",
         "charts.states:premature",
+        "charts.separation:separation",
     ),
     "interaction": (
         "charts.latency:latency",

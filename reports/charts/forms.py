@@ -152,6 +152,8 @@ class Case(Form):
 
     label: str
     wanted: Act
+    p_respond: Share = 0.0
+    p_ignore: Share = 0.0
     early: list[Act] = []
 
 

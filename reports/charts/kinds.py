@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 KINDS = (
-    "preference", "ranking", "confusion", "decisions", "premature", "calibration", "latency",
-    "takeover", "trade-off", "sweep", "training", "cost", "mask", "timeline",
+    "preference", "ranking", "confusion", "decisions", "premature", "calibration",
+    "separation", "latency", "takeover", "trade-off", "sweep", "training", "cost", "mask",
+    "timeline",
 )  # fmt: skip

@@ -219,7 +219,7 @@ def test_listening_costs_no_forward_pass(lookahead: int, script: list[str]) -> N
         {
             "lookahead": st.integers(1, 5),
             "patience": st.integers(1, 3),
-            "on_silence": st.sampled_from(["respond", "ignore"]),
+            "on_silence": st.sampled_from(["respond", "ignore", "likelier"]),
             "ignored_utterances": st.sampled_from(["forget", "remember"]),
             "after_interruption": st.sampled_from(["drop", "merge"]),
             "max_tokens": st.sampled_from([None, 120, 200]),
@@ -248,6 +248,26 @@ def test_without_a_state_token_patience_decides(policy: Any, kind: Kind) -> None
     assert all(kind not in kinds(result) for result in waiting)
     assert [event.by for event in decided.events if event.kind is kind] == ["patience"]
     assert decided.busy == (policy == "respond")
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.lists(phrases, min_size=1, max_size=3), st.integers(1, 3))
+def test_in_doubt_the_likelier_state_may_decide(heard: list[str], patience: int) -> None:
+    """The rule against the logits of the whole context, computed anew."""
+    model = backbone("qwen2")
+    script = [*(f" {words}" for words in heard), *[""] * patience]
+    likelier = Duo(model, DuoSettings(patience=patience, on_silence="likelier"))
+    *_, last = play(likelier, script)
+    twin = Duo(model, DuoSettings(patience=9))
+    play(twin, script[: len(heard)])
+    assert twin.channels.input is not None
+    whole = [*twin.channels.prefix.ids, *twin.channels.input.ids]
+    ahead = max(0, len(twin._expected) - 1)
+    with torch.no_grad():
+        logits = model.model(torch.tensor([whole[: len(whole) - ahead]])).logits[0, -1]
+    answers = bool(logits[model.states.respond] >= logits[model.states.ignore])
+    assert kinds(last)[0] is (Kind.RESPOND if answers else Kind.IGNORE)
+    assert last.events[0].by == "patience"
 
 
 def test_a_decision_by_patience_leaves_no_expected_words_and_no_state_token() -> None:

@@ -67,8 +67,8 @@ def test_every_producer_is_there(name: str) -> None:
 
 def test_every_kind_of_chart_is_written_and_shown(out: Path, page: str) -> None:
     charts = {
-        "preference", "benchmarks", "confusion", "decisions", "calibration", "premature", "latency",
-        "takeover", "trade-off", "training",
+        "preference", "benchmarks", "confusion", "decisions", "calibration", "premature",
+        "separation", "latency", "takeover", "trade-off", "training",
     }  # fmt: skip
     written = {path.stem for path in (out / "figures").glob("*.csv")}
     assert charts <= written

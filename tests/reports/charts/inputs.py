@@ -17,6 +17,7 @@ from evaluation.interaction.score import read_all
 from evaluation.scores import Judged, summary
 from reports.charts import conversation, cost, latency, preference, ranking, states, takeover
 from reports.charts.chart import Chart
+from reports.charts.separation import separation
 from reports.charts.sweep import sweep
 from reports.charts.trade_off import trade_off
 from reports.charts.training import training_curves
@@ -199,6 +200,7 @@ CHARTS: dict[str, Callable[[], Chart | None]] = {
     "decisions": lambda: states.decisions_by_kind(judged()),
     "premature": lambda: states.premature(judged()),
     "calibration": lambda: states.calibration(judged()),
+    "separation": lambda: separation(judged()),
     "latency": lambda: latency.latency(interaction(), [interrupted()]),
     "takeover": lambda: takeover.takeover(interaction()),
     "trade-off": lambda: trade_off(interaction()),

@@ -16,6 +16,7 @@ from duo.cli import app
 from duo.errors import BadInput
 from reports.charts import conversation, cost, latency, preference, ranking, states, takeover
 from reports.charts.make import make
+from reports.charts.separation import separation
 from reports.charts.sweep import sweep
 from reports.charts.sweep_scores import sweep_scores
 from reports.charts.trade_off import trade_off
@@ -98,6 +99,7 @@ def test_results_without_events_have_nothing_to_draw() -> None:
     no_cases = {"schema": 1, "n": 0, "confusion": {}, "labels": {}}
     for producer in (
         states.confusion, states.decisions_by_kind, states.premature, states.calibration,
+        separation,
     ):  # fmt: skip
         assert producer(no_cases) is None
     silent = Story()
