@@ -79,6 +79,26 @@ def by_label(judged: Sequence[Judged]) -> dict[str, dict[str, dict[str, float | 
     }
 
 
+def settled(judged: Sequence[Judged]) -> dict[str, dict[str, dict[str, float | int | None]]]:
+    """The shares of answering and ignoring for each label once patience has run out.
+
+    Where no state token was predicted, the likelier one decides: what the decoder does with
+    `on_silence="likelier"` (`duo.decoding.duo.DuoSettings`).
+    """
+    counts = Counter(
+        (case.label, case.outcome if case.outcome != "wait" else _likelier(case)) for case in judged
+    )
+    sizes = Counter(case.label for case in judged)
+    return {
+        label: {outcome: share(counts[label, outcome], n) for outcome in OUTCOMES[:2]}
+        for label, n in sizes.most_common()
+    }
+
+
+def _likelier(case: Judged) -> Outcome:
+    return "respond" if case.p_respond >= case.p_ignore else "ignore"
+
+
 def premature(judged: Iterable[Judged]) -> dict[str, dict[str, float | int | None]]:
     """How often a state token comes before an utterance that wants a response is over.
 
@@ -150,6 +170,7 @@ def summary(judged: Sequence[Judged]) -> dict[str, object]:
         "states": {name: precision_recall(judged, name) for name in OUTCOMES},
         "confusion": confusion(judged),
         "labels": by_label(judged),
+        "settled": settled(judged),
         "premature": premature(judged),
         "made_up": by_made_up(judged),
         "calibration": calibration(judged),

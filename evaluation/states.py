@@ -175,10 +175,15 @@ def _batches(rows: Sequence[tuple[int, Row]]) -> list[list[tuple[int, Row]]]:
 
 def tables(figures: dict) -> list[Table]:
     """The figures as tables for a terminal."""
-    labels = Table("label", "n", "respond", "ignore", "wait", title="What follows each label")
+    labels = Table(
+        "label", "n", "respond", "ignore", "wait", "ignore in the end",
+        title="What follows each label",
+        caption="In the end: silence goes on, and the likelier state decides (on_silence=likelier)",
+    )  # fmt: skip
     for name, outcomes in figures["labels"].items():
+        end = figures["settled"][name]["ignore"]
         labels.add_row(
-            _plain(name), str(outcomes["wait"]["n"]), *(_share(outcomes[o]) for o in outcomes)
+            _plain(name), str(outcomes["wait"]["n"]), *map(_share, outcomes.values()), _share(end)
         )
     states = Table("outcome", "precision", "recall", "F1", "n", title="States")
     for name, found in figures["states"].items():

@@ -15,6 +15,7 @@ from evaluation.scores import (
     confusion,
     precision_recall,
     premature,
+    settled,
     share,
     wilson,
 )
@@ -64,6 +65,20 @@ def test_confusion_and_labels_count_every_case_once() -> None:
     assert labels["query"]["respond"]["share"] == 2 / 3
     assert all(sum(found[o]["hits"] for o in OUTCOMES) == found["wait"]["n"]  # type: ignore[misc]
                for found in labels.values())  # fmt: skip
+
+
+def test_in_the_end_the_likelier_state_decides_what_was_waited_on() -> None:
+    cases = [
+        judged("ignore", "wait", label="hum", chances=(0.01, 0.4)),
+        judged("ignore", "wait", label="hum", chances=(0.3, 0.3)),
+        judged("ignore", "ignore", label="hum", chances=(0.9, 0.1)),  # a state after made-up words
+        judged("ignore", "respond", label="hum", chances=(0.1, 0.9)),
+    ]
+    found = settled(cases)["hum"]
+    assert {outcome: shown["hits"] for outcome, shown in found.items()} == {
+        "respond": 2, "ignore": 2,
+    }  # fmt: skip
+    assert found["ignore"]["n"] == 4
 
 
 def test_wilson_by_hand() -> None:

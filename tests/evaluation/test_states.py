@@ -13,9 +13,10 @@ from rich.console import Console
 from duo.backbone import Backbone
 from duo.data.sample import AssistantTurn, UserTurn
 from duo.decoding.conversant import Kind
-from duo.decoding.duo import Duo
+from duo.decoding.duo import Duo, DuoSettings
 from evaluation.cases import Case
 from evaluation.lookahead import Row, look_ahead
+from evaluation.scores import settled
 from evaluation.states import evaluate_states, judge, tables
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
@@ -87,6 +88,17 @@ def test_outcomes_are_the_decoders(state: str) -> None:
         words = case.text.split()
         assert len(judged.early) == (len(words) - 1 if case.wanted == "respond" else 0)
     assert state in outcomes
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma2", "granite"])
+def test_what_is_settled_in_the_end_is_the_decoders(architecture: str) -> None:
+    backbone = tiny_backbone(architecture)
+    cases = [case for case in CASES if not case.context]
+    for case, judged in zip(cases, judge(backbone, cases, 4), strict=True):
+        duo = Duo(backbone, DuoSettings(patience=1, on_silence="likelier"))
+        duo.cycle(case.text)
+        decision = Kind.RESPOND if settled([judged])[case.label]["respond"]["hits"] else Kind.IGNORE
+        assert decision in {event.kind for event in duo.cycle("").events}
 
 
 def test_early_outcomes_are_those_of_the_beginnings() -> None:
