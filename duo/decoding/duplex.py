@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import IDLE, Backbone
@@ -36,11 +38,16 @@ class DuplexSettings(Settings):
     top-p 0.8.
 
     Attributes:
+        silence: when a slice is silent under greedy sampling. "odds": if `<idle>` is likelier than
+            all other tokens together; "token": if it is the likeliest token. An answer can begin
+            with many words, none of which alone is as likely as `<idle>`: by "token" a model that
+            would speak in two of three draws says nothing.
         slice_tokens: tokens of an answer slice (10 in the evaluation, 15 in the server).
         short_slice: an answer slice that ends among so many tokens completes the answer.
     """
 
     cycle_seconds: float = 2.0
+    silence: Literal["odds", "token"] = "odds"
     slice_tokens: int = 10
     short_slice: int = 6
     when_full: Literal["drop", "refuse"] = "refuse"
@@ -72,6 +79,7 @@ class Duplex:
         self.channels = channels(backbone.model)
         self._tokenizer = backbone.tokenizer
         self._chat, self._states = backbone.chat, backbone.states
+        self._by_odds = self.settings.silence == "odds" and self.settings.sampling.temperature == 0
         most = backbone.max_tokens - self.settings.slice_tokens
         self._limit = min(self.settings.max_tokens or most, most)
         self._sampler = Sampler(
@@ -152,7 +160,10 @@ class Duplex:
             log.step += 1
             assert scores.output is not None
             context = self.channels.prefix.ids + pair.answer if self._sampler.reads_context else ()
-            token = self._sampler(scores.output, context)
+            logits = scores.output
+            if count == 1 and self._by_odds:
+                logits = self._silent_or_not(logits)
+            token = self._sampler(logits, context)
             if token in self._chat.stop:
                 pair.ended = True
                 if count <= self.settings.short_slice:  # 8. a short slice: the answer is complete
@@ -165,6 +176,15 @@ class Duplex:
             self.channels.speak(token)
             log.speech(self._speech.add(token))  # 9.
         self.channels.speaking = False
+
+    def _silent_or_not(self, logits: Tensor) -> Tensor:
+        """The logits `[vocabulary]`, with `<idle>` the only token left or taken away."""
+        idle = torch.tensor([self._states.idle], device=logits.device)
+        others = logits.index_fill(0, idle, -torch.inf)
+        silent = logits[self._states.idle] > others.logsumexp(0)
+        return torch.where(
+            silent, torch.full_like(logits, -torch.inf).index_fill(0, idle, 0.0), others
+        )
 
     def _end_answer(self, log: CycleLog) -> None:
         log.speech(self._speech.rest())

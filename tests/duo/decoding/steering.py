@@ -69,12 +69,12 @@ def encode_steered(waiting: Sequence[Any]) -> list[Scores]:
     ]
 
 
-def raised(scores: torch.Tensor, token: int | None) -> torch.Tensor:
+def raised(scores: torch.Tensor, token: int | None, by: float = 1.0) -> torch.Tensor:
     """The scores with one token's above all others."""
     if token is None:
         return scores
     scores = scores.clone()
-    scores[token] = scores.max() + 1
+    scores[token] = scores.max() + by
     return scores
 
 

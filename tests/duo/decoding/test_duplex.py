@@ -7,12 +7,16 @@ from functools import lru_cache
 from typing import Any
 
 import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Scores
 from duo.decoding.conversant import CycleResult, Kind
 from duo.decoding.duplex import Duplex, DuplexSettings
 from duo.decoding.fused import FusedChannels
+from duo.decoding.sampling import Sampling
 from tests.duo.decoding.steering import raised
 from tests.tiny import tiny_backbone
 
@@ -51,7 +55,7 @@ def duplex(monkeypatch: pytest.MonkeyPatch, slices: list[str], **more: Any) -> D
         if not channels.output.ids:  # the first token of a slice
             told[:] = plan.pop(0) if plan else [backbone().states.idle]
         token = told.pop(0) if told else backbone().states.idle
-        return Scores(raised(scores.output, token), None)
+        return Scores(raised(scores.output, token, by=100.0), None)
 
     monkeypatch.setattr(FusedChannels, "encode", scripted)
     return system
@@ -63,6 +67,53 @@ def prompt(system: Duplex) -> str:
     text: str = model.tokenizer.decode(system.channels.prefix.ids[len(model.chat.preamble) :])
     text = text.replace("<|im_start|>user\n", "U:").replace("<|im_start|>assistant\n", "A:")
     return text.replace("<|im_end|>\n", "|")
+
+
+def expecting(patch: pytest.MonkeyPatch, chances: torch.Tensor) -> None:
+    """Make the model give these probabilities whatever it has read."""
+    encode: Callable[[FusedChannels], Scores] = FusedChannels.encode
+
+    def even(channels: FusedChannels) -> Scores:
+        encode(channels)
+        return Scores(chances.log(), None)
+
+    patch.setattr(FusedChannels, "encode", even)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    silence=st.floats(0.02, 0.98), words=st.integers(1, 40), by=st.sampled_from(["odds", "token"])
+)
+def test_a_slice_is_silent_by_odds_or_by_its_likeliest_token(
+    silence: float, words: int, by: Any
+) -> None:
+    """`<idle>` has the probability `silence`, and as many first words share the rest."""
+    model = backbone()
+    idle, word = model.states.idle, (1 - silence) / words
+    assume(abs(silence - 0.5) > 0.01 and abs(silence - word) > 0.01)
+    chances = torch.zeros(len(model.tokenizer))
+    chances[[id for id in range(60) if id != idle and id not in model.chat.stop][:words]] = word
+    chances[idle] = silence
+    with pytest.MonkeyPatch.context() as patch:
+        expecting(patch, chances)
+        system = Duplex(model, DuplexSettings(silence=by, slice_tokens=2))
+        system.cycle("what is the")
+    silent = system._history[-1].answer == [idle]
+    assert silent == (silence > (0.5 if by == "odds" else word))
+
+
+def test_drawn_slices_are_as_silent_as_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = backbone()
+    chances = torch.full((len(model.tokenizer),), 0.6 / (len(model.tokenizer) - 1))
+    chances[model.states.idle] = 0.4
+    expecting(monkeypatch, chances)
+    system = Duplex(model, DuplexSettings(sampling=Sampling(temperature=1.0), slice_tokens=1))
+    silent = 0
+    for _ in range(200):
+        system.cycle("what")
+        silent += system._history[-1].answer == [model.states.idle]
+        system._history, system._active = [], False  # the draws go on
+    assert 52 <= silent <= 108  # 80 expected, with a standard deviation of 6.9
 
 
 def test_silence_at_the_beginning_calls_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
