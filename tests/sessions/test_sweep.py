@@ -226,6 +226,6 @@ def test_progress_counts_the_whole_sweep(tmp_path: Path) -> None:
 def test_the_sweep_that_comes_with_the_package_can_be_read(tmp_path: Path) -> None:
     found = read_sweep(Path(evaluation.__file__).parent / "experiments" / "sweep.yaml", tmp_path)
     assert {name for point in found.points for name in point.swept} == {
-        "lookahead", "cycle_seconds", "patience", "after_interruption"
+        "lookahead", "cycle_seconds", "patience", "on_silence", "after_interruption"
     }  # fmt: skip
     assert len(found.job.scenarios) == 32
