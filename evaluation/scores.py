@@ -83,7 +83,8 @@ def settled(judged: Sequence[Judged]) -> dict[str, dict[str, dict[str, float | i
     """The shares of answering and ignoring for each label once patience has run out.
 
     Where no state token was predicted, the likelier one decides: what the decoder does with
-    `on_silence="likelier"` (`duo.decoding.duo.DuoSettings`).
+    `on_silence="likelier"` (`duo.decoding.duo.DuoSettings`), which waits on where that is `<2>`
+    and nothing is being said.
     """
     counts = Counter(
         (case.label, case.outcome if case.outcome != "wait" else _likelier(case)) for case in judged

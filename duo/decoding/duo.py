@@ -40,9 +40,11 @@ class DuoSettings(Settings):
         lookahead: forward passes a cycle, and so tokens spoken a cycle and words looked ahead (the
             paper's alpha).
         patience: cycles of silence without a state token after which `on_silence` decides.
-        on_silence: "respond" (what the authors' code does), "ignore", or "likelier": what the
-            likelier of the two state tokens said after the last word that was heard. A model that
-            is in doubt whether somebody is done may well know that a hum is no question.
+        on_silence: "likelier": what the likelier of the two state tokens said after the last word
+            that was heard. A model that is in doubt whether somebody is done may well know that a
+            hum is no question. If it leans towards ignoring and says nothing meanwhile, it waits
+            on: that costs nothing, and half a question is not forgotten. "respond" is what the
+            authors' code does; or "ignore".
         ignored_utterances: "forget" them (the paper's decoder), or "remember": re-encode the remark
             after the finished answer, as the paper's training samples have it.
         after_interruption: "drop" what was spoken between the interruption's first words and the
@@ -51,7 +53,7 @@ class DuoSettings(Settings):
 
     lookahead: int = 4
     patience: int = 2
-    on_silence: Literal["respond", "ignore", "likelier"] = "respond"
+    on_silence: Literal["likelier", "respond", "ignore"] = "likelier"
     ignored_utterances: Literal["forget", "remember"] = "forget"
     after_interruption: Literal["drop", "merge"] = "drop"
 
@@ -157,11 +159,14 @@ class Duo:
         elif state == self._states.ignore:
             self._ignore("state", log)
         elif self._silent_cycles >= self.settings.patience:
-            policy = self.settings.on_silence
-            if policy == "respond" or (policy == "likelier" and self._leaning):
-                self._respond("patience", log)
-            else:
-                self._ignore("patience", log)
+            self._run_out(log)
+
+    def _run_out(self, log: CycleLog) -> None:
+        policy = self.settings.on_silence
+        if policy == "respond" or (policy == "likelier" and self._leaning):
+            self._respond("patience", log)
+        elif policy == "ignore" or self.channels.output.ids:  # an answer goes on since the fork
+            self._ignore("patience", log)
 
     def _respond(self, by: str, log: CycleLog) -> None:
         merge = self.settings.after_interruption == "merge"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels
+from duo.decoding.channels import Channels, Scores
 from duo.decoding.conversant import Conversant, CycleResult, Heard, Kind, Revision
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
@@ -266,8 +267,40 @@ def test_in_doubt_the_likelier_state_may_decide(heard: list[str], patience: int)
     with torch.no_grad():
         logits = model.model(torch.tensor([whole[: len(whole) - ahead]])).logits[0, -1]
     answers = bool(logits[model.states.respond] >= logits[model.states.ignore])
-    assert kinds(last)[0] is (Kind.RESPOND if answers else Kind.IGNORE)
-    assert last.events[0].by == "patience"
+    if answers:
+        assert [kinds(last)[0], last.events[0].by] == [Kind.RESPOND, "patience"]
+    else:  # nothing is being said, so that nothing is lost by waiting
+        assert Kind.RESPOND not in kinds(last)
+        assert Kind.IGNORE not in kinds(last)
+        assert likelier.context.listening
+
+
+@pytest.mark.parametrize("ignore", [True, False])
+def test_in_doubt_half_a_question_waits_and_a_hum_into_an_answer_does_not(ignore: bool) -> None:
+    model = backbone()
+    more, less = model.states.ignore, model.states.respond
+    if not ignore:
+        more, less = less, more
+
+    class Leaning(steered(model, by_ending(model))):  # type: ignore[misc]
+        def bent(self, scores: Scores) -> Scores:
+            scores = super().bent(scores)
+            if scores.input is not None and int(scores.input.argmax()) not in (more, less):
+                least = scores.input.min()
+                places, raised = torch.tensor([more, less]), torch.stack([least, least - 1])
+                scores = replace(scores, input=scores.input.index_copy(0, places, raised))
+            return scores
+
+    system = Duo(model, DuoSettings(patience=2, on_silence="likelier"), channels=Leaning)
+    idle = play(system, ["What is the", "", "", "", " capital?", ""])
+    everything = [kind for result in idle for kind in kinds(result)]
+    assert everything.count(Kind.RESPOND) == (1 if ignore else 2)
+    assert Kind.IGNORE not in everything
+    if ignore:
+        assert "What is the capital?" in model.tokenizer.decode(system.channels.prefix.ids)
+    during = play(system, ["so the", "", ""])
+    decided = [event for result in during for event in result.events if event.by == "patience"]
+    assert [event.kind for event in decided] == [Kind.IGNORE if ignore else Kind.RESPOND]
 
 
 def test_a_decision_by_patience_leaves_no_expected_words_and_no_state_token() -> None:
