@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
@@ -60,6 +61,8 @@ class DuoSettings(Settings):
 
 class Duo:
     """The paper's system. With `SequentialChannels` it is the published code, corrected."""
+
+    _answers: Tensor | bool  # whether that was the likelier decision at the last word heard
 
     def __init__(
         self,
@@ -119,9 +122,9 @@ class Duo:
             if scores.output is not None:
                 self._speaker.speak(scores.output, log)
             if looking and scores.input is not None:
-                if self.settings.on_silence == "likelier" and not self._expected:
+                if not self._expected:  # not read before patience has run out
                     respond, ignore = self._states.respond, self._states.ignore
-                    self._leaning = bool(scores.input[respond] >= scores.input[ignore])
+                    self._answers = scores.input[respond] >= scores.input[ignore]
                 self._expected.append(int(scores.input.argmax()))
                 looked += 1
         if looked and (text := self._expected_text()):
@@ -163,7 +166,7 @@ class Duo:
 
     def _run_out(self, log: CycleLog) -> None:
         policy = self.settings.on_silence
-        if policy == "respond" or (policy == "likelier" and self._leaning):
+        if policy == "respond" or (policy == "likelier" and bool(self._answers)):
             self._respond("patience", log)
         elif policy == "ignore" or self.channels.output.ids:  # an answer goes on since the fork
             self._ignore("patience", log)
@@ -191,7 +194,7 @@ class Duo:
     def _expect_nothing(self) -> None:
         """Nothing is known yet of how the utterance goes on, or it is over."""
         self._expected: list[int] = []
-        self._leaning = True  # towards an answer
+        self._answers = True
         self._silent_cycles = 0
 
     # -- looking ahead and speaking ----------------------------------------------------------
