@@ -67,6 +67,14 @@ class _Row:
         self.labels += ids
         self.inside += [False] * len(ids)
 
+    def add(self, row: _Row, learned: bool = True) -> None:
+        if not learned:
+            self.context(row.ids)
+            return
+        self.ids += row.ids
+        self.labels += row.labels
+        self.inside += row.inside
+
     def utterance(self, ids: Sequence[int], finished: bool) -> None:
         self.context(ids)
         if ids:
@@ -98,23 +106,31 @@ class Encoder:
         self._format = lru_cache(maxsize=64)(lambda system: chat_format(tokenizer, chat, system))
         self.chat: ChatFormat = self._format(None)
 
-    def sample(self, sample: Sample) -> Encoded:
+    def sample(self, sample: Sample, context: int = 0) -> Encoded:
         """A sample of the `duo` recipe.
+
+        Args:
+            sample: the turns.
+            context: how many of its messages, from the first, teach nothing.
 
         Raises:
             TooLong: its last exchange does not fit.
             BadInput: the chat template refuses its system message.
         """
-        first, *rest = messages = sample.messages
+        first = sample.messages[0]
         system = first.content if isinstance(first, SystemMessage) else None
         exchanges: list[_Row] = []
-        for message in rest if system is not None else messages:
+        for number, message in enumerate(sample.messages):
+            turn = _Row()
+            if isinstance(message, UserTurn):
+                self._user(turn, message)
+            elif isinstance(message, AssistantTurn):
+                self._assistant(turn, message)
+            else:
+                continue
             if isinstance(message, UserTurn) or not exchanges:
                 exchanges.append(_Row())
-            if isinstance(message, UserTurn):
-                self._user(exchanges[-1], message)
-            elif isinstance(message, AssistantTurn):
-                self._assistant(exchanges[-1], message)
+            exchanges[-1].add(turn, learned=number >= context)
         return self._fitted(self._format(system).preamble, exchanges)
 
     def slices(self, slices: Sequence[tuple[str, str]]) -> Encoded:
@@ -194,7 +210,5 @@ class Encoder:
         row = _Row()
         row.context(preamble)
         for exchange in kept:
-            row.ids += exchange.ids
-            row.labels += exchange.labels
-            row.inside += exchange.inside
+            row.add(exchange)
         return Encoded(tuple(row.ids), tuple(row.labels), tuple(row.inside))

@@ -12,7 +12,8 @@ from duo.data.slices import is_sliced
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.training.encode import NOT_LEARNED, Encoded, Encoder, TooLong
-from duo.training.settings import TrainSettings
+from duo.training.forget import unremembered
+from duo.training.settings import IgnoredTurns, TrainSettings
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Split:
     """Encoded samples of one file, and what was left out of it.
 
     Attributes:
-        samples: those that teach something.
+        samples: those that teach something; several of one, where ignored turns are forgotten.
         too_long: dropped, as their last exchange alone is longer than the maximum.
         empty: dropped, as nothing in them is learned.
         sha256: of the file.
@@ -65,8 +66,11 @@ def read_split(
         BadInput: a line is malformed, a sample too long (where that is refused), or none is left.
     """
     split = Split(sha256=sha256(path) if path.is_file() else "")
-    read = _duplex if settings.recipe == "duplex" else _duo
-    for name, encoded in read(path, encoder):
+    if settings.recipe == "duplex":
+        found = _duplex(path, encoder)
+    else:
+        found = _duo(path, encoder, settings.ignored_turns)
+    for name, encoded in found:
         if encoded is None:
             if settings.too_long == "refuse":
                 raise BadInput(f"{name}: longer than {settings.max_tokens} tokens", file=path)
@@ -83,14 +87,17 @@ def read_split(
     return split
 
 
-def _duo(path: Path, encoder: Encoder) -> Iterator[tuple[str, Encoded | None]]:
+def _duo(
+    path: Path, encoder: Encoder, ignored_turns: IgnoredTurns
+) -> Iterator[tuple[str, Encoded | None]]:
     if is_sliced(path):
         raise BadInput("holds time slices, not samples: train with --recipe duplex", file=path)
     for sample in read_samples(path):
-        try:
-            yield sample.id, encoder.sample(sample)
-        except TooLong:
-            yield sample.id, None
+        for part, context in unremembered(sample) if ignored_turns == "forget" else [(sample, 0)]:
+            try:
+                yield part.id, encoder.sample(part, context)
+            except TooLong:
+                yield part.id, None
 
 
 def _duplex(path: Path, encoder: Encoder) -> Iterator[tuple[str, Encoded | None]]:

@@ -13,6 +13,7 @@ from duo.errors import BadInput
 Recipe = Literal["duo", "duplex"]
 Inside = Literal["none", "unlikely", "words", "hold", "base"]
 Answers = Literal["words", "base"]
+IgnoredTurns = Literal["keep", "forget"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class TrainSettings:
             an utterance breaks off, the loss of a state has the weight of a state token's.
         answers: what is learned in answers: "words", the data's (the paper), or "base", what the
             model expects without its adapter; see `duo.training.loss`.
+        ignored_turns: whether turns after an ignored one see it: "keep" (the paper's samples), or
+            "forget", as the decoder does; see `duo.training.forget`.
         inside: what is learned where the user is not done yet; see `duo.training.loss`.
         inside_weight: weight of the loss of one such position within an utterance.
         precision: "auto" (bfloat16 on a GPU made for it), "float32" or "bfloat16".
@@ -80,6 +83,7 @@ class TrainSettings:
     state_weight: float = 1.0
     output_weight: float = 1.0
     answers: Answers = "words"
+    ignored_turns: IgnoredTurns = "keep"
     inside: Inside = "unlikely"
     inside_weight: float = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -11,6 +11,7 @@ from duo.decoding.context import Context
 from duo.decoding.fused import FusedChannels
 from duo.errors import BadInput
 from duo.training.encode import NOT_LEARNED, Encoded, Encoder, TooLong
+from duo.training.forget import unremembered
 from tests.duo.training.material import sample
 from tests.tiny import TEMPLATES, tiny_backbone, tiny_tokenizer
 
@@ -70,7 +71,10 @@ def test_inside_are_the_words_of_an_utterance_but_its_last(template: str | None)
 
 @pytest.mark.parametrize("template", ["chatml", "joined", "turns", "words", None])
 @pytest.mark.parametrize("seed", range(3))
-def test_ids_are_those_of_the_decoders_context(template: str | None, seed: int) -> None:
+@pytest.mark.parametrize("remember", [True, False])
+def test_ids_are_those_of_the_decoders_context(
+    template: str | None, seed: int, remember: bool
+) -> None:
     backbone = tiny_backbone(template=template)
     dialogue = sample(seed, unfinished=True)
     context = Context(backbone, FusedChannels(backbone.model), lookahead=4, max_tokens=2048)
@@ -86,13 +90,46 @@ def test_ids_are_those_of_the_decoders_context(template: str | None, seed: int) 
             context.respond(state=backbone.states.respond)
         elif message.state == "<2>":
             context.hear(message.content)
-            context.ignore(remember=True)
+            context.ignore(remember=remember)
         else:
             context.hear(message.content)
             assert context.channels.input is not None
             ids = [*context.ids, *context.channels.input.ids]
             assert context.channels.output.ids == []
+    if not remember:
+        *_, (dialogue, _) = unremembered(dialogue)
     assert Encoder(backbone.tokenizer, max_tokens=5000).sample(dialogue).ids == tuple(ids)
+
+
+@given(st.integers(0, 200))
+def test_where_ignored_turns_are_forgotten_everything_is_learned_once(seed: int) -> None:
+    encoder = Encoder(tiny_tokenizer(), max_tokens=5000)
+    dialogue = sample(seed, turns=4)
+    parts = list(unremembered(dialogue))
+    rows = [encoder.sample(part, context) for part, context in parts]
+    learned = [run for row in rows for run in learned_runs(row)]
+    assert sorted(learned) == sorted(learned_runs(encoder.sample(dialogue)))
+    assert sum(sum(row.inside) for row in rows) == sum(encoder.sample(dialogue).inside)
+    for (part, context), row in zip(parts, rows, strict=True):
+        ignored = [getattr(message, "state", None) == "<2>" for message in part.messages]
+        assert not any(ignored[:-1])  # nothing comes after it
+        assert ignored[-1] == (context > 0)
+        assert row.ids == encoder.sample(part).ids
+
+
+def test_an_answer_that_goes_on_after_a_forgotten_remark_is_in_one_piece() -> None:
+    asked = UserTurn(content="What is rain?", state="<1>")
+    begun = AssistantTurn(content="Water that", complete=False)
+    remark = UserTurn(content="mhm", state="<2>")
+    rest = AssistantTurn(content="falls.")
+    parts = list(unremembered(Sample(id="x", messages=(asked, begun, remark, rest))))
+    whole = AssistantTurn(content="Water that falls.")
+    assert [(part.messages, context) for part, context in parts] == [
+        ((asked, begun, remark), 2), ((asked, whole), 0)
+    ]  # fmt: skip
+    assert list(unremembered(Sample(id="x", messages=(remark,)))) == [
+        (Sample(id="x", messages=(remark,)), 0)
+    ]
 
 
 @given(st.integers(0, 50), st.integers(20, 400))

@@ -152,6 +152,16 @@ def test_every_way_of_waiting_and_of_answering_trains(
     assert any("loss_inside" in entry for entry in logged) == (inside != "none")
 
 
+def test_what_is_ignored_can_be_forgotten(place: Path, tmp_path: Path) -> None:
+    counts = [
+        json.loads((run(place, tmp_path / how, steps=2, ignored_turns=how) / "manifest.json")
+                   .read_text())["data"]["train"]["samples"]
+        for how in ("keep", "forget")
+    ]  # fmt: skip
+    remarks = (place / "data" / "train.jsonl").read_text().count('"<2>"')
+    assert counts[1] == counts[0] + remarks > counts[0]
+
+
 def test_all_weights_can_be_trained(place: Path, tmp_path: Path) -> None:
     out = run(place, tmp_path / "out", lora_rank=0, steps=2, gradient_checkpointing=True)
     new, old = (load(str(folder), device="cpu").model for folder in (out, place / "model"))
