@@ -25,8 +25,14 @@ def unremembered(sample: Sample) -> Iterator[tuple[Sample, int]]:
     for message in sample.messages:
         if isinstance(message, UserTurn) and message.state == "<2>":
             yield _with(sample, [*kept, message]), len(kept)
-        elif isinstance(message, AssistantTurn) and kept and isinstance(kept[-1], AssistantTurn):
-            words = f"{kept[-1].content} {message.content}".strip()
+            continue
+        begun = kept[-1] if kept else None
+        if (
+            isinstance(message, AssistantTurn)
+            and isinstance(begun, AssistantTurn)
+            and not begun.complete
+        ):
+            words = f"{begun.content} {message.content}".strip()
             kept[-1] = AssistantTurn(content=words, complete=message.complete)
         else:
             kept.append(message)

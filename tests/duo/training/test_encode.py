@@ -127,6 +127,8 @@ def test_an_answer_that_goes_on_after_a_forgotten_remark_is_in_one_piece() -> No
     assert [(part.messages, context) for part, context in parts] == [
         ((asked, begun, remark), 2), ((asked, whole), 0)
     ]  # fmt: skip
+    apart = Sample(id="x", messages=(asked, whole, remark, rest))  # the first one was complete
+    assert [part.messages for part, _ in unremembered(apart)][-1] == (asked, whole, rest)
     assert list(unremembered(Sample(id="x", messages=(remark,)))) == [
         (Sample(id="x", messages=(remark,)), 0)
     ]
