@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 from typing import ClassVar
 
 from rich.text import Text
@@ -125,6 +127,7 @@ class ChatScreen(App[None]):
         self.felt(Pulse())
         for ending in _ENDING:
             asyncio.get_running_loop().add_signal_handler(ending, self._end_by, ending)
+        _stay_closed()
         self._talk = self.run_worker(self._hold(), exit_on_error=False)
 
     def on_unmount(self) -> None:
@@ -188,6 +191,24 @@ class ChatScreen(App[None]):
     async def _think(self, heard: Heard) -> CycleResult:
         cycle = self.conversation.system.cycle
         return await asyncio.get_running_loop().run_in_executor(self._thinker, cycle, heard)
+
+
+def _stay_closed() -> None:
+    """Keep Textual from starting its screen anew on a terminal that was closed.
+
+    With the end of a terminal comes SIGCONT after SIGHUP (POSIX, General Terminal Interface), which
+    Textual takes for the end of a pause. The new screen's writer dies of its first line, and the
+    app would wait for it for ever.
+    """
+    resume = signal.getsignal(signal.SIGCONT)
+    if not callable(resume):  # no Textual driver, as in tests
+        return
+
+    def on_continue(number: int, frame: FrameType | None) -> None:
+        if os.isatty(0):
+            resume(number, frame)
+
+    signal.signal(signal.SIGCONT, on_continue)
 
 
 def hold(conversation: Conversation) -> None:

@@ -219,3 +219,18 @@ def test_a_failing_system_ends_the_screen_and_is_not_hidden() -> None:
 
     app = on_screen(script, Parrot(CYCLE, patience=PATIENT, fails_at=2))
     assert str(app.failure) == "the parrot has flown"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_closed_terminal_does_not_start_the_screen_anew(
+    monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    resumed = []
+    before = signal.signal(signal.SIGCONT, lambda number, frame: resumed.append(number))
+    try:
+        on_screen(lambda app, keys: asyncio.sleep(0))
+        monkeypatch.setattr("os.isatty", lambda stream: is_there)
+        signal.raise_signal(signal.SIGCONT)
+    finally:
+        signal.signal(signal.SIGCONT, before)
+    assert bool(resumed) is is_there
