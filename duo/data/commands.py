@@ -89,6 +89,10 @@ def build(
     restyle: Annotated[
         float, typer.Option(**_RATE, help="Share of samples written as recognisers write.")
     ] = 0.6,
+    careless: Annotated[
+        float,
+        typer.Option(**_RATE, help="Share of user turns without case and marks in any sample."),
+    ] = 0.1,
     disfluency: Annotated[
         float, typer.Option(**_RATE, help="Share of user turns with hesitations.")
     ] = 0.15,
@@ -165,6 +169,7 @@ def build(
         asking=asking,
         opening=opening,
         restyle=restyle,
+        careless=careless,
         disfluency=disfluency,
         max_words=max_words,
         mix=parse_mix(mix) if mix else MIX,

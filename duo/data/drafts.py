@@ -18,7 +18,7 @@ from duo.data.dialogue import Dialogue, Turn
 from duo.data.nonqueries import AFTER_QUESTION, OPENING, Place
 from duo.data.phrases import GRAMMAR
 from duo.data.recipe import Recipe
-from duo.data.recogniser import draw_style, like
+from duo.data.recogniser import Style, draw_style, like
 from duo.data.requests import asks
 from duo.data.rewording import breaking_in, hidden_request
 from duo.data.sample import AssistantTurn, Message, Sample, UserTurn
@@ -263,6 +263,7 @@ def finish(draft: Draft, recipe: Recipe) -> Sample | None:
     """
     random = Random(f"{draft.seed}/style")
     style = draw_style(random, restyle=recipe.restyle, disfluency=recipe.disfluency)
+    careless = Random(f"{draft.seed}/careless")
     model = next((turn.text for turn in draft.turns if turn.kind == "query"), "")
     messages: list[Message] = []
     for index, turn in enumerate(draft.turns):
@@ -273,16 +274,19 @@ def finish(draft: Draft, recipe: Recipe) -> Sample | None:
         if not text:
             continue
         last = index == len(draft.turns) - 1
-        if style.case == style.marks == "written":
+        written = style
+        if careless.random() < recipe.careless:
+            written = Style("lower", "none", style.disfluency)
+        elif style.case == style.marks == "written":
             text = like(text, model)
         if not (last and draft.unfinished):
-            messages.append(_user(style.apply(text, random), turn.state, turn.kind))
+            messages.append(_user(written.apply(text, random), turn.state, turn.kind))
             continue
         query = turn.state == RESPOND
         short = cut_short(text, random, query=query)
         if short is not None:
-            marks = style.marks not in ("none",) and text[-1:] in ".?!,"
-            short = trail_off(style.apply(short, random), random, marks=marks)
+            marks = written.marks != "none" and text[-1:] in ".?!,"
+            short = trail_off(written.apply(short, random), random, marks=marks)
             kind = "unfinished_query" if query else "unfinished_remark"
             messages.append(_user(short, None, kind))
     if not any(message.role == "user" for message in messages):

@@ -34,6 +34,8 @@ class Recipe:
         asking: share of samples whose last user turn is a request that data sets hardly have
             (`duo.data.asking`), with `<1>` and no answer.
         restyle: share of samples in a recogniser's style instead of as written.
+        careless: share of user turns without case and marks, whatever the style of the sample, so
+            that a missing mark alone does not say that somebody is not done.
         disfluency: share of user turns with hesitations.
         mix: weights of the kinds of non-query turns.
         max_words: of a sample; dialogues are cut between exchanges.
@@ -53,6 +55,7 @@ class Recipe:
     unfinished: float = 0.4
     asking: float = 0.2
     restyle: float = 0.6
+    careless: float = 0.1
     disfluency: float = 0.15
     mix: Mapping[str, float] = field(default_factory=lambda: dict(MIX))
     max_words: int = 1500

@@ -26,7 +26,7 @@ ALL = [
     if (found := dialogue_of(talk, source="talk", fallback_id="")) is not None
 ]
 HEARD = [Overheard("We went down to the sea, and it rained all day", "other", False)]
-PLAIN = dict.fromkeys(("restyle", "disfluency"), 0.0)
+PLAIN = dict.fromkeys(("restyle", "careless", "disfluency"), 0.0)
 QUIET = {
     **PLAIN,
     **dict.fromkeys(
@@ -159,6 +159,19 @@ def test_the_share_of_unfinished_samples() -> None:
     assert 0.4 < share < 0.55
     kinds = Counter(users(sample)[-1].kind for sample in found)
     assert min(kinds["unfinished_query"], kinds["unfinished_remark"]) > 30
+
+
+def test_some_turns_have_no_marks_among_others_that_do() -> None:
+    def texts(careless: float) -> list[str]:
+        recipe = Recipe(**{**QUIET, "careless": careless})  # type: ignore[arg-type]
+        return [turn.content for sample in samples(recipe) for turn in users(sample)]
+
+    written, some, bare = texts(0.0), texts(0.3), texts(1.0)
+    assert all(text == text.lower() and text[-1] not in ".?!," for text in bare)
+    turns = list(zip(some, written, bare, strict=True))
+    assert all(text in (before, after) for text, before, after in turns)
+    changed = [text == after for text, before, after in turns if before != after]
+    assert 0.2 < sum(changed) / len(changed) < 0.4
 
 
 def test_requests_in_passing_end_a_sample_without_an_answer() -> None:
