@@ -56,6 +56,45 @@ def states(
 
 
 @eval_app.command()
+def probe(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A hub id, a model or adapter folder, or the embedded model, smollm2.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Samples (validation.jsonl) or labelled utterances, JSON Lines or .gz.",
+            show_default=False,
+        ),
+    ],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Probe with so many utterances, drawn from all.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
+    ] = None,
+) -> None:
+    """What could a model tell apart at all, with labels of the very utterances it is judged on?
+
+    Linear probes on what the model holds at the end of each utterance, tested on other dialogues
+    than they were trained on, beside the model's own decision. Where the probe is no better, the
+    text or the model does not give more; where it is, other data or a threshold would.
+
+    Example: duo eval probe smollm2-duo utterances_dev.jsonl.gz --out runs/probe.json
+    """
+    from duo.training.host import share_cores
+
+    share_cores()
+    from evaluation.probe import evaluate_probe
+
+    evaluate_probe(model=model, data=data, limit=limit, out=out)
+
+
+@eval_app.command()
 def answers(
     data: Annotated[
         Path,

@@ -31,6 +31,9 @@ class Row:
     ids: tuple[int, ...]
     places: tuple[int, ...]
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
 
 @dataclass(frozen=True)
 class Look:

@@ -117,6 +117,21 @@ def premature(judged: Iterable[Judged]) -> dict[str, dict[str, float | int | Non
     }
 
 
+def area(queries: Sequence[float], others: Sequence[float]) -> float:
+    """The probability that a query has the higher score, ties counted half: the area under the
+    receiver operating curve (Hanley and McNeil 1982). Both sorts must have one."""
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(queries, others).statistic) / (len(queries) * len(others))
+
+
+def threshold_answering(queries: Sequence[float], percent: int) -> float:
+    """The highest threshold on scores that so many percent of `queries` reach; none must."""
+    ordered = sorted(queries)
+    unanswered = len(ordered) - -(-len(ordered) * percent // 100)
+    return ordered[unanswered] if unanswered < len(ordered) else math.inf
+
+
 def by_made_up(judged: Iterable[Judged]) -> dict[str, dict[int, int]]:
     """How many decisions came after how many made-up tokens, by what was wanted.
 

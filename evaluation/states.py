@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
@@ -22,7 +23,8 @@ from evaluation.scores import Judged, summary
 
 #: Padded tokens that are encoded side by side.
 _AREA = 2048
-_CONTEXT_TOKENS = 1024
+_Sized = TypeVar("_Sized", bound=Sized)
+CONTEXT_TOKENS = 1024
 
 
 def evaluate_states(
@@ -99,15 +101,15 @@ def judge(
         lookahead: see `look_ahead`.
         on_done: told how many more cases are done.
     """
-    longest = min(backbone.max_tokens - lookahead, _CONTEXT_TOKENS)
+    longest = min(backbone.max_tokens - lookahead, CONTEXT_TOKENS)
     encoder = Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
     rows = [(number, row) for number, case in enumerate(cases) for row in _rows(encoder, case)]
-    rows.sort(key=lambda numbered: (len(numbered[1].ids), numbered[0]))
+    rows.sort(key=lambda numbered: (len(numbered[1]), numbered[0]))
     looks: dict[int, list[tuple[int, Look]]] = {number: [] for number in range(len(cases))}
     waiting = [0] * len(cases)
     for number, _ in rows:
         waiting[number] += 1
-    for batch in _batches(rows):
+    for batch in batches(rows):
         found = look_ahead(backbone, [row for _, row in batch], lookahead)
         for (number, row), seen in zip(batch, found, strict=True):
             looks[number] += zip(row.places, seen, strict=True)
@@ -121,10 +123,10 @@ def _rows(encoder: Encoder, case: Case) -> list[Row]:
     whole utterance's beginning gets a row of its own."""
     words = case.text.split()
     wanted = range(1, len(words)) if case.wanted == "respond" else ()
-    whole = _ids(encoder, case, case.text)
+    whole = utterance_ids(encoder, case, case.text)
     rows, places = [], []
     for count in wanted:
-        part = _ids(encoder, case, " ".join(words[:count]))
+        part = utterance_ids(encoder, case, " ".join(words[:count]))
         if whole[: len(part)] == part:
             places.append(len(part) - 1)
         else:
@@ -132,7 +134,12 @@ def _rows(encoder: Encoder, case: Case) -> list[Row]:
     return [*rows, Row(whole, (*dict.fromkeys(places), len(whole) - 1))]
 
 
-def _ids(encoder: Encoder, case: Case, text: str) -> tuple[int, ...]:
+def utterance_ids(encoder: Encoder, case: Case, text: str) -> tuple[int, ...]:
+    """The tokens of the case's dialogue with `text` as its last turn.
+
+    Raises:
+        BadInput: they are too many.
+    """
     said = UserTurn(content=text, state=None)
     try:
         return encoder.sample(Sample(id=case.id, messages=(*case.context, said))).ids
@@ -161,16 +168,16 @@ def _outcome(backbone: Backbone, look: Look) -> Outcome:
     return "ignore" if last == backbone.states.ignore else "wait"
 
 
-def _batches(rows: Sequence[tuple[int, Row]]) -> list[list[tuple[int, Row]]]:
-    """Rows that are sorted by length, in batches of about equal area."""
-    batches: list[list[tuple[int, Row]]] = []
+def batches(rows: Sequence[tuple[int, _Sized]]) -> list[list[tuple[int, _Sized]]]:
+    """Numbered rows of tokens that are sorted by length, in batches of about equal area."""
+    found: list[list[tuple[int, _Sized]]] = []
     for numbered in rows:
-        length = len(numbered[1].ids)
-        if batches and length * (len(batches[-1]) + 1) <= _AREA:
-            batches[-1].append(numbered)
+        length = len(numbered[1])
+        if found and length * (len(found[-1]) + 1) <= _AREA:
+            found[-1].append(numbered)
         else:
-            batches.append([numbered])
-    return batches
+            found.append([numbered])
+    return found
 
 
 def tables(figures: dict) -> list[Table]:

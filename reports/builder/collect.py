@@ -44,6 +44,7 @@ def collect(
         talks=in_order(labelled(talks), manifests),
         interactions=_interactions(reader, talks, files),
         states=reader.json("states", _states),
+        probes=reader.json("probe", _probe),
         decodings=reader.json("decoding", _decoding),
         sweeps=tuple(_sweeps(reader)),
         trainings=reader.json("training", lambda content: content["curve"][0]["step"]),
@@ -119,6 +120,12 @@ def _states(content: Figures) -> None:
         for wanted, counts in content["made_up"].items()
     }
     tables(content)
+
+
+def _probe(content: Figures) -> None:
+    from evaluation.probe import table
+
+    table(content)
 
 
 def _decoding(content: Figures) -> None:

@@ -43,7 +43,7 @@ class Evidence:
 
     Attributes:
         talks: transcripts, in the order in which the page shows them.
-        interactions, states, decodings, trainings: JSON as the commands write it.
+        interactions, states, probes, decodings, trainings: JSON as the commands write it.
         sweeps: what was swept, with the figures of every point.
         benchmarks: the paper's table with ours beside it.
         studies: ratings, analysed.
@@ -56,6 +56,7 @@ class Evidence:
     talks: tuple[Piece[Transcript], ...] = ()
     interactions: tuple[Piece[Figures], ...] = ()
     states: tuple[Piece[Figures], ...] = ()
+    probes: tuple[Piece[Figures], ...] = ()
     decodings: tuple[Piece[Figures], ...] = ()
     sweeps: tuple[Piece[Figures], ...] = ()
     trainings: tuple[Piece[Figures], ...] = ()
@@ -78,6 +79,7 @@ class Evidence:
             "ratings": self.studies,
             "benchmarks": self.benchmarks,
             "states": self.states,
+            "probe": self.probes,
             "interaction": self.interactions,
             "sweep": self.sweeps,
             "training": self.trainings,

@@ -15,7 +15,7 @@ from reports.statistics.ratings import NEEDED
 from sessions.study.study import MARKER
 
 Kind = Literal[
-    "manifest", "transcript", "interaction", "states", "decoding", "sweep", "training",
+    "manifest", "transcript", "interaction", "states", "probe", "decoding", "sweep", "training",
     "benchmark", "harness", "ratings", "study", "statistics",
 ]  # fmt: skip
 
@@ -28,6 +28,7 @@ _SIGNS: Mapping[Kind, frozenset[str]] = {
     "manifest": frozenset({"command", "versions"}),
     "interaction": frozenset({"systems", "events", "intervals", "scored", "left_out"}),
     "states": frozenset({"states", "confusion", "labels", "premature", "calibration"}),
+    "probe": frozenset({"curve", "answered", "folds", "model", "data"}),
     "decoding": frozenset({"systems", "generate", "limit", "together", "rounds"}),
     "sweep": frozenset({"points", "systems", "models", "scenarios", "max_seconds"}),
     "training": frozenset({"curve", "steps", "settings", "parameters", "data"}),

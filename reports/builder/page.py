@@ -101,7 +101,7 @@ def title(evidence: Evidence) -> str:
     for table in evidence.benchmarks:
         there = {row.benchmark.id for row in table.content.rows if row.present}
         parts.append(counted(len(there), "benchmark"))
-    others = ("states", "interaction", "sweep", "training", "decoding")
+    others = ("states", "probe", "interaction", "sweep", "training", "decoding")
     return ", ".join(parts) or next(
         (TITLES[kind] for kind in others if evidence.by_kind[kind]), "Report"
     )

@@ -28,6 +28,7 @@ PRODUCERS: dict[str, tuple[str, ...]] = {
         "charts.states:premature",
         "charts.separation:separation",
     ),
+    "probe": ("charts.probe:probe",),
     "interaction": (
         "charts.latency:latency",
         "charts.takeover:takeover",

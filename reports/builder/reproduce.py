@@ -116,6 +116,8 @@ def _own_command(kind: str, piece: Piece[Any], name: str) -> str:
         data = said.get("data") or {}
         words = ["eval", "states", said.get("model"), data.get("file")]
         words += ["--lookahead", said.get("lookahead"), *out]
+    elif kind == "probe":
+        words = ["eval", "probe", said.get("model"), (said.get("data") or {}).get("file"), *out]
     elif kind == "decoding":
         words = ["bench", "decode", "--model", said.get("model"), "--rounds", said.get("rounds")]
         words += ["--tokens", said.get("tokens"), "--systems", ",".join(said.get("systems", ()))]

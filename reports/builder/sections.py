@@ -24,6 +24,7 @@ TITLES = {
     "ratings": "What people prefer",
     "benchmarks": "Benchmarks: the paper's Table 1",
     "states": "What the model decides",
+    "probe": "What the model could tell apart",
     "interaction": "How they conversed",
     "sweep": "What settings do",
     "training": "How training went",
@@ -146,6 +147,10 @@ def _tables(kind: str, content: Any) -> Iterator[Grid]:
             from evaluation.states import tables as of_states
 
             yield from map(from_rich, of_states(content))
+        case "probe":
+            from evaluation.probe import table as of_probe
+
+            yield from_rich(of_probe(content))
         case "interaction":
             yield of_interaction(content)
         case "decoding":

@@ -26,10 +26,10 @@ def figure(
     """Draw a figure for a paper from what another command has written.
 
     preference and ranking take statistics.json of duo report statistics; confusion, decisions,
-    premature, calibration and separation the JSON of duo eval states; latency, takeover and
-    trade-off that of duo eval interaction; sweep the folder of duo bench sweep; training one or
-    more training.json (or folders with one); cost the JSON of duo bench decode; mask and timeline
-    transcripts.
+    premature, calibration and separation the JSON of duo eval states; probe that of duo eval probe;
+    latency, takeover and trade-off that of duo eval interaction; sweep the folder of duo bench
+    sweep; training one or more training.json (or folders with one); cost the JSON of duo bench
+    decode; mask and timeline transcripts.
 
     OUT gets each figure as PDF, SVG and PNG, one column wide and (-wide) two, the numbers behind it
     as CSV, LaTeX and Markdown, and its caption as text. The same file gives the same bytes.

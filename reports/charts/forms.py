@@ -177,6 +177,36 @@ class States(Versioned):
     cases: list[Case] = []
 
 
+# ---- duo eval probe
+
+
+class Told(Form):
+    """One label at one point of a probe's curve."""
+
+    wanted: Act
+    n: Count
+    right: Share
+    area: Share | None = None
+
+
+class ProbePoint(Form):
+    """What a probe of so many labelled utterances tells apart; of none: the model itself."""
+
+    labelled: Count
+    labels: dict[str, Told]
+
+
+class Probe(Versioned):
+    """The JSON of `duo eval probe`."""
+
+    model: str = ""
+    data: Data = Data()
+    n: Count
+    answered: Count
+    folds: Count
+    curve: list[ProbePoint]
+
+
 # ---- duo eval interaction
 
 

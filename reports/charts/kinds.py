@@ -4,6 +4,6 @@ from __future__ import annotations
 
 KINDS = (
     "preference", "ranking", "confusion", "decisions", "premature", "calibration",
-    "separation", "latency", "takeover", "trade-off", "sweep", "training", "cost", "mask",
-    "timeline",
+    "separation", "probe", "latency", "takeover", "trade-off", "sweep", "training", "cost",
+    "mask", "timeline",
 )  # fmt: skip

@@ -14,6 +14,7 @@ from evaluation.comparison.results import read_json
 from reports.charts import conversation, cost, latency, preference, ranking, states, takeover
 from reports.charts.chart import Chart, write_chart
 from reports.charts.kinds import KINDS
+from reports.charts.probe import probe
 from reports.charts.separation import separation
 from reports.charts.sweep import sweep
 from reports.charts.sweep_scores import sweep_scores
@@ -32,6 +33,7 @@ _OF_JSON: dict[str, Callable[[Any], Chart | None]] = {
     "premature": states.premature,
     "calibration": states.calibration,
     "separation": separation,
+    "probe": probe,
     "latency": latency.latency,
     "takeover": takeover.takeover,
     "trade-off": trade_off,

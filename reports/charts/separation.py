@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evaluation.scores import area, threshold_answering
 from reports.charts.chart import Chart
 from reports.charts.forms import Case, States, checked
 from reports.charts.looks import look
@@ -34,7 +35,7 @@ def separation(states_result: Any) -> Chart | None:
         BadInput: it is something else.
     """
     found = checked(States, states_result)
-    queries = sorted(_score(case) for case in found.cases if case.wanted == "respond")
+    queries = [_score(case) for case in found.cases if case.wanted == "respond"]
     by_kind: dict[str, list[float]] = {}
     for case in found.cases:
         if case.wanted == "ignore":
@@ -65,8 +66,8 @@ def separation(states_result: Any) -> Chart | None:
         ),
         columns=("kind", "n", "area under the curve", "queries answered", "ignored"),
         rows=tuple(
-            (name, n, area, share / 100, ignored)
-            for name, (n, area, shares) in kinds.items()
+            (name, n, under, share / 100, ignored)
+            for name, (n, under, shares) in kinds.items()
             for share, ignored in zip(_ANSWERED, shares, strict=True)
         ),
         draw=lambda width: _draw(kinds, width),
@@ -80,16 +81,10 @@ def _score(case: Case) -> float:
 
 
 def _kind(queries: list[float], scores: list[float]) -> _Kind:
-    """Of the sorted scores of queries, and a kind's."""
-    from scipy.stats import mannwhitneyu
-
-    area = float(mannwhitneyu(queries, scores).statistic) / (len(queries) * len(scores))
-    shares = []
-    for answered in _ANSWERED:
-        unanswered = len(queries) - -(-len(queries) * answered // 100)
-        threshold = queries[unanswered] if unanswered < len(queries) else float("inf")
-        shares.append(sum(score < threshold for score in scores) / len(scores))
-    return len(scores), area, shares
+    """Of the scores of queries, and a kind's."""
+    thresholds = [threshold_answering(queries, percent) for percent in _ANSWERED]
+    shares = [sum(s < threshold for s in scores) / len(scores) for threshold in thresholds]
+    return len(scores), area(queries, scores), shares
 
 
 def _draw(kinds: dict[str, _Kind], width: float) -> Figure:

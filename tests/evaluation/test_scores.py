@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from evaluation.cases import OUTCOMES, Outcome
 from evaluation.scores import (
     Judged,
+    area,
     by_label,
     by_made_up,
     calibration,
@@ -17,6 +18,7 @@ from evaluation.scores import (
     premature,
     settled,
     share,
+    threshold_answering,
     wilson,
 )
 
@@ -136,3 +138,22 @@ def test_calibration_by_hand() -> None:
     assert found["ece"] == pytest.approx(2 / 3 * abs(0.5 - 0.9) + 1 / 3 * 0.25)
     assert [row["n"] for row in found["bins"]] == [1, 2]  # type: ignore[attr-defined]
     assert calibration([])["ece"] is None
+
+
+SCORES = st.lists(st.integers(0, 20).map(float), min_size=1, max_size=30)
+
+
+@given(SCORES, st.integers(0, 100))
+def test_the_threshold_is_the_highest_that_enough_reach(queries: list[float], percent: int) -> None:
+    def enough(threshold: float) -> bool:
+        return 100 * sum(query >= threshold for query in queries) >= percent * len(queries)
+
+    threshold = threshold_answering(queries, percent)
+    assert enough(threshold)
+    assert not any(enough(other) for other in (*queries, float("inf")) if other > threshold)
+
+
+@given(SCORES, SCORES)
+def test_the_area_counts_pairs(queries: list[float], others: list[float]) -> None:
+    pairs = sum((q > o) + 0.5 * (q == o) for q in queries for o in others)
+    assert area(queries, others) == pytest.approx(pairs / len(queries) / len(others))

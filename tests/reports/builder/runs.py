@@ -74,6 +74,26 @@ def write_states(path: Path, *, model: str = "smollm2-duo", n: int = 120, seed: 
     return write_json(path, content)
 
 
+def write_probe(path: Path) -> Path:
+    """A made-up probe in the form of `duo eval probe`."""
+    curve = [
+        {
+            "labelled": labelled,
+            "labels": {
+                "query": {"wanted": "respond", "n": 60, "right": 0.95},
+                "backchannel": {"wanted": "ignore", "n": 40, "right": right, "area": right},
+            },
+        }
+        for labelled, right in ((0, 0.6), (10, 0.5), (80, 0.8))
+    ]
+    content = {
+        "schema": 1, "model": "smollm2-duo", "data": {"file": "u.jsonl", "sha256": "0" * 64},
+        "n": 100, "answered": 95, "folds": 5, "curve": curve, "versions": {"python": "3.11.7"},
+        "wall_seconds": 3.0,
+    }  # fmt: skip
+    return write_json(path, content)
+
+
 def write_training(path: Path) -> Path:
     curve: list[dict[str, Any]] = []
     for step in range(0, 101, 10):
@@ -148,6 +168,7 @@ def write_all(folder: Path) -> Path:
     """A run that holds everything."""
     write_talks(folder / "talks")
     write_states(folder / "states.json")
+    write_probe(folder / "probe.json")
     write_training(folder / "model" / "training.json")
     write_decoding(folder / "bench" / "decode.json")
     write_ratings(folder / "ratings" / "ratings.csv")

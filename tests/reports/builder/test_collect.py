@@ -46,8 +46,8 @@ def test_every_kind_is_found_whatever_files_are_called(run: Path, tmp_path: Path
     found = collect([run])
     assert complaints(found) == []
     wanted = {
-        "ratings": 1, "benchmarks": 1, "states": 1, "interaction": 1, "training": 1, "decoding": 1,
-        "transcripts": 2,
+        "ratings": 1, "benchmarks": 1, "states": 1, "probe": 1, "interaction": 1, "training": 1,
+        "decoding": 1, "transcripts": 2,
     }  # fmt: skip
     assert kinds(found) == wanted
     assert len(found.manifests) == 2

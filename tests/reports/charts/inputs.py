@@ -17,6 +17,7 @@ from evaluation.interaction.score import read_all
 from evaluation.scores import Judged, summary
 from reports.charts import conversation, cost, latency, preference, ranking, states, takeover
 from reports.charts.chart import Chart
+from reports.charts.probe import probe
 from reports.charts.separation import separation
 from reports.charts.sweep import sweep
 from reports.charts.trade_off import trade_off
@@ -69,6 +70,25 @@ def judged() -> Any:
         **summary(cases), "cases": [asdict(case) for case in cases],
     }  # fmt: skip
     return json.loads(json.dumps(content))
+
+
+def probed() -> Any:
+    """The JSON of `duo eval probe`, made up."""
+    curve = [
+        {
+            "labelled": labelled,
+            "labels": {
+                "question": {"wanted": "respond", "n": 200, "right": 0.95},
+                "backchannel": {"wanted": "ignore", "n": 90, "right": 0.9 + gain, "area": 0.97},
+                "self_talk": {"wanted": "ignore", "n": 40, "right": 0.5 + 4 * gain, "area": 0.8},
+            },
+        }
+        for labelled, gain in ((0, 0.02), (100, 0.0), (200, 0.04), (1600, 0.08))
+    ]
+    return {
+        "schema": 1, "model": "smollm2-duo", "data": {"file": "utterances.jsonl"}, "n": 330,
+        "answered": 95, "folds": 5, "curve": curve,
+    }  # fmt: skip
 
 
 @cache
@@ -201,6 +221,7 @@ CHARTS: dict[str, Callable[[], Chart | None]] = {
     "premature": lambda: states.premature(judged()),
     "calibration": lambda: states.calibration(judged()),
     "separation": lambda: separation(judged()),
+    "probe": lambda: probe(probed()),
     "latency": lambda: latency.latency(interaction(), [interrupted()]),
     "takeover": lambda: takeover.takeover(interaction()),
     "trade-off": lambda: trade_off(interaction()),

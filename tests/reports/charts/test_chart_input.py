@@ -16,6 +16,7 @@ from duo.cli import app
 from duo.errors import BadInput
 from reports.charts import conversation, cost, latency, preference, ranking, states, takeover
 from reports.charts.make import make
+from reports.charts.probe import probe
 from reports.charts.separation import separation
 from reports.charts.sweep import sweep
 from reports.charts.sweep_scores import sweep_scores
@@ -30,6 +31,7 @@ from tests.reports.charts.inputs import (
     figures,
     interaction,
     judged,
+    probed,
     study,
     swept,
     training,
@@ -102,6 +104,7 @@ def test_results_without_events_have_nothing_to_draw() -> None:
         separation,
     ):  # fmt: skip
         assert producer(no_cases) is None
+    assert probe({**probed(), "curve": probed()["curve"][:1]}) is None
     silent = Story()
     silent.hears("Hello?", 0.0)
     assert conversation.attention_mask(silent.transcript()) is None

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from reports.charts import cost, latency, preference, ranking, states, takeover
 from reports.charts.chart import Chart, write_chart
+from reports.charts.probe import probe
 from reports.charts.sweep import sweep
 from reports.charts.table import MINUS, NONE, csv_text, latex_text, markdown_text, shown
 from reports.charts.trade_off import trade_off
@@ -32,6 +33,7 @@ from tests.reports.charts.inputs import (
     decoded,
     interaction,
     judged,
+    probed,
     study,
     swept,
     training,
@@ -135,6 +137,7 @@ def hostile_charts() -> list[Chart]:
         preference.preference(ranked), ranking.ranking(ranked), states.confusion(said),
         states.decisions_by_kind(said), states.calibration(said), latency.latency(talked),
         takeover.takeover(talked), trade_off(talked), cost.decode_cost(renamed(decoded(), names)),
+        probe(renamed(probed(), names)),
         training_curves(training("duo"), names=[HOSTILE[0]]), *sweep(renamed(swept(), names)),
     ]  # fmt: skip
     assert None not in found

@@ -1,0 +1,281 @@
+"""`duo eval probe`: what of a model's decisions is in its reach at all?
+
+A linear probe (Alain and Bengio 2016) is trained on labelled utterances of the kind that the model
+is judged on, which the model itself never sees: on what its layers hold at the end of each, does
+the utterance want an answer or not? What even the probe cannot tell apart, in utterances that it
+was not trained on, neither training data nor a threshold will bring out of this model; where the
+probe is far better than the model's own decision, better data would help.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from duo.backbone import Backbone
+from duo.errors import BadInput
+from duo.files import check_writable, sha256, write_text
+from duo.manifest import Stopwatch, versions
+from duo.training.encode import Encoder
+from duo.training.loss import logits_only_where
+from evaluation.cases import Case, read_cases
+from evaluation.scores import area, threshold_answering
+from evaluation.states import CONTEXT_TOKENS, batches, utterance_ids
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+    from rich.table import Table
+
+#: At thresholds where so many percent of what wants an answer get one.
+ANSWERED = 95
+#: Layers that are probed, as shares of the depth.
+_DEPTHS = (0.25, 0.5, 0.75, 1.0)
+_FOLDS = 5
+#: Folds of the cross-validation within the training part, so there are as many of each sort in it.
+_INNER = 3
+#: Shares of the utterances to train on in a fold, and how often each is drawn.
+_PARTS = ((0.125, 3), (0.25, 3), (0.5, 3), (1.0, 1))
+#: Strengths of the probe's prior, of which cross-validation within the training part takes one.
+_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+#: Labels of fewer utterances show little but chance.
+_FEWEST = 10
+_NUMBER = re.compile(r"[-:#_]?\d+$")
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a model holds at the end of utterances.
+
+    Attributes:
+        layers: `[cases, features]`, the hidden states of the probed layers side by side.
+        own: `[cases]`, the model's own score: p(`<1>`) / (p(`<1>`) + p(`<2>`)).
+    """
+
+    layers: NDArray[np.float32]
+    own: NDArray[np.float64]
+
+
+def evaluate_probe(
+    *,
+    model: str,
+    data: Path,
+    limit: int | None = None,
+    out: Path | None = None,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Probe a model on the utterances of a file, print a table and write the figures.
+
+    Args:
+        model: see `duo.backbone.load`.
+        data: see `evaluation.cases.read_cases`; utterances that are not over are left out.
+        limit: how many utterances; None for all.
+        out: JSON file for the figures; None for none.
+        console: where the table goes; standard output by default.
+
+    Raises:
+        BadInput: of the model or the data; too few utterances to probe.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from duo.backbone import load
+
+    if out is not None:
+        check_writable(out.parent, wanted=out)
+    watch = Stopwatch()
+    cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
+    try:
+        check_enough(cases)
+    except BadInput as error:
+        raise BadInput(error.message, file=data) from None
+    backbone = load(model)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        reading = bar.add_task("reading", total=len(cases))
+        held = hold(backbone, cases, lambda done: bar.advance(reading, done))
+        probing = bar.add_task("probing", total=_FOLDS * sum(draws for _, draws in _PARTS))
+        curve = learning_curve(cases, held, lambda: bar.advance(probing))
+    figures = {
+        "schema": 1,
+        "model": model,
+        "data": {"file": data.name, "sha256": sha256(data)},
+        "n": len(cases),
+        "answered": ANSWERED,
+        "folds": _FOLDS,
+        "curve": curve,
+        "versions": versions(),
+        "wall_seconds": round(watch.seconds, 1),
+    }
+    if out is not None:
+        write_text(out, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    (console or Console()).print(table(figures))
+    return figures
+
+
+def check_enough(cases: Sequence[Case]) -> None:
+    """Raises BadInput unless both sorts can be in every fold."""
+    groups = {
+        wanted: {group(c) for c in cases if c.wanted == wanted} for wanted in ("respond", "ignore")
+    }
+    for wanted, found in groups.items():
+        if len(found) < 4 * _FOLDS:
+            raise BadInput(
+                f"has utterances to {wanted} in {len(found)} dialogues: a probe needs "
+                f"{4 * _FOLDS} of each sort"
+            )
+
+
+def group(case: Case) -> str:
+    """The dialogue of a case, by its id without the number at its end."""
+    return _NUMBER.sub("", case.id) or case.id
+
+
+@torch.inference_mode()
+def hold(
+    backbone: Backbone, cases: Sequence[Case], on_done: Callable[[int], None] = lambda done: None
+) -> Held:
+    """What the model holds after each case.
+
+    Args:
+        backbone: the model.
+        cases: in any order.
+        on_done: told how many more cases are done.
+    """
+    longest = min(backbone.max_tokens, CONTEXT_TOKENS)
+    encoder = Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
+    rows = sorted(
+        ((number, utterance_ids(encoder, case, case.text)) for number, case in enumerate(cases)),
+        key=lambda row: (len(row[1]), row[0]),
+    )
+    layers: dict[int, NDArray[np.float32]] = {}
+    own = np.zeros(len(cases))
+    states = [backbone.states.respond, backbone.states.ignore]
+    for batch in batches(rows):
+        lengths = torch.tensor([len(ids) for _, ids in batch])
+        ids = torch.zeros(len(batch), int(lengths.max()), dtype=torch.long)
+        for place, (_, said) in enumerate(batch):
+            ids[place, : len(said)] = torch.tensor(said)
+        where = torch.arange(ids.shape[1]) == lengths[:, None] - 1
+        where = where.to(backbone.device)
+        with logits_only_where(backbone.model, where):
+            # Padding comes last, where no token before it sees it.
+            found = backbone.model(
+                ids.to(backbone.device), use_cache=False, output_hidden_states=True
+            )
+        deep = len(found.hidden_states) - 1
+        ends = [found.hidden_states[round(share * deep)][where] for share in _DEPTHS]
+        features = torch.cat(ends, dim=-1).float().cpu().numpy()
+        scores = found.logits[0][:, states].double().softmax(-1)[:, 0].cpu().numpy()
+        for (number, _), feature, score in zip(batch, features, scores, strict=True):
+            layers[number], own[number] = feature, score
+        on_done(len(batch))
+    return Held(np.stack([layers[number] for number in range(len(cases))]), own)
+
+
+def learning_curve(
+    cases: Sequence[Case], held: Held, on_done: Callable[[], None] = lambda: None
+) -> list[dict[str, Any]]:
+    """What is told apart by the model's own score, and by probes of ever more utterances.
+
+    Args:
+        cases: none of which wants waiting.
+        held: of these cases.
+        on_done: called after each fold of each probe.
+
+    Returns:
+        Points with `labelled`, the mean number of utterances that a probe was trained on (0: the
+        model's own score), and for each label what is `wanted`, `n`, the share `right` of it that
+        is answered or ignored where `ANSWERED` percent of all that wants an answer get one, and for
+        labels to be ignored the `area` (see `evaluation.scores`); means over the draws.
+    """
+    points = [{"labelled": 0, "labels": _told(cases, [held.own])}]
+    for part, draws in _PARTS:
+        every, sizes = [], []
+        for draw in range(draws):
+            scores = np.zeros(len(cases))
+            for train, test in _folds(cases, part, seed=draw):
+                sizes.append(len(train))
+                scores[test] = _probe(cases, held, train).decision_function(held.layers[test])
+                on_done()
+            every.append(scores)
+        points.append({"labelled": round(np.mean(sizes)), "labels": _told(cases, every)})
+    return points
+
+
+def _folds(
+    cases: Sequence[Case], part: float, seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Places of cases to train on and to test; no dialogue is in both."""
+    groups = np.array([group(case) for case in cases])
+    wants = np.array([case.wanted == "respond" for case in cases])
+    random = np.random.default_rng(seed)
+    names = random.permutation(np.unique(groups))
+    for fold in range(_FOLDS):
+        test = np.isin(groups, names[fold::_FOLDS])
+        rest = random.permutation(np.unique(groups[~test]))
+        size = round(part * len(rest))
+        train = np.isin(groups, rest[:size])
+        while size < len(rest) and min(np.sum(train & wants), np.sum(train & ~wants)) < _INNER:
+            size += 1
+            train = np.isin(groups, rest[:size])
+        yield np.flatnonzero(train), np.flatnonzero(test)
+
+
+def _probe(cases: Sequence[Case], held: Held, train: NDArray[np.int64]) -> Any:
+    """Logistic regression on standardised features; both sorts weigh the same."""
+    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    wants = np.array([cases[place].wanted == "respond" for place in train])
+    regression = LogisticRegressionCV(
+        Cs=list(_STRENGTHS), cv=_INNER, scoring="roc_auc", class_weight="balanced", max_iter=500
+    )
+    return make_pipeline(StandardScaler(), regression).fit(held.layers[train], wants)
+
+
+def _told(cases: Sequence[Case], every: Sequence[NDArray[np.float64]]) -> dict[str, dict[str, Any]]:
+    wants = np.array([case.wanted == "respond" for case in cases])
+    labels = np.array([case.label for case in cases])
+    told: dict[str, dict[str, Any]] = {}
+    for wanted, sort in (("respond", wants), ("ignore", ~wants)):
+        for label, n in Counter(labels[sort].tolist()).most_common():
+            if n < _FEWEST:
+                continue
+            right, under = [], []
+            for scores in every:
+                reach = scores[sort & (labels == label)]
+                at_least = reach >= threshold_answering(scores[wants].tolist(), ANSWERED)
+                right.append(np.mean(at_least if wanted == "respond" else ~at_least))
+                under.append(area(scores[wants].tolist(), reach.tolist()))
+            told[label] = {"wanted": wanted, "n": n, "right": float(np.mean(right))}
+            if wanted == "ignore":
+                told[label]["area"] = float(np.mean(under))
+    return told
+
+
+def table(figures: dict[str, Any]) -> Table:
+    """The figures as a table for a terminal."""
+    from rich.table import Table
+
+    from duo.terminal import printable
+
+    points = figures["curve"]
+    columns = ["its own", *(f"{point['labelled']:,}" for point in points[1:])]
+    shown = Table(
+        "label", "wanted", "n", *columns,
+        title=f"Right where {figures['answered']} % of what wants an answer get one",
+        caption="By the model itself, and by probes of so many labelled utterances",
+    )  # fmt: skip
+    for label, own in points[0]["labels"].items():
+        shares = [f"{100 * point['labels'][label]['right']:.0f} %" for point in points]
+        shown.add_row(printable(label), own["wanted"], str(own["n"]), *shares)
+    return shown
