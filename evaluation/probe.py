@@ -40,15 +40,14 @@ ANSWERED = 95
 #: Layers that are probed, as shares of the depth.
 _DEPTHS = (0.25, 0.5, 0.75, 1.0)
 _FOLDS = 5
-#: Folds of the cross-validation within the training part, so there are as many of each sort in it.
-_INNER = 3
 #: Shares of the utterances to train on in a fold, and how often each is drawn.
 _PARTS = ((0.125, 3), (0.25, 3), (0.5, 3), (1.0, 1))
-#: Strengths of the probe's prior, of which cross-validation within the training part takes one.
-_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+#: Inverse strength of the probe's prior. One for all, so that the scores of folds can be compared.
+_STRENGTH = 1e-2
 #: Labels of fewer utterances show little but chance.
 _FEWEST = 10
-_NUMBER = re.compile(r"[-:#_]?\d+$")
+#: A turn's place in its dialogue, at the end of an id, with that of the piece of it (`d#1:4`).
+_PLACE = re.compile(r"(?:#\d+)?[-:]\d+$")
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,8 @@ def check_enough(cases: Sequence[Case]) -> None:
 
 
 def group(case: Case) -> str:
-    """The dialogue of a case, by its id without the number at its end."""
-    return _NUMBER.sub("", case.id) or case.id
+    """The dialogue of a case, by its id without the turn's place: `-7` or `:7` at its end."""
+    return _PLACE.sub("", case.id)
 
 
 @torch.inference_mode()
@@ -223,7 +222,7 @@ def _folds(
         rest = random.permutation(np.unique(groups[~test]))
         size = round(part * len(rest))
         train = np.isin(groups, rest[:size])
-        while size < len(rest) and min(np.sum(train & wants), np.sum(train & ~wants)) < _INNER:
+        while size < len(rest) and not (any(wants[train]) and any(~wants[train])):
             size += 1
             train = np.isin(groups, rest[:size])
         yield np.flatnonzero(train), np.flatnonzero(test)
@@ -231,14 +230,12 @@ def _folds(
 
 def _probe(cases: Sequence[Case], held: Held, train: NDArray[np.int64]) -> Any:
     """Logistic regression on standardised features; both sorts weigh the same."""
-    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     wants = np.array([cases[place].wanted == "respond" for place in train])
-    regression = LogisticRegressionCV(
-        Cs=list(_STRENGTHS), cv=_INNER, scoring="roc_auc", class_weight="balanced", max_iter=500
-    )
+    regression = LogisticRegression(C=_STRENGTH, class_weight="balanced", max_iter=1000)
     return make_pipeline(StandardScaler(), regression).fit(held.layers[train], wants)
 
 

@@ -91,8 +91,11 @@ def build(
     ] = 0.6,
     careless: Annotated[
         float,
-        typer.Option(**_RATE, help="Share of user turns without case and marks in any sample."),
-    ] = 0.1,
+        typer.Option(
+            **_RATE,
+            help="Share of user turns without case and marks in samples that otherwise have them.",
+        ),
+    ] = 0.0,
     disfluency: Annotated[
         float, typer.Option(**_RATE, help="Share of user turns with hesitations.")
     ] = 0.15,

@@ -55,7 +55,7 @@ class Recipe:
     unfinished: float = 0.4
     asking: float = 0.2
     restyle: float = 0.6
-    careless: float = 0.1
+    careless: float = 0.0
     disfluency: float = 0.15
     mix: Mapping[str, float] = field(default_factory=lambda: dict(MIX))
     max_words: int = 1500

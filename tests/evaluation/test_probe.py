@@ -50,6 +50,19 @@ def test_what_is_held_does_not_depend_on_the_others(architecture: str) -> None:
         assert together.own[number] == pytest.approx(respond / (respond + ignore))
 
 
+@pytest.mark.parametrize(
+    ("name", "dialogue"),
+    [
+        ("mrda-Bmr002-34", "mrda-Bmr002"),
+        ("gr-48#1:6", "gr-48"),
+        ("dialog_57", "dialog_57"),
+        ("7", "7"),
+    ],
+)
+def test_the_dialogue_of_an_utterance(name: str, dialogue: str) -> None:
+    assert group(Case(name, "x", (), "x", "ignore")) == dialogue
+
+
 def test_no_dialogue_is_trained_on_and_tested() -> None:
     some = cases(120, per_dialogue=3)
     for part in (0.25, 1.0):

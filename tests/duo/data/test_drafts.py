@@ -26,7 +26,7 @@ ALL = [
     if (found := dialogue_of(talk, source="talk", fallback_id="")) is not None
 ]
 HEARD = [Overheard("We went down to the sea, and it rained all day", "other", False)]
-PLAIN = dict.fromkeys(("restyle", "careless", "disfluency"), 0.0)
+PLAIN = dict.fromkeys(("restyle", "disfluency"), 0.0)
 QUIET = {
     **PLAIN,
     **dict.fromkeys(
