@@ -121,13 +121,11 @@ def evaluate_probe(
 
 def check_enough(cases: Sequence[Case]) -> None:
     """Raises BadInput unless both sorts can be in every fold."""
-    groups = {
-        wanted: {group(c) for c in cases if c.wanted == wanted} for wanted in ("respond", "ignore")
-    }
-    for wanted, found in groups.items():
+    for wanted, name in (("respond", "answer"), ("ignore", "ignore")):
+        found = {group(case) for case in cases if case.wanted == wanted}
         if len(found) < 4 * _FOLDS:
             raise BadInput(
-                f"has utterances to {wanted} in {len(found)} dialogues: a probe needs "
+                f"has utterances to {name} in {len(found)} dialogues: a probe needs "
                 f"{4 * _FOLDS} of each sort"
             )
 

@@ -121,5 +121,5 @@ def test_figures_are_written_and_shown(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_too_few_utterances_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="utterances to respond in 15 dialogues"):
+    with pytest.raises(BadInput, match="utterances to answer in 15 dialogues"):
         evaluate_probe(model="tiny", data=written(tmp_path / "u.jsonl", 30))
