@@ -82,7 +82,7 @@ def probe(
 
     Linear probes on what the model holds at the end of each utterance, tested on other dialogues
     than they were trained on, beside the model's own decision. Where the probe is no better, the
-    text or the model does not give more; where it is, other data or a threshold would.
+    text or the model hardly gives more; where it is, better data would.
 
     Example: duo eval probe smollm2-duo utterances_dev.jsonl.gz --out runs/probe.json
     """

@@ -2,9 +2,10 @@
 
 A linear probe (Alain and Bengio 2016) is trained on labelled utterances of the kind that the model
 is judged on, which the model itself never sees: on what its layers hold at the end of each, does
-the utterance want an answer or not? What even the probe cannot tell apart, in utterances that it
-was not trained on, neither training data nor a threshold will bring out of this model; where the
-probe is far better than the model's own decision, better data would help.
+the utterance want an answer or not? Where the probe, on dialogues that it was not trained on, is
+far better than the model's own decision, better data would help. Where it is not, that is a sign,
+though no proof (training changes the layers, too), that this model cannot do much better from the
+text.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ _DEPTHS = (0.25, 0.5, 0.75, 1.0)
 _FOLDS = 5
 #: Shares of the utterances to train on in a fold, and how often each is drawn.
 _PARTS = ((0.125, 3), (0.25, 3), (0.5, 3), (1.0, 1))
-#: Inverse strength of the probe's prior. One for all, so that the scores of folds can be compared.
+#: Inverse strength of the probe's prior. One for all, so that the scores of folds can be compared;
+#: a hundredth of it gives much the same.
 _STRENGTH = 1e-2
 #: Labels of fewer utterances show little but chance.
 _FEWEST = 10
