@@ -10,6 +10,24 @@ import typer
 from evaluation.benchmarks.commands import benchmarks, data
 from evaluation.interaction.commands import interaction
 
+_Model = Annotated[
+    str,
+    typer.Argument(
+        help="A hub id, a model or adapter folder, or the embedded model, smollm2.",
+        show_default=False,
+    ),
+]
+_Utterances = Annotated[
+    Path,
+    typer.Argument(
+        help="Samples (validation.jsonl) or labelled utterances, JSON Lines or .gz.",
+        show_default=False,
+    ),
+]
+_Figures = Annotated[
+    Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
+]
+
 eval_app = typer.Typer(help="Measure models.", no_args_is_help=True)
 eval_app.command()(benchmarks)
 eval_app.command()(data)
@@ -18,27 +36,13 @@ eval_app.command()(interaction)
 
 @eval_app.command()
 def states(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A hub id, a model or adapter folder, or the embedded model, smollm2.",
-            show_default=False,
-        ),
-    ],
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="Samples (validation.jsonl) or labelled utterances, JSON Lines or .gz.",
-            show_default=False,
-        ),
-    ],
+    model: _Model,
+    data: _Utterances,
     lookahead: Annotated[int, typer.Option(min=1, help="Tokens that the decoder looks ahead.")] = 4,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Judge so many utterances, drawn from all.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
-    ] = None,
+    out: _Figures = None,
 ) -> None:
     """Does a model answer queries, ignore what is none, and wait for the rest?
 
@@ -57,26 +61,12 @@ def states(
 
 @eval_app.command()
 def probe(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A hub id, a model or adapter folder, or the embedded model, smollm2.",
-            show_default=False,
-        ),
-    ],
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="Samples (validation.jsonl) or labelled utterances, JSON Lines or .gz.",
-            show_default=False,
-        ),
-    ],
+    model: _Model,
+    data: _Utterances,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Probe with so many utterances, drawn from all.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
-    ] = None,
+    out: _Figures = None,
 ) -> None:
     """What could a model tell apart at all, with labels of the very utterances it is judged on?
 
@@ -111,9 +101,7 @@ def answers(
         ),
     ],
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first dialogues.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
-    ] = None,
+    out: _Figures = None,
 ) -> None:
     """What did training cost? The loss of plain answers, without state tokens and remarks.
 

@@ -94,10 +94,7 @@ def evaluate_probe(
         check_writable(out.parent, wanted=out)
     watch = Stopwatch()
     cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
-    try:
-        check_enough(cases)
-    except BadInput as error:
-        raise BadInput(error.message, file=data) from None
+    _check_enough(cases, data)
     backbone = load(model)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         reading = bar.add_task("reading", total=len(cases))
@@ -121,14 +118,15 @@ def evaluate_probe(
     return figures
 
 
-def check_enough(cases: Sequence[Case]) -> None:
-    """Raises BadInput unless both sorts can be in every fold."""
+def _check_enough(cases: Sequence[Case], data: Path) -> None:
+    """Raises BadInput about the file unless both sorts can be in every fold."""
     for wanted, name in (("respond", "answer"), ("ignore", "ignore")):
         found = {group(case) for case in cases if case.wanted == wanted}
         if len(found) < 4 * _FOLDS:
             raise BadInput(
                 f"has utterances to {name} in {len(found)} dialogues: a probe needs "
-                f"{4 * _FOLDS} of each sort"
+                f"{4 * _FOLDS} of each sort",
+                file=data,
             )
 
 
@@ -195,26 +193,28 @@ def learning_curve(
         is answered or ignored where `ANSWERED` percent of all that wants an answer get one, and for
         labels to be ignored the `area` (see `evaluation.scores`); means over the draws.
     """
-    points = [{"labelled": 0, "labels": _told(cases, [held.own])}]
+    wants = np.array([case.wanted == "respond" for case in cases])
+    groups = np.array([group(case) for case in cases])
+    labels = np.array([case.label for case in cases])
+    points = [{"labelled": 0, "labels": _told(labels, wants, [held.own])}]
     for part, draws in _PARTS:
         every, sizes = [], []
         for draw in range(draws):
             scores = np.zeros(len(cases))
-            for train, test in _folds(cases, part, seed=draw):
+            for train, test in _folds(groups, wants, part, seed=draw):
                 sizes.append(len(train))
-                scores[test] = _probe(cases, held, train).decision_function(held.layers[test])
+                probe = _probe(held.layers[train], wants[train])
+                scores[test] = probe.decision_function(held.layers[test])
                 on_done()
             every.append(scores)
-        points.append({"labelled": round(np.mean(sizes)), "labels": _told(cases, every)})
+        points.append({"labelled": round(np.mean(sizes)), "labels": _told(labels, wants, every)})
     return points
 
 
 def _folds(
-    cases: Sequence[Case], part: float, seed: int
+    groups: NDArray[np.str_], wants: NDArray[np.bool_], part: float, seed: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Places of cases to train on and to test; no dialogue is in both."""
-    groups = np.array([group(case) for case in cases])
-    wants = np.array([case.wanted == "respond" for case in cases])
     random = np.random.default_rng(seed)
     names = random.permutation(np.unique(groups))
     for fold in range(_FOLDS):
@@ -228,34 +228,34 @@ def _folds(
         yield np.flatnonzero(train), np.flatnonzero(test)
 
 
-def _probe(cases: Sequence[Case], held: Held, train: NDArray[np.int64]) -> Any:
+def _probe(layers: NDArray[np.float32], wants: NDArray[np.bool_]) -> Any:
     """Logistic regression on standardised features; both sorts weigh the same."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    wants = np.array([cases[place].wanted == "respond" for place in train])
     regression = LogisticRegression(C=_STRENGTH, class_weight="balanced", max_iter=1000)
-    return make_pipeline(StandardScaler(), regression).fit(held.layers[train], wants)
+    return make_pipeline(StandardScaler(), regression).fit(layers, wants)
 
 
-def _told(cases: Sequence[Case], every: Sequence[NDArray[np.float64]]) -> dict[str, dict[str, Any]]:
-    wants = np.array([case.wanted == "respond" for case in cases])
-    labels = np.array([case.label for case in cases])
+def _told(
+    labels: NDArray[np.str_], wants: NDArray[np.bool_], every: Sequence[NDArray[np.float64]]
+) -> dict[str, dict[str, Any]]:
+    """The labels of a point, from the scores that each draw gave all cases."""
+    queries = [scores[wants].tolist() for scores in every]
+    thresholds = [threshold_answering(one, ANSWERED) for one in queries]
     told: dict[str, dict[str, Any]] = {}
     for wanted, sort in (("respond", wants), ("ignore", ~wants)):
         for label, n in Counter(labels[sort].tolist()).most_common():
             if n < _FEWEST:
                 continue
-            right, under = [], []
-            for scores in every:
-                reach = scores[sort & (labels == label)]
-                at_least = reach >= threshold_answering(scores[wants].tolist(), ANSWERED)
-                right.append(np.mean(at_least if wanted == "respond" else ~at_least))
-                under.append(area(scores[wants].tolist(), reach.tolist()))
+            own = [scores[sort & (labels == label)] for scores in every]
+            reach = [one >= least for one, least in zip(own, thresholds, strict=True)]
+            right = [np.mean(one if wanted == "respond" else ~one) for one in reach]
             told[label] = {"wanted": wanted, "n": n, "right": float(np.mean(right))}
             if wanted == "ignore":
-                told[label]["area"] = float(np.mean(under))
+                areas = [area(*pair) for pair in zip(queries, own, strict=True)]
+                told[label]["area"] = float(np.mean(areas))
     return told
 
 

@@ -163,13 +163,25 @@ class Data(Form):
     file: str = ""
 
 
-class States(Versioned):
-    """The JSON of `duo eval states`."""
+class OfUtterances(Versioned):
+    """What a model did with the utterances of a file."""
 
     model: str = ""
     data: Data = Data()
-    lookahead: Count = 0
     n: Count
+
+    @property
+    def about(self) -> str:
+        """The utterances and the model, for a caption."""
+        data = f" of {self.data.file}" if self.data.file else ""
+        model = f", model {self.model}" if self.model else ""
+        return f"{self.n} utterances{data}{model}"
+
+
+class States(OfUtterances):
+    """The JSON of `duo eval states`."""
+
+    lookahead: Count = 0
     states: dict[Act, State] = {}
     confusion: dict[Act, dict[Act, Count]]
     labels: dict[str, dict[Act, Found]] = {}
@@ -196,12 +208,9 @@ class ProbePoint(Form):
     labels: dict[str, Told]
 
 
-class Probe(Versioned):
+class Probe(OfUtterances):
     """The JSON of `duo eval probe`."""
 
-    model: str = ""
-    data: Data = Data()
-    n: Count
     answered: Count
     folds: Count
     curve: list[ProbePoint]

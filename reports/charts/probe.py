@@ -49,9 +49,7 @@ def probe(probe_result: Any) -> Chart | None:
             f"{found.answered} % of what wants an answer get one. First by the model's own score, "
             "then by linear probes of its layers, trained on so many labelled utterances of the "
             f"same data and tested on those of other dialogues ({found.folds} folds). From the "
-            f"model's own to the probe of {most:,}: {said}. {found.n} utterances"
-            + (f" of {found.data.file}" if found.data.file else "")
-            + (f", model {found.model}." if found.model else ".")
+            f"model's own to the probe of {most:,}: {said}. {found.about}."
         ),
         columns=("kind", "n", "labelled utterances", "ignored", "area under the curve"),
         rows=tuple(

@@ -40,10 +40,13 @@ def separation(states_result: Any) -> Chart | None:
     for case in found.cases:
         if case.wanted == "ignore":
             by_kind.setdefault(case.label, []).append(_score(case))
+    if not queries:
+        return None
+    thresholds = [threshold_answering(queries, percent) for percent in _ANSWERED]
     kinds = {
-        name: _kind(queries, scores)
+        name: _kind(queries, thresholds, scores)
         for name, scores in sorted(by_kind.items())
-        if queries and len(scores) >= _FEWEST
+        if len(scores) >= _FEWEST
     }
     if not kinds:
         return None
@@ -60,9 +63,7 @@ def separation(states_result: Any) -> Chart | None:
             f"{len(queries)} utterances that want an answer and get it, as the threshold on "
             "p(<1>) / (p(<1>) + p(<2>)) is moved; towards the upper right is better, on the "
             f"falling diagonal nothing is told apart. Where {_TOLD} % are answered, ignored are: "
-            f"{said}. {found.n} utterances"
-            + (f" of {found.data.file}" if found.data.file else "")
-            + (f", model {found.model}." if found.model else ".")
+            f"{said}. {found.about}."
         ),
         columns=("kind", "n", "area under the curve", "queries answered", "ignored"),
         rows=tuple(
@@ -80,9 +81,8 @@ def _score(case: Case) -> float:
     return case.p_respond / decided if decided else 0.5
 
 
-def _kind(queries: list[float], scores: list[float]) -> _Kind:
-    """Of the scores of queries, and a kind's."""
-    thresholds = [threshold_answering(queries, percent) for percent in _ANSWERED]
+def _kind(queries: list[float], thresholds: list[float], scores: list[float]) -> _Kind:
+    """Of the scores of queries, the thresholds that `_ANSWERED` asks for, and a kind's scores."""
     shares = [sum(s < threshold for s in scores) / len(scores) for threshold in thresholds]
     return len(scores), area(queries, scores), shares
 

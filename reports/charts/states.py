@@ -186,9 +186,7 @@ def _wanted(found: States) -> dict[str, Act]:
 
 
 def _about(found: States) -> str:
-    data = f" of {found.data.file}" if found.data.file else ""
-    model = f", model {found.model}" if found.model else ""
-    return f"{found.n} utterances{data}{model}, look-ahead of {found.lookahead} tokens."
+    return f"{found.about}, look-ahead of {found.lookahead} tokens."
 
 
 def _draw_confusion(table: dict[Act, list[int]], width: float) -> Figure:

@@ -65,9 +65,11 @@ def test_the_dialogue_of_an_utterance(name: str, dialogue: str) -> None:
 
 def test_no_dialogue_is_trained_on_and_tested() -> None:
     some = cases(120, per_dialogue=3)
+    groups = np.array([group(case) for case in some])
+    wants = np.array([case.wanted == "respond" for case in some])
     for part in (0.25, 1.0):
         tested: list[int] = []
-        for train, test in _folds(some, part, seed=1):
+        for train, test in _folds(groups, wants, part, seed=1):
             assert not {group(some[n]) for n in train} & {group(some[n]) for n in test}
             assert len(train) == pytest.approx(part * (len(some) - len(test)), abs=3)
             tested += test.tolist()
