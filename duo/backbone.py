@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from duo import minicpm
 from duo.chatformat import STYLES, ChatFormat, chat_format
 from duo.errors import BadInput, check_choice
-from duo.quiet import quiet
 from duo.sources import ADAPTER, CONFIG, first_line, model_folder
+from duo.terminal import quiet
 from duo.tokens import IDLE, IGNORE, RESPOND, StateTokens, add_state_tokens
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
-from duo.quiet import quiet
+from duo.terminal import quiet
 from duo.wheels import cache_folder, cache_writes, disk_full, exclusive, wheel_file, workspace
 
 ALIAS = "smollm2"

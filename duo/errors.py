@@ -1,12 +1,31 @@
-"""What goes wrong because of the user's input, said in one line.
+"""Report mistakes in a user's input in one line: what is wrong, in which file, line and field.
 
-The command line prints such an error as it is and exits with status 2; every other exception is a
+The command line prints a `BadInput` as it is and exits with status 2; every other exception is a
 bug and keeps its traceback.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from duo.terminal import printable
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import PydanticCustomError
+
+#: A place in nested data, as pydantic gives it: keys and indexes.
+Loc = tuple[int | str, ...]
+
+_PLAINER = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this schema",
+    "model_type": "must be a mapping of fields to values",
+    "too_short": "must not be empty",
+    "tuple_type": "must be a list",
+}
 
 
 class BadInput(Exception):
@@ -38,3 +57,50 @@ def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
     """
     if value not in choices:
         raise BadInput(f"unknown {value!r}: use one of {', '.join(choices)}", field=field)
+
+
+class Problem(NamedTuple):
+    """One problem that a pydantic model found: where in the data, and what."""
+
+    loc: Loc
+    message: str
+    unknown_field: bool = False
+
+    @property
+    def field(self) -> str | None:
+        """The place as one reads it: `utterances[2].say`; None for the data as a whole.
+
+        >>> Problem(("utterances", 2, "say"), "").field
+        'utterances[2].say'
+        """
+        name = ""
+        for part in self.loc:
+            name += f"[{part}]" if isinstance(part, int) else f".{part}"
+        return printable(name.removeprefix(".")) or None
+
+
+def misfit(message: str, *at: int | str) -> PydanticCustomError:
+    """Make an error for validators of a whole model, pointing at the field `at` inside it."""
+    from pydantic_core import PydanticCustomError
+
+    return PydanticCustomError("misfit", "{problem}", {"problem": message, "at": at})
+
+
+def problems(error: ValidationError) -> Iterator[Problem]:
+    """List all problems that a pydantic model found, in its order."""
+    for details in error.errors(include_url=False):
+        context: dict[str, Any] = details.get("ctx", {})
+        # Tags of unions stand in angle brackets: they are in nobody's file.
+        loc = tuple(part for part in details["loc"] if not str(part).startswith("<"))
+        message = _PLAINER.get(details["type"], details["msg"])
+        loc += tuple(context.get("at", ()))
+        yield Problem(loc, printable(message), details["type"] == "extra_forbidden")
+
+
+def first_problem(found: Iterable[Problem]) -> Problem:
+    """Choose the problem to report: the first unknown field, or else the first of all.
+
+    A misspelt field is one too many and one missing: the former says more.
+    """
+    listed = list(found)
+    return next((problem for problem in listed if problem.unknown_field), listed[0])

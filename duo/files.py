@@ -1,16 +1,36 @@
-"""Files that are whole or absent: written beside and renamed into place."""
+"""Read and write files: whole or not at all; JSON, JSON Lines and YAML under one set of rules.
+
+Every reader takes UTF-8 with or without a byte order mark, plain or gzipped (`.gz`), refuses
+numbers that are not finite, and says in one line what is wrong with a file, and on which line.
+A *result* is a JSON file whose content is a pydantic model, a `Result`, of the module that writes
+it; its `kind` says which.
+"""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
+import math
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NoReturn, TypeVar, cast
 
-from duo.errors import BadInput
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from duo.errors import BadInput, Loc, Problem, first_problem, problems
+from duo.terminal import printable
+
+Model = TypeVar("Model", bound=BaseModel)
+AnyResult = TypeVar("AnyResult", bound="Result")
+
+_BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 @contextmanager
@@ -43,7 +63,7 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
 
 
 def check_writable(folder: Path, *, wanted: Path | None = None) -> None:
-    """Find out before long work, not after it, that a folder cannot be written; it is made.
+    """Make a folder, and find out before long work, not after it, whether it can be written.
 
     Args:
         folder: where something is to be written.
@@ -66,10 +86,282 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text)
 
 
+def write_json(path: Path, data: Any) -> None:
+    """Write a whole JSON file, indented; see `whole_file`. Numbers must be finite."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a whole JSON Lines file; see `whole_file`. Numbers must be finite."""
+    with whole_file(path) as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Hash a file's bytes: SHA-256 in hex."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        BadInput: it cannot be read, or is not UTF-8 text.
+    """
+    with _opened(path) as stream:
+        try:
+            return stream.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise BadInput("is not UTF-8 text", file=path) from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        BadInput: it cannot be read, or is not JSON; names the line.
+    """
+    return _json(read_text(path), path)
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read the objects of a JSON Lines file, each with its line number; blank lines are skipped.
+
+    Raises:
+        BadInput: it cannot be read, a line is no JSON object, or the last one is cut off.
+    """
+    with _opened(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip(b"\xef\xbb\xbf \t\r\n"):
+                continue
+            try:
+                content = _decoder.decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+            except UnicodeDecodeError as error:
+                raise BadInput("is not UTF-8 text", file=path, line=number) from error
+            except (ValueError, RecursionError) as error:
+                whole = line.endswith(b"\n")
+                said = _not_json(error) if whole else "the last line is cut off"
+                raise BadInput(said, file=path, line=number) from None
+            if not isinstance(content, dict):
+                raise BadInput("not a JSON object", file=path, line=number)
+            yield number, content
+
+
+def read_yaml(path: Path) -> MarkedYaml:
+    """Read a file of one YAML document.
+
+    Raises:
+        BadInput: it cannot be read, or is none.
+    """
+    return MarkedYaml(read_text(path), path)
+
+
+def validate(
+    data: Any, model: type[Model], *, file: str | Path | None = None, line: int | None = None
+) -> Model:
+    """Make a pydantic model of data that were read from a file.
+
+    Raises:
+        BadInput: they do not fit; names the first field that does not.
+    """
+    try:
+        if issubclass(model, Result):  # strict: only as JSON may a list stand for a tuple
+            return cast("Model", model.model_validate_json(json.dumps(data)))
+        return model.model_validate(data)
+    except ValidationError as error:
+        problem = first_problem(problems(error))
+        raise BadInput(problem.message, file=file, line=line, field=problem.field) from error
+
+
+class Result(BaseModel):
+    """The content of a JSON file that one command writes and others read.
+
+    Subclasses give `kind` a literal type and value. Keys that a model does not know are ignored, so
+    that files of newer versions can be read; numbers are finite.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+    kind: str
+
+
+def kind_of(content: Any) -> str | None:
+    """The kind that the content of a JSON file says it is; None if it does not say."""
+    kind = content.get("kind") if isinstance(content, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def read_result(path: Path, model: type[AnyResult]) -> AnyResult:
+    """Read a result. One without a kind, of an older version, is read if it fits.
+
+    Raises:
+        BadInput: it cannot be read, is another kind of result, or does not fit the model.
+    """
+    return as_result(read_json(path), model, file=path)
+
+
+def as_result(content: Any, model: type[AnyResult], *, file: str | Path | None) -> AnyResult:
+    """Make a result of the content of a JSON file; see `read_result`."""
+    if not isinstance(content, dict):
+        raise BadInput("not a JSON object", file=file)
+    wanted = model.model_fields["kind"].default
+    there = content.get("kind", wanted)
+    if there != wanted:
+        raise BadInput(f"is {printable(str(there))!r}, not {wanted!r}", file=file, field="kind")
+    return validate(content, model, file=file)
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Write a result as JSON, its kind first."""
+    write_json(path, result.model_dump(mode="json", by_alias=True))
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as in the class it replaces
+        first: [
+            (tag, pattern)
+            for tag, pattern in resolvers
+            if not tag.endswith((":bool", ":timestamp"))
+        ]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+
+
+class MarkedYaml:
+    """One YAML document: its plain data, and the line on which each value stands.
+
+    As in YAML 1.2, only true and false are truth values: an utterance may be the one word No.
+
+    Raises:
+        BadInput: not one YAML document, or a key is given twice in one mapping.
+    """
+
+    def __init__(self, text: str, file: str | Path) -> None:
+        self._file = file
+        try:
+            root = yaml.compose(text, Loader=_Loader)
+            if root is None:
+                raise BadInput("is empty", file=file)
+            self._root: yaml.Node = root
+            self._reject_duplicate_keys(root, set())
+            self.data: Any = yaml.constructor.SafeConstructor().construct_document(root)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            what = error.problem or error.context or "cannot be read"
+            line = mark.line + 1 if mark else None
+            raise BadInput(f"not YAML: {printable(what)}", file=file, line=line) from error
+        except yaml.YAMLError as error:
+            raise BadInput(f"not YAML: {printable(str(error))}", file=file) from error
+        except RecursionError as error:
+            raise BadInput("is nested too deeply", file=file) from error
+        except ValueError as error:  # such as the date 2024-99-99
+            raise BadInput(
+                f"has an impossible value: {printable(str(error))}", file=file
+            ) from error
+
+    def line(self, loc: Loc) -> int:
+        """Find the line, from 1, of the value at `loc`, or of the closest thing around it."""
+        node = self._root
+        line = node.start_mark.line
+        for part in loc:
+            if isinstance(node, yaml.MappingNode):
+                found = [pair for pair in node.value if pair[0].value == part]
+                if not found:
+                    break
+                key, node = found[-1]
+                line = key.start_mark.line
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+                node = node.value[part]
+                line = node.start_mark.line
+            else:
+                break
+        return line + 1
+
+    def validated(self, schema: type[Model]) -> Model:
+        """Make a pydantic model of the data.
+
+        Raises:
+            BadInput: they do not fit: names file, line and field.
+        """
+        try:
+            return schema.model_validate(self.data)
+        except ValidationError as error:
+            raise self.refusal(error) from error
+
+    def refusal(self, error: ValidationError) -> BadInput:
+        """Say in one line what a pydantic model found wrong with the data."""
+        problem = self.first_problem(error)
+        line = self.line(problem.loc)
+        return BadInput(problem.message, file=self._file, line=line, field=problem.field)
+
+    def first_problem(self, error: ValidationError) -> Problem:
+        """Choose the problem to report, by their order in the file."""
+        return first_problem(sorted(problems(error), key=lambda problem: self.line(problem.loc)))
+
+    def _reject_duplicate_keys(self, node: yaml.Node, seen: set[int]) -> None:
+        if id(node) in seen:  # an alias, possibly of something around it
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self._reject_duplicate_keys(item, seen)
+        if isinstance(node, yaml.MappingNode):
+            keys: set[str] = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in keys:
+                        raise BadInput(
+                            "is given twice",
+                            file=self._file,
+                            line=key.start_mark.line + 1,
+                            field=printable(key.value),
+                        )
+                    keys.add(key.value)
+                self._reject_duplicate_keys(value, seen)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, unpacked if it is gzipped."""
+    path = Path(path)
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            yield cast("IO[bytes]", stream)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BadInput("cannot be read: is damaged", file=path) from error
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def _json(text: str, path: Path) -> Any:
+    try:
+        return _decoder.decode(text.removeprefix(_BOM))
+    except (ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
+        raise BadInput(_not_json(error), file=path, line=line) from None
+
+
+def _not_json(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "not JSON: nested too deeply"
+    return printable(f"not JSON: {getattr(error, 'msg', error)}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a finite number")
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
 
 
 def _umask() -> int:

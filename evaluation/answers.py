@@ -20,7 +20,7 @@ from duo.backbone import Backbone
 from duo.data.sample import AssistantTurn, Sample, UserTurn, read_samples
 from duo.errors import BadInput
 from duo.files import check_writable, sha256, write_text
-from duo.manifest import versions
+from duo.runs import versions
 from duo.terminal import printable
 from duo.training.encode import NOT_LEARNED, Encoder, TooLong
 from duo.training.loss import logits_only_where

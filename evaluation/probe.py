@@ -24,7 +24,7 @@ import torch
 from duo.backbone import Backbone
 from duo.errors import BadInput
 from duo.files import check_writable, sha256, write_text
-from duo.manifest import Stopwatch, versions
+from duo.runs import Stopwatch, versions
 from duo.training.encode import Encoder
 from duo.training.loss import logits_only_where
 from evaluation.cases import Case, read_cases

@@ -15,7 +15,7 @@ from duo.backbone import Backbone
 from duo.data.sample import Sample, UserTurn
 from duo.errors import BadInput
 from duo.files import check_writable, sha256, write_text
-from duo.manifest import Stopwatch, versions
+from duo.runs import Stopwatch, versions
 from duo.training.encode import Encoder, TooLong
 from evaluation.cases import Case, Outcome, read_cases
 from evaluation.lookahead import Look, Row, look_ahead

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from duo.manifest import Stopwatch, write_manifest
+from duo.runs import Stopwatch, write_manifest
 from sessions.job import Job
 from sessions.play import Recording
 

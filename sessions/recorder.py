@@ -26,7 +26,7 @@ from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_settings, check_system, is_foreign
 from duo.errors import BadInput
 from duo.files import check_writable
-from duo.manifest import versions
+from duo.runs import versions
 from sessions.clock import RealTime, Simulated
 from sessions.job import Job
 from sessions.ledger import Ledger

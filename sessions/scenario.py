@@ -52,8 +52,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from duo.decoding.conversant import Turn
-from duo.marked_yaml import MarkedYaml, read_yaml
-from duo.problems import misfit
+from duo.errors import misfit
+from duo.files import MarkedYaml, read_yaml
 from sessions.timing import WITHOUT_BLANKS, Hearing
 from sessions.utterance import WAITING, Rate, Seconds, Spoken, Strict, Utterance
 

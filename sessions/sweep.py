@@ -35,10 +35,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from rich.console import Console
 
 from duo.decoding.systems import check_settings, check_system, models_for
-from duo.errors import BadInput
-from duo.files import check_writable, write_text
-from duo.marked_yaml import MarkedYaml, read_yaml
-from duo.problems import Problem, misfit
+from duo.errors import BadInput, Problem, misfit
+from duo.files import MarkedYaml, check_writable, read_yaml, write_text
 from sessions.catalogue import find_scenarios, some
 from sessions.job import Job
 from sessions.play import MAX_SECONDS

@@ -25,9 +25,8 @@ from typing import Any, Literal, NoReturn, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from duo.errors import BadInput
+from duo.errors import BadInput, misfit, problems
 from duo.files import whole_file
-from duo.problems import misfit, problems
 from duo.terminal import printable
 
 SCHEMA = 1

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from duo.problems import misfit
+from duo.errors import misfit
 from sessions.timing import Hearing, blank_between, cut, paced, revised
 from sessions.transcript import Label
 

@@ -25,8 +25,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from duo.data.sources import find_sources
-from duo.errors import BadInput, check_choice
-from duo.problems import problems
+from duo.errors import BadInput, check_choice, problems
 from sessions.scenario import Scenario
 from sessions.utterance import Spoken, UtteranceKind
 

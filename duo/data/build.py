@@ -29,7 +29,7 @@ from duo.data.sources import Source
 from duo.data.survey import Survey, in_validation, survey_sources, usable_dialogues
 from duo.errors import BadInput
 from duo.files import sha256, whole_file, write_text
-from duo.manifest import Stopwatch, write_manifest
+from duo.runs import Stopwatch, write_manifest
 
 TRAIN, VALIDATION, MANIFEST = "train.jsonl", "validation.jsonl", "manifest.json"
 

@@ -161,9 +161,9 @@ def build(
     from duo.data.build import Job
     from duo.data.build import build as build_data
     from duo.data.nonqueries import MIX
-    from duo.data.progress import bar
     from duo.data.recipe import Recipe, parse_mix
     from duo.data.sources import find_sources
+    from duo.terminal import progress
 
     recipe = Recipe(
         remarks=remarks,
@@ -195,8 +195,8 @@ def build(
         form=make_form,
         settings={"writer": writer_facts, "form": form_facts},
     )
-    with bar("samples") as progress:
-        build_data(job, progress=progress)
+    with progress("samples") as bar:
+        build_data(job, progress=lambda done, of: bar.update(done=done, total=of))
     typer.echo(f"{out}: {_summary(out)}")
 
 

@@ -183,8 +183,8 @@ def _pairs(output: Sequence[Any], path: Path, line: int) -> Iterator[Pair]:
 def _tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
-    from duo.quiet import quiet
     from duo.sources import first_line, model_folder
+    from duo.terminal import quiet
 
     folder = model_folder(model)
     try:

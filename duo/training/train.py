@@ -13,8 +13,8 @@ from typing import Any
 from duo.backbone import Backbone, load, resolve_device, resolve_dtype
 from duo.errors import BadInput
 from duo.files import check_writable, sha256, write_text
-from duo.manifest import Stopwatch, write_manifest
-from duo.quiet import quiet
+from duo.runs import Stopwatch, write_manifest
+from duo.terminal import quiet
 from duo.training.encode import Encoder
 from duo.training.plan import plan
 from duo.training.read import Split, read_split

@@ -11,7 +11,7 @@ import torch
 from duo.backbone import Backbone
 from duo.errors import BadInput
 from duo.files import whole_file
-from duo.quiet import quiet
+from duo.terminal import quiet
 from duo.tokens import trainable_rows
 from duo.training.settings import TrainSettings
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from duo.backbone import DTYPES
 from duo.errors import BadInput, check_choice
 from duo.files import check_writable
-from duo.manifest import Stopwatch, write_manifest
+from duo.runs import Stopwatch, write_manifest
 from duo.terminal import printable
 from evaluation.benchmarks.catalogue import BENCHMARKS
 from evaluation.benchmarks.columns import Column
@@ -121,9 +121,9 @@ def _open(column: Column, settings: Settings, progress: MatrixProgress) -> Any:
         from evaluation.benchmarks.vllm_backend import open_vllm
 
         return open_vllm(column, settings)
+    from duo.terminal import silence
     from evaluation.benchmarks.answering import Answering
     from evaluation.benchmarks.models import open_model
-    from evaluation.benchmarks.silence import silence
 
     loaded = open_model(column.loaded, device=settings.device, dtype=settings.dtype)
     with silence():

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from duo.errors import BadInput
-from duo.marked_yaml import read_yaml
+from duo.files import read_yaml
 from duo.sources import ADAPTER, model_folder
 
 _NAME = re.compile(r"[\w+.-]+")

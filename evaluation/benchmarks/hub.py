@@ -101,7 +101,7 @@ def _fetch(benchmark: Benchmark, splits: Sequence[str], revision: str, home: Pat
 def _rows(benchmark: Benchmark, subset: str, split: str, revision: str) -> Any:
     from datasets import load_dataset  # type: ignore[import-untyped]
 
-    from evaluation.benchmarks.silence import silence
+    from duo.terminal import silence
 
     config = None if subset == "default" else subset
     problem: Exception | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 from duo.errors import BadInput
 from duo.files import check_writable
-from duo.manifest import Stopwatch, versions
+from duo.runs import Stopwatch, versions
 from evaluation.benchmarks.choose import Leaf, leaves
 from evaluation.benchmarks.columns import Column
 from evaluation.benchmarks.journal import Journal
@@ -234,9 +234,9 @@ def evaluate(
     from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
     from lm_eval.evaluator import evaluate as harness
 
+    from duo.terminal import silence
     from evaluation.benchmarks.code_tasks import sandboxed
     from evaluation.benchmarks.overlay import overlay
-    from evaluation.benchmarks.silence import silence
 
     seed = work.unit.seed
     layout = overlay(

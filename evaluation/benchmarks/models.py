@@ -12,8 +12,8 @@ from typing import Any
 from duo import backbone
 from duo.errors import BadInput
 from duo.files import sha256
-from duo.quiet import quiet
 from duo.sources import ADAPTER, model_folder
+from duo.terminal import quiet
 from duo.tokens import STATE_TOKENS
 
 #: Files of a model's folder that change what it says.

@@ -21,7 +21,7 @@ from duo.decoding.graphs import check_graphs
 from duo.decoding.systems import SYSTEM_NAMES, build
 from duo.errors import BadInput, check_choice
 from duo.files import check_writable, write_text
-from duo.manifest import versions
+from duo.runs import versions
 from evaluation.decode_bench import figures as fig
 from evaluation.decode_bench.drive import Steering, drive
 from evaluation.decode_bench.machine import (

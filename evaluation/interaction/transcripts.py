@@ -17,8 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from duo.errors import BadInput
-from duo.problems import misfit
+from duo.errors import BadInput, misfit
 from duo.terminal import printable
 from duo.transcripts import transcripts_below
 from evaluation.interaction.conversation import Label

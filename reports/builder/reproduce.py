@@ -13,7 +13,7 @@ from reports.builder.evidence import Evidence, Figures, Piece
 
 #: What a manifest says that differs from run to run, or that is told elsewhere on the page.
 _NOT_SHOWN = frozenset(
-    {"schema", "command", "versions", "git_commit", "hardware", "finished", "wall_seconds",
+    {"kind", "schema", "command", "versions", "git_commit", "hardware", "finished", "wall_seconds",
      "transcripts"}
 )  # fmt: skip
 _LONGEST = 160

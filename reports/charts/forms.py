@@ -391,7 +391,7 @@ def checked(form: type[_Form], content: object, within: str = "") -> _Form:
         return content
     if not isinstance(content, Mapping):
         raise BadInput("is not a JSON object", field=within or None)
-    from duo.problems import problems
+    from duo.errors import problems
 
     try:
         return form.model_validate(dict(content))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from duo.files import check_writable, write_text
-from duo.manifest import Stopwatch
+from duo.runs import Stopwatch
 from reports.statistics.simulation import ALTERNATIVE, Cell, designs, simulate
 
 _HEADER = (

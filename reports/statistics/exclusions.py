@@ -45,7 +45,7 @@ def read_rules(path: Path) -> Rules:
     Raises:
         BadInput: the file cannot be read, or a name or value does not fit.
     """
-    from duo.marked_yaml import read_yaml
+    from duo.files import read_yaml
 
     content = read_yaml(Path(path)).data
     if not isinstance(content, dict):

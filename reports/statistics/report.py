@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from duo.files import check_writable, write_text
-from duo.manifest import Stopwatch, write_manifest
+from duo.runs import Stopwatch, write_manifest
 from duo.terminal import printable
 from reports.statistics.analysis import analyse
 from reports.statistics.exclusions import Rules, read_rules

@@ -17,7 +17,7 @@ from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_system, models_for
 from duo.errors import BadInput
 from duo.files import check_writable
-from duo.manifest import versions
+from duo.runs import versions
 from sessions.chat.live import Conversation
 from sessions.transcript import Header, write_transcript
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from duo.errors import BadInput
 from duo.files import check_writable, whole_file, write_text
-from duo.manifest import Stopwatch, write_manifest
+from duo.runs import Stopwatch, write_manifest
 from sessions.study.design import Design
 from sessions.study.materials import Item, Materials, attention_checks
 from sessions.study.store.database import Database, database_url

@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from duo.errors import BadInput
-from duo.marked_yaml import read_yaml
-from duo.problems import misfit
+from duo.errors import BadInput, misfit
+from duo.files import read_yaml
 
 #: The design that is used where none is given: the paper's five criteria (its section 4.3).
 PAPER = Path(__file__).with_name("paper.yaml")

@@ -65,8 +65,8 @@ def works_for(name: str, model: Path, data: Path, settings: Settings) -> list[An
 
 def open_answering(model: Path, settings: Settings, **how: Any) -> Any:
     """The model as a run has it."""
+    from duo.terminal import silence
     from evaluation.benchmarks.answering import Answering
-    from evaluation.benchmarks.silence import silence
 
     loaded = open_model(str(model), device="cpu", dtype="float32")
     with silence():

@@ -15,11 +15,11 @@ import torch
 import yaml
 from lm_eval.models.huggingface import HFLM
 
+from duo.terminal import silence
 from evaluation.benchmarks.catalogue import BENCHMARKS, harness_tasks
 from evaluation.benchmarks.choose import leaves
 from evaluation.benchmarks.journal import Journal
 from evaluation.benchmarks.matrix import Settings, evaluate
-from evaluation.benchmarks.silence import silence
 from tests.evaluation.benchmarks.small import (
     answer,
     copy_data,
