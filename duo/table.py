@@ -1,0 +1,514 @@
+"""Write a table to a terminal, as Markdown, LaTeX, CSV or HTML.
+
+Whoever computes numbers returns a `Table` of raw values; only here do they become text. Texts may
+be anybody's: each form of writing escapes them, and in a CSV file no cell can become a formula.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from duo.terminal import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Value = str | int | float | bool | None
+Kind = Literal["text", "number"]
+
+NONE, MINUS = "–", "−"
+
+#: What a spreadsheet would run, were the characters before it dropped or not shown; an apostrophe
+#: goes before such a cell. A sign before a letter, as in `+Duo`, would be run too.
+_FORMULA = re.compile(r"'*[\t\r\n]|['\s]*[=+\-@＝＋－＠]")
+_DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}", "*": "{*}", "±": r"$\pm$", "−": "$-$",
+    "×": r"$\times$", "†": r"$\dagger$", "‡": r"$\ddagger$", "–": r"\textendash{}",
+    "—": r"\textemdash{}", "…": r"\dots{}", "‘": r"\textquoteleft{}", "’": r"\textquoteright{}",
+    "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}",
+}  # fmt: skip
+_LIGATURES = "-',"  # two of them would be set as another character
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$&!^])")
+_MARKDOWN_BLOCK = re.compile(r"^(\d{0,9})([-+=.)])")  # at the start of a line: a list, a heading
+
+_PADDING = 2  # blanks between columns of a terminal
+_WORD = 28  # a longer word may be broken on a terminal
+_NUMBER = 40  # a longer text among numbers may be wrapped
+_TEXT = 16  # a column of longer texts is made no narrower than this
+_ONE_PAGE = 40  # rows of a LaTeX table that stands on one page
+_LATEX_HEAD = r"""% Compiles as it is. In a paper, take the tables and load these packages.
+\documentclass[a4paper,10pt]{article}
+\usepackage[T1]{fontenc}
+\usepackage[a4paper,margin=15mm,landscape]{geometry}
+\usepackage{booktabs}
+\usepackage{graphicx}
+\usepackage{longtable}
+\begin{document}
+"""
+
+
+def shown(value: Value) -> str:
+    """A value as a reader wants it: numbers to four digits, a dash where there is none.
+
+    >>> shown(0.123456), shown(12345.6), shown(-2), shown(None)
+    ('0.1235', '12346', '−2', '–')
+    """
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        text = f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
+        return text.replace("-", MINUS)
+    return str(value).replace("-", MINUS) if isinstance(value, int) else value
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        name: its heading; a line break in it is a blank where headings have one line.
+        kind: numbers stand to the right and are never wrapped. None: "number" if the column holds
+            numbers and no text.
+        show: how numbers are written: a function, or a format such as ".2f". Texts are shown as
+            they are, None as a dash.
+    """
+
+    name: str
+    kind: Kind | None = None
+    show: Callable[[Any], str] | str = shown
+
+    def text(self, value: Value) -> str:
+        """A raw value as readers see it."""
+        if value is None or isinstance(value, str):
+            return shown(value)
+        if isinstance(self.show, str):
+            return format(value, self.show).replace("-", MINUS)
+        return self.show(value)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell that is shown otherwise than its column's rule says.
+
+    Attributes:
+        value: the raw value, as CSV has it.
+        text: what readers see, such as a share with its interval; None: as the column says.
+        mark: sign of the note that it bears.
+        parts: further raw values that `text` tells, by name, such as the interval's ends; in CSV
+            they get columns of their own.
+        style: colour on a terminal, as rich names it.
+    """
+
+    value: Value
+    text: str | None = None
+    mark: str = ""
+    parts: Mapping[str, Value] = field(default_factory=dict)
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of raw values.
+
+    Attributes:
+        title: one line.
+        columns: a text is a column with the usual rules.
+        rows: of values, or `Cell`s where one differs.
+        notes: paragraphs below it; one that a mark points to begins with the mark.
+        sections: numbers of the rows before which a new group begins.
+
+    Raises:
+        ValueError: a row is longer or shorter than the others.
+    """
+
+    title: str
+    columns: Sequence[Column | str]
+    rows: Sequence[Sequence[Value | Cell]]
+    notes: Sequence[str] = ()
+    sections: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        for number, row in enumerate(self.rows):
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"{self.title}: row {number} has {len(row)} cells, not {len(self.columns)}"
+                )
+
+    @cached_property
+    def heads(self) -> list[Column]:
+        """The columns, each with its kind."""
+        found = [Column(one) if isinstance(one, str) else one for one in self.columns]
+        return [
+            replace(column, kind=column.kind or _kind(row[at].value for row in self.cells))
+            for at, column in enumerate(found)
+        ]
+
+    @cached_property
+    def cells(self) -> list[list[Cell]]:
+        """All rows as cells."""
+        return [[one if isinstance(one, Cell) else Cell(one) for one in row] for row in self.rows]
+
+    @cached_property
+    def texts(self) -> list[list[str]]:
+        """What readers see of each row, without the marks."""
+        return [
+            [
+                column.text(cell.value) if cell.text is None else cell.text
+                for column, cell in zip(self.heads, row, strict=True)
+            ]
+            for row in self.cells
+        ]
+
+    @cached_property
+    def marked(self) -> list[list[str]]:
+        """What readers see of each row, each text with its mark."""
+        return [
+            [text + cell.mark for text, cell in zip(texts, cells, strict=True)]
+            for texts, cells in zip(self.texts, self.cells, strict=True)
+        ]
+
+    def csv(self) -> str:
+        """A line of names and a line a row, with raw values: numbers read back as the same."""
+        parts = [
+            list(dict.fromkeys(name for row in self.cells for name in row[at].parts))
+            for at in range(len(self.columns))
+        ]
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(
+            csv_cell(name)
+            for column, names in zip(self.heads, parts, strict=True)
+            for name in (column.name, *(f"{column.name} {name}".strip() for name in names))
+        )
+        for row in self.cells:
+            writer.writerow(
+                csv_cell(value)
+                for cell, names in zip(row, parts, strict=True)
+                for value in (cell.value, *(cell.parts.get(name) for name in names))
+            )
+        return stream.getvalue()
+
+    def markdown(self) -> str:
+        """A heading, the table as GitHub reads it, and its notes."""
+        names = [column.name for column in self.heads]
+        right = ["---:" if column.kind == "number" else "---" for column in self.heads]
+        lines = [f"### {escape_markdown(self.title)}", ""] if self.title else []
+        lines += [_markdown_line(names), f"|{'|'.join(right)}|", *map(_markdown_line, self.marked)]
+        for note in self.notes:
+            lines += ["", _MARKDOWN_BLOCK.sub(r"\1\\\2", escape_markdown(note).strip())]
+        return "\n".join(lines) + "\n"
+
+    def html(self) -> str:
+        """A `<table>` with its caption, and a paragraph of each note after it."""
+        lines = ["<table>"]
+        if self.title:
+            lines.append(f"<caption>{escape_html(self.title)}</caption>")
+        lines.append("<thead>")
+        names = [escape_html(column.name) for column in self.heads]
+        lines.append(self._html_row(names, "col"))
+        lines += ["</thead>", "<tbody>"]
+        for number, row in enumerate(self._with_marks(escape_html, "<sup>{}</sup>")):
+            if number and number in self.sections:
+                lines += ["</tbody>", "<tbody>"]
+            lines.append(self._html_row(row, "row"))
+        lines += ["</tbody>", "</table>"]
+        lines += [f'<p class="note">{escape_html(note)}</p>' for note in self.notes]
+        return "\n".join(lines) + "\n"
+
+    def _html_row(self, texts: Sequence[str], scope: str) -> str:
+        made = []
+        for at, (column, text) in enumerate(zip(self.heads, texts, strict=True)):
+            head = scope == "col" or at == 0
+            tag, attributes = ("th", f' scope="{scope}"') if head else ("td", "")
+            attributes += ' class="number"' if column.kind == "number" else ""
+            made.append(f"<{tag}{attributes}>{text}</{tag}>")
+        return f"<tr>{''.join(made)}</tr>"
+
+    def latex(self) -> str:
+        """A `table`, or `longtable` if it has many rows; `latex_document` has what it needs."""
+        lines = self._latex_pages() if len(self.rows) > _ONE_PAGE else self._latex_page()
+        return "\n".join(lines) + "\n"
+
+    def _latex_page(self) -> Iterator[str]:
+        yield r"\begin{table}[p]"
+        yield r"\centering\small"
+        yield rf"\caption{{{escape_latex(self.title)}}}"
+        yield r"\setlength{\tabcolsep}{4pt}"
+        # As wide as it is, but never wider than the page.
+        yield r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%"
+        yield rf"\begin{{tabular}}{{{self._latex_columns}}}"
+        yield r"\toprule"
+        yield self._latex_heads
+        yield r"\midrule"
+        yield from self._latex_rows()
+        yield r"\bottomrule"
+        yield r"\end{tabular}}"
+        if self.notes:
+            yield r"\par\medskip"
+            yield r"\begin{minipage}{\textwidth}\footnotesize"
+            yield from (escape_latex(note) + r"\par" for note in self.notes)
+            yield r"\end{minipage}"
+        yield r"\end{table}"
+
+    def _latex_pages(self) -> Iterator[str]:
+        yield r"{\footnotesize\setlength{\tabcolsep}{4pt}"
+        yield rf"\begin{{longtable}}{{{self._latex_columns}}}"
+        yield rf"\caption{{{escape_latex(self.title)}}} \\"
+        yield r"\toprule"
+        yield self._latex_heads
+        yield r"\midrule"
+        yield r"\endhead"
+        yield r"\bottomrule"
+        yield r"\endfoot"
+        yield from self._latex_rows()
+        yield r"\end{longtable}"
+        yield from (r"\noindent " + escape_latex(note) + r"\par" for note in self.notes)
+        yield "}"
+
+    @property
+    def _latex_columns(self) -> str:
+        return "@{}" + "".join("r" if one.kind == "number" else "l" for one in self.heads) + "@{}"
+
+    @property
+    def _latex_heads(self) -> str:
+        written = []
+        for column in self.heads:
+            lines = [escape_latex(line) for line in column.name.split("\n")]
+            stacked = r" \\ ".join(lines)
+            written.append(stacked if len(lines) == 1 else rf"\shortstack{{{stacked}}}")
+        return _latex_line(written)
+
+    def _latex_rows(self) -> Iterator[str]:
+        for number, row in enumerate(self._with_marks(escape_latex, r"\textsuperscript{{{}}}")):
+            if number and number in self.sections:
+                yield r"\addlinespace"
+            yield _latex_line(row)
+
+    def _with_marks(self, escape: Callable[[str], str], raised: str) -> Iterator[list[str]]:
+        """The rows' texts escaped, with marks in the form `raised`."""
+        for texts, cells in zip(self.texts, self.cells, strict=True):
+            yield [
+                escape(text) + (raised.format(escape(cell.mark)) if cell.mark else "")
+                for text, cell in zip(texts, cells, strict=True)
+            ]
+
+    def show(self, console: Console | None = None) -> None:
+        """Print it, in parts that fit the console.
+
+        Long texts wrap between words. If the table is still too wide, its columns are shown in
+        parts one below the other; each begins with the columns that say what a row is about. In a
+        pipe, unless COLUMNS says otherwise, lines are as long as they must.
+
+        Args:
+            console: standard output if not given.
+        """
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        if console is None:
+            console = Console()
+            if not console.is_terminal and "COLUMNS" not in os.environ:
+                needed = sum(_PADDING + width for _, width in self._widths())
+                console.width = max(console.width, needed)
+        if self.title:
+            console.print(Text(printable(self.title), style="bold"))
+        for number, part in enumerate(self._parts(console.width)):
+            if number:
+                console.print()
+            drawn = RichTable(
+                box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1)
+            )
+            for at, width in part.items():
+                right = self.heads[at].kind == "number"
+                drawn.add_column(
+                    Text(printable(self.heads[at].name, lines=True)),
+                    justify="right" if right else "left", width=width, overflow="fold",
+                )  # fmt: skip
+            for number, (row, cells) in enumerate(zip(self.marked, self.cells, strict=True)):
+                drawn.add_row(
+                    *(Text(printable(row[at], lines=True), style=cells[at].style) for at in part),
+                    end_section=number + 1 in self.sections,
+                )
+            console.print(drawn)
+        for note in self.notes:
+            console.print(Text(printable(note), style="dim"))
+        console.print()
+
+    def _widths(self) -> list[tuple[int, int]]:
+        """Of each column the least and the greatest width in terminal cells that make sense."""
+        from rich.cells import cell_len
+
+        found = []
+        for at, column in enumerate(self.heads):
+            name = printable(column.name, lines=True)
+            texts = [printable(row[at], lines=True) for row in self.marked]
+            lines = [cell_len(line) for text in [name, *texts] for line in text.split("\n")]
+            most = max(1, *lines)
+            if column.kind == "number":
+                least = max([1, *(min(cell_len(text), _NUMBER) for text in texts)])
+                wrapped = [name]
+            else:
+                least = min(most, _TEXT)
+                wrapped = [name, *texts]
+            words = [cell_len(word) for text in wrapped for word in text.split()]
+            found.append((max([least, *(min(width, _WORD) for width in words)]), most))
+        return found
+
+    def _parts(self, room: int) -> Iterator[dict[int, int]]:
+        """Parts of the table that fit a console, as columns with their widths."""
+        widths = self._widths()
+
+        def needed(columns: Sequence[int]) -> int:
+            return sum(_PADDING + widths[at][0] for at in columns)
+
+        texts = [column.kind == "text" for column in self.heads]
+        keys = list(range(texts.index(False) if False in texts else 1)) or [0]
+        if needed(keys) > room / 2:
+            keys = [0]
+        part: list[int] = []
+        for at in range(len(widths)):
+            if part and at not in keys and needed([*part, at]) > room and len(part) > len(keys):
+                yield _spread(part, widths, room)
+                part = list(keys)
+            part.append(at)
+        yield _spread(part, widths, room)
+
+
+def latex_document(tables: Sequence[Table]) -> str:
+    """Tables as one LaTeX document that compiles as it is, with any engine."""
+    return _LATEX_HEAD + "\n".join(table.latex() for table in tables) + r"\end{document}" + "\n"
+
+
+# Tables and pictures (reports.plots) share `clean` and `visible`.
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """Text that can be shown: blanks of every kind become plain ones, other controls `\\ufffd`.
+
+    Controls, lone surrogates and marks of writing direction could break a file or disguise what
+    was said.
+
+    Args:
+        text: anybody's.
+        lines: let line breaks and tabs through.
+    """
+    kept = "\n\t" if lines else ""
+    return "".join(
+        c if c in kept else " " if c.isspace() else "\ufffd" if _is_control(c) else c for c in text
+    )
+
+
+def visible(text: str) -> str:
+    """Text for a picture: clean, and without characters that have no width.
+
+    Among these are the marks of writing direction that `clean` keeps, which could set the numbers
+    beside a name in another order.
+    """
+    return "".join(c for c in clean(text) if unicodedata.category(c) != "Cf")
+
+
+def csv_cell(value: Value) -> str:
+    """A value as a field of a CSV file that no spreadsheet runs; `csv_text` undoes it.
+
+    None is empty, numbers are exact, truth is `true` or `false`. Text is clean but may have
+    several lines; before what could be a formula stands an apostrophe.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return repr(float(value)) if isinstance(value, float) else str(value)
+    text = clean(value.replace("\r\n", "\n").replace("\r", "\n"), lines=True)
+    return f"'{text}" if _is_formula(text) else text
+
+
+def csv_text(field: str) -> str:
+    """The text of a field that `csv_cell` wrote: without the apostrophe that guards a formula."""
+    return field[1:] if field.startswith("'") and _is_formula(field) else field
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX sets as it is, whatever it holds.
+
+    Letters beyond Western European ones become their code points: no font has them all, and a
+    document that does not compile shows nothing.
+    """
+    written, last = [], ""
+    for character in clean(text):
+        if character == last and character in _LIGATURES:
+            written.append("{}")
+        written.append(_latex(character))
+        last = character
+    return "".join(written)
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no HTML, no further column."""
+    return _MARKDOWN.sub(r"\\\1", clean(text))
+
+
+def escape_html(text: str) -> str:
+    """Text that a browser shows as it is, in an element or an attribute."""
+    return html.escape(clean(text))
+
+
+def _kind(values: Iterator[Value]) -> Kind:
+    held = [value for value in values if value is not None]
+    return "text" if not held or any(isinstance(value, str | bool) for value in held) else "number"
+
+
+def _spread(columns: Sequence[int], widths: Sequence[tuple[int, int]], room: int) -> dict[int, int]:
+    """Give what room is left to the columns that would need most lines."""
+    found = {at: widths[at][0] for at in columns}
+    while sum(_PADDING + width for width in found.values()) < room:
+        longest = max(found, key=lambda at: widths[at][1] / found[at])
+        if found[longest] >= widths[longest][1]:
+            break
+        found[longest] += 1
+    return found
+
+
+def _markdown_line(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(map(escape_markdown, texts))} |"
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    if character.isascii() or ("À" <= character <= "ÿ" and character.isalpha()):
+        return character
+    return f"{{[}}U+{ord(character):04X}{{]}}"
+
+
+def _is_formula(text: str) -> bool:
+    seen = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return _FORMULA.match(seen) is not None
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") or (
+        unicodedata.bidirectional(character) in _DIRECTIONS
+    )
