@@ -18,8 +18,7 @@ from duo.files import check_writable, whole_file, write_text
 from duo.runs import Stopwatch, write_manifest
 from sessions.study.design import Design
 from sessions.study.materials import Item, Materials, attention_checks
-from sessions.study.store.database import Database, database_url
-from sessions.study.store.tables import dialogues, items, studies
+from sessions.study.store import Database, database_url, dialogues, items, studies
 from sessions.study.study import MARKER, SCHEMA, Study, begun, open_study, row_of
 
 

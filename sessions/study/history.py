@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from sessions.study.store.tables import actions, pages
+from sessions.study.store import actions, pages
 from sessions.study.study import Study
 
 

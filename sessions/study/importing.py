@@ -21,7 +21,7 @@ from sessions.study.answer import Answer
 from sessions.study.assignment import orders
 from sessions.study.columns import COLUMNS, from_text
 from sessions.study.history import record
-from sessions.study.store.tables import dialogues, items, pages, raters, ratings
+from sessions.study.store import dialogues, items, pages, raters, ratings
 from sessions.study.study import Study
 
 _NEEDED = (

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from sessions.study.blinding import PAUSE, Dialogue, Utterance
-from sessions.study.store.tables import dialogues, items
+from sessions.study.store import dialogues, items
 from sessions.study.study import Study
 
 Kind = Literal["machinery", "behaviour"]

@@ -29,7 +29,7 @@ from sessions.study.design import Design, read_design
 from sessions.study.materials import Item, Materials, Recording
 from sessions.study.people import invite_raters
 from sessions.study.session import open_session
-from sessions.study.store.tables import ratings
+from sessions.study.store import ratings
 from sessions.study.study import Study, open_study
 from sessions.study.views import ComprehensionView, ConsentView, InstructionsView, RatingView
 

@@ -19,7 +19,7 @@ from sessions.study.assignment import (
 )
 from sessions.study.blinding import Dialogue
 from sessions.study.history import record
-from sessions.study.store.tables import dialogues, items, pages, raters
+from sessions.study.store import dialogues, items, pages, raters
 from sessions.study.study import Study
 
 

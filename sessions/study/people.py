@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select
 
 from duo.errors import BadInput
 from sessions.study.history import record
-from sessions.study.store.tables import raters, tokens
+from sessions.study.store import raters, tokens
 from sessions.study.study import Study
 
 LinkKind = Literal["rater", "panel", "admin"]

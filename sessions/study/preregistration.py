@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from duo.errors import BadInput
 from duo.files import write_text
 from duo.runs import versions
-from sessions.study.store.tables import dialogues, items, raters, ratings
+from sessions.study.store import dialogues, items, raters, ratings
 from sessions.study.study import Study
 
 

@@ -22,8 +22,7 @@ from sessions.study.history import record
 from sessions.study.pages import give_page, width
 from sessions.study.people import Refused, admit, rater_of
 from sessions.study.showing import answers_on, view_of
-from sessions.study.store.database import upsert
-from sessions.study.store.tables import actions, drafts, pages, raters, ratings
+from sessions.study.store import actions, drafts, pages, raters, ratings, upsert
 from sessions.study.study import Study
 from sessions.study.views import RatingView, View
 

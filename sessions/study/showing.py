@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from sessions.study.answer import Answer
 from sessions.study.pages import dialogues_of, pages_of, total_pages
 from sessions.study.people import Refused
-from sessions.study.store.tables import actions, drafts, raters, ratings
+from sessions.study.store import actions, drafts, raters, ratings
 from sessions.study.study import Study
 from sessions.study.views import (
     LABELS,

@@ -26,7 +26,7 @@ from sessions.study.assignment import orders
 from sessions.study.materials import INTACT, SHUFFLED
 from sessions.study.people import invite_raters
 from sessions.study.session import Session, open_session
-from sessions.study.store.tables import dialogues, items, pages
+from sessions.study.store import dialogues, items, pages
 from sessions.study.study import Study
 from sessions.study.views import ComprehensionView, ConsentView, InstructionsView, RatingView
 

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from sessions.study.pages import total_pages
 from sessions.study.signs import sign_test
-from sessions.study.store.tables import actions, items, pages, raters
+from sessions.study.store import actions, items, pages, raters
 from sessions.study.study import Study
 from sessions.study.votes import Vote, votes
 

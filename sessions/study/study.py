@@ -20,8 +20,7 @@ from sqlalchemy import Connection, select
 
 from duo.errors import BadInput
 from sessions.study.design import Design
-from sessions.study.store.database import VARIABLE, Database, database_url
-from sessions.study.store.tables import items, studies
+from sessions.study.store import VARIABLE, Database, database_url, items, studies
 
 STATES = ("open", "paused", "closed")
 MARKER = "study.json"

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sessions.study.answer import Answer
 from sessions.study.assignment import orders
 from sessions.study.materials import INTACT
-from sessions.study.store.tables import dialogues, items, pages, raters, ratings
+from sessions.study.store import dialogues, items, pages, raters, ratings
 from sessions.study.study import Study
 
 

@@ -20,7 +20,7 @@ from sessions.study.app.state import act, position, show_problem
 from sessions.study.people import Refused
 from sessions.study.serving import VARIABLE
 from sessions.study.session import Session, open_session
-from sessions.study.store.database import VARIABLE as DATABASE
+from sessions.study.store import VARIABLE as DATABASE
 from sessions.study.study import Study, open_study
 from sessions.study.views import (
     ComprehensionView,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sessions.study.store.database import VARIABLE
+from sessions.study.store import VARIABLE
 from tests.postgres import find_binaries, new_database, running_server
 from tests.sessions.study.studies import StudyMaker
 

@@ -18,7 +18,7 @@ from sessions.study.answer import CHOICES, Answer
 from sessions.study.people import Refused, invite, invite_raters, revoke
 from sessions.study.session import COMMENT_LIMIT, Session, Unanswered, open_session
 from sessions.study.status import study_status
-from sessions.study.store.tables import actions, pages, ratings
+from sessions.study.store import actions, pages, ratings
 from sessions.study.study import Study, open_study, set_state
 from sessions.study.views import (
     ComprehensionView,

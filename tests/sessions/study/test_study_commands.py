@@ -19,7 +19,7 @@ from duo.errors import BadInput
 from sessions.study.commands import study_app
 from sessions.study.serving import APP, command, environment
 from sessions.study.session import open_session
-from sessions.study.store.database import VARIABLE
+from sessions.study.store import VARIABLE
 from sessions.study.study import open_study
 from sessions.study.trial_commands import bench
 from tests.sessions.study.studies import StudyMaker

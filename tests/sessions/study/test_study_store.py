@@ -10,9 +10,16 @@ import pytest
 from sqlalchemy import create_engine, inspect, select, text
 
 from duo.errors import BadInput
-from sessions.study.store import migrations
-from sessions.study.store.database import VARIABLE, Database, database_url, upsert
-from sessions.study.store.tables import actions, drafts, metadata, raters, studies
+from sessions.study.store import (
+    VARIABLE,
+    Database,
+    actions,
+    database_url,
+    drafts,
+    metadata,
+    studies,
+    upsert,
+)
 from tests.sessions.study.studies import StudyMaker, newcomer, rate_all
 
 STUDY = {"id": 7, "name": "old", "design": "{}", "systems": "[]", "state": "open"}
@@ -35,7 +42,7 @@ def columns(engine: Any) -> dict[str, dict[str, tuple[str, bool]]]:
     }
 
 
-def test_the_migrations_make_the_tables_that_the_program_knows(database: str) -> None:
+def test_an_empty_database_gets_the_tables_that_the_program_knows(database: str) -> None:
     Database(database).close()
     engine = raw(database)
     made = columns(engine)
@@ -58,39 +65,34 @@ def test_the_migrations_make_the_tables_that_the_program_knows(database: str) ->
     engine.dispose()
 
 
-@pytest.mark.parametrize("version", range(migrations.LATEST))
-def test_every_earlier_version_is_brought_up_with_its_data(database: str, version: int) -> None:
-    engine = raw(database)
-    with engine.connect() as connection:
-        migrations.upgrade(connection, "test", to=version)
-    filled = version >= 1
-    with engine.begin() as connection:
-        if filled:
-            connection.execute(studies.insert().values(**STUDY, created_at=1.5))
-        if version >= 2:
-            named = "id, study_id, number, name, state, attempts, created_at"
-            connection.execute(
-                text(f"INSERT INTO raters ({named}) VALUES (3, 7, 0, 'r1', 'rating', 0, 2.5)")
-            )
-    engine.dispose()
-    database_now = Database(database)
-    with database_now.read() as connection:
-        assert list(connection.execute(select(studies.c.name)).scalars()) == ["old"] * filled
-        people = connection.execute(select(raters.c.name, raters.c.synthetic)).all()
-        assert people == [("r1", False)] * (version >= 2)
-        assert migrations.current(connection, "test") == migrations.LATEST
-    database_now.close()
-    Database(database).close()  # and again: nothing to do
-
-
-def test_a_newer_database_is_refused_and_not_touched(database: str) -> None:
+def test_opening_a_database_again_changes_nothing(database: str) -> None:
     Database(database).close()
     engine = raw(database)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE schema_version SET version = 999"))
+        connection.execute(studies.insert().values(**STUDY, created_at=1.5))
+    before = columns(engine)
+    again = Database(database)
+    with again.read() as connection:
+        assert list(connection.execute(select(studies.c.name)).scalars()) == ["old"]
+    again.close()
+    assert columns(engine) == before
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [(999, "version 999 is newer than this program knows"), (3, "version 3 is older")],
+)
+def test_a_database_of_another_version_is_refused_and_not_touched(
+    database: str, version: int, message: str
+) -> None:
+    Database(database).close()
+    engine = raw(database)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE schema_version SET version = {version}"))
         connection.execute(text("ALTER TABLE studies ADD COLUMN of_the_future INTEGER"))
     before = columns(engine)
-    with pytest.raises(BadInput, match="version 999 is newer than this program knows"):
+    with pytest.raises(BadInput, match=message):
         Database(database)
     assert columns(engine) == before
     engine.dispose()

@@ -12,7 +12,7 @@ from sessions.study.creation import create_study
 from sessions.study.materials import find_materials
 from sessions.study.people import invite, invite_raters
 from sessions.study.session import open_session
-from sessions.study.store.database import VARIABLE
+from sessions.study.store import VARIABLE
 from sessions.study.study import Study
 from sessions.study.views import RatingView
 from sessions.transcript import Header, Transcript, TranscriptEvent, write_transcript

@@ -15,7 +15,7 @@ from sessions.study.creation import create_study
 from sessions.study.people import Invitation, invite_raters
 from sessions.study.session import open_session
 from sessions.study.status import study_status
-from sessions.study.store.tables import actions, drafts, pages, ratings
+from sessions.study.store import actions, drafts, pages, ratings
 from sessions.study.study import Study, set_state
 from sessions.study.views import FinishedView, RatingView
 from sessions.study.votes import votes

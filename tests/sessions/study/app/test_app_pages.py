@@ -13,8 +13,7 @@ from sessions.study.answer import Answer
 from sessions.study.people import invite, invite_raters, revoke
 from sessions.study.serving import APP, VARIABLE
 from sessions.study.session import open_session
-from sessions.study.store.database import FILE
-from sessions.study.store.tables import actions, drafts, ratings
+from sessions.study.store import FILE, actions, drafts, ratings
 from sessions.study.study import Study, set_state
 from sessions.study.views import RatingView
 from tests.sessions.study.studies import Clock, StudyMaker, begin, rate_all

@@ -1,4 +1,8 @@
-"""Connections and transactions, on SQLite (a file) or PostgreSQL (a URL).
+"""Store studies in a database: its tables, connections and transactions, on SQLite or PostgreSQL.
+
+Tables: times are seconds since 1970 (UTC). A database may hold many studies. What a rater said is
+in `ratings` (the current answers), `drafts` (clicked, not yet submitted) and `actions` (all that
+happened, to which rows are only ever added).
 
 SQLite: one short-lived connection for each transaction, write-ahead log, foreign keys enforced; a
 writer takes its lock at the start and waits for others up to `BUSY_SECONDS`. PostgreSQL: a small
@@ -21,17 +25,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Engine,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    false,
+    inspect,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from duo.errors import BadInput
-from sessions.study.store.migrations import upgrade
 
 #: The environment variable that names a database other than the study's own file.
 VARIABLE = "DUO_DATABASE_URL"
 FILE = "study.sqlite"
+
+#: Version of the tables below; a database of another one is refused and not touched.
+VERSION = 4
 
 #: How long a writer waits for other writers before it gives up.
 BUSY_SECONDS = 30.0
@@ -41,16 +70,161 @@ _TURNS: dict[URL, threading.Lock] = {}
 _TURNS_LOCK = threading.Lock()
 
 _POOL = {"pool_size": 8, "max_overflow": 24, "pool_timeout": BUSY_SECONDS, "pool_pre_ping": True}
+_LOCK = 4_951_907  # of PostgreSQL's advisory locks: any number, as long as it is always this one
+
+metadata = MetaData()
+
+
+def _id() -> Column[int]:
+    return Column("id", Integer, primary_key=True, autoincrement=True)
+
+
+def _of(name: str, table: str = "", *, nullable: bool = False, key: bool = False) -> Column[int]:
+    target = ForeignKey(f"{table or name + 's'}.id")
+    return Column(f"{name}_id", Integer, target, nullable=nullable, primary_key=key)
+
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+studies = Table(
+    "studies",
+    metadata,
+    _id(),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("design", Text, nullable=False),  # JSON
+    Column("systems", Text, nullable=False),  # JSON list; an order's numbers point into it
+    Column("state", String(16), nullable=False),  # open, paused, closed
+    Column("created_at", Double, nullable=False),
+)
+
+#: What is rated: the dialogues of all systems with one user, or an attention check.
+items = Table(
+    "items",
+    metadata,
+    _id(),
+    _of("study", "studies"),
+    Column("kind", String(16), nullable=False),  # item, attention
+    Column("number", Integer, nullable=False),  # from 0, in each kind
+    Column("name", String(200), nullable=False),
+    Column("scenario", String(200), nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    UniqueConstraint("study_id", "kind", "number"),
+    UniqueConstraint("study_id", "name"),
+)
+
+dialogues = Table(
+    "dialogues",
+    metadata,
+    _of("item", key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),  # of the system in the order
+    Column("system", String(200), nullable=False),
+    Column("shown", Text, nullable=False),  # JSON: what a page may show
+    Column("audio", String(200), nullable=False),  # file in the study's folder; "" for none
+    Column("source", Text, nullable=False),  # the transcript's path, as it was given
+    Column("sha256", String(64), nullable=False),  # of the transcript
+)
+
+raters = Table(
+    "raters",
+    metadata,
+    _id(),
+    _of("study", "studies"),
+    Column("number", Integer, nullable=False),  # from 0: the row of the rater's Williams square
+    Column("name", String(64), nullable=False),  # in the data; says nothing about the person
+    Column("panel_key", String(64), nullable=True),  # hash of link and panel id, for panels
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),  # at the comprehension check
+    Column("code", String(64), nullable=True),  # for the completion
+    Column("synthetic", Boolean, nullable=False, server_default=false()),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double, nullable=True),
+    UniqueConstraint("study_id", "number"),
+    UniqueConstraint("study_id", "name"),
+    UniqueConstraint("study_id", "panel_key"),
+)
+
+#: Who may open what. Only hashes of the tokens are kept.
+tokens = Table(
+    "tokens",
+    metadata,
+    _id(),
+    _of("study", "studies"),
+    _of("rater", nullable=True),
+    Column("kind", String(16), nullable=False),  # rater, panel, admin
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("label", String(200), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=True),
+    Column("revoked_at", Double, nullable=True),
+)
+
+#: What a rater was given, in order, and how the dialogues stand on it.
+pages = Table(
+    "pages",
+    metadata,
+    _id(),
+    _of("rater"),
+    _of("item"),
+    Column("position", Integer, nullable=False),  # from 0
+    Column("repeat", Integer, nullable=False),  # 0: the first time
+    Column("placement", Integer, nullable=False),  # index into assignment.orders
+    Column("given_at", Double, nullable=False),
+    Column("touched_at", Double, nullable=False),
+    Column("submitted_at", Double, nullable=True),
+    Column("seconds", Double, nullable=False),  # time on task so far
+    Column("comment", Text, nullable=False),
+    UniqueConstraint("rater_id", "position"),
+    UniqueConstraint("rater_id", "item_id", "repeat"),
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    _of("page", key=True),
+    Column("criterion", String(40), primary_key=True),
+    Column("answer", Text, nullable=False),  # JSON
+    Column("at", Double, nullable=False),
+)
+
+ratings = Table(
+    "ratings",
+    metadata,
+    _of("rater", key=True),
+    _of("item", key=True),
+    Column("repeat", Integer, primary_key=True, autoincrement=False),
+    Column("criterion", String(40), primary_key=True),
+    _of("page"),
+    Column("answer", Text, nullable=False),  # JSON
+    Column("submitted_at", Double, nullable=False),
+    Column("revisions", Integer, nullable=False),  # how often it was submitted anew
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    _id(),
+    _of("study", "studies"),
+    _of("rater", nullable=True),
+    _of("page", nullable=True),
+    Column("kind", String(24), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("seconds", Double, nullable=False),  # on the page since the last action, idling capped
+    Column("data", Text, nullable=False),  # JSON
+    Column("key", String(64), nullable=True),  # of a submission: the same is stored once
+    UniqueConstraint("rater_id", "key"),
+)
+Index("actions_of_rater", actions.c.rater_id, actions.c.id)
+Index("pages_of_item", pages.c.item_id)
 
 
 class Database:
-    """A database of studies, in the newest version.
+    """A database of studies.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://...`; see `database_url`.
 
     Raises:
-        BadInput: it cannot be reached, is no database of ours, or is of a newer version (which is
+        BadInput: it cannot be reached, is no database of ours, or is of another version (which is
             not touched).
     """
 
@@ -113,7 +287,7 @@ class Database:
         if self.is_sqlite:
             _refuse_foreign_file(self._place)
         with self._engine.connect() as connection:
-            upgrade(connection.execution_options(duo_write=True), self._place)
+            _make_tables(connection.execution_options(duo_write=True), self._place)
         if self.is_sqlite:
             self._keep_open = weakref.finalize(self, _use_write_ahead_log(self._place).close)
 
@@ -210,6 +384,34 @@ def _on_begin(connection: Connection) -> None:
     if options.get("duo_durable"):
         connection.exec_driver_sql("PRAGMA synchronous = FULL")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("duo_write") else "BEGIN")
+
+
+def _make_tables(connection: Connection, place: str) -> None:
+    """Make the tables of an empty database, in one transaction; else check the version."""
+    with connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        names = inspect(connection).get_table_names()
+        if not names:
+            metadata.create_all(connection, checkfirst=False)
+            connection.execute(schema_version.insert().values(version=VERSION))
+            return
+        versions: list[int] = []
+        if schema_version.name in names:
+            versions = list(connection.execute(select(schema_version.c.version)).scalars())
+    if len(versions) != 1:
+        raise BadInput("is a database of something else", file=place)
+    if versions[0] > VERSION:
+        raise BadInput(
+            f"version {versions[0]} is newer than this program knows ({VERSION}): update duo",
+            file=place,
+        )
+    if versions[0] < VERSION:
+        raise BadInput(
+            f"version {versions[0]} is older than this program reads ({VERSION}): export it with "
+            "the duo that made it, and import that into a new study",
+            file=place,
+        )
 
 
 def _refuse_foreign_file(place: str) -> None:
