@@ -1,0 +1,161 @@
+"""Files: one tolerance of all readers, results by kind, folders that belong to a run."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from rich.console import Console
+
+from duo.errors import BadInput
+from duo.files import (
+    Result,
+    read_json,
+    read_json_lines,
+    read_result,
+    read_text,
+    read_yaml,
+    write_json,
+    write_json_lines,
+    write_result,
+)
+from duo.runs import Journal, Manifest, Stopwatch, claim, fingerprint, write_manifest
+from duo.terminal import progress
+
+
+class Fruit(Result):
+    kind: Literal["fruit"] = "fruit"
+    seeds: tuple[int, ...]
+    sugar: float = 0.0
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_a_byte_order_mark_blank_lines_and_gzip_are_read_over(
+    tmp_path: Path, gzipped: bool
+) -> None:
+    path = tmp_path / ("rows.jsonl.gz" if gzipped else "rows.jsonl")
+    content = '\ufeff{"a": 1}\r\n\n  \n{"a": "\u2028"}'.encode()
+    path.write_bytes(gzip.compress(content) if gzipped else content)
+    assert list(read_json_lines(path)) == [(1, {"a": 1}), (4, {"a": "\u2028"})]
+    one = tmp_path / ("one.gz" if gzipped else "one")
+    content = "\ufeffa: No\n".encode()
+    one.write_bytes(gzip.compress(content) if gzipped else content)
+    assert read_text(one) == "a: No\n"
+    assert read_yaml(one).data == {"a": "No"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"a": 1}\n{"a":', r":2: the last line is cut off"),
+        (b'{"a":\n{"a": 1}\n', r":1: not JSON: "),
+        (b"{}\n[1]\n", r":2: not a JSON object"),
+        (b'{"a": NaN}\n', r":1: not JSON: NaN is not a finite number"),
+        (b'{"a": 1e999}\n', r":1: not JSON: 1e999 is not a finite number"),
+        (b"\xff\n", r":1: is not UTF-8 text"),
+        (b"[" * 100_000 + b"\n", r":1: not JSON: nested too deeply"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=message):
+        list(read_json_lines(path))
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": 1,\n "b": }')
+    with pytest.raises(BadInput, match=r"a.json:2: not JSON: "):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(BadInput, match="cannot be read: No such file"):
+        read_json(tmp_path / "none.json")
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"{}" * 99)[:-12])
+    with pytest.raises(BadInput, match="cannot be read: is damaged"):
+        read_json(tmp_path / "a.gz")
+
+
+def test_rows_are_written_and_read(tmp_path: Path) -> None:
+    rows = [{"a": "\u00e9\u2028"}, {"b": [1.5, None]}]
+    write_json_lines(tmp_path / "rows.jsonl", rows)
+    assert [row for _, row in read_json_lines(tmp_path / "rows.jsonl")] == rows
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "nan.json", float("nan"))
+    assert not (tmp_path / "nan.json").exists()
+
+
+def test_a_result_names_its_kind_first_and_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "fruit.json"
+    write_result(path, Fruit(seeds=(1, 2), sugar=0.5))
+    assert next(iter(json.loads(path.read_text()))) == "kind"
+    assert read_result(path, Fruit) == Fruit(seeds=(1, 2), sugar=0.5)
+
+
+def test_a_result_of_an_older_version_is_read_and_another_kind_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "fruit.json"
+    write_json(path, {"seeds": [1], "new": "ignored"})
+    assert read_result(path, Fruit).seeds == (1,)
+    write_json(path, {"kind": "states", "seeds": [1]})
+    with pytest.raises(BadInput, match="kind: is 'states', not 'fruit'"):
+        read_result(path, Fruit)
+    write_json(path, {"kind": "fruit", "seeds": [1, "2"]})
+    with pytest.raises(BadInput, match=r"fruit.json: seeds\[1\]: "):
+        read_result(path, Fruit)
+    write_json(path, [1])
+    with pytest.raises(BadInput, match="not a JSON object"):
+        read_result(path, Fruit)
+
+
+def test_a_manifest_keeps_the_facts_of_its_run(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    write_manifest(path, watch=Stopwatch(), seed=3, folder=tmp_path, parts=(1, 2))
+    manifest = read_result(path, Manifest)
+    assert manifest.facts == {"seed": 3, "folder": str(tmp_path), "parts": [1, 2]}
+    assert manifest.versions["python"]
+
+
+def test_a_folder_belongs_to_the_run_that_began_it(tmp_path: Path) -> None:
+    facts = {"model": "a", "settings": {"rank": 2, "parts": (1, 2)}}
+    assert not claim(tmp_path, facts)
+    assert claim(tmp_path, facts)
+    with pytest.raises(BadInput, match=r"settings.rank: was begun with 2, now 3: choose another"):
+        claim(tmp_path, {**facts, "settings": {"rank": 3, "parts": (1, 2)}})
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(BadInput, match=r"run.json: does not say"):
+        claim(tmp_path, facts)
+
+
+def test_the_same_facts_have_the_same_fingerprint() -> None:
+    assert fingerprint(a=1, b="x") == fingerprint(b="x", a=1) != fingerprint(a=1, b="y")
+
+
+def test_a_journal_goes_on_where_a_killed_run_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "unfinished" / "a.jsonl"
+    journal = Journal(path)
+    journal.append({"chunk": 1})
+    journal.append({"chunk": 2})
+    with path.open("ab") as stream:
+        stream.write(b'{"chunk": 3')
+    journal = Journal(path)
+    assert journal.records == [{"chunk": 1}, {"chunk": 2}]
+    journal.append({"chunk": 3})
+    assert Journal(path).records == [{"chunk": 1}, {"chunk": 2}, {"chunk": 3}]
+    journal.remove()
+    assert not path.parent.exists()
+
+
+def test_a_bar_is_only_for_terminals_and_its_lines_are_escaped() -> None:
+    plain, shown = io.StringIO(), io.StringIO()
+    with progress("counting", 2, console=Console(file=plain, width=60)) as bar:
+        bar.advance()
+        bar.print("half \x1b[2J [red]done")
+    assert plain.getvalue() == "half \\x1b[2J [red]done\n"
+    console = Console(file=shown, width=80, force_terminal=True)
+    with progress("count\x07ing", 2, console=console) as bar:
+        bar.advance()
+        bar.update(done=2)
+    assert "2/2" in shown.getvalue()
+    assert "count\\x07ing" in shown.getvalue()
