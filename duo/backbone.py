@@ -8,25 +8,36 @@ Nothing that comes with a model is ever run: no remote code, no pickles but of p
 
 from __future__ import annotations
 
-import json
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duo import minicpm
 from duo.chatformat import STYLES, ChatFormat, chat_format
 from duo.errors import BadInput, check_choice
-from duo.sources import ADAPTER, CONFIG, first_line, model_folder
+from duo.files import read_json_object
 from duo.terminal import quiet
 from duo.tokens import IDLE, IGNORE, RESPOND, StateTokens, add_state_tokens
+from duo.wheels import ADAPTERS, ALIAS, adapter_folder, smollm2_folder
 
 if TYPE_CHECKING:
     import torch
+
 
 __all__ = ["IDLE", "IGNORE", "RESPOND", "Backbone", "StateTokens", "add_state_tokens", "load"]
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 ATTENTION = ("sdpa", "eager", "flex_attention")
+
+CONFIG, ADAPTER = "config.json", "adapter_config.json"
+
+#: A name of a model on the hub: at most one slash, unlike most paths.
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+
+#: Seconds that the hub has for its first answer.
+_HUB_PATIENCE = 10
 
 
 @dataclass
@@ -105,7 +116,7 @@ def load(
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of a name; "auto" is the best there is.
+    """Find the device of a name; "auto" is the best there is.
 
     Raises:
         BadInput: there is none of that name.
@@ -127,7 +138,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number format of a name; "auto" is what suits the device.
+    """Find the number format of a name; "auto" is what suits the device.
 
     Raises:
         BadInput: a name that is not one of `DTYPES`.
@@ -142,7 +153,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def moved(model: Any, device: torch.device) -> Any:
-    """The model on a device.
+    """Move a model to a device.
 
     Raises:
         BadInput: it does not fit.
@@ -156,14 +167,14 @@ def moved(model: Any, device: torch.device) -> Any:
 
 
 def open_weights(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
-    """Model and tokenizer of a folder, be it a whole model or an adapter, as they are.
+    """Open the model and tokenizer of a folder, be it a whole model or an adapter.
 
     Raises:
         BadInput: damaged, foreign, or in need of code of its own.
     """
     if (folder / ADAPTER).is_file():
         return _adapted(folder, dtype, attention)
-    config = _json(folder / CONFIG)
+    config = read_json_object(folder / CONFIG, finite=False)
     try:
         return _model(folder, config, dtype, attention), _tokenizer(folder)
     except BadInput:
@@ -177,7 +188,7 @@ def open_weights(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any,
 
 
 def _model(folder: Path, config: dict[str, Any], dtype: torch.dtype, attention: str) -> Any:
-    """The model alone. SDPA is the library's own choice wherever an architecture supports it."""
+    """Open the model alone; for "sdpa" the library chooses: SDPA wherever it is supported."""
     from transformers import AutoModelForCausalLM
 
     how: dict[str, Any] = {
@@ -186,11 +197,11 @@ def _model(folder: Path, config: dict[str, Any], dtype: torch.dtype, attention: 
         "local_files_only": True,
         "output_loading_info": True,
     }
-    if config.get("model_type") == minicpm.MODEL_TYPE:
+    if config.get("model_type") == _MINICPM:
         from transformers import GraniteConfig, GraniteForCausalLM
 
         try:
-            granite = GraniteConfig(**minicpm.granite_settings(config))
+            granite = GraniteConfig(**granite_settings(config))
         except BadInput as error:
             raise BadInput(error.message, file=folder / CONFIG, field=error.field) from None
         model, found = GraniteForCausalLM.from_pretrained(folder, config=granite, **how)
@@ -208,11 +219,11 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def _adapted(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
-    """A base model with a PEFT adapter merged into it, and the adapter's tokenizer."""
+    """Open a base model, merge a PEFT adapter into it; with the adapter's tokenizer."""
     from peft import PeftModel
 
     config = folder / ADAPTER
-    base = _json(config).get("base_model_name_or_path")
+    base = read_json_object(config, finite=False).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise BadInput("names no base model", file=config, field="base_model_name_or_path")
     beside = folder / base  # a relative path may be meant from the adapter's folder
@@ -233,16 +244,147 @@ def _adapted(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any
         raise BadInput(f"cannot load this adapter: {first_line(error)}", file=folder) from error
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object."""
+def model_folder(name: str) -> Path:
+    """Find the local folder of a model; fetch it if it is not here.
+
+    Args:
+        name: the alias `smollm2`, one of its adapters' (`smollm2-duo`, `smollm2-duplex`), a folder,
+            or a name on the Hugging Face hub.
+
+    Raises:
+        BadInput: there is none, or it cannot be fetched.
+    """
+    if not name.strip():
+        raise BadInput("no model is named", field="model")
+    if name == ALIAS:
+        return smollm2_folder()
+    if name in ADAPTERS:
+        return adapter_folder(name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not any((path / config).is_file() for config in (CONFIG, ADAPTER)):
+            raise BadInput(f"no model here: neither {CONFIG} nor {ADAPTER}", file=path)
+        return path
+    if path.exists():
+        raise BadInput("is a file: name the model's folder", file=path)
+    if not _HUB_NAME.fullmatch(name):
+        raise BadInput("no such model folder", file=name)
+    return _from_hub(name)
+
+
+def _from_hub(name: str) -> Path:
+    """Fetch a model from the Hugging Face hub, or take it from the hub's cache."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise BadInput(f"cannot read: {error.strerror}", file=path) from error
-    except UnicodeDecodeError as error:
-        raise BadInput("is not UTF-8 text", file=path) from error
-    except json.JSONDecodeError as error:
-        raise BadInput(f"is not JSON: {error.msg}", file=path, line=error.lineno) from error
-    if not isinstance(content, dict):
-        raise BadInput("is not a JSON object", file=path)
-    return content
+        files = [
+            file.rfilename
+            for file in HfApi().model_info(name, timeout=_HUB_PATIENCE).siblings or ()
+        ]
+        safe = any(file.endswith(".safetensors") for file in files)
+        weights = "*.safetensors" if safe else "*.bin"
+        return Path(
+            snapshot_download(
+                name,
+                allow_patterns=["*.json", "*.jinja", "*.model", "*.txt", weights],
+                ignore_patterns=["*/*"],
+                etag_timeout=_HUB_PATIENCE,
+            )
+        )
+    except GatedRepoError:
+        raise BadInput(
+            f"the model {name} is gated: accept its terms on the Hugging Face hub, then run "
+            "`hf auth login`"
+        ) from None
+    except RepositoryNotFoundError:
+        raise BadInput(
+            f"no model {name}: neither a folder here nor (for you) on the Hugging Face hub; the "
+            f"embedded model is {ALIAS}"
+        ) from None
+    except Exception as error:
+        # No network, a proxy's refusal, offline mode: each raises something else. What an earlier
+        # run has fetched will do.
+        try:
+            return Path(snapshot_download(name, local_files_only=True))
+        except (LocalEntryNotFoundError, ValueError):
+            raise BadInput(
+                f"no folder {name} here, and the Hugging Face hub does not give it "
+                f"({first_line(error)}): check the network, name a local folder, or use "
+                f"{ALIAS}"
+            ) from None
+
+
+def first_line(error: Exception) -> str:
+    """Shorten a library's error message, which may be a screen long, to its first line."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+#: The model type of MiniCPM in its configuration.
+_MINICPM = "minicpm"
+
+#: Settings that MiniCPM and Granite have in common.
+_NEEDED = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+)
+
+#: MiniCPM's defaults of settings that mean the same in both.
+_DEFAULTS: dict[str, Any] = {
+    "num_key_value_heads": None,  # as many as there are query heads
+    "max_position_embeddings": 2048,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": True,
+    "attention_bias": False,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": None,
+}
+
+#: What later models of this type have and Granite cannot express.
+_FOREIGN = ("rope_scaling", "num_experts", "sparse_config")
+
+
+def granite_settings(minicpm: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate a MiniCPM `config.json` to settings of `GraniteConfig`.
+
+    MiniCPM (the paper's model) is a Llama with three scalings: of the embeddings, of what each
+    sub-layer adds to the residual stream, and of the last hidden state ("MiniCPM: Unveiling the
+    Potential of Small Language Models", section 3). Granite has the same three under other names,
+    and the same names of weights, so that no remote code is needed.
+
+    With MiniCPM's scale_emb, scale_depth, dim_model_base, layers L, hidden size h, head size k:
+    embedding_multiplier = scale_emb, residual_multiplier = scale_depth / sqrt(L),
+    logits_scaling = h / dim_model_base, attention_multiplier = 1 / sqrt(k).
+
+    Raises:
+        BadInput: a setting is missing, or is one that Granite cannot express.
+    """
+    for setting in _FOREIGN:
+        if minicpm.get(setting):
+            raise BadInput("MiniCPM models that have this are not supported", field=setting)
+    for setting in (*_NEEDED, "scale_emb", "scale_depth", "dim_model_base"):
+        if not isinstance(minicpm.get(setting), int | float):
+            raise BadInput("is missing or not a number", field=setting)
+    hidden = minicpm["hidden_size"]
+    return {
+        **{setting: minicpm[setting] for setting in _NEEDED},
+        **{setting: minicpm.get(setting, default) for setting, default in _DEFAULTS.items()},
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": float(minicpm.get("rope_theta", 10_000.0)),
+        },
+        "embedding_multiplier": float(minicpm["scale_emb"]),
+        "residual_multiplier": minicpm["scale_depth"] / math.sqrt(minicpm["num_hidden_layers"]),
+        "attention_multiplier": 1 / math.sqrt(hidden // minicpm["num_attention_heads"]),
+        "logits_scaling": hidden / minicpm["dim_model_base"],
+    }

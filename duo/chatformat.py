@@ -1,11 +1,13 @@
-"""Turns of a dialogue <-> token ids: one chat format for decoding and for training.
+"""Convert turns of a dialogue to token ids: one chat format for decoding and for training.
 
 A duplex decoder builds a dialogue piece by piece: it opens a user turn while the answer is still
 being given, adds words as they are heard, and closes the turn once it is known to be a query. So
 it needs the pieces of the model's chat format, not whole rendered dialogues. `chat_format` derives
-them from the tokenizer's own chat template by rendering probe dialogues, and checks that the
-pieces put together give exactly the template's ids. The other style is the paper's plain text form
-(Figure 6), for models without a template: `<user>: question<1> <assistant>: answer</s> <user>: ...`
+them from the tokenizer's own chat template: what stands before, between and after the messages of
+three short probe dialogues says how turns open and close, and a check on many texts makes sure that
+the pieces put together give exactly the template's ids. The other style is the paper's plain text
+form (Figure 6), for models without a template:
+`<user>: question<1> <assistant>: answer</s> <user>: ...`
 
 In both, the state token stands at the end of the user's text.
 """
@@ -18,8 +20,7 @@ from itertools import pairwise
 from typing import Any
 
 from duo.errors import BadInput
-from duo.templates import PROBES, TEXTS, Pieces, Unsplittable, alternating, template_pieces
-from duo.tokens import TextEncoder, encode, opening_ids
+from duo.tokens import OPENERS, TextEncoder, encode, opening_ids
 
 STYLES = ("template", "plain")
 
@@ -54,7 +55,7 @@ class ChatFormat:
     tokenizer: Any = field(repr=False, compare=False)
 
     def text(self, text: str, role: str = "user") -> list[int]:
-        """Ids of a turn's text without the blanks around it; never a control token's id.
+        """Encode a turn's text without the blanks around it; never a control token's id.
 
         Args:
             text: what is said. Strings such as `<1>` or `<|im_end|>` in it stay plain text.
@@ -63,15 +64,15 @@ class ChatFormat:
         return self.encoder(text, role)
 
     def user_turn(self, text: str, state: int | None = None) -> list[int]:
-        """Ids of a whole user turn, with the id of its state token at the end of its text."""
+        """Encode a whole user turn, with the id of its state token at the end of its text."""
         return [*self._user(text, state), *self.user_close]
 
     def assistant_turn(self, text: str, complete: bool = True) -> list[int]:
-        """Ids of a whole assistant turn; `complete` is False for an answer that was broken off."""
+        """Encode a whole assistant turn; `complete` is False for an answer that was broken off."""
         return [*self._assistant(text), *(self.assistant_close if complete else self.assistant_cut)]
 
     def render(self, messages: Iterable[Mapping[str, Any]]) -> list[int]:
-        """Ids of a whole dialogue, as `apply_chat_template` gives them.
+        """Encode a whole dialogue, as `apply_chat_template` gives them.
 
         Args:
             messages: `role` and `content`; a user's may have `state` (a state token's id), an
@@ -109,7 +110,7 @@ class ChatFormat:
 
 
 def chat_format(tokenizer: Any, style: str = "template", system: str | None = None) -> ChatFormat:
-    """The chat format of a tokenizer, whose state tokens must be in it already.
+    """Derive the chat format of a tokenizer, whose state tokens must be in it already.
 
     Args:
         tokenizer: of `transformers`.
@@ -141,7 +142,7 @@ def chat_format(tokenizer: Any, style: str = "template", system: str | None = No
 
 
 def _plain(tokenizer: Any, system: str | None) -> ChatFormat:
-    """The paper's plain text form (Figure 6)."""
+    """Make the paper's plain text form (Figure 6)."""
     end = tokenizer.eos_token
     if not end:
         raise BadInput(
@@ -163,7 +164,7 @@ def _plain(tokenizer: Any, system: str | None) -> ChatFormat:
 
 
 def _format(tokenizer: Any, pieces: Pieces) -> ChatFormat:
-    """The pieces as ids: each is what it adds to the ids of the dialogue before it."""
+    """Encode the pieces: each is what it adds to the ids of the dialogue before it."""
 
     def ids(text: str) -> list[int]:
         return encode(tokenizer, text)
@@ -215,3 +216,141 @@ def _check(tokenizer: Any, pieces: Pieces, form: ChatFormat) -> None:
         whole = encode(tokenizer, pieces.dialogue(one, other, one))
         if form.render(alternating(one, other, one)) != whole:
             raise Unsplittable("the tokenizer merges a turn's text with what stands around it")
+
+
+#: Probe texts that no template contains.
+_A, _B, _C = PROBES = ("KESTREL", "HERON", "PLOVER")
+
+#: Texts on which pieces are checked: ways to begin and ways to end.
+TEXTS = (*OPENERS, "So what?", "Hm, 3.5!", "[x]", "a/b", "1\n\n2", "e.g. <b>", "d'accord…", "好。")
+
+
+class Unsplittable(Exception):
+    """A chat template whose pieces put together are not what it renders."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The pieces as text; see `duo.chatformat.ChatFormat`."""
+
+    preamble: str
+    user_open: str
+    user_close: str
+    assistant_open: str
+    assistant_close: str
+    user_end: str
+    assistant_end: str
+    #: Whether the template opens an earlier answer as it opens the last one. If not, it takes an
+    #: (empty) thinking block out of earlier answers, which a decoder with a cache cannot.
+    uniform: bool = True
+
+    def dialogue(self, *texts: str) -> str:
+        """Put texts of user and assistant, in turn, together."""
+        whole, end = self.preamble, ""
+        for place, text in enumerate(texts):
+            if place % 2 == 0:
+                whole += end + self.user_open + text
+                end, last = self.user_close, self.user_end
+            else:
+                whole += end + self.assistant_open + text
+                end, last = self.assistant_close, self.assistant_end
+        return whole + last
+
+
+def template_pieces(tokenizer: Any, system: str | None) -> Pieces:
+    """Find the pieces of the tokenizer's chat template.
+
+    Raises:
+        BadInput: the template refuses or ignores the system prompt, or hides it in a turn.
+        Unsplittable: there are no such pieces.
+    """
+    pieces = _probed(tokenizer, system)
+    for one, other in pairwise((*TEXTS, *PROBES)):
+        for texts in ((one,), (one, other), (one, other, one)):
+            known = pieces.uniform or len(texts) < 3
+            if known and pieces.dialogue(*texts) != _render(tokenizer, system, *texts):
+                raise Unsplittable("it changes what is said")
+    return pieces
+
+
+def _probed(tokenizer: Any, system: str | None) -> Pieces:
+    """Derive the pieces from three probe dialogues."""
+    one, two, three = (_render(tokenizer, system, *(_A, _B, _C)[:count]) for count in (1, 2, 3))
+    head, user_end = _split(one, _A)
+    again, to_answer, assistant_end = _split(two, _A, _B)
+    first, earlier, to_user, end = _split(three, _A, _B, _C)
+    if not (head == again == first and end == user_end):
+        raise Unsplittable("a turn's form depends on the turns after it")
+    if system is not None and system.strip() not in head:
+        raise BadInput("the chat template ignores the system prompt: leave it out")
+    over = tokenizer.eos_token or ""
+    assistant_close = _common(assistant_end, to_user, over)
+    user_open = to_user.removeprefix(assistant_close)
+    # Turns may be joined by blanks rather than end in them: then the first has none before it.
+    while user_open[:1].isspace() and not head.endswith(user_open):
+        user_open = user_open[1:]
+    if not user_open or not head.endswith(user_open):
+        if system is not None:
+            raise BadInput(
+                "the chat template puts the system prompt into a user turn: leave it out"
+            )
+        raise Unsplittable("the first turn does not open as later ones do")
+    blanks = to_user.removesuffix(user_open).removeprefix(assistant_close)
+    user_close = _common(user_end, to_answer, over)
+    if to_answer.startswith(user_close + blanks):
+        user_close += blanks
+    return Pieces(
+        preamble=head.removesuffix(user_open),
+        user_open=user_open,
+        user_close=user_close,
+        assistant_open=to_answer.removeprefix(user_close),
+        assistant_close=assistant_close + blanks,
+        user_end=user_end,
+        assistant_end=assistant_end,
+        uniform=earlier == to_answer,
+    )
+
+
+def _common(end: str, between: str, over: str) -> str:
+    """Find how a turn closes, from what follows it at the end of a dialogue and in its middle.
+
+    A template may write `over`, the end of all text, after the last turn of any role.
+    """
+    for close in (end, end.removesuffix(over)):
+        if between.startswith(close):
+            return close
+    raise Unsplittable("a turn's closing depends on the turn after it")
+
+
+def _render(tokenizer: Any, system: str | None, *texts: str) -> str:
+    """Render a dialogue, user and assistant in turn, by the template."""
+    messages = alternating(*texts)
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    try:
+        # Templates that know no thinking take no notice of the switch.
+        return tokenizer.apply_chat_template(messages, tokenize=False, enable_thinking=False)
+    except Exception as error:  # a template is a program of somebody else's and may raise anything
+        if system is not None:
+            _render(tokenizer, None, *texts)  # does it fail without the system prompt as well?
+            raise BadInput(f"the chat template refuses the system prompt: {error}") from None
+        raise Unsplittable(str(error)) from None
+
+
+def alternating(*texts: str) -> list[dict[str, str]]:
+    """Make messages of user and assistant in turn."""
+    return [
+        {"role": "assistant" if place % 2 else "user", "content": text}
+        for place, text in enumerate(texts)
+    ]
+
+
+def _split(rendered: str, *texts: str) -> list[str]:
+    """Split off what stands before, between and after the texts; each must occur once."""
+    pieces = []
+    for text in texts:
+        if rendered.count(text) != 1:
+            raise Unsplittable("it does not show each message once, in order")
+        piece, _, rendered = rendered.partition(text)
+        pieces.append(piece)
+    return [*pieces, rendered]

@@ -1,4 +1,4 @@
-"""The `duo` command: the composition root, and the one place in `duo` that knows the other rooms.
+"""Run the `duo` command: the one place in `duo` that knows the other packages.
 
 The command modules imported here are light (signatures and help texts); whatever needs torch or
 matplotlib is imported inside the commands, so that `duo --help` answers at once.
@@ -7,8 +7,10 @@ matplotlib is imported inside the commands, so that `duo --help` answers at once
 from __future__ import annotations
 
 import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from duo.data.commands import data_app
 from duo.errors import BadInput
@@ -25,8 +27,25 @@ from sessions.study.commands import study_app
 from sessions.study.trial_commands import bench as bench_study
 from sessions.sweep_commands import sweep
 
+
+class WholeSummaries(TyperGroup):
+    """A group of commands whose summaries are wrapped in its help, not cut."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the first sentence of each command's help."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, command.get_short_help_str(sys.maxsize))
+            for name, command in commands
+            if command is not None and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="duo",
+    cls=WholeSummaries,
     help="Decode, measure and study duplex language models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -37,18 +56,43 @@ app.command()(demo)
 app.command()(chat)
 app.command()(record)
 app.command()(train)
-app.add_typer(eval_app, name="eval")
-app.add_typer(report_app, name="report")
+app.add_typer(eval_app, name="eval", cls=WholeSummaries)
+app.add_typer(report_app, name="report", cls=WholeSummaries)
 bench_app.command("statistics")(bench_statistics)
 bench_app.command("study")(bench_study)
-app.add_typer(bench_app, name="bench")
+app.add_typer(bench_app, name="bench", cls=WholeSummaries)
 bench_app.command()(sweep)
-app.add_typer(scenario_app, name="scenario")
+app.add_typer(scenario_app, name="scenario", cls=WholeSummaries)
 transcript_app.command()(export)
 transcript_app.command("import")(import_)
-app.add_typer(transcript_app, name="transcript")
-app.add_typer(data_app, name="data")
-app.add_typer(study_app, name="study")
+app.add_typer(transcript_app, name="transcript", cls=WholeSummaries)
+app.add_typer(data_app, name="data", cls=WholeSummaries)
+app.add_typer(study_app, name="study", cls=WholeSummaries)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from duo.runs import versions
+
+        found = versions()
+        own = found.pop("duo-duplex")
+        others = ", ".join(f"{name} {version}" for name, version in found.items())
+        typer.echo(f"duo {own} ({others})")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version of duo and of the packages that can change a result.",
+            callback=_print_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None: ...
 
 
 def main() -> None:

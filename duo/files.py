@@ -30,8 +30,6 @@ from duo.terminal import printable
 Model = TypeVar("Model", bound=BaseModel)
 AnyResult = TypeVar("AnyResult", bound="Result")
 
-_BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
-
 
 @contextmanager
 def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
@@ -117,13 +115,29 @@ def read_text(path: Path) -> str:
             raise BadInput("is not UTF-8 text", file=path) from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, finite: bool = True) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: of the file.
+        finite: refuse NaN and infinities; False for files of others that may have them.
 
     Raises:
         BadInput: it cannot be read, or is not JSON; names the line.
     """
-    return _json(read_text(path), path)
+    try:
+        return (_decoder if finite else json.JSONDecoder()).decode(read_text(path))
+    except (ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
+        raise BadInput(_not_json(error), file=path, line=line) from None
+
+
+def read_json_object(path: Path, *, finite: bool = True) -> dict[str, Any]:
+    """Read a JSON file that holds an object; see `read_json`."""
+    content = read_json(path, finite=finite)
+    if not isinstance(content, dict):
+        raise BadInput("not a JSON object", file=path)
+    return content
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -336,14 +350,6 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise BadInput("cannot be read: is damaged", file=path) from error
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
-
-
-def _json(text: str, path: Path) -> Any:
-    try:
-        return _decoder.decode(text.removeprefix(_BOM))
-    except (ValueError, RecursionError) as error:
-        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
-        raise BadInput(_not_json(error), file=path, line=line) from None
 
 
 def _not_json(error: Exception) -> str:

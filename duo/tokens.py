@@ -1,4 +1,4 @@
-"""State tokens, and text that can never turn into a control token.
+"""Add the state tokens to a tokenizer, and encode text so that it never spells a control token.
 
 A chat model is steered by control tokens: those that open and close turns, end a text, and here
 the state tokens of the paper's section 2 (`<1>`: answer this, `<2>`: ignore it; `<idle>` is the
@@ -32,7 +32,7 @@ class StateTokens:
 
 
 def state_tokens(tokenizer: Any) -> StateTokens:
-    """The ids of the state tokens of a tokenizer that has them.
+    """Look up the state tokens of a tokenizer that has them.
 
     Raises:
         KeyError: the tokenizer lacks one; see `add_state_tokens`.
@@ -42,12 +42,12 @@ def state_tokens(tokenizer: Any) -> StateTokens:
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
-    """Ids of a text in which control tokens count, as in a rendered chat template."""
+    """Encode a text in which control tokens count, as in a rendered chat template."""
     return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def opening_ids(encoder: Callable[[str], list[int]], before: str) -> list[int]:
-    """The ids of `before` that stay the same whatever text follows.
+    """Find the ids of `before` that stay the same whatever text follows.
 
     A trailing blank, say, is left out where the tokenizer puts it into the first word.
     """
@@ -55,7 +55,7 @@ def opening_ids(encoder: Callable[[str], list[int]], before: str) -> list[int]:
 
 
 def common_prefix(sequences: Sequence[list[int]]) -> list[int]:
-    """The longest list that all sequences begin with."""
+    """Find the longest list that all sequences begin with."""
     first, last = min(sequences), max(sequences)
     for place, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:
@@ -64,7 +64,7 @@ def common_prefix(sequences: Sequence[list[int]]) -> list[int]:
 
 
 class TextEncoder:
-    """Ids of what is said in a turn, as they stand after the turn's opening.
+    """Encodes what is said in a turn, as they stand after the turn's opening.
 
     A tokenizer may treat the beginning of a text differently after different openings (a word
     after a blank, at the start of a line, after a special token), so the text is encoded behind
@@ -87,7 +87,7 @@ class TextEncoder:
         }
 
     def __call__(self, text: str, role: str) -> list[int]:
-        """Ids of `text`, without the blanks around it, none of them a control token."""
+        """Encode `text` without the blanks around it, none of them a control token."""
         text = text.encode("utf-8", "replace").decode("utf-8").strip()
         if not text:
             return []
@@ -97,7 +97,7 @@ class TextEncoder:
         return ids if self.control.isdisjoint(ids) else self._spelled_out(text, role)
 
     def _spelled_out(self, text: str, role: str) -> list[int]:
-        """Ids of a text that spells a control token, with that token as ordinary characters."""
+        """Encode a text that spells a control token, with that token as ordinary characters."""
         before = self._contexts[role]
         for token in self._control_strings:
             before = before.rpartition(token)[2]
@@ -118,7 +118,7 @@ class TextEncoder:
 
     @cached_property
     def _plain(self) -> Callable[[str], list[int]]:
-        """An encoder for which the control tokens, and only they, are ordinary characters."""
+        """Make an encoder for which the control tokens, and only they, are ordinary characters."""
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
         if backend is None:
             return lambda text: list(
@@ -135,7 +135,7 @@ class TextEncoder:
 
 
 def control_ids(tokenizer: Any, fixed: Iterable[int] = ()) -> frozenset[int]:
-    """Ids that steer the model: special tokens, and added tokens among `fixed`, but no blanks."""
+    """List ids that steer the model: special tokens and added ones among `fixed`; no blanks."""
     fixed = set(fixed)
     return frozenset(
         number
@@ -190,7 +190,7 @@ def add_state_tokens(model: Any, tokenizer: Any) -> StateTokens:
 
 
 def trainable_rows(model: Any, states: StateTokens) -> dict[str, list[int]]:
-    """The state tokens' rows, as PEFT's `trainable_token_indices` wants them.
+    """List the state tokens' rows as PEFT's `trainable_token_indices` wants them.
 
     With this an adapter stores three rows of each matrix instead of whole matrices.
     """

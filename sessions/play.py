@@ -24,7 +24,7 @@ from sessions.user import Said, ScriptedUser
 
 if TYPE_CHECKING:
     from duo.decoding.batched import Session
-    from duo.decoding.cycle import Steps
+    from duo.decoding.conversant import Steps
 
 MAX_SECONDS = 180.0
 #: A conversation is over when nobody has spoken for so long (seconds) and nothing is under way.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,13 +14,14 @@ from typer.main import get_command
 from duo.cli import app
 
 
-def duo(*arguments: str) -> subprocess.CompletedProcess[str]:
+def duo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "duo.cli", *arguments],
         capture_output=True,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
     )
 
 
@@ -41,6 +44,34 @@ def test_every_command_shows_an_example(words: tuple[str, ...]) -> None:
     done = duo(*words, "--help")
     assert done.returncode == 0
     assert f"Example: duo {' '.join(words)}" in " ".join(done.stdout.split())
+
+
+def groups() -> Iterator[tuple[str, ...]]:
+    """The words of the command line itself and of every group of commands."""
+    yield ()
+    for name, child in get_command(app).commands.items():  # type: ignore[attr-defined]
+        if hasattr(child, "commands"):
+            yield (name,)
+
+
+@pytest.mark.parametrize("words", list(groups()), ids=lambda words: " ".join(words) or "duo")
+def test_help_of_groups_shows_every_summary_whole_at_80_columns(words: tuple[str, ...]) -> None:
+    done = duo(*words, "--help", COLUMNS="80")
+    assert done.returncode == 0
+    assert "..." not in done.stdout.replace("[ARGS]...", "")
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    shown = " ".join(done.stdout.split())
+    group = get_command(app)
+    for word in words:
+        group = group.commands[word]  # type: ignore[attr-defined]
+    for command in group.commands.values():  # type: ignore[attr-defined]
+        assert command.get_short_help_str(10_000) in shown
+
+
+def test_version_names_what_can_change_a_result() -> None:
+    done = duo("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"duo \d\S* \(python \S+, torch \S+, .*\)\n", done.stdout)
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -51,7 +51,7 @@ def slice_form(model: str, seed: int) -> SliceForm:
     """What makes a line of a sample.
 
     Args:
-        model: whose tokens are counted; see `duo.sources.model_folder`.
+        model: whose tokens are counted; see `duo.backbone.model_folder`.
         seed: of the lengths of user slices.
 
     Raises:
@@ -183,7 +183,7 @@ def _pairs(output: Sequence[Any], path: Path, line: int) -> Iterator[Pair]:
 def _tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
-    from duo.sources import first_line, model_folder
+    from duo.backbone import first_line, model_folder
     from duo.terminal import quiet
 
     folder = model_folder(model)

@@ -27,7 +27,7 @@ from duo.decoding.systems import build
 System = TypeVar("System")
 Result = TypeVar("Result")
 
-#: A session in progress; see `duo.decoding.cycle.Steps`, the session of one cycle.
+#: A session in progress; see `duo.decoding.conversant.Steps`, the session of one cycle.
 Session = Generator[Channels, Scores, Result]
 Encode = Callable[[Sequence[Channels]], Sequence[Scores]]
 

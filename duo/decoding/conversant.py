@@ -1,4 +1,4 @@
-"""The protocol that every dialogue system speaks: a conversation in cycles.
+"""Define the protocol of a dialogue system: a conversation in cycles.
 
 In a cycle the words newly heard come in (possibly none: silence), the system computes, and what it
 says in this cycle goes out. `duo`, `duo-sequential`, `duplex` and `turn-based` implement it; so may
@@ -7,10 +7,13 @@ anybody's system, which can then be recorded and measured beside ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from duo.decoding.channels import Channels, Scores
 
 
 @dataclass(frozen=True)
@@ -125,3 +128,49 @@ class Recalling(Protocol):
 
         A user turn that no answer follows was no query. Nothing is encoded before the next cycle.
         """
+
+
+#: A cycle in progress: it hands over channels to encode and is sent their scores. Whoever runs it
+#: may encode one conversation's channels, or those of many conversations at once.
+Steps: TypeAlias = "Generator[Channels, Scores, CycleResult]"
+
+
+def run(steps: Steps) -> CycleResult:
+    """Run one cycle of one conversation."""
+    try:
+        channels = next(steps)
+        while True:
+            channels = steps.send(channels.encode())
+    except StopIteration as done:
+        result: CycleResult = done.value
+        return result
+
+
+class CycleLog:
+    """Collects what happens in a cycle; `step` counts the forward passes made."""
+
+    def __init__(self, channels: Channels, steps: int) -> None:
+        self.step = 0
+        self._steps = steps
+        self._channels = channels
+        self._before = channels.forward_passes, channels.tokens_processed
+        self._events: list[Event] = []
+
+    def add(self, kind: Kind, text: str = "", *, by: str = "") -> None:
+        """Note an event at the present step."""
+        self._events.append(Event(kind, text, step=self.step, steps=self._steps, by=by))
+
+    def speech(self, text: str) -> None:
+        """Note spoken text; an empty piece is none."""
+        if text:
+            self.add(Kind.SPEECH, text)
+
+    def result(self, *, busy: bool) -> CycleResult:
+        """The cycle as it is reported; `busy` if an answer is still being given."""
+        passes, tokens = self._before
+        return CycleResult(
+            events=tuple(self._events),
+            forward_passes=self._channels.forward_passes - passes,
+            tokens_processed=self._channels.tokens_processed - tokens,
+            busy=busy,
+        )

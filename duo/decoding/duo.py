@@ -26,8 +26,7 @@ from transformers import PreTrainedModel
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels
 from duo.decoding.context import Context
-from duo.decoding.conversant import CycleResult, Heard, Kind, Revision, Turn
-from duo.decoding.cycle import CycleLog, Steps, run
+from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
 from duo.decoding.speech import Speaker
@@ -104,7 +103,7 @@ class Duo:
         return run(self.steps(heard))
 
     def steps(self, heard: Heard) -> Steps:
-        """The cycle, pass by pass: see `duo.decoding.cycle.Steps`."""
+        """The cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.lookahead)
         if self.context.refused:
             return log.result(busy=False)

@@ -18,11 +18,9 @@ from transformers import PreTrainedModel
 
 from duo.backbone import IDLE, Backbone
 from duo.decoding.channels import Channels, Scores
-from duo.decoding.conversant import CycleResult, Heard, Kind, Revision, Turn
-from duo.decoding.cycle import CycleLog, Steps, run
+from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
-from duo.decoding.sampling import Sampler
-from duo.decoding.settings import Settings
+from duo.decoding.settings import Sampler, Settings
 from duo.decoding.speech import Speech
 
 _END = "</s>"  # stands for the end-of-turn token in the rules about silence below
@@ -121,7 +119,7 @@ class Duplex:
         return run(self.steps(heard))
 
     def steps(self, heard: Heard) -> Steps:
-        """The slice, pass by pass: see `duo.decoding.cycle.Steps`."""
+        """The slice, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.slice_tokens)
         # 1. The slice is the text that came in, or `<idle>`. Slices that were already answered
         #    cannot be revised, so a revision is heard as what it says now.

@@ -1,13 +1,96 @@
-"""What every system's settings have in common."""
+"""Define the settings that all systems share, check them, and choose tokens by them."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal, get_type_hints
 
-from duo.decoding.fields import check_types
-from duo.decoding.sampling import Sampling
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
 from duo.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How output tokens are chosen. The default is greedy.
+
+    Attributes:
+        temperature: 0 for greedy; else logits are divided by it and a token is drawn.
+        top_k: draw from the k likeliest tokens; 0 for all.
+        top_p: draw from the likeliest tokens that hold this share of probability together.
+        repetition_penalty: above 1, tokens that the context holds already become less likely.
+        seed: of the draws.
+
+    Raises:
+        BadInput: a value of another type, or out of its range.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name, fine in (
+            ("temperature", self.temperature >= 0),
+            ("top_k", self.top_k >= 0),
+            ("top_p", 0 < self.top_p <= 1),
+            ("repetition_penalty", self.repetition_penalty > 0),
+        ):
+            if not fine:
+                raise BadInput(f"{getattr(self, name)} is out of range", field=name)
+
+
+class Sampler:
+    """Draws tokens, the same ones after each `reset`."""
+
+    def __init__(self, sampling: Sampling, banned: Iterable[int] = ()) -> None:
+        self._sampling = sampling
+        self._banned = torch.tensor(list(banned), dtype=torch.long)
+        self._processors = LogitsProcessorList()
+        if sampling.repetition_penalty != 1:
+            self._processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+        if sampling.temperature > 0:
+            self._processors.append(TemperatureLogitsWarper(sampling.temperature))
+            if sampling.top_k:
+                self._processors.append(TopKLogitsWarper(sampling.top_k))
+            if sampling.top_p < 1:
+                self._processors.append(TopPLogitsWarper(sampling.top_p))
+        self.reset()
+
+    @property
+    def reads_context(self) -> bool:
+        """Whether the ids before a token count for its choice."""
+        return self._sampling.repetition_penalty != 1
+
+    def reset(self) -> None:
+        """Restart the sequence of draws."""
+        self._random = torch.Generator().manual_seed(self._sampling.seed)
+
+    def __call__(self, logits: Tensor, context: Sequence[int]) -> int:
+        """A token for `logits` `[vocabulary]`, given the ids before it if it `reads_context`."""
+        if self._banned.device != logits.device:
+            self._banned = self._banned.to(logits.device)
+        scores = logits.float().index_fill(0, self._banned, -torch.inf)
+        if self._processors:
+            ids = torch.tensor([context], dtype=torch.long, device=logits.device)
+            scores = self._processors(ids, scores[None])[0]
+        if self._sampling.temperature == 0:
+            return int(scores.argmax())
+        return int(torch.multinomial(scores.softmax(-1).cpu(), 1, generator=self._random))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +120,21 @@ class Settings:
             value = getattr(self, setting.name)
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
                 raise BadInput(f"must be positive, not {value}", field=setting.name)
+
+
+def check_types(settings: Any) -> None:
+    """Hold every field of a dataclass instance to its type hint.
+
+    Raises:
+        BadInput: one does not fit, or is no finite number.
+    """
+    hints = get_type_hints(type(settings))
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        try:
+            TypeAdapter(hints[setting.name]).validate_python(value, strict=True)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]["msg"]
+            raise BadInput(f"{value!r}: {problem}", field=setting.name) from error
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(f"{value} is not finite", field=setting.name)

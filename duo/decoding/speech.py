@@ -8,10 +8,8 @@ from torch import Tensor
 
 from duo.backbone import Backbone
 from duo.decoding.context import Context
-from duo.decoding.conversant import Kind
-from duo.decoding.cycle import CycleLog
-from duo.decoding.sampling import Sampler
-from duo.decoding.settings import Settings
+from duo.decoding.conversant import CycleLog, Kind
+from duo.decoding.settings import Sampler, Settings
 
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
 

@@ -140,7 +140,7 @@ def _settings(system: str, seed: int, given: Mapping[str, Any]) -> Any:
     """The settings of one of our systems, those of its sampling included."""
     from duo.decoding.duo import DuoSettings
     from duo.decoding.duplex import DuplexSettings
-    from duo.decoding.sampling import Sampling
+    from duo.decoding.settings import Sampling
     from duo.decoding.turn_based import TurnBasedSettings
 
     kinds = {"duplex": DuplexSettings, "turn-based": TurnBasedSettings}

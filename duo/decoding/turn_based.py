@@ -14,8 +14,7 @@ from transformers import PreTrainedModel
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels
 from duo.decoding.context import Context
-from duo.decoding.conversant import CycleResult, Heard, Kind, Revision, Turn
-from duo.decoding.cycle import CycleLog, Steps, run
+from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
 from duo.decoding.speech import Speaker
@@ -77,7 +76,7 @@ class TurnBased:
         return run(self.steps(heard))
 
     def steps(self, heard: Heard) -> Steps:
-        """The cycle, pass by pass: see `duo.decoding.cycle.Steps`."""
+        """The cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.tokens_per_cycle)
         if self.context.refused:
             return log.result(busy=False)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from duo.backbone import ADAPTER, model_folder
 from duo.errors import BadInput
 from duo.files import read_yaml
-from duo.sources import ADAPTER, model_folder
 
 _NAME = re.compile(r"[\w+.-]+")
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from duo.backbone import first_line
 from duo.errors import BadInput
-from duo.sources import first_line
 from duo.wheels import cache_folder, cache_writes, exclusive, workspace
 from evaluation.benchmarks.catalogue import Benchmark, subset_names
 from evaluation.benchmarks.folders import Unreachable

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from duo import backbone
+from duo.backbone import ADAPTER, model_folder
 from duo.errors import BadInput
 from duo.files import sha256
-from duo.sources import ADAPTER, model_folder
 from duo.terminal import quiet
 from duo.tokens import STATE_TOKENS
 
@@ -80,7 +80,7 @@ def model_hash(name: str) -> str:
     """SHA-256 over the files of a model that change what it says; of an adapter, its base's too.
 
     Raises:
-        BadInput: see `duo.sources.model_folder`, or a file cannot be read.
+        BadInput: see `duo.backbone.model_folder`, or a file cannot be read.
     """
     folder = model_folder(name)
     digest = hashlib.sha256()

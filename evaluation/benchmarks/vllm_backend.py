@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from duo.backbone import ADAPTER, model_folder
 from duo.errors import BadInput
-from duo.sources import ADAPTER, model_folder
 from duo.tokens import STATE_TOKENS
 from evaluation.benchmarks.columns import Column
 from evaluation.benchmarks.matrix import Settings

@@ -9,8 +9,7 @@ from typing import Any
 
 from duo.backbone import Backbone
 from duo.decoding.batched import Session, build_together, hold_together
-from duo.decoding.conversant import CycleResult
-from duo.decoding.cycle import Steps
+from duo.decoding.conversant import CycleResult, Steps
 from evaluation.decode_bench.drive import Steering
 from evaluation.decode_bench.script import Script, listening_while_speaking
 

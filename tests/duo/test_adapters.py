@@ -10,8 +10,8 @@ import pytest
 
 from duo.backbone import Backbone, load
 from duo.data.sample import AssistantTurn, Sample, UserTurn
-from duo.embedded import ADAPTERS, ALIAS, adapter_folder
 from duo.training.encode import Encoder
+from duo.wheels import ADAPTERS, ALIAS, adapter_folder
 from evaluation.lookahead import Row, look_ahead
 
 FILES = {"README.md", "adapter_config.json", "adapter_model.safetensors", "training.json"}

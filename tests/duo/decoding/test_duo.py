@@ -16,8 +16,8 @@ from duo.decoding.channels import Channels, Scores
 from duo.decoding.conversant import Conversant, CycleResult, Heard, Kind, Revision
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
-from duo.decoding.sampling import Sampling
 from duo.decoding.sequential import SequentialChannels
+from duo.decoding.settings import Sampling
 from duo.errors import BadInput
 from tests.duo.decoding.steering import by_ending, ending_after, steered
 from tests.tiny import tiny_backbone

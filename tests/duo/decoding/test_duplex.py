@@ -16,7 +16,7 @@ from duo.decoding.channels import Scores
 from duo.decoding.conversant import CycleResult, Kind
 from duo.decoding.duplex import Duplex, DuplexSettings
 from duo.decoding.fused import FusedChannels
-from duo.decoding.sampling import Sampling
+from duo.decoding.settings import Sampling
 from tests.duo.decoding.steering import raised
 from tests.tiny import tiny_backbone
 

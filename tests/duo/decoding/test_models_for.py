@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from duo.decoding.systems import DEFAULT_MODELS, SYSTEM_NAMES, models_for
-from duo.embedded import ADAPTERS, ALIAS
 from duo.errors import BadInput
+from duo.wheels import ADAPTERS, ALIAS
 
 FOREIGN = "my.package:make"
 

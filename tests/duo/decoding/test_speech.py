@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duo.decoding.sampling import Sampler, Sampling
+from duo.decoding.settings import Sampler, Sampling
 from duo.decoding.speech import Speech
 from duo.errors import BadInput
 from tests.tiny import KINDS, tiny_tokenizer

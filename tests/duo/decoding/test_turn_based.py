@@ -8,7 +8,7 @@ import torch
 
 from duo.backbone import Backbone
 from duo.decoding.conversant import CycleResult, Kind, Revision
-from duo.decoding.sampling import Sampling
+from duo.decoding.settings import Sampling
 from duo.decoding.turn_based import TurnBased, TurnBasedSettings
 from tests.tiny import tiny_backbone
 
