@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from duo.transcript import Transcript
 from reports.figures.lanes import read_lanes
 from reports.figures.typeset import clean
-from sessions.transcript import Transcript
 
 #: Decisions that are not the model's own, by what they were.
 _GROUNDS = {"patience": "silence alone (patience)", "slice": "the time slice alone"}

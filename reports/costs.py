@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from duo.files import whole_file
+from duo.transcript import Transcript
 from reports.figures.lanes import read_lanes
 from reports.figures.typeset import clean
-from sessions.transcript import Transcript
 
 #: The system that others are compared with.
 REFERENCE = "turn-based"

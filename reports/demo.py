@@ -26,6 +26,7 @@ from rich.markup import escape
 
 from duo.decoding.systems import models_for
 from duo.files import write_text
+from duo.transcript import Transcript, read_transcript
 from reports.builder.make import build
 from reports.costs import write_costs
 from reports.demo_table import small_table1
@@ -36,7 +37,6 @@ from sessions.catalogue import find_scenarios
 from sessions.job import Job
 from sessions.progress import console_or_stderr
 from sessions.recorder import folder_name, record_all
-from sessions.transcript import Transcript, read_transcript
 
 SYSTEMS = ("duo", "duplex", "turn-based")
 SCENARIOS = ("pasta-dinner", "volcano-facts", "jet-lag", "weekend-in-lisbon")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from duo.transcript import Transcript
 from reports.figures.lanes import Answer, Lanes, Utterance, read_lanes
 from reports.figures.staff import pill_text
-from sessions.transcript import Transcript
 
 _OUTCOMES = {"complete": "answer", "cut": "answer, cut short", "open": "answer, not ended"}
 

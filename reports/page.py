@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from duo.decoding.systems import SYSTEMS
+from duo.transcript import Header, Transcript
 from reports.builder import player
 from reports.costs import REFERENCE, costs_of, total_by_system
 from reports.figures.inline import inline_svg, palette_css
@@ -28,7 +29,6 @@ from reports.figures.style import DESK, PHONE, svg_text
 from reports.figures.timeline import compose
 from reports.figures.typeset import clean
 from reports.minutes import minutes
-from sessions.transcript import Header, Transcript
 
 #: More scenarios than these are counted, not named.
 _FEW = 8

@@ -225,8 +225,8 @@ def show(
 
     Example: duo transcript show runs/pasta/duo/pasta-dinner.jsonl
     """
+    from duo.transcript import read_transcript
     from sessions.show import print_transcript
-    from sessions.transcript import read_transcript
 
     print_transcript(read_transcript(file), width=width)
 
@@ -239,7 +239,7 @@ def validate(
 
     Example: duo transcript validate runs/pasta/*/*.jsonl
     """
-    from sessions.transcript import read_transcript
+    from duo.transcript import read_transcript
 
     bad = 0
     for file in files:

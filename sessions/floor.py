@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sessions.transcript import TranscriptEvent
+from duo.transcript import TranscriptEvent
 
 _DECISIONS = ("respond", "ignore")
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
+from duo.speech import cut
 from duo.terminal import printable
-from sessions.timing import cut
-from sessions.transcript import Transcript, TranscriptEvent
+from duo.transcript import Transcript, TranscriptEvent
 
 CAPTION, USER, AHEAD, SYSTEM = LANES = ("caption", "user", "ahead", "system")
 

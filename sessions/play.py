@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from duo.decoding.conversant import Conversant, Heard, Kind, Recalling, Revision
 from duo.errors import BadInput
+from duo.speech import blank_between
+from duo.transcript import Header, Transcript
 from sessions.clock import DECIMALS, Clock, Simulated
 from sessions.scenario import Scenario
 from sessions.scribe import Scribe
-from sessions.timing import Hearing, blank_between, heard_text
-from sessions.transcript import Header, Transcript
+from sessions.timing import Hearing, heard_text
 from sessions.user import Said, ScriptedUser
 
 if TYPE_CHECKING:

@@ -27,13 +27,13 @@ from duo.decoding.systems import build, check_settings, check_system, is_foreign
 from duo.errors import BadInput
 from duo.files import check_writable
 from duo.runs import versions
+from duo.transcript import Header, read_transcript, write_transcript
 from sessions.clock import RealTime, Simulated
 from sessions.job import Job
 from sessions.ledger import Ledger
 from sessions.play import Recording, cycle_length, play, playing
 from sessions.progress import Report, console_or_stderr, progress_shown
 from sessions.scenario import Scenario
-from sessions.transcript import Header, read_transcript, write_transcript
 
 if TYPE_CHECKING:
     from duo.backbone import Backbone

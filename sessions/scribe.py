@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from duo.decoding.conversant import CHANNEL_OF, CycleResult, Kind
-from sessions.transcript import Header, Label, Transcript, TranscriptEvent
+from duo.transcript import Header, Label, Transcript, TranscriptEvent
 
 #: Times are rounded to this many decimals (seconds): a millisecond is finer than any cycle.
 DECIMALS = 3

@@ -23,6 +23,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from duo.transcript import Header, Transcript
 from sessions.pieces import (
     AHEAD,
     ANSWER_END,
@@ -40,7 +41,6 @@ from sessions.pieces import (
     pieces,
     remarks,
 )
-from sessions.transcript import Header, Transcript
 
 #: Columns that a second takes at least, and the longest silence (seconds) that is drawn in full.
 _SCALE, _LONGEST_SILENCE = 8, 2.5

@@ -1,29 +1,18 @@
 """From an utterance's words to the moments at which they are heard.
 
-A *word* is what a recogniser would hand on at once: with its punctuation, and with the blank before
-it, so that the words joined are the text. Scripts written without blanks are cut character by
-character. Words follow each other without a gap; a stretch of n words at r words a minute lasts
-60 n / r seconds, of which a longer word takes a larger share.
+A *word* (`duo.speech.cut`) is what a recogniser would hand on at once: with its punctuation, and
+with the blank before it, so that the words joined are the text. Words follow each other without a
+gap; a stretch of n words at r words a minute lasts 60 n / r seconds, of which a longer word takes a
+larger share.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 #: Languages whose speaking rate is counted in characters.
 WITHOUT_BLANKS = frozenset({"zh", "yue", "ja"})
-
-_HAN = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3041-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
-_HAN += "\U00020000-\U0003ffff"
-_OPENING = "「『《〈（【〔"
-_CLOSING = "、。」』》〉）】〕，．：；！？～"
-_UNSPACED = re.compile(rf"[{_HAN}{_OPENING}{_CLOSING}]")
-# These stand in English text too, so they join without a blank only to a character of the above.
-_OPENING += "“‘"
-_CLOSING += "”…·"
-_PIECE = re.compile(rf" ?(?:[{_HAN}]|[{_OPENING}]+|[{_CLOSING}]+|[^ {_HAN}{_OPENING}{_CLOSING}]+)")
 
 #: The share of the time that a word takes besides one for each of its letters.
 _ONSET = 2
@@ -44,39 +33,6 @@ class Hearing:
     start: float
     end: float
     restates: bool = False
-
-
-def cut(text: str) -> tuple[str, ...]:
-    """The words of a text; joined, they are the text with its blanks made single.
-
-    >>> cut("Well -  what's up, Doc?")
-    ('Well -', " what's", ' up,', ' Doc?')
-    >>> cut("《红楼梦》用Python讲")
-    ('《红', '楼', '梦》', '用', 'Python', '讲')
-    """
-    words: list[str] = []
-    opening = ""
-    for piece in _PIECE.findall(" ".join(text.split())):
-        if re.search(r"\w", piece):
-            words.append(opening + piece)
-            opening = ""
-        elif piece.strip(" " + _OPENING):
-            if words and not opening:
-                words[-1] += piece
-            else:
-                opening += piece
-        else:
-            opening += piece
-    if opening:
-        words[-1:] = ["".join(words[-1:]) + opening]
-    return tuple(words)
-
-
-def blank_between(before: str, after: str) -> str:
-    """What joins two stretches of speech in writing: a blank; in Chinese and Japanese nothing."""
-    if not before or not after or before[-1].isspace() or after[0].isspace():
-        return ""
-    return "" if _UNSPACED.match(before[-1]) or _UNSPACED.match(after[0]) else " "
 
 
 def paced(words: Sequence[str], *, per_minute: float, start: float = 0.0) -> tuple[Hearing, ...]:

@@ -15,8 +15,9 @@ from pydantic import (
 )
 
 from duo.errors import misfit
-from sessions.timing import Hearing, blank_between, cut, paced, revised
-from sessions.transcript import Label
+from duo.speech import blank_between, cut
+from duo.transcript import Label
+from sessions.timing import Hearing, paced, revised
 
 UtteranceKind = Literal[
     "question", "follow_up", "interruption", "correction", "repetition_request", "stop_request",

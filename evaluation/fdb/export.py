@@ -1,7 +1,7 @@
 """Our transcripts as samples of Full-Duplex-Bench v1, so that its scripts can score them.
 
 Every event of a kind that the benchmark knows becomes a sample. Its `output.json` has the words
-that count for the event (see `evaluation.interaction.outcomes.Outcome.words`): the benchmark's
+that count for the event (see `evaluation.interaction.events.Outcome.words`): the benchmark's
 samples hold one event each, ours a whole conversation, so that an old answer is kept apart.
 """
 
@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from duo.errors import BadInput
+from duo.speech import Conversation
 from evaluation.fdb.layout import Sample, Task, write_sample
-from evaluation.interaction.conversation import Conversation
-from evaluation.interaction.outcomes import Outcome, outcomes_of
+from evaluation.interaction.events import Outcome, outcomes_of
 from evaluation.interaction.report import by_name
 
 _TASK_OF: dict[str, Task] = {

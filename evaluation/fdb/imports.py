@@ -17,10 +17,10 @@ from typing import Any
 
 from duo.errors import BadInput
 from duo.files import write_text
+from duo.speech import Word
+from duo.transcript import SCHEMA
 from evaluation.fdb.export import safe_name
 from evaluation.fdb.layout import Sample, Task, read_sample, sample_folders
-from evaluation.interaction.transcripts import SCHEMA
-from evaluation.interaction.words import Word
 
 _LABELS: dict[Task, tuple[str, str]] = {
     "pause_handling": ("non_query", "pause"),

@@ -1,12 +1,17 @@
-"""What the user did, as events that a benchmark knows, and which answer is whose."""
+"""What the user did, as events that a benchmark knows, and what became of each.
+
+An event is an utterance of the user, or a pause in one. Its outcome holds the facts that all
+figures are counted from; `duo.speech` says which answer is whose.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
-from evaluation.interaction.conversation import Answer, Conversation, Utterance
+from duo.speech import Answer, Conversation, Exchange, Utterance, Word
 
 #: What is right after an event: to answer, to leave it alone, to fall silent, to wait for the rest.
 Wanted = Literal["answer", "ignore", "stop", "wait"]
@@ -19,138 +24,256 @@ KINDS = (
 )  # fmt: skip
 #: Short feedback of a listener, whatever a scenario calls it.
 _SAME = {"acknowledgement": "backchannel"}
-#: A query that another follows within so many seconds is answered together with that.
-GRACE = 3.0
+
+#: A turn is taken by output of so many seconds, or of more words than this (Full-Duplex-Bench v1).
+TURN_SECONDS = 1.0
+TURN_WORDS = 3
+
+#: What the system did. "answered": took the turn, or gave a whole short answer; "brief": began to
+#: speak and no more; "talked_on": spoke on across a query without saying what it was doing;
+#: "went_on": gave the old answer on; "stopped": gave it up and said nothing; "silent": was silent
+#: before and remained so.
+Done = Literal["answered", "brief", "talked_on", "went_on", "stopped", "silent"]
+#: Full-Duplex-Bench v1.5's classes of what follows an overlap.
+Behaviour = Literal["RESPOND", "RESUME", "UNCERTAIN", "UNKNOWN"]
+
+BEHAVIOURS: tuple[Behaviour, ...] = ("RESPOND", "RESUME", "UNCERTAIN", "UNKNOWN")
+_BEHAVIOUR_OF: dict[Done, Behaviour] = {
+    "answered": "RESPOND",
+    "brief": "UNCERTAIN",
+    "talked_on": "UNKNOWN",
+    "went_on": "RESUME",
+    "stopped": "UNKNOWN",
+    "silent": "UNKNOWN",
+}
 
 
 @dataclass(frozen=True)
-class Part:
-    """An utterance and what the system made of it.
+class Latency:
+    """One stretch of time in four units; None where it was not counted.
 
     Attributes:
-        utterance: what the user said.
-        answers: the answers that belong to it, in order.
-        old: the answer that was being given when it began; None if there was silence.
-        given_up: whether that answer was given up for it.
-        overtaken: whether it is a query that was not answered before the next, which followed
-            within `GRACE` seconds; it is not scored then.
-        before: the last query before it; "" if there is none.
+        seconds: on the conversation's clock.
+        slices: the same in cycles of the system.
+        forward_passes: passes that ran in it.
+        machine_ms: what those took, at the recording's mean time of a pass.
     """
 
-    utterance: Utterance
-    answers: tuple[Answer, ...]
-    old: Answer | None
-    given_up: bool
-    overtaken: bool
-    before: str = ""
+    seconds: float
+    slices: float | None = None
+    forward_passes: float | None = None
+    machine_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One event and what became of it.
+
+    Attributes:
+        scenario, file: where it happened.
+        utterance, kind, category, wanted: what the event is.
+        start, end: of the utterance; of a pause in a query, of the pause.
+        overlapped: the system was speaking when it began.
+        words: the output that counts for the takeover rate.
+        done: see `Done`.
+        given_up: an old answer was given up for it.
+        premature: the system began to answer before the query was over.
+        replied: something was said after the query was over that belongs to it.
+        response: from the query's end to its answer's first word.
+        stop: from the onset of a query to the old answer's last word, whatever ended it.
+        words_after_onset, tokens_after_onset: of the old answer.
+        intact: the old answer went on without a break.
+        text, context: what was said, and the query before it.
+        user_words: the utterance's words.
+    """
+
+    scenario: str
+    file: str
+    utterance: str
+    kind: str
+    category: str
+    wanted: Wanted
+    start: float
+    end: float
+    overlapped: bool
+    words: tuple[Word, ...]
+    done: Done
+    given_up: bool = False
+    premature: bool = False
+    replied: bool = False
+    response: Latency | None = None
+    stop: Latency | None = None
+    words_after_onset: int | None = None
+    tokens_after_onset: int | None = None
+    intact: bool = False
+    text: str = ""
+    context: str = ""
+    user_words: tuple[Word, ...] = ()
 
     @property
-    def wanted(self) -> Wanted:
-        """What would be right after it."""
-        if self.utterance.label == "query":
-            return "stop" if self.utterance.category == "stop_request" else "answer"
-        return "wait" if self.utterance.category == "pause" else "ignore"
+    def taken(self) -> bool:
+        """Whether the system took the turn; see `takes_turn`."""
+        return takes_turn(self.words)
 
     @property
-    def kind(self) -> str:
-        """Its kind of event; a query is an interruption if the system was speaking."""
-        category = self.utterance.category
-        if self.wanted == "answer":
-            speaking = category == "interruption" or self.old is not None
-            return "interruption" if speaking else "turn_end"
-        return _SAME.get(category, category) or "non_query"
+    def behaviour(self) -> Behaviour | None:
+        """Full-Duplex-Bench v1.5's class; None where nothing overlapped, and for pauses.
+
+        Its authors ask a language model; here the transcript says it. RESPOND: a new answer, whole
+        or of a turn's length (to a stop request: silence). RESUME: the old answer goes on, or had
+        already been completed. UNCERTAIN: a few words that lead nowhere. UNKNOWN: none of these:
+        silence, or speech of which nobody says whose answer it is.
+        """
+        if not self.overlapped or self.wanted == "wait":
+            return None
+        if self.wanted == "stop" and self.done == "stopped":
+            return "RESPOND"
+        return _BEHAVIOUR_OF[self.done]
 
 
-def parts_of(conversation: Conversation) -> list[Part]:
-    """Every utterance with the answers that belong to it.
+def wanted_after(utterance: Utterance) -> Wanted:
+    """What is right after an utterance."""
+    if utterance.label == "query":
+        return "stop" if utterance.category == "stop_request" else "answer"
+    return "wait" if utterance.category == "pause" else "ignore"
 
-    An answer belongs to the last utterance that began before it. If that one is a non-query while a
-    query before it is still waiting (not answered, and not ignored by a decision that the system
-    reports), it belongs to the query. What an answer was given up for is found the same way.
+
+def kind_of(exchange: Exchange) -> str:
+    """The kind of event that an utterance is; a query is an interruption if the system spoke."""
+    category = exchange.utterance.category
+    if wanted_after(exchange.utterance) == "answer":
+        speaking = category == "interruption" or exchange.old is not None
+        return "interruption" if speaking else "turn_end"
+    return _SAME.get(category, category) or "non_query"
+
+
+def takes_turn(words: Sequence[Word]) -> bool:
+    """Full-Duplex-Bench v1's rule: output of 1 s or longer, or of more than 3 words.
+
+    The length is measured from the first word's start to the last word's end. In Chinese and
+    Japanese a character counts as a word.
     """
-    utterances = conversation.utterances
-    owned: list[list[Answer]] = [[] for _ in utterances]
-    given_up_for: dict[int, int | None] = {}
-    replied: set[int] = set()
-    moments = [(answer.start, 1, answer) for answer in conversation.answers]
-    moments += [
-        (answer.ended, 0, answer) for answer in conversation.answers if answer.ending != "complete"
-    ]
-    for moment, starts, answer in sorted(moments, key=lambda item: item[:2]):
-        if not starts:
-            given_up_for[id(answer)] = _owner(conversation, moment, replied, stopped=answer)
-            continue
-        owner = _owner(conversation, moment, replied)
-        if owner is not None:
-            owned[owner].append(answer)
-            if answer.words_from(utterances[owner].end):
-                replied.add(owner)
-    parts = []
-    before = ""
-    for number, utterance in enumerate(utterances):
-        old = next((a for a in conversation.answers if a.start < utterance.start < a.end), None)
-        parts.append(
-            Part(
-                utterance=utterance,
-                answers=tuple(owned[number]),
-                old=old,
-                given_up=old is not None
-                and given_up_for.get(id(old)) == number
-                and _gave_up(old, utterance, owned[number]),
-                overtaken=utterance.label == "query"
-                and number not in replied
-                and _followed(utterances, number),
-                before=before,
-            )
-        )
-        before = utterance.text if utterance.label == "query" else before
-    return parts
-
-
-def _owner(
-    conversation: Conversation, moment: float, replied: set[int], stopped: Answer | None = None
-) -> int | None:
-    """Whose an answer is that begins at this moment; or for whom one is `stopped` then."""
-    begun = [
-        number
-        for number, utterance in enumerate(conversation.utterances)
-        if utterance.start < moment or utterance.start == 0
-    ]
-    if not begun:
-        return None
-    last = begun[-1]
-    if conversation.utterances[last].label == "query":
-        return last
-    queries = [n for n in begun if conversation.utterances[n].label == "query"]
-    if not queries:
-        return last
-    query = conversation.utterances[queries[-1]]
-    if query.category == "stop_request":  # it waits for no answer, only for the old one's end
-        waiting = stopped is not None and stopped.start < query.start < stopped.end
-    else:
-        waiting = queries[-1] not in replied
-    decided = any(query.end <= ignored <= moment for ignored in conversation.ignored)
-    return queries[-1] if waiting and not decided else last
-
-
-def _gave_up(old: Answer, utterance: Utterance, new: Sequence[Answer]) -> bool:
-    """Whether an answer that broke off for this utterance was given up, or simply ended.
-
-    Where the system does not say that an answer is cut, it was given up if it stopped before the
-    utterance was over (for a query: if it began no word after that), or if another answer took its
-    place.
-    """
-    if old.ending != "open":
-        return old.ending == "cut"
-    if any(answer.seamless and answer.start >= old.end for answer in new[:1]):
+    if not words:
         return False
-    stopped = old.words[-1].start if utterance.label == "query" else old.end
-    return stopped < utterance.end or bool(new)
+    return words[-1].end - words[0].start >= TURN_SECONDS or len(words) > TURN_WORDS
 
 
-def _followed(utterances: Sequence[Utterance], number: int) -> bool:
-    """Whether another query follows within `GRACE` seconds."""
-    return any(
-        later.label == "query" and later.start < utterances[number].end + GRACE
-        for later in utterances[number + 1 :]
+def outcomes_of(conversation: Conversation) -> Iterator[Outcome]:
+    """What became of every event of a conversation, in order.
+
+    A query that has pauses in it is also an event of kind `pause`. Left out are queries that were
+    overtaken by the next (see `Exchange.overtaken`), and what nobody labelled.
+    """
+    for exchange in conversation.exchanges:
+        said = exchange.utterance
+        if exchange.overtaken or said.label is None:
+            continue
+        if wanted_after(said) == "answer" and said.pauses:
+            yield _pause(conversation, exchange)
+        yield _outcome(conversation, exchange)
+
+
+def _outcome(conversation: Conversation, exchange: Exchange) -> Outcome:
+    said, old = exchange.utterance, exchange.old
+    kind, wanted = kind_of(exchange), wanted_after(said)
+    query = wanted == "answer"
+    after = said.end if kind == "interruption" else said.start
+    done = _done(exchange)
+    stops = wanted in ("answer", "stop") and done != "talked_on"
+    return Outcome(
+        scenario=conversation.scenario,
+        file=conversation.file,
+        utterance=said.name,
+        kind=kind,
+        category=said.category,
+        wanted=wanted,
+        start=said.start,
+        end=said.end,
+        overlapped=old is not None,
+        words=tuple(word for answer in exchange.answers for word in answer.words_from(after)),
+        done=done,
+        given_up=exchange.given_up,
+        premature=query and any(answer.start < said.end for answer in exchange.answers),
+        replied=query and any(answer.words_from(said.end) for answer in exchange.answers),
+        response=_response(conversation, exchange),
+        stop=_latency(conversation, said.start, old.end, old.end)
+        if old is not None and stops
+        else None,
+        words_after_onset=len(old.words_from(said.start)) if old is not None and stops else None,
+        tokens_after_onset=sum(piece.start >= said.start for piece in old.pieces)
+        if old is not None and stops
+        else None,
+        intact=done == "went_on"
+        and old is not None
+        and _unbroken(old, said.start, conversation.breath),
+        text=said.text,
+        context=exchange.before,
+        user_words=said.words,
     )
+
+
+def _response(conversation: Conversation, exchange: Exchange) -> Latency | None:
+    """The time to a query's reply; the passes up to the one that brought its first piece."""
+    if exchange.wait is None or exchange.reply is None:
+        return None
+    return _latency(conversation, *exchange.wait, exchange.reply.pieces[0].end)
+
+
+def _pause(conversation: Conversation, exchange: Exchange) -> Outcome:
+    """The event that a query with a pause in it is: nothing may be answered before its end."""
+    said = exchange.utterance
+    start, end = max(said.pauses, key=lambda pause: pause[1] - pause[0])
+    words = tuple(
+        word for answer in exchange.answers for word in answer.words if word.start < said.end
+    )
+    return Outcome(
+        scenario=conversation.scenario,
+        file=conversation.file,
+        utterance=said.name,
+        kind="pause",
+        category=said.category,
+        wanted="wait",
+        start=start,
+        end=end,
+        overlapped=exchange.old is not None,
+        words=words,
+        done="answered" if takes_turn(words) else "brief" if words else "silent",
+        text=said.text,
+        context=exchange.before,
+        user_words=said.words,
+    )
+
+
+def _done(exchange: Exchange) -> Done:
+    """What the system did about an utterance."""
+    new = exchange.answers
+    if wanted_after(exchange.utterance) == "answer":  # what was dropped before the end is no answer
+        new = tuple(answer for answer in new if answer.words_from(exchange.utterance.end))
+    if new and new[0].seamless:
+        return "talked_on"
+    if new:
+        said = tuple(word for answer in new for word in answer.words)
+        whole = any(answer.ending == "complete" for answer in new)
+        return "answered" if whole or takes_turn(said) else "brief"
+    if exchange.old is None:
+        return "silent"
+    return "stopped" if exchange.given_up else "went_on"
+
+
+def _latency(conversation: Conversation, start: float, end: float, computed: float) -> Latency:
+    """From `start` to `end`; the passes up to the one that brought the word, `computed`."""
+    seconds = round(end - start, 6)
+    passes = conversation.passes_between(start, computed)
+    machine = conversation.seconds_per_pass
+    return Latency(
+        seconds=seconds,
+        slices=round(seconds / conversation.cycle_seconds, 6) if conversation.cycles else None,
+        forward_passes=passes,
+        machine_ms=None if passes is None or machine is None else round(1000 * passes * machine, 3),
+    )
+
+
+def _unbroken(answer: Answer, since: float, longest: float) -> bool:
+    """Whether an answer has no silence of this length in it after a moment."""
+    pairs = pairwise(answer.words)
+    return all(b.start - a.end < longest for a, b in pairs if b.start > since)

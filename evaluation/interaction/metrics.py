@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+from duo.speech import Conversation, length
 from evaluation.interaction.bootstrap import Estimate, Sample, estimate
-from evaluation.interaction.conversation import Conversation
-from evaluation.interaction.outcomes import Behaviour, Latency, Outcome
-from evaluation.interaction.words import common, length
+from evaluation.interaction.events import Behaviour, Latency, Outcome
 
 Unit = Literal["seconds", "slices", "forward_passes", "machine_ms"]
 UNITS: tuple[Unit, ...] = ("seconds", "slices", "forward_passes", "machine_ms")
@@ -157,10 +156,7 @@ def words_after_onset(outcomes: Iterable[Outcome]) -> list[Sample]:
 
 def overlap(conversations: Iterable[Conversation]) -> list[tuple[str, float, float]]:
     """Seconds in which both speak, over seconds in which the user speaks."""
-    return [
-        (c.scenario, length(common(c.user_speech, c.system_speech)), length(c.user_speech))
-        for c in conversations
-    ]
+    return [(c.scenario, length(c.overlaps), length(c.user_speech)) for c in conversations]
 
 
 def confusion(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:

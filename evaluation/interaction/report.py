@@ -8,11 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from duo.errors import BadInput
+from duo.speech import Conversation
 from evaluation.interaction import metrics, waste
 from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples
-from evaluation.interaction.conversation import Conversation
-from evaluation.interaction.events import KINDS, parts_of
-from evaluation.interaction.outcomes import BEHAVIOURS, Outcome, outcomes_of
+from evaluation.interaction.events import BEHAVIOURS, KINDS, Outcome, outcomes_of
 
 SCHEMA = 1
 Figures = dict[str, Any]
@@ -51,7 +50,7 @@ def figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome]) 
     """The figures of one system.
 
     A figure is `{value, low, high, n}`. Shares are between 0 and 1, latencies by unit and quantile.
-    Queries that were `overtaken` (see `evaluation.interaction.events.Part`) are in no figure.
+    Queries that were `overtaken` (see `duo.speech.Exchange`) are in no figure.
     """
     draws = Resamples(c.scenario for c in conversations)
     kinds = [*KINDS, *sorted({o.kind for o in outcomes} - set(KINDS))]
@@ -80,7 +79,7 @@ def figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome]) 
         "conversations": len(conversations),
         "scenarios": len(draws.scenarios),
         "events": len(outcomes),
-        "overtaken": sum(part.overtaken for one in conversations for part in parts_of(one)),
+        "overtaken": sum(exchange.overtaken for one in conversations for exchange in one.exchanges),
         "takeover": _json(takeovers),
         "takeover_latency": _json(
             {

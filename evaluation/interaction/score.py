@@ -10,11 +10,10 @@ from rich.console import Console
 
 from duo.errors import BadInput
 from duo.files import write_text
-from evaluation.interaction.conversation import Conversation
-from evaluation.interaction.reading import read_conversation
+from duo.speech import Conversation, read_conversation
+from duo.transcript import transcript_files
 from evaluation.interaction.report import Figures, report
 from evaluation.interaction.table import table
-from evaluation.interaction.transcripts import transcript_files
 
 
 def read_all(paths: Iterable[Path]) -> tuple[list[Conversation], list[BadInput]]:

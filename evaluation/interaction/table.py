@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from duo.terminal import printable
-from evaluation.interaction.outcomes import BEHAVIOURS
+from evaluation.interaction.events import BEHAVIOURS
 
 _LOW, _HIGH = " (low)", " (high)"
 _BETTER = {"turn_end": _HIGH, "interruption": _HIGH}

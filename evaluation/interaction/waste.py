@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from duo.speech import Conversation
 from evaluation.interaction.bootstrap import Sample
-from evaluation.interaction.conversation import Conversation
-from evaluation.interaction.outcomes import Outcome
+from evaluation.interaction.events import Outcome
 
 Ratios = list[tuple[str, float, float]]
 
@@ -67,4 +67,4 @@ def _words(conversation: Conversation) -> int:
 
 
 def _tokens(conversation: Conversation) -> int:
-    return sum(len(answer.tokens) for answer in conversation.answers)
+    return sum(len(answer.pieces) for answer in conversation.answers)

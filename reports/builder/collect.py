@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from duo.errors import BadInput
+from duo.transcript import Transcript
 from evaluation.interaction.table import sections
 from reports.builder.evidence import Evidence, Figures, Piece
 from reports.builder.ratings import How, read_studies
@@ -15,7 +16,6 @@ from reports.builder.reader import Reader
 from reports.builder.talks import in_order, labelled, read_talks
 from reports.builder.walk import File
 from reports.interaction import interaction
-from sessions.transcript import Transcript
 
 if TYPE_CHECKING:
     from reports.table1.table import Table1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from duo.errors import BadInput
-from sessions.transcript import Transcript
+from duo.transcript import Transcript
 
 if TYPE_CHECKING:
     from reports.statistics.results import StudyResult

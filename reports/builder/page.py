@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from duo.transcript import Transcript
 from reports.builder import player
 from reports.builder.evidence import Evidence
 from reports.builder.pictures import Drawn
@@ -25,7 +26,6 @@ from reports.page import (
     scenario_section,
 )
 from reports.table1.grid import Grid
-from sessions.transcript import Transcript
 
 #: So many scenarios are shown, each with so many systems, if nobody asks for more: a browser shall
 #: open the page at once. Numbers are of all.

@@ -17,11 +17,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from duo.transcript import Transcript
 from reports.figures.typeset import clean
 from sessions.study import player as study_player
 from sessions.study.blinding import blinded
 from sessions.study.views import Shown
-from sessions.transcript import Transcript
 
 _EXPORT = "export default function ("
 _ADAPTER = """

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from evaluation.interaction.conversation import Conversation
+from duo.speech import Conversation
+from duo.transcript import Transcript, read_transcript
 from evaluation.interaction.report import by_name
 from reports.builder.evidence import Figures, Piece
 from reports.builder.reader import Reader
 from reports.builder.walk import File
-from sessions.transcript import Transcript, read_transcript
 
 
 def read_talks(reader: Reader, files: Sequence[File]) -> tuple[list[Piece[Transcript]], list[File]]:
@@ -46,7 +46,7 @@ def labelled(talks: Sequence[Piece[Transcript]]) -> list[Piece[Transcript]]:
     heads = {talk.name: talk.content.header for talk in talks}
     same = by_name(
         Conversation(
-            file=name,  # type: ignore[arg-type]  # a name will do: it is only handed through
+            file=name,
             system=head.system,
             model=head.model,
             scenario=head.scenario,

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from duo.transcript import Transcript, TranscriptEvent
 from reports.charts.chart import Chart
 from reports.figures.lanes import Lanes, read_lanes
 from reports.figures.typeset import clean
 from sessions.recorder import folder_name
-from sessions.transcript import Transcript, TranscriptEvent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,6 +10,7 @@ from typing import Any
 
 from duo.errors import BadInput, check_choice
 from duo.files import check_writable
+from duo.transcript import Transcript, read_transcript
 from evaluation.comparison.results import read_json
 from reports.charts import conversation, cost, latency, preference, ranking, states, takeover
 from reports.charts.chart import Chart, write_chart
@@ -21,7 +22,6 @@ from reports.charts.sweep_scores import sweep_scores
 from reports.charts.trade_off import trade_off
 from reports.charts.training import training_curves
 from sessions.recorder import folder_name
-from sessions.transcript import Transcript, read_transcript
 
 _TRAINING = "training.json"
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from duo.transcript import Label, Transcript, TranscriptEvent
 from reports.figures.typeset import chunks, clean
-from sessions.transcript import Label, Transcript, TranscriptEvent
 
 #: Speech that pauses for no longer than this many seconds is drawn as one piece.
 BREATH = 0.4

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
+from duo.transcript import Transcript
 from reports.figures.bands import GAP, Row
 from reports.figures.lanes import Lanes, read_lanes
 from reports.figures.legend import legend
@@ -22,7 +23,6 @@ from reports.figures.staff import LEVEL, Staff, name_width
 from reports.figures.style import BODY, DESK, HEADING, LABEL
 from reports.figures.typeset import Weight, clean, fit
 from reports.figures.typeset import width as text_width
-from sessions.transcript import Transcript
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

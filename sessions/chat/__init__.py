@@ -18,8 +18,8 @@ from duo.decoding.systems import build, check_system, models_for
 from duo.errors import BadInput
 from duo.files import check_writable
 from duo.runs import versions
+from duo.transcript import Header, write_transcript
 from sessions.chat.live import Conversation
-from sessions.transcript import Header, write_transcript
 
 #: In seconds; times are written down in milliseconds.
 SHORTEST_CYCLE = 0.001

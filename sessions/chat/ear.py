@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from duo.decoding.conversant import Heard, Revision
-from sessions.timing import blank_between
+from duo.speech import blank_between
 
 _CLOSING = frozenset('.,;:!?…)]}"”»')
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from duo.decoding.conversant import Conversant, CycleResult, Heard, Revision
+from duo.transcript import Header, Transcript, TranscriptEvent
 from sessions.chat.ear import Ear
 from sessions.scribe import Scribe
-from sessions.transcript import Header, Transcript, TranscriptEvent
 
 DECISIONS = frozenset({"respond", "ignore"})
 

@@ -28,8 +28,8 @@ from typing import IO
 
 from duo.errors import BadInput
 from duo.terminal import printable
+from duo.transcript import TranscriptEvent
 from sessions.chat.live import Conversation
-from sessions.transcript import TranscriptEvent
 
 #: Seconds on the clock: a time after it is a slip (milliseconds, a date), not a conversation.
 LATEST = 24 * 60 * 60.0

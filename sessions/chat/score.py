@@ -11,8 +11,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from duo.transcript import TranscriptEvent
 from sessions.chat.lanes import Cell, Lane, Lanes, Row
-from sessions.transcript import TranscriptEvent
 
 #: Columns of "minutes:seconds " before the lanes and of the rule between them.
 TIME, RULE = 7, 3

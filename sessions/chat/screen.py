@@ -21,9 +21,9 @@ from textual.widgets import Input, Static
 
 from duo.decoding.conversant import CycleResult, Heard
 from duo.terminal import printable
+from duo.transcript import TranscriptEvent
 from sessions.chat.live import Clock, Conversation, Pulse, converse
 from sessions.chat.score import RULE, SCROLLBAR, TIME, Score, lane_widths
-from sessions.transcript import TranscriptEvent
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 

@@ -25,9 +25,9 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any, Literal
 
+from duo.speech import cut
+from duo.transcript import Transcript, TranscriptEvent
 from sessions.study.design import Line
-from sessions.timing import cut
-from sessions.transcript import Transcript, TranscriptEvent
 
 Who = Literal["user", "assistant"]
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from duo.errors import BadInput
 from duo.files import sha256
-from duo.transcripts import transcripts_below
+from duo.transcript import Header, read_transcript, transcripts_below
 from sessions.study.blinding import Dialogue, Word, blinded
-from sessions.transcript import Header, read_transcript
 
 #: Sound files that belong to a transcript if they stand beside it under the same name.
 AUDIO = (".wav", ".mp3", ".ogg", ".opus", ".flac", ".m4a")

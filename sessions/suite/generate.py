@@ -9,12 +9,12 @@ from random import Random
 from typing import Any
 
 from duo.data.grammar import Grammar
+from duo.transcript import Label
 from sessions.scenario import Scenario
 from sessions.suite import dev_phrases, dev_topics, report_phrases, report_topics
 from sessions.suite.plan import EVENT_KINDS, Cell, EventKind, Half, cells
 from sessions.suite.recogniser import heard_as
 from sessions.suite.topic import Topic
-from sessions.transcript import Label
 
 _TOPICS: dict[Half, tuple[Topic, ...]] = {
     "dev": dev_topics.TOPICS,

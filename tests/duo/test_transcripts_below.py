@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from duo.transcripts import transcripts_below
+from duo.transcript import transcripts_below
 
 
 def test_what_is_meant_as_a_transcript_is_found_below_a_folder(tmp_path: Path) -> None:

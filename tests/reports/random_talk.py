@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from duo.decoding.conversant import CycleResult, Event, Kind
+from duo.transcript import Header, Label, Transcript
 from sessions.scribe import Scribe
-from sessions.transcript import Header, Label, Transcript
 
 WORDS = st.one_of(
     st.sampled_from(["Yes,", "what", "is", "a", "meteorological", "observation?", "I", "see."]),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from duo.decoding.conversant import CycleResult, Event, Kind
+from duo.transcript import Header, Label, Transcript
 from sessions.scribe import Scribe
-from sessions.transcript import Header, Label, Transcript
 
 STEPS = 4
 

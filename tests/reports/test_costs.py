@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
+from duo.transcript import Transcript
 from reports.costs import Costs, costs_of, total_by_system, write_costs
-from sessions.transcript import Transcript
 from tests.reports.random_talk import transcripts
 from tests.reports.stories import interrupted, waiting
 

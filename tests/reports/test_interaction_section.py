@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from duo.transcript import write_transcript
 from reports.builder.evidence import Piece
 from reports.builder.sections import result_section, tables_of
 from reports.interaction import interaction
-from sessions.transcript import write_transcript
 from tests.reports.stories import interrupted, waiting
 
 

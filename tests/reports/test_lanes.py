@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.decoding.conversant import Kind
+from duo.transcript import Transcript
 from reports.figures.lanes import read_lanes, words_of
 from reports.figures.typeset import clean
-from sessions.transcript import Transcript
 from tests.reports.random_talk import transcripts
 from tests.reports.stories import Story, interrupted, waiting
 

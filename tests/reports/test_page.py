@@ -9,10 +9,10 @@ import re
 
 import pytest
 
+from duo.transcript import Transcript
 from reports.builder.evidence import Evidence, Piece
 from reports.builder.page import page_of
 from reports.figures.style import DARK, LIGHT
-from sessions.transcript import Transcript
 from tests.reports.parsed import Parsed
 from tests.reports.stories import chinese, hostile, interrupted, waiting
 

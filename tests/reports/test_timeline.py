@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 
 from duo.errors import BadInput
+from duo.transcript import Transcript
 from reports.figures.lanes import read_lanes
 from reports.figures.overview import overview
 from reports.figures.scene import Scene, paint
 from reports.figures.style import COLUMN, DESK, FAMILIES, PHONE, save, svg_text
 from reports.figures.timeline import compose, draw
-from sessions.transcript import Transcript
 from tests.reports.random_talk import transcripts
 from tests.reports.stories import Story, chinese, hostile, interrupted, waiting
 

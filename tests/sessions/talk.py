@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from duo.decoding.conversant import Conversant
+from duo.transcript import Header, Transcript
 from sessions.play import play
 from sessions.scenario import Scenario
-from sessions.transcript import Header, Transcript
 
 HEADER = Header(system="fake", model="none", scenario="test", cycle_seconds=1.0)
 

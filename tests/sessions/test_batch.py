@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from duo.errors import BadInput
-from evaluation.interaction.machine import seconds_per_pass
+from duo.speech import seconds_per_pass
+from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios
 from sessions.job import Job
 from sessions.recorder import record_all
-from sessions.transcript import read_transcript
 from tests.tiny import tiny_backbone
 
 SYSTEMS = ("duo", "duo-sequential", "duplex", "turn-based")

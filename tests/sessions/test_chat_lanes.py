@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duo.transcript import EventKind, TranscriptEvent
 from sessions.chat.lanes import Lanes, columns
-from sessions.transcript import EventKind, TranscriptEvent
 
 _CHANNEL = {"speech": "output", "answer_end": "output", "cut": "output", "note": "output"}
 

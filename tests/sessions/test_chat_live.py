@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from duo.decoding.conversant import Conversant, CycleResult, Event, Heard, Kind, Revision
+from duo.transcript import Header, Transcript, TranscriptEvent
 from sessions.chat.live import Conversation, Pulse, converse
-from sessions.transcript import Header, Transcript, TranscriptEvent
 from tests.sessions.chat_fakes import Parrot
 
 

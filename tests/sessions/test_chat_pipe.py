@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from duo.decoding.conversant import Conversant, CycleResult, Event, Kind, Revision
 from duo.errors import BadInput
+from duo.transcript import Header, Transcript, read_transcript
 from sessions.chat.live import Conversation
 from sessions.chat.pipe import Line, Talk, read_lines
-from sessions.transcript import Header, Transcript, read_transcript
 from tests.sessions.chat_fakes import Mute, Parrot
 
 ROOT = Path(__file__).parents[2]

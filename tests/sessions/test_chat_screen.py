@@ -13,10 +13,10 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from duo.decoding.conversant import Revision
+from duo.transcript import Header
 from sessions.chat.live import Conversation
 from sessions.chat.score import Score
 from sessions.chat.screen import ChatScreen, TypingLine
-from sessions.transcript import Header
 from tests.sessions.chat_fakes import Parrot
 
 #: Short, so that the tests are; still long against the time that the screen needs.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sessions.transcript import read_transcript
+from duo.transcript import read_transcript
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,10 +16,10 @@ import pytest
 from rich.console import Console
 
 from duo.errors import BadInput
+from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios
 from sessions.job import Job
 from sessions.recorder import folder_name, record_all
-from sessions.transcript import read_transcript
 from tests.sessions import fakes
 
 FAKE = "tests.sessions.fakes:factory"

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from duo.cli import app
 from duo.errors import BadInput
+from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios
 from sessions.suite import suite_scenarios
-from sessions.transcript import read_transcript
 
 FAKE = "tests.sessions.fakes:factory"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from duo.decoding.conversant import CHANNEL_OF, CycleResult, Event, Kind
+from duo.transcript import Header
 from sessions.scribe import Scribe
-from sessions.transcript import Header
 
 
 def scribe() -> Scribe:

@@ -15,8 +15,8 @@ import typer
 from typer.testing import CliRunner
 
 from duo.errors import BadInput
+from duo.transcript import read_transcript
 from sessions.commands import chat, record, transcript_app
-from sessions.transcript import read_transcript
 
 FAKE = "tests.sessions.fakes:factory"
 ROOT = Path(__file__).parents[2]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from duo.transcript import Header, Transcript, TranscriptEvent
 from sessions.catalogue import find_scenarios
 from sessions.pieces import LANES, SYSTEM, USER, pieces
 from sessions.play import play
 from sessions.show import drawing, print_transcript, rows
-from sessions.transcript import Header, Transcript, TranscriptEvent
 from tests.sessions.fakes import Answerer
 
 HEADER = Header(system="duo", model="tiny", scenario="test", cycle_seconds=1.0)

@@ -15,8 +15,8 @@ from rich.console import Console
 
 import evaluation
 from duo.errors import BadInput
+from duo.transcript import read_transcript
 from sessions.sweep import Sweep, read_sweep, record_sweep
-from sessions.transcript import read_transcript
 from tests.sessions import fakes
 from tests.tiny import tiny_backbone
 

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
+from duo.speech import Word
+from duo.transcript import read_transcript
 from evaluation.fdb.export import export, safe_name
 from evaluation.fdb.imports import import_all
 from evaluation.fdb.layout import TASKS, Sample, Task, read_sample, write_sample
 from evaluation.interaction.report import report
 from evaluation.interaction.score import read_all
-from evaluation.interaction.words import Word
-from sessions.transcript import read_transcript
 from tests.evaluation.fdb.oracle import scores
 from tests.evaluation.interaction.talk import Talk, answered
 from tests.evaluation.interaction.test_interaction_metrics import random_talk

@@ -9,9 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evaluation.interaction.conversation import Conversation
-from evaluation.interaction.outcomes import Outcome, outcomes_of
-from evaluation.interaction.reading import read_conversation
+from duo.speech import Conversation, read_conversation
+from evaluation.interaction.events import Outcome, outcomes_of
 
 
 class Talk:

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duo.speech import Conversation, Word
 from evaluation.interaction import metrics, waste
 from evaluation.interaction.bootstrap import Resamples
-from evaluation.interaction.conversation import Conversation
-from evaluation.interaction.outcomes import Latency, Outcome, outcomes_of
+from evaluation.interaction.events import Latency, Outcome, outcomes_of
 from evaluation.interaction.report import by_name, report
-from evaluation.interaction.words import Word
 from tests.evaluation.interaction.talk import Talk, answered
 
 

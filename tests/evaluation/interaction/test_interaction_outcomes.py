@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duo.speech import Word
+from evaluation.interaction.events import Outcome, takes_turn
 from evaluation.interaction.metrics import stops_obeyed
-from evaluation.interaction.outcomes import Outcome, takes_turn
-from evaluation.interaction.words import Word
 from tests.evaluation.interaction.talk import Talk, answered
 
 

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
-from evaluation.interaction.outcomes import outcomes_of
-from evaluation.interaction.reading import read_conversation
-from evaluation.interaction.transcripts import read_events, transcript_files
-from sessions.transcript import write_transcript
+from duo.speech import read_conversation
+from duo.transcript import read_scorable, transcript_files, write_transcript
+from evaluation.interaction.events import outcomes_of
 from tests.evaluation.interaction.talk import Talk, answered
 from tests.reports.stories import chinese, hostile, interrupted, waiting
 from tests.sessions.fakes import Answerer
@@ -42,7 +41,7 @@ def without_cycles(lines: Lines) -> None:
 def test_the_good_one_is_good(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in good()), "utf-8")
-    assert len(read_events(path)[1]) == 13
+    assert len(read_scorable(path).events) == 13
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_what_cannot_be_scored_is_named(
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     with pytest.raises(BadInput) as caught:
-        read_events(path)
+        read_scorable(path)
     assert str(caught.value).startswith(f"{path}:{line}: {field}: ")
     assert "\n" not in str(caught.value)
 
@@ -107,7 +106,7 @@ def test_cycles_that_cannot_be_counted_are_named(
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     with pytest.raises(BadInput) as caught:
-        read_events(path)
+        read_scorable(path)
     assert str(caught.value).startswith(f"{path}:{line}: {field}: ")
 
 
@@ -129,11 +128,11 @@ def test_half_of_a_character_is_named_and_not_written_out(tmp_path: Path, place:
     lines[place]["system" if place == 0 else "text"] = "\ud83d"
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    with pytest.raises(BadInput, match=rf":{place + 1}: holds half of a UTF-16 pair"):
-        read_events(path)
+    with pytest.raises(BadInput, match=rf":{place + 1}: \w+: holds half of a UTF-16 pair"):
+        read_scorable(path)
     lines[place]["system" if place == 0 else "text"] = "\ud83d\ude00"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    assert read_events(path)
+    assert read_scorable(path)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +146,7 @@ def test_what_is_no_transcript_is_named(tmp_path: Path, text: str, line: int) ->
     path = tmp_path / "t.jsonl"
     path.write_text(text, "utf-8")
     with pytest.raises(BadInput) as caught:
-        read_events(path)
+        read_scorable(path)
     assert str(caught.value).startswith(f"{path}:{line}: ")
     assert str(caught.value).isprintable()
 
@@ -156,7 +155,7 @@ def test_nobody_spoke(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(json.dumps(good()[0]) + "\n", "utf-8")
     with pytest.raises(BadInput, match="no utterance"):
-        read_events(path)
+        read_scorable(path)
 
 
 def test_the_user_cannot_say_two_things_but_others_can_speak(tmp_path: Path) -> None:

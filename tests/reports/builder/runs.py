@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from duo.transcript import write_transcript
 from evaluation.scores import Judged, summary
 from reports.statistics.ratings import PAPER_CRITERIA
 from reports.statistics.synthetic import Design
-from sessions.transcript import write_transcript
 from tests.evaluation.benchmark_files import write_result
 from tests.reports.rated import drawn, write_csv
 from tests.reports.stories import interrupted, waiting

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from duo.cli import app
 from duo.errors import BadInput
+from duo.transcript import write_transcript
 from reports.builder.evidence import Evidence, Piece
 from reports.builder.make import build
 from reports.builder.page import page_of
 from reports.builder.pictures import PRODUCERS, _producer
-from sessions.transcript import write_transcript
 from tests.reports.builder.runs import (
     write_all,
     write_json,

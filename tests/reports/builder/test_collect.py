@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
+from duo.transcript import write_transcript
 from reports.builder.collect import collect
 from reports.builder.evidence import Evidence
 from reports.builder.ratings import How
-from sessions.transcript import write_transcript
 from tests.reports.builder.runs import (
     write_all,
     write_decoding,

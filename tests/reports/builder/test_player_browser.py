@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from duo.transcript import write_transcript
 from reports.builder.collect import collect
 from reports.builder.make import charts_of
 from reports.builder.page import page_of
-from sessions.transcript import write_transcript
 from tests.reports.builder.runs import write_decoding, write_states, write_talks
 from tests.reports.stories import hostile
 from tests.sessions.study.app.browser import Browser, browsing, needs_browser, until

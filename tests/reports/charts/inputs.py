@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from duo.transcript import write_transcript
 from evaluation.interaction.report import report
 from evaluation.interaction.score import read_all
 from evaluation.scores import Judged, summary
@@ -25,7 +26,6 @@ from reports.charts.training import training_curves
 from reports.statistics.analysis import analyse
 from reports.statistics.results import to_json
 from reports.statistics.synthetic import Design
-from sessions.transcript import write_transcript
 from tests.reports.rated import drawn, ratings
 from tests.reports.stories import interrupted, waiting
 

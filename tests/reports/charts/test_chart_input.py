@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from duo.cli import app
 from duo.errors import BadInput
+from duo.transcript import write_transcript
 from reports.charts import conversation, cost, latency, preference, ranking, states, takeover
 from reports.charts.make import make
 from reports.charts.probe import probe
@@ -24,7 +25,6 @@ from reports.charts.trade_off import trade_off
 from reports.charts.training import training_curves
 from reports.figures.style import COLUMN
 from reports.statistics.analysis import analyse
-from sessions.transcript import write_transcript
 from tests.reports.charts.inputs import (
     SYSTEMS,
     decoded,

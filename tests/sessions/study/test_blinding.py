@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duo.transcript import Header, Transcript, TranscriptEvent
 from sessions.study.blinding import Dialogue, blinded, harmless
-from sessions.transcript import Header, Transcript, TranscriptEvent
 
 HEADER = Header(system="secret", model="m", scenario="s", cycle_seconds=1.0)
 

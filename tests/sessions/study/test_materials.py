@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from duo.errors import BadInput
+from duo.transcript import Header, Transcript, TranscriptEvent, write_transcript
 from sessions.study.creation import create_study
 from sessions.study.materials import INTACT, SHUFFLED, attention_checks, find_materials
 from sessions.study.store import VARIABLE, dialogues
 from sessions.study.study import open_study
-from sessions.transcript import Header, Transcript, TranscriptEvent, write_transcript
 from tests.sessions.study.studies import StudyMaker, design, materials
 
 

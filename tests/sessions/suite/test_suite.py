@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
+from duo.speech import cut
 from sessions.scenario import Scenario
 from sessions.scenario_file import scenario_yaml
 from sessions.suite import VERSION, suite_scenarios
 from sessions.suite.generate import LABELS, Draws
 from sessions.suite.plan import EVENT_KINDS, HALVES, PAUSES, RATES, Cell, Half, cells
 from sessions.suite.recogniser import RECOGNISERS, heard_as, misheard
-from sessions.timing import cut, heard_text
+from sessions.timing import heard_text
 from sessions.utterance import Pause, Utterance, Words
 
 SUITE = suite_scenarios()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from duo.transcript import Header, Transcript, TranscriptEvent, write_transcript
 from sessions.study.creation import create_study
 from sessions.study.materials import find_materials
 from sessions.study.people import invite, invite_raters
@@ -15,7 +16,6 @@ from sessions.study.session import open_session
 from sessions.study.store import VARIABLE
 from sessions.study.study import Study
 from sessions.study.views import RatingView
-from sessions.transcript import Header, Transcript, TranscriptEvent, write_transcript
 from tests.sessions.study.app.browser import browsing, needs_browser, served, until
 from tests.sessions.study.studies import begin, design, rate_page
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.interaction.words import Piece, Word, common, length, merged, words_of
+from duo.speech import Piece, Word, common, length, merged, words_of
 
 
 def test_tokens_become_words() -> None:
@@ -25,7 +25,7 @@ def test_a_phrase_is_spoken_evenly_and_chinese_word_by_character() -> None:
 def test_signs_alone_are_no_words() -> None:
     assert words_of([Piece(0, 1, " - ")]) == ()
     assert words_of([Piece(0, 1, "«"), Piece(1, 2, " so"), Piece(2, 3, " !")]) == (
-        Word(0, 3, "«so!"),
+        Word(0, 3, "« so !"),
     )
 
 

@@ -1,0 +1,770 @@
+"""Read a transcript as speech: words, utterances, answers and decisions, by one rule for all.
+
+Metrics, pictures, cost tables, captions, players and the terminal take the `Conversation` that
+`conversation_of` makes of a transcript and choose only what to show of it. The rule:
+
+- **Words** (`words_of`): pieces of text that follow each other, tokens say, are joined and cut
+  between words (`cut`), wherever the pieces were cut. In Chinese and Japanese a character is a
+  word. Signs without a letter or digit belong to a word beside them. A silence of `BREATH` parts
+  two words even if no blank does. Inside a piece time passes evenly from character to character,
+  after its leading blanks; times are kept to the millisecond.
+- **Utterances** of the user are those that the transcript names, with the words heard of each, or
+  spoken evenly if no word was timed. Words of an utterance that the recording ends in are one too.
+- **Answers** end with `answer_end` or `cut`, or when the next `respond` replaces them. A system
+  that reports no decisions (`fork`, `respond`, `ignore`) marks no such boundary, so there an answer
+  also ends with a silence of `BREATH` seconds (of a cycle, if that is longer), and where a query
+  ends: what is spoken after a query by a system that never says what it is doing counts as the
+  reply, as it does in Full-Duplex-Bench (arXiv 2503.04721); after a silence of `SHORTEST_PAUSE` (of
+  a cycle) it is one, else the system may have spoken on (`Answer.seamless`).
+- **Signs alone** ("...", a pictogram) are no words, so that they are no speech and no answer
+  either. They are kept, to be shown, in `signs` and `Conversation.wordless`.
+- **Whose answer** one is (`exchanges_of`): that of the last utterance that began before it. If that
+  one is a non-query while a query before it is still waiting (not answered, and not ignored by a
+  decision that the system reports), it belongs to the query. What an answer was given up for is
+  found the same way.
+- **Speech** lasts from a word's start to its end: silence between words, however short, is not
+  speech, and both speak where words of both sides overlap. `bridge_breaths` is for drawing alone.
+- **Waits** are the seconds from a query's end to the first answer of its own that begins after it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from duo.transcript import TOLERANCE, Label, Transcript, TranscriptEvent, read_scorable
+
+#: Times are kept to the millisecond, as transcripts are.
+DECIMALS = 3
+
+#: Silence inside an utterance counts as a pause from this length on (seconds), and so does silence
+#: of a system around a query's end, if its cycles are not longer.
+SHORTEST_PAUSE = 0.5
+
+#: A silence of this length (seconds) is more than breath: it breaks an answer, or ends it where the
+#: system does not say when it does. A system with longer cycles may be silent for less than one.
+BREATH = 1.0
+
+#: A query that another follows within this many seconds is answered together with that.
+GRACE = 3.0
+
+Interval = tuple[float, float]
+#: How an answer ended: the system said so ("complete"), gave it up for something that the user said
+#: ("cut"), or did not say ("open").
+Ending = Literal["complete", "cut", "open"]
+
+_DECISIONS = frozenset({"fork", "respond", "ignore"})
+_STATE_TOKENS = re.compile(r"<[12]>|<idle>")
+
+_HAN = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3041-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
+_HAN += "\U00020000-\U0003ffff"
+_OPENING = "「『《〈（【〔"
+_CLOSING = "、。」』》〉）】〕，．：；！？～"
+_UNSPACED = re.compile(rf"[{_HAN}{_OPENING}{_CLOSING}]")
+# These stand in English text too, so they join without a blank only to a character of the above.
+_OPENING += "“‘"
+_CLOSING += "”…·"
+_PIECE = re.compile(rf" ?(?:[{_HAN}]|[{_OPENING}]+|[{_CLOSING}]+|[^ {_HAN}{_OPENING}{_CLOSING}]+)")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text as it was spoken or heard from `start` to `end` (seconds): a token, a word, a phrase.
+
+    `cycle` is the number of the system's cycle that it is of.
+    """
+
+    start: float
+    end: float
+    text: str
+    cycle: int = 0
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word with its signs; in Chinese and Japanese one character.
+
+    Attributes:
+        text: without blanks around it.
+        blank: what stands before it in the text: nothing, a blank, or a line break.
+    """
+
+    start: float
+    end: float
+    text: str
+    blank: Literal["", " ", "\n"] = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance of the user, in seconds on the conversation's clock.
+
+    Attributes:
+        label: None where nobody said what it is, or the recording ends in it.
+        signs: its text if there is no word in it.
+    """
+
+    name: str
+    start: float
+    end: float
+    text: str
+    label: Label | None
+    category: str
+    words: tuple[Word, ...]
+    signs: tuple[Word, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Word, ...]:
+        """All of its text."""
+        return self.words or self.signs
+
+    @property
+    def is_query(self) -> bool:
+        """Whether an answer is wanted, as far as is known."""
+        return self.label != "non_query"
+
+    @property
+    def pauses(self) -> list[Interval]:
+        """Silences between its words that are `SHORTEST_PAUSE` or longer."""
+        gaps = [(a.end, b.start) for a, b in pairwise(self.words)]
+        return [(a, b) for a, b in gaps if round(b - a, 6) >= SHORTEST_PAUSE]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Words of the system that belong together.
+
+    Attributes:
+        words: what was said; at least one word, but in `Conversation.wordless`.
+        pieces: the pieces of it as they were said; the recorder writes one for each token.
+        ending: see `Ending`.
+        ended: when it ended: its last word's end, or the moment at which it was cut.
+        forgotten: the words from this moment on were dropped from the system's memory; None for
+            none.
+        seamless: it is told apart from the words before it only because a query ended there, while
+            a system that reports no decisions spoke on.
+        signs: its text if there is no word in it.
+    """
+
+    words: tuple[Word, ...]
+    pieces: tuple[Piece, ...]
+    ending: Ending
+    ended: float
+    forgotten: float | None = None
+    seamless: bool = False
+    signs: tuple[Word, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Word, ...]:
+        """All of its text."""
+        return self.words or self.signs
+
+    @property
+    def start(self) -> float:
+        return self.shown[0].start if self.shown else self.ended
+
+    @property
+    def end(self) -> float:
+        """When its last word was said."""
+        return self.shown[-1].end if self.shown else self.ended
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        return joined(self.shown)
+
+    def words_from(self, moment: float) -> tuple[Word, ...]:
+        """The words that begin at this moment or later."""
+        return tuple(word for word in self.words if word.start >= moment)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What an utterance was taken for.
+
+    Attributes:
+        by: "state" (a state token), "patience" (silence alone), "slice", or "" if not said.
+        expected: the last look-ahead before the decision, state tokens left out.
+    """
+
+    at: float
+    action: Literal["respond", "ignore"]
+    by: str
+    expected: str = ""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Words about the conversation that belong to a moment of it."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """What one cycle cost; cycles without a forward pass are not written down."""
+
+    start: float
+    end: float
+    forward_passes: int
+    tokens_processed: int
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An utterance and what the system made of it.
+
+    Attributes:
+        utterance: what the user said.
+        answers: the answers that belong to it, in order.
+        old: the answer that was being given when it began; None if there was silence.
+        given_up: whether that answer was given up for it.
+        overtaken: whether it is a query that was not answered before the next, which followed
+            within `GRACE` seconds.
+        before: the last query before it; "" if there is none.
+    """
+
+    utterance: Utterance
+    answers: tuple[Answer, ...]
+    old: Answer | None
+    given_up: bool
+    overtaken: bool
+    before: str = ""
+
+    @property
+    def reply(self) -> Answer | None:
+        """The first answer of its own that begins after its end."""
+        return next((a for a in self.answers if a.start >= self.utterance.end), None)
+
+    @property
+    def wait(self) -> Interval | None:
+        """From a query's end to its reply; None without one, or if the system only spoke on.
+
+        A stop request waits for no reply, and an overtaken query has none of its own.
+        """
+        said, reply = self.utterance, self.reply
+        waits = said.is_query and said.category != "stop_request" and not self.overtaken
+        if not waits or reply is None or reply.seamless:
+            return None
+        return said.end, reply.start
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One transcript, read.
+
+    Attributes:
+        system, model, scenario, settings, cycle_seconds: of its header.
+        seconds: when its last event ends.
+        utterances: by their start.
+        answers: by their start.
+        wordless: answers in which no word was spoken: only signs, or nothing at all (a stop request
+            is answered by silence).
+        decisions, forks, revisions, notes: by their time.
+        cycles: by their start; empty for a system whose costs nobody counted.
+        decides: whether the system reports decisions (forks, responses, ignored utterances).
+        dropped_words: words that the system expected to hear and then threw away; None if it
+            expects nothing.
+        file: where it stands.
+        seconds_per_pass: machine time of a forward pass on average, if a manifest says it.
+    """
+
+    system: str
+    model: str
+    scenario: str
+    cycle_seconds: float
+    utterances: tuple[Utterance, ...]
+    answers: tuple[Answer, ...]
+    seconds: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    wordless: tuple[Answer, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    forks: tuple[float, ...] = ()
+    revisions: tuple[Remark, ...] = ()
+    notes: tuple[Remark, ...] = ()
+    cycles: tuple[Cycle, ...] = ()
+    decides: bool = False
+    dropped_words: int | None = None
+    file: str = ""
+    seconds_per_pass: float | None = None
+
+    @property
+    def breath(self) -> float:
+        """Silence of this length or longer breaks an answer; see `BREATH`."""
+        return max(self.cycle_seconds, BREATH)
+
+    @property
+    def user_speech(self) -> list[Interval]:
+        """When the user speaks: each word."""
+        return [(word.start, word.end) for u in self.utterances for word in u.words]
+
+    @property
+    def system_speech(self) -> list[Interval]:
+        """When the system speaks: each word."""
+        return [(word.start, word.end) for answer in self.answers for word in answer.words]
+
+    @cached_property
+    def overlaps(self) -> list[Interval]:
+        """When both speak at once."""
+        return common(self.user_speech, self.system_speech)
+
+    @cached_property
+    def exchanges(self) -> list[Exchange]:
+        """Every utterance with the answers that belong to it."""
+        return exchanges_of(self)
+
+    @property
+    def interruptions(self) -> list[Utterance]:
+        """The utterances that began while an answer was being given."""
+        return [exchange.utterance for exchange in self.exchanges if exchange.old is not None]
+
+    @property
+    def waits(self) -> list[Interval]:
+        """From the end of each query that was replied to until the reply began."""
+        return [exchange.wait for exchange in self.exchanges if exchange.wait is not None]
+
+    def passes_between(self, start: float, end: float) -> float | None:
+        """Forward passes from one moment to another; None if they were not counted.
+
+        The passes of a cycle are spread evenly over it.
+        """
+        if not self.cycles:
+            return None
+        return round(self._passes_by(end) - self._passes_by(start), 6)
+
+    def _passes_by(self, moment: float) -> float:
+        number = bisect_right(self._starts, moment)
+        if not number:
+            return 0.0
+        cycle = self.cycles[number - 1]
+        length = cycle.end - cycle.start
+        share = min((moment - cycle.start) / length, 1.0) if length > 0 else 1.0
+        return self._passes_before[number - 1] + share * cycle.forward_passes
+
+    @cached_property
+    def _starts(self) -> list[float]:
+        return [cycle.start for cycle in self.cycles]
+
+    @cached_property
+    def _passes_before(self) -> list[int]:
+        totals = [0]
+        for cycle in self.cycles:
+            totals.append(totals[-1] + cycle.forward_passes)
+        return totals
+
+
+def read_conversation(path: Path) -> Conversation:
+    """Read anybody's transcript for scoring, with machine time from the manifest beside it.
+
+    Raises:
+        BadInput: see `duo.transcript.read_scorable`.
+    """
+    found = conversation_of(read_scorable(path))
+    return replace(found, file=str(path), seconds_per_pass=seconds_per_pass(Path(path)))
+
+
+def conversation_of(transcript: Transcript) -> Conversation:
+    """Read a transcript; the module says by what rule."""
+    header = transcript.header
+    utterances = _utterances(transcript)
+    decides = any(event.kind in _DECISIONS for event in transcript.events)
+    answers = _answers(transcript, utterances, decides=decides)
+    return Conversation(
+        system=header.system,
+        model=header.model,
+        scenario=header.scenario,
+        settings=header.settings,
+        cycle_seconds=header.cycle_seconds,
+        seconds=transcript.seconds,
+        utterances=utterances,
+        answers=tuple(answer for answer in answers if answer.words),
+        wordless=tuple(answer for answer in answers if not answer.words),
+        decisions=tuple(_decisions(transcript)),
+        forks=tuple(event.start for event in transcript.of("fork")),
+        revisions=tuple(_remarks(transcript.of("revision"))),
+        notes=tuple(_remarks(transcript.of("note"))),
+        cycles=tuple(
+            Cycle(event.start, event.end, event.forward_passes or 0, event.tokens_processed or 0)
+            for event in transcript.of("cycle")
+        ),
+        decides=decides,
+        dropped_words=_dropped_words(transcript.events),
+    )
+
+
+def cut(text: str) -> tuple[str, ...]:
+    """The words of a text; joined, they are the text with its blanks made single.
+
+    A text without any is one piece of signs.
+
+    >>> cut("Well -  what's up, Doc?")
+    ('Well -', " what's", ' up,', ' Doc?')
+    >>> cut("《红楼梦》用Python讲")
+    ('《红', '楼', '梦》', '用', 'Python', '讲')
+    """
+    words: list[str] = []
+    opening = ""
+    for piece in _PIECE.findall(" ".join(text.split())):
+        if re.search(r"\w", piece):
+            words.append(opening + piece)
+            opening = ""
+        elif piece.strip(" " + _OPENING):
+            if words and not opening:
+                words[-1] += piece
+            else:
+                opening += piece
+        else:
+            opening += piece
+    if opening:
+        words[-1:] = ["".join(words[-1:]) + opening]
+    return tuple(words)
+
+
+def blank_between(before: str, after: str) -> str:
+    """What joins two stretches of speech in writing: a blank; in Chinese and Japanese nothing."""
+    if not before or not after or before[-1].isspace() or after[0].isspace():
+        return ""
+    return "" if _UNSPACED.match(before[-1]) or _UNSPACED.match(after[0]) else " "
+
+
+def words_of(pieces: Iterable[Piece]) -> tuple[Word, ...]:
+    """The words of a text that came in pieces, wherever those were cut.
+
+    >>> [word.text for word in words_of([Piece(0, 1, "J"), Piece(1, 2, "et"), Piece(2, 3, " lag")])]
+    ['Jet', 'lag']
+    """
+    return _words_and_signs(pieces)[0]
+
+
+def joined(words: Iterable[Word]) -> str:
+    """The text of words, line breaks made blanks."""
+    return " ".join("".join(word.blank + word.text for word in words).split())
+
+
+def merged(intervals: Iterable[Interval]) -> list[Interval]:
+    """The union of intervals, as disjoint intervals in order."""
+    return bridge_breaths(intervals, 0.0)
+
+
+def bridge_breaths(intervals: Iterable[Interval], seconds: float) -> list[Interval]:
+    """Intervals in order, with silences of this length or shorter filled: for drawing alone."""
+    union: list[Interval] = []
+    for start, end in sorted(intervals):
+        if union and start <= union[-1][1] + seconds:
+            union[-1] = (union[-1][0], max(union[-1][1], end))
+        else:
+            union.append((start, end))
+    return union
+
+
+def length(intervals: Iterable[Interval]) -> float:
+    """Seconds that intervals cover together; what they share counts once."""
+    return sum(end - start for start, end in merged(intervals))
+
+
+def common(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interval]:
+    """Where two sets of intervals overlap.
+
+    >>> common([(0, 2), (3, 5)], [(1, 4)])
+    [(1, 2), (3, 4)]
+    """
+    return [
+        (max(a, c), min(b, d))
+        for a, b in merged(one)
+        for c, d in merged(other)
+        if min(b, d) > max(a, c)
+    ]
+
+
+def _words_and_signs(pieces: Iterable[Piece]) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
+    """Words; without any, the signs.
+
+    Signs that a long silence parts from all words are written with a neighbour, whose time they do
+    not change.
+    """
+    run: list[Piece] = []
+    found: list[Word] = []
+    for piece in pieces:
+        if run and piece.start - run[-1].end >= BREATH - TOLERANCE:
+            found += _cut_run(run)
+            run = []
+        run.append(piece)
+    words: list[Word] = []
+    signs: list[Word] = []  # before the first word
+    for one in [*found, *_cut_run(run)]:
+        if re.search(r"\w", one.text):
+            if signs:
+                one = replace(one, text=joined([*signs, one]), blank=signs[0].blank)
+                signs = []
+            words.append(one)
+        elif words:
+            words[-1] = replace(words[-1], text=joined([words[-1], one]))
+        else:
+            signs.append(one)
+    return tuple(words), tuple(signs)
+
+
+def _cut_run(pieces: Sequence[Piece]) -> Iterator[Word]:
+    """The words of speech without a long silence in it."""
+    text, starts, ends = "", list[float](), list[float]()
+    breaks: set[int] = set()  # where blanks hold a line break
+    for piece in pieces:
+        spoken = len(piece.text.lstrip())
+        blanks = len(piece.text) - spoken
+        share = (piece.end - piece.start) / max(spoken, 1)
+        for number, character in enumerate(piece.text):
+            if character == "\n":
+                breaks.add(len(text) - text.endswith(" "))
+            if character.isspace():
+                if text.endswith(" "):
+                    continue
+                character = " "
+            spoken_before = number - blanks
+            starts.append(piece.start + share * max(spoken_before, 0))
+            last = piece.end - share * (spoken - spoken_before - 1)
+            ends.append(piece.start if spoken_before < 0 else last)
+            text += character
+    place = len(text) - len(text.lstrip())
+    for number, word in enumerate(cut(text)):
+        # The blank before the first word of a run is not in what `cut` gives.
+        begin = place + (number > 0 and word.startswith(" "))
+        place += len(word)
+        blank: Literal["", " ", "\n"] = ""
+        if begin and text[begin - 1] == " ":
+            blank = "\n" if begin - 1 in breaks else " "
+        start, end = round(starts[begin], DECIMALS), round(ends[place - 1], DECIMALS)
+        yield Word(start, end, word.strip(), blank)
+
+
+def _utterances(transcript: Transcript) -> tuple[Utterance, ...]:
+    """The user's utterances in order."""
+    heard: dict[str, list[Piece]] = {}
+    for event in transcript.of("word"):
+        heard.setdefault(event.utterance, []).append(_piece(event))
+    found = []
+    for event in transcript.of("utterance"):
+        pieces = heard.pop(event.utterance, None) or [_piece(event)]
+        words, signs = _words_and_signs(pieces)
+        about = event.utterance, event.start, event.end, event.text, event.label, event.category
+        found.append(Utterance(*about, words, signs))
+    for name, pieces in heard.items():  # nobody said what it is
+        words, signs = _words_and_signs(pieces)
+        if shown := words or signs:
+            start, end = shown[0].start, max(word.end for word in shown)
+            found.append(Utterance(name, start, end, joined(shown), None, "", words, signs))
+    return tuple(sorted(found, key=lambda utterance: utterance.start))
+
+
+def _piece(event: TranscriptEvent) -> Piece:
+    return Piece(event.start, event.end, event.text, event.cycle)
+
+
+def _answers(
+    transcript: Transcript, utterances: Iterable[Utterance], *, decides: bool
+) -> list[Answer]:
+    """What the system said, answer by answer, in order; those without words among them."""
+    cycle_seconds = transcript.header.cycle_seconds
+    gap, pause = max(cycle_seconds, BREATH), max(cycle_seconds, SHORTEST_PAUSE)
+    query_ends = [u.end for u in utterances if u.label == "query"]
+    answers: list[Answer] = []
+    said: list[Piece] = []
+    seamless = False
+
+    def close(ending: Ending, at: float, forgotten: str = "") -> None:
+        nonlocal said, seamless
+        words, signs = _words_and_signs(said)
+        shown = words or signs
+        if shown or ending == "complete":
+            ended = at if ending == "cut" or not shown else shown[-1].end
+            since = _tail(shown, forgotten)
+            answers.append(Answer(words, tuple(said), ending, ended, since, seamless, signs))
+        said, seamless = [], False
+
+    for event in transcript.events:
+        if event.kind == "speech":
+            if said and not decides:
+                silence = event.start - said[-1].end + TOLERANCE
+                asked = any(said[-1].start < end <= event.start for end in query_ends)
+                if silence >= gap or asked:
+                    close("open", said[-1].end)
+                    seamless = silence < pause
+            said.append(_piece(event))
+        elif event.kind == "answer_end":
+            close("complete", event.start)
+        elif event.kind in ("cut", "respond"):
+            close("cut", event.start, event.text if event.kind == "cut" else "")
+    close("open", 0.0)
+    return sorted(answers, key=lambda answer: answer.start)
+
+
+def _tail(words: Sequence[Word], text: str) -> float | None:
+    """When the tail `text` of the words begins; None if it is empty."""
+    left = sum(not character.isspace() for character in text)
+    start = None
+    for word in reversed(words):
+        if left <= 0:
+            break
+        left -= sum(not character.isspace() for character in word.text)
+        start = word.start
+    return start
+
+
+def _decisions(transcript: Transcript) -> Iterator[Decision]:
+    expected: dict[int, str] = {}
+    for event in transcript.of("fork", "predicted", "respond", "ignore"):
+        if event.kind == "predicted":
+            words = _STATE_TOKENS.sub("", event.text)
+            expected[event.cycle] = expected.get(event.cycle, "") + words
+            continue
+        if event.kind != "fork":
+            last = " ".join(list(expected.values())[-1].split()) if expected else ""
+            action: Literal["respond", "ignore"] = (
+                "respond" if event.kind == "respond" else "ignore"
+            )
+            yield Decision(event.start, action, event.by, last)
+        expected = {}
+
+
+def _remarks(events: Iterable[TranscriptEvent]) -> Iterator[Remark]:
+    return (Remark(event.start, event.text.strip()) for event in events)
+
+
+def _dropped_words(events: Iterable[TranscriptEvent]) -> int | None:
+    """Words that the system expected to hear and threw away; None if it expects nothing.
+
+    The look-ahead before a response by state token is not thrown away: it completes the query.
+    """
+    dropped, kept_back, any_at_all = 0, 0, False
+    for event in events:
+        if event.kind == "predicted":
+            any_at_all = True
+            dropped += kept_back
+            kept_back = len(words_of([Piece(0, 0, _STATE_TOKENS.sub(" ", event.text))]))
+        elif event.kind == "respond" and event.by == "state":
+            kept_back = 0
+    return dropped + kept_back if any_at_all else None
+
+
+def exchanges_of(conversation: Conversation) -> list[Exchange]:
+    """Every utterance with the answers that belong to it; the module says by what rule."""
+    utterances = conversation.utterances
+    owned: list[list[Answer]] = [[] for _ in utterances]
+    given_up_for: dict[int, int | None] = {}
+    replied: set[int] = set()
+    moments = [(answer.start, 1, answer) for answer in conversation.answers]
+    moments += [
+        (answer.ended, 0, answer) for answer in conversation.answers if answer.ending != "complete"
+    ]
+    owner_of = _owners(conversation, replied)
+    for moment, starts, answer in sorted(moments, key=lambda item: item[:2]):
+        if not starts:
+            given_up_for[id(answer)] = owner_of(moment, answer)
+            continue
+        owner = owner_of(moment, None)
+        if owner is not None:
+            owned[owner].append(answer)
+            if answer.words_from(utterances[owner].end):
+                replied.add(owner)
+    found = []
+    before = ""
+    for number, utterance in enumerate(utterances):
+        old = next((a for a in conversation.answers if a.start < utterance.start < a.end), None)
+        found.append(
+            Exchange(
+                utterance=utterance,
+                answers=tuple(owned[number]),
+                old=old,
+                given_up=old is not None
+                and given_up_for.get(id(old)) == number
+                and _gave_up(old, utterance, owned[number]),
+                overtaken=utterance.is_query
+                and number not in replied
+                and _is_followed(utterances, number),
+                before=before,
+            )
+        )
+        before = utterance.text if utterance.is_query else before
+    return found
+
+
+def _owners(
+    conversation: Conversation, replied: set[int]
+) -> Callable[[float, Answer | None], int | None]:
+    """A function that says whose an answer is that begins at a moment.
+
+    If it is given an answer, it says for whom that was stopped then.
+    """
+    utterances = conversation.utterances
+    ignored = [decision.at for decision in conversation.decisions if decision.action == "ignore"]
+
+    def owner_of(moment: float, stopped: Answer | None) -> int | None:
+        begun = [
+            number
+            for number, utterance in enumerate(utterances)
+            if utterance.start < moment or utterance.start == 0
+        ]
+        if not begun:
+            return None
+        queries = [number for number in begun if utterances[number].is_query]
+        last = begun[-1]
+        if not queries or queries[-1] == last:
+            return last
+        query = utterances[queries[-1]]
+        if query.category == "stop_request":  # it waits for no answer, only for the old one's end
+            waiting = stopped is not None and stopped.start < query.start < stopped.end
+        else:
+            waiting = queries[-1] not in replied
+        decided = any(query.end <= at <= moment for at in ignored)
+        return queries[-1] if waiting and not decided else last
+
+    return owner_of
+
+
+def _gave_up(old: Answer, utterance: Utterance, new: Sequence[Answer]) -> bool:
+    """Whether an answer that broke off for this utterance was given up, or simply ended.
+
+    Where the system does not say that an answer is cut, it was given up if it stopped before the
+    utterance was over (for a query: if it began no word after that), or if another answer took its
+    place.
+    """
+    if old.ending != "open":
+        return old.ending == "cut"
+    if any(answer.seamless and answer.start >= old.end for answer in new[:1]):
+        return False
+    stopped = old.words[-1].start if utterance.is_query else old.end
+    return stopped < utterance.end or bool(new)
+
+
+def _is_followed(utterances: Sequence[Utterance], number: int) -> bool:
+    """Whether another query follows within `GRACE` seconds."""
+    return any(
+        later.is_query and later.start < utterances[number].end + GRACE
+        for later in utterances[number + 1 :]
+    )
+
+
+def seconds_per_pass(transcript: Path) -> float | None:
+    """Seconds that a forward pass of this recording took on average; None if nobody wrote it down.
+
+    `manifest.json` in the transcript's folder or the one above says how long the system computed in
+    each recording (`machine_seconds`) and how many passes that were. Of conversations held at once
+    it does not: their time cannot be told apart.
+    """
+    file = transcript.resolve()
+    for folder in (file.parent, file.parent.parent):
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            entry = manifest["transcripts"][file.relative_to(folder).as_posix()]
+            seconds, passes = float(entry["machine_seconds"]), float(entry["forward_passes"])
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        return seconds / passes if passes > 0 and 0 < seconds < float("inf") else None
+    return None
