@@ -599,8 +599,14 @@ def _answers(
             said.append(_piece(event))
         elif event.kind == "answer_end":
             close("complete", event.start)
-        elif event.kind in ("cut", "respond"):
-            close("cut", event.start, event.text if event.kind == "cut" else "")
+        elif event.kind == "respond":
+            close("cut", event.start)
+        elif event.kind == "cut" and said:
+            close("cut", event.start, event.text)
+        elif event.kind == "cut" and answers and answers[-1].ended == event.start:
+            # What the response replaced: it says afterwards what was forgotten of that.
+            since = _tail(answers[-1].shown, event.text)
+            answers[-1] = replace(answers[-1], forgotten=since)
     close("open", 0.0)
     return sorted(answers, key=lambda answer: answer.start)
 

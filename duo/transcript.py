@@ -66,7 +66,9 @@ _KINDS_OF: Mapping[Channel, tuple[EventKind, ...]] = {
     "output": _OUTPUT,
     "system": _SYSTEM,
 }
-_CHANNEL_OF = {kind: channel for channel, kinds in _KINDS_OF.items() for kind in kinds}
+_CHANNEL_OF: dict[str, Channel] = {
+    kind: channel for channel, kinds in _KINDS_OF.items() for kind in kinds
+}
 
 #: Speech that can go on while the user speaks: it is somebody else's.
 _OTHER_VOICES = frozenset({"background", "third_party"})
@@ -205,8 +207,6 @@ def read_scorable(path: Path) -> Transcript:
     numbered: list[bool] = []  # whether an event says which cycle it is of
 
     def header_of(content: Mapping[str, Any]) -> Header:
-        if "schema_version" not in content:
-            _refuse(path, 1, f"is missing: this program scores {SCHEMA}", "schema_version")
         known = ("system", "scenario", "cycle_seconds", "model", "settings")
         return Header.model_validate({"model": ""} | _chosen(content, known))
 
@@ -219,7 +219,7 @@ def read_scorable(path: Path) -> Transcript:
             known["cycle"] = 0
         return TranscriptEvent.model_validate(known)
 
-    header, events, lines = _read(path, header_of, event_of)
+    header, events, lines = _read(path, header_of, event_of, versioned=True)
     for place, message, name in _impossible(events, numbered):
         _refuse(path, lines[place], message, name)
     if all(event.kind != "utterance" for event in events):
@@ -277,14 +277,18 @@ def _read(
     path: Path,
     header_of: Callable[[dict[str, Any]], Header],
     event_of: Callable[[dict[str, Any]], TranscriptEvent],
+    *,
+    versioned: bool = False,
 ) -> tuple[Header, list[TranscriptEvent], list[int]]:
-    """The header, the events and their lines; events stand in order."""
+    """The header, the events and their lines; `versioned` headers say their schema."""
     header: Header | None = None
     events: list[TranscriptEvent] = []
     lines: list[int] = []
     for number, content in read_json_lines(path):
         try:
             if header is None:
+                if versioned and content.get("type") == "header":
+                    content.setdefault("schema_version", None)
                 _check_header(path, number, content)
                 header = header_of(content)
                 continue

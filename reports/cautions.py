@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from duo.speech import conversation_of, length
 from duo.transcript import Transcript
-from reports.figures.lanes import read_lanes
 from reports.figures.typeset import clean
 
 #: Decisions that are not the model's own, by what they were.
@@ -54,14 +54,14 @@ def _decided_by_the_clock(system: str, held: Sequence[Transcript]) -> Iterable[s
 
 def _restless(system: str, held: Sequence[Transcript]) -> Iterable[str]:
     """A system that speaks on whatever the user does."""
-    lanes = [read_lanes(transcript) for transcript in held]
+    lanes = [conversation_of(transcript) for transcript in held]
     answers = [answer for part in lanes for answer in part.answers]
     heard = both = 0.0
     for part in lanes:
         first = min((start for start, _ in part.system_speech), default=part.seconds)
-        heard += sum(max(end - max(start, first), 0.0) for start, end in part.user_speech)
-        both += sum(end - start for start, end in part.overlaps)
-    if answers and all(a.outcome == "open" for a in answers) and both > _RESTLESS * heard > 0:
+        heard += length((max(start, first), max(end, first)) for start, end in part.user_speech)
+        both += length(part.overlaps)
+    if answers and all(a.ending == "open" for a in answers) and both > _RESTLESS * heard > 0:
         yield (
             f"{system}: it never ended an answer, and talked through {both / heard:.0%} of what "
             "the user said after its first word. In this run the model did not fall silent by "

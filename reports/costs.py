@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from duo.files import whole_file
+from duo.speech import conversation_of
 from duo.transcript import Transcript
-from reports.figures.lanes import read_lanes
 from reports.figures.typeset import clean
 
 #: The system that others are compared with.
@@ -23,10 +23,10 @@ class Costs:
     Attributes:
         seconds: length on the conversation's clock.
         forward_passes, tokens_processed: of the model, both channels together.
-        answers: answers of which at least a word was spoken.
+        answers: answers of the system; see `duo.speech`, as for all that follows.
         cut: answers that were given up for something the user said.
-        interruptions: utterances of the user that began while the system spoke.
-        waits: seconds of silence between the end of a query and the answer to it, one by one.
+        interruptions: utterances of the user that began while an answer was being given.
+        waits: seconds from the end of a query to the answer to it, one by one.
     """
 
     seconds: float = 0.0
@@ -67,17 +67,15 @@ class Costs:
 
 def costs_of(transcript: Transcript) -> Costs:
     """Count one conversation."""
-    lanes = read_lanes(transcript)
-    cycles = list(transcript.of("cycle"))
-    answers = [answer for answer in lanes.answers if answer.words]
+    found = conversation_of(transcript)
     return Costs(
-        seconds=transcript.seconds,
-        forward_passes=sum(event.forward_passes or 0 for event in cycles),
-        tokens_processed=sum(event.tokens_processed or 0 for event in cycles),
-        answers=len(answers),
-        cut=sum(answer.outcome == "cut" for answer in answers),
-        interruptions=len(lanes.interruptions),
-        waits=tuple(round(end - start, 3) for start, end in lanes.waits),
+        seconds=found.seconds,
+        forward_passes=sum(cycle.forward_passes for cycle in found.cycles),
+        tokens_processed=sum(cycle.tokens_processed for cycle in found.cycles),
+        answers=len(found.answers),
+        cut=sum(answer.ending == "cut" for answer in found.answers),
+        interruptions=len(found.interruptions),
+        waits=tuple(round(end - start, 3) for start, end in found.waits),
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from duo.speech import Answer, Conversation, Utterance, joined
 from duo.transcript import Transcript
-from reports.figures.lanes import Answer, Lanes, Utterance, read_lanes
+from reports.figures.shown import read_shown
 from reports.figures.staff import pill_text
 
 _OUTCOMES = {"complete": "answer", "cut": "answer, cut short", "open": "answer, not ended"}
@@ -24,11 +25,11 @@ class Minute:
 
 def minutes(transcript: Transcript) -> list[Minute]:
     """The minutes, in the order of time."""
-    lanes = read_lanes(transcript)
+    lanes = read_shown(transcript)
     lines = [_utterance(utterance) for utterance in lanes.utterances]
     lines += [Minute(r.at, "user", "heard anew", r.text, spoken=True) for r in lanes.revisions]
     lines += _decisions(lanes)
-    lines += [_answer(answer, lanes.system) for answer in lanes.answers]
+    lines += [_answer(answer, lanes.system) for answer in (*lanes.answers, *lanes.wordless)]
     lines += [Minute(note.at, lanes.system, "note", note.text) for note in lanes.notes]
     return sorted(lines, key=lambda line: line.at)
 
@@ -37,11 +38,11 @@ def _utterance(utterance: Utterance) -> Minute:
     label = (utterance.label or "says").replace("_", "-")
     kind = utterance.category.replace("_", " ")
     what = f"{label} · {kind}" if kind else label
-    words = "".join(word.text for word in utterance.words).strip()
+    words = joined(utterance.shown)
     return Minute(utterance.start, "user", what, words, spoken=True)
 
 
-def _decisions(lanes: Lanes) -> list[Minute]:
+def _decisions(lanes: Conversation) -> list[Minute]:
     return [
         Minute(
             decision.at,
@@ -54,6 +55,5 @@ def _decisions(lanes: Lanes) -> list[Minute]:
 
 
 def _answer(answer: Answer, system: str) -> Minute:
-    words = "".join(word.text for word in answer.words).strip()
-    what = _OUTCOMES[answer.outcome] if words else "answer without words"
-    return Minute(answer.start, system, what, words, spoken=bool(words))
+    what = _OUTCOMES[answer.ending] if answer.words else "answer without words"
+    return Minute(answer.start, system, what, answer.text, spoken=bool(answer.text))

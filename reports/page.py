@@ -18,13 +18,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from duo.decoding.systems import SYSTEMS
+from duo.speech import Conversation
 from duo.transcript import Header, Transcript
 from reports.builder import player
 from reports.costs import REFERENCE, costs_of, total_by_system
 from reports.figures.inline import inline_svg, palette_css
-from reports.figures.lanes import Lanes, read_lanes
 from reports.figures.overview import overview
 from reports.figures.scene import Scene, paint
+from reports.figures.shown import read_shown
 from reports.figures.style import DESK, PHONE, svg_text
 from reports.figures.timeline import compose
 from reports.figures.typeset import clean
@@ -105,7 +106,7 @@ def scenario_section(
         transcripts: one of each system.
         played: the element in which they play.
     """
-    lanes = [read_lanes(transcript) for transcript in transcripts]
+    lanes = [read_shown(transcript) for transcript in transcripts]
     names = listed(part.system for part in lanes)
     anchor = f"scenario-{number}"
     body = render(
@@ -122,7 +123,7 @@ def scenario_section(
     return Section(anchor, name, Markup(body))
 
 
-def _pictures(prefix: str, label: str, lanes: Sequence[Lanes], *, glance: bool) -> Markup:
+def _pictures(prefix: str, label: str, lanes: Sequence[Conversation], *, glance: bool) -> Markup:
     """A picture twice: as wide as a desk's screen, and as a phone's. The style sheet picks one."""
     lay_out = overview if glance else compose
     return Markup("").join(

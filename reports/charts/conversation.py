@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from duo.speech import Conversation
 from duo.transcript import Transcript, TranscriptEvent
 from reports.charts.chart import Chart
-from reports.figures.lanes import Lanes, read_lanes
+from reports.figures.shown import read_shown
 from reports.figures.typeset import clean
 from sessions.recorder import folder_name
 
@@ -38,7 +39,7 @@ class Fork:
 
 def timeline(transcript: Transcript) -> Chart:
     """Both channels over time, predicted words in grey, states marked."""
-    header, lanes = transcript.header, read_lanes(transcript)
+    header, lanes = transcript.header, read_shown(transcript)
     labelled = sum(utterance.label is not None for utterance in lanes.utterances)
     caption = (
         f"Scenario {header.scenario} with {header.system} ({header.model}): the user above, the "
@@ -141,7 +142,7 @@ def _stem(transcript: Transcript) -> str:
     return f"{folder_name(header.scenario)}-{folder_name(header.system)}"
 
 
-def _timeline_rows(lanes: Lanes) -> list[tuple[object, ...]]:
+def _timeline_rows(lanes: Conversation) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for utterance in lanes.utterances:
         note = " ".join(part for part in (utterance.label, utterance.category) if part)
@@ -152,7 +153,7 @@ def _timeline_rows(lanes: Lanes) -> list[tuple[object, ...]]:
     for number, answer in enumerate(lanes.answers, start=1):
         for word in answer.words:
             forgotten = answer.forgotten is not None and word.start >= answer.forgotten
-            note = "forgotten" if forgotten else answer.outcome
+            note = "forgotten" if forgotten else answer.ending
             rows.append(
                 ("output", "word", word.start, word.end, word.text.strip(), f"answer {number}",
                  note)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
-from reports.figures.lanes import Word, stretches
+from duo.speech import Word
+from reports.figures.shown import stretches
 from reports.figures.style import BODY
 from reports.figures.typeset import ELLIPSIS, fit, width, wrap
 
@@ -118,7 +119,7 @@ def cells(said: Sequence[Said], row: Row, stops: Sequence[float] = ()) -> list[C
         made[-1].speech = max(made[-1].speech, right - _INSET)
         if not made[-1].groups or column is None or column[0] != turn:
             made[-1].groups.append((said[turn].color, []))
-        made[-1].groups[-1][1].append(word.text)
+        made[-1].groups[-1][1].append(" " * bool(word.blank) + word.text)
         column = here
     for cell, following in pairwise(made):
         cell.limit = following.x - GAP

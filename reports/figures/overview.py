@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from duo.speech import Conversation
 from reports.figures.bands import GAP, Row
-from reports.figures.lanes import Lanes, stretches
 from reports.figures.scene import Dot, Line, Rect, Scene, Stroke
+from reports.figures.shown import stretches
 from reports.figures.staff import LEVEL, name_width
 from reports.figures.style import DESK, LABEL
 from reports.figures.typeset import width as text_width
@@ -20,7 +21,7 @@ _TICK = 40.0  # points between labelled moments, at least
 _STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)  # seconds
 
 
-def overview(lanes: Sequence[Lanes], *, width: float = DESK) -> Scene:
+def overview(lanes: Sequence[Conversation], *, width: float = DESK) -> Scene:
     """Lay out what systems made of the same scenario, `width` points wide."""
     scene = Scene(width)
     gutter = max((name_width(part.system) for part in lanes), default=0.0)
@@ -43,7 +44,7 @@ def overview(lanes: Sequence[Lanes], *, width: float = DESK) -> Scene:
     return scene
 
 
-def _part(scene: Scene, lanes: Lanes, row: Row, top: float) -> float:
+def _part(scene: Scene, lanes: Conversation, row: Row, top: float) -> float:
     system = top + _USER + 1.5
     bottom = system + _SYSTEM
     name_left = row.left - GAP - name_width(lanes.system)
@@ -51,18 +52,19 @@ def _part(scene: Scene, lanes: Lanes, row: Row, top: float) -> float:
     for utterance in lanes.utterances:
         remark = utterance.label == "non_query"
         role = "remark" if remark else "query"
-        for start, end in stretches(utterance.words):
+        for start, end in stretches(utterance.shown):
             x, wide = row.x(start), max(row.x(end) - row.x(start), 1.0)
             scene.add(Rect(x, top, wide, _USER, f"{role}-tint", role, 1.0, dashed=remark))
-    for start, end in lanes.system_speech:
+    said = [word for answer in (*lanes.answers, *lanes.wordless) for word in answer.shown]
+    for start, end in stretches(said):
         x, wide = row.x(start), max(row.x(end) - row.x(start), 1.0)
         scene.add(Rect(x, system, wide, _SYSTEM, "speech-tint", "speech", 1.0))
     for start, end in lanes.waits:
         middle = system + _SYSTEM / 2
         scene.add(Stroke(((row.x(start), middle), (row.x(end), middle)), "faint", 0.7))
     for answer in lanes.answers:
-        if answer.outcome == "cut":
-            x = row.x(answer.end)
+        if answer.ending == "cut":
+            x = row.x(answer.ended)
             scene.add(Stroke(((x, system - 2), (x, bottom + 2)), "cut", 1.8))
     for decision in lanes.decisions:
         filled = decision.by == "state"

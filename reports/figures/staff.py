@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from duo.speech import Answer, Conversation, Decision, Utterance
 from reports.figures.bands import GAP, Cell, Levels, Row, Said, cells
-from reports.figures.lanes import Answer, Decision, Lanes, Utterance, stretches
 from reports.figures.scene import Dot, Line, Rect, Scene, Stroke
+from reports.figures.shown import stretches
 from reports.figures.style import BODY, LABEL
 from reports.figures.typeset import ASCENT, fit, fit_end, width
 
@@ -34,15 +35,16 @@ class Staff:
     """What one conversation needs to be drawn in one row; `signs` collects those that occur."""
 
     scene: Scene
-    lanes: Lanes
+    lanes: Conversation
     row: Row
     signs: set[str]
 
     def put(self, top: float) -> float:
         """Add all bands to the scene from `top` on; the y where they end."""
-        utterances, answers = self.lanes.utterances, self.lanes.answers
+        utterances = self.lanes.utterances
+        answers = sorted([*self.lanes.answers, *self.lanes.wordless], key=lambda one: one.start)
         top = self._tags(top)
-        columns = cells([Said(utterance.words) for utterance in utterances], self.row)
+        columns = cells([Said(utterance.shown) for utterance in utterances], self.row)
         user_top, top = top, self._words(columns, top, "user", "query")
         for utterance in utterances:
             self._utterance(utterance, user_top, top)
@@ -92,7 +94,7 @@ class Staff:
     def _notes(self, top: float) -> float:
         """Where answers were given up, and what the system had to say about itself."""
         notes = [(note.at, note.text, "soft") for note in self.lanes.notes]
-        notes += [(a.end, "cut", "cut") for a in self.lanes.answers if a.outcome == "cut"]
+        notes += [(a.ended, "cut", "cut") for a in self.lanes.answers if a.ending == "cut"]
         return self._pack(sorted(note for note in notes if self.row.holds(note[0])), top)
 
     def _pack(
@@ -114,7 +116,7 @@ class Staff:
     def _utterance(self, utterance: Utterance, top: float, bottom: float) -> None:
         kind = {"query": "query", "non_query": "remark", None: "unlabelled"}[utterance.label]
         edge, fill = ("soft", "grid") if kind == "unlabelled" else (kind, f"{kind}-tint")
-        for stretch in stretches(utterance.words):
+        for stretch in stretches(utterance.shown):
             if span := self.row.clip(*stretch):
                 self.signs.add(kind)
                 self.scene.add(
@@ -122,7 +124,7 @@ class Staff:
                 )
 
     def _answer(self, answer: Answer, top: float, bottom: float) -> None:
-        for stretch in stretches(answer.words):
+        for stretch in stretches(answer.shown):
             if span := self.row.clip(*stretch):
                 self.signs.add("speech")
                 box = span[0], top, span[1], bottom - top
@@ -132,10 +134,10 @@ class Staff:
                 self.signs.add("forgotten")
                 box = span[0], top, span[1], bottom - top
                 self.scene.add(Rect(*box, edge="forgotten", hatch="forgotten"))
-        if self.row.holds(answer.end) and answer.outcome != "open":
-            self.signs.add(answer.outcome)
-            x = self.row.x(answer.end)
-            if answer.outcome == "cut":
+        if self.row.holds(answer.ended) and answer.ending != "open":
+            self.signs.add(answer.ending)
+            x = self.row.x(answer.ended)
+            if answer.ending == "cut":
                 self.scene.add(Stroke(((x, top - 2), (x, bottom + 2)), "cut", 1.8))
             else:
                 self.scene.add(Dot(x, bottom, 3.2, "speech", sign="s"))
@@ -203,12 +205,12 @@ def pill_text(decision: Decision) -> str:
 def _kept_and_forgotten(answer: Answer) -> list[Said]:
     """The words that stay in the system's memory, and those that it gave up."""
     until = float("inf") if answer.forgotten is None else answer.forgotten
-    kept = tuple(word for word in answer.words if word.start < until)
-    lost = tuple(word for word in answer.words if word.start >= until)
+    kept = tuple(word for word in answer.shown if word.start < until)
+    lost = tuple(word for word in answer.shown if word.start >= until)
     return [Said(words, ink) for words, ink in ((kept, "ink"), (lost, "soft")) if words]
 
 
 def _forgotten(answer: Answer) -> list[tuple[float, float]]:
     if answer.forgotten is None:
         return []
-    return stretches(word for word in answer.words if word.start >= answer.forgotten)
+    return stretches(word for word in answer.shown if word.start >= answer.forgotten)

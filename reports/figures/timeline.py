@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
+from duo.speech import Conversation
 from duo.transcript import Transcript
 from reports.figures.bands import GAP, Row
-from reports.figures.lanes import Lanes, read_lanes
 from reports.figures.legend import legend
 from reports.figures.scene import Line, Scene, Stroke, paint
+from reports.figures.shown import read_shown
 from reports.figures.staff import LEVEL, Staff, name_width
 from reports.figures.style import BODY, DESK, HEADING, LABEL
 from reports.figures.typeset import Weight, clean, fit
@@ -39,12 +40,12 @@ def draw(transcript: Transcript, *, width: float = DESK) -> Figure:
     header = transcript.header
     heading = f"{header.scenario} · {header.system}"
     caption = f"{header.model} · {header.clock} clock · cycles of {header.cycle_seconds:g} s"
-    lanes = [read_lanes(transcript)]
+    lanes = [read_shown(transcript)]
     return paint(compose(lanes, width=width, heading=clean(heading), caption=clean(caption)))
 
 
 def compose(
-    lanes: Sequence[Lanes], *, width: float = DESK, heading: str = "", caption: str = ""
+    lanes: Sequence[Conversation], *, width: float = DESK, heading: str = "", caption: str = ""
 ) -> Scene:
     """Lay out what systems made of the same scenario, under one another on one time axis.
 
@@ -83,7 +84,7 @@ def _titles(heading: str, caption: str) -> Iterator[tuple[str, float, str, Weigh
         yield caption, LABEL, "soft", "normal"
 
 
-def _rows(lanes: Sequence[Lanes], left: float, right: float) -> list[Row]:
+def _rows(lanes: Sequence[Conversation], left: float, right: float) -> list[Row]:
     """Rows of equal length, so many that a second is wide enough for what is said in it."""
     seconds = max([part.seconds for part in lanes] + [1.0])
     longest = max(int((right - left) / _SECOND), 1)
@@ -92,15 +93,20 @@ def _rows(lanes: Sequence[Lanes], left: float, right: float) -> list[Row]:
     return [Row(n * length, (n + 1) * length, left, right, n == count - 1) for n in range(count)]
 
 
-def _is_silent(lanes: Lanes, row: Row) -> bool:
-    spans = [*lanes.user_speech, *lanes.system_speech]
-    moments = [*lanes.forks, *(answer.end for answer in lanes.answers)]
+def _is_silent(lanes: Conversation, row: Row) -> bool:
+    words = [word for utterance in lanes.utterances for word in utterance.shown]
+    words += [word for answer in (*lanes.answers, *lanes.wordless) for word in answer.shown]
+    spans = [(word.start, word.end) for word in words]
+    answers = (*lanes.answers, *lanes.wordless)
+    moments = [*lanes.forks, *(answer.ended for answer in answers)]
     moments += [decision.at for decision in lanes.decisions]
     moments += [remark.at for remark in (*lanes.revisions, *lanes.notes)]
     return not (any(row.clip(*span) for span in spans) or any(row.holds(at) for at in moments))
 
 
-def _row(scene: Scene, lanes: Sequence[Lanes], row: Row, top: float, signs: set[str]) -> float:
+def _row(
+    scene: Scene, lanes: Sequence[Conversation], row: Row, top: float, signs: set[str]
+) -> float:
     """One line of the score; the y where it ends."""
     second = (row.right - row.left) / (row.end - row.start)
     step = next((n for n in (1, 2, 5, 10) if n * second >= _TICK), 30)

@@ -138,7 +138,7 @@ def lines(*contents: Any) -> bytes:
         (lines(HEADER, '{"start": NaN}'), 2, None, "not JSON"),
         (lines(HEADER, "[1, 2]"), 2, None, "not a JSON object"),
         (lines(HEADER, "[" * 100_000), 2, None, "not JSON"),
-        (lines(HEADER) + b"\xff\xfe\n", 2, None, "not JSON"),
+        (lines(HEADER) + b"\xff\xfe\n", 2, None, "not UTF-8"),
         (lines(HEADER, WORD, WORD)[:-30], 3, None, "cut off"),
         (lines(HEADER)[:-30], 1, None, "cut off"),
     ],

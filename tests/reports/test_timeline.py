@@ -13,9 +13,9 @@ from hypothesis import given, settings
 
 from duo.errors import BadInput
 from duo.transcript import Transcript
-from reports.figures.lanes import read_lanes
 from reports.figures.overview import overview
 from reports.figures.scene import Scene, paint
+from reports.figures.shown import read_shown
 from reports.figures.style import COLUMN, DESK, FAMILIES, PHONE, save, svg_text
 from reports.figures.timeline import compose, draw
 from tests.reports.random_talk import transcripts
@@ -96,16 +96,16 @@ def test_a_decision_of_silence_does_not_look_like_one_of_the_model() -> None:
 def test_all_words_are_there_in_order() -> None:
     transcript = interrupted()
     shown = " ".join(Picture(svg_text(draw(transcript))).texts())
-    for lane in read_lanes(transcript).utterances:
+    for lane in read_shown(transcript).utterances:
         assert all(word.text.strip() in shown for word in lane.words)
-    for answer in read_lanes(transcript).answers:
+    for answer in read_shown(transcript).answers:
         assert all(word.text.strip() in shown for word in answer.words)
 
 
 @settings(max_examples=150)
 @given(transcripts())
 def test_no_two_lines_of_type_overlap(transcript: Transcript) -> None:
-    lanes = read_lanes(transcript)
+    lanes = read_shown(transcript)
     for width in (COLUMN, DESK):
         assert_legible(compose([lanes], width=width, heading="A heading", caption="a caption"))
 
@@ -113,7 +113,7 @@ def test_no_two_lines_of_type_overlap(transcript: Transcript) -> None:
 @settings(max_examples=50)
 @given(transcripts(), transcripts())
 def test_nor_do_those_of_several_systems(one: Transcript, other: Transcript) -> None:
-    both = [read_lanes(one), read_lanes(other)]
+    both = [read_shown(one), read_shown(other)]
     for width in (PHONE, DESK):
         assert_legible(compose(both, width=width))
         assert_legible(overview(both, width=width))
@@ -134,7 +134,7 @@ def assert_legible(scene: Scene) -> None:
 
 def test_systems_under_one_another_share_one_time_axis() -> None:
     stories = [interrupted(), waiting()]
-    picture = Picture(svg_text(paint(compose([read_lanes(story) for story in stories]))))
+    picture = Picture(svg_text(paint(compose([read_shown(story) for story in stories]))))
     starts = [x for text, x, _ in picture.lines if text.startswith("Could you plan")]
     assert len(starts) == 2
     assert starts[0] == starts[1]
@@ -145,7 +145,7 @@ def test_a_long_silence_is_left_out_and_said_so() -> None:
     story = Story()
     story.hears("Hello?", 0.0)
     story.says("Good morning.", 600.0)
-    scene = compose([read_lanes(story.transcript())])
+    scene = compose([read_shown(story.transcript())])
     assert any("of silence left out" in line.text for line in scene.lines)
     assert scene.height < 400
 

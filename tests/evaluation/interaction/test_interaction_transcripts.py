@@ -50,7 +50,7 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
         (lambda ls: ls[0].update(schema_version=2), 1, "schema_version"),
         (lambda ls: ls[0].update(schema_version=True), 1, "schema_version"),
         (lambda ls: ls[0].pop("schema_version"), 1, "schema_version"),
-        (lambda ls: ls[0].update(settings={"a": float("inf")}), 1, "settings"),
+        (lambda ls: ls[0].update(settings={"a": float("inf")}), 1, "not JSON"),
         (lambda ls: ls[0].update(cycle_seconds=1e-320), 1, "cycle_seconds"),
         (lambda ls: ls[0].pop("system"), 1, "system"),
         (lambda ls: ls[0].update(cycle_seconds=0), 1, "cycle_seconds"),
@@ -61,7 +61,7 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
         (lambda ls: ls[1].update(label="non_query", category="stop_request"), 2, "label"),
         (lambda ls: ls[1].update(end=0.5), 2, "end"),
         (lambda ls: ls[2].update(start=-1), 3, "start"),
-        (lambda ls: ls[3].update(start=float("nan")), 4, "start"),
+        (lambda ls: ls[3].update(start=float("nan")), 4, "not JSON"),
         (lambda ls: ls[3].update(start="2"), 4, "start"),
         (lambda ls: ls[3].update(start=1.5), 4, "start"),  # the word before lasts until 2
         (lambda ls: ls[3].update(end=3.5), 4, "start"),  # outlives its utterance
@@ -176,7 +176,8 @@ def test_the_recorder_s_transcripts_are_read(tmp_path: Path, story: Callable[[],
     found = read_conversation(path)
     assert [u.name for u in found.utterances] == [e.utterance for e in transcript.of("utterance")]
     spoken = "".join("".join(e.text for e in transcript.of("speech")).split())
-    assert "".join(word.text for answer in found.answers for word in answer.words) == spoken
+    said = "".join(word.text for answer in found.answers for word in answer.words)
+    assert "".join(said.split()) == spoken
 
 
 @given(
