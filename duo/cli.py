@@ -21,6 +21,7 @@ from evaluation.decode_bench.commands import bench_app
 from evaluation.fdb.commands import export, import_
 from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
+from reports.statistics.commands import power, simulate
 from sessions.commands import chat, record, transcript_app
 from sessions.scenario_commands import scenario_app
 from sessions.study.commands import study_app
@@ -67,6 +68,8 @@ transcript_app.command()(export)
 transcript_app.command("import")(import_)
 app.add_typer(transcript_app, name="transcript", cls=WholeSummaries)
 app.add_typer(data_app, name="data", cls=WholeSummaries)
+study_app.command()(power)
+study_app.command()(simulate)
 app.add_typer(study_app, name="study", cls=WholeSummaries)
 
 

@@ -27,7 +27,7 @@ from reports.statistics.results import (
     StudyResult,
     Test,
 )
-from reports.statistics.significance import holm, majorities, sign_test
+from reports.statistics.significance import holm, majorities, preference_tests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,10 +161,7 @@ class _Study:
             for what in ESTIMANDS
         }
         wins, losses, ties = (int(count) for count in majorities(of.votes))
-        sign = float(sign_test(wins, losses)) if wins + losses else None
-        sums, counts = scored(of.votes, "net")
-        two_way = estimate.finite(twoway.p_value(twoway.mean(sums, counts)))
-        both = None if sign is None or two_way is None else max(sign, two_way)
+        tests = {name: Test(estimate.finite(p)) for name, p in preference_tests(of.votes).items()}
         return Comparison(
             criterion=name,
             first=first,
@@ -175,9 +172,7 @@ class _Study:
             estimates=estimates,
             bootstrap={what: self._bootstrap(of, what) for what in ESTIMANDS},
             majorities={"win": wins, "tie": ties, "loss": losses},
-            sign=Test(sign),
-            two_way=Test(two_way),
-            preference=Test(both),
+            **tests,
             effects=effects(of.votes, estimates["untied"]),
             mixed=mixed_check(firsts, first, cluster=self.cluster),
             agreement=agreement(items.votes.sum(1), self._rng("agreement"), self._resamples),

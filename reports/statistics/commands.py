@@ -1,7 +1,12 @@
-"""`duo report statistics` and `duo bench statistics`. Light: what they need is imported inside."""
+"""Define the commands `duo report statistics`, `duo bench statistics`, `duo study power` and
+`duo study simulate`.
+
+Light: what they need is imported inside.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -82,9 +87,107 @@ def bench(
 
     Example: duo bench statistics --studies 1000 --processes 2 --out runs/bench/statistics.json
     """
-    from reports.statistics.bench import bench_statistics
+    from reports.statistics.coverage import bench_statistics
 
     bench_statistics(studies=studies, seed=seed, resamples=resamples, processes=processes, out=out)
+
+
+def power(
+    preference: Annotated[
+        float, typer.Option(help="Share of the votes without ties for the better system.")
+    ] = 0.65,
+    ties: Annotated[float, typer.Option(help="Share of ties, both bad among them.")] = 0.25,
+    raters: Annotated[str, typer.Option(help="Raters for each dialogue.")] = "1,3,5",
+    dialogues: Annotated[str, typer.Option(help="Numbers of dialogues.")] = "20,40,60,80,120",
+    dialogue_sd: Annotated[
+        float, typer.Option(help="Spread of the preference between dialogues, in log odds.")
+    ] = 0.5,
+    rater_sd: Annotated[
+        float, typer.Option(help="Spread of the preference between raters, in log odds.")
+    ] = 0.3,
+    criteria: Annotated[int, typer.Option(min=1, help="Criteria tested at once.")] = 5,
+    level: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Of the test.")] = 0.05,
+    simulations: Annotated[int, typer.Option(min=100, help="Simulated studies.")] = 2_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulation.")] = 0,
+) -> None:
+    """How many raters and dialogues does an effect need? By simulation, with clustered votes.
+
+    Counts the simulated studies in which `duo report statistics` would claim the preference.
+
+    Example: duo study power --preference 0.7 --raters 3,6 --dialogues 40,80
+    """
+    sizes = [
+        (k, n) for k in _numbers(raters, "--raters") for n in _numbers(dialogues, "--dialogues")
+    ]
+    from duo.terminal import progress
+    from reports.statistics import simulate as simulated
+
+    effect = simulated.Effect(preference, ties, dialogue_sd, rater_sd)
+    with progress("studies", simulations * len(sizes)) as bar:
+        found = [
+            simulated.power(
+                effect,
+                dialogues=n,
+                raters=k,
+                level=level,
+                comparisons=criteria,
+                simulations=simulations,
+                seed=seed,
+                on_done=bar.advance,
+            )
+            for k, n in sizes
+        ]
+    simulated.power_table(effect, found, level=level, criteria=criteria).show()
+
+
+def simulate(
+    study: Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)],
+    raters: Annotated[int, typer.Option(min=1, max=1000, help="Synthetic raters.")] = 6,
+    prefer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SYSTEM=STRENGTH", help="Strength in log odds; repeat for more."),
+    ] = None,
+    left_bias: Annotated[float, typer.Option(help="Added to the left side, in log odds.")] = 0.0,
+    careless: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of raters who answer at random.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the raters.")] = 0,
+) -> None:
+    """Let synthetic raters rate, to try a design out. Every row of theirs is marked.
+
+    Example: duo study simulate runs/st --raters 6 --prefer duo=0.8
+    """
+    strengths = _strengths(prefer or ())
+    from reports.statistics.simulate import Taste, Voting, simulate_raters
+    from sessions.study.study import open_study
+
+    taste = Taste(strengths, Voting(side=left_bias, side_sd=0.0), careless)
+    pages = simulate_raters(open_study(study), raters, taste, seed=seed)
+    typer.echo(f"{pages} pages by {raters} synthetic raters")
+
+
+def _numbers(text: str, field: str) -> list[int]:
+    """Read positive numbers, separated by commas."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number <= 100_000 for number in numbers):
+        raise BadInput(f"{text!r} is not a list of numbers from 1 on", field=field)
+    return list(dict.fromkeys(numbers))
+
+
+def _strengths(assignments: Sequence[str]) -> dict[str, float]:
+    strengths: dict[str, float] = {}
+    for assignment in assignments:
+        system, equals, value = assignment.rpartition("=")
+        try:
+            strengths[system] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not abs(strengths[system]) < 50:
+            raise BadInput(f"{assignment!r} is not SYSTEM=STRENGTH", field="--prefer")
+    return strengths
 
 
 def mapping(option: str, pairs: list[str] | None) -> dict[str, str]:

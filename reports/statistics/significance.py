@@ -8,6 +8,8 @@ import numpy as np
 from scipy import stats
 
 from evaluation.comparison.significance import holm as adjust
+from reports.statistics import twoway
+from reports.statistics.panel import scored
 
 
 def majorities(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,6 +35,25 @@ def sign_test(wins: np.ndarray | int, losses: np.ndarray | int) -> np.ndarray:
     """
     wins, losses = np.asarray(wins), np.asarray(losses)
     return np.minimum(2 * stats.binom.cdf(np.minimum(wins, losses), wins + losses, 0.5), 1.0)
+
+
+def preference_tests(votes: np.ndarray) -> dict[str, np.ndarray]:
+    """Test whether one system is preferred; `preference` is the p to claim it by.
+
+    Args:
+        votes: counts, shape (..., dialogues, raters, 4), outcomes as in `panel.OUTCOMES`.
+
+    Returns:
+        Two-sided p values of shape (...), NaN where there is nothing to test: `sign`, the exact
+        sign test of the dialogues' majorities, about further dialogues and these raters; `two_way`,
+        of the net win rate, about further dialogues and further raters; and `preference`: both
+        must hold, so its p is the larger (an intersection-union test, Berger 1982, Technometrics
+        24: 295-300).
+    """
+    wins, losses, _ = majorities(votes)
+    sign = np.where(wins + losses > 0, sign_test(wins, losses), np.nan)
+    two_way = twoway.p_value(twoway.mean(*scored(votes, "net")))
+    return {"sign": sign, "two_way": two_way, "preference": np.maximum(sign, two_way)}
 
 
 def holm(ps: Sequence[float | None]) -> tuple[float | None, ...]:

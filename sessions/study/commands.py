@@ -220,8 +220,7 @@ def import_(
     typer.echo(f"{import_ratings(open_study(study), file)} new ratings")
 
 
-for command in (trial_commands.preregister, trial_commands.power, trial_commands.simulate):
-    study_app.command()(command)
+study_app.command()(trial_commands.preregister)
 
 
 @study_app.command()

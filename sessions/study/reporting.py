@@ -13,7 +13,6 @@ from duo.terminal import printable
 if TYPE_CHECKING:
     from sessions.study.leaks import Leaks
     from sessions.study.load import Load
-    from sessions.study.power import Effect, Power
     from sessions.study.status import Status
 
 
@@ -121,34 +120,6 @@ def leaks_report(leaks: Leaks) -> str:
     elif enough:
         parts.append("nothing of the machinery separates the systems")
     return "\n\n".join(parts)
-
-
-def power_report(effect: Effect, found: Sequence[Power], *, level: float, criteria: int) -> str:
-    """For `duo study power`."""
-    numbers = sorted({one.dialogues for one in found})
-    raters = sorted({one.raters for one in found})
-    chance = {(one.dialogues, one.raters): one for one in found}
-    error = max((one.error for one in found), default=0.0)
-    rows = [
-        (f"{k} rater{'s' * (k != 1)}", *(f"{chance[n, k].power:.0%}" for n in numbers))
-        for k in raters
-    ]
-    enough = [
-        next((f"{k} x {n}" for n in numbers if chance[n, k].power >= 0.8), None) for k in raters
-    ]
-    named = [one for one in enough if one]
-    return "\n\n".join(
-        (
-            f"power to find a preference of {effect.preference:.0%} ({effect.ties:.0%} ties), sign "
-            f"test on dialogues at {level:g}"
-            + (f" / {criteria} criteria" if criteria > 1 else "")
-            + f", +-{1.96 * error:.1%} of simulation",
-            table(("", *(f"{n} dialogues" for n in numbers)), rows),
-            f"80 % (raters x dialogues): {', '.join(named)}" if named else "80 %: none of these",
-            "The sign test is about further dialogues rated by the same raters. `duo report\n"
-            "statistics` also tests for further raters: with few, only larger effects show.",
-        )
-    )
 
 
 def load_report(load: Load) -> str:

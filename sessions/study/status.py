@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import func, select
 
 from sessions.study.pages import total_pages
-from sessions.study.signs import sign_test
 from sessions.study.store import actions, items, pages, raters
 from sessions.study.study import Study
 from sessions.study.votes import Vote, votes
@@ -202,13 +201,15 @@ def _rater(study: Study, person: Any, own: Sequence[Any], cast: Sequence[Vote]) 
 def _flags(
     study: Study, seconds: Sequence[float], failed: int, left: int, right: int
 ) -> Iterable[str]:
+    from scipy.stats import binomtest
+
     least = study.design.checks.least_seconds
     fast = sum(one < least for one in seconds)
     if seconds and fast / len(seconds) >= _FAST_SHARE:
         yield f"too fast: {fast} of {len(seconds)} pages in less than {least:g} s"
     if failed:
         yield f"failed {failed} attention check{'s' * (failed != 1)}"
-    if sign_test(left, right) < _SIDE_CHANCE:
+    if left + right and binomtest(left, left + right).pvalue < _SIDE_CHANCE:
         side, share = ("left", left) if left > right else ("right", right)
         yield f"nearly always the {side} side: {share} of {left + right} pages"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from reports.statistics.panel import OUTCOMES
 from reports.statistics.ratings import Ratings, frame
-from reports.statistics.synthetic import Design, draw
+from reports.statistics.simulate import Design, draw
 
 
 def row(
@@ -44,6 +44,17 @@ def drawn(
 ) -> list[dict[str, Any]]:
     """Rows of a synthetic study, sides by turns."""
     votes = draw(design or Design(), len(criteria), np.random.default_rng(seed))
+    return rows_of(votes, criteria=criteria, systems=systems, **more)
+
+
+def rows_of(
+    votes: np.ndarray,
+    *,
+    criteria: Sequence[str] = ("overall",),
+    systems: tuple[str, str] = ("duo", "duplex"),
+    **more: Any,
+) -> list[dict[str, Any]]:
+    """Rows of votes as `draw` makes them, the studies as criteria, sides by turns."""
     first, second = systems
     rows = []
     for study, dialogue, rater, outcome in np.argwhere(votes):

@@ -12,7 +12,7 @@ from statsmodels.stats.inter_rater import fleiss_kappa as statsmodels_fleiss
 
 from reports.statistics.agreement import agreement, alpha, fleiss_kappa
 from reports.statistics.raters import cohens_kappa
-from reports.statistics.synthetic import Design, draw
+from reports.statistics.simulate import Design, draw
 
 # Krippendorff 2011: four observers, twelve units; 0 is a missing value.
 OBSERVERS = (

@@ -12,7 +12,7 @@ from duo.errors import BadInput
 from reports.statistics.analysis import analyse
 from reports.statistics.exclusions import Rules
 from reports.statistics.results import Comparison, StudyResult, to_json
-from reports.statistics.synthetic import Design
+from reports.statistics.simulate import Design
 from reports.statistics.tables import csv_text, tables
 from tests.reports.rated import drawn, ratings, row
 

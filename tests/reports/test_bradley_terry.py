@@ -11,7 +11,7 @@ from scipy.stats import t
 
 from reports.statistics.bradley_terry import bradley_terry, pairs
 from reports.statistics.panel import scored
-from reports.statistics.synthetic import Design, draw
+from reports.statistics.simulate import Design, draw
 from reports.statistics.twoway import mean
 
 TEAMS = ("Milwaukee", "Detroit", "Toronto", "New York", "Boston", "Cleveland", "Baltimore")

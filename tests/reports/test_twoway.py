@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from reports.statistics import twoway
 from reports.statistics.panel import ESTIMANDS, OUTCOMES, scored
-from reports.statistics.synthetic import Design, draw
+from reports.statistics.simulate import Design, draw
 
 _CODES = st.tuples(st.integers(1, 8), st.integers(1, 5)).flatmap(
     lambda shape: arrays(np.int8, shape, elements=st.integers(-1, len(OUTCOMES) - 1))

@@ -11,7 +11,7 @@ from typing import Any
 from duo.transcript import write_transcript
 from evaluation.scores import Judged, summary
 from reports.statistics.ratings import PAPER_CRITERIA
-from reports.statistics.synthetic import Design
+from reports.statistics.simulate import Design
 from tests.evaluation.benchmark_files import write_result
 from tests.reports.rated import drawn, write_csv
 from tests.reports.stories import interrupted, waiting

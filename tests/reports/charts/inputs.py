@@ -25,7 +25,7 @@ from reports.charts.trade_off import trade_off
 from reports.charts.training import training_curves
 from reports.statistics.analysis import analyse
 from reports.statistics.results import to_json
-from reports.statistics.synthetic import Design
+from reports.statistics.simulate import Design
 from tests.reports.rated import drawn, ratings
 from tests.reports.stories import interrupted, waiting
 

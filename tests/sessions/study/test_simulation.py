@@ -10,9 +10,9 @@ import krippendorff
 import pytest
 
 from duo.errors import BadInput
+from reports.statistics.simulate import Taste, Voting, simulate_raters
 from sessions.study.load import load_test
 from sessions.study.preregistration import preregister
-from sessions.study.simulation import Taste, simulate
 from sessions.study.status import agreement, study_status
 from sessions.study.votes import Vote, votes
 from tests.sessions.study.studies import CRITERIA, StudyMaker, newcomer, rate_all
@@ -20,8 +20,10 @@ from tests.sessions.study.studies import CRITERIA, StudyMaker, newcomer, rate_al
 
 def test_synthetic_raters_like_what_they_are_told_to(make_sqlite: StudyMaker) -> None:
     study = make_sqlite(items=12, raters_per_item=6)
-    taste = Taste({"duo": 2.0}, dialogue_sd=0.0, rater_sd=0.0, tie_width=0.0)
-    assert simulate(study, 6, taste, seed=1) == 72
+    taste = Taste(
+        {"duo": 2.0}, Voting(dialogue_sd=0.0, rater_sd=0.0, tie=0.0, side=0.0, side_sd=0.0)
+    )
+    assert simulate_raters(study, 6, taste, seed=1) == 72
     cast = votes(study)
     assert all(vote.synthetic for vote in cast)
     wins = Counter(vote.winner for vote in cast)
@@ -31,7 +33,7 @@ def test_synthetic_raters_like_what_they_are_told_to(make_sqlite: StudyMaker) ->
 
 def test_a_left_bias_shows_and_cancels_out(make_sqlite: StudyMaker) -> None:
     study = make_sqlite(items=12, raters_per_item=6)
-    simulate(study, 6, Taste(left_bias=2.0, tie_width=0.0), seed=1)
+    simulate_raters(study, 6, Taste(voting=Voting(side=2.0, tie=0.0)), seed=1)
     cast = votes(study)
     assert sum(vote.choice == "left" for vote in cast) / len(cast) > 0.75
     assert sum(vote.winner == "duo" for vote in cast) / len(cast) == pytest.approx(0.5, abs=0.15)
@@ -39,7 +41,7 @@ def test_a_left_bias_shows_and_cancels_out(make_sqlite: StudyMaker) -> None:
 
 def test_careless_raters_fail_checks(make_sqlite: StudyMaker) -> None:
     study = make_sqlite(items=6, checks={"attention": 4}, raters_per_item=6)
-    simulate(study, 6, Taste(careless=0.5), seed=3)
+    simulate_raters(study, 6, Taste(careless=0.5), seed=3)
     flagged = [one for one in study_status(study).raters if one.flags]
     assert flagged
     assert any(one.failed for one in flagged)
@@ -50,7 +52,7 @@ def test_careless_raters_fail_checks(make_sqlite: StudyMaker) -> None:
 
 def test_trying_out_takes_nothing_from_the_study(make: StudyMaker) -> None:
     study = make(items=3, raters_per_item=1)
-    simulate(study, 2, Taste())
+    simulate_raters(study, 2, Taste())
     assert study_status(study).synthetic
     assert study_status(study).done == 1.0
     assert rate_all(newcomer(study)) == 3
@@ -62,7 +64,7 @@ def test_trying_out_takes_nothing_from_the_study(make: StudyMaker) -> None:
 def test_a_strength_of_no_system(make_sqlite: StudyMaker) -> None:
     study = make_sqlite()
     with pytest.raises(BadInput, match="--prefer: unknown 'duet'"):
-        simulate(study, 1, Taste({"duet": 1.0}))
+        simulate_raters(study, 1, Taste({"duet": 1.0}))
     assert study_status(study).raters == ()
 
 
@@ -116,7 +118,7 @@ def test_the_preregistration_says_what_will_be_done(make: StudyMaker) -> None:
     assert "had begun" not in text
     with pytest.raises(BadInput, match="is not overwritten"):
         preregister(study, now=day)
-    simulate(study, 1, Taste())
+    simulate_raters(study, 1, Taste())
     rate_all(newcomer(study))
     late = preregister(study, study.folder / "late.md").read_text(encoding="utf-8")
     assert "at that time: 8 (**data collection had begun**)" in late

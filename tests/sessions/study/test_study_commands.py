@@ -15,21 +15,19 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import duo.cli
 from duo.errors import BadInput
-from sessions.study.commands import study_app
 from sessions.study.serving import APP, command, environment
 from sessions.study.session import open_session
 from sessions.study.store import VARIABLE
 from sessions.study.study import open_study
-from sessions.study.trial_commands import bench
 from tests.sessions.study.studies import StudyMaker
 from tests.sessions.study.test_materials import recorded
 
 ROOT = Path(__file__).parents[3]
 
-app = typer.Typer(pretty_exceptions_enable=False)
-app.add_typer(study_app, name="study")
-app.command(name="bench")(bench)
+# All commands of the group, those of other rooms too.
+app = duo.cli.app
 
 
 def run(*words: str | Path, status: int = 0) -> str:
@@ -131,13 +129,24 @@ def test_check_says_what_leaks(tmp_path: Path) -> None:
 def test_power() -> None:
     said = study("power", "--preference", "0.8", "--dialogues", "10,60", "--simulations", "300")
     assert "60 dialogues" in said
-    assert "3 raters" in said
+    assert "of 80% with 25% ties" in said
 
 
 def test_bench(tmp_path: Path) -> None:
     out = tmp_path / "b.json"
     said = run(
-        "bench", "--raters", "3", "--pages", "1", "--processes", "1", "--think", "0", "--out", out
+        "bench",
+        "study",
+        "--raters",
+        "3",
+        "--pages",
+        "1",
+        "--processes",
+        "1",
+        "--think",
+        "0",
+        "--out",
+        out,
     )
     assert "15 of 15 ratings stored, 0 lost, 0 changed" in said
     assert json.loads(out.read_text("utf-8"))["lost"] == 0

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from duo.errors import BadInput
+from reports.statistics.simulate import Taste, simulate_raters
 from sessions.study.answer import CHOICES, Answer
 from sessions.study.columns import COLUMNS, NAMES, as_text, from_text
 from sessions.study.export import export
 from sessions.study.importing import import_ratings
 from sessions.study.people import revoke
-from sessions.study.simulation import Taste, simulate
 from sessions.study.study import Study
 from sessions.study.views import RatingView
 from sessions.study.votes import votes
@@ -54,7 +54,7 @@ def rated(make: StudyMaker, **changes: Any) -> Study:
     first.draft_comment(first.view().page, '=1+1, "so", said\nI\tfoo')  # type: ignore[union-attr]
     rate_all(first, any_way)
     rate_all(newcomer(study), any_way)
-    simulate(study, 2, Taste({"duo": 1.0}))
+    simulate_raters(study, 2, Taste({"duo": 1.0}))
     revoke(study, ["r002"])
     return study
 

@@ -4,40 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from reports.statistics.bench import bench_statistics, markdown
+from duo.files import read_json, read_result
+from reports.statistics.coverage import StatisticsBench, bench_statistics, bench_table, measure
 from reports.statistics.panel import ESTIMANDS
-from reports.statistics.simulation import simulate
-from reports.statistics.synthetic import Design, draw, truth
+from reports.statistics.simulate import Design
 
 NULL = Design(40, 6, 6, rater_sd=0.6)
 SOME = Design(40, 12, 3, rater_sd=0.3, preference=0.6)
 
 
-def test_the_truth_is_what_many_votes_find() -> None:
-    design = Design(dialogues=20, raters=20, votes_each=20, preference=0.7, side=0.5)
-    votes = draw(design, 400, np.random.default_rng(0)).sum((0, 1, 2))
-    shares, true = votes / votes.sum(), truth(design)
-    found = dict(zip(("win", "tie", "both_bad", "loss"), shares, strict=True))
-    for name, share in found.items():
-        assert share == pytest.approx(true[name], abs=0.012)
-    assert sum(true[name] for name in found) == pytest.approx(1)
-    assert true["net"] == pytest.approx(true["win"] - true["loss"])
-
-
-def test_raters_share_the_work_and_votes_go_missing() -> None:
-    votes = draw(Design(40, 8, 3, missing=0), 5, np.random.default_rng(0)).sum(-1)
-    assert (votes.sum(-1) == 3).all()
-    assert (votes.sum(1) == 15).all()
-    fewer = draw(Design(40, 8, 3, missing=0.3), 200, np.random.default_rng(0))
-    assert fewer.sum() / (200 * 120) == pytest.approx(0.7, abs=0.02)
-
-
 def test_intervals_hold_tests_stay_honest_and_naive_ones_fail() -> None:
-    null, some = simulate((NULL, SOME), 600, seed=4, resamples=0)
+    null, some = measure((NULL, SOME), 600, seed=4, resamples=0)
     for cell in (null, some):
         for estimand in ESTIMANDS:
             assert 0.92 <= cell.coverage["two_way"][estimand] <= 0.99
@@ -49,26 +29,31 @@ def test_intervals_hold_tests_stay_honest_and_naive_ones_fail() -> None:
 
 
 def test_the_same_seed_gives_the_same_numbers_on_two_processes() -> None:
-    one = simulate((NULL,), 150, seed=2, resamples=20)
-    assert one == simulate((NULL,), 150, seed=2, resamples=20, processes=2)
-    assert one != simulate((NULL,), 150, seed=3, resamples=20)
+    one = measure((NULL,), 150, seed=2, resamples=20)
+    assert one == measure((NULL,), 150, seed=2, resamples=20, processes=2)
+    assert one != measure((NULL,), 150, seed=3, resamples=20)
     assert {"percentile", "bootstrap_t"} < set(one[0].coverage)
 
 
 def test_percentiles_of_a_two_way_bootstrap_are_too_wide() -> None:
-    (cell,) = simulate((SOME,), 200, seed=1, resamples=99)
+    (cell,) = measure((SOME,), 200, seed=1, resamples=99)
     assert cell.coverage["percentile"]["net"] > 0.97
     assert cell.width["percentile"]["net"] > cell.width["two_way"]["net"]
 
 
-def test_the_bench_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cells = bench_statistics(studies=3, resamples=5, out=tmp_path / "b" / "bench.json")
+def test_the_bench_writes_its_numbers_and_its_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = bench_statistics(studies=3, resamples=5, out=tmp_path / "b" / "bench.json")
     text = (tmp_path / "b" / "bench.md").read_text()
-    assert text == markdown(cells)
-    assert capsys.readouterr().out == text
+    assert text == bench_table(result).markdown()
+    assert "40 x 12 (6)" in capsys.readouterr().out
     rows = [line for line in text.splitlines() if line.startswith("| ") and " x " in line]
-    assert len(rows) == len(cells) / 2 + 1
+    assert len(rows) == len(result.cells) / 2 + 1
     assert {row.count("|") for row in rows} == {rows[0].count("|")}
+    path = tmp_path / "b" / "bench.json"
+    assert read_json(path)["kind"] == "statistics-bench"
+    assert read_result(path, StatisticsBench) == result
 
 
 def test_the_commands(tmp_path: Path) -> None:

@@ -1,0 +1,516 @@
+"""Simulate rater studies of known truth: votes for statistics, and raters for a real study.
+
+All simulations draw from one model. How rater r likes the answer of system s in dialogue i is
+
+    strength_s + dialogue_is + rater_rs + bias_r (if it stands on the left) + Gumbel noise,
+
+so without the other terms one system beats another as in the model of Bradley and Terry (1952),
+with odds exp(difference of strengths), and a vote on a pair is an ordered logit (McCullagh 1980)
+with crossed random effects. Answers whose likings differ by no more than the rater's threshold are
+tied. Some ties are "both bad", which hangs together within a dialogue.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from duo.errors import BadInput
+from duo.table import Cell, Column, Table
+from reports.statistics.panel import OUTCOMES
+from reports.statistics.significance import preference_tests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sessions.study.answer import Answer
+    from sessions.study.session import Session
+    from sessions.study.study import Study
+    from sessions.study.views import RatingView
+
+#: Simulated votes that are held at once.
+_BATCH = 1_000_000
+#: The quadrature of `truth` holds for spreads up to this.
+_WIDEST = 5.0
+#: Where shares of votes are looked for: preferences, and logarithms of thresholds of a tie.
+_FARTHEST, _WIDEST_TIE = 60.0, 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Voting:
+    """What the raters and the dialogues of a simulated study are drawn from, in log odds.
+
+    Attributes:
+        dialogue_sd, rater_sd: how much the preference between two systems varies by dialogue and
+            by rater.
+        tie: the usual threshold of a tie; `tie_sd` is how much its logarithm varies by rater.
+        side: advantage of the left side; `side_sd` how much it varies by rater.
+        both_bad: share of ties that are "both bad" in the usual dialogue; `both_bad_sd` how much
+            its logit varies by dialogue.
+    """
+
+    dialogue_sd: float = 0.8
+    rater_sd: float = 0.3
+    tie: float = 0.6
+    tie_sd: float = 0.4
+    side: float = 0.2
+    side_sd: float = 0.2
+    both_bad: float = 0.25
+    both_bad_sd: float = 1.0
+
+
+@dataclass(frozen=True)
+class Design(Voting):
+    """A study of two systems.
+
+    Attributes:
+        dialogues, raters: how many.
+        votes_each: raters of a dialogue, assigned so that all have about as much to do.
+        preference: strength of the first system less that of the second; 0 for none.
+        missing: share of votes that never came.
+    """
+
+    dialogues: int = 40
+    raters: int = 6
+    votes_each: int = 3
+    preference: float = 0.0
+    missing: float = 0.1
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The dialogues and raters of simulated studies: all that votes on them have in common.
+
+    Attributes:
+        likings: of each system without noise, shape (studies, dialogues, raters, systems).
+        bias: of each rater for the left side, shape (studies, 1, raters).
+        threshold: of a tie, same shape.
+        bad: share of a dialogue's ties that are "both bad", shape (studies, dialogues, 1).
+    """
+
+    likings: np.ndarray
+    bias: np.ndarray
+    threshold: np.ndarray
+    bad: np.ndarray
+
+    @classmethod
+    def draw(
+        cls,
+        voting: Voting,
+        strengths: Iterable[float],
+        size: tuple[int, int, int],
+        rng: np.random.Generator,
+    ) -> Crowd:
+        """Draw dialogues and raters.
+
+        Args:
+            voting: how they vary.
+            strengths: of the systems.
+            size: studies, dialogues and raters.
+            rng: where the draws come from.
+        """
+        own = np.array(list(strengths))
+        studies, dialogues, raters = size
+        by_dialogue, by_rater = (studies, dialogues, 1), (studies, 1, raters)
+        # A difference of two likings varies by sqrt(2) more than each of them.
+        of_dialogue = voting.dialogue_sd / math.sqrt(2) * rng.normal(size=(*by_dialogue, len(own)))
+        of_rater = voting.rater_sd / math.sqrt(2) * rng.normal(size=(*by_rater, len(own)))
+        return cls(
+            own + of_dialogue + of_rater,
+            voting.side + voting.side_sd * rng.normal(size=by_rater),
+            voting.tie * np.exp(voting.tie_sd * rng.normal(size=by_rater)),
+            expit(logit(voting.both_bad) + voting.both_bad_sd * rng.normal(size=by_dialogue)),
+        )
+
+
+def ranks(likings: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Rank what is liked, 0 for the best; a gap within the threshold is a tie with the next.
+
+    Args:
+        likings: of what stands on one page, shape (..., systems).
+        threshold: of each page, shape (...).
+    """
+    order = np.argsort(-likings, axis=-1)
+    gaps = -np.diff(np.take_along_axis(likings, order, -1), axis=-1)
+    levels = np.cumsum(gaps > threshold[..., None], axis=-1)
+    found = np.zeros(likings.shape, dtype=int)
+    np.put_along_axis(found, order[..., 1:], levels, -1)
+    return found
+
+
+def draw(design: Design, studies: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw the votes of many studies: counts 0 or 1, shape (studies, dialogues, raters, 4).
+
+    The last axis is the outcome, as in `panel.OUTCOMES`. Sides are drawn by lot.
+    """
+    size = (studies, design.dialogues, design.raters)
+    crowd = Crowd.draw(design, (design.preference, 0.0), size, rng)
+    likings = crowd.likings + rng.gumbel(size=crowd.likings.shape)
+    first_left = rng.random(size) < 0.5
+    likings[..., 0] += crowd.bias * first_left
+    likings[..., 1] += crowd.bias * ~first_left
+    rank = ranks(likings, np.broadcast_to(crowd.threshold, size))
+    tied = rank[..., 0] == rank[..., 1]
+    both_bad = tied & (rng.random(size) < crowd.bad)
+    asked = _assigned(design, studies, rng) & (rng.random(size) >= design.missing)
+    win, loss = rank[..., 0] < rank[..., 1], rank[..., 0] > rank[..., 1]
+    return (np.stack([win, tied & ~both_bad, both_bad, loss], -1) & asked[..., None]).astype(float)
+
+
+def _assigned(design: Design, studies: int, rng: np.random.Generator) -> np.ndarray:
+    """Assign raters: each dialogue goes to those who have had fewest so far, ties by lot."""
+    load = np.zeros((studies, design.raters))
+    asked = np.zeros((studies, design.dialogues, design.raters), dtype=bool)
+    row = np.arange(studies)[:, None]
+    for dialogue in range(design.dialogues):
+        turn = np.argsort(load + rng.random(load.shape), axis=-1)[:, : design.votes_each]
+        asked[row, dialogue, turn] = True
+        load[row, turn] += 1
+    return asked
+
+
+def truth(design: Design, nodes: int = 60) -> dict[str, float]:
+    """Calculate what an endless study of this design would find.
+
+    By Gauss-Hermite quadrature over dialogues and raters.
+
+    Returns:
+        The share of each outcome, win share minus loss share (`net`) and the win share among
+        untied votes (`untied`).
+    """
+    at, weight = np.polynomial.hermite_e.hermegauss(nodes)
+    weight = weight / weight.sum()
+    spread = np.sqrt(design.dialogue_sd**2 + design.rater_sd**2 + design.side_sd**2)
+    threshold = design.tie * np.exp(design.tie_sd * at[None, :])
+    win = loss = 0.0
+    for side in (design.side, -design.side):
+        latent = design.preference + side + spread * at[:, None]
+        each = weight[:, None] * weight[None, :] / 2
+        win += float((each * expit(latent - threshold)).sum())
+        loss += float((each * expit(-latent - threshold)).sum())
+    bad = float((weight * expit(logit(design.both_bad) + design.both_bad_sd * at)).sum())
+    tied = 1 - win - loss
+    shares = (win, tied * (1 - bad), tied * bad, loss)
+    return dict(zip(OUTCOMES, shares, strict=True)) | {
+        "net": win - loss,
+        "untied": win / (win + loss),
+    }
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What is believed to be true of the votes on two systems.
+
+    Attributes:
+        preference: share of the votes that are no ties that go to the better system.
+        ties: share of ties ("both bad" are such, too).
+        dialogue_sd, rater_sd: see `Voting`.
+
+    Raises:
+        BadInput: a share or spread that cannot be.
+    """
+
+    preference: float
+    ties: float = 0.25
+    dialogue_sd: float = 0.5
+    rater_sd: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.preference <= 0.99:
+            raise BadInput("must lie between 0.01 and 0.99", field="preference")
+        if not 0 <= self.ties <= 0.95:
+            raise BadInput("must lie between 0 and 0.95", field="ties")
+        for name in ("dialogue_sd", "rater_sd"):
+            if not 0 <= getattr(self, name) <= _WIDEST:
+                raise BadInput(f"must be a number from 0 to {_WIDEST:g}", field=name)
+
+    def design(self, dialogues: int, raters: int) -> Design:
+        """Design a study with this effect in which every rater votes on every dialogue."""
+        return replace(self._usual, dialogues=dialogues, raters=raters, votes_each=raters)
+
+    @cached_property
+    def _usual(self) -> Design:
+        """Some design with these shares, found by `truth`."""
+        blank = Design(missing=0.0, dialogue_sd=self.dialogue_sd, rater_sd=self.rater_sd)
+
+        def with_tie(tie: float) -> Design:
+            """The shares of ties aside, the preference that is wanted."""
+            design = replace(blank, tie=tie)
+            found = brentq(
+                lambda x: truth(replace(design, preference=x))["untied"] - self.preference,
+                -_FARTHEST,
+                _FARTHEST,
+            )
+            return replace(design, preference=float(found))
+
+        def excess(log_tie: float) -> float:
+            found = truth(with_tie(math.exp(log_tie)))
+            return found["tie"] + found["both_bad"] - self.ties
+
+        return with_tie(math.exp(brentq(excess, -20.0, _WIDEST_TIE)) if self.ties else 0.0)
+
+
+@dataclass(frozen=True)
+class Power:
+    """The chance to claim a preference in studies of one size, and its Monte Carlo error (a
+    standard error)."""
+
+    dialogues: int
+    raters: int
+    power: float
+    error: float
+
+
+def power(
+    effect: Effect,
+    *,
+    dialogues: int,
+    raters: int,
+    level: float = 0.05,
+    comparisons: int = 1,
+    simulations: int = 2_000,
+    seed: int = 0,
+    on_done: Callable[[int], None] = lambda studies: None,
+) -> Power:
+    """Count the simulated studies in which `duo report statistics` would claim the preference.
+
+    That is: in which `significance.preference_tests`, which the report uses, finds it at `level`.
+
+    Args:
+        effect: what is true.
+        dialogues: pairs that are rated; each by all `raters`.
+        raters: how many.
+        level: of the test; with `comparisons` criteria at once, divided by their number (what the
+            strictest step of Holm's correction asks for).
+        comparisons: how many tests are corrected for.
+        simulations: how many studies are drawn.
+        seed: of the draws.
+        on_done: told how many more studies are done.
+    """
+    design = effect.design(dialogues, raters)
+    rng = np.random.default_rng([seed, dialogues, raters])
+    hits = 0
+    for studies in _batches(simulations, dialogues * raters):
+        p = preference_tests(draw(design, studies, rng))["preference"]
+        hits += int((p <= level / comparisons).sum())
+        on_done(studies)
+    share = hits / simulations
+    return Power(dialogues, raters, share, math.sqrt(share * (1 - share) / simulations))
+
+
+def _batches(studies: int, votes_each: int) -> Iterator[int]:
+    """Split a number of studies into batches that fit the memory."""
+    batch = max(1, _BATCH // votes_each)
+    for start in range(0, studies, batch):
+        yield min(batch, studies - start)
+
+
+def power_table(effect: Effect, found: Iterable[Power], *, level: float, criteria: int) -> Table:
+    """Lay out powers in %, raters by dialogues, each with its 95 % Monte Carlo error."""
+    found = list(found)
+    numbers = sorted({one.dialogues for one in found})
+    raters = sorted({one.raters for one in found})
+    chance = {(one.dialogues, one.raters): one for one in found}
+    each = f"{level:g} / {criteria} criteria" if criteria > 1 else f"{level:g}"
+    enough = (
+        next((f"{k} x {n}" for n in numbers if chance[n, k].power >= 0.8), "") for k in raters
+    )
+    named = ", ".join(filter(None, enough)) or "none of these"
+    return Table(
+        f"Power (%) to find a preference of {effect.preference:.0%} with {effect.ties:.0%} ties",
+        ["raters", *(Column(f"{n} dialogues", "number") for n in numbers)],
+        [
+            [str(k), *(_with_error(chance[n, k]) for n in numbers)]
+            for k in raters
+        ],
+        [
+            f"80 % (raters x dialogues): {named}",
+            f"The test is the one by which `duo report statistics` claims a preference, at {each}: "
+            "both the sign test of the dialogues and the two-way test, which is about further "
+            "raters, too. ± is the error of the simulation.",
+        ],
+    )  # fmt: skip
+
+
+def _with_error(one: Power) -> Cell:
+    return Cell(
+        100 * one.power, f"{100 * one.power:.0f} ±{196 * one.error:.1f}", parts={"error": one.error}
+    )
+
+
+class _Clock:
+    """Time that passes as fast as synthetic raters work."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True)
+class Taste:
+    """What the synthetic raters of a study like.
+
+    Attributes:
+        strengths: of the systems, in log odds; those not named have 0.
+        voting: how raters and dialogues vary; without a bias for a side, if not given.
+        careless: share of the raters who answer at random, and fast.
+    """
+
+    strengths: Mapping[str, float] = field(default_factory=dict)
+    voting: Voting = field(default=Voting(side=0.0, side_sd=0.0))
+    careless: float = 0.0
+
+
+def simulate_raters(study: Study, raters: int, taste: Taste, *, seed: int = 0) -> int:
+    """Let synthetic raters rate; returns how many pages they submitted.
+
+    They go the way of people: by a link, through consent, instructions and checks, and page by page
+    through `Session`; and they arrive in random order. Every row of theirs is marked synthetic.
+
+    Raises:
+        BadInput: a strength for a system that the study does not have.
+    """
+    import time
+
+    from sessions.study.people import invite_raters
+    from sessions.study.session import open_session
+
+    for system in taste.strengths:
+        if system not in study.systems:
+            raise BadInput(f"unknown {system!r}: use {', '.join(study.systems)}", field="--prefer")
+    rng = np.random.default_rng(seed)
+    clock = _Clock(time.time() - 60.0 * raters * study.pages_wanted)
+    study = replace(study, clock=clock)
+    names = _items(study)
+    strengths = [taste.strengths.get(system, 0.0) for system in study.systems]
+    crowd = Crowd.draw(taste.voting, strengths, (1, len(names), raters), rng)
+    active = [
+        _Rater(study, open_session(study, invitation.token), crowd, names, number,
+               careless=rng.random() < taste.careless, rng=rng)
+        for number, invitation in enumerate(invite_raters(study, raters, synthetic=True))
+    ]  # fmt: skip
+    submitted = 0
+    while active:
+        rater = active[rng.integers(len(active))]
+        clock.now += rng.uniform(0, 5)
+        if rater.step(clock):
+            submitted += 1
+        elif rater.done:
+            active.remove(rater)
+    return submitted
+
+
+class _Rater:
+    """One synthetic rater of a study."""
+
+    def __init__(
+        self,
+        study: Study,
+        session: Session,
+        crowd: Crowd,
+        names: Mapping[str, int],
+        number: int,
+        *,
+        careless: bool,
+        rng: np.random.Generator,
+    ) -> None:
+        self._study, self._session, self._careless, self._rng = study, session, careless, rng
+        self._names = names
+        self._likings = crowd.likings[0, :, number]
+        self._bias, self._threshold = crowd.bias[0, 0, number], crowd.threshold[0, 0, number]
+        self._bad = crowd.bad[0, :, 0]
+        self.done = False
+
+    def step(self, clock: _Clock) -> bool:
+        """Do the next thing; whether that was to submit a page."""
+        from sessions.study.views import (
+            ComprehensionView,
+            ConsentView,
+            InstructionsView,
+            RatingView,
+        )
+
+        view = self._session.view()
+        if isinstance(view, ConsentView):
+            self._session.consent(True)
+        elif isinstance(view, InstructionsView):
+            self._session.understood()
+        elif isinstance(view, ComprehensionView):
+            questions = self._study.design.comprehension.questions
+            self._session.answer_questions([question.answer for question in questions])
+        elif isinstance(view, RatingView):
+            clock.now += self._rng.lognormal(math.log(3 if self._careless else 40), 0.4)
+            self._session.submit(view.page, self._answers(view), nonce=view.nonce)
+            return True
+        else:
+            self.done = True
+        return False
+
+    def _answers(self, view: RatingView) -> dict[str, Answer]:
+        from sessions.study.answer import Answer
+
+        item, systems = _on(self._study, view.page)
+        likings, bad = self._likings_of(item, systems)
+        likings[0] += self._bias
+        found = {}
+        for criterion in view.criteria:
+            noisy = likings + self._rng.gumbel(size=len(likings))
+            rank = ranks(noisy, np.asarray(self._threshold))
+            both_bad = not rank.any() and self._rng.random() < bad
+            found[criterion.name] = Answer.ranked(rank.tolist(), both_bad=bool(both_bad))
+        return found
+
+    def _likings_of(self, item: str, systems: tuple[str, ...]) -> tuple[np.ndarray, float]:
+        """How the systems of a page are liked without noise, and the share of ties that are bad."""
+        from sessions.study.materials import INTACT
+
+        number = self._names.get(item)
+        if self._careless:
+            return np.zeros(len(systems)), 0.0
+        if number is None:  # an attention check, which is easy
+            return np.array([8.0 * (system == INTACT) for system in systems]), 0.0
+        of = [self._study.systems.index(system) for system in systems]
+        return self._likings[number, of], float(self._bad[number])
+
+
+def _items(study: Study) -> dict[str, int]:
+    """Number the items of a study that are no attention checks."""
+    from sqlalchemy import select
+
+    from sessions.study.store import items
+
+    with study.database.read() as connection:
+        names = connection.execute(
+            select(items.c.name)
+            .where(items.c.study_id == study.id, items.c.kind == "item")
+            .order_by(items.c.name)
+        ).scalars()
+        return {name: number for number, name in enumerate(names)}
+
+
+def _on(study: Study, page: int) -> tuple[str, tuple[str, ...]]:
+    """Look up the item's name and the systems on a page, which people cannot know."""
+    from sqlalchemy import select
+
+    from sessions.study.assignment import orders
+    from sessions.study.store import dialogues, items, pages
+
+    with study.database.read() as connection:
+        rows = connection.execute(
+            select(items.c.name, pages.c.placement, dialogues.c.system)
+            .join(items, pages.c.item_id == items.c.id)
+            .join(dialogues, dialogues.c.item_id == items.c.id)
+            .where(pages.c.id == page)
+            .order_by(dialogues.c.place)
+        ).all()
+    order = orders(len(rows))[rows[0].placement]
+    return rows[0].name, tuple(rows[place].system for place in order)
