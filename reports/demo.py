@@ -14,7 +14,6 @@ is made from them anew, the same bytes each time.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import webbrowser
@@ -25,14 +24,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from duo.decoding.systems import models_for
-from duo.files import write_text
+from duo.files import write_result
 from duo.transcript import Transcript, read_transcript
+from evaluation.interaction.results import portable, score
 from reports.builder.make import build
 from reports.costs import write_costs
 from reports.demo_table import small_table1
 from reports.figures.style import save
 from reports.figures.timeline import draw
-from reports.interaction import interaction
 from sessions.catalogue import find_scenarios
 from sessions.job import Job
 from sessions.progress import console_or_stderr
@@ -142,8 +141,7 @@ def write_report(out: Path, paths: Sequence[Path], *, console: Console | None = 
             for suffix in FORMATS:
                 save(figure, out / "timelines" / f"{_stem(transcript)}{suffix}")
         write_costs(out / "forward_passes.csv", by_scenario)
-        found = interaction(paths)
-        write_text(out / "interaction.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        write_result(out / "interaction.json", portable(score(paths)))
     return build([out], console=console)
 
 

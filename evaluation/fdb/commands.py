@@ -33,7 +33,7 @@ def export(
     from duo.errors import check_choice
     from duo.terminal import printable
     from evaluation.fdb.export import export as write
-    from evaluation.interaction.score import nothing_left, read_all
+    from evaluation.interaction.results import nothing_left, read_all
 
     check_choice("--format", format_, _FORMATS)
     conversations, left_out = read_all(transcripts)

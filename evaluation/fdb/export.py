@@ -17,7 +17,7 @@ from duo.errors import BadInput
 from duo.speech import Conversation
 from evaluation.fdb.layout import Sample, Task, write_sample
 from evaluation.interaction.events import Outcome, outcomes_of
-from evaluation.interaction.report import by_name
+from evaluation.interaction.results import by_name
 
 _TASK_OF: dict[str, Task] = {
     "pause": "pause_handling",

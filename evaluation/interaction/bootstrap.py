@@ -1,15 +1,16 @@
-"""Estimates with intervals: scenarios are drawn again, with all that happened in them.
+"""Estimate figures with intervals: scenarios are drawn again, with all that happened in them.
 
 What happens in one scenario hangs together, so the scenario is the unit that is resampled (cluster
 bootstrap, Davison and Hinkley 1997, section 3.8), with fixed seeds. Intervals are percentiles of
-2,000 resamples and cover 95 %. They say nothing about scenarios of another sort, and a share that
-is 0 or 1 in every scenario has an interval without width: look at n.
+2,000 resamples and cover 95 %. A share of none or all would have an interval without width, as if
+0 of 6 showed that it never happens: it gets Wilson's interval (1927), in which events count as
+independent. Intervals say nothing about scenarios of another sort.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,6 @@ class Estimate:
     high: float | None = None
     draws: ndarray | None = None
 
-    def as_json(self) -> dict[str, float | int | None]:
-        """The figure for a file."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        shown = {k: None if v is None else round(v, 6) for k, v in numbers.items()}
-        return {**shown, "n": self.n}
-
 
 class Resamples:
     """How often each scenario is drawn in each resample; the same for the same scenarios."""
@@ -68,8 +63,21 @@ class Resamples:
         return {scenario: number for number, scenario in enumerate(self.scenarios)}
 
     def mean(self, samples: Sequence[Sample]) -> Estimate:
-        """The mean; of zeros and ones, their share."""
+        """The mean."""
         return self.ratio([(scenario, value, 1.0) for scenario, value in samples])
+
+    def share(self, samples: Sequence[Sample]) -> Estimate:
+        """The share of ones among zeros and ones; of none or all with Wilson's interval."""
+        found = self.mean(samples)
+        if found.value not in (0.0, 1.0) or found.low is None:
+            return found
+        from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
+
+        hits = round(found.value * found.n)
+        low, high = proportion_confint(hits, found.n, alpha=1 - LEVEL, method="wilson")
+        # Where one end is the value itself, it is so exactly.
+        low, high = (0.0, float(high)) if found.value == 0 else (float(low), 1.0)
+        return replace(found, low=low, high=high)
 
     def ratio(self, pairs: Sequence[tuple[str, float, float]]) -> Estimate:
         """A sum over another: of `(scenario, numerator, denominator)`."""

@@ -21,22 +21,24 @@ def interaction(
         typer.Option(help="JSON file for all figures and every single event.", show_default=False),
     ] = None,
 ) -> None:
-    """How well do systems converse? Decisions, timing and waste, side by side.
+    """Score how systems converse: decisions, timing and waste, side by side.
 
     From transcripts alone: takeover rate for each kind of event, what follows an overlap (RESPOND,
     RESUME, UNCERTAIN, UNKNOWN), false interruptions, missed queries, premature answers, response
     and stop latency, overlap, waste and Full-Duplex-Bench's averaged score, each with its interval.
-    What cannot be counted is "-".
+    What cannot be counted is a dash.
 
     A transcript that cannot be scored is named on standard error with its line and left out. The
     exit status is 2 only if none is left.
 
     Example: duo eval interaction runs/pasta --out runs/interaction.json
     """
-    from rich.console import Console
+    from duo.files import write_result
+    from evaluation.interaction.results import score, table
 
-    from evaluation.interaction.score import score
-
-    found = score(transcripts, out=out, console=Console())
-    for problem in found["left_out"]:
-        typer.echo(f"duo: left out: {problem['problem']}", err=True)
+    found = score(transcripts)
+    if out is not None:
+        write_result(out, found)
+    table(found).show()
+    for problem in found.left_out:
+        typer.echo(f"duo: left out: {problem.problem}", err=True)

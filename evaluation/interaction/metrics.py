@@ -1,8 +1,8 @@
-"""Metrics of interaction: from outcomes to samples `(scenario, value)`, one function each.
+"""Compute metrics of interaction: from outcomes to samples `(scenario, value)`, one function each.
 
-A share is the mean of zeros and ones. Sources: FDB v1 is Full-Duplex-Bench (arXiv 2503.04721), v1.5
-its successor (arXiv 2507.23159). What is a *non-query* wants no answer; it may still be about the
-answer that is being given.
+A share is the mean of zeros and ones, a ratio is `(scenario, numerator, denominator)`. Sources:
+FDB v1 is Full-Duplex-Bench (arXiv 2503.04721), v1.5 its successor (arXiv 2507.23159). What is a
+*non-query* wants no answer; it may still be about the answer that is being given.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Literal
 
 from duo.speech import Conversation, length
 from evaluation.interaction.bootstrap import Estimate, Sample, estimate
-from evaluation.interaction.events import Behaviour, Latency, Outcome
+from evaluation.interaction.events import Behaviour, Done, Latency, Outcome, Wanted
 
+Ratios = list[tuple[str, float, float]]
 Unit = Literal["seconds", "slices", "forward_passes", "machine_ms"]
 UNITS: tuple[Unit, ...] = ("seconds", "slices", "forward_passes", "machine_ms")
 
@@ -154,14 +155,68 @@ def words_after_onset(outcomes: Iterable[Outcome]) -> list[Sample]:
     ]
 
 
-def overlap(conversations: Iterable[Conversation]) -> list[tuple[str, float, float]]:
+def overlap(conversations: Iterable[Conversation]) -> Ratios:
     """Seconds in which both speak, over seconds in which the user speaks."""
     return [(c.scenario, length(c.overlaps), length(c.user_speech)) for c in conversations]
 
 
-def confusion(outcomes: Iterable[Outcome]) -> dict[str, dict[str, int]]:
+# What a system computes and says in vain.
+
+
+def tokens_after_onset(outcomes: Iterable[Outcome]) -> list[Sample]:
+    """Tokens that are still spoken after the onset of an interruption that is then answered.
+
+    A token is a piece of speech in the transcript; the recorder writes one for each.
+    """
+    return [
+        (o.scenario, float(o.tokens_after_onset))
+        for o in outcomes
+        if o.tokens_after_onset is not None and o.wanted == "answer" and o.done == "answered"
+    ]
+
+
+def passes_per_word(conversations: Iterable[Conversation]) -> Ratios:
+    """Forward passes over spoken words: comparable across tokenizers."""
+    return [
+        (c.scenario, float(sum(cycle.forward_passes for cycle in c.cycles)), float(_words(c)))
+        for c in conversations
+        if c.cycles
+    ]
+
+
+def passes_per_token(conversations: Iterable[Conversation]) -> Ratios:
+    """Forward passes over spoken tokens; 1 for plain decoding without listening."""
+    return [
+        (c.scenario, float(sum(cycle.forward_passes for cycle in c.cycles)), float(_tokens(c)))
+        for c in conversations
+        if c.cycles
+    ]
+
+
+def processed_per_token(conversations: Iterable[Conversation]) -> Ratios:
+    """Tokens that went through the model, of all channels, over spoken tokens."""
+    return [
+        (c.scenario, float(sum(cycle.tokens_processed for cycle in c.cycles)), float(_tokens(c)))
+        for c in conversations
+        if c.cycles
+    ]
+
+
+def dropped_per_word(conversations: Iterable[Conversation]) -> Ratios:
+    """Words that were predicted of the user and thrown away, over words that the user said.
+
+    Counted in words, as a transcript has the text of a look-ahead and not its tokens.
+    """
+    return [
+        (c.scenario, float(c.dropped_words), float(sum(len(u.words) for u in c.utterances)))
+        for c in conversations
+        if c.dropped_words is not None
+    ]
+
+
+def confusion(outcomes: Iterable[Outcome]) -> dict[Wanted, dict[Done, int]]:
     """How many events wanted what, and what was done: wanted -> done -> count."""
-    table: dict[str, dict[str, int]] = {}
+    table: dict[Wanted, dict[Done, int]] = {}
     for outcome in outcomes:
         row = table.setdefault(outcome.wanted, {})
         row[outcome.done] = row.get(outcome.done, 0) + 1
@@ -175,3 +230,11 @@ def _ignorable(outcome: Outcome) -> bool:
 def _latencies(found: Iterable[tuple[str, Latency | None]], unit: Unit) -> list[Sample]:
     values = ((name, getattr(latency, unit)) for name, latency in found if latency is not None)
     return [(name, float(value)) for name, value in values if value is not None]
+
+
+def _words(conversation: Conversation) -> int:
+    return sum(len(answer.words) for answer in conversation.answers)
+
+
+def _tokens(conversation: Conversation) -> int:
+    return sum(len(answer.pieces) for answer in conversation.answers)

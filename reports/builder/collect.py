@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from duo.errors import BadInput
+from duo.files import as_result
 from duo.transcript import Transcript
-from evaluation.interaction.table import sections
+from evaluation.interaction.results import Interaction, interaction, portable, read_all
 from reports.builder.evidence import Evidence, Figures, Piece
 from reports.builder.ratings import How, read_studies
 from reports.builder.reader import Reader
 from reports.builder.talks import in_order, labelled, read_talks
 from reports.builder.walk import File
-from reports.interaction import interaction
 
 if TYPE_CHECKING:
     from reports.table1.table import Table1
@@ -88,11 +88,12 @@ def _interactions(
 
 def _counted(reader: Reader, files: Sequence[File]) -> tuple[Piece[Figures], ...]:
     """Figures counted from transcripts; those that cannot be counted are named."""
-    found = interaction(file.path for file in files)
+    found = portable(interaction(*read_all(file.path for file in files)))
+    content = found.model_dump(mode="json", by_alias=True)
     by_path = {str(file.path): file.name for file in files}
     known = {str(error.file) for error in reader.problems}
     left_out = {}
-    for one in found["left_out"]:
+    for one in content["left_out"]:
         name, line = by_path[one["file"]], one["line"]
         message = one["problem"].replace(one["file"], name)
         left_out[name] = {"file": name, "line": line, "problem": message}
@@ -103,13 +104,13 @@ def _counted(reader: Reader, files: Sequence[File]) -> tuple[Piece[Figures], ...
     counted = tuple(reader.used(file) for file in files if file.name not in left_out)
     if not counted:
         return ()
-    return (Piece({**found, "left_out": list(left_out.values())}, counted, computed=True),)
+    return (Piece({**content, "left_out": list(left_out.values())}, counted, computed=True),)
 
 
 def _told(content: Figures) -> int:
     """How many transcripts figures are about."""
-    sections(content)
-    return int(content["scored"] + len(content["left_out"]))
+    found = as_result(content, Interaction, file=None)
+    return found.scored + len(found.left_out)
 
 
 def _states(content: Figures) -> None:

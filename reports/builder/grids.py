@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.errors import MarkupError
 from rich.text import Text
 
-from evaluation.interaction.table import sections
+from duo.files import as_result
+from evaluation.interaction.results import Interaction, table
 from reports.escape import csv_cell
 from reports.table1.grid import Entry, Grid
 
@@ -48,20 +49,11 @@ def of_chart(chart: Chart) -> Grid:
 
 def of_interaction(found: Mapping[str, Any]) -> Grid:
     """The figures of `duo eval interaction`, systems side by side."""
-    groups = sections(found)
-    rows: list[list[str]] = []
-    starts: set[int] = set()
-    for group in groups:
-        starts.add(len(rows))
-        rows += [[head, *cells] for head, cells in group]
-    level = found["intervals"]["level"]
-    note = (
-        f"In brackets {level:.0%} intervals by bootstrap over scenarios; n is the number of "
-        "events. A share of none or all has an interval of no width."
+    shown = table(as_result(found, Interaction, file=None), "How each system conversed")
+    heads = [column.name for column in shown.heads]
+    return grid(
+        shown.title, heads, shown.texts, starts=shown.sections, notes=shown.notes, texts={0}
     )
-    heads = ["Figure", *found["systems"]]
-    title = "How each system conversed"
-    return grid(title, heads, rows, starts=frozenset(starts), notes=[note], texts={0})
 
 
 def grid(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from duo.speech import Conversation
 from duo.transcript import Transcript, read_transcript
-from evaluation.interaction.report import by_name
+from evaluation.interaction.results import by_name
 from reports.builder.evidence import Figures, Piece
 from reports.builder.reader import Reader
 from reports.builder.walk import File

@@ -260,9 +260,10 @@ class Event(Form):
     stop: Latency | None = None
 
 
-class Interaction(Versioned):
+class Interaction(Form):
     """The JSON of `duo eval interaction`."""
 
+    version: Literal[1, 2] = Field(alias="schema")
     intervals: Intervals = Intervals()
     scored: Count = 0
     left_out: list[Any] = []

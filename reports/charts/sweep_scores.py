@@ -7,8 +7,7 @@ from typing import Any
 
 from duo.errors import BadInput
 from evaluation.comparison.results import read_json
-from evaluation.interaction.report import report
-from evaluation.interaction.score import read_all
+from evaluation.interaction.results import interaction, read_all
 
 
 def sweep_scores(folder: Path) -> dict[str, Any]:
@@ -42,7 +41,8 @@ def sweep_scores(folder: Path) -> dict[str, Any]:
             raise BadInput("must be the name of a folder beside it", file=path, field=f"{at}.name")
         found: dict[str, Any] = {"systems": {}, "left_out": []}
         if any((path.parent / name).rglob("*.jsonl")):
-            found = report(*read_all([path.parent / name]))
+            result = interaction(*read_all([path.parent / name]))
+            found = result.model_dump(mode="json")
             intervals = found["intervals"]
         made.append(
             {

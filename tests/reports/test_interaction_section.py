@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from duo.transcript import write_transcript
+from evaluation.interaction.results import portable, score
 from reports.builder.evidence import Piece
 from reports.builder.sections import result_section, tables_of
-from reports.interaction import interaction
 from tests.reports.stories import interrupted, waiting
 
 
@@ -15,7 +15,8 @@ def test_the_section_shows_every_figure_but_machine_times(tmp_path: Path) -> Non
     paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
     for path, transcript in zip(paths, [interrupted(), waiting()], strict=True):
         write_transcript(path, transcript)
-    found = interaction(paths)
+    result = portable(score(paths))
+    found = result.model_dump(mode="json", by_alias=True)
     piece = Piece(found, ("a.jsonl", "b.jsonl"), computed=True)
     tables = {piece.name: tables_of("interaction", piece)}
     section = result_section("interaction", [piece], [], tables)
@@ -24,4 +25,4 @@ def test_the_section_shows_every_figure_but_machine_times(tmp_path: Path) -> Non
     assert "response latency p50, s" in section.body
     assert ", ms" not in section.body
     assert str(tmp_path) not in section.body
-    assert interaction(paths) == found
+    assert portable(score(paths)) == result

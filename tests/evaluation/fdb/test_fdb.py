@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
-from duo.speech import Word
+from duo.speech import Conversation, Word
 from duo.transcript import read_transcript
 from evaluation.fdb.export import export, safe_name
 from evaluation.fdb.imports import import_all
 from evaluation.fdb.layout import TASKS, Sample, Task, read_sample, write_sample
-from evaluation.interaction.report import report
-from evaluation.interaction.score import read_all
+from evaluation.interaction.results import interaction, read_all
 from tests.evaluation.fdb.oracle import scores
 from tests.evaluation.interaction.talk import Talk, answered
 from tests.evaluation.interaction.test_interaction_metrics import random_talk
@@ -34,15 +33,19 @@ def mean(values: list[Any]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def assert_agrees(root: Path, figures: dict[str, Any]) -> None:
+def figures(held: Sequence[Conversation], system: str) -> dict[str, Any]:
+    return interaction(held).systems[system].model_dump()
+
+
+def assert_agrees(root: Path, found: dict[str, Any]) -> None:
     """The benchmark's rules on the folders of a system, and our figures of it."""
     for task, kind in KINDS.items():
         turns, latencies = scores(root / task) if (root / task).exists() else ([], [])
-        ours = figures["takeover"][kind]
+        ours = found["takeover"][kind]
         assert ours["n"] == len(turns)
         assert ours["value"] == pytest.approx(mean(turns), abs=1e-6)
         if kind != "pause":
-            late = figures["takeover_latency"][kind]
+            late = found["takeover_latency"][kind]
             assert late["n"] == len(latencies)
             assert late["value"] == pytest.approx(mean(latencies), abs=1e-6)
 
@@ -55,7 +58,7 @@ def test_its_rules_on_our_export_give_our_numbers(
     folder = tmp_path_factory.mktemp("fdb")
     held = [random_talk(seed).conversation(folder / "talk") for seed in seeds]
     export(held, folder / "out")
-    assert_agrees(folder / "out" / "duo", report(held)["systems"]["duo"])
+    assert_agrees(folder / "out" / "duo", figures(held, "duo"))
     for path in (folder / "out").rglob("user_interruption/*/interrupt.json"):
         end = json.loads(path.read_text("utf-8"))[0]["timestamp"][1]
         output = json.loads((path.parent / "output.json").read_text("utf-8"))
@@ -154,7 +157,7 @@ def test_a_speech_system_gets_its_numbers_from_us(
         read_transcript(path)  # a transcript like any other
     conversations, bad = read_all([folder / "out"])
     assert bad == []
-    assert_agrees(folder / "moshi", report(conversations)["systems"]["moshi"])
+    assert_agrees(folder / "moshi", figures(conversations, "moshi"))
 
 
 @given(seeds=st.lists(st.integers(0, 100_000), min_size=1, max_size=3, unique=True))
@@ -165,8 +168,8 @@ def test_out_and_in_again(tmp_path_factory: pytest.TempPathFactory, seeds: list[
     if not export(held, folder / "out"):
         return
     import_all(folder / "out" / "duo", folder / "in", "duo")
-    again = report(read_all([folder / "in"])[0])["systems"]["duo"]
-    before = report(held)["systems"]["duo"]
+    again = figures(read_all([folder / "in"])[0], "duo")
+    before = figures(held, "duo")
     for key in ("takeover", "takeover_latency"):
         for kind in ("turn_end", "interruption"):
             assert again[key][kind]["value"] == pytest.approx(before[key][kind]["value"], abs=1e-6)

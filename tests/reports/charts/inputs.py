@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from duo.transcript import write_transcript
-from evaluation.interaction.report import report
-from evaluation.interaction.score import read_all
+from evaluation.interaction.results import score
 from evaluation.scores import Judged, summary
 from reports.charts import conversation, cost, latency, preference, ranking, states, takeover
 from reports.charts.chart import Chart
@@ -102,7 +101,7 @@ def interaction() -> Any:
         }
         for name, transcript in told.items():
             write_transcript(Path(folder, name, "weekend.jsonl"), transcript)
-        found = report(*read_all([Path(folder)]))
+        found = score([Path(folder)]).model_dump(mode="json", by_alias=True)
     return json.loads(json.dumps(found))
 
 
