@@ -177,7 +177,7 @@ def _with(content: Any, path: str, value: Any) -> Any:
         ("ranking", lambda: study(), "there is nothing to draw in it for ranking"),
         ("confusion", lambda: _with(judged(), "confusion.respond", {"respond": -1}),
          "confusion.respond.respond: "),
-        ("confusion", lambda: interaction(), "n: is missing"),
+        ("confusion", lambda: interaction(), "schema: "),
         ("calibration", lambda: _with(judged(), "calibration.ece", float("nan")),
          "calibration.ece: "),
         ("takeover", lambda: [], "is not a JSON object"),
