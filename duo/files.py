@@ -189,14 +189,19 @@ def validate(
         raise BadInput(problem.message, file=file, line=line, field=problem.field) from error
 
 
-class Result(BaseModel):
+class Record(BaseModel):
+    """A part of a result. Types are strict, numbers finite, keys of newer versions ignored."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="ignore", allow_inf_nan=False, populate_by_name=True
+    )
+
+
+class Result(Record):
     """The content of a JSON file that one command writes and others read.
 
-    Subclasses give `kind` a literal type and value. Keys that a model does not know are ignored, so
-    that files of newer versions can be read; numbers are finite.
+    Subclasses give `kind` a literal type and value.
     """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
     kind: str
 

@@ -1,4 +1,4 @@
-"""`duo eval answers`: what training costs, by how well plain dialogues' answers are predicted.
+"""Measure what training costs, by how well plain dialogues' answers are predicted.
 
 Plain means without state tokens and remarks: what the base model was made for. The tokens that are
 scored are those of the answers and of the token that ends each.
@@ -6,10 +6,8 @@ scored are those of the answers and of the token that ends each.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -19,34 +17,16 @@ from torch.nn import functional
 from duo.backbone import Backbone
 from duo.data.sample import AssistantTurn, Sample, UserTurn, read_samples
 from duo.errors import BadInput
-from duo.files import check_writable, sha256, write_text
+from duo.files import check_writable, sha256, write_result
 from duo.runs import versions
-from duo.terminal import printable
+from duo.terminal import progress
 from duo.training.encode import NOT_LEARNED, Encoder, TooLong
 from duo.training.loss import logits_only_where
-
-
-@dataclass(frozen=True)
-class AnswerLoss:
-    """How well answers are predicted.
-
-    Attributes:
-        nats: mean negative log likelihood of an answer's token.
-        tokens: how many were scored.
-        dialogues: of how many dialogues.
-    """
-
-    nats: float
-    tokens: int
-    dialogues: int
-
-    @property
-    def perplexity(self) -> float:
-        return math.exp(self.nats)
+from evaluation.scores import AnswerLoss, Answers, Data, answers_table
 
 
 def plain_dialogue(sample: Sample) -> Sample | None:
-    """The sample's queries and answers alone; None if no answer is left."""
+    """Keep the sample's queries and answers alone; None if no answer is left."""
     kept = [
         message
         for message in sample.messages
@@ -64,7 +44,7 @@ def answer_loss(
     max_tokens: int = 1024,
     on_done: Callable[[], None] = lambda: None,
 ) -> AnswerLoss:
-    """The mean loss of the answers of plain dialogues.
+    """Compute the mean loss of the answers of plain dialogues.
 
     Args:
         backbone: the model.
@@ -94,28 +74,25 @@ def answer_loss(
         tokens += len(target)
         dialogues += 1
         on_done()
-    return AnswerLoss(total / tokens if tokens else math.nan, tokens, dialogues)
+    nats = total / tokens if tokens else None
+    perplexity = None if nats is None else math.exp(nats)
+    return AnswerLoss(nats=nats, perplexity=perplexity, tokens=tokens, dialogues=dialogues)
 
 
 def evaluate_answers(
     models: Sequence[str], data: Path, *, limit: int | None = None, out: Path | None = None
-) -> list[AnswerLoss]:
-    """Measure models on the same dialogues and print a table; the first is what others differ from.
+) -> Answers:
+    """Measure models on the same dialogues and print a table; others are compared with the first.
 
     Args:
         models: see `duo.backbone.load`.
         data: samples that none of them was trained on, such as `validation.jsonl`.
         limit: how many dialogues, the first ones; None for all.
-        out: JSON file for the figures; None for none.
+        out: JSON file for the result; None for none.
 
     Raises:
         BadInput: of a model or the data.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-    from rich.table import Table
-    from rich.text import Text
-
     from duo.backbone import load
 
     if out is not None:
@@ -123,29 +100,18 @@ def evaluate_answers(
     samples = list(islice(filter(None, map(plain_dialogue, read_samples(data))), limit))
     if not samples:
         raise BadInput("no dialogue with an answer", file=data)
-    found = []
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=len(models) * len(samples))
+    losses: dict[str, AnswerLoss] = {}
+    with progress("reading", len(models) * len(samples)) as bar:
         for model in models:
-            found.append(answer_loss(load(model), samples, on_done=lambda: bar.advance(task)))
-            if not found[-1].tokens:
+            losses[model] = answer_loss(load(model), samples, on_done=bar.advance)
+            if not losses[model].tokens:
                 raise BadInput(f"every dialogue is too long for {model}", file=data)
-    table = Table("model", "loss (nats)", "perplexity", "change of loss", "tokens")
-    for model, loss in zip(models, found, strict=True):
-        change = f"{loss.nats - found[0].nats:+.3f}" if loss is not found[0] else ""
-        name = Text(printable(model))
-        cells = (f"{loss.nats:.3f}", f"{loss.perplexity:.2f}", change, str(loss.tokens))
-        table.add_row(name, *cells)
-    Console().print(table)
+    found = Answers(
+        data=Data(file=data.name, sha256=sha256(data), dialogues=len(samples)),
+        models=losses,
+        versions=versions(),
+    )
     if out is not None:
-        figures = {
-            "schema": 1,
-            "data": {"file": data.name, "sha256": sha256(data), "dialogues": len(samples)},
-            "models": {
-                model: {"nats": loss.nats, "perplexity": loss.perplexity, "tokens": loss.tokens}
-                for model, loss in zip(models, found, strict=True)
-            },
-            "versions": versions(),
-        }
-        write_text(out, json.dumps(figures, indent=1) + "\n")
+        write_result(out, found)
+    answers_table(found).show()
     return found

@@ -1,4 +1,4 @@
-"""What a model expects after an utterance and after each of its words, many at a time.
+"""Encode utterances in their dialogues, and look ahead after each of their words, many at a time.
 
 The decoder predicts up to `lookahead` tokens greedily after what was heard, and stops at a state
 token (a decision) or at the end of a turn. Here the same is done after every word of a dialogue at
@@ -8,15 +8,65 @@ which sees the dialogue up to that word and itself. So all branches advance in o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from duo.backbone import Backbone
+from duo.data.sample import Sample, UserTurn
+from duo.errors import BadInput
+from duo.training.encode import Encoder, TooLong
 from duo.training.loss import logits_only_where
+from evaluation.cases import Case
+
+#: Tokens of an utterance with its context at most.
+_CONTEXT_TOKENS = 1024
+#: Padded tokens that are encoded side by side.
+_AREA = 2048
+_Sized = TypeVar("_Sized", bound=Sized)
+
+
+def encoder_for(backbone: Backbone, *, room: int = 0) -> Encoder:
+    """Make an encoder of dialogues that leaves `room` tokens of the model's context free."""
+    longest = min(backbone.max_tokens - room, _CONTEXT_TOKENS)
+    return Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
+
+
+def utterance_ids(encoder: Encoder, case: Case, text: str) -> tuple[int, ...]:
+    """Encode the case's dialogue with `text` as its last turn, which is not over.
+
+    Raises:
+        BadInput: it is too long.
+    """
+    said = UserTurn(content=text, state=None)
+    try:
+        return encoder.sample(Sample(id=case.id, messages=(*case.context, said))).ids
+    except TooLong:
+        raise BadInput(f"{case.id}: the utterance is too long for the model") from None
+
+
+def batches(rows: Sequence[tuple[int, _Sized]]) -> list[list[tuple[int, _Sized]]]:
+    """Split numbered rows of tokens, the shortest first, into batches of about equal area."""
+    found: list[list[tuple[int, _Sized]]] = []
+    for numbered in sorted(rows, key=lambda row: (len(row[1]), row[0])):
+        length = len(numbered[1])
+        if found and length * (len(found[-1]) + 1) <= _AREA:
+            found[-1].append(numbered)
+        else:
+            found.append([numbered])
+    return found
+
+
+def side_by_side(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Put rows of numbers into a tensor `[rows, longest]`, padded with 0 at the end.
+
+    Padding comes last, where no token before it sees it.
+    """
+    made = [torch.tensor(row, dtype=torch.long) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(made, batch_first=True).to(device)
 
 
 @dataclass(frozen=True)
@@ -37,7 +87,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Look:
-    """What is expected at a place.
+    """The tokens that are expected at a place.
 
     Attributes:
         tokens: predicted greedily, up to and including a state token or an end of turn.
@@ -51,7 +101,7 @@ class Look:
 
 @torch.inference_mode()
 def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[list[Look]]:
-    """The looks at all places of all rows.
+    """Look ahead from all places of all rows.
 
     Args:
         backbone: the model.
@@ -62,13 +112,9 @@ def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[
 
     model, states = backbone.model, backbone.states
     device = model.device
-    width, looks = max(len(row.ids) for row in rows), max(len(row.places) for row in rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    place = torch.zeros(len(rows), looks, dtype=torch.long)  # spare looks look after token 0
-    for number, row in enumerate(rows):
-        ids[number, : len(row.ids)] = torch.tensor(row.ids)
-        place[number, : len(row.places)] = torch.tensor(row.places)
-    ids, place = ids.to(device), place.to(device)
+    ids = side_by_side([row.ids for row in rows], device)
+    place = side_by_side([row.places for row in rows], device)  # spare looks look after token 0
+    width, looks = ids.shape[1], place.shape[1]
     cache = DynamicCache()
     seen = torch.arange(width, device=device)
     where = torch.zeros_like(ids, dtype=torch.bool)
@@ -116,7 +162,7 @@ def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[
 
 
 def _masks(model: Any, query: Tensor, seen: Tensor, branches: tuple[Tensor, Tensor] | None) -> Any:
-    """Additive masks `[rows, 1, queries, keys]`: one, or one for each kind of layer.
+    """Make additive masks `[rows, 1, queries, keys]`: one, or one for each kind of layer.
 
     Args:
         model: whose configuration says which layers see a window only.
@@ -147,6 +193,7 @@ def _masks(model: Any, query: Tensor, seen: Tensor, branches: tuple[Tensor, Tens
 
 
 def _until(tokens: Sequence[int], ends: set[int]) -> tuple[int, ...]:
+    """Cut tokens off after the first that is an end."""
     for place, token in enumerate(tokens):
         if token in ends:
             return tuple(tokens[: place + 1])

@@ -1,4 +1,4 @@
-"""`duo eval probe`: what of a model's decisions is in its reach at all?
+"""Probe what a model could tell apart at all, with labels of the utterances it is judged on.
 
 A linear probe (Alain and Bengio 2016) is trained on labelled utterances of the kind that the model
 is judged on, which the model itself never sees: on what its layers hold at the end of each, does
@@ -10,7 +10,6 @@ text.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,20 +22,27 @@ import torch
 
 from duo.backbone import Backbone
 from duo.errors import BadInput
-from duo.files import check_writable, sha256, write_text
+from duo.files import check_writable, sha256, write_result
 from duo.runs import Stopwatch, versions
-from duo.training.encode import Encoder
+from duo.terminal import progress
 from duo.training.loss import logits_only_where
-from evaluation.cases import Case, read_cases
-from evaluation.scores import area, threshold_answering
-from evaluation.states import CONTEXT_TOKENS, batches, utterance_ids
+from evaluation.cases import OUTCOMES, Case, read_cases
+from evaluation.lookahead import batches, encoder_for, side_by_side, utterance_ids
+from evaluation.scores import (
+    Data,
+    LabelScore,
+    Probe,
+    ProbePoint,
+    area,
+    probe_table,
+    threshold_answering,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
-    from rich.table import Table
 
-#: At thresholds where so many percent of what wants an answer get one.
+#: The threshold of a score is where this percentage of what wants an answer gets one.
 ANSWERED = 95
 #: Layers that are probed, as shares of the depth.
 _DEPTHS = (0.25, 0.5, 0.75, 1.0)
@@ -54,7 +60,7 @@ _PLACE = re.compile(r"(?:#\d+)?[-:]\d+$")
 
 @dataclass(frozen=True)
 class Held:
-    """What a model holds at the end of utterances.
+    """Hidden states and scores of a model at the end of utterances.
 
     Attributes:
         layers: `[cases, features]`, the hidden states of the probed layers side by side.
@@ -72,22 +78,19 @@ def evaluate_probe(
     limit: int | None = None,
     out: Path | None = None,
     console: Console | None = None,
-) -> dict[str, Any]:
-    """Probe a model on the utterances of a file, print a table and write the figures.
+) -> Probe:
+    """Probe a model on the utterances of a file, print a table and write the result.
 
     Args:
         model: see `duo.backbone.load`.
         data: see `evaluation.cases.read_cases`; utterances that are not over are left out.
         limit: how many utterances; None for all.
-        out: JSON file for the figures; None for none.
+        out: JSON file for the result; None for none.
         console: where the table goes; standard output by default.
 
     Raises:
         BadInput: of the model or the data; too few utterances to probe.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from duo.backbone import load
 
     if out is not None:
@@ -96,30 +99,28 @@ def evaluate_probe(
     cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
     _check_enough(cases, data)
     backbone = load(model)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        reading = bar.add_task("reading", total=len(cases))
-        held = hold(backbone, cases, lambda done: bar.advance(reading, done))
-        probing = bar.add_task("probing", total=_FOLDS * sum(draws for _, draws in _PARTS))
-        curve = learning_curve(cases, held, lambda: bar.advance(probing))
-    figures = {
-        "schema": 1,
-        "model": model,
-        "data": {"file": data.name, "sha256": sha256(data)},
-        "n": len(cases),
-        "answered": ANSWERED,
-        "folds": _FOLDS,
-        "curve": curve,
-        "versions": versions(),
-        "wall_seconds": round(watch.seconds, 1),
-    }
+    with progress("reading", len(cases)) as bar:
+        held = hold(backbone, cases, bar.advance)
+    with progress("probing", _FOLDS * sum(draws for _, draws in _PARTS)) as bar:
+        curve = learning_curve(cases, held, bar.advance)
+    found = Probe(
+        model=model,
+        data=Data(file=data.name, sha256=sha256(data)),
+        n=len(cases),
+        answered=ANSWERED,
+        folds=_FOLDS,
+        curve=tuple(curve),
+        versions=versions(),
+        wall_seconds=round(watch.seconds, 1),
+    )
     if out is not None:
-        write_text(out, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    (console or Console()).print(table(figures))
-    return figures
+        write_result(out, found)
+    probe_table(found).show(console)
+    return found
 
 
 def _check_enough(cases: Sequence[Case], data: Path) -> None:
-    """Raises BadInput about the file unless both sorts can be in every fold."""
+    """Refuse a file in which one sort could not be in every fold."""
     for wanted, name in (("respond", "answer"), ("ignore", "ignore")):
         found = {group(case) for case in cases if case.wanted == wanted}
         if len(found) < 4 * _FOLDS:
@@ -131,7 +132,7 @@ def _check_enough(cases: Sequence[Case], data: Path) -> None:
 
 
 def group(case: Case) -> str:
-    """The dialogue of a case, by its id without the turn's place: `-7` or `:7` at its end."""
+    """Name the dialogue of a case: its id without the turn's place: `-7` or `:7` at its end."""
     return _PLACE.sub("", case.id)
 
 
@@ -139,34 +140,24 @@ def group(case: Case) -> str:
 def hold(
     backbone: Backbone, cases: Sequence[Case], on_done: Callable[[int], None] = lambda done: None
 ) -> Held:
-    """What the model holds after each case.
+    """Read the hidden states and the score of the model after each case.
 
     Args:
         backbone: the model.
         cases: in any order.
         on_done: told how many more cases are done.
     """
-    longest = min(backbone.max_tokens, CONTEXT_TOKENS)
-    encoder = Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
-    rows = sorted(
-        ((number, utterance_ids(encoder, case, case.text)) for number, case in enumerate(cases)),
-        key=lambda row: (len(row[1]), row[0]),
-    )
+    encoder = encoder_for(backbone)
+    rows = [(number, utterance_ids(encoder, case, case.text)) for number, case in enumerate(cases)]
     layers: dict[int, NDArray[np.float32]] = {}
     own = np.zeros(len(cases))
     states = [backbone.states.respond, backbone.states.ignore]
     for batch in batches(rows):
-        lengths = torch.tensor([len(ids) for _, ids in batch])
-        ids = torch.zeros(len(batch), int(lengths.max()), dtype=torch.long)
-        for place, (_, said) in enumerate(batch):
-            ids[place, : len(said)] = torch.tensor(said)
-        where = torch.arange(ids.shape[1]) == lengths[:, None] - 1
-        where = where.to(backbone.device)
+        ids = side_by_side([said for _, said in batch], backbone.device)
+        where = torch.zeros_like(ids, dtype=torch.bool)
+        where[range(len(batch)), [len(said) - 1 for _, said in batch]] = True
         with logits_only_where(backbone.model, where):
-            # Padding comes last, where no token before it sees it.
-            found = backbone.model(
-                ids.to(backbone.device), use_cache=False, output_hidden_states=True
-            )
+            found = backbone.model(ids, use_cache=False, output_hidden_states=True)
         deep = len(found.hidden_states) - 1
         ends = [found.hidden_states[round(share * deep)][where] for share in _DEPTHS]
         features = torch.cat(ends, dim=-1).float().cpu().numpy()
@@ -179,8 +170,8 @@ def hold(
 
 def learning_curve(
     cases: Sequence[Case], held: Held, on_done: Callable[[], None] = lambda: None
-) -> list[dict[str, Any]]:
-    """What is told apart by the model's own score, and by probes of ever more utterances.
+) -> list[ProbePoint]:
+    """Score the model's own score, and probes that were trained on ever more utterances.
 
     Args:
         cases: none of which wants waiting.
@@ -189,14 +180,13 @@ def learning_curve(
 
     Returns:
         Points with `labelled`, the mean number of utterances that a probe was trained on (0: the
-        model's own score), and for each label what is `wanted`, `n`, the share `right` of it that
-        is answered or ignored where `ANSWERED` percent of all that wants an answer get one, and for
-        labels to be ignored the `area` (see `evaluation.scores`); means over the draws.
+        model's own score), and the scores of each label, means over the draws. What is right is
+        counted where `ANSWERED` percent of all that wants an answer get one.
     """
     wants = np.array([case.wanted == "respond" for case in cases])
     groups = np.array([group(case) for case in cases])
     labels = np.array([case.label for case in cases])
-    points = [{"labelled": 0, "labels": _told(labels, wants, [held.own])}]
+    points = [ProbePoint(labelled=0, labels=_label_scores(labels, wants, [held.own]))]
     for part, draws in _PARTS:
         every, sizes = [], []
         for draw in range(draws):
@@ -207,14 +197,15 @@ def learning_curve(
                 scores[test] = probe.decision_function(held.layers[test])
                 on_done()
             every.append(scores)
-        points.append({"labelled": round(np.mean(sizes)), "labels": _told(labels, wants, every)})
+        scored = _label_scores(labels, wants, every)
+        points.append(ProbePoint(labelled=round(float(np.mean(sizes))), labels=scored))
     return points
 
 
 def _folds(
     groups: NDArray[np.str_], wants: NDArray[np.bool_], part: float, seed: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Places of cases to train on and to test; no dialogue is in both."""
+    """Draw places of cases to train on and to test; no dialogue is in both."""
     random = np.random.default_rng(seed)
     names = random.permutation(np.unique(groups))
     for fold in range(_FOLDS):
@@ -229,7 +220,7 @@ def _folds(
 
 
 def _probe(layers: NDArray[np.float32], wants: NDArray[np.bool_]) -> Any:
-    """Logistic regression on standardised features; both sorts weigh the same."""
+    """Fit a logistic regression on standardised features; both sorts weigh the same."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -238,41 +229,25 @@ def _probe(layers: NDArray[np.float32], wants: NDArray[np.bool_]) -> Any:
     return make_pipeline(StandardScaler(), regression).fit(layers, wants)
 
 
-def _told(
+def _label_scores(
     labels: NDArray[np.str_], wants: NDArray[np.bool_], every: Sequence[NDArray[np.float64]]
-) -> dict[str, dict[str, Any]]:
-    """The labels of a point, from the scores that each draw gave all cases."""
+) -> dict[str, LabelScore]:
+    """Score each label by what each draw gave all cases."""
     queries = [scores[wants].tolist() for scores in every]
     thresholds = [threshold_answering(one, ANSWERED) for one in queries]
-    told: dict[str, dict[str, Any]] = {}
-    for wanted, sort in (("respond", wants), ("ignore", ~wants)):
+    found: dict[str, LabelScore] = {}
+    for wanted, sort in zip(OUTCOMES, (wants, ~wants), strict=False):
         for label, n in Counter(labels[sort].tolist()).most_common():
             if n < _FEWEST:
                 continue
             own = [scores[sort & (labels == label)] for scores in every]
             reach = [one >= least for one, least in zip(own, thresholds, strict=True)]
             right = [np.mean(one if wanted == "respond" else ~one) for one in reach]
-            told[label] = {"wanted": wanted, "n": n, "right": float(np.mean(right))}
+            mean_area = None
             if wanted == "ignore":
                 areas = [area(*pair) for pair in zip(queries, own, strict=True)]
-                told[label]["area"] = float(np.mean(areas))
-    return told
-
-
-def table(figures: dict[str, Any]) -> Table:
-    """The figures as a table for a terminal."""
-    from rich.table import Table
-
-    from duo.terminal import printable
-
-    points = figures["curve"]
-    columns = ["its own", *(f"{point['labelled']:,}" for point in points[1:])]
-    shown = Table(
-        "label", "wanted", "n", *columns,
-        title=f"Right where {figures['answered']} % of what wants an answer get one",
-        caption="By the model itself, and by probes of so many labelled utterances",
-    )  # fmt: skip
-    for label, own in points[0]["labels"].items():
-        shares = [f"{100 * point['labels'][label]['right']:.0f} %" for point in points]
-        shown.add_row(printable(label), own["wanted"], str(own["n"]), *shares)
-    return shown
+                mean_area = float(np.mean(areas))
+            found[label] = LabelScore(
+                wanted=wanted, n=n, right=float(np.mean(right)), area=mean_area
+            )
+    return found

@@ -1,17 +1,26 @@
-"""Figures about decisions: shares, precision and recall, calibration. Plain numbers in and out."""
+"""Score decisions and answers: the results of `duo eval states`, `probe` and `answers`.
+
+The results are plain numbers, as their JSON files hold them; torch is not needed to read them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from duo.files import Record, Result
+from duo.table import Cell, Column, Table
 from evaluation.cases import OUTCOMES, Outcome
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 
-@dataclass(frozen=True)
-class Judged:
+
+class Judged(Record):
     """What a model did after an utterance.
 
     Attributes:
@@ -23,117 +32,299 @@ class Judged:
         made_up: tokens that the model expected before the state token.
     """
 
-    id: str
+    id: str = ""
     label: str
     wanted: Outcome
     outcome: Outcome
-    p_respond: float
-    p_ignore: float
+    p_respond: Share = 0.0
+    p_ignore: Share = 0.0
     early: tuple[Outcome, ...] = ()
-    made_up: int = 0
+    made_up: Count = 0
 
 
-def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927), 95 % by default; (0, 1) for no cases."""
+class Proportion(Record):
+    """A share of `n` with its 95 % Wilson interval; the share of nothing is None."""
+
+    share: Share | None
+    low: Share
+    high: Share
+    hits: Count
+    n: Count
+
+    @property
+    def cell(self) -> Cell:
+        """The share for a table, in percent with its interval."""
+        text = None
+        if self.share is not None:
+            text = f"{100 * self.share:.1f} % ({100 * self.low:.0f}-{100 * self.high:.0f})"
+        return Cell(self.share, text, parts={"low": self.low, "high": self.high})
+
+
+class OutcomeScore(Record):
+    """How well one outcome is found; None where the denominator is zero."""
+
+    precision: Share | None = None
+    recall: Share | None = None
+    f1: Share | None = None
+    predicted: Count = 0
+    n: Count = 0
+
+
+class Premature(Record):
+    """How often a state token comes before an utterance that wants a response is over.
+
+    Attributes:
+        any: the share of the words but the last at which a state token is predicted within the
+            look-ahead.
+        respond: the same for `<1>`.
+        utterances: the share of utterances where `<1>` is predicted at one word at least.
+    """
+
+    any: Proportion
+    respond: Proportion
+    utterances: Proportion
+
+
+class Bin(Record):
+    """Cases of about the same probability.
+
+    Attributes:
+        start, stop: of the probabilities.
+        n: cases.
+        probability: their mean probability of `<1>`.
+        share: that wants a response.
+    """
+
+    start: Share = Field(0.0, alias="from")
+    stop: Share = Field(1.0, alias="to")
+    n: Annotated[int, Field(ge=1)]
+    probability: Share
+    share: Share
+
+
+class Calibration(Record):
+    """Probabilities of `<1>` against what was wanted.
+
+    Attributes:
+        ece: expected calibration error (Naeini et al. 2015), the mean over cases of |share that
+            wants a response - mean probability| of the case's bin; None for no cases.
+    """
+
+    ece: Share | None
+    n: Count
+    bins: tuple[Bin, ...]
+
+
+class Data(Record):
+    """The file that was judged."""
+
+    file: str = ""
+    sha256: str = ""
+    dialogues: Count | None = None
+
+
+class OfUtterances(Result):
+    """What a model did with the utterances of a file."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    model: str = ""
+    data: Data = Data()
+    n: Count
+    versions: dict[str, str] = Field({})
+    wall_seconds: float | None = None
+
+    @property
+    def about(self) -> str:
+        """The utterances and the model, for a caption."""
+        data = f" of {self.data.file}" if self.data.file else ""
+        model = f", model {self.model}" if self.model else ""
+        return f"{self.n} utterances{data}{model}"
+
+
+class States(OfUtterances):
+    """The JSON of `duo eval states`.
+
+    Attributes:
+        states: how well each outcome is found.
+        confusion: counts by what was wanted and what was done.
+        labels: for each label, the commonest first, the share of each outcome.
+        settled: the same once patience has run out; see `settled`.
+        made_up: decisions by tokens that came before them; see `by_made_up`.
+        cases: single outcomes.
+    """
+
+    kind: Literal["states"] = "states"
+    lookahead: Count = 0
+    states: dict[Outcome, OutcomeScore]
+    confusion: dict[Outcome, dict[Outcome, Count]]
+    labels: dict[str, dict[Outcome, Proportion]]
+    settled: dict[str, dict[Outcome, Proportion]]
+    premature: Premature
+    made_up: dict[Outcome, dict[int, Count]]
+    calibration: Calibration
+    cases: tuple[Judged, ...] = ()
+
+
+class LabelScore(Record):
+    """How one label is told apart.
+
+    Attributes:
+        wanted: what should follow.
+        n: utterances.
+        right: the share that is answered or ignored as it should be.
+        area: under the receiver operating curve against what wants an answer; None for labels
+            that want one.
+    """
+
+    wanted: Outcome
+    n: Count
+    right: Share
+    area: Share | None = None
+
+
+class ProbePoint(Record):
+    """What a probe of `labelled` utterances tells apart; of 0: the model itself."""
+
+    labelled: Count
+    labels: dict[str, LabelScore]
+
+
+class Probe(OfUtterances):
+    """The JSON of `duo eval probe`.
+
+    Attributes:
+        answered: the threshold is where this percentage of what wants an answer gets one.
+        folds: of cross-validation.
+        curve: with ever more labelled utterances.
+    """
+
+    kind: Literal["probe"] = "probe"
+    answered: Count
+    folds: Count
+    curve: tuple[ProbePoint, ...]
+
+
+class AnswerLoss(Record):
+    """How well a model predicts answers.
+
+    Attributes:
+        nats: mean negative log likelihood of an answer's token; None if there was none.
+        perplexity: exp(nats).
+        tokens: scored.
+        dialogues: that they are of.
+    """
+
+    nats: float | None
+    perplexity: float | None
+    tokens: Count
+    dialogues: Count = 0
+
+
+class Answers(Result):
+    """The JSON of `duo eval answers`: losses by model; others are compared with the first."""
+
+    kind: Literal["answers"] = "answers"
+    schema_version: Literal[1] = Field(1, alias="schema")
+    data: Data = Data()
+    models: dict[str, AnswerLoss]
+    versions: dict[str, str] = Field({})
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927), 95 %; (0, 1) for no cases."""
+    from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
+
     if not n:
         return 0.0, 1.0
-    share, spread = hits / n, z * z / n
-    middle = share + spread / 2
-    half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n))
-    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+    low, high = proportion_confint(hits, n, method="wilson")
+    return max(0.0, float(low)), min(1.0, float(high))
 
 
-def share(hits: int, n: int) -> dict[str, float | int | None]:
-    """A share with its Wilson interval and what it is a share of; no share of nothing."""
+def share(hits: int, n: int) -> Proportion:
+    """Divide, with an interval; there is no share of nothing."""
     low, high = wilson(hits, n)
-    return {"share": hits / n if n else None, "low": low, "high": high, "hits": hits, "n": n}
+    return Proportion(share=hits / n if n else None, low=low, high=high, hits=hits, n=n)
 
 
-def confusion(judged: Iterable[Judged]) -> dict[str, dict[str, int]]:
-    """Counts by what was wanted and what was done."""
+def confusion(judged: Iterable[Judged]) -> dict[Outcome, dict[Outcome, int]]:
+    """Count cases by what was wanted and what was done."""
     counts = Counter((case.wanted, case.outcome) for case in judged)
     return {wanted: {done: counts[wanted, done] for done in OUTCOMES} for wanted in OUTCOMES}
 
 
-def precision_recall(judged: Sequence[Judged], outcome: Outcome) -> dict[str, float | int | None]:
-    """Precision, recall and F1 of one outcome; None where the denominator is zero."""
+def precision_recall(judged: Sequence[Judged], outcome: Outcome) -> OutcomeScore:
+    """Compute precision, recall and F1 of one outcome."""
     right = sum(case.wanted == case.outcome == outcome for case in judged)
     done = sum(case.outcome == outcome for case in judged)
     wanted = sum(case.wanted == outcome for case in judged)
-    return {
-        "precision": right / done if done else None,
-        "recall": right / wanted if wanted else None,
-        "f1": 2 * right / (done + wanted) if done + wanted else None,
-        "predicted": done,
-        "n": wanted,
-    }
+    return OutcomeScore(
+        precision=right / done if done else None,
+        recall=right / wanted if wanted else None,
+        f1=2 * right / (done + wanted) if done + wanted else None,
+        predicted=done,
+        n=wanted,
+    )
 
 
-def by_label(judged: Sequence[Judged]) -> dict[str, dict[str, dict[str, float | int | None]]]:
-    """The share of each outcome for each label, the commonest label first."""
-    counts = Counter((case.label, case.outcome) for case in judged)
+def by_label(
+    judged: Sequence[Judged], outcome: Callable[[Judged], Outcome] = lambda case: case.outcome
+) -> dict[str, dict[Outcome, Proportion]]:
+    """Compute the share of each outcome for each label, the commonest label first."""
+    counts = Counter((case.label, outcome(case)) for case in judged)
     sizes = Counter(case.label for case in judged)
     return {
-        label: {outcome: share(counts[label, outcome], n) for outcome in OUTCOMES}
+        label: {done: share(counts[label, done], n) for done in OUTCOMES}
         for label, n in sizes.most_common()
     }
 
 
-def settled(judged: Sequence[Judged]) -> dict[str, dict[str, dict[str, float | int | None]]]:
-    """The shares of answering and ignoring for each label once patience has run out.
+def settled(judged: Sequence[Judged]) -> dict[str, dict[Outcome, Proportion]]:
+    """Compute the shares of answering and ignoring for each label once patience has run out.
 
     Where no state token was predicted, the likelier one decides: what the decoder does with
     `on_silence="likelier"` (`duo.decoding.duo.DuoSettings`), which waits on where that is `<2>`
     and nothing is being said.
     """
-    counts = Counter(
-        (case.label, case.outcome if case.outcome != "wait" else _likelier(case)) for case in judged
-    )
-    sizes = Counter(case.label for case in judged)
-    return {
-        label: {outcome: share(counts[label, outcome], n) for outcome in OUTCOMES[:2]}
-        for label, n in sizes.most_common()
-    }
+
+    def decided(case: Judged) -> Outcome:
+        likelier: Outcome = "respond" if case.p_respond >= case.p_ignore else "ignore"
+        return likelier if case.outcome == "wait" else case.outcome
+
+    found = by_label(judged, decided)
+    return {label: {done: own[done] for done in OUTCOMES[:2]} for label, own in found.items()}
 
 
-def _likelier(case: Judged) -> Outcome:
-    return "respond" if case.p_respond >= case.p_ignore else "ignore"
-
-
-def premature(judged: Iterable[Judged]) -> dict[str, dict[str, float | int | None]]:
-    """How often a state token comes before an utterance that wants a response is over.
-
-    Returns:
-        `any`: at which share of the words but the last a state token is predicted within the
-        look-ahead; `respond`: the same for `<1>`; `utterances`: the share of utterances where
-        `<1>` is predicted at one word at least. Only utterances that were looked at word by word.
-    """
+def premature(judged: Iterable[Judged]) -> Premature:
+    """Count state tokens that come early, in utterances that were looked at word by word."""
     cases = [case.early for case in judged if case.wanted == "respond" and case.early]
     words = [outcome for early in cases for outcome in early]
-    return {
-        "any": share(sum(outcome != "wait" for outcome in words), len(words)),
-        "respond": share(sum(outcome == "respond" for outcome in words), len(words)),
-        "utterances": share(sum("respond" in early for early in cases), len(cases)),
-    }
+    return Premature(
+        any=share(sum(outcome != "wait" for outcome in words), len(words)),
+        respond=share(sum(outcome == "respond" for outcome in words), len(words)),
+        utterances=share(sum("respond" in early for early in cases), len(cases)),
+    )
 
 
 def area(queries: Sequence[float], others: Sequence[float]) -> float:
-    """The probability that a query has the higher score, ties counted half: the area under the
-    receiver operating curve (Hanley and McNeil 1982). Both sorts must have one."""
+    """Compute the area under the receiver operating curve (Hanley and McNeil 1982).
+
+    It is the probability that a query has the higher score, ties counted half. Both sorts must
+    have one.
+    """
     from scipy.stats import mannwhitneyu
 
     return float(mannwhitneyu(queries, others).statistic) / (len(queries) * len(others))
 
 
 def threshold_answering(queries: Sequence[float], percent: int) -> float:
-    """The highest threshold on scores that so many percent of `queries` reach; none must."""
+    """Find the highest threshold on scores that `percent` % of `queries` reach; none must."""
     ordered = sorted(queries)
     unanswered = len(ordered) - -(-len(ordered) * percent // 100)
     return ordered[unanswered] if unanswered < len(ordered) else math.inf
 
 
-def by_made_up(judged: Iterable[Judged]) -> dict[str, dict[int, int]]:
-    """How many decisions came after how many made-up tokens, by what was wanted.
+def by_made_up(judged: Iterable[Judged]) -> dict[Outcome, dict[int, int]]:
+    """Count decisions by the number of made-up tokens before them, and by what was wanted.
 
     A decision after none is about what was said; one after some is about what the model makes of
     it, as when it completes a query that was cut off. A shorter look-ahead would not see it.
@@ -145,15 +336,12 @@ def by_made_up(judged: Iterable[Judged]) -> dict[str, dict[int, int]]:
     }
 
 
-def calibration(judged: Iterable[Judged], bins: int = 10) -> dict[str, object]:
-    """Reliability of p(<1>) against p(<2>), the two made to add up to one.
-
-    Cases that want waiting are left out. The expected calibration error (Naeini et al. 2015) is the
-    mean over cases of |share that wants a response - mean probability| of the case's bin.
+def calibration(judged: Iterable[Judged], bins: int = 10) -> Calibration:
+    """Compute the reliability of p(<1>) against p(<2>), the two made to add up to one.
 
     Args:
-        judged: the cases.
-        bins: of equal width over [0, 1].
+        judged: the cases; those that want waiting are left out.
+        bins: of equal width over [0, 1]; empty ones are left out.
     """
     pairs = []
     for case in judged:
@@ -173,21 +361,126 @@ def calibration(judged: Iterable[Judged], bins: int = 10) -> dict[str, object]:
         found = sum(wanted for _, wanted in inside) / len(inside)
         error += abs(found - expected) * len(inside) / len(pairs)
         table.append(
-            {"from": number / bins, "to": (number + 1) / bins, "n": len(inside),
-             "probability": expected, "share": found}
+            Bin(start=number / bins, stop=(number + 1) / bins, n=len(inside),
+                probability=min(1.0, expected), share=found)
         )  # fmt: skip
-    return {"ece": error if pairs else None, "n": len(pairs), "bins": table}
+    return Calibration(ece=error if pairs else None, n=len(pairs), bins=tuple(table))
 
 
-def summary(judged: Sequence[Judged]) -> dict[str, object]:
-    """All figures about these cases."""
-    return {
-        "n": len(judged),
-        "states": {name: precision_recall(judged, name) for name in OUTCOMES},
-        "confusion": confusion(judged),
-        "labels": by_label(judged),
-        "settled": settled(judged),
-        "premature": premature(judged),
-        "made_up": by_made_up(judged),
-        "calibration": calibration(judged),
-    }
+def score_states(
+    judged: Sequence[Judged],
+    *,
+    model: str = "",
+    data: Data = Data(),  # noqa: B008 - frozen
+    lookahead: int = 0,
+    versions: dict[str, str] | None = None,
+    wall_seconds: float | None = None,
+) -> States:
+    """Compute all figures about what a model did after utterances."""
+    return States(
+        model=model,
+        data=data,
+        lookahead=lookahead,
+        n=len(judged),
+        states={name: precision_recall(judged, name) for name in OUTCOMES},
+        confusion=confusion(judged),
+        labels=by_label(judged),
+        settled=settled(judged),
+        premature=premature(judged),
+        made_up=by_made_up(judged),
+        calibration=calibration(judged),
+        cases=tuple(
+            case.model_copy(
+                update={"p_respond": round(case.p_respond, 6), "p_ignore": round(case.p_ignore, 6)}
+            )
+            for case in judged
+        ),
+        versions=versions or {},
+        wall_seconds=wall_seconds,
+    )
+
+
+def state_tables(found: States) -> list[Table]:
+    """Tabulate what a model did after utterances."""
+    labels = Table(
+        "What follows each label",
+        ["label", "n", *OUTCOMES, "ignore in the end"],
+        [
+            (label, own["wait"].n, *(own[done].cell for done in OUTCOMES),
+             found.settled[label]["ignore"].cell)
+            for label, own in found.labels.items()
+        ],
+        ["In the end: silence goes on, and the likelier state decides (on_silence=likelier)."],
+    )  # fmt: skip
+    percent = [Column(name, "number", _percent) for name in ("precision", "recall", "F1")]
+    states = Table(
+        "States",
+        ["outcome", *percent, "n"],
+        [(name, one.precision, one.recall, one.f1, one.n) for name, one in found.states.items()],
+    )
+    mixed = Table(
+        "Wanted and done",
+        ["wanted", *OUTCOMES],
+        [(wanted, *done.values()) for wanted, done in found.confusion.items()],
+    )
+    shown = (
+        ("words with any state ahead", found.premature.any),
+        ("words with <1> ahead", found.premature.respond),
+        ("queries with <1> ahead at some word", found.premature.utterances),
+    )
+    error = found.calibration.ece
+    early = Table(
+        "Premature states",
+        ["before the end of a query", "share", "n"],
+        [(name, one.cell, one.n) for name, one in shown],
+        [] if error is None else [f"Expected calibration error {error:.3f}."],
+    )
+    offsets = sorted({count for counts in found.made_up.values() for count in counts})
+    made_up = Table(
+        "Decisions by tokens made up before them",
+        ["wanted", *map(str, offsets)],
+        [
+            (wanted, *(counts.get(count, 0) for count in offsets))
+            for wanted, counts in found.made_up.items()
+        ],
+    )
+    return [labels, states, mixed, early, *([made_up] if offsets else [])]
+
+
+def probe_table(found: Probe) -> Table:
+    """Tabulate what probes of ever more utterances tell apart."""
+    names = ["its own", *(f"{point.labelled:,}" for point in found.curve[1:])]
+    rows = []
+    for label, own in found.curve[0].labels.items():
+        scores = [point.labels.get(label) for point in found.curve]
+        rows.append((label, own.wanted, own.n, *(one and one.right for one in scores)))
+    return Table(
+        f"Right where {found.answered} % of what wants an answer get one",
+        ["label", "wanted", "n", *(Column(name, "number", _whole_percent) for name in names)],
+        rows,
+        ["By the model itself, and by probes of as many labelled utterances as the heading says."],
+    )
+
+
+def answers_table(found: Answers) -> Table:
+    """Tabulate the losses of models, with the change from the first."""
+    first = next(iter(found.models.values()), None)
+    rows = []
+    for model, loss in found.models.items():
+        change = None
+        if loss is not first and first and loss.nats is not None and first.nats is not None:
+            change = loss.nats - first.nats
+        rows.append((model, loss.nats, loss.perplexity, change, loss.tokens))
+    columns = [
+        "model", Column("loss (nats)", "number", ".3f"), Column("perplexity", "number", ".2f"),
+        Column("change of loss", "number", "+.3f"), "tokens",
+    ]  # fmt: skip
+    return Table("Loss of plain answers", columns, rows)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _whole_percent(value: float) -> str:
+    return f"{100 * value:.0f} %"

@@ -1,30 +1,22 @@
-"""`duo eval states`: does a model answer queries, ignore what is none, and wait for the rest?"""
+"""Judge whether a model answers queries, ignores what is none, and waits for the rest."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
-
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from duo.backbone import Backbone
-from duo.data.sample import Sample, UserTurn
-from duo.errors import BadInput
-from duo.files import check_writable, sha256, write_text
+from duo.files import check_writable, sha256, write_result
 from duo.runs import Stopwatch, versions
-from duo.training.encode import Encoder, TooLong
+from duo.terminal import progress
+from duo.training.encode import Encoder
 from evaluation.cases import Case, Outcome, read_cases
-from evaluation.lookahead import Look, Row, look_ahead
-from evaluation.scores import Judged, summary
+from evaluation.lookahead import Look, Row, batches, encoder_for, look_ahead, utterance_ids
+from evaluation.scores import Data, Judged, States, score_states, state_tables
 
-#: Padded tokens that are encoded side by side.
-_AREA = 2048
-_Sized = TypeVar("_Sized", bound=Sized)
-CONTEXT_TOKENS = 1024
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def evaluate_states(
@@ -36,15 +28,15 @@ def evaluate_states(
     out: Path | None = None,
     console: Console | None = None,
     chat: str = "template",
-) -> dict[str, object]:
-    """Judge a model on the utterances of a file, print a table and write the figures.
+) -> States:
+    """Judge a model on the utterances of a file, print tables and write the result.
 
     Args:
         model: see `duo.backbone.load`.
         data: see `evaluation.cases.read_cases`.
         lookahead: tokens that the decoder predicts at most.
         limit: how many utterances; None for all.
-        out: JSON file for the figures and the single outcomes; None for none.
+        out: JSON file for the result; None for none.
         console: where tables go; standard output by default.
         chat: chat format.
 
@@ -58,33 +50,21 @@ def evaluate_states(
     watch = Stopwatch()
     cases = read_cases(data, limit=limit)
     backbone = load(model, chat=chat)
-    console = console or Console()
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("judging", total=len(cases))
-        judged = judge(backbone, cases, lookahead, lambda done: bar.advance(task, done))
-    figures = {
-        "schema": 1,
-        "model": model,
-        "data": {"file": data.name, "sha256": sha256(data)},
-        "lookahead": lookahead,
-        **summary(judged),
-    }
+    with progress("judging", len(cases)) as bar:
+        judged = judge(backbone, cases, lookahead, bar.advance)
+    found = score_states(
+        judged,
+        model=model,
+        data=Data(file=data.name, sha256=sha256(data)),
+        lookahead=lookahead,
+        versions=versions(),
+        wall_seconds=round(watch.seconds, 1),
+    )
     if out is not None:
-        content = figures | {
-            "cases": [
-                {"id": case.id, "label": case.label, "wanted": case.wanted,
-                 "outcome": case.outcome, "p_respond": round(case.p_respond, 6),
-                 "p_ignore": round(case.p_ignore, 6), "made_up": case.made_up,
-                 "early": list(case.early)}
-                for case in judged
-            ],
-            "versions": versions(),
-            "wall_seconds": round(watch.seconds, 1),
-        }  # fmt: skip
-        write_text(out, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    for table in tables(figures):
-        console.print(table)
-    return figures
+        write_result(out, found)
+    for table in state_tables(found):
+        table.show(console)
+    return found
 
 
 def judge(
@@ -93,7 +73,7 @@ def judge(
     lookahead: int,
     on_done: Callable[[int], None] = lambda done: None,
 ) -> list[Judged]:
-    """What the model does after each case, and after each word of those that want a response.
+    """Look ahead after each case, and after each word of those that want a response.
 
     Args:
         backbone: the model.
@@ -101,10 +81,8 @@ def judge(
         lookahead: see `look_ahead`.
         on_done: told how many more cases are done.
     """
-    longest = min(backbone.max_tokens - lookahead, CONTEXT_TOKENS)
-    encoder = Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
+    encoder = encoder_for(backbone, room=lookahead)
     rows = [(number, row) for number, case in enumerate(cases) for row in _rows(encoder, case)]
-    rows.sort(key=lambda numbered: (len(numbered[1]), numbered[0]))
     looks: dict[int, list[tuple[int, Look]]] = {number: [] for number in range(len(cases))}
     waiting = [0] * len(cases)
     for number, _ in rows:
@@ -119,8 +97,10 @@ def judge(
 
 
 def _rows(encoder: Encoder, case: Case) -> list[Row]:
-    """The case's dialogue with the places after its words; a word whose ids are not those of the
-    whole utterance's beginning gets a row of its own."""
+    """Encode the case's dialogue, with the places after its words.
+
+    A word whose ids are not those of the whole utterance's beginning gets a row of its own.
+    """
     words = case.text.split()
     wanted = range(1, len(words)) if case.wanted == "respond" else ()
     whole = utterance_ids(encoder, case, case.text)
@@ -134,19 +114,6 @@ def _rows(encoder: Encoder, case: Case) -> list[Row]:
     return [*rows, Row(whole, (*dict.fromkeys(places), len(whole) - 1))]
 
 
-def utterance_ids(encoder: Encoder, case: Case, text: str) -> tuple[int, ...]:
-    """The tokens of the case's dialogue with `text` as its last turn.
-
-    Raises:
-        BadInput: they are too many.
-    """
-    said = UserTurn(content=text, state=None)
-    try:
-        return encoder.sample(Sample(id=case.id, messages=(*case.context, said))).ids
-    except TooLong:
-        raise BadInput(f"{case.id}: the utterance is too long for the model") from None
-
-
 def _judged(backbone: Backbone, case: Case, looks: list[tuple[int, Look]]) -> Judged:
     *early, (_, last) = sorted(looks, key=lambda look: look[0])
     return Judged(
@@ -154,8 +121,8 @@ def _judged(backbone: Backbone, case: Case, looks: list[tuple[int, Look]]) -> Ju
         label=case.label,
         wanted=case.wanted,
         outcome=_outcome(backbone, last),
-        p_respond=last.p_respond,
-        p_ignore=last.p_ignore,
+        p_respond=min(1.0, last.p_respond),
+        p_ignore=min(1.0, last.p_ignore),
         early=tuple(_outcome(backbone, look) for _, look in early),
         made_up=len(last.tokens) - 1,
     )
@@ -166,69 +133,3 @@ def _outcome(backbone: Backbone, look: Look) -> Outcome:
     if last == backbone.states.respond:
         return "respond"
     return "ignore" if last == backbone.states.ignore else "wait"
-
-
-def batches(rows: Sequence[tuple[int, _Sized]]) -> list[list[tuple[int, _Sized]]]:
-    """Numbered rows of tokens that are sorted by length, in batches of about equal area."""
-    found: list[list[tuple[int, _Sized]]] = []
-    for numbered in rows:
-        length = len(numbered[1])
-        if found and length * (len(found[-1]) + 1) <= _AREA:
-            found[-1].append(numbered)
-        else:
-            found.append([numbered])
-    return found
-
-
-def tables(figures: dict) -> list[Table]:
-    """The figures as tables for a terminal."""
-    labels = Table(
-        "label", "n", "respond", "ignore", "wait", "ignore in the end",
-        title="What follows each label",
-        caption="In the end: silence goes on, and the likelier state decides (on_silence=likelier)",
-    )  # fmt: skip
-    for name, outcomes in figures["labels"].items():
-        end = figures["settled"][name]["ignore"]
-        labels.add_row(
-            _plain(name), str(outcomes["wait"]["n"]), *map(_share, outcomes.values()), _share(end)
-        )
-    states = Table("outcome", "precision", "recall", "F1", "n", title="States")
-    for name, found in figures["states"].items():
-        values = [found[key] for key in ("precision", "recall", "f1")]
-        states.add_row(name, *(_percent(value) for value in values), str(found["n"]))
-    mixed = Table("wanted", "respond", "ignore", "wait", title="Wanted and done")
-    for name, done in figures["confusion"].items():
-        mixed.add_row(name, *(str(done[outcome]) for outcome in done))
-    early = Table("before the end of a query", "share", "n", title="Premature states")
-    for name, shown in (
-        ("words with any state ahead", "any"),
-        ("words with <1> ahead", "respond"),
-        ("queries with <1> ahead at some word", "utterances"),
-    ):
-        found = figures["premature"][shown]
-        early.add_row(name, _share(found), str(found["n"]))
-    error = figures["calibration"]["ece"]
-    early.caption = "" if error is None else f"expected calibration error {error:.3f}"
-    offsets = sorted({count for counts in figures["made_up"].values() for count in counts})
-    title = "Decisions by tokens made up before them"
-    made_up = Table("wanted", *map(str, offsets), title=title)
-    for name, counts in figures["made_up"].items():
-        made_up.add_row(name, *(str(counts.get(count, 0)) for count in offsets))
-    return [labels, states, mixed, early, *([made_up] if offsets else [])]
-
-
-def _plain(text: str) -> str:
-    """A name from the data, harmless in a terminal."""
-    from rich.markup import escape
-
-    return escape("".join(c if c.isprintable() else "�" for c in text))
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _share(found: dict) -> str:
-    if found["share"] is None:
-        return "-"
-    return f"{100 * found['share']:.1f} % ({100 * found['low']:.0f}-{100 * found['high']:.0f})"

@@ -114,19 +114,17 @@ def _told(content: Figures) -> int:
 
 
 def _states(content: Figures) -> None:
-    from evaluation.states import tables
+    from duo.files import as_result
+    from evaluation.scores import States
 
-    content["made_up"] = {
-        wanted: {int(count): n for count, n in counts.items()}
-        for wanted, counts in content["made_up"].items()
-    }
-    tables(content)
+    as_result(content, States, file=None)
 
 
 def _probe(content: Figures) -> None:
-    from evaluation.probe import table
+    from duo.files import as_result
+    from evaluation.scores import Probe
 
-    table(content)
+    as_result(content, Probe, file=None)
 
 
 def _decoding(content: Figures) -> None:

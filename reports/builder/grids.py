@@ -19,6 +19,7 @@ from reports.table1.grid import Entry, Grid
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from duo.table import Table as DuoTable
     from reports.charts.chart import Chart
 
 _NUMBER = re.compile(r"[-–−+<.]?\s*[\d.]|[-–−]$|$")
@@ -37,6 +38,12 @@ def from_rich(table: Table) -> Grid:
         starts=frozenset(starts) if len(starts) > 1 else frozenset(),
         notes=[line for line in caption.splitlines() if line],
     )
+
+
+def from_table(table: DuoTable) -> Grid:
+    """A table as this page still wants it."""
+    names = [column.name for column in table.heads]
+    return grid(table.title, names, table.marked, starts=table.sections, notes=list(table.notes))
 
 
 def of_chart(chart: Chart) -> Grid:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from reports.builder.evidence import Evidence, Piece
-from reports.builder.grids import from_rich, of_chart, of_interaction
+from reports.builder.grids import from_rich, from_table, of_chart, of_interaction
 from reports.builder.missing import missing
 from reports.builder.pictures import Drawn, inline
 from reports.builder.reproduce import origins
@@ -144,13 +144,15 @@ def _tables(kind: str, content: Any) -> Iterator[Grid]:
             yield main_grid(content)
             yield from comparison_grids(content)
         case "states":
-            from evaluation.states import tables as of_states
+            from duo.files import as_result
+            from evaluation.scores import States, state_tables
 
-            yield from map(from_rich, of_states(content))
+            yield from map(from_table, state_tables(as_result(content, States, file=None)))
         case "probe":
-            from evaluation.probe import table as of_probe
+            from duo.files import as_result
+            from evaluation.scores import Probe, probe_table
 
-            yield from_rich(of_probe(content))
+            yield from_table(probe_table(as_result(content, Probe, file=None)))
         case "interaction":
             yield of_interaction(content)
         case "decoding":

@@ -11,10 +11,11 @@ import torch
 from rich.console import Console
 
 from duo.errors import BadInput
-from duo.training.encode import Encoder
+from duo.files import read_result
 from evaluation.cases import Case
+from evaluation.lookahead import encoder_for, utterance_ids
 from evaluation.probe import Held, _folds, evaluate_probe, group, hold, learning_curve
-from evaluation.states import utterance_ids
+from evaluation.scores import Probe
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
 
@@ -37,7 +38,7 @@ def test_what_is_held_does_not_depend_on_the_others(architecture: str) -> None:
     some = cases(9)
     together = hold(backbone, some)
     states = [backbone.states.respond, backbone.states.ignore]
-    encoder = Encoder(backbone.tokenizer, max_tokens=500, chat=backbone.chat.name)
+    encoder = encoder_for(backbone)
     for number, case in enumerate(some):
         alone = hold(backbone, [case])
         assert np.allclose(together.layers[number], alone.layers[0], atol=1e-6)
@@ -85,16 +86,16 @@ def test_probes_find_what_is_there_and_nothing_else() -> None:
     there[:, 2] += 8 * wants
     own = random.uniform(size=len(some))
     seen = learning_curve(some, Held(there, own))
-    assert [point["labelled"] for point in seen] == [0, 20, 40, 80, 160]
-    assert seen[0]["labels"]["hum"]["right"] < 0.3
+    assert [point.labelled for point in seen] == [0, 20, 40, 80, 160]
+    assert seen[0].labels["hum"].right < 0.3
     for point in seen:
-        assert point["labels"]["query"]["right"] == pytest.approx(0.95)
-    assert seen[-1]["labels"]["hum"]["right"] == 1.0
-    assert seen[-1]["labels"]["hum"]["area"] == pytest.approx(1.0, abs=0.01)
+        assert point.labels["query"].right == pytest.approx(0.95)
+    assert seen[-1].labels["hum"].right == 1.0
+    assert seen[-1].labels["hum"].area == pytest.approx(1.0, abs=0.01)
     blind = learning_curve(some, Held(noise, own))
     assert blind[0] == seen[0]
-    assert blind[-1]["labels"]["hum"]["right"] < 0.3
-    assert blind[-1]["labels"]["hum"]["area"] == pytest.approx(0.5, abs=0.15)
+    assert blind[-1].labels["hum"].right < 0.3
+    assert blind[-1].labels["hum"].area == pytest.approx(0.5, abs=0.15)
 
 
 def written(path: Path, count: int) -> Path:
@@ -117,8 +118,8 @@ def test_figures_are_written_and_shown(tmp_path: Path, monkeypatch: pytest.Monke
             model="tiny", data=data, out=out, console=Console(file=shown, width=100)
         )
     stored = json.loads(out.read_text())
-    assert stored["n"] == figures["n"] == 60
-    assert stored["curve"] == figures["curve"]
+    assert stored["n"] == figures.n == 60
+    assert read_result(out, Probe) == figures
     assert "its own" in (tmp_path / "shown").read_text()
 
 

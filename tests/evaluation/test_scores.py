@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from evaluation.cases import OUTCOMES, Outcome
 from evaluation.scores import (
     Judged,
+    OutcomeScore,
     area,
     by_label,
     by_made_up,
@@ -32,7 +33,11 @@ def judged(
     early: tuple[Outcome, ...] = (),
     made_up: int = 0,
 ) -> Judged:
-    return Judged("id", label, wanted, outcome, *chances, early, made_up)
+    respond, ignore = chances
+    return Judged(
+        id="id", label=label, wanted=wanted, outcome=outcome, p_respond=respond, p_ignore=ignore,
+        early=early, made_up=made_up,
+    )  # fmt: skip
 
 
 CASES = [
@@ -48,14 +53,14 @@ CASES = [
 
 
 def test_precision_and_recall_by_hand() -> None:
-    assert precision_recall(CASES, "respond") == {
-        "precision": 2 / 4, "recall": 2 / 4, "f1": pytest.approx(0.5), "predicted": 4, "n": 4,
-    }  # fmt: skip
-    assert precision_recall(CASES, "ignore") == {
-        "precision": 1 / 2, "recall": 1 / 2, "f1": 0.5, "predicted": 2, "n": 2,
-    }  # fmt: skip
+    assert precision_recall(CASES, "respond") == OutcomeScore(
+        precision=2 / 4, recall=2 / 4, f1=0.5, predicted=4, n=4
+    )
+    assert precision_recall(CASES, "ignore") == OutcomeScore(
+        precision=1 / 2, recall=1 / 2, f1=0.5, predicted=2, n=2
+    )
     nothing = precision_recall([judged("wait", "wait")], "respond")
-    assert (nothing["precision"], nothing["recall"], nothing["f1"]) == (None, None, None)
+    assert (nothing.precision, nothing.recall, nothing.f1) == (None, None, None)
 
 
 def test_confusion_and_labels_count_every_case_once() -> None:
@@ -64,8 +69,8 @@ def test_confusion_and_labels_count_every_case_once() -> None:
     assert sum(sum(row.values()) for row in table.values()) == len(CASES)
     labels = by_label(CASES)
     assert next(iter(labels)) == "query"
-    assert labels["query"]["respond"]["share"] == 2 / 3
-    assert all(sum(found[o]["hits"] for o in OUTCOMES) == found["wait"]["n"]  # type: ignore[misc]
+    assert labels["query"]["respond"].share == 2 / 3
+    assert all(sum(found[o].hits for o in OUTCOMES) == found["wait"].n
                for found in labels.values())  # fmt: skip
 
 
@@ -77,10 +82,10 @@ def test_in_the_end_the_likelier_state_decides_what_was_waited_on() -> None:
         judged("ignore", "respond", label="hum", chances=(0.1, 0.9)),
     ]
     found = settled(cases)["hum"]
-    assert {outcome: shown["hits"] for outcome, shown in found.items()} == {
+    assert {outcome: shown.hits for outcome, shown in found.items()} == {
         "respond": 2, "ignore": 2,
     }  # fmt: skip
-    assert found["ignore"]["n"] == 4
+    assert found["ignore"].n == 4
 
 
 def test_wilson_by_hand() -> None:
@@ -89,7 +94,7 @@ def test_wilson_by_hand() -> None:
     assert low == pytest.approx(0.4902, abs=1e-4)
     assert high == pytest.approx(0.9433, abs=1e-4)
     assert wilson(0, 0) == (0.0, 1.0)
-    assert share(0, 0)["share"] is None
+    assert share(0, 0).share is None
 
 
 @given(st.integers(0, 60), st.integers(1, 60))
@@ -110,9 +115,9 @@ def test_premature_counts_words_of_queries_only() -> None:
         judged("ignore", "ignore", early=("respond",)),
     ]
     found = premature(cases)
-    assert (found["any"]["hits"], found["any"]["n"]) == (2, 5)
-    assert (found["respond"]["hits"], found["respond"]["n"]) == (1, 5)
-    assert (found["utterances"]["hits"], found["utterances"]["n"]) == (1, 2)
+    assert (found.any.hits, found.any.n) == (2, 5)
+    assert (found.respond.hits, found.respond.n) == (1, 5)
+    assert (found.utterances.hits, found.utterances.n) == (1, 2)
 
 
 def test_decisions_are_counted_by_what_was_made_up_before() -> None:
@@ -134,10 +139,10 @@ def test_calibration_by_hand() -> None:
         judged("respond", "wait", chances=(0.0, 0.0)),  # says nothing
     ]
     found = calibration(cases)
-    assert found["n"] == 3
-    assert found["ece"] == pytest.approx(2 / 3 * abs(0.5 - 0.9) + 1 / 3 * 0.25)
-    assert [row["n"] for row in found["bins"]] == [1, 2]  # type: ignore[attr-defined]
-    assert calibration([])["ece"] is None
+    assert found.n == 3
+    assert found.ece == pytest.approx(2 / 3 * abs(0.5 - 0.9) + 1 / 3 * 0.25)
+    assert [row.n for row in found.bins] == [1, 2]
+    assert calibration([]).ece is None
 
 
 SCORES = st.lists(st.integers(0, 20).map(float), min_size=1, max_size=30)

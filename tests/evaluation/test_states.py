@@ -16,8 +16,8 @@ from duo.decoding.conversant import Kind
 from duo.decoding.duo import Duo, DuoSettings
 from evaluation.cases import Case
 from evaluation.lookahead import Row, look_ahead
-from evaluation.scores import settled
-from evaluation.states import evaluate_states, judge, tables
+from evaluation.scores import settled, state_tables
+from evaluation.states import evaluate_states, judge
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
 
@@ -97,7 +97,7 @@ def test_what_is_settled_in_the_end_is_the_decoders(architecture: str) -> None:
     for case, judged in zip(cases, judge(backbone, cases, 4), strict=True):
         duo = Duo(backbone, DuoSettings(patience=1, on_silence="likelier"))
         duo.cycle(case.text)
-        answers = settled([judged])[case.label]["respond"]["hits"] == 1
+        answers = settled([judged])[case.label]["respond"].hits == 1
         assert (Kind.RESPOND in {event.kind for event in duo.cycle("").events}) == answers
 
 
@@ -130,7 +130,8 @@ def test_figures_are_written_and_shown(tmp_path: Path, monkeypatch: pytest.Monke
     assert "[red]x" in shown
     assert "\x1b[2J" not in shown
     stored = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert stored["n"] == figures["n"] == 2
+    assert stored["n"] == figures.n == 2
+    assert stored["kind"] == "states"
     assert len(stored["cases"]) == 2
     assert stored["premature"]["any"]["n"] == 2
-    assert len(tables(figures)) in (4, 5)  # the last only if anything was decided
+    assert len(state_tables(figures)) in (4, 5)  # the last only if anything was decided

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from duo.transcript import write_transcript
-from evaluation.scores import Judged, summary
+from evaluation.scores import Data, Judged, score_states
 from reports.statistics.ratings import PAPER_CRITERIA
 from reports.statistics.simulate import Design
 from tests.evaluation.benchmark_files import write_result
@@ -60,18 +60,11 @@ def write_states(path: Path, *, model: str = "smollm2-duo", n: int = 120, seed: 
                 early=tuple(draw.choice(["wait"] * 9 + ["respond"]) for _ in range(6)),
             )
         )  # fmt: skip
-    content = {
-        "schema": 1, "model": model, "data": {"file": "validation.jsonl", "sha256": "0" * 64},
-        "lookahead": 4, **summary(judged),
-        "cases": [
-            {"id": case.id, "label": case.label, "wanted": case.wanted, "outcome": case.outcome,
-             "p_respond": case.p_respond, "p_ignore": case.p_ignore, "made_up": case.made_up,
-             "early": list(case.early)}
-            for case in judged
-        ],
-        "versions": {"python": "3.11.7", "duo-duplex": "0.1.0"}, "wall_seconds": 3.0,
-    }  # fmt: skip
-    return write_json(path, content)
+    found = score_states(
+        judged, model=model, data=Data(file="validation.jsonl", sha256="0" * 64), lookahead=4,
+        versions={"python": "3.11.7", "duo-duplex": "0.1.0"}, wall_seconds=3.0,
+    )  # fmt: skip
+    return write_json(path, found.model_dump(mode="json", by_alias=True))
 
 
 def write_probe(path: Path) -> Path:

@@ -190,14 +190,15 @@ def test_broken_files_are_on_the_page_and_on_standard_error(tmp_path: Path) -> N
     assert [one["line"] for one in summary["problems"]] == [3, 1]
 
 
-def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
+def test_a_field_that_cannot_be_drawn_is_named(tmp_path: Path) -> None:
     path = write_states(tmp_path / "s.json", n=20)
     content = json.loads(path.read_text())
     content["calibration"]["bins"] = [{"n": -1, "probability": 7, "share": None}]
     write_json(path, content)
+    write_states(tmp_path / "whole.json", n=20)
     build([tmp_path])
     parsed = Parsed((tmp_path / "index.html").read_text())
-    assert any("cannot be drawn" in item and "calibration" in item for item in parsed.items)
+    assert any("s.json" in item and "calibration.bins[0].n" in item for item in parsed.items)
     assert "Wanted and done" in parsed.tables
 
 

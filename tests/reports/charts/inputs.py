@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from duo.transcript import write_transcript
 from evaluation.interaction.results import score
-from evaluation.scores import Judged, summary
+from evaluation.scores import Data, Judged, score_states
 from reports.charts import conversation, cost, latency, preference, ranking, states, takeover
 from reports.charts.chart import Chart
 from reports.charts.probe import probe
@@ -60,15 +59,15 @@ def judged() -> Any:
         early = [draw.choices(acts, (1, 1, 12))[0] for _ in range(draw.randint(1, 15))]
         cases.append(
             Judged(
-                str(number), label, wanted, outcome, chance, 1 - chance,  # type: ignore[arg-type]
-                tuple(early) if wanted == "respond" else (),  # type: ignore[arg-type]
+                id=str(number), label=label, wanted=wanted, outcome=outcome,  # type: ignore[arg-type]
+                p_respond=chance, p_ignore=1 - chance,
+                early=tuple(early) if wanted == "respond" else (),  # type: ignore[arg-type]
             )
         )  # fmt: skip
-    content = {
-        "schema": 1, "model": "smollm2-duo", "data": {"file": "utterances.jsonl"}, "lookahead": 4,
-        **summary(cases), "cases": [asdict(case) for case in cases],
-    }  # fmt: skip
-    return json.loads(json.dumps(content))
+    found = score_states(
+        cases, model="smollm2-duo", data=Data(file="utterances.jsonl"), lookahead=4
+    )
+    return found.model_dump(mode="json", by_alias=True)
 
 
 def probed() -> Any:
