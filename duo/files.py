@@ -8,6 +8,7 @@ it; its `kind` says which.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import json
@@ -16,7 +17,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar, cast
@@ -29,6 +30,12 @@ from duo.terminal import printable
 
 Model = TypeVar("Model", bound=BaseModel)
 AnyResult = TypeVar("AnyResult", bound="Result")
+
+#: Called with what is wrong with a part of a file that is then skipped.
+OnBad = Callable[[BadInput], None]
+
+#: Characters of a JSON list that are read at once, and that one item may have.
+_CHUNK, _LONGEST_ITEM = 1 << 16, 1 << 26
 
 
 @contextmanager
@@ -140,27 +147,138 @@ def read_json_object(path: Path, *, finite: bool = True) -> dict[str, Any]:
     return content
 
 
-def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json_lines(
+    path: Path, *, finite: bool = True, on_bad: OnBad | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read the objects of a JSON Lines file, each with its line number; blank lines are skipped.
+
+    Args:
+        path: the file.
+        finite: refuse numbers that are not finite.
+        on_bad: called with what is wrong with a line, which is then skipped; without it the first
+            such line raises.
 
     Raises:
         BadInput: it cannot be read, a line is no JSON object, or the last one is cut off.
     """
+    decoder = _decoder if finite else json.JSONDecoder()
     with _opened(path) as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip(b"\xef\xbb\xbf \t\r\n"):
                 continue
             try:
-                content = _decoder.decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except UnicodeDecodeError as error:
-                raise BadInput("is not UTF-8 text", file=path, line=number) from error
+                content = decoder.decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                said = "" if isinstance(content, dict) else "not a JSON object"
+            except UnicodeDecodeError:
+                said = "is not UTF-8 text"
             except (ValueError, RecursionError) as error:
-                whole = line.endswith(b"\n")
-                said = _not_json(error) if whole else "the last line is cut off"
-                raise BadInput(said, file=path, line=number) from None
-            if not isinstance(content, dict):
-                raise BadInput("not a JSON object", file=path, line=number)
-            yield number, content
+                said = _not_json(error) if line.endswith(b"\n") else "the last line is cut off"
+            if not said:
+                yield number, content
+                continue
+            bad = BadInput(said, file=path, line=number)
+            if on_bad is None:
+                raise bad
+            on_bad(bad)
+
+
+def read_json_records(path: Path, *, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
+    """Read the records of anybody's file: JSON Lines, or one JSON list, of any length.
+
+    Args:
+        path: the file.
+        on_bad: called with what is wrong with a line, or with the rest of a file that breaks off.
+
+    Yields:
+        The line that a record begins on, and the record.
+    """
+    try:
+        with _opened(path) as stream:
+            is_list = stream.read(_CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
+        if is_list:
+            yield from _list_items(path)
+        else:
+            yield from read_json_lines(path, finite=False, on_bad=on_bad)
+    except BadInput as bad:
+        on_bad(bad)
+
+
+def _list_items(path: Path) -> Iterator[tuple[int, Any]]:
+    """Read the items of a JSON list; no more of it is in memory than an item or a chunk."""
+    with _opened(path) as stream:
+        items = _ListReader(stream, path)
+        items.take(items.next_character() == "[")
+        while items.next_character() != "]":
+            line = items.line
+            yield line, items.item()
+            if items.next_character() == ",":
+                items.take(1)
+            elif items.next_character() != "]":
+                raise items.bad("not JSON: a comma or the end of the list is missing")
+        items.take(1)
+        if items.next_character():
+            raise items.bad("not JSON: something follows after the list")
+
+
+class _ListReader:
+    """A cursor in the text of a JSON list.
+
+    Attributes:
+        line: where it stands.
+    """
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self._text = codecs.getreader("utf-8-sig")(stream)
+        self._path, self._buffer, self._at = path, "", 0
+        self._decoder = json.JSONDecoder()
+        self.line = 1
+
+    def bad(self, message: str) -> BadInput:
+        return BadInput(message, file=self._path, line=self.line)
+
+    def take(self, characters: int) -> None:
+        """Move on."""
+        end = self._at + characters
+        self.line += self._buffer.count("\n", self._at, end)
+        self._at = end
+
+    def next_character(self) -> str:
+        """Move to the next character that is not blank; nothing if there is none."""
+        while True:
+            rest = self._buffer[self._at : self._at + 1]
+            if rest and not rest.isspace():
+                return rest
+            if rest:
+                self.take(1)
+            elif not self._read_on(_CHUNK):
+                return ""
+
+    def item(self) -> Any:
+        """Read the value that begins here."""
+        size = _CHUNK
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._buffer, self._at)
+                if end < len(self._buffer):
+                    self.take(end - self._at)
+                    return value
+                said = "not closed"
+            except (ValueError, RecursionError) as error:
+                said = _not_json(error)
+            # The value may go on behind what was read so far.
+            if size > _LONGEST_ITEM:
+                raise self.bad(said)
+            if not self._read_on(size):
+                raise self.bad(f"the list breaks off, or is {said}")
+            size *= 2
+
+    def _read_on(self, size: int) -> bool:
+        try:
+            more = self._text.read(size)
+        except UnicodeDecodeError:
+            raise self.bad("is not UTF-8 text") from None
+        self._buffer, self._at = self._buffer[self._at :] + more, 0
+        return bool(more)
 
 
 def read_yaml(path: Path) -> MarkedYaml:

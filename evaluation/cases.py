@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import random
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from duo.data.sample import AssistantTurn, Message, Sample, UserTurn, no_sample
+from duo.data.sample import AssistantTurn, Message, Sample, UserTurn
 from duo.errors import BadInput
+from duo.files import read_json_lines, validate
 
 Outcome = Literal["respond", "ignore", "wait"]
 OUTCOMES: tuple[Outcome, ...] = ("respond", "ignore", "wait")
@@ -61,7 +57,11 @@ def read_cases(path: Path, *, limit: int | None = None, turns: int = 6) -> list[
     Raises:
         BadInput: the file cannot be read, or a line is neither, or there are none.
     """
-    cases = [case for line, content in _lines(path) for case in _cases(path, line, content, turns)]
+    cases = [
+        case
+        for line, content in read_json_lines(path)
+        for case in _cases(path, line, content, turns)
+    ]
     if not cases:
         raise BadInput("no utterances", file=path)
     if limit is not None and limit < len(cases):
@@ -70,29 +70,9 @@ def read_cases(path: Path, *, limit: int | None = None, turns: int = 6) -> list[
     return cases
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    yield number, json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise BadInput(f"is not JSON: {error.msg}", file=path, line=number) from None
-                except (ValueError, RecursionError):
-                    raise BadInput("is not JSON that can be read", file=path, line=number) from None
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "is damaged or not UTF-8 text"
-        raise BadInput(f"cannot read: {reason}", file=path) from error
-
-
 def _cases(path: Path, line: int, content: Any, turns: int) -> Iterator[Case]:
     if isinstance(content, dict) and "messages" in content:
-        try:
-            sample = Sample.model_validate(content)
-        except ValidationError as error:
-            raise no_sample(error, path, line) from None
-        yield from _of_sample(sample, turns)
+        yield from _of_sample(validate(content, Sample, file=path, line=line), turns)
     else:
         try:
             yield _of_utterance(content, turns)

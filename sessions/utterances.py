@@ -24,8 +24,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from duo.data.sources import find_sources
 from duo.errors import BadInput, check_choice, problems
+from duo.files import read_json_lines
 from sessions.scenario import Scenario
 from sessions.utterance import Spoken, UtteranceKind
 
@@ -76,12 +76,9 @@ def read_utterances(path: Path) -> tuple[Scenario, ...]:
     """
     if not path.is_file():
         raise BadInput("cannot be read: no such file", file=path)
-    [source] = find_sources([str(path)])
     scenarios: list[Scenario] = []
     lines: dict[str, int] = {}
-    for number, record in source.records():
-        if isinstance(record, BadInput):
-            raise record
+    for number, record in read_json_lines(path):
         scenario = _scenario(record, path, number)
         first = lines.setdefault(scenario.name.casefold(), number)
         if first != number:

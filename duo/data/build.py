@@ -1,51 +1,55 @@
 """Build a data set: OUT/train.jsonl, OUT/validation.jsonl and OUT/manifest.json.
 
-The work is done in parts of some hundred samples, each written whole beside the results; a build
-that was stopped goes on after the last one. Part and place of a sample follow from the settings
-alone, so the bytes are the same whatever happened on the way.
+First all sources are surveyed: how many dialogues can be trained on, and what they lend to one
+another. Then the samples are made in parts of some hundred; a build that was stopped goes on after
+the last part. Part and place of a sample follow from the settings alone, so the bytes are the same
+whatever happened on the way. Samples are kept in memory until they are put in order; dialogues are
+too if they are few, and otherwise the sources are read a second time.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from duo.data.dialogue import Dialogue
-from duo.data.drafts import Draft, finish, plan
-from duo.data.filters import Filters, HeldOut, read_held_out
-from duo.data.nonqueries import Extractive, Writer
-from duo.data.recipe import Recipe
-from duo.data.sample import Sample, UserTurn, sample_line
-from duo.data.sources import Source
-from duo.data.survey import Survey, in_validation, survey_sources, usable_dialogues
+from duo.data.english import sentences
+from duo.data.filters import HeldOut, RemarkFilter, may_be_overheard, read_held_out, usable
+from duo.data.plan import Draft, Recipe, finish, plan
+from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
+from duo.data.sources import BACKGROUND_ONLY, Source, refuse
+from duo.data.writers import Extractive, Overheard, Writer
 from duo.errors import BadInput
-from duo.files import sha256, whole_file, write_text
-from duo.runs import Stopwatch, write_manifest
+from duo.files import read_result, sha256, whole_file
+from duo.runs import MANIFEST, Journal, Manifest, Stopwatch, fingerprint, write_manifest
 
-TRAIN, VALIDATION, MANIFEST = "train.jsonl", "validation.jsonl", "manifest.json"
+TRAIN, VALIDATION = "train.jsonl", "validation.jsonl"
 
 #: Goes up whenever the same settings give other bytes.
 RECIPE_VERSION = 4
 
-_ATTEMPTS = 4  # of the writers for a place
-_BUCKET = 50_000  # samples that are put in order in memory
+_ATTEMPTS = 4  # of the writers for a place, and of a plan for a sample
+#: Sentences and dialogues that are lent, kept for each side of the split.
+_LENT_SENTENCES, _LENT_DIALOGUES = 6000, 300
+#: No conversation has so many pieces: a source that is one by its ids has other ids.
+_PIECES = 50
+_TOLD_WORDS = 60  # most words of a turn that is told again
+_KEPT_CHARACTERS = 100_000_000  # of dialogues in memory; with more, the sources are read again
 
 #: Makes a line of a sample: in the samples' own form, or the baseline's.
 Form = Callable[[Sample], str]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to build.
+    """The data set that is to be built.
 
     Attributes:
         sources: read in this order.
@@ -78,13 +82,8 @@ class Job:
     settings: Mapping[str, Any] = field(default_factory=dict)
     part_size: int = 500
 
-    @property
-    def split(self) -> int:
-        """The seed that the split is made with."""
-        return self.seed if self.split_seed is None else self.split_seed
-
     def facts(self) -> dict[str, Any]:
-        """What the bytes depend on."""
+        """List what the bytes depend on."""
         return {
             "recipe_version": RECIPE_VERSION,
             "samples": self.samples,
@@ -94,10 +93,15 @@ class Job:
             "recipe": asdict(self.recipe),
             "skip_bad": self.skip_bad,
             "sources": [{"name": source.name, **source.facts} for source in self.sources],
-            "held_out": [{"file": path.name, "sha256": _hash(path)} for path in self.held_out],
+            "held_out": [{"file": path.name, "sha256": sha256(path)} for path in self.held_out],
             "part_size": self.part_size,
             **self.settings,
         }
+
+    def in_validation(self, group: str) -> bool:
+        """Tell the side of the split that a conversation is on."""
+        split_seed = self.seed if self.split_seed is None else self.split_seed
+        return in_validation(group, self.validation, split_seed)
 
 
 def build(job: Job, *, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
@@ -112,71 +116,56 @@ def build(job: Job, *, progress: Callable[[int, int], None] = lambda done, of: N
             in it, a writer that cannot write.
     """
     watch = Stopwatch()
-    facts = job.facts()
-    fingerprint = sha256_of(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    if _is_there(job.out, fingerprint):
-        return
     held_out = read_held_out(job.held_out)
-    parts = _parts_folder(job.out, fingerprint)
-    remarks = job.writer(parts) if job.writer else None  # may refuse: before hours of reading
-    survey = survey_sources(
-        job.sources, job.recipe, held_out,
-        seed=job.seed, validation=job.validation, split_seed=job.split, skip_bad=job.skip_bad,
-    )  # fmt: skip
-    there = survey.found.total()
-    wanted = job.samples or there
-    writers = _Writers(Extractive(survey.overheard, survey.told), remarks)
-    number = 0
-    for number, picked in enumerate(_parts(job, held_out, there, wanted)):
-        path = parts / f"{number:06}.json"
-        if not path.exists():
-            make = partial(_part, picked, job, survey, held_out, writers)
-            write_text(path, json.dumps(make(), ensure_ascii=False))
+    facts = job.facts()
+    hashed = fingerprint(**facts)
+    unfinished = job.out / f".parts-{hashed[:16]}"
+    if _is_there(job.out, hashed, unfinished):
+        return
+    remarks = job.writer(unfinished) if job.writer else None  # may refuse: before hours of reading
+    survey = survey_sources(job, held_out)
+    make = _Maker(job, survey, held_out, remarks)
+    wanted = job.samples or survey.found.total()
+    parts = Journal(unfinished / "parts.jsonl")
+    for number, picked in enumerate(_parts(job, survey, held_out, wanted)):
+        if number == len(parts.records):
+            parts.append(make.part(picked))
         progress(min(wanted, (number + 1) * job.part_size), wanted)
-    counts = _finish(job.out, parts, number + 1, wanted, job.seed)
+    counts: Counter[str] = Counter()
+    for part in parts.records:
+        counts.update(part["counts"])
+    if not counts["train/samples/all"]:
+        raise BadInput("no sample is left to train on: give more dialogues, or less validation")
+    for name in (TRAIN, VALIDATION):
+        # Each line comes with a random key, which makes the order.
+        lines = sorted(line for part in parts.records for line in part[name])
+        with whole_file(job.out / name) as stream:
+            stream.writelines(f"{line}\n" for _, line in lines)
+    dropped = survey.dropped + Counter(
+        {
+            reason.removeprefix("dropped/"): number
+            for reason, number in counts.items()
+            if reason.startswith("dropped/")
+        }
+    )
     write_manifest(
         job.out / MANIFEST,
         watch=watch,
-        fingerprint=fingerprint,
+        fingerprint=hashed,
         **facts,
         dialogues=dict(survey.found),
         bad_records=dict(survey.bad),
         counts=_nested(counts),
-        dropped=dict(sorted((survey.dropped + _only(counts, "dropped")).items())),
-        writer_facts=getattr(writers.remarks, "facts", dict)(),
+        dropped=dict(sorted(dropped.items())),
+        writer_facts=getattr(remarks, "facts", {}),
         files={name: {"sha256": sha256(job.out / name)} for name in (TRAIN, VALIDATION)},
     )
     for left in job.out.glob(".parts-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
-class _Writers:
-    """Who writes which kind."""
-
-    def __init__(self, extractive: Extractive, remarks: Writer | None) -> None:
-        self.extractive, self.remarks = extractive, remarks or extractive
-
-    def fill(self, drafts: Iterable[Draft], filters: Filters) -> None:
-        """Write the turns that are still open, and again those whose text the filters drop."""
-        holes = [
-            (draft, index, place) for draft in drafts for index, place in draft.places().items()
-        ]
-        for attempt in range(_ATTEMPTS):
-            left = []
-            for remarks, writer in ((True, self.remarks), (False, self.extractive)):
-                mine = [hole for hole in holes if (hole[2].kind == "remark") == remarks]
-                texts = writer.write([place for _, _, place in mine], attempt) if mine else []
-                for (draft, index, place), text in zip(mine, texts, strict=True):
-                    if text and filters.keeps(text, place.kind):
-                        draft.turns[index].text = text
-                    else:
-                        left.append((draft, index, place))
-            holes = left
-        filters.dropped["not_written"] += len(holes)
-
-
-def _is_there(out: Path, fingerprint: str) -> bool:
-    """Whether this very data set is there, whole.
+def _is_there(out: Path, hashed: str, unfinished: Path) -> bool:
+    """Find out whether this very data set is there, whole.
 
     Raises:
         BadInput: another data set is, which is not written over.
@@ -184,41 +173,180 @@ def _is_there(out: Path, fingerprint: str) -> bool:
     if out.exists() and not out.is_dir():
         raise BadInput("is not a folder", file=out)
     manifest = out / MANIFEST
+    files = [out / name for name in (TRAIN, VALIDATION)]
     if not manifest.exists():
-        if any((out / name).exists() for name in (TRAIN, VALIDATION)) and not (
-            _parts_folder(out, fingerprint).exists()
-        ):
+        if any(file.exists() for file in files) and not unfinished.exists():
             raise BadInput("the folder holds another data set: name another", file=out)
         return False
-    try:
-        content = json.loads(manifest.read_text("utf-8"))
-        found, files = content["fingerprint"], content["files"]
-        whole = all(
-            (out / name).exists() and sha256(out / name) == files[name]["sha256"]
-            for name in (TRAIN, VALIDATION)
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        found, whole = None, False
-    if found != fingerprint:
+    facts = read_result(manifest, Manifest).facts
+    if facts.get("fingerprint") != hashed:
         raise BadInput(
             "the folder holds a data set with other settings or sources: name another",
             file=manifest,
         )
-    return whole
+    expected = facts.get("files", {})
+    return all(
+        file.exists() and expected.get(file.name) == {"sha256": sha256(file)} for file in files
+    )
 
 
-def _parts_folder(out: Path, fingerprint: str) -> Path:
-    return out / f".parts-{fingerprint[:16]}"
+def _nested(counts: Counter[str]) -> dict[str, dict[str, dict[str, int]]]:
+    """Sort counts by side of the split, by what is counted, by its value."""
+    nested: dict[str, dict[str, dict[str, int]]] = {}
+    for key, number in sorted(counts.items()):
+        if not key.startswith("dropped/"):
+            side, what, value = key.split("/", 2)
+            nested.setdefault(side, {}).setdefault(what, {})[value] = number
+    return nested
+
+
+def in_validation(group: str, share: float, seed: int) -> bool:
+    """Draw the side of the split by a hash of a conversation's group, so that it stays together."""
+    digest = sha256_of(f"{seed}/split/{group}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+# The survey: what there is, and what dialogues lend to one another.
+
+
+class Reservoir(Generic[T]):
+    """A uniform sample of a stream of unknown length."""
+
+    def __init__(self, size: int, seed: str) -> None:
+        self.kept: list[T] = []
+        self._size, self._seen, self._random = size, 0, Random(seed)
+
+    def offer(self, item: T) -> None:
+        """Keep an item, perhaps, in place of another."""
+        self._seen += 1
+        if len(self.kept) < self._size:
+            self.kept.append(item)
+        elif (place := int(self._random.random() * self._seen)) < self._size:
+            self.kept[place] = item
+
+
+@dataclass
+class Survey:
+    """What the sources hold.
+
+    Attributes:
+        found: dialogues that can be trained on, by source.
+        bad: records that are no dialogues, by source.
+        dropped: why dialogues were cut or left out.
+        overheard: sentences for background speech.
+        told: whole turns of people who chat with each other, for statements and stories.
+        others: by side of the split, dialogues for changes of topic.
+        dialogues: all that can be trained on; None if they are too many for the memory.
+    """
+
+    found: Counter[str] = field(default_factory=Counter)
+    bad: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    overheard: list[Overheard] = field(default_factory=list)
+    told: list[Overheard] = field(default_factory=list)
+    others: dict[bool, list[Dialogue]] = field(default_factory=dict)
+    dialogues: list[Dialogue] | None = field(default_factory=list)
+
+
+def survey_sources(job: Job, held_out: HeldOut) -> Survey:
+    """Read all sources once, as streams.
+
+    Raises:
+        BadInput: a record is no dialogue and such are not skipped; no dialogue can be trained on; a
+            source is one conversation by its ids, and so cannot be split.
+    """
+    survey = Survey()
+    sides = (False, True)
+    heard = {s: Reservoir[Overheard](_LENT_SENTENCES, f"{job.seed}/heard/{s}") for s in sides}
+    told = {s: Reservoir[Overheard](_LENT_SENTENCES, f"{job.seed}/told/{s}") for s in sides}
+    others = {s: Reservoir[Dialogue](_LENT_DIALOGUES, f"{job.seed}/others/{s}") for s in sides}
+
+    def listen(dialogue: Dialogue) -> None:
+        side = job.in_validation(dialogue.group)
+        # One sentence of each turn, so that long answers do not drown speech.
+        for turn in dialogue.turns[:12]:
+            said = [text for text in sentences(turn.text)[:6] if may_be_overheard(text)]
+            if said:
+                heard[side].offer(Overheard(said[len(turn.text) % len(said)], dialogue.group, side))
+        if dialogue.source not in BACKGROUND_ONLY:
+            return
+        for turn in dialogue.turns:
+            text = " ".join(turn.text.split())
+            if may_be_overheard(text, _TOLD_WORDS) and text not in held_out:
+                told[side].offer(Overheard(text, dialogue.group, side))
+
+    groups: dict[str, set[str]] = {}  # the first two are enough to know that there are several
+    characters = 0
+    for dialogue in _usable_dialogues(job, held_out, survey, listen):
+        others[job.in_validation(dialogue.group)].offer(dialogue)
+        survey.found[dialogue.source] += 1
+        seen = groups.setdefault(dialogue.source, set())
+        if len(seen) < 2:
+            seen.add(dialogue.group)
+        if survey.dialogues is not None:
+            survey.dialogues.append(dialogue)
+            characters += sum(len(turn.text) for turn in dialogue.turns)
+            if characters > _KEPT_CHARACTERS:
+                survey.dialogues = None
+    if not survey.found:
+        bad = f" ({survey.bad.total()} bad records)" if survey.bad else ""
+        names = ", ".join(source.path for source in job.sources)
+        raise BadInput(f"no dialogue here can be trained on{bad}", file=names)
+    for source in job.sources:
+        found = survey.found[source.name]
+        if 0 < job.validation < 1 and found >= _PIECES and len(groups[source.name]) == 1:
+            raise BadInput(
+                f"its {found} dialogues count as pieces of one conversation, as their ids differ "
+                "in nothing but a number after _: change the ids, or build with --validation 0",
+                file=source.path,
+                field="id",
+            )
+    survey.overheard = [text for side in sides for text in heard[side].kept]
+    survey.told = [text for side in sides for text in told[side].kept]
+    survey.others = {side: others[side].kept for side in sides}
+    return survey
+
+
+def _usable_dialogues(
+    job: Job,
+    held_out: HeldOut,
+    survey: Survey,
+    listen: Callable[[Dialogue], None] = lambda dialogue: None,
+) -> Iterator[Dialogue]:
+    """Read the dialogues of all sources that can be trained on, in order; the same each time.
+
+    Args:
+        job: sources, limits, and whether bad records are skipped.
+        held_out: utterances never to be used.
+        survey: counts bad records, and why dialogues were cut or left out.
+        listen: called with every dialogue, usable or not.
+    """
+    for source in job.sources:
+
+        def count(_: BadInput, name: str = source.name) -> None:
+            survey.bad[name] += 1
+
+        for dialogue in source.dialogues(count if job.skip_bad else refuse):
+            listen(dialogue)
+            if source.name not in BACKGROUND_ONLY:
+                found = usable(dialogue, job.recipe, held_out, survey.dropped)
+                if found is not None:
+                    yield found
+
+
+# The samples, part by part.
 
 
 def _parts(
-    job: Job, held_out: HeldOut, there: int, wanted: int
+    job: Job, survey: Survey, held_out: HeldOut, wanted: int
 ) -> Iterator[list[tuple[Dialogue, int]]]:
-    """The dialogues of each part, with the number of the variant."""
+    """List the dialogues of each part, with the number of the variant."""
     part: list[tuple[Dialogue, int]] = []
-    picks = spread(there, wanted, job.seed)
+    picks = spread(survey.found.total(), wanted, job.seed)
     pick = next(picks, None)
-    dialogues = usable_dialogues(job.sources, job.recipe, held_out, skip_bad=job.skip_bad)
+    dialogues: Iterable[Dialogue] | None = survey.dialogues
+    if dialogues is None:
+        dialogues = _usable_dialogues(job, held_out, Survey())
     for place, dialogue in enumerate(dialogues):
         variant = 0
         while pick == place:
@@ -235,48 +363,75 @@ def _parts(
 
 
 def spread(there: int, wanted: int, seed: int) -> Iterator[int]:
-    """`wanted` places among `there`, in order and evenly: one drawn from each equal stretch."""
+    """Draw `wanted` places among `there`, in order and evenly: one from each equal stretch."""
     for number in range(wanted):
         yield int((number + Random(f"{seed}/pick/{number}").random()) * there / wanted)
 
 
-def _part(
-    picked: list[tuple[Dialogue, int]],
-    job: Job,
-    survey: Survey,
-    held_out: HeldOut,
-    writers: _Writers,
-) -> dict[str, Any]:
-    """Lines of both sides, and counts."""
-    filters = Filters(held_out, longest=job.recipe.max_remark_words)
-    lines: dict[str, list[tuple[str, str]]] = {TRAIN: [], VALIDATION: []}
-    counts: Counter[str] = Counter()
-    todo = picked
-    for attempt in range(_ATTEMPTS):
-        drafts = [_draft(dialogue, variant, attempt, job, survey) for dialogue, variant in todo]
-        writers.fill(drafts, filters)
-        again = []
-        for pick, draft in zip(todo, drafts, strict=True):
-            sample = finish(draft, job.recipe)
-            if sample is None or any(user.content in held_out for user in _users(sample)):
-                filters.dropped["sample_held_out" if sample else "sample_empty"] += 1
-                again.append(pick)
-                continue
-            name = VALIDATION if draft.validation else TRAIN
-            order = sha256_of(f"{job.seed}/order/{sample.source}/{sample.id}".encode()).hexdigest()
-            lines[name].append((order, job.form(sample)))
-            counts.update(_counted(sample, name.removesuffix(".jsonl")))
-        todo = again
-    counts.update({f"dropped/{reason}": number for reason, number in filters.dropped.items()})
-    return {**lines, "counts": dict(counts)}
+class _Maker:
+    """Makes the samples of a part.
 
+    Args:
+        job: what is built.
+        survey: what dialogues lend.
+        held_out: utterances never to be used.
+        remarks: writes the remarks; None for the extractive writer, which writes the other kinds.
+    """
 
-def _draft(dialogue: Dialogue, variant: int, attempt: int, job: Job, survey: Survey) -> Draft:
-    side = in_validation(dialogue.group, job.validation, job.split)
-    return plan(
-        dialogue, variant=variant, recipe=job.recipe, seed=job.seed, validation=side,
-        others=survey.others[side], attempt=attempt,
-    )  # fmt: skip
+    def __init__(self, job: Job, survey: Survey, held_out: HeldOut, remarks: Writer | None) -> None:
+        self._job, self._others, self._held_out = job, survey.others, held_out
+        self._extractive = Extractive(survey.overheard, survey.told)
+        self._remarks = remarks or self._extractive
+
+    def part(self, picked: Sequence[tuple[Dialogue, int]]) -> dict[str, Any]:
+        """Make lines of both sides of the split, each with the key that it is sorted by; counts."""
+        job = self._job
+        remark_filter = RemarkFilter(self._held_out, longest=job.recipe.max_remark_words)
+        lines: dict[str, list[list[str]]] = {TRAIN: [], VALIDATION: []}
+        counts: Counter[str] = Counter()
+        todo = picked
+        for attempt in range(_ATTEMPTS):
+            drafts = [self._draft(dialogue, variant, attempt) for dialogue, variant in todo]
+            self._fill(drafts, remark_filter)
+            again = []
+            for pick, draft in zip(todo, drafts, strict=True):
+                sample = finish(draft, job.recipe)
+                if sample is None or any(user.content in self._held_out for user in _users(sample)):
+                    remark_filter.dropped["sample_held_out" if sample else "sample_empty"] += 1
+                    again.append(pick)
+                    continue
+                key = f"{job.seed}/order/{sample.source}/{sample.id}"
+                name = VALIDATION if draft.validation else TRAIN
+                lines[name].append([sha256_of(key.encode()).hexdigest(), job.form(sample)])
+                counts.update(_counted(sample, name.removesuffix(".jsonl")))
+            todo = again
+        counts.update({f"dropped/{why}": number for why, number in remark_filter.dropped.items()})
+        return {**lines, "counts": dict(counts)}
+
+    def _draft(self, dialogue: Dialogue, variant: int, attempt: int) -> Draft:
+        side = self._job.in_validation(dialogue.group)
+        return plan(
+            dialogue, variant=variant, recipe=self._job.recipe, seed=self._job.seed,
+            validation=side, others=self._others[side], attempt=attempt,
+        )  # fmt: skip
+
+    def _fill(self, drafts: Iterable[Draft], remark_filter: RemarkFilter) -> None:
+        """Write the turns that are open, and again those whose text the filter drops."""
+        todo = [
+            (draft, index, place) for draft in drafts for index, place in draft.places().items()
+        ]
+        for attempt in range(_ATTEMPTS):
+            left = []
+            for remarks, writer in ((True, self._remarks), (False, self._extractive)):
+                mine = [each for each in todo if (each[2].kind == "remark") == remarks]
+                texts = writer.write([place for _, _, place in mine], attempt) if mine else []
+                for (draft, index, place), text in zip(mine, texts, strict=True):
+                    if text and remark_filter.keeps(text, place.kind):
+                        draft.turns[index].text = text
+                    else:
+                        left.append((draft, index, place))
+            todo = left
+        remark_filter.dropped["not_written"] += len(todo)
 
 
 def _users(sample: Sample) -> list[UserTurn]:
@@ -284,64 +439,12 @@ def _users(sample: Sample) -> list[UserTurn]:
 
 
 def _counted(sample: Sample, split: str) -> Iterator[str]:
-    """What a sample counts for in the manifest."""
+    """List what a sample counts for in the manifest."""
     yield f"{split}/samples/all"
     yield f"{split}/source/{sample.source}"
     for user in _users(sample):
         yield f"{split}/state/{user.state or 'none'}"
         yield f"{split}/kind/{user.kind}"
     for message in sample.messages:
-        if message.role == "assistant":
+        if isinstance(message, AssistantTurn):
             yield f"{split}/answer/{'complete' if message.complete else 'cut'}"
-
-
-def _finish(out: Path, parts: Path, number: int, wanted: int, seed: int) -> Counter[str]:
-    """Put the samples of all parts in a random order, with bounded memory; returns the counts."""
-    counts: Counter[str] = Counter()
-    for part in range(number):
-        counts.update(json.loads((parts / f"{part:06}.json").read_text("utf-8"))["counts"])
-    if not counts["train/samples/all"]:
-        raise BadInput("no sample is left to train on: give more dialogues, or less validation")
-    buckets = 1 + wanted // _BUCKET
-    for name in (TRAIN, VALIDATION):
-        with ExitStack() as stack:
-            files = [
-                stack.enter_context((parts / f"bucket-{index}").open("w", encoding="utf-8"))
-                for index in range(buckets)
-            ]
-            for part in range(number):
-                content = json.loads((parts / f"{part:06}.json").read_text("utf-8"))
-                for order, line in content[name]:
-                    files[int(order[:8], 16) * buckets >> 32].write(f"{order} {line}\n")
-        with whole_file(out / name) as stream:
-            for index in range(buckets):
-                lines = (parts / f"bucket-{index}").read_text("utf-8").split("\n")[:-1]
-                stream.writelines(f"{line.partition(' ')[2]}\n" for line in sorted(lines))
-    return counts
-
-
-def _only(counts: Counter[str], prefix: str) -> Counter[str]:
-    return Counter(
-        {
-            key.removeprefix(f"{prefix}/"): number
-            for key, number in counts.items()
-            if key.startswith(f"{prefix}/")
-        }
-    )
-
-
-def _nested(counts: Counter[str]) -> dict[str, dict[str, dict[str, int]]]:
-    """Counts by side of the split, by what is counted, by its value."""
-    nested: dict[str, dict[str, dict[str, int]]] = {}
-    for key, number in sorted(counts.items()):
-        if not key.startswith("dropped/"):
-            side, what, value = key.split("/", 2)
-            nested.setdefault(side, {}).setdefault(what, {})[value] = number
-    return nested
-
-
-def _hash(path: Path) -> str:
-    try:
-        return sha256(path)
-    except OSError as error:
-        raise BadInput(f"cannot read: {error.strerror}", file=path) from error

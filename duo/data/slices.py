@@ -1,4 +1,4 @@
-"""The baseline's form of a sample: time slices of both sides (Zhang et al. 2024, section 4).
+"""Write and read the baseline's form of a sample: time slices (Zhang et al. 2024, section 4).
 
 One dialogue a line (JSON Lines), in the form of Duplex-UltraChat:
 
@@ -26,15 +26,16 @@ One dialogue a line (JSON Lines), in the form of Duplex-UltraChat:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
-from duo.data.drafts import word_spans
+from duo.data.dialogue import Role, word_spans
 from duo.data.sample import AssistantTurn, Sample, UserTurn
 from duo.errors import BadInput
+from duo.files import read_json_lines
 from duo.tokens import IDLE
 
 #: Words of a user slice, tokens of an answer slice.
@@ -43,12 +44,8 @@ USER_WORDS, ANSWER_TOKENS = (4, 5, 6), 10
 Pair = tuple[str, str]
 
 
-class SliceForm(Protocol):
-    def __call__(self, sample: Sample) -> str: ...
-
-
-def slice_form(model: str, seed: int) -> SliceForm:
-    """What makes a line of a sample.
+def slice_form(model: str, seed: int) -> Callable[[Sample], str]:
+    """Make the function that writes a sample as a line of a file.
 
     Args:
         model: whose tokens are counted; see `duo.backbone.model_folder`.
@@ -73,7 +70,7 @@ def slice_form(model: str, seed: int) -> SliceForm:
 
 
 def slices(sample: Sample, tokenizer: Any, random: Random) -> list[Pair]:
-    """The pairs of slices of a sample; see the module for the form."""
+    """Cut a sample to pairs of slices; the module says how."""
     pairs: list[Pair] = []
     waiting: str | None = None  # the user's last words, whose pair has room for an answer
     for message in sample.messages:
@@ -100,7 +97,7 @@ def slices(sample: Sample, tokenizer: Any, random: Random) -> list[Pair]:
 
 
 def user_slices(text: str, random: Random) -> list[str]:
-    """The user's words, four to six at a time."""
+    """Cut the user's words, four to six at a time."""
     spans = word_spans(text)
     cut: list[str] = []
     place = 0
@@ -113,7 +110,7 @@ def user_slices(text: str, random: Random) -> list[str]:
 
 
 def answer_slices(text: str, tokenizer: Any) -> list[str]:
-    """An answer, ten tokens at a time; together the slices are the text.
+    """Cut an answer, ten tokens at a time; together the slices are the text.
 
     A character that goes over the border of two slices belongs to the first.
     """
@@ -138,46 +135,39 @@ def answer_slices(text: str, tokenizer: Any) -> list[str]:
 
 
 def is_sliced(path: Path) -> bool:
-    """Whether a file's first line is a dialogue in slices."""
+    """Judge by a file's first line whether it holds dialogues in slices."""
     try:
-        with path.open(encoding="utf-8") as lines:
-            first = json.loads(next(lines, "{}"))
-    except (OSError, ValueError, RecursionError):
+        _, first = next(read_json_lines(path), (0, {}))
+    except BadInput:
         return False
-    return isinstance(first, dict) and "output" in first
+    return "output" in first
 
 
-def read_slices(path: Path) -> Iterator[list[Pair]]:
-    """The pairs of every dialogue of a file, ours or one of Duplex-UltraChat's, as a stream.
+def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[Role, str]]]]:
+    """Read the slices of every dialogue of a file, ours or one of Duplex-UltraChat's, as a stream.
+
+    Yields:
+        The number of the line, and role and text of each slice.
 
     Raises:
-        BadInput: a line is no list of slices of both sides in turn, naming file, line and field.
+        BadInput: a line is no list of slices, naming file, line and field.
     """
-    from duo.data.sources import find_sources
+    for line, record in read_json_lines(path):
 
-    for source in find_sources([str(path)]):
-        for number, record in source.records():
-            if isinstance(record, BadInput):
-                raise record
-            output = record.get("output") if isinstance(record, dict) else None
-            if not isinstance(output, list) or not output:
-                raise BadInput("is missing or no list", file=path, line=number, field="output")
-            yield list(_pairs(output, path, number))
+        def bad(message: str, field: str = "", line: int = line) -> BadInput:
+            return BadInput(message, file=path, line=line, field=f"output{field}")
 
-
-def _pairs(output: Sequence[Any], path: Path, line: int) -> Iterator[Pair]:
-    texts = []
-    for place, item in enumerate(output):
-        role = ("user", "assistant")[place % 2]
-        known = isinstance(item, dict) and item.get("role") == role
-        if not known or not isinstance(item.get("content"), str):
-            raise BadInput(
-                f"is no slice of the {role}", file=path, line=line, field=f"output[{place}]"
-            )
-        texts.append(item["content"])
-    if len(texts) % 2:
-        raise BadInput("ends with a slice of the user", file=path, line=line, field="output")
-    yield from zip(texts[::2], texts[1::2], strict=True)
+        output = record.get("output")
+        if not isinstance(output, list) or not output:
+            raise bad("is missing or no list")
+        slices: list[tuple[Role, str]] = []
+        for place, item in enumerate(output):
+            if not isinstance(item, dict) or item.get("role") not in ("user", "assistant"):
+                raise bad("must be user or assistant", f"[{place}].role")
+            if not isinstance(item.get("content"), str):
+                raise bad("is not a text", f"[{place}].content")
+            slices.append((item["role"], item["content"]))
+        yield line, slices
 
 
 def _tokenizer(model: str) -> Any:

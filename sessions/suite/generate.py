@@ -8,7 +8,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any
 
-from duo.data.grammar import Grammar
+from duo.data.phrases import Grammar
 from duo.transcript import Label
 from sessions.scenario import Scenario
 from sessions.suite import dev_phrases, dev_topics, report_phrases, report_topics

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, Literal
 
-from duo.data.recogniser import Style as Writing
+from duo.data.english import Style as Writing
 
 Recogniser = Literal["written", "unpunctuated", "lower", "revised"]
 #: As people write; without marks; in lower case without marks; as people write, but with a word

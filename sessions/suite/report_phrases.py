@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duo.data.grammar import Grammar
+from duo.data.phrases import Grammar
 
 _QUERIES = {
     "long": [

@@ -98,8 +98,8 @@ def test_ids_become_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "field", "message"),
     [
-        ("{", None, "is not JSON"),
-        ("[1]", None, "must be a mapping"),
+        ("{", None, "not JSON"),
+        ("[1]", None, "not a JSON object"),
         (line(label="shout"), "label", "unknown 'shout': use one of query"),
         (line(label="backchannel", needs_response=True), "needs_response", "always a non_query"),
         (line(label="interruption", needs_response=False), "needs_response", "always a query"),
@@ -126,7 +126,7 @@ def test_files_without_utterances_are_refused(tmp_path: Path) -> None:
         find_scenarios([str(tmp_path / "none.jsonl.gz")])
     broken = tmp_path / "broken.jsonl.gz"
     broken.write_bytes(gzip.compress(b"x" * 1000)[:-20])
-    with pytest.raises(BadInput, match="breaks off"):
+    with pytest.raises(BadInput, match="is damaged"):
         read_utterances(broken)
 
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duo.data.dialogue import dialogue_of
-from duo.data.drafts import word_spans
+from duo.data.dialogue import dialogue_of, word_spans
 from duo.data.sample import AssistantTurn, Sample, UserTurn
 from duo.data.slices import (
     ANSWER_TOKENS,
@@ -126,8 +125,9 @@ def test_our_own_files_are_read_back(tmp_path: Path) -> None:
     )
     assert line(sample) == line(sample)
     path = write_lines(tmp_path / "train.jsonl", [line(sample)])
-    [pairs] = read_slices(path)
-    assert all(user or answer for user, answer in pairs)
+    [(number, read)] = read_slices(path)
+    assert number == 1
+    assert [role for role, _ in read] == ["user", "assistant"] * (len(read) // 2)
     found = dialogue_of(json.loads(line(sample)), source="x", fallback_id="")
     assert found is not None
     assert [turn.text for turn in found.turns] == [turn.content for turn in sample.messages]
@@ -137,7 +137,8 @@ def test_our_own_files_are_read_back(tmp_path: Path) -> None:
 def test_original_files_are_read(tmp_path: Path) -> None:
     slice_ = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
     path = write_lines(tmp_path / "a.jsonl", [{"output": slice_, "type": 3}] * 2)
-    assert list(read_slices(path)) == [[("Hi", "Hello.")]] * 2
+    said = [("user", "Hi"), ("assistant", "Hello.")]
+    assert list(read_slices(path)) == [(1, said), (2, said)]
 
 
 @pytest.mark.parametrize(
@@ -145,9 +146,9 @@ def test_original_files_are_read(tmp_path: Path) -> None:
     [
         (None, "output: is missing or no list"),
         ([], "output: is missing or no list"),
-        ([{"role": "assistant", "content": "x"}], r"output\[0\]: is no slice of the user"),
-        ([{"role": "user", "content": 1}], r"output\[0\]: is no slice of the user"),
-        ([{"role": "user", "content": "x"}], "output: ends with a slice of the user"),
+        ([{"role": "dog", "content": "x"}], r"output\[0\]\.role: must be user or assistant"),
+        ([{"role": "user", "content": 1}], r"output\[0\]\.content: is not a text"),
+        (["x"], r"output\[0\]\.role: must be user or assistant"),
     ],
 )
 def test_bad_slices_name_their_place(tmp_path: Path, output: object, field: str) -> None:

@@ -8,12 +8,12 @@ from functools import cache
 
 import pytest
 
-from duo.data.phrases import GRAMMAR
+from duo.data.phrases import grammar
 from sessions.suite import suite_scenarios
 from sessions.timing import heard_text
 from tests.sessions.suite.test_suite import plain
 
-RULES: dict[str, list[str]] = GRAMMAR._texts
+RULES = grammar().alternatives
 #: What the grammar takes from the dialogues that are trained on: a topic is of one to three words,
 #: a clause or a repeated sentence is anything. An alternative that adds less than two words of its
 #: own to these ("so {said}") is a sentence of those dialogues and no wording of the grammar.
@@ -111,7 +111,7 @@ def test_the_reader_knows_what_the_grammar_draws() -> None:
     for kind in kinds:
         for seed in range(5):
             given = {"topic": "red wine", "clause": "how it works", "said": "it is very old"}
-            text = plain(GRAMMAR.draw(kind, Random(f"{kind}/{seed}"), **given))
+            text = plain(grammar().draw(kind, Random(f"{kind}/{seed}"), **given))
             ours = text
             for words in given.values():
                 ours = ours.replace(words, "")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from duo.data.inspection import print_data, sample_panel
+from duo.data.inspect import print_data, sample_panel
 from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
 from duo.errors import BadInput
 from duo.terminal import printable

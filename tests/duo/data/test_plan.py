@@ -9,14 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duo.data.asking import ASKING, FRESH
-from duo.data.dialogue import Dialogue, Turn, dialogue_of
-from duo.data.drafts import Draft, finish, pieces, plan
-from duo.data.filters import HeldOut
-from duo.data.nonqueries import MIX, Extractive, Overheard
-from duo.data.recipe import HARDER, Recipe, parse_mix
+from duo.data.dialogue import Dialogue, Turn, count_words, dialogue_of
+from duo.data.filters import HeldOut, usable
+from duo.data.plan import (
+    ASKING,
+    ASKING_FIRST,
+    KINDS,
+    MIX,
+    Draft,
+    Recipe,
+    finish,
+    parse_mix,
+    plan,
+)
 from duo.data.sample import AssistantTurn, Sample, UserTurn
-from duo.data.usable import usable
+from duo.data.writers import Extractive, Overheard
 from duo.errors import BadInput
 from tests.duo.data.talk import record, records
 
@@ -186,7 +193,7 @@ def test_requests_in_passing_end_a_sample_without_an_answer() -> None:
             assert last.state == "<1>"
             assert all(turn.kind not in ASKING for turn in users(sample)[:-1])
             assert not before or before[-1].role == "assistant"
-            assert before or last.kind in FRESH
+            assert before or last.kind in ASKING_FIRST
     assert kinds == set(ASKING)
 
 
@@ -201,7 +208,7 @@ def test_after_a_question_only_what_cannot_be_its_answer() -> None:
     assert kinds == {"query", "self_talk", "third_party_talk", "third_party_question"}
 
 
-@pytest.mark.parametrize("kind", [*MIX, *HARDER])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_switched_off(kind: str) -> None:
     rates = dict.fromkeys(("stops", "go_ons", "hidden", "opening", "interruptions"), 0.3)
     recipe = Recipe(remarks=1.0, **rates)  # type: ignore[arg-type]
@@ -236,7 +243,7 @@ def test_unknown_kinds_and_weights() -> None:
 def test_samples_are_no_longer_than_asked(most: int, dialogue: Dialogue, variant: int) -> None:
     recipe = Recipe(**{**QUIET, "max_words": most})  # type: ignore[arg-type]
     draft = plan(dialogue, variant=variant, recipe=recipe, seed=1, validation=False)
-    assert sum(pieces(turn.text) for turn in draft.turns) <= most
+    assert sum(count_words(turn.text) for turn in draft.turns) <= most
     assert draft.turns
 
 

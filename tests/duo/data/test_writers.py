@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 
 from duo.data.dialogue import Turn
-from duo.data.instruction import INSTRUCTION, conversation, read_instruction, tidy
-from duo.data.model_writer import ModelWriter
-from duo.data.nonqueries import Place
-from duo.data.openai_writer import OpenAIWriter
+from duo.data.plan import Place
+from duo.data.writers import (
+    INSTRUCTION,
+    ModelWriter,
+    OpenAIWriter,
+    conversation,
+    read_instruction,
+    tidy,
+)
 from duo.errors import BadInput
 from tests.tiny import tiny_backbone
 

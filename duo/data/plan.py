@@ -1,34 +1,157 @@
-"""Dialogues to samples: which answers are cut off, where remarks go, and which sample ends early.
+"""Plan what each dialogue becomes: which answers are cut off, where remarks go, how it ends.
 
-A draft is planned from the dialogue alone; its non-query turns are holes, each with a kind. A
-writer fills them, for many samples at a time, and `finish` writes the sample down the way a
+A draft is planned from the dialogue alone; its turns to be ignored are open, each with a kind. A
+writer fills them, for many drafts at a time, and `finish` writes the sample down the way a
 recogniser would. All chance comes from seeds made of the data set's seed and the dialogue's name,
 so a sample depends on nothing else.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from duo.data.asking import ASKING, FRESH
-from duo.data.dialogue import Dialogue, Turn
-from duo.data.nonqueries import AFTER_QUESTION, OPENING, Place
-from duo.data.phrases import GRAMMAR
-from duo.data.recipe import Recipe
-from duo.data.recogniser import Style, draw_style, like
-from duo.data.requests import asks
-from duo.data.rewording import breaking_in, hidden_request
+from duo.data.dialogue import Dialogue, Turn, count_words, word_spans
+from duo.data.english import (
+    Style,
+    asks,
+    breaking_in,
+    cut_short,
+    draw_style,
+    hidden_request,
+    like,
+    topics,
+    trail_off,
+)
+from duo.data.phrases import grammar
 from duo.data.sample import AssistantTurn, Message, Sample, UserTurn
-from duo.data.topics import topics
-from duo.data.unfinished import cut_short, trail_off
+from duo.errors import BadInput
 from duo.tokens import IGNORE, RESPOND
 
-#: A spoken piece: a word, or a character of a script without blanks.
-_PIECE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]|[^\s\u2e80-\u9fff\uff00-\uffef]+")
-#: Answers are cut off within so many words, some 40 seconds of speech, and not shorter ones.
+#: Kinds of turns that call for no answer, with the weight that each has unless told otherwise.
+#: `remark` is what the paper inserts; a writer other than `extractive` writes these.
+MIX: dict[str, float] = {
+    "backchannel": 6.0,
+    "acknowledgement": 3.0,
+    "remark": 3.0,
+    "statement": 3.0,
+    "story": 2.0,
+    "self_talk": 2.0,
+    "muttering": 1.0,
+    "third_party_talk": 2.5,
+    "third_party_question": 1.5,
+    "background": 2.0,
+}
+#: Kinds that cannot be taken for the answer to a question that was just asked.
+AFTER_QUESTION = ("self_talk", "third_party_talk", "third_party_question")
+#: Kinds that may come before anything was said.
+OPENING = (
+    "statement", "story", "self_talk", "muttering",
+    "third_party_talk", "third_party_question", "background",
+)  # fmt: skip
+#: Kinds of requests that data sets hardly have, with the weight of each: a claim that is wrong or
+#: dangerous, an order in passing, a short follow-up. They end a sample, with `<1>` and no answer: a
+#: written answer would teach its own phrases.
+ASKING: dict[str, float] = {"claim": 4.0, "order": 5.0, "follow_up": 4.0}
+#: Those that may come before anything was said.
+ASKING_FIRST = ("claim",)
+
+#: Kinds of sample content beyond the paper's, with the rate of the recipe that is 0 without each.
+BEYOND_PAPER: Mapping[str, str] = {
+    "unfinished": "unfinished",
+    "hidden_request": "hidden",
+    "stop": "stops",
+    "go_on": "go_ons",
+    "interruption": "interruptions",
+    "switch": "switches",
+    "opening": "opening",
+    "asking": "asking",
+}
+#: Kinds that can be switched off.
+KINDS = (*MIX, *BEYOND_PAPER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The mix that samples are made to; rates are chances or means between 0 and 1.
+
+    Attributes:
+        remarks: mean number of non-query turns for each query (the paper's Figure 6: about 2 in 5).
+        into_answer: share of non-query turns that come while the answer is being given.
+        interruptions: share of answers that the next query cuts off.
+        openers: share of interrupting queries that say so ("Hold on, ...").
+        switches: share of interruptions that go on with the dialogue of somebody else.
+        stops: share of answers that a request to stop cuts off: `<1>` and an empty answer.
+        go_ons: share of answers cut off and then asked for again: `<1>` and the rest.
+        hidden: share of queries put as statements, where their form allows it.
+        opening: share of samples that begin with a non-query turn.
+        unfinished: share of samples whose last user turn is not over (state null).
+        asking: share of samples whose last user turn is a request that data sets hardly have
+            (`ASKING`), with `<1>` and no answer.
+        restyle: share of samples in a recogniser's style instead of as written.
+        careless: share of user turns without case and marks, whatever the style of the sample, so
+            that a missing mark alone does not say that somebody is not done.
+        disfluency: share of user turns with hesitations.
+        mix: weights of the kinds of non-query turns.
+        max_words: of a sample; dialogues are cut between exchanges.
+        max_query_words: dialogues end before a longer query, which nobody would speak.
+        max_remark_words: longer texts of a writer are dropped.
+    """
+
+    remarks: float = 0.4
+    into_answer: float = 0.6
+    interruptions: float = 0.25
+    openers: float = 0.5
+    switches: float = 0.2
+    stops: float = 0.05
+    go_ons: float = 0.05
+    hidden: float = 0.2
+    opening: float = 0.15
+    unfinished: float = 0.4
+    asking: float = 0.2
+    restyle: float = 0.6
+    careless: float = 0.0
+    disfluency: float = 0.15
+    mix: Mapping[str, float] = field(default_factory=lambda: dict(MIX))
+    max_words: int = 1500
+    max_query_words: int = 80
+    max_remark_words: int = 60
+
+    def without(self, kinds: frozenset[str]) -> Recipe:
+        """Switch some kinds off.
+
+        Raises:
+            BadInput: an unknown kind.
+        """
+        for kind in sorted(kinds - set(KINDS)):
+            raise BadInput(f"unknown kind {kind!r}: use {', '.join(KINDS)}", field="without")
+        rates = {rate: 0.0 for kind, rate in BEYOND_PAPER.items() if kind in kinds}
+        mix = {kind: weight for kind, weight in self.mix.items() if kind not in kinds}
+        return replace(self, mix=mix, **rates)  # type: ignore[arg-type]
+
+
+def parse_mix(text: str) -> dict[str, float]:
+    """Read weights such as `remark=3,backchannel=1`; kinds that are not named get none.
+
+    Raises:
+        BadInput: an unknown kind, or a weight that is no number above 0.
+    """
+    mix: dict[str, float] = {}
+    for part in text.split(","):
+        kind, _, weight = (piece.strip() for piece in part.partition("="))
+        if kind not in MIX:
+            raise BadInput(f"unknown kind {kind!r}: use {', '.join(MIX)}", field="mix")
+        try:
+            mix[kind] = float(weight)
+        except ValueError:
+            mix[kind] = -1.0
+        if not 0 < mix[kind] < 1e6:
+            raise BadInput(f"the weight of {kind} must be a number above 0", field="mix")
+    return mix
+
+
+#: Answers are cut off within their first 100 words, some 40 seconds of speech, if they have 8.
 _CUT_WITHIN, _CUT_FROM = 100, 8
 #: Kinds of turns that are too short to be cut, or mean the same when they are.
 _WHOLE = frozenset({"backchannel", "acknowledgement", "stop", "go_on"})
@@ -38,9 +161,28 @@ _FRESH_START, _FRESH = 0.12, 0.35
 _BREAKABLE = ("statement", "background", "remark", "third_party_talk")
 
 
+@dataclass(frozen=True)
+class Place:
+    """The place of a turn to be ignored, as its writer sees it.
+
+    Attributes:
+        kind: of turn, a key of `MIX`.
+        before: the turns before it.
+        group: the conversation's group, see `Dialogue.group`.
+        validation: which side of the split the sample is on.
+        seed: of this place alone.
+    """
+
+    kind: str
+    before: tuple[Turn, ...]
+    group: str
+    validation: bool
+    seed: str
+
+
 @dataclass
-class Said:
-    """A turn of a draft; `text` is empty until the writer has filled it."""
+class DraftTurn:
+    """A turn of a draft; `text` is empty until a writer has filled it."""
 
     role: str
     text: str
@@ -58,11 +200,11 @@ class Draft:
     group: str
     validation: bool
     seed: str
-    turns: list[Said] = field(default_factory=list)
+    turns: list[DraftTurn] = field(default_factory=list)
     unfinished: bool = False
 
     def places(self) -> dict[int, Place]:
-        """The holes, by the index of the turn."""
+        """List the open turns, by their index."""
         return {
             index: Place(
                 kind=turn.kind,
@@ -89,7 +231,7 @@ def plan(
     """Plan a sample.
 
     Args:
-        dialogue: a usable one, see `duo.data.usable`.
+        dialogue: a usable one, see `duo.data.filters.usable`.
         variant: 0, 1, 2 ... for several samples of one dialogue.
         recipe: rates.
         seed: of the data set.
@@ -110,7 +252,7 @@ def plan(
 
 
 class _Planner:
-    """The plan of one draft as it grows."""
+    """Plan one draft."""
 
     def __init__(
         self, draft: Draft, recipe: Recipe, random: Random, others: Sequence[Dialogue]
@@ -119,12 +261,13 @@ class _Planner:
         self.recipe, self.random, self.others = recipe, random, others
 
     def chance(self, rate: float) -> bool:
+        """Draw whether something with this chance happens."""
         return self.random.random() < rate
 
     def run(self, dialogue: Dialogue, fresh: bool) -> None:
         exchanges = _window(dialogue, self.recipe.max_words, self.random, fresh)
         if self.chance(self.recipe.opening):
-            self.hole(OPENING)
+            self.open_turn(OPENING)
         self.talk(exchanges)
         end = self.random.random()
         if end < self.recipe.unfinished:
@@ -133,7 +276,7 @@ class _Planner:
             self.ask_in_passing()
 
     def talk(self, exchanges: list[tuple[str, Turn]]) -> None:
-        """Queries and answers, and what comes between them."""
+        """Add queries and answers, and what comes between them."""
         queue, switched, broken_into = list(exchanges), False, False
         while queue:
             query, answer = queue.pop(0)
@@ -141,7 +284,7 @@ class _Planner:
                 switched = True
                 other = self.random.choice(self.others)
                 if other.group != self.draft.group:
-                    queue = [exchange for exchange in other.exchanges[:2] if size(exchange) < 250]
+                    queue = [exchange for exchange in other.exchanges[:2] if _size(exchange) < 250]
                     if not queue:
                         break
                     query, answer = queue.pop(0)
@@ -149,31 +292,32 @@ class _Planner:
             broken_into = self.answer(answer, queue[0][0] if queue else None)
 
     def ask(self, query: str, broken_into: bool) -> None:
+        """Add a query, in other words or with words before it where the recipe has it so."""
         kind = "interruption" if broken_into else "query"
         if broken_into and self.chance(self.recipe.openers):
             query = breaking_in(query, self.random)
         elif asks(query) and self.chance(self.recipe.hidden):
             hidden = hidden_request(query, self.random)
             query, kind = (hidden, "hidden_request") if hidden else (query, kind)
-        self.turns.append(Said("user", query, kind, RESPOND))
+        self.add_user(kind, query)
 
     def answer(self, answer: Turn, following: str | None) -> bool:
-        """The answer and what it meets; whether the next query breaks into it."""
+        """Add an answer and what cuts it off; return whether the next query does."""
         broken_into = False
-        recipe, said = self.recipe, Said("assistant", answer.text, complete=answer.complete)
+        recipe, said = self.recipe, DraftTurn("assistant", answer.text, complete=answer.complete)
         self.turns.append(said)
-        may_cut = answer.complete and pieces(answer.text) >= _CUT_FROM
+        may_cut = answer.complete and count_words(answer.text) >= _CUT_FROM
         free = may_cut and (following is None or asks(following))
         event = self.random.random()
         if free and event < recipe.stops:
             self.cut(said)
-            self.turns.append(Said("user", GRAMMAR.draw("stop", self.random), "stop", RESPOND))
-            self.turns.append(Said("assistant", ""))
+            self.add_user("stop", grammar().draw("stop", self.random))
+            self.turns.append(DraftTurn("assistant", ""))
             return False
         if may_cut and event < recipe.stops + recipe.go_ons:
             rest = self.cut(said)
-            self.turns.append(Said("user", GRAMMAR.draw("go_on", self.random), "go_on", RESPOND))
-            said = Said("assistant", rest)
+            self.add_user("go_on", grammar().draw("go_on", self.random))
+            said = DraftTurn("assistant", rest)
             self.turns.append(said)
             free = False
         elif free and following is not None and self.chance(recipe.interruptions):
@@ -183,28 +327,31 @@ class _Planner:
             if free and said.complete and self.chance(recipe.into_answer):
                 self.cut(said)
             asked = said.text.rstrip("\"') ").endswith(("?", "？")) and said.complete
-            self.hole(AFTER_QUESTION if asked else ())
+            self.open_turn(AFTER_QUESTION if asked else ())
         return broken_into
 
-    def hole(self, among: Sequence[str]) -> None:
-        """A turn that a writer will fill, of one of the given kinds or of any."""
+    def add_user(self, kind: str, text: str, state: str = RESPOND) -> None:
+        self.turns.append(DraftTurn("user", text, kind, state))
+
+    def open_turn(self, among: Sequence[str]) -> None:
+        """Add a turn that a writer will fill, of one of the given kinds or of any."""
         mix = {k: w for k, w in self.recipe.mix.items() if not among or k in among}
         if mix:
             [kind] = self.random.choices(list(mix), list(mix.values()))
-            self.turns.append(Said("user", "", kind, IGNORE))
+            self.add_user(kind, "", IGNORE)
 
-    def cut(self, said: Said) -> str:
-        """Cut an answer off at a word; returns what was left unsaid."""
-        ends = [found.end() for found in _PIECE.finditer(said.text)]
+    def cut(self, said: DraftTurn) -> str:
+        """Cut an answer off at a word; return what was left unsaid."""
+        ends = [end for _, end in word_spans(said.text)]
         end = ends[self.random.randint(2, min(len(ends) - 2, _CUT_WITHIN))]
         said.text, rest, said.complete = said.text[:end], said.text[end:], False
         return rest.strip()
 
     def ask_in_passing(self) -> None:
-        """End the draft with a request of the grammar, after an answer or before anything."""
+        """End the draft with a request of `ASKING`, after an answer or before anything."""
         [kind] = self.random.choices(list(ASKING), list(ASKING.values()))
         answers = self.answers()
-        if kind in FRESH and (not answers or self.chance(0.5)):
+        if kind in ASKING_FIRST and (not answers or self.chance(0.5)):
             self.turns.clear()
         elif answers:
             self.end_at(self.random.choice(answers))
@@ -212,10 +359,10 @@ class _Planner:
             return
         said = " ".join(turn.text[:600] for turn in self.turns[-4:])
         topic = self.random.choice(topics(said) or ["that thing"])
-        self.turns.append(Said("user", GRAMMAR.draw(kind, self.random, topic=topic), kind, RESPOND))
+        self.add_user(kind, grammar().draw(kind, self.random, topic=topic))
 
     def answers(self) -> list[int]:
-        """Where answers stand that are no questions."""
+        """List where answers stand that are no questions."""
         return [
             index
             for index, turn in enumerate(self.turns)
@@ -224,7 +371,7 @@ class _Planner:
 
     def end_at(self, index: int) -> None:
         """Make this answer the last turn, cut off where that is possible."""
-        if self.turns[index].complete and pieces(self.turns[index].text) >= _CUT_FROM:
+        if self.turns[index].complete and count_words(self.turns[index].text) >= _CUT_FROM:
             self.cut(self.turns[index])
         del self.turns[index + 1 :]
 
@@ -236,18 +383,18 @@ class _Planner:
         if breakable and self.chance(_FRESH_START):  # nothing was said before
             self.turns.clear()
             kinds = [kind for kind in breakable if kind in OPENING] or breakable
-            self.turns.append(Said("user", "", self.random.choice(kinds), IGNORE))
+            self.add_user(self.random.choice(kinds), "", IGNORE)
             return
         if answers and breakable and self.chance(_FRESH):
             self.end_at(self.random.choice(answers))
-            self.turns.append(Said("user", "", self.random.choice(breakable), IGNORE))
+            self.add_user(self.random.choice(breakable), "", IGNORE)
             return
         users = [
             index
             for index, turn in enumerate(self.turns)
             if turn.role == "user"
             and turn.kind not in _WHOLE
-            and (not turn.text or pieces(turn.text) >= 3)
+            and (not turn.text or count_words(turn.text) >= 3)
         ]
         if not users:
             self.draft.unfinished = False
@@ -256,7 +403,7 @@ class _Planner:
 
 
 def finish(draft: Draft, recipe: Recipe) -> Sample | None:
-    """The sample of a draft whose holes are filled; those left empty are dropped.
+    """Make the sample of a draft whose open turns are filled; those left empty are dropped.
 
     Returns:
         The sample, or None if nothing is left: its only turn was to be cut and cannot be.
@@ -298,53 +445,38 @@ def _user(text: str, state: str | None, kind: str) -> UserTurn:
     return UserTurn.model_validate({"content": text, "state": state, "kind": kind})
 
 
-def _turn(said: Said) -> Turn:
+def _turn(said: DraftTurn) -> Turn:
     return Turn("user" if said.role == "user" else "assistant", said.text, said.complete)
 
 
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text stand, or the characters of a script without blanks."""
-    return [found.span() for found in _PIECE.finditer(text)]
-
-
-def pieces(text: str) -> int:
-    """Length of a text in words, or characters of a script without blanks."""
-    return sum(1 for _ in _PIECE.finditer(text))
-
-
-def has_wide(text: str) -> bool:
-    """Whether a text has characters of a script without blanks, such as Chinese."""
-    return any(len(found[0]) == 1 and found[0] >= "\u2e80" for found in _PIECE.finditer(text))
-
-
-def size(exchange: tuple[str, Turn]) -> int:
-    """Length of a query with its answer, in words."""
-    return pieces(exchange[0]) + pieces(exchange[1].text)
+def _size(exchange: tuple[str, Turn]) -> int:
+    """Count the words of a query with its answer."""
+    return count_words(exchange[0]) + count_words(exchange[1].text)
 
 
 def _window(dialogue: Dialogue, most: int, random: Random, fresh: bool) -> list[tuple[str, Turn]]:
-    """Consecutive exchanges of at most so many words, from a query that can stand at the start.
+    """Choose consecutive exchanges of at most `most` words, from a query that can come first.
 
     A dialogue that fits is taken whole, the first time; otherwise the start is drawn.
     """
     exchanges = dialogue.exchanges
     starts = [0]
-    if fresh or sum(map(size, exchanges)) > most:
+    if fresh or sum(map(_size, exchanges)) > most:
         starts = [
             place
             for place, (query, _) in enumerate(exchanges)
-            if place == 0 or (asks(query) and pieces(query) > 3)
+            if place == 0 or (asks(query) and count_words(query) > 3)
         ]
     window: list[tuple[str, Turn]] = []
     words = 0
     for exchange in exchanges[random.choice(starts) :]:
-        words += size(exchange)
+        words += _size(exchange)
         if words > most and window:
             break
         window.append(exchange)
     query, answer = window[0]
     if words > most and len(window) == 1:  # too long by itself: it ends in the middle
-        ends = [found.end() for found in _PIECE.finditer(answer.text)]
-        end = ends[max(0, min(len(ends), most - pieces(query)) - 1)]
+        ends = [end for _, end in word_spans(answer.text)]
+        end = ends[max(0, min(len(ends), most - count_words(query)) - 1)]
         window = [(query, replace(answer, text=answer.text[:end], complete=False))]
     return window

@@ -1,0 +1,380 @@
+"""Write the turns that are to be ignored: from phrases and dialogues, or by asking a model.
+
+A writer is given places in drafts, each with a kind and what was said before it, and returns texts.
+`Extractive` needs nothing but the dialogues themselves. Remarks, which the paper inserts, can also
+be written by a local model or by one behind an endpoint, as the paper did.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from duo.data.english import repeatable, sentences, topics
+from duo.data.phrases import grammar
+from duo.data.plan import Place
+from duo.errors import BadInput
+from duo.files import read_text
+from duo.runs import Journal
+from duo.terminal import printable
+
+if TYPE_CHECKING:
+    from duo.backbone import Backbone
+
+
+class Writer(Protocol):
+    """Writes turns to be ignored."""
+
+    def write(self, places: Sequence[Place], attempt: int) -> list[str]:
+        """Write a text for each place, empty where there is none to be had.
+
+        Args:
+            places: where the turns go.
+            attempt: 0, then 1, 2 ... for places whose last text was not used.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Overheard:
+    """A sentence or turn of some conversation, to be said again in another."""
+
+    text: str
+    group: str
+    validation: bool
+
+
+class Extractive:
+    """Writes from the phrase grammar, the dialogue's own topics and sentences, and other dialogues.
+
+    Args:
+        overheard: sentences of all conversations, for background speech; those of the other side
+            of the split or of the same conversation are never used.
+        told: turns that ask for nothing, of people who chat with each other, under the same rule:
+            most statements and stories, where there are any.
+    """
+
+    _TOLD_SHARE = 0.6
+    _STORY_WORDS = 16  # a longer turn is a story, others are statements
+
+    def __init__(self, overheard: Sequence[Overheard] = (), told: Sequence[Overheard] = ()) -> None:
+        self._pools: dict[tuple[str, bool], list[Overheard]] = defaultdict(list)
+        for sentence in overheard:
+            self._pools["background", sentence.validation].append(sentence)
+        for turn in told:
+            is_story = len(turn.text.split()) > self._STORY_WORDS
+            self._pools["story" if is_story else "statement", turn.validation].append(turn)
+
+    def write(self, places: Sequence[Place], attempt: int) -> list[str]:
+        return [self._text(place, Random(f"{place.seed}/{attempt}")) for place in places]
+
+    def _text(self, place: Place, random: Random) -> str:
+        pool = self._pools[place.kind, place.validation]
+        if place.kind == "background":
+            return _from_another(pool, place, random)
+        if place.kind in ("statement", "story") and random.random() < self._TOLD_SHARE:
+            told = _from_another(pool, place, random)
+            if told:
+                return told
+        known = topics(" ".join(turn.text[:600] for turn in place.before[-4:]))
+        if place.kind == "remark":
+            said = repeatable(place.before[-1].text) if place.before else []
+            if said and (not known or random.random() < 0.4):
+                return grammar().draw("restated", random, said=random.choice(said))
+            if not known:
+                return ""
+        topic = random.choice(known) if known else "that thing"
+        text = grammar().draw(place.kind, random, topic=topic)
+        parts = [part.lower() for part in sentences(text)]
+        return text if len(set(parts)) == len(parts) else ""
+
+
+def _from_another(pool: Sequence[Overheard], place: Place, random: Random) -> str:
+    """Draw a text of another conversation, or nothing."""
+    for _ in range(8 if pool else 0):
+        heard = random.choice(pool)
+        if heard.group != place.group:
+            return heard.text
+    return ""
+
+
+# What a model is asked (the paper's section 3.1), and what is taken from its reply.
+
+#: The paper's instruction in our words: coherent with the dialogue, from the user's side,
+#: declarative, nothing that wants an answer, and nothing else in the reply.
+INSTRUCTION = (
+    "Below is a conversation between a user and an assistant. Write the one thing that the user "
+    "might say next that does not need any reply: a remark, a reaction or a thought of their own. "
+    "It must fit the conversation and be a statement, not a question, a request or an order. Use "
+    "at most twenty spoken words. Reply with the user's words only, without quotation marks."
+)
+#: The last turns of a dialogue, and the beginning of each, are enough to remark on.
+_TURNS, _CHARACTERS = 6, 1200
+
+
+def read_instruction(path: Path | None) -> str:
+    """Read the instruction in a file; ours without one.
+
+    Raises:
+        BadInput: it cannot be read, or is empty.
+    """
+    if path is None:
+        return INSTRUCTION
+    text = read_text(path).strip()
+    if not text:
+        raise BadInput("is empty", file=path, field="instruction")
+    return text
+
+
+def conversation(place: Place) -> str:
+    """Write the dialogue before a place as text."""
+    return "\n".join(
+        f"{turn.role.capitalize()}: {' '.join(turn.text[:_CHARACTERS].split())}"
+        for turn in place.before[-_TURNS:]
+    )
+
+
+def tidy(reply: str) -> str:
+    """Take the remark from a model's reply: its first line, without role or quotation marks."""
+    lines = [line.strip() for line in reply.strip().splitlines() if line.strip()]
+    text = lines[0] if lines else ""
+    text = text.removeprefix("User:").removeprefix("user:").strip()
+    if len(text) > 1 and text[0] in "\"'“‘" and text[-1] in "\"'”’":
+        text = text[1:-1].strip()
+    return "".join(character for character in text if character.isprintable())
+
+
+class ModelWriter:
+    """Writes remarks by sampling; the same places in the same batches give the same texts.
+
+    Args:
+        model: a model's name, see `duo.backbone.load`, or a loaded one.
+        instruction: what the model is asked.
+        batch: remarks written at once.
+
+    Raises:
+        BadInput: there is no such model.
+    """
+
+    _MOST_TOKENS = 40
+    _TEMPERATURE, _TOP_P = 0.9, 0.9
+
+    def __init__(self, model: str | Backbone, *, instruction: str, batch: int = 16) -> None:
+        from duo.backbone import load
+
+        self._backbone = load(model) if isinstance(model, str) else model
+        self._instruction, self._batch = instruction, batch
+
+    def write(self, places: Sequence[Place], attempt: int) -> list[str]:
+        # Texts of one length go together, so that little is padded.
+        prompts = [self._prompt(place) for place in places]
+        order = sorted(range(len(places)), key=lambda index: (len(prompts[index]), index))
+        texts = [""] * len(places)
+        for start in range(0, len(order), self._batch):
+            chosen = order[start : start + self._batch]
+            seed = "|".join(places[index].seed for index in chosen) + f"/{attempt}"
+            written = self._sample([prompts[index] for index in chosen], seed)
+            for index, text in zip(chosen, written, strict=True):
+                texts[index] = tidy(text)
+        return texts
+
+    def _prompt(self, place: Place) -> list[int]:
+        """Make the ids up to where the remark begins, in the model's chat format."""
+        form = self._backbone.chat
+        most = max(64, self._backbone.max_tokens - self._MOST_TOKENS - 64)
+        asked = form.text(f"{self._instruction}\n\n{conversation(place)}")
+        if len(asked) > most:  # keep the instruction and what was said last
+            head = len(form.text(self._instruction))
+            asked = [*asked[:head], *asked[-max(1, most - head) :]]
+        return [
+            *form.preamble, *form.user_open, *asked, *form.user_close, *form.assistant_open,
+        ]  # fmt: skip
+
+    def _sample(self, prompts: Sequence[list[int]], seed: str) -> list[str]:
+        import torch
+
+        backbone = self._backbone
+        model, stop = backbone.model, sorted(backbone.chat.stop)
+        width = max(map(len, prompts))
+        padding = stop[0]
+        ids = torch.tensor([[padding] * (width - len(row)) + row for row in prompts])
+        seen = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts])
+        states = backbone.states
+        settings: dict[str, Any] = {
+            "max_new_tokens": self._MOST_TOKENS,
+            "do_sample": True,
+            "temperature": self._TEMPERATURE,
+            "top_p": self._TOP_P,
+            "top_k": 0,
+            "eos_token_id": stop,
+            "pad_token_id": padding,
+            "suppress_tokens": [states.respond, states.ignore, states.idle],
+        }
+        devices = [backbone.device] if backbone.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), torch.inference_mode():
+            torch.manual_seed(int(sha256(seed.encode()).hexdigest()[:15], 16))
+            made = model.generate(
+                ids.to(backbone.device), attention_mask=seen.to(backbone.device), **settings
+            )
+        return backbone.tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)
+
+
+class OpenAIWriter:
+    """Writes remarks by an OpenAI-compatible endpoint, several at once, no faster than allowed.
+
+    Endpoint and key come from OPENAI_BASE_URL and OPENAI_API_KEY. Every reply is kept in the
+    build's folder as it comes, so that a build that was stopped asks, and pays, only for the rest.
+
+    Args:
+        model: as the endpoint calls it.
+        folder: where replies are kept.
+        instruction: what the model is asked.
+        requests_per_minute: limit over all requests.
+        prices: dollars for a million tokens in and out, if the cost is to be shown.
+        client: in place of the one that the environment describes.
+        sleep, clock: for tests.
+
+    Raises:
+        BadInput: there is no key in the environment; or, from `write`, the endpoint refuses or
+            cannot be reached after several attempts. What was written so far is kept.
+    """
+
+    _CONCURRENCY, _RETRIES, _TIMEOUT = 8, 6, 60.0
+    _MOST_TOKENS = 60
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        folder: Path,
+        instruction: str,
+        requests_per_minute: float,
+        prices: tuple[float, float] | None = None,
+        client: Any = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model, self._instruction, self._prices = model, instruction, prices
+        self._client = client or self._usual_client()
+        self._lock = threading.Lock()
+        self._every, self._next = 60.0 / requests_per_minute, 0.0
+        self._sleep, self._clock = sleep, clock
+        self._limit = "max_tokens"
+        self._journal = Journal(folder / "replies.jsonl")
+        whole = {"key", "text", "in", "out"}
+        self._replies = {
+            reply["key"]: reply for reply in self._journal.records if whole <= reply.keys()
+        }
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """For the manifest: the tokens that all replies took, in this build and before."""
+        tokens_in, tokens_out = (
+            sum(reply[side] for reply in self._replies.values()) for side in ("in", "out")
+        )
+        cost = f"{tokens_in} tokens in, {tokens_out} out"
+        if self._prices is not None:
+            dollars = (tokens_in * self._prices[0] + tokens_out * self._prices[1]) / 1e6
+            cost = f"${dollars:.4f}"
+        return {
+            "requests": len(self._replies),
+            "tokens_in": tokens_in,
+            "tokens_out": tokens_out,
+            "cost": cost,
+        }
+
+    def write(self, places: Sequence[Place], attempt: int) -> list[str]:
+        with ThreadPoolExecutor(self._CONCURRENCY) as pool:
+            asked = [pool.submit(self._remark, place, attempt) for place in places]
+            try:
+                return [tidy(found.result()) for found in asked]
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _remark(self, place: Place, attempt: int) -> str:
+        messages = [
+            {"role": "system", "content": self._instruction},
+            {"role": "user", "content": conversation(place)},
+        ]
+        asked = json.dumps([self._model, messages, place.seed, attempt])
+        key = sha256(asked.encode()).hexdigest()
+        if key not in self._replies:
+            reply = {"key": key, **self._ask(messages, seed=int(key[:7], 16))}
+            with self._lock:
+                self._replies[key] = reply
+                self._journal.append(reply)
+        return str(self._replies[key]["text"])
+
+    def _ask(self, messages: list[dict[str, str]], seed: int) -> dict[str, Any]:
+        import openai
+
+        with self._lock:
+            now = self._clock()
+            start = max(now, self._next)
+            self._next = start + self._every
+        if start > now:
+            self._sleep(start - now)
+        try:
+            done = self._complete(messages, seed)
+            text = done.choices[0].message.content or ""
+        except openai.AuthenticationError:
+            raise BadInput("the endpoint refuses the key in OPENAI_API_KEY") from None
+        except openai.APIConnectionError as error:
+            raise BadInput(
+                f"cannot reach the endpoint ({error.message.rstrip('.')}): check OPENAI_BASE_URL "
+                "and the network, then give the same command again to go on"
+            ) from None
+        except openai.APIStatusError as error:
+            passing = error.status_code >= 500 or error.status_code in (408, 429)
+            raise BadInput(
+                f"the endpoint answers with an error ({error.status_code}: "
+                f"{printable(error.message[:200])}); "
+                + ("the same command goes on" if passing else "check --writer-model and the key")
+            ) from None
+        except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError) as error:
+            raise BadInput(
+                f"the endpoint's answer makes no sense ({type(error).__name__})"
+            ) from error
+        used = done.usage
+        return {
+            "text": text,
+            "in": getattr(used, "prompt_tokens", 0) or 0,
+            "out": getattr(used, "completion_tokens", 0) or 0,
+        }
+
+    def _complete(self, messages: list[dict[str, str]], seed: int) -> Any:
+        """Ask for one completion; the limit of its length has two names: most know the first."""
+        import openai
+
+        for name in (self._limit, "max_completion_tokens"):
+            try:
+                return self._client.chat.completions.create(
+                    model=self._model, messages=messages, seed=seed, **{name: self._MOST_TOKENS}
+                )
+            except openai.BadRequestError as error:
+                if name != "max_tokens" or "max_tokens" not in error.message:
+                    raise
+                self._limit = "max_completion_tokens"
+        raise AssertionError("the second name is the last")
+
+    def _usual_client(self) -> Any:
+        import openai
+
+        if not os.environ.get("OPENAI_API_KEY"):
+            raise BadInput("OPENAI_API_KEY is not set, which --writer openai needs")
+        # The client waits between its attempts as the endpoint tells it to, and longer each time.
+        try:
+            return openai.OpenAI(max_retries=self._RETRIES, timeout=self._TIMEOUT)
+        except Exception as error:  # of the HTTP library, whichever that is, for no address
+            raise BadInput(f"OPENAI_BASE_URL is no address: {printable(str(error))}") from error
