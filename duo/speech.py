@@ -192,12 +192,14 @@ class Decision:
     Attributes:
         by: "state" (a state token), "patience" (silence alone), "slice", or "" if not said.
         expected: the last look-ahead before the decision, state tokens left out.
+        utterance: the name of the utterance that was being heard.
     """
 
     at: float
     action: Literal["respond", "ignore"]
     by: str
     expected: str = ""
+    utterance: str = ""
 
 
 @dataclass(frozen=True)
@@ -635,7 +637,7 @@ def _decisions(transcript: Transcript) -> Iterator[Decision]:
             action: Literal["respond", "ignore"] = (
                 "respond" if event.kind == "respond" else "ignore"
             )
-            yield Decision(event.start, action, event.by, last)
+            yield Decision(event.start, action, event.by, last, event.utterance)
         expected = {}
 
 

@@ -13,34 +13,24 @@ nobody speaks, thin where one does, thick where both do.
 from __future__ import annotations
 
 import io
+import re
 import sys
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from duo.speech import Remark, Word, conversation_of, length
+from duo.terminal import printable
 from duo.transcript import Header, Transcript
-from sessions.pieces import (
-    AHEAD,
-    ANSWER_END,
-    CAPTION,
-    CUT,
-    LANES,
-    REVISION,
-    SYSTEM,
-    USER,
-    WRONG,
-    Piece,
-    Remark,
-    fitting,
-    harmless,
-    pieces,
-    remarks,
-)
+
+CAPTION, USER, AHEAD, SYSTEM = LANES = ("caption", "user", "ahead", "system")
+
+ANSWER_END, CUT, REVISION, WRONG, NEW_LINE = "■", "✂", "↺", "✗", "↵"
 
 #: Columns that a second takes at least, and the longest silence (seconds) that is drawn in full.
 _SCALE, _LONGEST_SILENCE = 8, 2.5
@@ -48,8 +38,108 @@ _NOBODY, _ONE, _BOTH = "┄", "─", "━"
 _GUTTER = 12
 _LEGEND = (
     f"<1> answers, <2> ignores, {WRONG} not what the caption wants; {ANSWER_END} answer complete, "
-    f"{CUT} given up; {REVISION} heard anew; {_BOTH * 2} both speak"
+    f"{CUT} given up; {REVISION} heard again; {_BOTH * 2} both speak"
 )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of text on a lane.
+
+    Attributes:
+        start, end: seconds.
+        glued: it follows the piece before it on its lane without a blank.
+        speech: somebody speaks it; else it is a mark or a caption.
+    """
+
+    lane: str
+    start: float
+    end: float
+    text: str
+    style: str
+    glued: bool = False
+    speech: bool = False
+
+    @property
+    def width(self) -> int:
+        """Columns of a terminal."""
+        return cell_len(self.text)
+
+
+def pieces(transcript: Transcript) -> list[Piece]:
+    """All pieces, by start."""
+    found = conversation_of(transcript)
+    shown: list[Piece] = []
+    labels = {utterance.name: utterance.label for utterance in found.utterances}
+    for utterance in found.utterances:
+        shown += _words(utterance.shown, USER, _STYLES[utterance.label])
+        if utterance.category or utterance.label:
+            wanted = {"query": " <1>", "non_query": " <2>", None: ""}[utterance.label]
+            text = harmless(utterance.category).replace("_", " ") + wanted
+            shown.append(_mark(CAPTION, utterance.start, text, "dim"))
+    for answer in (*found.answers, *found.wordless):
+        shown += _words(answer.shown, SYSTEM, "green")
+        if answer.ending != "open":
+            text, style = (CUT, "red") if answer.ending == "cut" else (ANSWER_END, "green")
+            shown.append(_mark(SYSTEM, answer.ended, text, f"bold {style}"))
+    for decision in found.decisions:
+        state, right = ("1", "query") if decision.action == "respond" else ("2", "non_query")
+        why = "" if decision.by in ("state", "") else f":{harmless(decision.by)}"
+        wrong = labels.get(decision.utterance) not in (right, None)
+        text = f"<{state}{why}>{WRONG if wrong else ''}"
+        style = "bold red reverse" if wrong else "bold reverse"
+        shown.append(_mark(USER, decision.at, text, style))
+    for event in transcript.of("predicted"):
+        if text := harmless(event.text).strip():
+            shown.append(_mark(AHEAD, event.start, text, "dim italic"))
+    shown += [_mark(USER, revision.at, REVISION, "bold magenta") for revision in found.revisions]
+    # Of what happens at one moment speech stands first, then what became of it.
+    return sorted(shown, key=lambda piece: (piece.start, not piece.speech))
+
+
+_STYLES = {"query": "bold cyan", "non_query": "yellow", None: "cyan"}
+
+
+def _mark(lane: str, at: float, text: str, style: str) -> Piece:
+    return Piece(lane, at, at, text, style)
+
+
+def _words(words: Sequence[Word], lane: str, style: str) -> Iterator[Piece]:
+    for number, word in enumerate(words):
+        breaks = words[number + 1 : number + 2] and words[number + 1].blank == "\n"
+        text = harmless(word.text) + (NEW_LINE if breaks else "")
+        glued = number > 0 and not word.blank
+        yield Piece(lane, word.start, word.end, text, style, glued, speech=True)
+
+
+def remarks(transcript: Transcript) -> list[Remark]:
+    """What is too long for a lane: notes, revisions and forgotten speech, by time."""
+    before = {
+        "note": "",
+        "revision": f"{REVISION} heard again: ",
+        "cut": f"{CUT} said and given up: ",
+    }
+    return [
+        Remark(event.start, f"{before[event.kind]}{text}")
+        for event in transcript.of("note", "revision", "cut")
+        if (text := harmless(event.text).strip()) or event.kind != "cut"
+    ]
+
+
+def harmless(text: str) -> str:
+    """One line of text that a terminal shows and does not act on."""
+    text = re.sub(r"[^\S\n]*\n\s*", f"{NEW_LINE} ", text)
+    return printable(re.sub(r"\s", " ", text))
+
+
+def fitting(piece: Piece, width: int) -> Iterator[Piece]:
+    """The piece in parts of at most `width` columns: nearly always itself."""
+    while piece.width > width:
+        head = set_cell_size(piece.text, width)
+        head = head if piece.text.startswith(head) else head[:-1]
+        yield replace(piece, text=head)
+        piece = replace(piece, text=piece.text[len(head) :], glued=True)
+    yield piece
 
 
 @dataclass(frozen=True)
@@ -216,7 +306,8 @@ def _with_seconds(line: Text, row: Row) -> Text:
 
 def _title(transcript: Transcript, width: int) -> list[Text]:
     header: Header = transcript.header
-    passes = sum(event.forward_passes or 0 for event in transcript.of("cycle"))
+    found = conversation_of(transcript)
+    passes = sum(cycle.forward_passes for cycle in found.cycles)
     facts = (
         f"system {header.system}",
         f"model {header.model}",
@@ -224,6 +315,8 @@ def _title(transcript: Transcript, width: int) -> list[Text]:
         f"{header.clock} clock",
         f"{transcript.seconds:g} s",
         f"{passes} forward passes",
+        f"{len(found.answers)} answer{'s' * (len(found.answers) != 1)}",
+        f"both speak {length(found.overlaps):.2f} s",
     )
     return [
         *_wrapped(harmless(header.scenario), width, "bold"),

@@ -1,11 +1,10 @@
-"""What a page may show of a transcript: words and times, and nothing that names the system.
+"""Choose what a page may show of a transcript: words and times, nothing that names the system.
 
-A page gets `Dialogue`s, which hold no name, no id and no event of a system's inside. What systems
-differ in by their machinery, not by what a user would hear, is made the same for all:
+A page gets `Dialogue`s, which hold no name, no id and no event of a system's inside. Words, their
+times, utterances and answers are those of `duo.speech`, so that the pages say what the metrics
+count. What systems differ in by their machinery, not by what a user would hear, is made the same:
 
 - control tokens in the text (state tokens, turn markers) are taken out;
-- speech is cut into words, each timed between the moments at which its letters were spoken, so that
-  tokens, slices and whole answers look alike;
 - a blank is put between two words that a system's cycles ran together ("answerYou"), and between
   all of its cycles if each says a message of its own, so that none begins with a blank;
 - characters that act instead of being read (controls, text direction) are taken out.
@@ -18,15 +17,14 @@ from __future__ import annotations
 
 import re
 import string
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from operator import itemgetter
 from typing import Any, Literal
 
-from duo.speech import cut
-from duo.transcript import Transcript, TranscriptEvent
+from duo import speech
+from duo.speech import Answer, Interval, Piece, common, conversation_of, words_of
+from duo.transcript import Transcript
 from sessions.study.design import Line
 
 Who = Literal["user", "assistant"]
@@ -34,11 +32,8 @@ Who = Literal["user", "assistant"]
 #: State tokens (paper, section 2) and the turn markers of chat formats.
 CONTROL_TOKEN = re.compile(r"<(?:[12]|idle)>|<\|[^<>|\n]{1,40}\|>|</?s>|<(?:start|end)_of_turn>")
 
-#: Silence (seconds) that parts two utterances of the same speaker.
-PAUSE = 1.0
-
-#: So many cycles that go on without a blank, and none with one, are messages of their own.
-_ALL_ANEW = 4
+#: If this many cycles go on without a blank, and none with one, they are messages of their own.
+_ALL_MESSAGES = 4
 
 #: Invisible characters that scripts and emoji are put together with.
 _JOINERS = "\u200c\u200d"
@@ -50,17 +45,19 @@ class Word:
 
     Attributes:
         text: begins with a blank where one stands before it.
+        part: the number of the utterance or answer that it belongs to, of this speaker.
     """
 
     who: Who
     start: float
     end: float
     text: str
+    part: int = 0
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """Words of one speaker without a pause between them."""
+    """An utterance of the user, or an answer of the assistant."""
 
     who: Who
     start: float
@@ -87,15 +84,22 @@ class Dialogue:
     def seconds(self) -> float:
         return max((word.end for word in self.words), default=0.0)
 
+    @property
+    def overlaps(self) -> list[Interval]:
+        """When both speak at once."""
+        spoken = {who: [(w.start, w.end) for w in self.words if w.who == who] for who in _SPEAKERS}
+        return common(spoken["user"], spoken["assistant"])
+
     def of(self, who: Who) -> tuple[Utterance, ...]:
-        """What one speaker says, cut at pauses of `PAUSE` seconds."""
-        found: list[list[Word]] = []
-        for word in (word for word in self.words if word.who == who):
-            if found and word.start - found[-1][-1].end < PAUSE:
-                found[-1].append(word)
-            else:
-                found.append([word])
-        return tuple(Utterance(who, run[0].start, run[-1].end, tuple(run)) for run in found)
+        """What one speaker says: utterances of the user, answers of the assistant."""
+        parts: dict[int, list[Word]] = {}
+        for word in self.words:
+            if word.who == who:
+                parts.setdefault(word.part, []).append(word)
+        return tuple(
+            Utterance(who, part[0].start, max(word.end for word in part), tuple(part))
+            for part in parts.values()
+        )
 
     @property
     def utterances(self) -> tuple[Utterance, ...]:
@@ -111,143 +115,122 @@ class Dialogue:
         return cls(tuple(Word(**word) for word in data))
 
 
+_SPEAKERS: tuple[Who, ...] = ("user", "assistant")
+
+
 def harmless(text: str) -> str:
     """Text without control tokens and without characters that act; blanks are single."""
-    return "".join(" " if _is_blank(text[place]) else text[place] for place in _kept(text))
+    gone = _tokens(text)
+    kept = (c for place, c in enumerate(text) if place not in gone and _is_shown(c))
+    return " ".join("".join(kept).split())
 
 
 def blinded(transcript: Transcript) -> Dialogue:
     """What a page may show of a transcript."""
-    words = list(_user(transcript))
-    runs = _runs(list(transcript.of("speech")))
-    anew = _begins_anew(runs)
-    for run in runs:
-        words += _timed("assistant", run, anew=anew)
+    found = conversation_of(transcript)
+    words = [
+        word
+        for part, utterance in enumerate(found.utterances)
+        for word in _shown("user", part, utterance.shown)
+    ]
+    answers = sorted((*found.answers, *found.wordless), key=lambda answer: answer.start)
+    messages = _says_messages(answers)
+    for part, answer in enumerate(answers):
+        words += _shown("assistant", part, _parted(answer, messages=messages))
     return Dialogue(tuple(sorted(words, key=lambda word: word.start)))
 
 
 def told(lines: Sequence[Line]) -> Dialogue:
     """A dialogue out of the lines of a design's worked example."""
     words = [
-        word for line in lines for word in _timed(line.who, [(line.start, line.end, line.say, 0)])
+        word
+        for part, line in enumerate(lines)
+        for word in _shown(line.who, part, words_of([Piece(line.start, line.end, line.say)]))
     ]
     return Dialogue(tuple(sorted(words, key=lambda word: word.start)))
 
 
-_Spoken = tuple[float, float, str, int]  # start, end, text, cycle
-_Mark = tuple[int, float]  # offset in the text, time
-
-
-def _user(transcript: Transcript) -> list[Word]:
-    """The user's words as they were said: of the utterance, at the times they were heard."""
-    words: list[Word] = []
-    heard: dict[str, list[TranscriptEvent]] = {}
-    for event in transcript.of("word"):
-        heard.setdefault(event.utterance, []).append(event)
-    for utterance in transcript.of("utterance"):
-        heard.setdefault(utterance.utterance, [utterance])
-    for events in heard.values():
-        said = _timed("user", [(one.start, one.end, one.text, 0) for one in events])
-        if words and said:  # utterances may be shown as one
-            said[0] = replace(said[0], text=f" {said[0].text.strip()}")
-        words += said
-    return words
-
-
-def _runs(events: Sequence[TranscriptEvent]) -> list[list[_Spoken]]:
-    """Speech cut at pauses."""
-    runs: list[list[_Spoken]] = []
-    for event in events:
-        if not runs or event.start - runs[-1][-1][1] >= PAUSE:
-            runs.append([])
-        runs[-1].append((event.start, event.end, event.text, event.cycle))
-    return runs
-
-
-def _begins_anew(runs: Sequence[Sequence[_Spoken]]) -> bool:
+def _says_messages(answers: Iterable[Answer]) -> bool:
     """Whether each cycle's words are a message of their own: time slices are, streams are not.
 
     A tokenizer puts the blank before a word into the word's first token, but for the first word of
     a message. A stream of tokens that goes on through several cycles begins most of them with one.
     """
-    borders = [pair for run in runs for pair in pairwise(run) if pair[0][3] != pair[1][3]]
-    blank = any(before[2][-1:].isspace() or after[2][:1].isspace() for before, after in borders)
-    return len(borders) >= _ALL_ANEW and not blank
+    borders = [
+        (before, after)
+        for answer in answers
+        for before, after in pairwise(answer.pieces)
+        if before.cycle != after.cycle
+    ]
+    blank = any(before.text[-1:].isspace() or after.text[:1].isspace() for before, after in borders)
+    return len(borders) >= _ALL_MESSAGES and not blank
 
 
-def _timed(who: Who, spoken: Sequence[_Spoken], *, anew: bool = False) -> list[Word]:
-    """The words of a stretch of speech; times lie between those of the pieces, letter by letter.
-
-    Args:
-        anew: each cycle begins a new word; see `_begins_anew`.
-    """
-    text, marks = "", list[_Mark]()
-    for number, (start, end, piece, cycle) in enumerate(spoken):
-        if number and cycle != spoken[number - 1][3] and _run_together(text, piece, anew=anew):
-            text += " "
-        marks += [(len(text), start), (len(text) + len(piece), end)]
-        text += piece
-    if not text:
-        return []
-    places = _kept(text)
-    clean = "".join(" " if _is_blank(text[place]) else text[place] for place in places)
-    words, first = [], 0
-    for word in cut(clean):
-        last = first + len(word)
-        begin = first + (word[0] == " ")
-        start, end = _time_after(places[begin], marks), _time_before(places[last - 1] + 1, marks)
-        words.append(Word(who, round(start, 3), round(max(start, end), 3), word))
+def _parted(answer: Answer, *, messages: bool) -> Iterator[speech.Word]:
+    """The words of an answer, those that its cycles ran together with a blank between them."""
+    borders: dict[int, float] = {}  # letters before a border, and when the cycle after it begins
+    letters, text = 0, ""
+    for number, piece in enumerate(answer.pieces):
+        new = number > 0 and piece.cycle != answer.pieces[number - 1].cycle
+        if new and _run_together(text, piece.text, messages=messages):
+            borders[letters] = piece.start
+        text += piece.text
+        letters += len("".join(piece.text.split()))
+    first = 0
+    for word in answer.shown:
+        last = first + len("".join(word.text.split()))
+        if first in borders and not word.blank:
+            word = replace(word, blank=" ")
+        for border in (border for border in borders if first < border < last):
+            place = _place(word.text, border - first)
+            at = min(max(borders[border], word.start), word.end)
+            yield replace(word, end=at, text=word.text[:place])
+            word = replace(word, start=at, text=word.text[place:], blank=" ")
+            first = border
+        yield word
         first = last
-    return words
 
 
-def _kept(text: str) -> list[int]:
-    """Places of the characters that are shown: no tokens, nothing that acts, single blanks."""
-    gone = {place for found in CONTROL_TOKEN.finditer(text) for place in range(*found.span())}
-    places: list[int] = []
-    for place, character in enumerate(text):
-        blank = _is_blank(character)
-        if place in gone or not (blank or _is_read(character)):
-            continue
-        if not (blank and (not places or _is_blank(text[places[-1]]))):
-            places.append(place)
-    if places and _is_blank(text[places[-1]]):
-        places.pop()
-    return places
+def _place(text: str, letters: int) -> int:
+    """Where in a text its first so many characters, blanks not counted, end."""
+    place = 0
+    while letters:
+        letters -= not text[place].isspace()
+        place += 1
+    return place
 
 
-def _time_after(offset: int, marks: Sequence[_Mark]) -> float:
-    """When the character after `offset` begins: between the marks around it in proportion."""
-    after = min(bisect_right(marks, offset, key=itemgetter(0)), len(marks) - 1)
-    return _between(offset, marks[after - 1], marks[after])
+def _shown(who: Who, part: int, words: Iterable[speech.Word]) -> Iterator[Word]:
+    """Words without control tokens and without characters that act."""
+    held = list(words)
+    texts = [" " * bool(word.blank) + word.text for word in held]
+    gone = _tokens("".join(texts))
+    place, blank, first = 0, False, True
+    for word, text in zip(held, texts, strict=True):
+        kept = (c for at, c in enumerate(text, place) if at not in gone and _is_shown(c))
+        clean = " ".join("".join(kept).split())
+        place += len(text)
+        blank = blank or text.startswith(" ")
+        if clean:
+            yield Word(who, word.start, word.end, " " * (blank and not first) + clean, part)
+            blank = first = False
 
 
-def _time_before(offset: int, marks: Sequence[_Mark]) -> float:
-    """When the character before `offset` ends."""
-    after = max(bisect_left(marks, offset, key=itemgetter(0)), 1)
-    return _between(offset, marks[after - 1], marks[after])
+def _tokens(text: str) -> set[int]:
+    """Places of the characters of control tokens."""
+    return {place for found in CONTROL_TOKEN.finditer(text) for place in range(*found.span())}
 
 
-def _between(offset: int, left: _Mark, right: _Mark) -> float:
-    if right[0] == left[0]:
-        return right[1]
-    return left[1] + (right[1] - left[1]) * (offset - left[0]) / (right[0] - left[0])
-
-
-def _run_together(text: str, piece: str, *, anew: bool) -> bool:
+def _run_together(text: str, piece: str, *, messages: bool) -> bool:
     """Whether a new cycle begins a word, or a sentence, right at the end of the last one's word."""
     end, begin = text[-1:], piece[:1]
     word = end.islower() or end in string.punctuation
-    if anew and begin.isascii() and begin.isalnum():  # some scripts have no blanks
+    if messages and begin.isascii() and begin.isalnum():  # some scripts have no blanks
         word = word or (end.isascii() and end.isalnum())
         return word and end not in "-/'"
     return begin.isupper() and word and end not in "-/'"
 
 
-def _is_blank(character: str) -> bool:
-    return character.isspace()
-
-
-def _is_read(character: str) -> bool:
+def _is_shown(character: str) -> bool:
     """Whether a character is read; others act: controls, marks of direction, halves of pairs."""
-    return character.isprintable() or character in _JOINERS
+    return character.isprintable() or character.isspace() or character in _JOINERS

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from sessions.study.blinding import PAUSE, Dialogue, Utterance
+from duo.speech import length
+from sessions.study.blinding import Dialogue, Utterance
 from sessions.study.store import dialogues, items
 from sessions.study.study import Study
 
@@ -223,7 +224,7 @@ def _on_the_beat(dialogue: Dialogue) -> float | None:
     return sum(abs(at - round(at)) < 0.01 for at in starts) / len(starts) if starts else None
 
 
-def _words_a_stretch(dialogue: Dialogue) -> float | None:
+def _words_an_answer(dialogue: Dialogue) -> float | None:
     counts = [len(one.words) for one in _answers(dialogue)]
     return sum(counts) / len(counts) if counts else None
 
@@ -272,11 +273,7 @@ def _said(dialogue: Dialogue) -> float:
 
 
 def _overlap(dialogue: Dialogue) -> float:
-    return sum(
-        max(0.0, min(one.end, user.end) - max(one.start, user.start))
-        for one in _answers(dialogue)
-        for user in dialogue.of("user")
-    )
+    return length(dialogue.overlaps)
 
 
 def _repeated(dialogue: Dialogue) -> float | None:
@@ -288,9 +285,9 @@ def _repeated(dialogue: Dialogue) -> float | None:
 #: Name, sort, meaning and measure of each signal.
 SIGNALS: tuple[tuple[str, Kind, str, Callable[[Dialogue], float | None]], ...] = (
     ("on the beat", "machinery", "share of answers that begin at a whole second", _on_the_beat),
-    ("stretch", "machinery", f"words between pauses of {PAUSE:g} s", _words_a_stretch),
-    ("same length", "machinery", "share of stretches of the commonest length", _same_length),
-    ("unfinished", "machinery", "share of stretches that end inside a sentence", _unfinished),
+    ("answer", "machinery", "words of an answer", _words_an_answer),
+    ("same length", "machinery", "share of answers of the commonest length", _same_length),
+    ("unfinished", "machinery", "share of answers that end inside a sentence", _unfinished),
     ("inner capitals", "machinery", "capitals where no sentence begins", _inner_capitals),
     ("pace", "machinery", "words a second while speaking", _pace),
     ("reaction", "behaviour", "seconds from the user's last word to the answer", _reaction),

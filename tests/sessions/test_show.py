@@ -15,9 +15,8 @@ from rich.console import Console
 
 from duo.transcript import Header, Transcript, TranscriptEvent
 from sessions.catalogue import find_scenarios
-from sessions.pieces import LANES, SYSTEM, USER, pieces
 from sessions.play import play
-from sessions.show import drawing, print_transcript, rows
+from sessions.show import LANES, SYSTEM, USER, drawing, pieces, print_transcript, rows
 from tests.sessions.fakes import Answerer
 
 HEADER = Header(system="duo", model="tiny", scenario="test", cycle_seconds=1.0)
@@ -73,12 +72,12 @@ TALK = transcript(
 
 
 def test_a_small_talk() -> None:
-    assert lines(TALK)[3:8] == [
-        "       0s───────1s┄┄┄┄┄┄2s──────3s━━────",
+    assert lines(TALK)[4:9] == [
+        "       0s───────1s┄┄┄┄┄┄2s──────3s━─┄───",  # the blank in " it is" is nobody's
         "       follow up <1>            backchannel <2>",
         "user   What now?        <1>     Hm.     <2:patience>",
         "ahead           then<1>",
-        "duo                     Paris   it  is  ■",
+        "duo                     Paris   it   is ■",
     ]
 
 
@@ -106,7 +105,7 @@ def test_what_is_too_long_for_a_lane_stands_below_it() -> None:
         60,
     )
     assert lane(shown, "user") == ["   won   ↺"]
-    assert "       0.7s ↺ heard anew: one" in shown
+    assert "       0.7s ↺ heard again: one" in shown
     assert "       3.0s ✂ said and given up: and so on" in shown
     first = next(number for number, line in enumerate(shown) if "3.0s cut long" in line)
     assert shown[first + 1].startswith("       long")
@@ -234,7 +233,7 @@ def test_the_words_of_a_recording_are_all_there_in_order() -> None:
 
 def test_the_axis_shows_who_speaks() -> None:
     talk = transcript(word("one", 0.0, 2.0), speech("two", 1.0, 4.0), word("x", 8.0, 9.0))
-    axis, user, duo = lines(talk)[3:6]
+    axis, user, duo = lines(talk)[4:7]
     assert axis == "       0s──────1s━━━━━━2s──────3s──────4s┄┄┄5s┄┄┄6s┄┄┄7s┄┄┄8s──────"
     assert (user.index("one"), user.index("x"), duo.index("two")) == (
         axis.index("0s"),

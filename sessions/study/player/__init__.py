@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from duo.speech import bridge_breaths
 from sessions.study.blinding import Utterance
 from sessions.study.views import Shown
 
@@ -33,19 +34,26 @@ def style() -> str:
 def drawn(shown: Shown) -> dict[str, Any]:
     """A dialogue as the script reads it; times in seconds."""
     dialogue = shown.dialogue
+    utterances = dialogue.utterances
     return {
         "label": shown.label,
         "sound": audible(shown),
         "seconds": dialogue.seconds,
+        "both": [list(span) for span in dialogue.overlaps],
         "utterances": [
             {
                 "who": one.who,
+                "in": any(
+                    other.start < one.start < other.end
+                    for other in utterances
+                    if other.who != one.who
+                ),
                 "start": one.start,
                 "end": one.end,
                 "bars": bars(one),
                 "words": [[word.start, word.end, word.text] for word in one.words],
             }
-            for one in dialogue.utterances
+            for one in utterances
         ],
     }
 
@@ -56,11 +64,6 @@ def audible(shown: Shown) -> bool:
 
 
 def bars(utterance: Utterance) -> list[list[float]]:
-    """Stretches of an utterance without a pause longer than `BREATH`, `[start, end]`."""
-    found: list[list[float]] = []
-    for word in utterance.words:
-        if found and word.start - found[-1][1] <= BREATH:
-            found[-1][1] = max(found[-1][1], word.end)
-        else:
-            found.append([word.start, word.end])
-    return found
+    """Stretches of an utterance as they are drawn, `[start, end]`."""
+    words = ((word.start, word.end) for word in utterance.words)
+    return [list(span) for span in bridge_breaths(words, BREATH)]

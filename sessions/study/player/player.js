@@ -16,28 +16,20 @@ function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** When both speak, and when nobody does: [start, end] of each. */
-function floor(dialogue) {
-  const of = (who) => dialogue.utterances.filter((u) => u.who === who).flatMap((u) => u.bars);
-  const both = [];
-  for (const [a, b] of of("user"))
-    for (const [c, d] of of("assistant"))
-      if (Math.min(b, d) > Math.max(a, c)) both.push([Math.max(a, c), Math.min(b, d)]);
+/** When nobody speaks: [start, end] of each silence. */
+function pauses(dialogue) {
   const silences = [];
   let quiet = 0;
   for (const [start, end] of dialogue.utterances.flatMap((u) => u.bars).sort((p, q) => p[0] - q[0])) {
     if (start > quiet) silences.push([quiet, start]);
     quiet = Math.max(quiet, end);
   }
-  return { both, silences };
+  return silences;
 }
 
-/** When somebody begins to speak while the other one speaks. */
+/** The first bar of whoever begins to speak while the other one speaks. */
 function entries(dialogue) {
-  return dialogue.utterances
-    .filter((u) => dialogue.utterances.some((other) => other.who !== u.who
-      && other.bars.some(([start, end]) => start < u.start && u.start < end)))
-    .map((u) => u.bars[0]);
+  return dialogue.utterances.filter((u) => u.in).map((u) => u.bars[0]);
 }
 
 /** A strip: the whole dialogue at a glance, from left to right. */
@@ -48,7 +40,7 @@ function strip(dialogue, seconds) {
     return element;
   };
   const lanes = make("div", "lanes"), into = entries(dialogue);
-  for (const span of floor(dialogue).both) lanes.append(at(make("i", "both"), span));
+  for (const span of dialogue.both) lanes.append(at(make("i", "both"), span));
   for (const u of dialogue.utterances)
     for (const span of u.bars) lanes.append(at(make("i", `bar ${u.who}${into.includes(span) ? " in" : ""}`), span));
   const head = make("i", "head");
@@ -60,9 +52,9 @@ function strip(dialogue, seconds) {
 function column(dialogue, language) {
   const lanes = { user: make("div", "lane user"), assistant: make("div", "lane assistant") };
   const blocks = [], marks = [], words = [];
-  const { both, silences } = floor(dialogue), into = entries(dialogue);
+  const silences = pauses(dialogue), into = entries(dialogue);
   const body = make("div", "body");
-  for (const span of both) marks.push([body.appendChild(make("i", "both")), span]);
+  for (const span of dialogue.both) marks.push([body.appendChild(make("i", "both")), span]);
   for (const span of silences.filter(([start, end]) => end - start >= 1.5 && start > 0))
     marks.push([body.appendChild(make("i", "silence", `${(span[1] - span[0]).toFixed(1)} s`)), span]);
   for (const u of dialogue.utterances) {

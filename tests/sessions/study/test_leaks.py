@@ -20,10 +20,10 @@ SYSTEMS = ("duo", "duplex")
 def talk(*stretches: tuple[float, str]) -> Dialogue:
     """The assistant says these words, half a second each, from these times on."""
     words = [Word("user", 0.0, 0.5, "Hello?")]
-    for start, text in stretches:
+    for part, (start, text) in enumerate(stretches):
         for number, word in enumerate(text.split()):
             at = start + number / 2
-            words.append(Word("assistant", at, at + 0.5, f" {word}"))
+            words.append(Word("assistant", at, at + 0.5, f" {word}", part))
     return Dialogue(tuple(sorted(words, key=lambda word: word.start)))
 
 
