@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from duo.speech import conversation_of, length
+from duo.table import clean
 from duo.transcript import Transcript
-from reports.figures.typeset import clean
 
 #: Decisions that are not the model's own, by what they were.
 _GROUNDS = {"patience": "silence alone (patience)", "slice": "the time slice alone"}

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from reports.builder.command import build
-from reports.charts.commands import figure
+from reports.plots.make import figure
 from reports.statistics.commands import statistics
 
 report_app = typer.Typer(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from duo.files import whole_file
 from duo.speech import conversation_of
+from duo.table import clean
 from duo.transcript import Transcript
-from reports.figures.typeset import clean
 
 #: The system that others are compared with.
 REFERENCE = "turn-based"

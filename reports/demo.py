@@ -30,8 +30,8 @@ from evaluation.interaction.results import portable, score
 from reports.builder.make import build
 from reports.costs import write_costs
 from reports.demo_table import small_table1
-from reports.figures.style import save
-from reports.figures.timeline import draw
+from reports.plots.style import save
+from reports.plots.timeline import draw
 from sessions.catalogue import find_scenarios
 from sessions.job import Job
 from sessions.progress import console_or_stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from reports.figures.typeset import clean
+from duo.table import clean
 
 #: A spreadsheet would run text that begins so: an apostrophe goes before it. A sign before a
 #: letter, as in `+Duo`, would be run too.

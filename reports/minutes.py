@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from duo.speech import Answer, Conversation, Utterance, joined
 from duo.transcript import Transcript
-from reports.figures.shown import read_shown
-from reports.figures.staff import pill_text
+from reports.plots.shown import read_shown
+from reports.plots.staff import pill_text
 
 _OUTCOMES = {"complete": "answer", "cut": "answer, cut short", "open": "answer, not ended"}
 

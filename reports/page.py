@@ -19,17 +19,16 @@ from markupsafe import Markup
 
 from duo.decoding.systems import SYSTEMS
 from duo.speech import Conversation
+from duo.table import clean
 from duo.transcript import Header, Transcript
 from reports.builder import player
 from reports.costs import REFERENCE, costs_of, total_by_system
-from reports.figures.inline import inline_svg, palette_css
-from reports.figures.overview import overview
-from reports.figures.scene import Scene, paint
-from reports.figures.shown import read_shown
-from reports.figures.style import DESK, PHONE, svg_text
-from reports.figures.timeline import compose
-from reports.figures.typeset import clean
 from reports.minutes import minutes
+from reports.plots.overview import overview
+from reports.plots.scene import Scene, paint
+from reports.plots.shown import read_shown
+from reports.plots.style import DESK, PHONE, inline_svg, palette_css, svg_text
+from reports.plots.timeline import compose
 
 #: More scenarios than these are counted, not named.
 _FEW = 8

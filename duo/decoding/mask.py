@@ -5,7 +5,7 @@ belongs to and its logical position. A query token sees a slot if and only if th
 the prefix or of the query's own channel, and not later than the query itself. The channels continue
 from the fork with the same position numbers, and neither ever sees the other.
 
-`python -m duo.decoding.mask` draws the mask of a small fork in the terminal; `reports.figures.mask`
+`python -m duo.decoding.mask` draws the mask of a small fork in the terminal; `reports.plots.mask`
 draws it for print.
 """
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from reports.charts.chart import Chart
+from duo.table import Table, Value
+from reports.plots.chart import Chart
 from reports.table1.plot import draw, numbers
 from reports.table1.table import Table1
 
@@ -23,13 +24,16 @@ def accuracy(table: Table1) -> Chart:
             "intervals for the drawing of items."
             + (f" Some of ours are {' and '.join(marks)}: see the table's notes." if marks else "")
         ),
-        columns=tuple(columns),
-        rows=tuple(tuple(_value(cell) for cell in row) for row in rows),
+        table=Table(
+            "Accuracy on the paper's benchmarks",
+            columns,
+            [tuple(_value(cell) for cell in row) for row in rows],
+        ),
         draw=lambda width: draw(table, width=width),
     )
 
 
-def _value(cell: str) -> object:
+def _value(cell: str) -> Value:
     try:
         return float(cell) if cell else None
     except ValueError:

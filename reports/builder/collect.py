@@ -136,7 +136,7 @@ def _decoding(content: Figures) -> None:
 def _sweeps(reader: Reader) -> Iterator[Piece[Figures]]:
     """The figures of all points of each sweep."""
     for file in reader.files("sweep"):
-        from reports.charts.sweep_scores import sweep_scores
+        from reports.plots.sweep import sweep_scores
 
         with reader.about(file):
             reader.tell(f"counting what happened in {file.name}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from duo.table import Table as DuoTable
-    from reports.charts.chart import Chart
+    from reports.plots.chart import Chart
 
 _NUMBER = re.compile(r"[-–−+<.]?\s*[\d.]|[-–−]$|$")
 
@@ -48,10 +48,8 @@ def from_table(table: DuoTable) -> Grid:
 
 def of_chart(chart: Chart) -> Grid:
     """The numbers behind a picture."""
-    from reports.charts.table import shown
-
-    rows = [[shown(value) for value in row] for row in chart.rows]
-    return grid(chart.title, chart.columns, rows)
+    table = chart.table
+    return grid(chart.title, [column.name for column in table.heads], table.texts)
 
 
 def of_interaction(found: Mapping[str, Any]) -> Grid:

@@ -103,7 +103,7 @@ def charts_of(evidence: Evidence) -> tuple[list[Drawn], list[BadInput]]:
 def _write_figures(folder: Path, charts: Sequence[Drawn], tell: Any) -> None:
     if not charts:
         return
-    from reports.charts.chart import write_chart
+    from reports.plots.chart import write_chart
 
     for one in charts:
         tell(f"drawing {one.chart.title}")

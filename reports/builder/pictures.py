@@ -9,41 +9,40 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from duo.table import clean
 from reports.builder.evidence import Evidence, Piece
-from reports.figures.inline import inline_svg
-from reports.figures.style import PHONE, svg_text
-from reports.figures.typeset import clean
+from reports.plots.style import PHONE, inline_svg, svg_text
 
 if TYPE_CHECKING:
-    from reports.charts.chart import Chart
+    from reports.plots.chart import Chart
 
 #: By kind of result, what draws it: `module:function` of this room, called with the result.
 PRODUCERS: dict[str, tuple[str, ...]] = {
-    "ratings": ("charts.preference:preference", "charts.ranking:ranking"),
+    "ratings": ("plots.preference:preference", "plots.ranking:ranking"),
     "benchmarks": ("builder.accuracy:accuracy",),
     "states": (
-        "charts.states:confusion",
-        "charts.states:decisions_by_kind",
-        "charts.states:calibration",
-        "charts.states:premature",
-        "charts.separation:separation",
+        "plots.confusion:confusion",
+        "plots.decisions:decisions",
+        "plots.calibration:calibration",
+        "plots.premature:premature",
+        "plots.separation:separation",
     ),
-    "probe": ("charts.probe:probe",),
+    "probe": ("plots.probe:probe",),
     "interaction": (
-        "charts.latency:latency",
-        "charts.takeover:takeover",
-        "charts.trade_off:trade_off",
+        "plots.latency:latency",
+        "plots.takeover:takeover",
+        "plots.trade_off:trade_off",
     ),
-    "sweep": ("charts.sweep:sweep",),
-    "training": ("charts.training:training_curves",),
-    "decoding": ("charts.cost:decode_cost",),
-    "transcripts": ("charts.conversation:attention_mask",),
+    "sweep": ("plots.sweep:sweep",),
+    "training": ("plots.training:training_curves",),
+    "decoding": ("plots.cost:decode_cost",),
+    "transcripts": ("plots.conversation:attention_mask",),
 }
 #: Width in points of a picture that two of stand side by side on a desk's screen.
 _HALF_DESK = 350.0
 
 #: Those that are told of the transcripts, too.
-_WITH_TRANSCRIPTS = frozenset({"charts.latency:latency"})
+_WITH_TRANSCRIPTS = frozenset({"plots.latency:latency"})
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from duo.table import clean
 from duo.transcript import Transcript
-from reports.figures.typeset import clean
 from sessions.study import player as study_player
 from sessions.study.blinding import blinded
 from sessions.study.views import Shown

@@ -17,7 +17,7 @@ from reports.page import Section, render
 from reports.table1.grid import Grid, comparison_grids, main_grid
 
 if TYPE_CHECKING:
-    from reports.charts.chart import Chart
+    from reports.plots.chart import Chart
 
 #: Kinds of result that have a section of their own, and its title.
 TITLES = {

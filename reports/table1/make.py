@@ -39,7 +39,7 @@ def make(
     grids = [main_grid(table), *comparison_grids(table)]
     texts = {".md": markdown(grids), ".tex": latex(grids)}
     texts |= {".csv": long_csv(table), ".json": as_json(table)}
-    from reports.figures.style import COLUMN, TWO_COLUMNS, save
+    from reports.plots.style import COLUMN, TWO_COLUMNS, save
     from reports.table1.plot import draw, numbers
 
     show(grids)

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from duo.table import clean
 from reports.escape import csv_cell
-from reports.figures.style import BODY, LABEL, LIGHT, house_style
-from reports.figures.typeset import clean, fit
-from reports.figures.typeset import width as text_width
+from reports.plots.style import BODY, LABEL, LIGHT, house_style
+from reports.plots.typeset import fit
+from reports.plots.typeset import width as text_width
 from reports.table1.points import Point, points_of
 from reports.table1.table import Slot, Table1
 
@@ -121,7 +122,6 @@ def _panel(
     axes.xaxis.set_major_locator(MaxNLocator(nbins=3 if wide < 110 else 4, steps=[1, 2, 5, 10]))
     axes.tick_params(axis="x", length=2, pad=2, width=0.6)
     axes.tick_params(axis="y", length=0, pad=4, labelcolor=LIGHT["ink"])
-    axes.spines[["top", "right"]].set_visible(False)
     axes.spines["left"].set_color(LIGHT["rule"])
     place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "baseline"}
     axes.annotate(

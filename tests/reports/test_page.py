@@ -12,7 +12,7 @@ import pytest
 from duo.transcript import Transcript
 from reports.builder.evidence import Evidence, Piece
 from reports.builder.page import page_of
-from reports.figures.style import DARK, LIGHT
+from reports.plots.style import DARK, LIGHT
 from tests.reports.parsed import Parsed
 from tests.reports.stories import chinese, hostile, interrupted, waiting
 

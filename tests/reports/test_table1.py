@@ -24,7 +24,7 @@ from rich.console import Console
 from duo.errors import BadInput
 from reports.escape import latex as latex_escaped
 from reports.escape import markdown as markdown_escaped
-from reports.figures.style import COLUMN, TWO_COLUMNS, svg_text
+from reports.plots.style import COLUMN, TWO_COLUMNS, svg_text
 from reports.table1.grid import Grid, comparison_grids, main_grid, p_value, points
 from reports.table1.latex import latex
 from reports.table1.make import make

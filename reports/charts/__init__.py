@@ -1,1 +1,0 @@
-"""Charts of what commands have measured, each with the numbers behind it."""

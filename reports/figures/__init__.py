@@ -1,1 +1,0 @@
-"""Pictures: one house style, drawn with matplotlib, as SVG, PDF and PNG."""

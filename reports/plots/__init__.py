@@ -1,0 +1,1 @@
+"""Charts and pictures for papers, pages and slides."""

@@ -1,0 +1,81 @@
+"""Define a chart: a picture of any width, its caption and its numbers; write its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from duo.files import check_writable, write_text
+from duo.table import Table, latex_document, visible
+from reports.plots.style import COLUMN, TWO_COLUMNS, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_FORMS = (".pdf", ".svg", ".png")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture that can be drawn in any width, and what it shows.
+
+    Attributes:
+        name: stem of the files, e.g. "preference".
+        title: a short heading.
+        caption: what a paper prints below: n, raters, intervals; what is smoke, limited, synthetic.
+        table: the numbers behind the picture, exact.
+        draw: makes the picture so many points (1/72 inch) wide.
+    """
+
+    name: str
+    title: str
+    caption: str
+    table: Table
+    draw: Callable[[float], Figure]
+
+
+def make_chart(
+    name: str,
+    title: str,
+    caption: Iterable[str],
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | int | float | None]],
+    draw: Callable[[float], Figure],
+) -> Chart:
+    """Make a chart of the sentences of its caption and of rows under named columns."""
+    said = " ".join(visible(" ".join(caption)).split())
+    return Chart(name, title, said, Table(title, columns, list(map(tuple, rows)), [said]), draw)
+
+
+def write_chart(chart: Chart, folder: Path) -> list[Path]:
+    """Write a chart in every form; the same chart gives the same bytes.
+
+    Args:
+        chart: the chart.
+        folder: gets NAME.pdf, .svg and .png, one column wide, NAME-wide.pdf, .svg and .png, two
+            columns wide, and the rows as NAME.csv, .tex and .md, the caption as NAME.txt.
+
+    Returns:
+        The files written.
+
+    Raises:
+        BadInput: the folder cannot be written.
+    """
+    check_writable(folder)
+    written = []
+    for suffix, text in (
+        (".csv", chart.table.csv()),
+        (".tex", latex_document([chart.table])),
+        (".md", chart.table.markdown()),
+        (".txt", chart.caption + "\n"),
+    ):
+        written.append(folder / f"{chart.name}{suffix}")
+        write_text(written[-1], text)
+    for stem, width in ((chart.name, COLUMN), (f"{chart.name}-wide", TWO_COLUMNS)):
+        figure = chart.draw(width)
+        for form in _FORMS:
+            written.append(folder / f"{stem}{form}")
+            save(figure, written[-1])
+    return written

@@ -1,0 +1,167 @@
+"""Read what commands have written, draw it and write it in every form (`duo report figure`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from duo.errors import BadInput, check_choice
+
+if TYPE_CHECKING:
+    from reports.plots.chart import Chart
+
+#: The kinds of figure that a JSON file gives, and what draws each.
+OF_JSON = {
+    "preference": "preference:preference",
+    "ranking": "ranking:ranking",
+    "confusion": "confusion:confusion",
+    "decisions": "decisions:decisions",
+    "premature": "premature:premature",
+    "calibration": "calibration:calibration",
+    "separation": "separation:separation",
+    "probe": "probe:probe",
+    "latency": "latency:latency",
+    "takeover": "takeover:takeover",
+    "trade-off": "trade_off:trade_off",
+    "sweep": "sweep:sweep",
+    "training": "training:training_curves",
+    "cost": "cost:decode_cost",
+}
+OF_TRANSCRIPT = {"mask": "conversation:attention_mask", "timeline": "conversation:timeline"}
+KINDS = (*OF_JSON, *OF_TRANSCRIPT)
+_TRAINING = "training.json"
+
+
+def figure(
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help=f"{', '.join(KINDS)}.", show_default=False),
+    ],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="What to draw, see above.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for all that is written.")] = Path(
+        "runs/figures"
+    ),
+) -> None:
+    """Draw a figure for a paper from what another command has written.
+
+    preference and ranking take statistics.json of duo report statistics; confusion, decisions,
+    premature, calibration and separation the JSON of duo eval states; probe that of duo eval probe;
+    latency, takeover and trade-off that of duo eval interaction; sweep the folder of duo bench
+    sweep; training one or more training.json (or folders with one); cost the JSON of duo bench
+    decode; mask and timeline transcripts.
+
+    OUT gets each figure as PDF, SVG and PNG, one column wide and (-wide) two, the numbers behind it
+    as CSV, LaTeX and Markdown, and its caption as text. The same file gives the same bytes.
+
+    Example: duo report figure preference runs/statistics/statistics.json --out runs/figures
+    """
+    for path in make(kind, files, out):
+        if path.suffix == ".pdf":
+            typer.echo(path)
+
+
+def make(kind: str, paths: Sequence[Path], out: Path) -> list[Path]:
+    """Draw figures of one kind and write them, all or none.
+
+    Args:
+        kind: one of `KINDS`.
+        paths: what to draw; a figure of each, but one of all trainings.
+        out: folder; see `reports.plots.chart.write_chart`.
+
+    Returns:
+        The files written.
+
+    Raises:
+        BadInput: unknown kind; a file cannot be read, is of another form, or has nothing to draw;
+            the folder cannot be written.
+    """
+    from duo.files import check_writable
+    from reports.plots.chart import write_chart
+
+    check_choice("kind", kind, KINDS)
+    charts = _trainings(paths) if kind == "training" else [c for p in paths for c in _of(kind, p)]
+    check_writable(out)
+    return [path for chart in _with_names_apart(charts) for path in write_chart(chart, out)]
+
+
+def producer(name: str) -> Callable[..., Any]:
+    """Import what draws: `module:function` of this room."""
+    module, function = name.split(":")
+    draw: Callable[..., Any] = getattr(import_module(f"reports.plots.{module}"), function)
+    return draw
+
+
+def _of(kind: str, path: Path) -> list[Chart]:
+    """The figures of one file."""
+    with _naming(path):
+        content = _content(kind, path)
+        made = producer((OF_JSON | OF_TRANSCRIPT)[kind])(content)
+    if not made:
+        raise BadInput(f"there is nothing to draw in it for {kind}", file=path)
+    return list(made) if isinstance(made, list) else [made]
+
+
+def _content(kind: str, path: Path) -> Any:
+    if kind == "sweep":
+        from reports.plots.sweep import sweep_scores
+
+        return sweep_scores(path)
+    if kind in OF_TRANSCRIPT:
+        from duo.transcript import read_transcript
+
+        return read_transcript(path)
+    from duo.files import read_json
+
+    return read_json(path)
+
+
+def _trainings(paths: Sequence[Path]) -> list[Chart]:
+    """One figure of all runs, each named after its folder."""
+    from duo.files import read_json
+    from reports.plots.training import training_curves
+
+    files = [path / _TRAINING if path.is_dir() else path for path in paths]
+    every = []
+    for file in files:
+        with _naming(file):
+            every.append(read_json(file))
+            if training_curves(every[-1]) is None:
+                raise BadInput("there is nothing to draw in it for training")
+    names = [file.resolve().parent.name if file.name == _TRAINING else file.stem for file in files]
+    chart = training_curves(*every, names=names)
+    return [chart] if chart is not None else []
+
+
+def _with_names_apart(charts: Sequence[Chart]) -> Iterator[Chart]:
+    """The charts under names that no two share, whether or not letters' case counts."""
+    from sessions.recorder import folder_name
+
+    taken: set[str] = set()
+    for chart in charts:
+        name = stem = folder_name(chart.name)
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        yield replace(chart, name=name)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in which something is wrong."""
+    try:
+        yield
+    except BadInput as error:
+        if error.file is not None:
+            raise
+        raise BadInput(error.message, file=path, line=error.line, field=error.field) from None

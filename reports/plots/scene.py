@@ -1,0 +1,181 @@
+"""A picture as plain data, and how it is painted.
+
+A layout makes a `Scene`: rectangles, strokes and lines of type, each with its place in points from
+the upper left corner and a colour's role. So what overlaps what can be reasoned about, and tested,
+without drawing anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from reports.plots.style import BODY, LIGHT, house_style
+from reports.plots.typeset import ASCENT, DESCENT, Weight, width
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.text import Text
+
+_HATCH = {"forgotten": "/////", "overlap": "\\\\\\\\\\\\"}
+
+
+@dataclass(frozen=True)
+class Rect:
+    """A box; `dashed` and `hatch` say in grey what a colour says in colour."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    fill: str | None = None
+    edge: str | None = None
+    radius: float = 0.0
+    dashed: bool = False
+    hatch: str | None = None
+    layer: int = 1
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A line through points."""
+
+    points: tuple[tuple[float, float], ...]
+    color: str
+    width: float = 0.6
+    arrow: bool = False
+    layer: int = 2
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A small sign at a moment: "o" a circle, "s" a square."""
+
+    x: float
+    y: float
+    size: float
+    color: str
+    filled: bool = True
+    sign: Literal["o", "s"] = "o"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of type; `(x, y)` is where its baseline begins."""
+
+    x: float
+    y: float
+    text: str
+    size: float = BODY
+    color: str = "ink"
+    weight: Weight = "normal"
+    italic: bool = False
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in points."""
+        return (
+            self.x,
+            self.y - ASCENT * self.size,
+            self.x + width(self.text, self.size, self.weight),
+            self.y + DESCENT * self.size,
+        )
+
+
+@dataclass
+class Scene:
+    """All that a picture shows. Sizes are points."""
+
+    width: float
+    height: float = 0.0
+    items: list[Rect | Stroke | Dot | Line] = field(default_factory=list)
+
+    def add(self, *items: Rect | Stroke | Dot | Line) -> None:
+        """Add to the picture; what has the higher layer, then what comes later, is on top."""
+        self.items += items
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines of type."""
+        return [item for item in self.items if isinstance(item, Line)]
+
+
+def paint(scene: Scene) -> Figure:
+    """The scene as a matplotlib figure of its size."""
+    from matplotlib.figure import Figure
+
+    with house_style():
+        figure = Figure(figsize=(scene.width / 72, scene.height / 72))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, scene.width), ylim=(scene.height, 0))
+        axes.axis("off")
+        for item in scene.items:
+            match item:
+                case Rect():
+                    axes.add_patch(_rect(item))
+                case Stroke():
+                    axes.add_artist(_stroke(item))
+                case Dot():
+                    axes.add_line(_dot(item))
+                case Line():
+                    axes.add_artist(_line(item))
+    return figure
+
+
+def _rect(rect: Rect) -> Patch:
+    from matplotlib.patches import FancyBboxPatch, Rectangle
+
+    look: dict[str, Any] = {
+        "facecolor": LIGHT[rect.fill] if rect.fill else "none",
+        "edgecolor": LIGHT[rect.edge] if rect.edge else "none",
+        "linewidth": 0.7 if rect.edge and not rect.hatch else 0.0,
+        "linestyle": (0, (2.2, 1.4)) if rect.dashed else "solid",
+        "hatch": _HATCH[rect.hatch] if rect.hatch else None,
+        "zorder": rect.layer,
+    }
+    corner = (rect.x, rect.y)
+    radius = min(rect.radius, rect.width / 2, rect.height / 2)
+    if radius <= 0:
+        return Rectangle(corner, rect.width, rect.height, **look)
+    shape = f"round,pad=0,rounding_size={radius:g}"
+    return FancyBboxPatch(corner, rect.width, rect.height, boxstyle=shape, **look)
+
+
+def _stroke(stroke: Stroke) -> Artist:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import FancyArrowPatch
+
+    color = LIGHT[stroke.color]
+    if stroke.arrow:
+        return FancyArrowPatch(
+            stroke.points[0], stroke.points[-1], arrowstyle="<->", mutation_scale=4,
+            shrinkA=0, shrinkB=0, color=color, linewidth=stroke.width, zorder=stroke.layer,
+        )  # fmt: skip
+    xs, ys = zip(*stroke.points, strict=True)
+    return Line2D(
+        xs, ys, color=color, linewidth=stroke.width, zorder=stroke.layer, solid_capstyle="butt"
+    )
+
+
+def _dot(dot: Dot) -> Line2D:
+    from matplotlib.lines import Line2D
+
+    color = LIGHT[dot.color]
+    return Line2D(
+        [dot.x], [dot.y], marker=dot.sign, markersize=dot.size, linestyle="none", zorder=4,
+        markeredgecolor=color, markeredgewidth=0.9,
+        markerfacecolor=color if dot.filled else LIGHT["paper"],
+    )  # fmt: skip
+
+
+def _line(line: Line) -> Text:
+    from matplotlib.text import Text
+
+    return Text(
+        line.x, line.y, line.text, color=LIGHT[line.color], fontsize=line.size,
+        fontweight=line.weight, fontstyle="italic" if line.italic else "normal",
+        verticalalignment="baseline", horizontalalignment="left", zorder=5,
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""Measure type, break it into lines and cut it short.
+
+Widths come from the font that is part of matplotlib, so that a layout is the same on every machine.
+What that font lacks is taken as one em, as Chinese, Japanese and Korean characters are in every
+font. Other fonts that a browser may take instead are narrower, so what fits here fits there.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+Weight = Literal["normal", "bold"]
+
+ELLIPSIS = "…"
+#: Height of a line above and below its baseline, in parts of the size of type.
+ASCENT, DESCENT = 0.78, 0.24
+_NEVER_FIRST = "，。？！、；：”’）》」』】…,.!?;:)"
+
+
+def width(text: str, size: float, weight: Weight = "normal") -> float:
+    """Width of a line in points."""
+    return size * sum(_advance(character, weight) for character in text)
+
+
+def fit(text: str, limit: float, size: float, weight: Weight = "normal") -> str:
+    """The text, its end replaced by `…` if it is wider than `limit` points."""
+    if width(text, size, weight) <= limit:
+        return text
+    limit -= width(ELLIPSIS, size, weight)
+    used = 0.0
+    for number, character in enumerate(text):
+        used += size * _advance(character, weight)
+        if used > limit:
+            return text[:number].rstrip() + ELLIPSIS
+    return text
+
+
+def fit_end(text: str, limit: float, size: float) -> str:
+    """The text, its beginning replaced by `…` if it is wider than `limit` points."""
+    return fit(text[::-1], limit, size)[::-1]
+
+
+def chunks(text: str) -> list[str]:
+    """The pieces between which a line may break; joined they are the text.
+
+    A blank belongs to the piece that follows it. Chinese and Japanese break between any two
+    characters but before closing punctuation.
+    """
+    pieces: list[str] = []
+    for character in text:
+        last = pieces[-1] if pieces else ""
+        if not last or (_breaks_before(character, last[-1]) and last.strip()):
+            pieces.append(character)
+        else:
+            pieces[-1] = last + character
+    return pieces
+
+
+def wrap(pieces: Sequence[str], limit: float, size: float) -> list[str]:
+    """Lines no wider than `limit` points; a piece that is wider breaks wherever it must."""
+    lines: list[str] = []
+    line = ""
+    for piece in pieces:
+        if width((line + piece).strip(), size) <= limit:
+            line += piece
+            continue
+        if line.strip():
+            lines.append(line.strip())
+        line = piece.lstrip()
+        while width(line, size) > limit and len(line) > 1:
+            head = _widest_head(line, limit, size)
+            lines.append(line[:head])
+            line = line[head:]
+    if line.strip():
+        lines.append(line.strip())
+    return lines
+
+
+def _widest_head(text: str, limit: float, size: float) -> int:
+    """How many characters fit, at least one."""
+    used = 0.0
+    for number, character in enumerate(text):
+        used += size * _advance(character, "normal")
+        if used > limit:
+            return max(number, 1)
+    return len(text)
+
+
+def _breaks_before(character: str, previous: str) -> bool:
+    if character.isspace():
+        return not previous.isspace()
+    if previous.isspace():
+        return False
+    return (_is_wide(character) or _is_wide(previous)) and character not in _NEVER_FIRST
+
+
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
+
+
+@cache
+def _advance(character: str, weight: Weight) -> float:
+    """Width of a character in ems."""
+    if unicodedata.combining(character) or unicodedata.category(character) == "Mn":
+        return 0.0
+    widths = _widths(weight)
+    if ord(character) in widths:
+        return widths[ord(character)]
+    # Pictograms are wider than an em in the common fonts.
+    return 1.3 if ord(character) >= 0x1F000 else 1.0
+
+
+@cache
+def _widths(weight: Weight) -> dict[int, float]:
+    """Width in ems of every character that the font has."""
+    import matplotlib
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+
+    name = "DejaVuSans-Bold.ttf" if weight == "bold" else "DejaVuSans.ttf"
+    with TTFont(Path(matplotlib.get_data_path(), "fonts", "ttf", name), lazy=True) as font:
+        advances, em = font["hmtx"].metrics, font["head"].unitsPerEm
+        return {code: advances[glyph][0] / em for code, glyph in font.getBestCmap().items()}

@@ -1,0 +1,246 @@
+"""What the charts are drawn from: made by the code that writes it, where that is quick."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from duo.transcript import write_transcript
+from evaluation.interaction.results import score
+from evaluation.scores import Data, Judged, score_states
+from reports.plots.calibration import calibration
+from reports.plots.chart import Chart
+from reports.plots.confusion import confusion
+from reports.plots.conversation import attention_mask, timeline
+from reports.plots.cost import decode_cost
+from reports.plots.decisions import decisions
+from reports.plots.latency import latency
+from reports.plots.preference import preference
+from reports.plots.premature import premature
+from reports.plots.probe import probe
+from reports.plots.ranking import ranking
+from reports.plots.separation import separation
+from reports.plots.sweep import sweep
+from reports.plots.takeover import takeover
+from reports.plots.trade_off import trade_off
+from reports.plots.training import training_curves
+from reports.statistics.analysis import analyse
+from reports.statistics.results import to_json
+from reports.statistics.simulate import Design
+from tests.reports.rated import drawn, ratings
+from tests.reports.stories import interrupted, waiting
+
+SYSTEMS = ("duo", "duplex", "turn-based")
+
+
+@cache
+def study(systems: tuple[str, ...] = SYSTEMS[:2], criteria: tuple[str, ...] = ("overall",)) -> Any:
+    """The analysis of a small synthetic study, as `statistics.json` has it."""
+    rows = [
+        row
+        for pair in combinations(systems, 2)
+        for row in drawn(
+            Design(dialogues=8, raters=4), criteria=criteria, seed=len(pair[1]), systems=pair,
+            synthetic=True,
+        )
+    ]  # fmt: skip
+    result = analyse(ratings(rows), resamples=19, systems=systems)
+    return json.loads(to_json(result))
+
+
+@cache
+def judged() -> Any:
+    """The JSON of `duo eval states` about random cases."""
+    draw = random.Random(4)
+    acts = ("respond", "ignore", "wait")
+    cases = []
+    for number in range(120):
+        label = draw.choice(("question", "backchannel", "incomplete", "third_party"))
+        wanted = {"question": "respond", "incomplete": "wait"}.get(label, "ignore")
+        outcome = wanted if draw.random() < 0.7 else draw.choice(acts)
+        chance = min(0.99, max(0.01, draw.gauss(0.8 if wanted == "respond" else 0.2, 0.25)))
+        early = [draw.choices(acts, (1, 1, 12))[0] for _ in range(draw.randint(1, 15))]
+        cases.append(
+            Judged(
+                id=str(number), label=label, wanted=wanted, outcome=outcome,  # type: ignore[arg-type]
+                p_respond=chance, p_ignore=1 - chance,
+                early=tuple(early) if wanted == "respond" else (),  # type: ignore[arg-type]
+            )
+        )  # fmt: skip
+    found = score_states(
+        cases, model="smollm2-duo", data=Data(file="utterances.jsonl"), lookahead=4
+    )
+    return found.model_dump(mode="json", by_alias=True)
+
+
+def probed() -> Any:
+    """The JSON of `duo eval probe`, made up."""
+    curve = [
+        {
+            "labelled": labelled,
+            "labels": {
+                "question": {"wanted": "respond", "n": 200, "right": 0.95},
+                "backchannel": {"wanted": "ignore", "n": 90, "right": 0.9 + gain, "area": 0.97},
+                "self_talk": {"wanted": "ignore", "n": 40, "right": 0.5 + 4 * gain, "area": 0.8},
+            },
+        }
+        for labelled, gain in ((0, 0.02), (100, 0.0), (200, 0.04), (1600, 0.08))
+    ]
+    return {
+        "schema": 1, "model": "smollm2-duo", "data": {"file": "utterances.jsonl"}, "n": 330,
+        "answered": 95, "folds": 5, "curve": curve,
+    }  # fmt: skip
+
+
+@cache
+def interaction() -> Any:
+    """The JSON of `duo eval interaction` about conversations written by hand."""
+    with TemporaryDirectory() as folder:
+        told = {
+            "duo": interrupted("duo"),
+            "duo-sequential": interrupted("duo-sequential", by="patience"),
+            "turn-based": waiting(),
+        }
+        for name, transcript in told.items():
+            write_transcript(Path(folder, name, "weekend.jsonl"), transcript)
+        found = score([Path(folder)]).model_dump(mode="json", by_alias=True)
+    return json.loads(json.dumps(found))
+
+
+def estimate(value: float | None, half: float = 0.1, n: int = 40, top: float = 1.0) -> Any:
+    if value is None:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    return {"value": value, "low": max(0.0, value - half), "high": min(top, value + half), "n": n}
+
+
+def figures(latency: float | None, false: float | None) -> Any:
+    """The part of a system's figures that a sweep shows."""
+    return {
+        "response_latency": {"seconds": {"p50": estimate(latency, 0.2, top=99.0)}},
+        "false_interruptions": estimate(false),
+    }
+
+
+def swept() -> Any:
+    """A sweep's scores: one setting of two systems, two settings together, and words."""
+    points = [
+        {
+            "name": f"lookahead={k}",
+            "swept": {"lookahead": k},
+            "systems": {
+                "duo": figures(2.6 - 0.2 * k, 0.1 + 0.05 * k),
+                "duo-sequential": figures(3.0 - 0.2 * k, 0.1 + 0.04 * k),
+            },
+        }
+        for k in (8, 1, 2, 3, 4, 5, 6, 7)
+    ]
+    points += [
+        {
+            "name": f"cycle_seconds={c},patience={p}",
+            "swept": {"cycle_seconds": c, "patience": p},
+            "systems": {"duo": figures(c * p + 0.5, 0.6 / (p * c + 1))},
+        }
+        for c in (0.5, 1.0)
+        for p in (1, 2, 3)
+    ]
+    points += [
+        {
+            "name": f"after_interruption={how}",
+            "swept": {"duo.after_interruption": how},
+            "systems": {"duo": figures(1.5, share), "duplex": figures(2.0, 0.3)},
+        }
+        for how, share in (("drop", 0.2), ("merge", 0.35))
+    ]
+    points.append({"name": "lookahead=9", "swept": {"lookahead": 9}})
+    return {
+        "schema": 1, "systems": ["duo", "duo-sequential"], "scenarios": 32,
+        "intervals": {"method": "percentile bootstrap over scenarios", "level": 0.95},
+        "points": points,
+    }  # fmt: skip
+
+
+def decoded() -> Any:
+    """The JSON of `duo bench decode`, by hand."""
+
+    def spread(value: float) -> Any:
+        return {"median": value, "low": 0.95 * value, "high": 1.04 * value}
+
+    systems = {
+        name: {
+            "passes_per_token": passes,
+            "passes_per_token_listening": listening,
+            "tokens_per_second": {"alone": spread(alone), "listening": spread(over)},
+        }
+        for name, passes, listening, alone, over in (
+            ("duo", 1.25, 1.0, 19.0, 16.9),
+            ("duo-sequential", 1.61, 1.83, 18.5, 6.8),
+            ("duplex", 1.0, 1.0, 9.7, 9.9),
+        )
+    }
+    return {
+        "schema": 1, "model": "smollm2", "device": "cpu", "dtype": "float32", "threads": 2,
+        "rounds": 5, "systems": systems, "generate": {"tokens_per_second": spread(19.1)},
+        "limit": {"tokens_per_second": 29.3},
+        "together": [
+            {"sessions": n, "tokens_per_second": spread(18 * n**0.8)} for n in (1, 2, 4, 8)
+        ],
+    }  # fmt: skip
+
+
+def training(system: str) -> Any:
+    """A `training.json` as `duo train` writes it, of a run of 200 steps."""
+    pace = {"duo": 60.0, "duplex": 150.0}[system]
+    curve: list[dict[str, Any]] = []
+    for step in range(0, 201, 10):
+        left = 2.0 ** (-step / pace)
+        if step % 50 == 0:
+            known = {"eval_loss_output": 2.2 + left, "step": step, "eval_premature": left / 9}
+            if system == "duo":
+                known |= {"eval_loss_state": 0.3 + left, "eval_state_accuracy": 0.95 - left / 2}
+            curve.append(known)
+        if step:
+            curve.append({
+                "step": step, "loss": 1 + left, "loss_output": 2.3 + left + 0.1 * (step % 3),
+                **({"loss_state": 0.3 + left + 0.1 * (step % 4)} if system == "duo" else {}),
+            })  # fmt: skip
+    return {"settings": {"recipe": system}, "model": "smollm2", "steps": 200, "curve": curve}
+
+
+def _first(charts: list[Chart]) -> Chart:
+    return charts[0]
+
+
+#: Every chart, from what is above.
+CHARTS: dict[str, Callable[[], Chart | None]] = {
+    "preference": lambda: preference(study(criteria=("responsiveness", "faithfulness", "overall"))),
+    "pairs": lambda: preference(study(SYSTEMS)),
+    "ranking": lambda: ranking(study(SYSTEMS, ("responsiveness", "overall"))),
+    "confusion": lambda: confusion(judged()),
+    "decisions": lambda: decisions(judged()),
+    "premature": lambda: premature(judged()),
+    "calibration": lambda: calibration(judged()),
+    "separation": lambda: separation(judged()),
+    "probe": lambda: probe(probed()),
+    "latency": lambda: latency(interaction(), [interrupted()]),
+    "takeover": lambda: takeover(interaction()),
+    "trade-off": lambda: trade_off(interaction()),
+    "sweep": lambda: _first(sweep(swept())),
+    "training": lambda: training_curves(training("duo"), training("duplex"), names=("duo", "dx")),
+    "cost": lambda: decode_cost(decoded()),
+    "mask": lambda: attention_mask(interrupted()),
+    "timeline": lambda: timeline(interrupted()),
+}
+
+
+@cache
+def chart(name: str) -> Chart:
+    """One of `CHARTS`."""
+    found = CHARTS[name]()
+    assert found is not None
+    return found

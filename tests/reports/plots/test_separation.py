@@ -1,0 +1,56 @@
+"""The chart of what can be told apart, against its definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.plots.separation import separation
+from reports.plots.style import COLUMN
+
+SCORES = st.lists(st.floats(0.01, 0.99), min_size=10, max_size=40)
+
+
+def result(queries: list[float], hums: list[float]) -> Any:
+    cases = [
+        {"label": label, "wanted": wanted, "p_respond": p, "p_ignore": 1 - p}
+        for label, wanted, scores in (("query", "respond", queries), ("hum", "ignore", hums))
+        for p in scores
+    ]
+    return {"schema": 1, "n": len(cases), "confusion": {}, "cases": cases}
+
+
+@given(SCORES, SCORES)
+def test_each_row_is_what_a_threshold_does(queries: list[float], hums: list[float]) -> None:
+    chart = separation(result(queries, hums))
+    assert chart is not None
+    above = sum((q > h) + 0.5 * (q == h) for q in queries for h in hums)
+    for kind, n, area, answered, ignored in chart.table.rows:
+        assert (kind, n) == ("hum", len(hums))
+        assert area == pytest.approx(above / len(queries) / len(hums), abs=1e-9)
+        assert any(
+            sum(q >= t for q in queries) >= answered * len(queries) - 1e-9
+            and ignored == sum(h < t for h in hums) / len(hums)
+            for t in (*queries, float("inf"))
+        )
+
+
+def test_kinds_that_are_apart_and_kinds_that_are_one() -> None:
+    apart = separation(result([0.9] * 20, [0.1] * 20))
+    assert apart is not None
+    assert {row[2] for row in apart.table.rows} == {1.0}
+    assert all(row[4] == 1.0 for row in apart.table.rows)
+    assert "Where 95 % are answered, ignored are: 100 % of hum (20)" in apart.caption
+    same = separation(result([0.5] * 20, [0.5] * 20))
+    assert same is not None
+    assert {row[2] for row in same.table.rows} == {0.5}
+    assert all(row[4] == 0.0 for row in same.table.rows if row[3])
+    assert same.draw(COLUMN)
+
+
+def test_few_utterances_of_a_kind_show_nothing() -> None:
+    assert separation(result([0.9] * 20, [0.1] * 9)) is None
+    assert separation(result([], [0.1] * 20)) is None

@@ -1,0 +1,203 @@
+"""The timeline: everything is there, at its time, legible, and the same bytes each time."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from itertools import combinations
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+
+from duo.errors import BadInput
+from duo.transcript import Transcript
+from reports.plots.overview import overview
+from reports.plots.scene import Scene, paint
+from reports.plots.shown import read_shown
+from reports.plots.style import COLUMN, DESK, FAMILIES, PHONE, save, svg_text
+from reports.plots.timeline import compose, draw
+from tests.reports.random_talk import transcripts
+from tests.reports.stories import Story, chinese, hostile, interrupted, waiting
+
+STORIES = {"interrupted": interrupted, "waiting": waiting, "chinese": chinese, "hostile": hostile}
+
+
+class Picture:
+    """An SVG's lines of type, with where they begin."""
+
+    def __init__(self, svg: str) -> None:
+        texts = ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+        self.lines = [(e.text or "", float(e.attrib["x"]), float(e.attrib["y"])) for e in texts]
+
+    def find(self, beginning: str) -> tuple[float, float]:
+        """Where the first line that begins so stands."""
+        return next((x, y) for text, x, y in self.lines if text.startswith(beginning))
+
+    def texts(self) -> list[str]:
+        return [text for text, _, _ in self.lines]
+
+
+@pytest.fixture(scope="module")
+def picture() -> Picture:
+    return Picture(svg_text(draw(interrupted())))
+
+
+@pytest.mark.parametrize(
+    ("words", "moment"),
+    [
+        ("Could you plan", "0 s"),
+        ("Gladly.", "4 s"),
+        ("That sounds", "8 s"),
+        ("Wait, what if", "11 s"),
+        ("query · question", "0 s"),
+        ("query · interruption", "11 s"),
+        ("<1> respond", "4 s"),
+        ("cut", "14 s"),
+    ],
+)
+def test_words_and_marks_stand_at_their_time(picture: Picture, words: str, moment: str) -> None:
+    assert picture.find(words)[0] == pytest.approx(picture.find(moment)[0], abs=4)
+
+
+def test_the_user_is_above_and_the_system_below(picture: Picture) -> None:
+    order = ["query · question", "Could you plan", "<1> respond", "Gladly."]
+    heights = [picture.find(text)[1] for text in order]
+    assert heights == sorted(heights)
+    assert picture.find("user")[1] == pytest.approx(picture.find("Could you plan")[1])
+    assert picture.find("duo")[1] == pytest.approx(picture.find("Gladly.")[1])
+
+
+def test_every_sign_that_occurs_is_shown_and_explained(picture: Picture) -> None:
+    texts = picture.texts()
+    for mark in ("<1> respond", "<2> ignore", "cut", "non-query · backchannel", "0.7 s"):
+        assert mark in texts
+    for expected in ("for me and", "I really like that", "all day long?"):
+        assert expected in texts
+    for meaning in (
+        "spoken, then forgotten",
+        "both speak",
+        "words expected next",
+        "the user waits",
+    ):
+        assert meaning in texts
+    assert "decided by silence alone" not in texts
+
+
+def test_a_decision_of_silence_does_not_look_like_one_of_the_model() -> None:
+    texts = Picture(svg_text(draw(interrupted(by="patience")))).texts()
+    assert "silence: respond" in texts
+    assert "silence: ignore" in texts
+    assert "decided by silence alone" in texts
+    assert not any(text.startswith(("<1>", "<2>")) for text in texts)
+
+
+def test_all_words_are_there_in_order() -> None:
+    transcript = interrupted()
+    shown = " ".join(Picture(svg_text(draw(transcript))).texts())
+    for lane in read_shown(transcript).utterances:
+        assert all(word.text.strip() in shown for word in lane.words)
+    for answer in read_shown(transcript).answers:
+        assert all(word.text.strip() in shown for word in answer.words)
+
+
+@settings(max_examples=150)
+@given(transcripts())
+def test_no_two_lines_of_type_overlap(transcript: Transcript) -> None:
+    lanes = read_shown(transcript)
+    for width in (COLUMN, DESK):
+        assert_legible(compose([lanes], width=width, heading="A heading", caption="a caption"))
+
+
+@settings(max_examples=50)
+@given(transcripts(), transcripts())
+def test_nor_do_those_of_several_systems(one: Transcript, other: Transcript) -> None:
+    both = [read_shown(one), read_shown(other)]
+    for width in (PHONE, DESK):
+        assert_legible(compose(both, width=width))
+        assert_legible(overview(both, width=width))
+
+
+def assert_legible(scene: Scene) -> None:
+    """No line of type lies over another or leaves the picture."""
+    for line in scene.lines:
+        left, top, right, bottom = line.box
+        assert left >= -0.1, line
+        assert right <= scene.width + 0.1, line
+        assert 0 <= top < bottom <= scene.height, line
+    for a, b in combinations(scene.lines, 2):
+        (al, at, ar, ab), (bl, bt, br, bb) = a.box, b.box
+        apart = ar <= bl + 0.1 or br <= al + 0.1 or ab <= bt + 0.1 or bb <= at + 0.1
+        assert apart, (a, b)
+
+
+def test_systems_under_one_another_share_one_time_axis() -> None:
+    stories = [interrupted(), waiting()]
+    picture = Picture(svg_text(paint(compose([read_shown(story) for story in stories]))))
+    starts = [x for text, x, _ in picture.lines if text.startswith("Could you plan")]
+    assert len(starts) == 2
+    assert starts[0] == starts[1]
+    assert picture.texts().count("0 s") == 1
+
+
+def test_a_long_silence_is_left_out_and_said_so() -> None:
+    story = Story()
+    story.hears("Hello?", 0.0)
+    story.says("Good morning.", 600.0)
+    scene = compose([read_shown(story.transcript())])
+    assert any("of silence left out" in line.text for line in scene.lines)
+    assert scene.height < 400
+
+
+@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("suffix", [".svg", ".pdf", ".png"])
+def test_files_are_made_without_warnings_and_are_the_same_bytes_twice(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
+    first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for path in (first, second):
+            save(draw(STORIES[name](), width=COLUMN), path)
+    assert first.read_bytes() == second.read_bytes()
+    magic = {".svg": b"<?xml", ".pdf": b"%PDF", ".png": b"\x89PNG"}
+    assert first.read_bytes().startswith(magic[suffix])
+
+
+def test_the_fonts_of_a_pdf_are_embedded(tmp_path: Path) -> None:
+    save(draw(interrupted()), tmp_path / "a.pdf")
+    content = (tmp_path / "a.pdf").read_bytes()
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+    assert b"CreationDate" not in content
+
+
+def test_text_in_an_svg_is_text_for_any_script() -> None:
+    svg = svg_text(draw(chinese()))
+    assert "北京" in "".join(Picture(svg).texts())
+    assert all(repr(family) in svg for family in FAMILIES)
+    assert not re.search(r"\d{4}-\d\d-\d\d", svg)
+
+
+def test_hostile_words_are_words() -> None:
+    svg = svg_text(draw(hostile()))
+    tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(svg).iter()}
+    assert not tags & {"script", "img", "image", "foreignObject", "b", "a"}
+    shown = "".join(Picture(svg).texts())
+    assert "$\\frac{1}{0}$" in shown
+    assert "{{7*7}}" in shown
+    assert "\x1b" not in svg
+    assert "\u202e" not in svg
+
+
+def test_an_empty_conversation_is_an_empty_picture(tmp_path: Path) -> None:
+    save(draw(Story().transcript()), tmp_path / "a.svg")
+    assert Picture((tmp_path / "a.svg").read_text(encoding="utf-8")).find("story · duo")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot write") as error:
+        save(draw(interrupted()), tmp_path / "file" / "a.svg")
+    assert "\n" not in str(error.value)
