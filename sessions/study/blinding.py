@@ -86,8 +86,16 @@ class Dialogue:
 
     @property
     def overlaps(self) -> list[Interval]:
-        """When both speak at once."""
-        spoken = {who: [(w.start, w.end) for w in self.words if w.who == who] for who in _SPEAKERS}
+        """When both speak at once; what is signs alone is not spoken."""
+        spoken = {
+            who: [
+                (word.start, word.end)
+                for part in self.of(who)
+                if re.search(r"\w", part.text)
+                for word in part.words
+            ]
+            for who in _SPEAKERS
+        }
         return common(spoken["user"], spoken["assistant"])
 
     def of(self, who: Who) -> tuple[Utterance, ...]:
