@@ -1,13 +1,13 @@
-"""The scenario suite: 256 short conversations, each made for one event.
+"""Make the scenario suite: 256 short conversations, each for one event.
 
 Half of them (`dev`) are for tuning; the other half (`report`) is kept for figures that are
 published. The halves share no topic, no wording and no name of a person. They are made, not stored:
-`sessions.suite.plan` says which there are, two lists of topics and two phrase grammars say what is
-said, and draws with a fixed seed choose. They are found as `suite:dev`, `suite:report`,
-`suite:dev-pause`, `suite:*-lower` (see `suite_scenarios`) and written out by `duo scenario write`.
+`plan.py` says which there are, `dev.yaml` and `report.yaml` hold topics and phrases, and draws with
+a fixed seed choose. They are found as `suite:dev`, `suite:report`, `suite:dev-pause`,
+`suite:*-lower` (see `suite_scenarios`) and written out by `duo scenario write`.
 
-The grammar. A topic (`sessions.suite.topic`) gives an embedded question for each kind of event,
-some direct questions, a setting and a remark. The symbols of the phrase grammars put them together:
+What is said. A topic gives an embedded question for each kind of event, some direct questions, a
+setting and a remark. The symbols of the phrases put them together:
 
 - `long`, `brief`: a first query that asks for an explanation, or for a short answer where the
   scenario waits until it is over. `{clause}` is the topic's.
@@ -32,8 +32,8 @@ not. In a transcript the event is the utterance with the id `event`, and its cat
 event; a `turn_end` is of the category `question` or `follow_up`, as is the first query, `first`,
 which ends a turn just as well.
 
-The training data of this package know none of these sentences: a test holds the suite against the
-grammar that they are drawn from (`duo.data.phrases`).
+The training data of this package have none of these sentences: a test compares the suite with the
+phrases that they are drawn from (`duo/data/phrases.yaml`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ VERSION = 1
 
 
 def suite_scenarios(pattern: str = "") -> tuple[Scenario, ...]:
-    """The scenarios whose names begin with a pattern.
+    """Find the scenarios whose names begin with a pattern.
 
     Args:
         pattern: the beginning of names, such as "dev" or "report-pause-110"; `*` and `?` stand for

@@ -1,33 +1,77 @@
-"""From the plan to scenarios: the same on every machine and with every version of Python."""
+"""Make scenarios of the plan: the same on every machine and with every version of Python."""
 
 from __future__ import annotations
 
+import re
 from bisect import bisect
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import accumulate
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from duo.data.phrases import Grammar
+from pydantic import BaseModel, ConfigDict, Field
+
+from duo.data.english import Style
+from duo.data.phrases import Grammar, Phrases
+from duo.files import read_yaml
 from duo.transcript import Label
 from sessions.scenario import Scenario
-from sessions.suite import dev_phrases, dev_topics, report_phrases, report_topics
-from sessions.suite.plan import EVENT_KINDS, Cell, EventKind, Half, cells
-from sessions.suite.recogniser import heard_as
-from sessions.suite.topic import Topic
+from sessions.suite.plan import EVENT_KINDS, Cell, EventKind, Half, Recogniser, cells
 
-_TOPICS: dict[Half, tuple[Topic, ...]] = {
-    "dev": dev_topics.TOPICS,
-    "report": report_topics.TOPICS,
-}
-_GRAMMARS: dict[Half, Grammar] = {"dev": dev_phrases.GRAMMAR, "report": report_phrases.GRAMMAR}
+
+class _Phrases(Phrases):
+    given: ClassVar = frozenset(
+        {"about", "clause", "ask", "ask_head", "ask_tail", "setting", "remark"}
+    )
+
+
+class Topic(BaseModel):
+    """What a scenario is about; `dev.yaml` says what each text is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    about: str
+    clauses: dict[EventKind, str] = Field(min_length=len(EVENT_KINDS))
+    asks: dict[Literal["pause", "turn_end", "interruption"], str] = Field(min_length=3)
+    setting: str
+    remark: str
+
+
+class Texts(BaseModel):
+    """What is said in a half of the suite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    phrases: _Phrases
+    topics: tuple[Topic, ...] = Field(min_length=16, max_length=16)
+
+
+class _Misheard(BaseModel):
+    """What common words are taken for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sounds_like: dict[str, str]
+
+
+@cache
+def _texts(half: Half) -> tuple[tuple[Topic, ...], Grammar]:
+    texts = read_yaml(Path(__file__).with_name(f"{half}.yaml")).validated(Texts)
+    return texts.topics, Grammar(texts.phrases.root)
+
+
+@cache
+def _sounds_like() -> dict[str, str]:
+    return read_yaml(Path(__file__).with_name("misheard.yaml")).validated(_Misheard).sounds_like
+
 
 LABELS: dict[EventKind, Label] = {
     kind: "query" if kind in ("pause", "turn_end", "interruption", "stop_request") else "non_query"
     for kind in EVENT_KINDS
 }
-#: Which of a topic's direct questions a kind of event asks.
-_ASKS: dict[EventKind, int] = {"pause": 0, "turn_end": 1, "interruption": 2}
 _RULES = {"opening": "at", "during": "into_answer", "after": "after_answer"}
 #: Seconds of the start rules: no whole cycles of any usual length, so that words begin anywhere.
 _STARTS = {
@@ -55,7 +99,7 @@ _PLACES = {
 
 
 class Draws(Random):
-    """Random numbers by a text as seed; uses `random()` alone, whose sequence Python guarantees."""
+    """Draws by `random()` alone, whose sequence for a text as seed Python guarantees."""
 
     def choices(  # type: ignore[override]
         self, population: Sequence[Any], weights: Sequence[int] | None = None, *, k: int = 1
@@ -65,15 +109,15 @@ class Draws(Random):
 
 
 def generate(version: int) -> Iterator[Scenario]:
-    """All scenarios of the suite, whose descriptions say its version."""
+    """Make all scenarios of the suite, whose descriptions say its version."""
     said: set[str] = set()
     for cell in cells():
         yield _scenario(cell, version, said)
 
 
 def _scenario(cell: Cell, version: int, said: set[str]) -> Scenario:
-    """The scenario of one cell; `said` is how the utterances of those before it end."""
-    topic = _TOPICS[cell.half][cell.topic]
+    """Make the scenario of one cell; `said` is how the utterances of those before it end."""
+    topic = _texts(cell.half)[0][cell.topic]
     utterances = []
     if cell.position != "opening":
         symbol = "long" if cell.position == "during" else "brief"
@@ -109,12 +153,13 @@ def _scenario(cell: Cell, version: int, said: set[str]) -> Scenario:
 
 
 def _draw(symbol: str, topic: Topic, cell: Cell, said: set[str]) -> str:
-    """A text for a symbol that does not end as another of this half, so that words vary."""
-    ask = topic.asks[_ASKS.get(cell.event, 0)]
+    """Draw a text that does not end as another of this half, so that words vary."""
+    questions: dict[Any, str] = {**topic.asks}
+    ask = questions.get(cell.event, topic.asks["pause"])
     head = ask.split()[:2]
     given = {
         "about": topic.about,
-        "clause": topic.clauses[EVENT_KINDS.index(cell.event)],
+        "clause": topic.clauses[cell.event],
         "ask": ask,
         "ask_head": " ".join(head),
         "ask_tail": " ".join(ask.split()[len(head) :]),
@@ -123,7 +168,7 @@ def _draw(symbol: str, topic: Topic, cell: Cell, said: set[str]) -> str:
     }
     for attempt in range(1000):
         random = Draws(f"{cell.name}/{symbol}/{attempt}")
-        text = _GRAMMARS[cell.half].draw(symbol, random, **given)
+        text = _texts(cell.half)[1].draw(symbol, random, **given)
         key = f"{cell.half}/{' '.join(text.lower().split()[-3:])}"
         if key not in said:
             said.add(key)
@@ -134,3 +179,86 @@ def _draw(symbol: str, topic: Topic, cell: Cell, said: set[str]) -> str:
 def _start(cell: Cell, position: str, seed: str) -> dict[str, float]:
     times = _STARTS[position]
     return {_RULES[position]: times[int(Draws(seed).random() * len(times))]}
+
+
+# How the recogniser of a scenario writes down what is said.
+
+_WRITINGS: dict[Recogniser, Style] = {
+    "written": Style(),
+    "unpunctuated": Style("written", "none"),
+    "lower": Style("lower", "none"),
+    "revised": Style(),
+}
+#: Seconds after its end at which a misheard word is corrected.
+_DELAY = 0.3
+#: So many words of a stretch follow a misheard word where there is room, so that the correction
+#: comes while the user is speaking and not into a silence.
+_ROOM = 4
+
+#: A word of so many letters may be heard in part.
+_LONG = 5
+_LETTERS = re.compile(r"[^\W\d_][\w'’]*")
+
+
+def heard_as(stretches: Sequence[str], recogniser: Recogniser, random: Random) -> dict[str, Any]:
+    """Make the fields `say` and `revisions` of an utterance, all its stretches in one writing.
+
+    Args:
+        stretches: what is said, cut where the user pauses.
+        recogniser: who writes it down.
+        random: drawn from if a word is misheard.
+    """
+    writing = _WRITINGS[recogniser]
+    texts = [writing.apply(stretch, random) for stretch in stretches]
+    if recogniser != "revised":
+        return {"say": texts}
+    before, place = _misheard_word(texts, random)
+    words = [text.split() for text in texts]
+    corrected = " ".join([word for stretch in words for word in stretch][: place + 1])
+    heard, inside = next(
+        (stretch, place - first)
+        for stretch, first in zip(words, before, strict=True)
+        if place - first < len(stretch)
+    )
+    heard[inside] = misheard(heard[inside])
+    return {
+        "say": [" ".join(stretch) for stretch in words],
+        "revisions": [{"after_words": place + 1, "text": corrected, "delay": _DELAY}],
+    }
+
+
+def misheard(word: str) -> str:
+    """Mishear a word: as one that sounds like it, or else as its own beginning.
+
+    >>> misheard("Which"), misheard("greenhouse,")
+    ('Witch', 'green,')
+    """
+    found = _LETTERS.search(word)
+    if found is None:
+        return f"{word}-"
+    plain = found[0]
+    beginning = plain[: (len(plain) + 1) // 2]
+    wrong = _sounds_like().get(plain.lower()) or (beginning if beginning != plain else "uh")
+    if plain[:1].isupper():
+        wrong = wrong[:1].upper() + wrong[1:]
+    return word[: found.start()] + wrong + word[found.end() :]
+
+
+def _misheard_word(texts: Sequence[str], random: Random) -> tuple[list[int], int]:
+    """Count the words before each stretch, and draw which word of all is misheard."""
+    words = [word for text in texts for word in text.split()]
+    counts = [len(text.split()) for text in texts]
+    before = [sum(counts[:place]) for place in range(len(counts))]
+    roomy = [
+        first + place
+        for first, count in zip(before, counts, strict=True)
+        for place in range(count - _ROOM)
+    ]
+    places = roomy or list(range(counts[0]))
+    places = [place for place in places if _is_easily_misheard(words[place])] or places
+    return before, places[int(random.random() * len(places))]
+
+
+def _is_easily_misheard(word: str) -> bool:
+    found = _LETTERS.search(word)
+    return found is not None and (found[0].lower() in _sounds_like() or len(found[0]) >= _LONG)

@@ -1,4 +1,4 @@
-"""The plan of the suite: which scenarios there are, so that nothing is confounded with anything.
+"""Plan the suite: which scenarios there are, so that nothing is confounded with anything.
 
 A half has one scenario for every kind of event, speaking rate and recogniser (8 x 4 x 4 = 128).
 Where in a conversation the event stands, how long a pause is and what is talked about follow by
@@ -13,18 +13,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sessions.suite.recogniser import RECOGNISERS, Recogniser
-
 Half = Literal["dev", "report"]
 EventKind = Literal[
     "pause", "backchannel", "third_party", "background",
     "turn_end", "interruption", "stop_request", "statement",
 ]  # fmt: skip
 Position = Literal["opening", "during", "after"]
+Recogniser = Literal["written", "unpunctuated", "lower", "revised"]
 
 HALVES: tuple[Half, ...] = ("dev", "report")
 RATES = (110, 140, 170, 200)  # words a minute
 PAUSES = (1.2, 1.8, 2.4, 3.0)  # seconds
+#: As people write; without marks; in lower case without marks; as people write, but with a word
+#: that is first misheard and corrected while the user goes on.
+RECOGNISERS: tuple[Recogniser, ...] = ("written", "unpunctuated", "lower", "revised")
 
 #: Where the event stands: before anything else was said, while the answer to a first query is being
 #: given, or after it. A quarter of a kind's scenarios each.
@@ -43,7 +45,7 @@ EVENT_KINDS: tuple[EventKind, ...] = tuple(POSITIONS)
 
 @dataclass(frozen=True)
 class Cell:
-    """One scenario's place in the plan.
+    """One scenario of the plan.
 
     Attributes:
         half: for tuning or for reporting.
@@ -70,7 +72,7 @@ class Cell:
 
 
 def cells() -> Iterator[Cell]:
-    """All scenarios, half by half, kind by kind."""
+    """List all scenarios, half by half, kind by kind."""
     for half in HALVES:
         for number, event in enumerate(EVENT_KINDS):
             for rate in range(4):

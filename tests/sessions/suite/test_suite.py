@@ -15,13 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
+from duo.files import MarkedYaml
 from duo.speech import cut
 from sessions.scenario import Scenario
 from sessions.scenario_file import scenario_yaml
 from sessions.suite import VERSION, suite_scenarios
-from sessions.suite.generate import LABELS, Draws
-from sessions.suite.plan import EVENT_KINDS, HALVES, PAUSES, RATES, Cell, Half, cells
-from sessions.suite.recogniser import RECOGNISERS, heard_as, misheard
+from sessions.suite.generate import LABELS, Draws, Texts, heard_as, misheard
+from sessions.suite.plan import (
+    EVENT_KINDS,
+    HALVES,
+    PAUSES,
+    RATES,
+    RECOGNISERS,
+    Cell,
+    Half,
+    cells,
+)
 from sessions.timing import heard_text
 from sessions.utterance import Pause, Utterance, Words
 
@@ -280,3 +289,17 @@ def test_a_revision_restores_what_was_said(stretches: list[list[str]], seed: int
 def test_a_misheard_word_is_another_word() -> None:
     words = {word for scenario in SUITE for u in scenario.utterances for word in u.text.split()}
     assert all(misheard(word) != word for word in words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("      pause: how bees find their way back to the hive\n", "", r"topics\[0\]\.clauses: "),
+        ("{clause}?", "{claus}?", r"phrases\.long\[0\]: claus is no symbol of this file"),
+        ("  - name: bees\n", "  - nam: bees\n", r"topics\[0\]\.nam: is not a field"),
+    ],
+)
+def test_a_mistake_in_the_texts_is_named_with_its_line(old: str, new: str, message: str) -> None:
+    text = (ROOT / "sessions" / "suite" / "dev.yaml").read_text("utf-8")
+    with pytest.raises(BadInput, match=rf"dev\.yaml:\d+: {message}"):
+        MarkedYaml(text.replace(old, new, 1), "dev.yaml").validated(Texts)
