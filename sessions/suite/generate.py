@@ -9,16 +9,20 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from duo.data.english import Style
 from duo.data.phrases import Grammar, Phrases
+from duo.errors import misfit
 from duo.files import read_yaml
 from duo.transcript import Label
 from sessions.scenario import Scenario
-from sessions.suite.plan import EVENT_KINDS, Cell, EventKind, Half, Recogniser, cells
+from sessions.suite.plan import EVENT_KINDS, TOPICS, Cell, EventKind, Half, Recogniser, cells
+
+#: Kinds of event that ask a direct question.
+Question = Literal["pause", "turn_end", "interruption"]
 
 
 class _Phrases(Phrases):
@@ -34,10 +38,20 @@ class Topic(BaseModel):
 
     name: str
     about: str
-    clauses: dict[EventKind, str] = Field(min_length=len(EVENT_KINDS))
-    asks: dict[Literal["pause", "turn_end", "interruption"], str] = Field(min_length=3)
+    clauses: dict[EventKind, str]
+    asks: dict[Question, str]
     setting: str
     remark: str
+
+    @model_validator(mode="after")
+    def _has_a_text_for_each_kind(self) -> Topic:
+        for kind in EVENT_KINDS:
+            if kind not in self.clauses:
+                raise misfit(f"has no text for {kind}", "clauses")
+        for kind in get_args(Question):
+            if kind not in self.asks:
+                raise misfit(f"has no text for {kind}", "asks")
+        return self
 
 
 class Texts(BaseModel):
@@ -46,7 +60,13 @@ class Texts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     phrases: _Phrases
-    topics: tuple[Topic, ...] = Field(min_length=16, max_length=16)
+    topics: tuple[Topic, ...]
+
+    @model_validator(mode="after")
+    def _has_a_topic_for_each_number(self) -> Texts:
+        if len(self.topics) != TOPICS:
+            raise misfit(f"must be {TOPICS} topics, not {len(self.topics)}", "topics")
+        return self
 
 
 class _Misheard(BaseModel):

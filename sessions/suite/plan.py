@@ -23,6 +23,7 @@ Recogniser = Literal["written", "unpunctuated", "lower", "revised"]
 
 HALVES: tuple[Half, ...] = ("dev", "report")
 RATES = (110, 140, 170, 200)  # words a minute
+TOPICS = 16  # of a half
 PAUSES = (1.2, 1.8, 2.4, 3.0)  # seconds
 #: As people write; without marks; in lower case without marks; as people write, but with a word
 #: that is first misheard and corrected while the user goes on.
