@@ -13,6 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from random import Random
@@ -26,7 +27,7 @@ from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
 from duo.data.sources import BACKGROUND_ONLY, Source, refuse
 from duo.data.writers import Extractive, Overheard, Writer
 from duo.errors import BadInput
-from duo.files import read_result, sha256, whole_file
+from duo.files import OnBad, read_result, sha256, whole_file
 from duo.runs import MANIFEST, Journal, Manifest, Stopwatch, fingerprint, write_manifest
 
 TRAIN, VALIDATION = "train.jsonl", "validation.jsonl"
@@ -39,6 +40,7 @@ _ATTEMPTS = 4  # of the writers for a place, and of a plan for a sample
 _LENT_SENTENCES, _LENT_DIALOGUES = 6000, 300
 #: No conversation has so many pieces: a source that is one by its ids has other ids.
 _PIECES = 50
+_NAMED = 3  # bad records of a source
 _TOLD_WORDS = 60  # most words of a turn that is told again
 _KEPT_CHARACTERS = 100_000_000  # of dialogues in memory; with more, the sources are read again
 
@@ -61,7 +63,7 @@ class Job:
         validation: share of the conversations kept for validation, between 0 and 1.
         recipe: rates and mix.
         held_out: files of utterances never to be used.
-        skip_bad: pass over records that are no dialogues.
+        skip_bad: pass over records that are no dialogues; otherwise the first ends the build.
         writer: writes the remarks, given a folder for what it keeps; None for the extractive one.
         form: of the lines.
         settings: of writer and form, for the fingerprint and the manifest.
@@ -76,7 +78,7 @@ class Job:
     validation: float = 0.05
     recipe: Recipe = field(default_factory=Recipe)
     held_out: Sequence[Path] = ()
-    skip_bad: bool = False
+    skip_bad: bool = True
     writer: Callable[[Path], Writer] | None = None
     form: Form = sample_line
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -91,7 +93,6 @@ class Job:
             "split_seed": self.split_seed,
             "validation": self.validation,
             "recipe": asdict(self.recipe),
-            "skip_bad": self.skip_bad,
             "sources": [{"name": source.name, **source.facts} for source in self.sources],
             "held_out": [{"file": path.name, "sha256": sha256(path)} for path in self.held_out],
             "part_size": self.part_size,
@@ -104,12 +105,18 @@ class Job:
         return in_validation(group, self.validation, split_seed)
 
 
-def build(job: Job, *, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
+def build(
+    job: Job,
+    *,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+    warn: OnBad = lambda bad: None,
+) -> None:
     """Build the data set, go on with it, or leave it if it is there already.
 
     Args:
         job: what to build.
         progress: called with the number of samples done and of all.
+        warn: called with what is wrong with the first records of each source that are skipped.
 
     Raises:
         BadInput: nothing to train on, a record that is no dialogue, a folder with something else
@@ -123,7 +130,7 @@ def build(job: Job, *, progress: Callable[[int, int], None] = lambda done, of: N
     if _is_there(job.out, hashed, unfinished):
         return
     remarks = job.writer(unfinished) if job.writer else None  # may refuse: before hours of reading
-    survey = survey_sources(job, held_out)
+    survey = survey_sources(job, held_out, warn)
     make = _Maker(job, survey, held_out, remarks)
     wanted = job.samples or survey.found.total()
     parts = Journal(unfinished / "parts.jsonl")
@@ -232,30 +239,41 @@ class Survey:
     Attributes:
         found: dialogues that can be trained on, by source.
         bad: records that are no dialogues, by source.
+        first_bad: what is wrong with the first of them.
         dropped: why dialogues were cut or left out.
         overheard: sentences for background speech.
         told: whole turns of people who chat with each other, for statements and stories.
         others: by side of the split, dialogues for changes of topic.
         dialogues: all that can be trained on; None if they are too many for the memory.
+        warn: called with what is wrong with the first bad records of each source.
     """
 
     found: Counter[str] = field(default_factory=Counter)
     bad: Counter[str] = field(default_factory=Counter)
+    first_bad: BadInput | None = None
     dropped: Counter[str] = field(default_factory=Counter)
     overheard: list[Overheard] = field(default_factory=list)
     told: list[Overheard] = field(default_factory=list)
     others: dict[bool, list[Dialogue]] = field(default_factory=dict)
     dialogues: list[Dialogue] | None = field(default_factory=list)
+    warn: OnBad = lambda bad: None
+
+    def skip(self, source: str, bad: BadInput) -> None:
+        """Count a bad record, and name it if it is one of the first."""
+        self.bad[source] += 1
+        self.first_bad = self.first_bad or bad
+        if self.bad[source] <= _NAMED:
+            self.warn(bad)
 
 
-def survey_sources(job: Job, held_out: HeldOut) -> Survey:
+def survey_sources(job: Job, held_out: HeldOut, warn: OnBad = lambda bad: None) -> Survey:
     """Read all sources once, as streams.
 
     Raises:
         BadInput: a record is no dialogue and such are not skipped; no dialogue can be trained on; a
             source is one conversation by its ids, and so cannot be split.
     """
-    survey = Survey()
+    survey = Survey(warn=warn)
     sides = (False, True)
     heard = {s: Reservoir[Overheard](_LENT_SENTENCES, f"{job.seed}/heard/{s}") for s in sides}
     told = {s: Reservoir[Overheard](_LENT_SENTENCES, f"{job.seed}/told/{s}") for s in sides}
@@ -289,7 +307,9 @@ def survey_sources(job: Job, held_out: HeldOut) -> Survey:
             if characters > _KEPT_CHARACTERS:
                 survey.dialogues = None
     if not survey.found:
-        bad = f" ({survey.bad.total()} bad records)" if survey.bad else ""
+        bad = ""
+        if survey.bad:
+            bad = f" ({survey.bad.total()} bad records, the first: {survey.first_bad})"
         names = ", ".join(source.path for source in job.sources)
         raise BadInput(f"no dialogue here can be trained on{bad}", file=names)
     for source in job.sources:
@@ -322,11 +342,8 @@ def _usable_dialogues(
         listen: called with every dialogue, usable or not.
     """
     for source in job.sources:
-
-        def count(_: BadInput, name: str = source.name) -> None:
-            survey.bad[name] += 1
-
-        for dialogue in source.dialogues(count if job.skip_bad else refuse):
+        on_bad = partial(survey.skip, source.name) if job.skip_bad else refuse
+        for dialogue in source.dialogues(on_bad):
             listen(dialogue)
             if source.name not in BACKGROUND_ONLY:
                 found = usable(dialogue, job.recipe, held_out, survey.dropped)

@@ -123,8 +123,12 @@ def build(
         ),
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Count records that are no dialogues, and go on.")
-    ] = False,
+        bool,
+        typer.Option(
+            help="Pass over records that are no dialogues, name the first and count all; or end at "
+            "the first."
+        ),
+    ] = True,
     model: Annotated[
         str, typer.Option(help="For --form duplex: the model whose tokens are counted.")
     ] = "smollm2",
@@ -196,7 +200,11 @@ def build(
         settings={"writer": writer_facts, "form": form_facts},
     )
     with progress("samples") as bar:
-        build_data(job, progress=lambda done, of: bar.update(done=done, total=of))
+        build_data(
+            job,
+            progress=lambda done, of: bar.update(done=done, total=of),
+            warn=lambda bad: bar.print(f"passed over: {bad}"),
+        )
     typer.echo(f"{out}: {_summary(out)}")
 
 

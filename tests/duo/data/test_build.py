@@ -16,9 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duo.data.build import TRAIN, VALIDATION, Job, Reservoir, build, in_validation, spread
+from duo.data.build import (
+    TRAIN,
+    VALIDATION,
+    Job,
+    Reservoir,
+    build,
+    in_validation,
+    spread,
+    survey_sources,
+)
 from duo.data.dialogue import Dialogue
-from duo.data.filters import read_held_out
+from duo.data.filters import HeldOut, read_held_out
 from duo.data.plan import Place, Recipe
 from duo.data.sample import Sample, read_samples
 from duo.data.sources import find_sources
@@ -312,10 +321,25 @@ def test_no_held_out_utterance_is_trained_on(data: Path, tmp_path: Path) -> None
 def test_bad_lines(data: Path, tmp_path: Path) -> None:
     path = write_lines(tmp_path / "x.jsonl", [*records(30), "{", '{"a": 1}', record(99)])
     with pytest.raises(BadInput, match=r"x\.jsonl:31: not JSON"):
-        build(job(path, tmp_path / "a"))
+        build(job(path, tmp_path / "a", skip_bad=False))
     assert not (tmp_path / "a" / TRAIN).exists()
-    build(job(path, tmp_path / "b", skip_bad=True))
+    named: list[BadInput] = []
+    build(job(path, tmp_path / "b"), warn=named.append)
     assert json.loads((tmp_path / "b" / MANIFEST).read_text())["bad_records"] == {"x": 2}
+    assert [bad.line for bad in named] == [31, 32]
+    path = write_lines(tmp_path / "y.jsonl", ["{}"] * 9)
+    with pytest.raises(BadInput, match=r"9 bad records, the first: .*y\.jsonl:1: has none of"):
+        build(job(path, tmp_path / "c"))
+
+
+def test_dialogues_too_many_for_the_memory_give_the_same_bytes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = built(data, tmp_path / "a")
+    monkeypatch.setattr("duo.data.build._KEPT_CHARACTERS", 5000)
+    [survey] = [survey_sources(job(data, tmp_path / "b"), HeldOut())]
+    assert survey.dialogues is None
+    assert built(data, tmp_path / "b") == expected
 
 
 def test_nothing_to_train_on(tmp_path: Path) -> None:

@@ -123,6 +123,14 @@ def test_clean_text_has_no_control_characters_and_can_be_written(text: str) -> N
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
         ({"messages": [{"role": "dog", "content": "wow"}]}, "messages[0].role"),
         ({"output": [{"role": "user"}]}, "output[0].content"),
+        ({"conversations": [{"from": "dog", "value": "wow"}]}, "conversations[0].from"),
+        ({"conversations": [{"from": "human"}]}, "conversations[0].value"),
+        (
+            {"messages": [{"role": "user", "content": ["a", {"image": "b"}]}]},
+            "messages[0].content[1]",
+        ),
+        ({"data": ["a", 3]}, "data[1]"),
+        ({"output": "a"}, "output"),
     ],
 )
 def test_what_is_no_dialogue_names_its_field(record: object, field: str | None) -> None:
@@ -142,6 +150,37 @@ def test_known_forms() -> None:
         found = dialogue_of({**form, "extra": 1}, source="x", fallback_id="x-7")
         assert found == Dialogue("x-7", "x", (Turn("user", asked), Turn("assistant", told)))
     assert dialogue_of({"messages": []}, source="x", fallback_id="1") is None
+
+
+def test_forms_of_other_projects() -> None:
+    """What people have on their disks: whatever a project calls the sides, the two take turns."""
+    asked, told = "How deep is the lake?", "Nobody knows."
+    expected = Dialogue("x-7", "x", (Turn("user", asked), Turn("assistant", told)))
+
+    def pair(role: str, text: str, *sides: str) -> list[dict[str, object]]:
+        return [{role: side, text: part} for side, part in zip(sides, (asked, told), strict=True)]
+
+    parts = [[{"type": "text", "text": text}] for text in (asked, told)]
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}
+    messages = pair("role", "content", "user", "assistant")
+    records: list[dict[str, object]] = [
+        {"id": None, "messages": messages},
+        {"output": "a text of something else", "messages": messages},
+        {"data": [asked, told]},
+        {"conversations": pair("from", "value", "human", "chatgpt")},
+        {"conversations": pair("from", "value", "Human", " Assistant")},
+        {"conversation": pair("from", "value", "USER", "GPT")},
+        {"messages": [{"role": "developer", "content": "Be brief."}, *messages]},
+        {"messages": [messages[0], call, {"role": "tool", "content": "{}"}, messages[1]]},
+        {
+            "messages": [
+                {"role": side, "content": part}
+                for side, part in zip(("user", "assistant"), parts, strict=True)
+            ]
+        },
+    ]
+    for record in records:
+        assert dialogue_of(record, source="x", fallback_id="x-7") == expected, record
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,11 @@ def test_a_misheard_word_is_another_word() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("      pause: how bees find their way back to the hive\n", "", r"topics\[0\]\.clauses: has no text for pause"),
+        (
+            "      pause: how bees find their way back to the hive\n",
+            "",
+            r"topics\[0\]\.clauses: has no text",
+        ),
         ("{clause}?", "{claus}?", r"phrases\.long\[0\]: claus is no symbol of this file"),
         ("  - name: bees\n", "  - nam: bees\n", r"topics\[0\]\.nam: is not a field"),
     ],
