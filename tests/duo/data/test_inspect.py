@@ -167,3 +167,29 @@ def test_the_name_of_a_file_is_no_markup(tmp_path: Path) -> None:
     sample = json.loads(sample_line(SAMPLE))
     print_data(write_lines(tmp_path / "[bold]x.jsonl", [sample]), n=0, console=shown)
     assert "[bold]x (1)" in output(shown)
+
+
+def test_the_seed_chooses_dialogues_in_slices_too(tmp_path: Path) -> None:
+    def sliced(number: int) -> dict[str, object]:
+        said = {"role": "user", "content": f"number {number}."}
+        return {"output": [said, {"role": "assistant", "content": "Yes."}]}
+
+    path = write_lines(tmp_path / "train.jsonl", [sliced(number) for number in range(20)])
+    drawn = set()
+    for seed in range(8):
+        shown = console()
+        print_data(path, n=1, seed=seed, console=shown)
+        assert output(shown).count("number ") == 1
+        drawn |= {line for line in output(shown).splitlines() if "number " in line}
+    assert len(drawn) > 3
+    with pytest.raises(BadInput, match="kind: time slices do not say of what kind"):
+        print_data(path, n=1, kind="stop", console=console())
+
+
+def test_slices_need_not_alternate(tmp_path: Path) -> None:
+    said = [("assistant", "Hello."), ("user", "Hi,"), ("user", "you."), ("assistant", "Yes.")]
+    items = [{"role": role, "content": text} for role, text in said]
+    path = write_lines(tmp_path / "train.jsonl", [{"output": items}])
+    shown = console()
+    print_data(path, n=1, console=shown)
+    assert all(text in output(shown) for _, text in said)
