@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from duo.data.dialogue import Dialogue, Turn, count_words, word_spans
+from duo.data.dialogue import Dialogue, Role, Turn, count_words, word_spans
 from duo.data.english import (
     Style,
     asks,
@@ -184,7 +184,7 @@ class Place:
 class DraftTurn:
     """A turn of a draft; `text` is empty until a writer has filled it."""
 
-    role: str
+    role: Role
     text: str
     kind: str = ""
     state: str | None = None
@@ -208,7 +208,11 @@ class Draft:
         return {
             index: Place(
                 kind=turn.kind,
-                before=tuple(_turn(said) for said in self.turns[:index] if said.text),
+                before=tuple(
+                    Turn(said.role, said.text, said.complete)
+                    for said in self.turns[:index]
+                    if said.text
+                ),
                 group=self.group,
                 validation=self.validation,
                 seed=f"{self.seed}/{index}",
@@ -265,17 +269,18 @@ class _Planner:
         return self.random.random() < rate
 
     def run(self, dialogue: Dialogue, fresh: bool) -> None:
+        """Fill the draft from a dialogue, taken from another place than its start if `fresh`."""
         exchanges = _window(dialogue, self.recipe.max_words, self.random, fresh)
         if self.chance(self.recipe.opening):
             self.open_turn(OPENING)
-        self.talk(exchanges)
+        self.add_exchanges(exchanges)
         end = self.random.random()
         if end < self.recipe.unfinished:
             self.break_off()
         elif end < self.recipe.unfinished + self.recipe.asking:
             self.ask_in_passing()
 
-    def talk(self, exchanges: list[tuple[str, Turn]]) -> None:
+    def add_exchanges(self, exchanges: list[tuple[str, Turn]]) -> None:
         """Add queries and answers, and what comes between them."""
         queue, switched, broken_into = list(exchanges), False, False
         while queue:
@@ -288,10 +293,10 @@ class _Planner:
                     if not queue:
                         break
                     query, answer = queue.pop(0)
-            self.ask(query, broken_into)
-            broken_into = self.answer(answer, queue[0][0] if queue else None)
+            self.add_query(query, broken_into)
+            broken_into = self.add_answer(answer, queue[0][0] if queue else None)
 
-    def ask(self, query: str, broken_into: bool) -> None:
+    def add_query(self, query: str, broken_into: bool) -> None:
         """Add a query, in other words or with words before it where the recipe has it so."""
         kind = "interruption" if broken_into else "query"
         if broken_into and self.chance(self.recipe.openers):
@@ -301,7 +306,7 @@ class _Planner:
             query, kind = (hidden, "hidden_request") if hidden else (query, kind)
         self.add_user(kind, query)
 
-    def answer(self, answer: Turn, following: str | None) -> bool:
+    def add_answer(self, answer: Turn, following: str | None) -> bool:
         """Add an answer and what cuts it off; return whether the next query does."""
         broken_into = False
         recipe, said = self.recipe, DraftTurn("assistant", answer.text, complete=answer.complete)
@@ -443,10 +448,6 @@ def finish(draft: Draft, recipe: Recipe) -> Sample | None:
 
 def _user(text: str, state: str | None, kind: str) -> UserTurn:
     return UserTurn.model_validate({"content": text, "state": state, "kind": kind})
-
-
-def _turn(said: DraftTurn) -> Turn:
-    return Turn("user" if said.role == "user" else "assistant", said.text, said.complete)
 
 
 def _size(exchange: tuple[str, Turn]) -> int:
