@@ -22,11 +22,9 @@ from evaluation.fdb.commands import export, import_
 from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
 from reports.statistics.commands import power, simulate
-from sessions.commands import chat, record, transcript_app
-from sessions.scenario_commands import scenario_app
+from sessions.commands import chat, record, scenario_app, sweep, transcript_app
 from sessions.study.commands import study_app
 from sessions.study.trial_commands import bench as bench_study
-from sessions.sweep_commands import sweep
 
 
 class WholeSummaries(TyperGroup):

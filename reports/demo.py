@@ -33,9 +33,7 @@ from reports.demo_table import small_table1
 from reports.plots.style import save
 from reports.plots.timeline import draw
 from sessions.catalogue import find_scenarios
-from sessions.job import Job
-from sessions.progress import console_or_stderr
-from sessions.recorder import folder_name, record_all
+from sessions.recorder import Job, folder_name, record_all
 
 SYSTEMS = ("duo", "duplex", "turn-based")
 SCENARIOS = ("pasta-dinner", "volcano-facts", "jet-lag", "weekend-in-lisbon")
@@ -84,7 +82,7 @@ def run_demo(
         BadInput: unknown model or scenario, a folder that cannot be written, or one that holds
             transcripts of something else.
     """
-    console = console_or_stderr(console)
+    console = console or Console(stderr=True)
     job = Job(
         systems=SYSTEMS,
         scenarios=find_scenarios(scenarios or SCENARIOS),
@@ -135,7 +133,7 @@ def write_report(out: Path, paths: Sequence[Path], *, console: Console | None = 
     transcripts = [read_transcript(path) for path in paths]
     order = list(dict.fromkeys(transcript.header.scenario for transcript in transcripts))
     by_scenario = sorted(transcripts, key=lambda one: order.index(one.header.scenario))
-    with console_or_stderr(console).status("drawing the timelines"):
+    with (console or Console(stderr=True)).status("drawing the timelines"):
         for transcript in by_scenario:
             figure = draw(transcript)
             for suffix in FORMATS:

@@ -44,7 +44,7 @@ def find_scenarios(names: Sequence[str] = ()) -> tuple[Scenario, ...]:
     Args:
         names: of the library; YAML files and folders of such; `suite:PATTERN`, see
             `sessions.suite`; labelled utterances (JSON Lines, plain or gzipped), see
-            `sessions.utterances`.
+            `sessions.labelled`.
 
     Raises:
         BadInput: unknown name, unreadable file, folder without scenarios, or two scenarios of one
@@ -60,12 +60,12 @@ def find_scenarios(names: Sequence[str] = ()) -> tuple[Scenario, ...]:
     return tuple(scenario for scenario, _ in scenarios.values())
 
 
-def some(scenarios: Sequence[Scenario], most: int) -> tuple[Scenario, ...]:
-    """So many of the scenarios, drawn by their names alone and in their order.
+def sample(scenarios: Sequence[Scenario], size: int) -> tuple[Scenario, ...]:
+    """A stable sample of `size` scenarios, in their order.
 
-    More of the same are a superset, so a recording can be extended.
+    It depends on their names alone, and a larger one is a superset, so a recording can be extended.
     """
-    drawn = sorted(scenarios, key=lambda each: hashlib.sha256(each.name.encode()).digest())[:most]
+    drawn = sorted(scenarios, key=lambda each: hashlib.sha256(each.name.encode()).digest())[:size]
     names = {scenario.name for scenario in drawn}
     return tuple(scenario for scenario in scenarios if scenario.name in names)
 
@@ -78,7 +78,7 @@ def _found(names: Iterable[str]) -> Iterable[tuple[str, Scenario]]:
 
             yield from ((name, scenario) for scenario in suite_scenarios(name[len(_SUITE) :]))
         elif name.endswith(_UTTERANCES):
-            from sessions.utterances import read_utterances
+            from sessions.labelled import read_utterances
 
             yield from ((name, scenario) for scenario in read_utterances(path))
         elif name in library_names() or not (path.exists() or path.suffix in _SUFFIXES):

@@ -1,11 +1,12 @@
-"""The commands of this room: `record`, `chat` and `transcript`.
+"""Parse the commands `record`, `chat`, `transcript`, `scenario` and `bench sweep`.
 
-Light on purpose: what a command needs is imported inside it, so that help texts appear at once.
+What a command needs is imported inside it, so that help texts appear at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,9 @@ _MODEL_HELP = (
 transcript_app = typer.Typer(
     help="Look at transcripts of recorded conversations, and check them.", no_args_is_help=True
 )
+
+
+scenario_app = typer.Typer(help="Look at scenarios and write them out.", no_args_is_help=True)
 
 
 def _list_scenarios(wanted: bool) -> None:
@@ -65,7 +69,7 @@ def record(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Record so many of the scenarios, drawn from all.")
+        int | None, typer.Option(min=1, help="Record a stable sample of this many scenarios.")
     ] = None,
     list_scenarios: Annotated[
         bool,
@@ -120,7 +124,7 @@ def record(
         ),
     ] = False,
     max_seconds: Annotated[
-        float, typer.Option(min=1, help="A conversation is cut after so many seconds.")
+        float, typer.Option(min=1, help="A conversation is cut after this many seconds.")
     ] = 180.0,
     force: Annotated[
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
@@ -145,15 +149,14 @@ def record(
     Example: duo record --systems duo,turn-based --scenario pasta-dinner --out runs/pasta
     """
     from duo.decoding.systems import models_for
-    from sessions.catalogue import find_scenarios, some
-    from sessions.job import Job
-    from sessions.recorder import record_all
+    from sessions.catalogue import find_scenarios, sample
+    from sessions.recorder import Job, record_all
 
     scenarios = find_scenarios(scenario or ())
     names = [name.strip() for name in systems.split(",") if name.strip()]
     job = Job(
         systems=names,
-        scenarios=scenarios if limit is None else some(scenarios, limit),
+        scenarios=scenarios if limit is None else sample(scenarios, limit),
         out=out,
         models=models_for(names, model or ()),
         seed=seed,
@@ -252,6 +255,99 @@ def validate(
             typer.echo(f"{file}: {len(transcript.events)} events, {transcript.seconds:g} s")
     if bad:
         raise typer.Exit(2)
+
+
+def sweep(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="YAML: systems, scenarios, model, base settings, and under sweep lists of values.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the points' recordings.", show_default=False)
+    ],
+    device: Annotated[
+        str | None, typer.Option(help="Where the models run, such as cpu or cuda:0.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Number format of the weights, such as float32.")
+    ] = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(help="Attention of the models: sdpa, eager or flex_attention."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Record again transcripts that do not match.")
+    ] = False,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Conversations held at once, as in `duo record`.")
+    ] = 1,
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="Forward passes as CUDA graphs, as in `duo record`.")
+    ] = False,
+) -> None:
+    """Record the same scenarios under many settings, to see what each setting does.
+
+    The file's `sweep` is a list of grids, such as `lookahead: [1, 2, 4, 8]`; each point is recorded
+    as by `duo record` into OUT/POINT/SYSTEM, and OUT/sweep.json lists the points. A sweep that was
+    stopped goes on where it was when the command is given again; `duo report build OUT` draws what
+    was found.
+
+    Example: duo bench sweep evaluation/experiments/sweep.yaml --out runs/sweep --batch 4
+    """
+    from sessions.sweep import read_sweep, record_sweep
+
+    found = read_sweep(file, out)
+    loading = _given(device=device, dtype=dtype, attention=attention)
+    job = replace(found.job, load_settings=loading, force=force, batch=batch, graphs=graphs)
+    folders = record_sweep(replace(found, job=job))
+    typer.echo(f"{len(folders)} point{'s' * (len(folders) != 1)} in {out}")
+
+
+_NAMES_HELP = (
+    "Names of the library, suite:dev, suite:report or the beginning of a name after suite:, YAML "
+    "files, folders of such, or labelled utterances (.jsonl, .jsonl.gz)."
+)
+
+
+@scenario_app.command(name="list")
+def list_(
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"{_NAMES_HELP} [default: the library]")
+    ] = None,
+) -> None:
+    """Show the names of scenarios and what they are.
+
+    Example: duo scenario list suite:dev-interruption
+    """
+    from duo.terminal import printable
+    from sessions.catalogue import find_scenarios
+
+    found = find_scenarios(names or ())
+    width = max(len(scenario.name) for scenario in found)
+    for scenario in found:
+        typer.echo(f"{scenario.name:{width}}  {printable(scenario.description)}")
+
+
+@scenario_app.command()
+def write(
+    names: Annotated[list[str], typer.Argument(help=_NAMES_HELP, show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the files.", show_default=False)],
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over files that hold something else.")
+    ] = False,
+) -> None:
+    """Write scenarios as YAML files, one each, that can be changed and recorded.
+
+    Example: duo scenario write suite:dev --out runs/suite-dev
+    """
+    from sessions.catalogue import find_scenarios
+    from sessions.scenario import write_scenarios
+
+    paths = write_scenarios(find_scenarios(names), out, force=force)
+    typer.echo(f"{len(paths)} scenario{'s' * (len(paths) != 1)} in {out}")
 
 
 def _given(**options: JsonValue) -> dict[str, JsonValue]:

@@ -11,15 +11,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from duo.decoding.conversant import Conversant, Heard, Kind, Recalling, Revision
+from duo.decoding.conversant import (
+    CHANNEL_OF,
+    Conversant,
+    CycleResult,
+    Heard,
+    Kind,
+    Recalling,
+    Revision,
+)
 from duo.errors import BadInput
-from duo.speech import blank_between
-from duo.transcript import Header, Transcript
-from sessions.clock import DECIMALS, Clock, Simulated
+from duo.speech import DECIMALS, blank_between
+from duo.transcript import Header, Label, Transcript, TranscriptEvent
 from sessions.scenario import Scenario
-from sessions.scribe import Scribe
 from sessions.timing import Hearing, heard_text
 from sessions.user import Said, ScriptedUser
 
@@ -30,10 +36,153 @@ if TYPE_CHECKING:
 MAX_SECONDS = 180.0
 #: A conversation is over when nobody has spoken for so long (seconds) and nothing is under way.
 QUIET_SECONDS = 6.0
-SIMULATED = Simulated()
 
 _DECISIONS = {Kind.RESPOND, Kind.IGNORE}
 _ANSWERS = {Kind.SPEECH, Kind.ANSWER_END}
+
+
+#: A cycle that begins less than this late (seconds) counts as begun in time.
+TOLERANCE = 0.02
+
+
+class Clock(Protocol):
+    """Says when a cycle begins."""
+
+    @property
+    def name(self) -> Literal["simulated", "real-time"]:
+        """Which of the two it is."""
+
+    def begin(self, due: float) -> float:
+        """Wait for `due`, in seconds from the first call; the time at which the cycle begins."""
+
+
+class Simulated:
+    """Computing takes no time: every cycle begins when it is due."""
+
+    name: Literal["simulated"] = "simulated"
+
+    def begin(self, due: float) -> float:
+        """`due` itself."""
+        return due
+
+
+class RealTime:
+    """Computing takes the time that it takes: after a slow cycle the next one begins late."""
+
+    name: Literal["real-time"] = "real-time"
+
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._now, self._sleep = now, sleep
+        self._start: float | None = None
+
+    def begin(self, due: float) -> float:
+        """Sleep until `due`; later than `due` if that has passed already."""
+        if self._start is None:
+            self._start = self._now() - due
+        early = due - (self._now() - self._start)
+        if early > 0:
+            self._sleep(early)
+        now = self._now() - self._start
+        return due if now < due + TOLERANCE else round(now, DECIMALS)
+
+
+SIMULATED = Simulated()
+
+
+class TranscriptBuilder:
+    """Collect the events of one conversation in the order of the clock.
+
+    The recorder and the live chat both use it, so that they leave the same kind of transcript.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self._events: list[TranscriptEvent] = []
+
+    def word(self, text: str, *, start: float, end: float, cycle: int, utterance: str) -> None:
+        """The system heard `text`, spoken from `start` to `end`."""
+        self._add("word", start, end, "input", cycle, text=text, utterance=utterance)
+
+    def revision(self, text: str, *, at: float, cycle: int, utterance: str) -> None:
+        """The recogniser replaced all that was heard of the utterance by `text`."""
+        self._add("revision", at, at, "input", cycle, text=text, utterance=utterance)
+
+    def utterance(
+        self,
+        name: str,
+        text: str,
+        *,
+        start: float,
+        end: float,
+        cycle: int,
+        label: Label | None,
+        category: str,
+    ) -> None:
+        """An utterance of the user is complete."""
+        self._add(
+            "utterance", start, end, "input", cycle,
+            text=text, utterance=name, label=label, category=category,
+        )  # fmt: skip
+
+    def cycle(
+        self, result: CycleResult, *, cycle: int, start: float, seconds: float, utterance: str = ""
+    ) -> tuple[TranscriptEvent, ...]:
+        """What the system did in the cycle that began at `start` and lasts `seconds`.
+
+        Speech made by step i of n lasts from (i-1)/n to i/n of the cycle: a system speaks evenly.
+        Decisions stand at the moment after their step. `utterance` is the one being heard.
+
+        Returns:
+            What was written down of it, in the order in which it happened.
+        """
+        first = len(self._events)
+        for event in result.events:
+            share = seconds / max(event.steps, 1)
+            end = start + event.step * share
+            begin = max(start, end - share) if event.kind is Kind.SPEECH else end
+            channel = CHANNEL_OF[event.kind]
+            about = utterance if channel == "input" else ""
+            self._add(
+                event.kind.value, begin, end, channel, cycle,
+                text=event.text, by=event.by, utterance=about,
+            )  # fmt: skip
+        if result.forward_passes:
+            self._add(
+                "cycle", start, start + seconds, "system", cycle,
+                forward_passes=result.forward_passes, tokens_processed=result.tokens_processed,
+            )  # fmt: skip
+        return tuple(self._events[first:])
+
+    def note(self, text: str, *, at: float, cycle: int) -> None:
+        """Something about the recording itself that its reader should know."""
+        self._add("note", at, at, "system", cycle, text=text)
+
+    def transcript(self) -> Transcript:
+        """All events, by start time; an utterance before its words, others in their order."""
+        events = sorted(self._events, key=lambda event: (event.start, event.kind != "utterance"))
+        return Transcript(header=self.header, events=tuple(events))
+
+    def _add(
+        self, kind: str, start: float, end: float, channel: str, cycle: int, **more: Any
+    ) -> None:
+        if "text" in more:  # half of a UTF-16 pair, as a terminal can give, is no character
+            more["text"] = more["text"].encode("utf-8", "replace").decode("utf-8")
+        self._events.append(
+            TranscriptEvent.model_validate(
+                {
+                    "kind": kind,
+                    "start": round(start, DECIMALS),
+                    "end": round(end, DECIMALS),
+                    "channel": channel,
+                    "cycle": cycle,
+                    **more,
+                }
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -108,9 +257,9 @@ def playing(
     seconds = cycle_length(conversant)
     conversant.reset()
     recall(scenario, conversant)
-    scribe, user, ear = Scribe(header), ScriptedUser(scenario), _Ear()
+    builder, user, listener = TranscriptBuilder(header), ScriptedUser(scenario), _Listener()
     if scenario.context:
-        scribe.note(f"goes on from turns held before: {len(scenario.context)}", at=0.0, cycle=0)
+        builder.note(f"goes on from turns held before: {len(scenario.context)}", at=0.0, cycle=0)
     floor = user.floor
     machine_seconds = late_seconds = 0.0
     cycle = late_cycles = 0
@@ -127,29 +276,29 @@ def playing(
         if on_cycle is not None:
             on_cycle(now)
         user.speak(now, seconds)
-        heard = ear.hear(user.heard_by(now), cycle, scribe)
+        heard = listener.hear(user.heard_by(now), cycle, builder)
         if heard:
             floor.words_are_heard()
         began = time.perf_counter()
         result = conversant.cycle(heard) if steps is None else (yield from steps(heard))
         machine_seconds += time.perf_counter() - began
-        done = scribe.cycle(
-            result, cycle=cycle, start=now, seconds=seconds, utterance=ear.utterance
+        done = builder.cycle(
+            result, cycle=cycle, start=now, seconds=seconds, utterance=listener.utterance
         )
         floor.system_acts(done, busy=result.busy)
         happened = {event.kind for event in result.events}
         # A system that reports no decisions has taken up what it answers.
         if happened & (_DECISIONS if floor.decides else _ANSWERS):
-            ear.utterance_is_over(reported=floor.decides)
+            listener.utterance_is_over(reported=floor.decides)
         cycle += 1
     if not over:
         unsaid = f", utterances not said: {user.unsaid}" if user.unsaid else ""
-        scribe.note(f"cut after {max_seconds:g} s{unsaid}", at=now, cycle=cycle)
+        builder.note(f"cut after {max_seconds:g} s{unsaid}", at=now, cycle=cycle)
     if late_cycles:
         late = f"cycles that began late: {late_cycles} of {cycle}, by {late_seconds:.3f} s in all"
-        scribe.note(late, at=now, cycle=cycle)
+        builder.note(late, at=now, cycle=cycle)
     return Recording(
-        scribe.transcript(), machine_seconds, steps is not None, late_cycles, late_seconds
+        builder.transcript(), machine_seconds, steps is not None, late_cycles, late_seconds
     )
 
 
@@ -182,8 +331,8 @@ def cycle_length(conversant: Conversant) -> float:
     return seconds
 
 
-class _Ear:
-    """Turns what is heard in a cycle into what the system is told.
+class _Listener:
+    """Turn what is heard in a cycle into what the system is told.
 
     To the system an utterance lasts until it has decided about it, so one of the user's may come to
     it in pieces, and two may come to it as one. Two that it may take for one have a blank between
@@ -196,7 +345,9 @@ class _Ear:
         self._earlier = ""  # utterances before this one that are open
         self._current = ""  # heard of this one, if it is open
 
-    def hear(self, heard: list[tuple[Said, Hearing]], cycle: int, scribe: Scribe) -> Heard:
+    def hear(
+        self, heard: list[tuple[Said, Hearing]], cycle: int, builder: TranscriptBuilder
+    ) -> Heard:
         """What the system hears in this cycle; every word is written down."""
         words, revised = "", False
         for said, hearing in heard:
@@ -207,7 +358,7 @@ class _Ear:
                 self._current += word
             words += word
             self._told += word
-            self._write_down(said, hearing, cycle, scribe)
+            self._write_down(said, hearing, cycle, builder)
         if revised:
             between = blank_between(self._earlier, self._current)
             return Revision(self._earlier + between + self._current)
@@ -229,16 +380,18 @@ class _Ear:
             return hearing.text.lstrip()
         return (blank_between(self._told, hearing.text) if first else "") + hearing.text
 
-    def _write_down(self, said: Said, hearing: Hearing, cycle: int, scribe: Scribe) -> None:
+    def _write_down(
+        self, said: Said, hearing: Hearing, cycle: int, builder: TranscriptBuilder
+    ) -> None:
         name = said.utterance.id
         if hearing.restates:
-            scribe.revision(hearing.text, at=hearing.end, cycle=cycle, utterance=name)
+            builder.revision(hearing.text, at=hearing.end, cycle=cycle, utterance=name)
         else:
-            scribe.word(
+            builder.word(
                 hearing.text, start=hearing.start, end=hearing.end, cycle=cycle, utterance=name
             )
         if hearing is said.hearings[-1]:
-            scribe.utterance(
+            builder.utterance(
                 name,
                 heard_text(said.hearings),
                 start=said.start,

@@ -10,38 +10,67 @@ Whatever differs from run to run, such as machine times, is in the manifest.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from pydantic import JsonValue
 
 from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_settings, check_system, is_foreign
 from duo.errors import BadInput
-from duo.files import check_writable
-from duo.runs import versions
+from duo.files import check_writable, read_json
+from duo.runs import MANIFEST, Stopwatch, as_json, check_same, versions, write_manifest
+from duo.terminal import Bar, progress
 from duo.transcript import Header, read_transcript, write_transcript
-from sessions.clock import RealTime, Simulated
-from sessions.job import Job
-from sessions.ledger import Ledger
-from sessions.play import Recording, cycle_length, play, playing
-from sessions.progress import Report, console_or_stderr, progress_shown
+from sessions.play import MAX_SECONDS, RealTime, Recording, Simulated, cycle_length, play, playing
 from sessions.scenario import Scenario
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from duo.backbone import Backbone
     from duo.decoding.batched import Session
 
-#: What must agree for a finished transcript to be kept.
-_IDENTITY = ("system", "model", "scenario", "scenario_sha256", "seed", "clock", "settings")
 _NO_MODEL = "none"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to record.
+
+    Attributes:
+        systems: names, or `package.module:factory` of foreign systems.
+        scenarios: what the user says.
+        out: the folder that the transcripts go to.
+        models: name of each system's model, by the system's name; only a foreign one may have none.
+        seed: of the systems' random draws.
+        settings: of each system, by its name; what is not given is the system's default.
+        load_settings: how the model is loaded (see `duo.backbone.load`), where not by default.
+        real_time: on the real clock instead of the simulated one.
+        max_seconds: a conversation is cut there.
+        force: record again what is there but does not match.
+        batch: conversations with one of our systems that are held at once, for speed.
+        graphs: forward passes of the usual lengths are CUDA graphs, for speed.
+    """
+
+    systems: Sequence[str]
+    scenarios: Sequence[Scenario]
+    out: Path
+    models: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    settings: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
+    load_settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    real_time: bool = False
+    max_seconds: float = MAX_SECONDS
+    force: bool = False
+    batch: int = 1
+    graphs: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +88,8 @@ def record_all(
     *,
     backbone: Backbone | None = None,
     console: Console | None = None,
-    report: Report | None = None,
+    bar: Bar | None = None,
+    part: str = "",
 ) -> list[Path]:
     """Record what the job asks for and is not there yet.
 
@@ -67,7 +97,7 @@ def record_all(
         backbone: the model of all systems, if the caller has it already; else each is loaded when
             first needed.
         console: where progress is shown; standard error if not given.
-        report: where progress is told instead, if this is a part of something larger.
+        bar: shows progress instead, if this is a part of something larger; `part` says of what.
 
     Returns:
         The transcripts of all pairs, those kept included: system by system, in the order given.
@@ -79,19 +109,27 @@ def record_all(
     pairs = _pairs(job)
     check_writable(job.out)
     to_record = [pair for pair in pairs if not _is_recorded(pair, force=job.force)]
-    ledger = Ledger(job)
-    own = progress_shown(console, len(pairs), len(pairs) - len(to_record))
-    try:
-        with own if report is None else nullcontext(report) as told:
-            for pair, recording in _recordings(job, to_record, backbone, told.doing):
+    entries, watch = _entries(job), Stopwatch()
+    done = len(pairs) - len(to_record)
+    own = progress("recording", len(pairs), done=done, console=console)
+    with own if bar is None else nullcontext(bar) as shown:
+        try:
+            for pair, recording in _recordings(
+                job, to_record, backbone, lambda what: shown.update(what=f"{part}{what}")
+            ):
                 write_transcript(pair.path, recording.transcript)
-                ledger.enter(pair.path, recording)
-                told.finished(pair.path, recording)
-    except KeyboardInterrupt:
-        console_or_stderr(console).print("stopped; the same command goes on from here", style="dim")
-        raise
-    if not to_record:
-        ledger.keep()
+                entries[pair.path.relative_to(job.out).as_posix()] = _took(recording)
+                _write_manifest(job, watch, entries)  # each time, so that a kill loses nothing
+                shown.advance()
+                if not shown.on_terminal:
+                    seconds = recording.transcript.seconds
+                    took = f"{seconds:.0f} s in {recording.machine_seconds:.1f} s"
+                    shown.print(f"{pair.path}: {took}")
+        except KeyboardInterrupt:
+            shown.print("stopped; the same command goes on from here")
+            raise
+    if not to_record and not (job.out / MANIFEST).exists():
+        _write_manifest(job, watch, entries)
     return [pair.path for pair in pairs]
 
 
@@ -145,6 +183,7 @@ def _pairs(job: Job) -> list[_Pair]:
 
 
 def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
+    """What must agree for a finished transcript to be kept."""
     given = {**job.settings.get(system, {}), "max_seconds": job.max_seconds}
     if job.load_settings:
         given["backbone"] = dict(job.load_settings)
@@ -155,7 +194,7 @@ def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
         "scenario_sha256": scenario.sha256,
         "seed": job.seed,
         "clock": "real-time" if job.real_time else "simulated",
-        "settings": json.loads(json.dumps(given)),
+        "settings": as_json(given),
     }
 
 
@@ -169,18 +208,21 @@ def _is_recorded(pair: _Pair, *, force: bool) -> bool:
         return False
     way_out = "record it again with --force, or choose another folder"
     try:
-        there = read_transcript(pair.path).header.model_dump()
+        header = read_transcript(pair.path).header.model_dump()
     except BadInput as error:
         if force:
             return False
         raise BadInput(
             f"{error.message}: {way_out}", file=error.file, line=error.line, field=error.field
         ) from error
-    for name in _IDENTITY:
-        if there[name] != pair.identity[name] and not force:
-            change = f"recorded with {there[name]!r}, now {pair.identity[name]!r}"
-            raise BadInput(f"{change}: {way_out}", file=pair.path, line=1, field=name)
-    return all(there[name] == pair.identity[name] for name in _IDENTITY)
+    there = {name: header[name] for name in pair.identity}
+    try:
+        check_same(there, pair.identity, file=pair.path, line=1, way_out=way_out)
+    except BadInput:
+        if force:
+            return False
+        raise
+    return True
 
 
 def _recordings(
@@ -251,3 +293,44 @@ def _part(
             f"{pair.path.parent.name} · {pair.scenario.name} · {now:.0f} s"
         ),
     }
+
+
+def _entries(job: Job) -> dict[str, Any]:
+    """Read what transcripts that are still there took; nothing if the manifest is unreadable."""
+    try:
+        entries = read_json(job.out / MANIFEST)["transcripts"]
+        return {key: value for key, value in entries.items() if (job.out / key).exists()}
+    except (BadInput, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def _took(recording: Recording) -> dict[str, Any]:
+    """What a recording took, for the manifest."""
+    cycles = list(recording.transcript.of("cycle"))
+    # Time shared with other conversations is no latency of this one, and none is read off it.
+    took = "shared_machine_seconds" if recording.shared else "machine_seconds"
+    return {
+        took: round(recording.machine_seconds, 3),
+        "conversation_seconds": recording.transcript.seconds,
+        "forward_passes": sum(event.forward_passes or 0 for event in cycles),
+        "tokens_processed": sum(event.tokens_processed or 0 for event in cycles),
+        "late_cycles": recording.late_cycles,
+        "late_seconds": round(recording.late_seconds, 3),
+    }
+
+
+def _write_manifest(job: Job, watch: Stopwatch, entries: Mapping[str, Any]) -> None:
+    write_manifest(
+        job.out / MANIFEST,
+        watch=watch,
+        models=dict(job.models),
+        seed=job.seed,
+        clock="real-time" if job.real_time else "simulated",
+        settings=job.settings,
+        load_settings=job.load_settings,
+        max_seconds=job.max_seconds,
+        batch=job.batch,
+        graphs=job.graphs,
+        scenarios={scenario.name: scenario.sha256 for scenario in job.scenarios},
+        transcripts=dict(sorted(entries.items())),
+    )

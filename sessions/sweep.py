@@ -1,8 +1,8 @@
-"""Sweeps: the same scenarios recorded under many settings, each into a folder of its own.
+"""Sweep settings: record the same scenarios under many of them, each into a folder of its own.
 
     systems: [duo, duo-sequential]
     scenarios: [suite:dev]              # as for `duo record`; the whole library if left out
-    limit: 32                           # so many of them, drawn from all
+    limit: 32                           # a stable sample of them
     model: smollm2-duo                  # or a list of [SYSTEM=]MODEL
     seed: 0
     max_seconds: 90
@@ -26,28 +26,36 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+)
 from rich.console import Console
 
 from duo.decoding.systems import check_settings, check_system, models_for
 from duo.errors import BadInput, Problem, misfit
-from duo.files import MarkedYaml, check_writable, read_yaml, write_text
-from sessions.catalogue import find_scenarios, some
-from sessions.job import Job
+from duo.files import MarkedYaml, Result, check_writable, read_yaml, write_result
+from duo.terminal import progress
+from sessions.catalogue import find_scenarios, sample
 from sessions.play import MAX_SECONDS
-from sessions.progress import progress_shown
-from sessions.recorder import record_all, standing
+from sessions.recorder import Job, record_all, standing
 
 if TYPE_CHECKING:
     from duo.backbone import Backbone
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=,+-]+", re.ASCII)
 _LONGEST_NAME = 120
+SUMMARY = "sweep.json"
 
 
 def _listed(value: Any) -> Any:
@@ -90,8 +98,7 @@ class _File(BaseModel):
     sweep: Annotated[list[Grid], Field(min_length=1)]
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(BaseModel):
     """One set of settings.
 
     Attributes:
@@ -100,9 +107,35 @@ class Point:
         settings: of each system, those of the base included.
     """
 
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
+
     name: str
-    swept: Mapping[str, JsonValue]
-    settings: Mapping[str, Mapping[str, JsonValue]]
+    swept: dict[str, JsonValue]
+    settings: dict[str, dict[str, JsonValue]] = Field(default={})
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder(cls, name: str) -> str:
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise misfit("must be the name of a folder beside it")
+        return name
+
+
+class SweepResult(Result):
+    """`sweep.json`: what was swept, and where its recordings are.
+
+    Attributes:
+        scenarios: names and hashes.
+        points: each has its recordings in the folder of its name, beside the file.
+    """
+
+    kind: Literal["sweep"] = "sweep"
+    systems: tuple[str, ...] = ()
+    models: dict[str, str] = Field(default={})
+    seed: int = 0
+    max_seconds: float = MAX_SECONDS
+    scenarios: dict[str, str] = Field(default={})
+    points: tuple[Point, ...]
 
 
 @dataclass(frozen=True)
@@ -150,12 +183,12 @@ def read_sweep(path: Path, out: Path) -> Sweep:
             for values in product(*grid.values()):
                 swept = dict(zip(grid, values, strict=True))
                 settings = _settings(content.base, swept, systems, content.seed)
-                point = Point(_name(swept), swept, settings)
+                point = Point(name=_name(swept), swept=swept, settings=settings)
                 if points.setdefault(point.name.casefold(), point) != point:
                     raise BadInput(f"two points would share the folder {point.name}")
     job = Job(
         systems=systems,
-        scenarios=scenarios if content.limit is None else some(scenarios, content.limit),
+        scenarios=scenarios if content.limit is None else sample(scenarios, content.limit),
         out=out,
         models=models,
         seed=content.seed,
@@ -178,11 +211,11 @@ def record_sweep(sweep: Sweep, *, console: Console | None = None) -> list[Path]:
     check_writable(job.out)
     jobs = [(point, sweep.job_at(point)) for point in sweep.points]
     counts = [standing(each) for _, each in jobs]
-    write_text(job.out / "sweep.json", _summary(sweep))
+    write_result(job.out / SUMMARY, _summary(sweep))
     total, kept = (sum(column) for column in zip(*counts, strict=True))
     missing = [each for each, (asked, there) in zip(jobs, counts, strict=True) if there < asked]
     loaded: tuple[str, Backbone] | None = None
-    with progress_shown(console, total, kept) as report:
+    with progress("recording", total, done=kept, console=console) as bar:
         # System by system, so that each model is loaded once.
         for system in job.systems:
             model = job.models.get(system)
@@ -196,9 +229,8 @@ def record_sweep(sweep: Sweep, *, console: Console | None = None) -> list[Path]:
 
                     loaded = None  # before the next one takes its memory
                     loaded = model, load(model, **job.load_settings)  # type: ignore[arg-type]
-                report.part = f"{point.name} · "
                 backbone = loaded[1] if loaded is not None and model is not None else None
-                record_all(one, backbone=backbone, console=console, report=report)
+                record_all(one, backbone=backbone, bar=bar, part=f"{point.name} · ")
     return [each.out for _, each in jobs]
 
 
@@ -236,17 +268,16 @@ def _name(swept: Mapping[str, JsonValue]) -> str:
     return _NOT_IN_NAMES.sub("-", text)[:_LONGEST_NAME]
 
 
-def _summary(sweep: Sweep) -> str:
+def _summary(sweep: Sweep) -> SweepResult:
     job = sweep.job
-    content = {
-        "systems": list(job.systems),
-        "models": dict(job.models),
-        "seed": job.seed,
-        "max_seconds": job.max_seconds,
-        "scenarios": {scenario.name: scenario.sha256 for scenario in job.scenarios},
-        "points": [asdict(point) for point in sweep.points],
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return SweepResult(
+        systems=tuple(job.systems),
+        models=dict(job.models),
+        seed=job.seed,
+        max_seconds=job.max_seconds,
+        scenarios={scenario.name: scenario.sha256 for scenario in job.scenarios},
+        points=sweep.points,
+    )
 
 
 @contextmanager

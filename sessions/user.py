@@ -1,4 +1,4 @@
-"""The user of a scenario: says each utterance when its start rule lets it.
+"""Simulate the user of a scenario: say each utterance when its start rule lets it.
 
 The user is causal: whether an utterance starts before the next cycle is settled by what was known
 when this one began, and an utterance never starts in the past, nor before the one before has ended.
@@ -7,13 +7,13 @@ when this one began, and an utterance never starts in the past, nor before the o
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sessions.clock import DECIMALS
-from sessions.floor import Floor
-from sessions.scenario import Scenario
+from duo.speech import DECIMALS
+from duo.transcript import TranscriptEvent
+from sessions.scenario import Scenario, Utterance
 from sessions.timing import Hearing
-from sessions.utterance import Utterance
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Said:
 
 
 class ScriptedUser:
-    """Says the scenario's utterances when their start rules let it."""
+    """Say the scenario's utterances when their start rules let it."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.floor = Floor()
@@ -113,3 +113,101 @@ class ScriptedUser:
             return moment + seconds
         default = self._scenario.defaults.give_up
         return floor.quiet_since + (default if utterance.give_up is None else utterance.give_up)
+
+
+_DECISIONS = ("respond", "ignore")
+
+
+class Floor:
+    """Follow who has the floor: when the answer to the last query began, and when it ended.
+
+    Start rules hang on these two moments. They must mean the same for systems that listen while
+    they speak, that are deaf while they speak, that answer in slices, and that never answer:
+
+    - A query (an utterance labelled so) opens the wait for its answer when its first word is
+      spoken.
+    - What is spoken before the query's end is not its answer. Nor is what a system speaks after it
+      that reports decisions (fork, respond, ignore) and has made none since: it may be the old
+      answer, still going on while the new words are being weighed.
+    - The answer *began* with the first speech after that. If the system then responds to something
+      else that it heard, a backchannel say, what follows counts as the answer and begins again.
+    - The answer *ended* when the system says so (`answer_end`, possibly without a word: a stop
+      request is answered by silence). A system that never says so has ended when it is no longer
+      busy, unless it was cut off: a user waits for the rest of an answer that broke off.
+
+    If none of this comes, waiting ends after some seconds in which nobody spoke.
+
+    Attributes:
+        began: when that answer began, in seconds; None if it has not.
+        ended: when it ended; None if it has not.
+        quiet_since: when somebody was last heard speaking, or 0.
+        busy: whether the system is still giving an answer.
+        decides: whether the system has ever reported a decision or a fork.
+    """
+
+    def __init__(self) -> None:
+        self.began: float | None = None
+        self.ended: float | None = None
+        self.quiet_since = 0.0
+        self.busy = False
+        self.decides = False
+        self._last_speech = 0.0
+        self._query_end = float("inf")  # nothing was asked yet
+        self._decided = False
+        self._cut = False
+        self._heard_more = False  # words have come since the last decision
+
+    def user_speaks(self, end: float, *, query: bool) -> None:
+        """The user begins an utterance that will end at `end`."""
+        self.quiet_since = max(self.quiet_since, end)
+        if query:
+            self._query_end = end
+            self._decided = False
+            self._expect_answer()
+
+    def words_are_heard(self) -> None:
+        """The system hears something in this cycle."""
+        self._heard_more = True
+
+    def system_acts(self, events: Iterable[TranscriptEvent], *, busy: bool) -> None:
+        """What the system did in a cycle, in order."""
+        self.busy = busy
+        for event in events:
+            if event.kind == "speech":
+                self._speech(event)
+            elif event.kind in _DECISIONS:
+                self._decision(event)
+            elif event.kind == "fork":
+                self.decides = True
+            elif event.kind == "cut":
+                self._cut = True
+            elif event.kind == "answer_end" and self._answers(event.start):
+                self.ended = max(event.start, self._last_speech)
+        if not busy and self.ended is None and self.began is not None and not self._cut:
+            self.ended = self._last_speech
+
+    def _answers(self, moment: float) -> bool:
+        """Whether what the system says at this moment is about the last query."""
+        return moment >= self._query_end and (self._decided or not self.decides)
+
+    def _speech(self, event: TranscriptEvent) -> None:
+        self.quiet_since = max(self.quiet_since, event.end)
+        self._last_speech = event.end
+        self._cut = False
+        if self._answers(event.start):
+            self.ended = None
+            if self.began is None:
+                self.began = event.start
+
+    def _decision(self, event: TranscriptEvent) -> None:
+        self.decides = True
+        if event.start < self._query_end:
+            return
+        if event.kind == "respond" and self._heard_more:
+            self._expect_answer()
+        self._decided = True
+        self._heard_more = False
+
+    def _expect_answer(self) -> None:
+        self.began = self.ended = None
+        self._cut = False

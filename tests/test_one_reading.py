@@ -12,12 +12,11 @@ from duo.speech import Conversation, Interval, conversation_of, length, merged
 from duo.transcript import Transcript, read_transcript
 from evaluation.interaction import metrics
 from evaluation.interaction.events import outcomes_of
-from reports.charts.conversation import timeline
 from reports.costs import costs_of
 from reports.minutes import minutes
+from reports.plots.conversation import timeline
 from sessions.catalogue import find_scenarios
-from sessions.job import Job
-from sessions.recorder import record_all
+from sessions.recorder import Job, record_all
 from sessions.show import SYSTEM, USER, drawing, pieces
 from sessions.study.blinding import CONTROL_TOKEN, blinded
 from sessions.study.player import drawn

@@ -32,7 +32,6 @@ from reports.costs import write_costs
 from reports.table1.grid import Grid
 from reports.table1.latex import latex
 from reports.table1.markdown import markdown
-from sessions.progress import console_or_stderr
 
 SCHEMA = 1
 
@@ -60,7 +59,7 @@ def build(
     Raises:
         BadInput: nothing in the runs could be read, or the folder cannot be written.
     """
-    console = console_or_stderr(console)
+    console = console or Console(stderr=True)
     if out is None:
         out = runs[0] if len(runs) == 1 and runs[0].is_dir() else Path("runs/report")
     with console.status("") as status:

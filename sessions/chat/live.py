@@ -13,7 +13,7 @@ from typing import Protocol
 from duo.decoding.conversant import Conversant, CycleResult, Heard, Revision
 from duo.transcript import Header, Transcript, TranscriptEvent
 from sessions.chat.ear import Ear
-from sessions.scribe import Scribe
+from sessions.play import TranscriptBuilder
 
 DECISIONS = frozenset({"respond", "ignore"})
 
@@ -61,7 +61,7 @@ class Conversation:
         self.utterance = ""  # name of the open one; "" when nothing is open
         self._utterances = 0
         self._decides = False  # whether the system has ever reported that it listens or decides
-        self._scribe = _Scribe(header)
+        self._builder = _Scribe(header)
 
     def hear(self, now: float) -> tuple[Heard, list[TranscriptEvent]]:
         """What the system is to hear in the cycle that begins `now`."""
@@ -71,22 +71,22 @@ class Conversation:
             self.utterance = f"u{self._utterances}"
         cycle, utterance = self.cycle, self.utterance
         for word in words:
-            self._scribe.word(
+            self._builder.word(
                 word.text, start=word.start, end=word.end, cycle=cycle, utterance=utterance
             )
         if isinstance(heard, Revision):
-            self._scribe.revision(
+            self._builder.revision(
                 heard.text, at=self.ear.last_key, cycle=cycle, utterance=utterance
             )
-        return heard, self._scribe.news()
+        return heard, self._builder.news()
 
     def record(self, result: CycleResult, start: float, seconds: float) -> list[TranscriptEvent]:
         """Write down the cycle that began at `start` and lasted `seconds`; its events."""
-        self._scribe.cycle(
+        self._builder.cycle(
             result, cycle=self.cycle, start=start, seconds=seconds, utterance=self.utterance
         )
         self.cycle += 1
-        return self._scribe.news()
+        return self._builder.news()
 
     def settle(self, event: TranscriptEvent) -> list[TranscriptEvent]:
         """The event, and the end of the utterance if the event decides about it.
@@ -100,19 +100,19 @@ class Conversation:
     def finish(self) -> Transcript:
         """The transcript. An utterance without a decision ends with the conversation."""
         self._close(max(self.cycle - 1, 0))
-        return self._scribe.transcript()
+        return self._builder.transcript()
 
     def _close(self, cycle: int) -> list[TranscriptEvent]:
         if not self.utterance:
             return []
         start, end = self.ear.span
-        self._scribe.utterance(
+        self._builder.utterance(
             self.utterance, self.ear.heard,
             start=start, end=end, cycle=cycle, label=None, category="",
         )  # fmt: skip
         self.ear.decided()
         self.utterance = ""
-        return self._scribe.news()
+        return self._builder.news()
 
 
 async def converse(
@@ -153,8 +153,8 @@ async def converse(
         due = max(due + length, clock.now())
 
 
-class _Scribe(Scribe):
-    """A scribe that reads out what it has written."""
+class _Scribe(TranscriptBuilder):
+    """A builder that reads out what it has written."""
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)

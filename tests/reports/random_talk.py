@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from duo.decoding.conversant import CycleResult, Event, Kind
 from duo.transcript import Header, Label, Transcript
-from sessions.scribe import Scribe
+from sessions.play import TranscriptBuilder
 
 WORDS = st.one_of(
     st.sampled_from(["Yes,", "what", "is", "a", "meteorological", "observation?", "I", "see."]),
@@ -35,17 +35,17 @@ def transcripts(draw: st.DrawFn) -> Transcript:
     header = Header(
         system=system, model="m", scenario="s", cycle_seconds=draw(st.sampled_from([1, 2]))
     )
-    scribe = Scribe(header)
+    builder = TranscriptBuilder(header)
     for name in range(draw(st.integers(0, 5))):
         start = at = draw(st.floats(0, 30))
         pieces = draw(st.lists(TEXT, min_size=1, max_size=6))
         for piece in pieces:
             end = at + draw(st.floats(0, 1.5))
-            scribe.word(f" {piece}", start=at, end=end, cycle=int(end), utterance=f"u{name}")
+            builder.word(f" {piece}", start=at, end=end, cycle=int(end), utterance=f"u{name}")
             at = end + draw(st.sampled_from([0.0, 0.0, 1.0]))
         if draw(st.booleans()):
-            scribe.revision(draw(TEXT), at=at, cycle=int(at), utterance=f"u{name}")
-        scribe.utterance(
+            builder.revision(draw(TEXT), at=at, cycle=int(at), utterance=f"u{name}")
+        builder.utterance(
             f"u{name}", "".join(pieces), start=start, end=at, cycle=int(at),
             label=draw(LABELS), category=draw(st.sampled_from(["", "question", "self_talk"])),
         )  # fmt: skip
@@ -53,5 +53,5 @@ def transcripts(draw: st.DrawFn) -> Transcript:
         events = sorted(draw(st.lists(EVENTS, max_size=5)), key=lambda event: event.step)
         result = CycleResult(tuple(events), forward_passes=4, tokens_processed=6)
         seconds = header.cycle_seconds
-        scribe.cycle(result, cycle=cycle, start=cycle * seconds, seconds=seconds)
-    return scribe.transcript()
+        builder.cycle(result, cycle=cycle, start=cycle * seconds, seconds=seconds)
+    return builder.transcript()

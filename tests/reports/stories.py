@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from duo.decoding.conversant import CycleResult, Event, Kind
 from duo.transcript import Header, Label, Transcript
-from sessions.scribe import Scribe
+from sessions.play import TranscriptBuilder
 
 STEPS = 4
 
@@ -22,7 +22,7 @@ class Story:
         header = Header(
             system=system, model="hand", scenario=scenario, language=language, cycle_seconds=1.0
         )
-        self.scribe = Scribe(header)
+        self.builder = TranscriptBuilder(header)
         self._events: dict[int, list[Event]] = defaultdict(list)
         self._said = 0
 
@@ -35,8 +35,8 @@ class Story:
         for number, word in enumerate(text.split(" ")):
             start, end = at + number / 3, at + (number + 1) / 3
             heard = word if number == 0 else f" {word}"
-            self.scribe.word(heard, start=start, end=end, cycle=int(end), utterance=name)
-        self.scribe.utterance(
+            self.builder.word(heard, start=start, end=end, cycle=int(end), utterance=name)
+        self.builder.utterance(
             name, text, start=at, end=end, cycle=int(end), label=label, category=category
         )
         return end
@@ -64,9 +64,9 @@ class Story:
         """The whole conversation."""
         for cycle, events in sorted(self._events.items()):
             result = CycleResult(tuple(events), forward_passes=STEPS, tokens_processed=6)
-            self.scribe.cycle(result, cycle=cycle, start=cycle, seconds=1.0, utterance="u1")
+            self.builder.cycle(result, cycle=cycle, start=cycle, seconds=1.0, utterance="u1")
         self._events.clear()
-        return self.scribe.transcript()
+        return self.builder.transcript()
 
 
 def interrupted(system: str = "duo", by: str = "state") -> Transcript:
@@ -114,10 +114,10 @@ def waiting(system: str = "turn-based") -> Transcript:
 def chinese() -> Transcript:
     """A conversation without blanks, and with a revision by the recogniser."""
     story = Story("duo", "天气", language="zh")
-    story.scribe.word("今天北京的", start=0.0, end=1.0, cycle=1, utterance="u1")
-    story.scribe.word("天汽怎么样？", start=1.0, end=2.2, cycle=2, utterance="u1")
-    story.scribe.revision("今天北京的天气怎么样？", at=2.3, cycle=2, utterance="u1")
-    story.scribe.utterance(
+    story.builder.word("今天北京的", start=0.0, end=1.0, cycle=1, utterance="u1")
+    story.builder.word("天汽怎么样？", start=1.0, end=2.2, cycle=2, utterance="u1")
+    story.builder.revision("今天北京的天气怎么样？", at=2.3, cycle=2, utterance="u1")
+    story.builder.utterance(
         "u1",
         "今天北京的天气怎么样？",
         start=0,

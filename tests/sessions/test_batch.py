@@ -12,8 +12,7 @@ from duo.errors import BadInput
 from duo.speech import seconds_per_pass
 from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios
-from sessions.job import Job
-from sessions.recorder import record_all
+from sessions.recorder import Job, record_all
 from tests.tiny import tiny_backbone
 
 SYSTEMS = ("duo", "duo-sequential", "duplex", "turn-based")

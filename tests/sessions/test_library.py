@@ -9,8 +9,7 @@ import pytest
 
 from duo.errors import BadInput
 from sessions.catalogue import find_scenarios, library_names, library_scenario
-from sessions.scenario import Scenario
-from sessions.utterance import KINDS, START_RULES, Pause
+from sessions.scenario import KINDS, START_RULES, Pause, Scenario
 
 LIBRARY = find_scenarios()
 TEXT = """\

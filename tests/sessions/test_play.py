@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from duo.decoding.conversant import CycleResult, Event, Heard, Kind, Revision
 from duo.errors import BadInput
-from sessions.clock import RealTime
-from sessions.play import Recording, play
+from sessions.play import RealTime, Recording, play
 from sessions.scenario import Scenario
 from sessions.timing import heard_text
 from tests.sessions.fakes import Answerer, Random, Scripted, acts, speaks

@@ -18,8 +18,7 @@ from rich.console import Console
 from duo.errors import BadInput
 from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios
-from sessions.job import Job
-from sessions.recorder import folder_name, record_all
+from sessions.recorder import Job, folder_name, record_all
 from tests.sessions import fakes
 
 FAKE = "tests.sessions.fakes:factory"
@@ -114,10 +113,10 @@ def test_a_finished_job_changes_nothing(job: Job, monkeypatch: pytest.MonkeyPatc
     ("change", "field"),
     [
         ({"seed": 7}, "seed"),
-        ({"max_seconds": 60.0}, "settings"),
-        ({"settings": {FAKE: {"words": 3}}}, "settings"),
+        ({"max_seconds": 60.0}, "settings.max_seconds"),
+        ({"settings": {FAKE: {"words": 3}}}, "settings.words"),
         ({"models": {FAKE: "other"}}, "model"),
-        ({"load_settings": {"dtype": "float16"}}, "settings"),
+        ({"load_settings": {"dtype": "float16"}}, "settings.backbone"),
     ],
 )
 def test_another_recording_is_not_mixed_in(job: Job, change: dict[str, Any], field: str) -> None:
@@ -231,7 +230,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(job: Job, tmp_path: Path) -> 
     code = (
         "from pathlib import Path\n"
         "from sessions.catalogue import find_scenarios\n"
-        "from sessions.job import Job\n"
+        "from sessions.recorder import Job\n"
         "from sessions.recorder import record_all\n"
         f"names = {[scenario.name for scenario in SCENARIOS]!r}\n"
         f"record_all(Job([{FAKE!r}], find_scenarios(names), Path({str(job.out)!r})))\n"

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from duo.errors import BadInput
 from sessions.catalogue import find_scenarios
-from sessions.scenario import Scenario, parse_scenario
-from sessions.scenario_file import scenario_yaml, write_scenarios
+from sessions.scenario import Scenario, parse_scenario, scenario_yaml, write_scenarios
 from tests.sessions.talk import scenario, utterance
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(

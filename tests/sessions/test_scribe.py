@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from duo.decoding.conversant import CHANNEL_OF, CycleResult, Event, Kind
 from duo.transcript import Header
-from sessions.scribe import Scribe
+from sessions.play import TranscriptBuilder
 
 
-def scribe() -> Scribe:
-    return Scribe(Header(system="s", model="m", scenario="x", cycle_seconds=2.0))
+def builder() -> TranscriptBuilder:
+    return TranscriptBuilder(Header(system="s", model="m", scenario="x", cycle_seconds=2.0))
 
 
 def test_speech_lasts_its_step_and_a_decision_stands_after_its_own() -> None:
-    writes = scribe()
+    writes = builder()
     events = (
         Event(Kind.RESPOND, step=0, steps=4, by="state"),
         Event(Kind.SPEECH, "a", step=1, steps=4),
@@ -37,20 +37,20 @@ def test_speech_lasts_its_step_and_a_decision_stands_after_its_own() -> None:
 
 
 def test_a_cycle_without_a_forward_pass_leaves_nothing() -> None:
-    writes = scribe()
+    writes = builder()
     assert writes.cycle(CycleResult(), cycle=0, start=0.0, seconds=2.0) == ()
     assert writes.transcript().events == ()
 
 
 def test_every_kind_of_event_can_be_written_down() -> None:
-    writes = scribe()
+    writes = builder()
     result = CycleResult(tuple(Event(kind, "x") for kind in Kind))
     written = writes.cycle(result, cycle=0, start=0.0, seconds=2.0, utterance="u")
     assert [event.channel for event in written] == [CHANNEL_OF[kind] for kind in Kind]
 
 
 def test_events_come_by_start_and_an_utterance_before_its_words() -> None:
-    writes = scribe()
+    writes = builder()
     writes.cycle(CycleResult((Event(Kind.SPEECH, "hm"),)), cycle=0, start=0.0, seconds=2.0)
     writes.word("so", start=0.0, end=0.4, cycle=1, utterance="u")
     writes.note("late", at=9.0, cycle=4)
@@ -63,7 +63,7 @@ def test_events_come_by_start_and_an_utterance_before_its_words() -> None:
 
 
 def test_times_are_whole_milliseconds_and_text_is_unicode() -> None:
-    writes = scribe()
+    writes = builder()
     writes.word("half \ud83d pair", start=1 / 3, end=2 / 3, cycle=1, utterance="u")
     event = writes.transcript().events[0]
     assert (event.start, event.end, event.text) == (0.333, 0.667, "half ? pair")

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from duo.errors import BadInput
 from duo.files import MarkedYaml
 from duo.speech import cut
-from sessions.scenario import Scenario
-from sessions.scenario_file import scenario_yaml
+from sessions.scenario import Pause, Scenario, Utterance, Words, scenario_yaml
 from sessions.suite import VERSION, suite_scenarios
 from sessions.suite.generate import LABELS, Draws, Texts, heard_as, misheard
 from sessions.suite.plan import (
@@ -32,7 +31,6 @@ from sessions.suite.plan import (
     cells,
 )
 from sessions.timing import heard_text
-from sessions.utterance import Pause, Utterance, Words
 
 SUITE = suite_scenarios()
 CELLS = tuple(cells())

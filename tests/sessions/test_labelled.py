@@ -11,9 +11,9 @@ import pytest
 
 from duo.errors import BadInput
 from sessions.catalogue import find_scenarios
+from sessions.labelled import KIND_OF, read_utterances
 from sessions.play import play
 from sessions.scenario import Scenario
-from sessions.utterances import KIND_OF, read_utterances
 from tests.sessions.fakes import Answerer
 from tests.sessions.talk import HEADER
 

@@ -26,8 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from duo.errors import BadInput, check_choice, problems
 from duo.files import read_json_lines
-from sessions.scenario import Scenario
-from sessions.utterance import Spoken, UtteranceKind
+from sessions.scenario import Scenario, Spoken, UtteranceKind
 
 #: The kind of utterance that a label stands for. What is asked or ordered ends a turn alike.
 KIND_OF: dict[str, UtteranceKind] = {
