@@ -56,11 +56,11 @@ class Manifest(Result):
     model_config = ConfigDict(extra="allow")
 
     kind: Literal["manifest"] = "manifest"
-    schema_version: int = Field(SCHEMA, alias="schema")
+    schema_version: int = Field(default=SCHEMA, alias="schema")
     command: tuple[str, ...] = ()
-    versions: dict[str, str] = Field({})
+    versions: dict[str, str] = Field(default={})
     git_commit: str | None = None
-    hardware: dict[str, str | int | None] = Field({})
+    hardware: dict[str, str | int | None] = Field(default={})
     finished: str | None = None
     wall_seconds: float | None = None
 

@@ -95,8 +95,8 @@ class Bin(Record):
         share: that wants a response.
     """
 
-    start: Share = Field(0.0, alias="from")
-    stop: Share = Field(1.0, alias="to")
+    start: Share = Field(default=0.0, validation_alias="from", serialization_alias="from")
+    stop: Share = Field(default=1.0, validation_alias="to", serialization_alias="to")
     n: Annotated[int, Field(ge=1)]
     probability: Share
     share: Share
@@ -126,11 +126,11 @@ class Data(Record):
 class OfUtterances(Result):
     """What a model did with the utterances of a file."""
 
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     model: str = ""
     data: Data = Data()
     n: Count
-    versions: dict[str, str] = Field({})
+    versions: dict[str, str] = Field(default={})
     wall_seconds: float | None = None
 
     @property
@@ -224,10 +224,10 @@ class Answers(Result):
     """The JSON of `duo eval answers`: losses by model; others are compared with the first."""
 
     kind: Literal["answers"] = "answers"
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     data: Data = Data()
     models: dict[str, AnswerLoss]
-    versions: dict[str, str] = Field({})
+    versions: dict[str, str] = Field(default={})
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
@@ -453,7 +453,8 @@ def probe_table(found: Probe) -> Table:
     rows = []
     for label, own in found.curve[0].labels.items():
         scores = [point.labels.get(label) for point in found.curve]
-        rows.append((label, own.wanted, own.n, *(one and one.right for one in scores)))
+        shares = [None if one is None else one.right for one in scores]
+        rows.append((label, own.wanted, own.n, *shares))
     return Table(
         f"Right where {found.answered} % of what wants an answer get one",
         ["label", "wanted", "n", *(Column(name, "number", _whole_percent) for name in names)],
@@ -471,7 +472,7 @@ def answers_table(found: Answers) -> Table:
         if loss is not first and first and loss.nats is not None and first.nats is not None:
             change = loss.nats - first.nats
         rows.append((model, loss.nats, loss.perplexity, change, loss.tokens))
-    columns = [
+    columns: list[Column | str] = [
         "model", Column("loss (nats)", "number", ".3f"), Column("perplexity", "number", ".2f"),
         Column("change of loss", "number", "+.3f"), "tokens",
     ]  # fmt: skip

@@ -45,7 +45,7 @@ def train(
 
     Example: duo train --preset embedded --data runs/data --out runs/adapter
     """
-    from duo.training.host import keep_memory, share_cores
+    from duo.backbone import keep_memory, share_cores
     from duo.training.settings import load_settings, parse_assignments
 
     share_cores()

@@ -1,23 +1,31 @@
-"""Samples into token ids, laid out exactly as the decoder meets them, and what is learned where.
+"""Read samples and encode them as the decoder meets them, with what is learned at each token.
 
 A sample becomes the preamble and its turns: a user turn is opened, spoken, given its state token
 and closed; an answer is opened, spoken and, if it was completed, ended. Learned are the state
 tokens, the answers' tokens and the token that ends a complete answer, nothing else (the paper's
 "loss on state tokens and output only"). Beside that, `inside` marks the places where the user is
 not done, at which no state token may come; see `duo.training.loss`.
+
+A sample is one row of turns, so that all that comes after an ignored remark sees it. The decoder
+with `ignored_utterances="forget"` (`duo.decoding.duo.DuoSettings`, the default) drops the remark
+from its context, and nothing that follows sees it: `without_ignored_turns` makes such samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from duo.chatformat import ChatFormat, chat_format
-from duo.data.sample import AssistantTurn, Sample, SystemMessage, UserTurn
+from duo.data.sample import AssistantTurn, Message, Sample, SystemMessage, UserTurn, read_samples
+from duo.data.slices import is_sliced
 from duo.errors import BadInput
+from duo.files import read_json_lines, sha256
 from duo.tokens import IDLE, StateTokens, state_tokens
+from duo.training.settings import IgnoredTurns, TrainSettings
 
 #: The label of a token that is not learned; the number that torch's cross entropy passes over.
 NOT_LEARNED = -100
@@ -88,7 +96,7 @@ class Encoder:
         tokenizer: of `transformers`, with the state tokens.
         max_tokens: longer samples lose whole exchanges from the front until they fit.
         chat: chat format, "template" or "plain".
-        answer_tokens: longer answers of the `duo` recipe are cut off after so many; 0 for none.
+        answer_tokens: longer answers of the `duo` recipe are cut off there; 0 for none.
 
     Raises:
         BadInput: the tokenizer has no state tokens, or its chat template cannot be used.
@@ -107,7 +115,7 @@ class Encoder:
         self.chat: ChatFormat = self._format(None)
 
     def sample(self, sample: Sample, context: int = 0) -> Encoded:
-        """A sample of the `duo` recipe.
+        """Encode a sample of the `duo` recipe.
 
         Args:
             sample: the turns.
@@ -134,7 +142,7 @@ class Encoder:
         return self._fitted(self._format(system).preamble, exchanges)
 
     def slices(self, slices: Sequence[tuple[str, str]]) -> Encoded:
-        """A dialogue of the `duplex` recipe: slices of user and assistant (Zhang et al. 2024).
+        """Encode a dialogue of the `duplex` recipe, slices of both sides (Zhang et al. 2024).
 
         Every answer slice is learned, with the end of turn after it; silence is `<idle>`.
 
@@ -212,3 +220,161 @@ class Encoder:
         for exchange in kept:
             row.add(exchange)
         return Encoded(tuple(row.ids), tuple(row.labels), tuple(row.inside))
+
+
+def without_ignored_turns(sample: Sample) -> Iterator[tuple[Sample, int]]:
+    """Split a sample: up to each ignored turn, then the conversation without any of them.
+
+    What a sample teaches is shared out among them: each turn is learned in one of them, and in none
+    does anything come after an ignored turn. An answer that goes on after one is in one piece.
+
+    Yields:
+        A sample, and how many of its messages, from the first, are context alone.
+    """
+    kept: list[Message] = []
+    for message in sample.messages:
+        if isinstance(message, UserTurn) and message.state == "<2>":
+            yield _with(sample, [*kept, message]), len(kept)
+            continue
+        begun = kept[-1] if kept else None
+        if (
+            isinstance(message, AssistantTurn)
+            and isinstance(begun, AssistantTurn)
+            and not begun.complete
+        ):
+            words = f"{begun.content} {message.content}".strip()
+            kept[-1] = AssistantTurn(content=words, complete=message.complete)
+        else:
+            kept.append(message)
+    if any(message.role != "system" for message in kept):
+        yield _with(sample, kept), 0
+
+
+def _with(sample: Sample, messages: Sequence[Message]) -> Sample:
+    return sample.model_copy(update={"messages": tuple(messages)})
+
+
+@dataclass
+class Split:
+    """Encoded samples of one file, and what was left out of it.
+
+    Attributes:
+        samples: those that teach something; several of one, where ignored turns are forgotten.
+        too_long: dropped, as their last exchange alone is longer than the maximum.
+        empty: dropped, as nothing in them is learned.
+        sha256: of the file.
+    """
+
+    samples: list[Encoded] = field(default_factory=list)
+    too_long: int = 0
+    empty: int = 0
+    sha256: str = ""
+
+    @property
+    def facts(self) -> dict[str, int | str]:
+        """Counts for the manifest."""
+        return {
+            "samples": len(self.samples),
+            "tokens": sum(map(len, self.samples)),
+            "too_long": self.too_long,
+            "nothing_to_learn": self.empty,
+            "sha256": self.sha256,
+        }
+
+
+def read_split(
+    path: Path,
+    encoder: Encoder,
+    settings: TrainSettings,
+    limit: int | None = None,
+    *,
+    optional: bool = False,
+) -> Split:
+    """Read and encode the samples of a file.
+
+    Args:
+        path: JSON Lines; samples (`duo.data.sample`), or for the `duplex` recipe records with
+            `output`, a list of slices of user and assistant.
+        encoder: for the tokenizer that is trained.
+        settings: of the run.
+        limit: how many samples are wanted at most.
+        optional: whether there may be none, as in the validation split of few dialogues.
+
+    Raises:
+        BadInput: a line is malformed, a sample too long (where that is refused), or none is left.
+    """
+    split = Split(sha256=sha256(path) if path.is_file() else "")
+    if settings.recipe == "duplex":
+        found = _duplex(path, encoder)
+    else:
+        found = _duo(path, encoder, settings.ignored_turns)
+    for name, encoded in found:
+        if encoded is None:
+            if settings.too_long == "refuse":
+                raise BadInput(f"{name}: longer than {settings.max_tokens} tokens", file=path)
+            split.too_long += 1
+        elif _teaches(encoded, settings):
+            split.samples.append(encoded)
+            if limit is not None and len(split.samples) >= limit:
+                break
+        else:
+            split.empty += 1
+    if not split.samples and not optional:
+        left_out = f" ({split.too_long} too long)" if split.too_long else ""
+        raise BadInput(f"no samples to learn from{left_out}", file=path)
+    return split
+
+
+def _duo(
+    path: Path, encoder: Encoder, ignored_turns: IgnoredTurns
+) -> Iterator[tuple[str, Encoded | None]]:
+    if is_sliced(path):
+        raise BadInput("holds time slices, not samples: train with --recipe duplex", file=path)
+    for sample in read_samples(path):
+        for part, context in (
+            without_ignored_turns(sample) if ignored_turns == "forget" else [(sample, 0)]
+        ):
+            try:
+                yield part.id, encoder.sample(part, context)
+            except TooLong:
+                yield part.id, None
+
+
+def _duplex(path: Path, encoder: Encoder) -> Iterator[tuple[str, Encoded | None]]:
+    for number, slices in read_slices(path):
+        try:
+            yield f"line {number}", encoder.slices(slices)
+        except TooLong:
+            yield f"line {number}", None
+
+
+def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[str, str]]]]:
+    """Read a Duplex-UltraChat file: line number, and role and text of the slices of each record.
+
+    Raises:
+        BadInput: the file cannot be read, or a line is no such record.
+    """
+    for number, record in read_json_lines(path):
+        try:
+            slices = [(slice["role"], slice["content"]) for slice in record["output"]]
+        except (KeyError, TypeError):
+            raise BadInput(
+                'is no record {"output": [{"role", "content"}, ...]}, which '
+                "duo data build --form duplex writes",
+                file=path,
+                line=number,
+                field="output",
+            ) from None
+        for place, (role, text) in enumerate(slices):
+            at = f"output[{place}]"
+            if role not in ("user", "assistant"):
+                message = "must be user or assistant"
+                raise BadInput(message, file=path, line=number, field=f"{at}.role")
+            if not isinstance(text, str):
+                raise BadInput("is not a text", file=path, line=number, field=f"{at}.content")
+        yield number, slices
+
+
+def _teaches(encoded: Encoded, settings: TrainSettings) -> bool:
+    learned = any(label != NOT_LEARNED for label in encoded.labels)
+    return learned or (settings.inside != "none" and any(encoded.inside))

@@ -1,4 +1,4 @@
-"""The loss at every place where something is learned.
+"""Compute the loss at every place where something is learned, in training and in validation.
 
 State tokens: cross entropy. Answers, by the setting `answers`:
 
@@ -28,8 +28,9 @@ learned there instead is the setting `inside`:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import IntEnum
 from typing import Any
 
 import torch
@@ -37,14 +38,83 @@ from torch import Tensor
 from torch.nn import functional
 
 from duo.tokens import StateTokens
-from duo.training.batch import Target
-from duo.training.encode import NOT_LEARNED
+from duo.training.encode import NOT_LEARNED, Encoded
 from duo.training.settings import Answers, Inside
+
+
+class Target(IntEnum):
+    """The kinds of places where something is learned."""
+
+    STATE = 0  #: the state token that comes next
+    OUTPUT = 1  #: the answer's token that comes next
+    INSIDE = 2  #: that no state token comes next: the user is in the middle of an utterance
+    PAUSE = 3  #: the same where the user breaks off
+
+
+def targets(sample: Encoded, states: StateTokens, *, inside: bool) -> list[tuple[int, int, int]]:
+    """List what a sample teaches: place of the last token seen, id of the next one, `Target`.
+
+    The next id is `NOT_LEARNED` where a sample ends in the middle of an utterance.
+    """
+    found = []
+    for place in range(len(sample)):
+        last = place == len(sample) - 1
+        label = NOT_LEARNED if last else sample.labels[place + 1]
+        if label != NOT_LEARNED:
+            state = label in (states.respond, states.ignore)
+            found.append((place, label, int(Target.STATE if state else Target.OUTPUT)))
+        elif inside and sample.inside[place]:
+            following = NOT_LEARNED if last else sample.ids[place + 1]
+            found.append((place, following, int(Target.PAUSE if last else Target.INSIDE)))
+    return found
+
+
+def collate(
+    samples: Sequence[Encoded], states: StateTokens, *, packing: bool, inside: bool
+) -> dict[str, Tensor]:
+    """Put samples side by side in one batch.
+
+    Args:
+        samples: at least one.
+        states: ids of the state tokens.
+        packing: one row for all, position numbers restarting with each sample: `transformers`
+            takes that as the sign that a token sees its own sample only.
+        inside: whether places where no state token may come are among the targets.
+
+    Returns:
+        `input_ids` and `position_ids` `[rows, tokens]`; `where`, boolean of that shape, true at the
+        places of the targets; `target` and `kind` `[targets]`, in the order of the places. Rows are
+        padded on the right, where no token of theirs looks, so no mask is needed.
+    """
+    rows = [list(samples)] if packing else [[sample] for sample in samples]
+    width = max(sum(map(len, row)) for row in rows)
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    positions = torch.arange(width).repeat(len(rows), 1)
+    where = torch.zeros_like(ids, dtype=torch.bool)
+    found: list[tuple[int, int, int]] = []
+    for number, row in enumerate(rows):
+        start = 0
+        for sample in row:
+            stop = start + len(sample)
+            ids[number, start:stop] = torch.tensor(sample.ids)
+            positions[number, start:stop] = torch.arange(len(sample))
+            learned = targets(sample, states, inside=inside)
+            where[number, [start + place for place, _, _ in learned]] = True
+            found += learned
+            start = stop
+    facts = torch.tensor(found, dtype=torch.long).reshape(-1, 3)
+    return {
+        "input_ids": ids,
+        "position_ids": positions,
+        "where": where,
+        "target": facts[:, 1],
+        "kind": facts[:, 2],
+    }
 
 
 @contextmanager
 def logits_only_where(model: Any, where: Tensor) -> Iterator[None]:
-    """Within, the model computes logits for the places `where` `[rows, tokens]` alone.
+    """Compute, within, logits for the places `where` `[rows, tokens]` alone.
 
     They come as `[1, places, vocabulary]`. With a large vocabulary that saves much of the time and
     most of the memory.
@@ -68,7 +138,7 @@ def place_losses(
     answers: Answers = "words",
     base: Tensor | None = None,
 ) -> Tensor:
-    """The loss at each place, unweighted.
+    """Compute the loss at each place, unweighted.
 
     Args:
         logits: `[places, vocabulary]`.
@@ -111,7 +181,10 @@ def place_losses(
 
 
 def no_state_loss(logits: Tensor, states: StateTokens) -> Tensor:
-    """-log(1 - p(<1>) - p(<2>)) for logits `[places, vocabulary]`; never infinite by rounding."""
+    """Compute -log(1 - p(<1>) - p(<2>)) for logits `[places, vocabulary]`.
+
+    It is never infinite by rounding.
+    """
     decided = torch.logsumexp(logits[:, [states.respond, states.ignore]], dim=-1)
     others = logits.clone()
     others[:, [states.respond, states.ignore]] = -torch.inf
@@ -125,3 +198,105 @@ def _divergence(logits: Tensor, base: Tensor, states: StateTokens) -> Tensor:
     expected = ordinary.softmax(-1)
     surprise = torch.where(expected > 0, ordinary.log_softmax(-1) - logits.log_softmax(-1), 0.0)
     return (expected * surprise).sum(-1)
+
+
+#: Padded tokens of one batch.
+_AREA = 4096
+
+# The counts; each rate below is one over another.
+_STATE, _STATE_LOSS, _RIGHT, _ANSWERED, _QUERIES, _IGNORED, _REMARKS = range(7)
+_OUTPUT, _OUTPUT_LOSS, _INSIDE, _EARLY, _PAUSES, _EARLY_PAUSES = range(7, 13)
+_COUNTS = 13
+
+
+def validate(
+    model: Any,
+    samples: Sequence[Encoded],
+    states: StateTokens,
+    *,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    gather: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, float]:
+    """Compute loss and accuracy of state tokens, with the true words before them, on samples.
+
+    Args:
+        model: a causal LM; left in the mode that it is in.
+        samples: may be empty.
+        states: ids of the state tokens.
+        autocast: the number format that it is computed in.
+        gather: adds up the counts of several processes.
+
+    Returns:
+        Those of these that the samples have cases for: `loss_state`, `loss_output` in nats a
+        token; `state_accuracy`, the share of state tokens that are the likeliest token at their
+        place, and the same as `respond_recall` and `ignore_recall`; `premature`, the share of
+        places in the middle of an utterance where a state token is the likeliest token, and
+        `premature_at_pauses`, where an utterance breaks off.
+    """
+    sums = torch.zeros(_COUNTS, dtype=torch.float64)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for batch in _batches(samples):
+                made = collate(batch, states, packing=False, inside=True)
+                made = {name: value.to(model.device) for name, value in made.items()}
+                if not len(made["target"]):
+                    continue
+                with autocast(), logits_only_where(model, made["where"]):
+                    logits = model(
+                        input_ids=made["input_ids"],
+                        position_ids=made["position_ids"],
+                        use_cache=False,
+                    ).logits[0]
+                sums += _sums(logits.float(), made["target"], made["kind"], states)
+    finally:
+        model.train(training)
+    if gather is not None:
+        sums = gather(sums)
+    return _rates(sums.tolist())
+
+
+def _sums(logits: Tensor, target: Tensor, kind: Tensor, states: StateTokens) -> Tensor:
+    losses = functional.cross_entropy(logits, target, ignore_index=NOT_LEARNED, reduction="none")
+    likeliest = logits.argmax(-1)
+    right = likeliest == target
+    decided = (likeliest == states.respond) | (likeliest == states.ignore)
+    state, output, inside = kind == Target.STATE, kind == Target.OUTPUT, kind >= Target.INSIDE
+    query, remark = state & (target == states.respond), state & (target == states.ignore)
+    pause = kind == Target.PAUSE
+    counted = {
+        _STATE: state, _RIGHT: state & right, _QUERIES: query, _ANSWERED: query & right,
+        _REMARKS: remark, _IGNORED: remark & right, _OUTPUT: output, _INSIDE: inside,
+        _EARLY: inside & decided, _PAUSES: pause, _EARLY_PAUSES: pause & decided,
+    }  # fmt: skip
+    sums = torch.zeros(_COUNTS, dtype=torch.float64)
+    for name, places in counted.items():
+        sums[name] = int(places.sum())
+    sums[_STATE_LOSS] = float(losses[state].sum())
+    sums[_OUTPUT_LOSS] = float(losses[output].sum())
+    return sums
+
+
+def _rates(sums: list[float]) -> dict[str, float]:
+    rates = {
+        "loss_state": (_STATE_LOSS, _STATE),
+        "loss_output": (_OUTPUT_LOSS, _OUTPUT),
+        "state_accuracy": (_RIGHT, _STATE),
+        "respond_recall": (_ANSWERED, _QUERIES),
+        "ignore_recall": (_IGNORED, _REMARKS),
+        "premature": (_EARLY, _INSIDE),
+        "premature_at_pauses": (_EARLY_PAUSES, _PAUSES),
+    }
+    return {name: sums[part] / sums[whole] for name, (part, whole) in rates.items() if sums[whole]}
+
+
+def _batches(samples: Sequence[Encoded]) -> list[list[Encoded]]:
+    """Batch samples of about the same length."""
+    batches: list[list[Encoded]] = []
+    for sample in sorted(samples, key=len, reverse=True):
+        if batches and len(batches[-1][0]) * (len(batches[-1]) + 1) <= _AREA:
+            batches[-1].append(sample)
+        else:
+            batches.append([sample])
+    return batches

@@ -1,14 +1,17 @@
-"""Settings of a training run and the presets that they come from."""
+"""Define the settings of a training run, their presets, and the record of a finished run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from duo.errors import BadInput
+from duo.files import Record, Result
 
 Recipe = Literal["duo", "duplex"]
 Inside = Literal["none", "unlikely", "words", "hold", "base"]
@@ -18,7 +21,7 @@ IgnoredTurns = Literal["keep", "forget"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """What one training run does; `duo train --set NAME=VALUE` changes one.
+    """Settings of one training run; `duo train --set NAME=VALUE` changes one.
 
     Attributes:
         recipe: "duo" (state tokens) or "duplex" (time slices, the baseline).
@@ -47,7 +50,7 @@ class TrainSettings:
         answers: what is learned in answers: "words", the data's (the paper), or "base", what the
             model expects without its adapter; see `duo.training.loss`.
         ignored_turns: whether turns after an ignored one see it: "keep" (the paper's samples), or
-            "forget", as the decoder does; see `duo.training.forget`.
+            "forget", as the decoder does; see `duo.training.encode`.
         inside: what is learned where the user is not done yet; see `duo.training.loss`.
         inside_weight: weight of the loss of one such position within an utterance.
         precision: "auto" (bfloat16 on a GPU made for it), "float32" or "bfloat16".
@@ -55,7 +58,7 @@ class TrainSettings:
         gradient_checkpointing: compute activations twice to save memory.
         seed: of everything that is drawn.
         log_every, validate_every, save_every: in steps.
-        validation_limit: samples of the validation split that are looked at, the first ones.
+        validation_limit: samples of the validation split that are evaluated, the first ones.
 
     Raises:
         BadInput: a value that is none of the choices, of another type or out of range.
@@ -115,10 +118,59 @@ class TrainSettings:
                 raise BadInput("base needs an adapter to switch off: set lora_rank", field=name)
 
 
+class Moment(Record):
+    """A line of a training curve; what else was logged at that step is kept as it is.
+
+    Attributes:
+        step: optimiser steps done.
+        loss_state, loss_output: mean training loss since the line before, in nats a token.
+        eval_loss_state, eval_loss_output: the same on the validation samples.
+        eval_state_accuracy: the share of their state tokens that were the likeliest.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    step: Annotated[float, Field(ge=0)]
+    loss_state: Annotated[float, Field(ge=0)] | None = None
+    loss_output: Annotated[float, Field(ge=0)] | None = None
+    eval_loss_state: Annotated[float, Field(ge=0)] | None = None
+    eval_loss_output: Annotated[float, Field(ge=0)] | None = None
+    eval_state_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if value is not None}
+
+
+class Training(Result):
+    """The record of a finished run, `training.json`.
+
+    Attributes:
+        settings: `TrainSettings` of the run.
+        model: that was trained.
+        start: SHA-256 of the adapter that it began with, if any.
+        steps: done.
+        curve: in order of the steps.
+        parameters: numbers of `all` weights and of the `trained` ones.
+        data: counts and hashes of the `train` and `validation` samples.
+    """
+
+    kind: Literal["training"] = "training"
+    settings: dict[str, Any] = Field(default={})
+    model: str = ""
+    start: str | None = None
+    steps: Annotated[int, Field(ge=0)] = 0
+    curve: tuple[Moment, ...]
+    parameters: dict[str, int] = Field(default={})
+    data: dict[str, Any] = Field(default={})
+    versions: dict[str, str] = Field(default={})
+    wall_seconds: float | None = None
+
+
 def load_settings(
     preset: str, recipe: str | None = None, assignments: Mapping[str, Any] | None = None
 ) -> TrainSettings:
-    """The settings of a preset, with some changed.
+    """Load the settings of a preset, with some changed.
 
     Args:
         preset: a preset's name or a YAML file of settings. Settings under a recipe's name there
@@ -157,7 +209,7 @@ def load_settings(
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Settings from `NAME=VALUE` texts, values as YAML reads them."""
+    """Parse `NAME=VALUE` texts, values as YAML reads them."""
     import yaml
 
     values: dict[str, Any] = {}
@@ -173,23 +225,15 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 def preset_names() -> list[str]:
-    """Names of the presets that come with the package."""
+    """List the presets that come with the package."""
     folder = files(__package__).joinpath("presets")
     return sorted(
         file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")
     )
 
 
-def differing(one: TrainSettings, other: Mapping[str, Any]) -> list[str]:
-    """Names of the settings in which `other`, read from a file, is not `one`."""
-    values = asdict(one)
-    return sorted(
-        name for name in values.keys() | other.keys() if values.get(name) != other.get(name)
-    )
-
-
 def _number(value: Any) -> Any:
-    """A number that YAML takes for a text, such as `1e-5`, as a number."""
+    """Convert a number that YAML takes for a text, such as `1e-5`."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:

@@ -1,25 +1,27 @@
-"""`duo train`: from samples to a model or an adapter that decides."""
+"""Train a model or an adapter to decide, and write it: the whole of `duo train`."""
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from duo.backbone import Backbone, load, resolve_device, resolve_dtype
 from duo.errors import BadInput
-from duo.files import check_writable, sha256, write_text
-from duo.runs import Stopwatch, write_manifest
+from duo.files import check_writable, read_json, read_result, sha256, whole_file, write_result
+from duo.runs import Stopwatch, begun, check_same, claim, versions, write_manifest
 from duo.terminal import quiet
-from duo.training.encode import Encoder
-from duo.training.plan import plan
-from duo.training.read import Split, read_split
-from duo.training.settings import TrainSettings, differing
-from duo.training.weights import ADAPTER_WEIGHTS, base_name, save, trainable
+from duo.tokens import trainable_rows
+from duo.training.encode import Encoder, Split, read_split
+from duo.training.settings import Moment, Training, TrainSettings
+from duo.training.trainer import plan
 
 #: Says what a folder was begun as; written before the first step.
 RUN = "run.json"
@@ -50,8 +52,8 @@ def train(
     if start is not None and not settings.lora_rank:
         raise BadInput("begins with an adapter: set lora_rank", field="--start")
     _check_launch(settings)
-    begun_as = _identity(settings, model, start)
-    _begin(out, settings, begun_as, data)
+    identity = _identity(settings, model, start)
+    _begin(out, identity, data)
     backbone = load(model, device="cpu", dtype="float32", chat=settings.chat)
     longest = min(settings.max_tokens, backbone.max_tokens)
     encoder = Encoder(
@@ -66,6 +68,9 @@ def train(
         validation = read_split(
             data / "validation.jsonl", encoder, settings, settings.validation_limit, optional=True
         )
+    identity["train_sha256"] = learning.sha256
+    if (before := begun(out)) is not None:
+        check_same(before, identity, file=out / RUN)
     trainer = _trainer(backbone, settings, learning, validation, out, start)
     parameters = _parameters(trainer.model)
     first = trainer.is_world_process_zero()
@@ -76,32 +81,36 @@ def train(
                 f"samples, whose last exchange alone is longer than {longest} tokens",
                 file=sys.stderr,
             )
-        begun_as["train_sha256"] = learning.sha256
-        write_text(out / RUN, json.dumps(begun_as, indent=2) + "\n")
-    before = _last_checkpoint(out)
+        claim(out, identity, name=RUN)
+    last = _last_checkpoint(out)
     with quiet():
-        trainer.train(resume_from_checkpoint=str(before) if before else None)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     gathered = None
     if trainer.is_fsdp_enabled:  # every process gives its share
         gathered = trainer.accelerator.get_state_dict(trainer.model)
     trained = trainer.accelerator.unwrap_model(trainer.model)
     if first:
         save(trained, backbone.tokenizer, out, settings.save_dtype, gathered)
-        result = {
-            "settings": asdict(settings),
-            "model": base_name(model),
-            "start": begun_as["start"],
-            "steps": trainer.state.global_step,
-            "curve": trainer.state.log_history,
-        }
-        write_text(out / RESULT, json.dumps(result, indent=2) + "\n")
+        facts = {"train": learning.facts, "validation": validation.facts}
+        result = Training(
+            settings=asdict(settings),
+            model=base_name(model),
+            start=identity["start"],
+            steps=trainer.state.global_step,
+            curve=tuple(_moment(line) for line in trainer.state.log_history),
+            parameters=parameters,
+            data=facts,
+            versions=versions(),
+            wall_seconds=round(watch.seconds, 1),
+        )
+        write_result(out / RESULT, result)
         write_manifest(
             out / "manifest.json",
             watch=watch,
             model=model,
             seed=settings.seed,
             recipe=settings.recipe,
-            data={"train": learning.facts, "validation": validation.facts},
+            data=facts,
             parameters=parameters,
             processes=trainer.args.world_size,
         )
@@ -129,39 +138,21 @@ def _check_launch(settings: TrainSettings) -> None:
         )
 
 
-def _begin(out: Path, settings: TrainSettings, begun_as: Mapping[str, Any], data: Path) -> None:
+def _begin(out: Path, identity: Mapping[str, Any], data: Path) -> None:
     """Refuse a folder that holds something else than this run."""
     if not (data / "train.jsonl").is_file():
         raise BadInput("no such file", file=data / "train.jsonl")
     if (out / RESULT).is_file() and (out / "manifest.json").is_file():
         raise BadInput("holds a finished run: choose another folder", file=out)
-    if not (out / RUN).is_file():
+    if (before := begun(out, name=RUN)) is None:
         if out.is_dir() and any(out.glob("checkpoints/checkpoint-*")):
             raise BadInput(f"holds checkpoints but no {RUN}: choose another folder", file=out)
         return
-    try:
-        begun = json.loads((out / RUN).read_text("utf-8"))
-        was, recipe = begun["settings"], begun["settings"]["recipe"]
-    except (ValueError, KeyError, TypeError):
-        raise BadInput("is not what duo train writes", file=out / RUN) from None
-    if recipe != settings.recipe:
-        raise BadInput(
-            f"holds a checkpoint of the {recipe} recipe, not {settings.recipe}: choose another "
-            "folder",
-            file=out,
-        )
-    if names := differing(settings, was):
-        raise BadInput(
-            f"was begun with another {', '.join(names)}: choose another folder", file=out
-        )
-    if begun.get("model") != begun_as["model"]:
-        raise BadInput(f"was begun with the model {begun.get('model')}", file=out)
-    if begun.get("start") != begun_as["start"]:
-        raise BadInput("was begun with another adapter to start from, or none", file=out)
+    check_same({**before, "train_sha256": None}, identity, file=out / RUN)
 
 
 def _identity(settings: TrainSettings, model: str, start: Path | None) -> dict[str, Any]:
-    """What a run is; its training data are added when they have been read."""
+    """List what makes a run; its training data are added when they have been read."""
     weights = None if start is None else start / ADAPTER_WEIGHTS
     if weights is not None and not weights.is_file():
         raise BadInput("no such file", file=weights)
@@ -175,11 +166,22 @@ def _identity(settings: TrainSettings, model: str, start: Path | None) -> dict[s
 
 
 def _recipe(adapter: Path) -> str | None:
-    """The recipe that an adapter was trained by, if that stands beside it."""
+    """Read the recipe that an adapter was trained by, if that stands beside it."""
     try:
-        return str(json.loads((adapter / RESULT).read_text("utf-8"))["settings"]["recipe"])
-    except (OSError, ValueError, KeyError, TypeError):
+        recipe = read_result(adapter / RESULT, Training).settings.get("recipe")
+    except BadInput:
         return None
+    return None if recipe is None else str(recipe)
+
+
+def _moment(line: Mapping[str, Any]) -> Moment:
+    """Make a line of the curve of what Trainer logged; a number that is not finite is left out."""
+    finite = {
+        name: value
+        for name, value in line.items()
+        if not isinstance(value, float) or math.isfinite(value)
+    }
+    return Moment(**finite)
 
 
 def _trainer(
@@ -195,13 +197,8 @@ def _trainer(
     from transformers import PrinterCallback, TrainingArguments
     from transformers.integrations import TensorBoardCallback
 
-    from duo.training.progress import ShowProgress
-    from duo.training.trainer import DuoTrainer, Parts
+    from duo.training.trainer import DuoTrainer, Parts, ShowProgress
 
-    if (out / RUN).is_file():
-        begun = json.loads((out / RUN).read_text("utf-8"))
-        if begun.get("train_sha256") != learning.sha256:
-            raise BadInput("was begun with other training data: choose another folder", file=out)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     parts = settings.micro_batches * processes
     made = plan(
@@ -272,12 +269,12 @@ _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": 
 
 
 def _last_checkpoint(out: Path) -> Path | None:
-    """The latest checkpoint that was written to its end: its state is what is written last."""
+    """Find the latest checkpoint that was written to its end: its state is written last."""
     whole = []
     for folder in out.glob("checkpoints/checkpoint-*"):
         try:
-            steps = json.loads((folder / "trainer_state.json").read_text("utf-8"))["global_step"]
-        except (OSError, ValueError, KeyError):
+            steps = read_json(folder / "trainer_state.json", finite=False)["global_step"]
+        except (BadInput, KeyError, TypeError):
             continue
         whole.append((steps, folder))
     return max(whole)[1] if whole else None
@@ -289,3 +286,144 @@ def _parameters(model: Any) -> dict[str, int]:
         "all": sum(count for count, _ in counts),
         "trained": sum(count for count, trained in counts if trained),
     }
+
+
+#: Name of an adapter's weights, as peft writes them.
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+#: Parts of the names that linear layers have in the architectures of `transformers`.
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value")
+_MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc")
+
+
+def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = None) -> Any:
+    """Switch on the weights of a model that are to be trained.
+
+    With `lora_rank` it is a PEFT model: low-rank adapters beside the linear layers, and the state
+    tokens' rows of the embedding (and of the output head where that is a matrix of its own).
+
+    Args:
+        backbone: the base model.
+        settings: of the run.
+        start: folder of an adapter of this model to begin with.
+
+    Raises:
+        BadInput: the architecture has no linear layers of the kind asked for, or `start` holds no
+            adapter like the one that is to be trained.
+    """
+    model = backbone.model
+    if settings.state_rows == "turn_end" and settings.recipe == "duo":
+        _begin_as_turn_end(backbone)
+    if not settings.lora_rank:
+        return model.requires_grad_(True)
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=_targets(model, settings.lora_targets),
+        trainable_token_indices=trainable_rows(model, backbone.states),
+        task_type="CAUSAL_LM",
+    )
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        adapted = get_peft_model(model, config) if start is None else _begun(model, config, start)
+    adapted.peft_config["default"].base_model_name_or_path = base_name(backbone.name)
+    # PEFT would save the whole embedding too, and look the base model up on the hub to decide.
+    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
+    if settings.gradient_checkpointing:
+        adapted.enable_input_require_grads()
+    return adapted
+
+
+def save(
+    model: Any, tokenizer: Any, folder: Path, dtype: str, gathered: dict[str, Any] | None = None
+) -> None:
+    """Write an adapter or a model, with its tokenizer, as `duo.backbone.load` reads it.
+
+    Args:
+        model: that was trained.
+        tokenizer: of the model.
+        folder: where to.
+        dtype: number format of the weights in the file.
+        gathered: all weights by name, where the model itself holds only this process's share.
+    """
+    kind = getattr(torch, dtype)
+    with quiet():
+        if hasattr(model, "peft_config"):
+            model.save_pretrained(folder, state_dict=gathered)
+            _cast(folder / ADAPTER_WEIGHTS, kind)
+            (folder / "README.md").unlink(missing_ok=True)  # an empty form
+        elif gathered is not None:
+            whole = {name: weight.to(kind) for name, weight in gathered.items()}
+            model.save_pretrained(folder, state_dict=whole)
+        else:
+            model.to(kind).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def base_name(name: str) -> str:
+    """Name the base model of an adapter: a folder by its full path, all else as it is."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() else name
+
+
+def _begin_as_turn_end(backbone: Backbone) -> None:
+    """Give `<1>` and `<2>` the rows of the token that follows a user's last word."""
+    model, chat, states = backbone.model, backbone.chat, backbone.states
+    end = (*chat.user_close, *chat.assistant_open)[0]
+    with torch.no_grad():
+        for matrix in (model.get_input_embeddings(), model.get_output_embeddings()):
+            for parameter in matrix.parameters():
+                parameter[[states.respond, states.ignore]] = parameter[end].clone()
+
+
+def _begun(model: Any, config: Any, start: Path) -> Any:
+    """Put an adapter that was trained before on a model.
+
+    Raises:
+        BadInput: the folder holds no adapter of this model, or one of another form.
+    """
+    from peft import PeftConfig, PeftModel
+    from safetensors import SafetensorError
+
+    try:
+        there = PeftConfig.from_pretrained(str(start))
+        adapted = PeftModel.from_pretrained(model, str(start), config=there, is_trainable=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"no adapter of this model can be read: {reason}", file=start) from None
+    for name in ("r", "lora_alpha", "target_modules", "trainable_token_indices"):
+        was, now = getattr(there, name, None), getattr(config, name)
+        if name == "target_modules":
+            if now == "all-linear":  # which peft has turned into the layers' names
+                continue
+            was, now = sorted(was or ()), sorted(now)
+        if was != now:
+            raise BadInput(f"another {name} than these settings give: {was!r}, not {now!r}",
+                           file=start)  # fmt: skip
+    return adapted
+
+
+def _targets(model: Any, wanted: str) -> str | list[str]:
+    if wanted == "all-linear":
+        return wanted
+    names = _ATTENTION if wanted == "attention" else _MLP
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+    if not (found := sorted(linear & set(names))):
+        raise BadInput(f"this model has no such layers: it has {', '.join(sorted(linear))}",
+                       field="lora_targets")  # fmt: skip
+    return found
+
+
+def _cast(path: Path, dtype: torch.dtype) -> None:
+    from safetensors.torch import load, save
+
+    weights = {name: weight.to(dtype) for name, weight in load(path.read_bytes()).items()}
+    with whole_file(path, "wb") as stream:
+        stream.write(save(weights, metadata={"format": "pt"}))

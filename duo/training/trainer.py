@@ -1,23 +1,99 @@
-"""transformers' Trainer with our loss, our order of samples and our validation."""
+"""Adapt transformers' Trainer: our loss, our order of samples, our validation and progress."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from duo.chatformat import ChatFormat
+from duo.errors import BadInput
+from duo.terminal import progress
 from duo.tokens import StateTokens
-from duo.training.batch import Target, collate, targets
 from duo.training.encode import Encoded
-from duo.training.loss import logits_only_where, place_losses
+from duo.training.loss import Target, collate, logits_only_where, place_losses, targets, validate
 from duo.training.settings import TrainSettings
-from duo.training.validate import validate
+
+
+def plan(
+    lengths: Sequence[int], *, batch: int, parts: int, steps: int, seed: int, packing: bool
+) -> list[list[int]]:
+    """Plan which samples are in which part of which step, before the run: the same after a kill.
+
+    Every sample is used once before one is used again. A step's batch is split into `parts` of
+    about the same cost, each of samples of about the same length where they are padded.
+
+    Args:
+        lengths: of the samples, in tokens.
+        batch: samples of a step.
+        parts: parts of a step, over all processes and accumulations.
+        steps: number of steps.
+        seed: of the order.
+        packing: whether a part costs the sum of its lengths, or its longest times its number.
+
+    Returns:
+        `steps * parts` lists of places in `lengths`, none empty.
+
+    Raises:
+        BadInput: there are no samples, or fewer in a batch than parts.
+    """
+    if not lengths:
+        raise BadInput("no samples to train on")
+    if batch < parts:
+        raise BadInput(f"{batch} samples cannot be split into {parts} parts", field="batch")
+    draw = random.Random(seed)
+    order: list[int] = []
+    made: list[list[int]] = []
+    split = _packed if packing else _padded
+    for _ in range(steps):
+        while len(order) < batch:
+            epoch = list(range(len(lengths)))
+            draw.shuffle(epoch)
+            order += epoch
+        chosen, order = order[:batch], order[batch:]
+        made += split(sorted(chosen, key=lambda place: (-lengths[place], place)), lengths, parts)
+    return made
+
+
+def _packed(chosen: list[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
+    """Give the longest first, each to the part that is shortest so far."""
+    made: list[list[int]] = [[] for _ in range(parts)]
+    for place in chosen:
+        min(made, key=lambda part: sum(lengths[p] for p in part) if part else -1).append(place)
+    return made
+
+
+def _padded(chosen: list[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
+    """Cut the sorted samples into runs of the smallest padded area for which `parts` are enough."""
+    low, high = lengths[chosen[0]], lengths[chosen[0]] * len(chosen)
+    while low < high:
+        area = (low + high) // 2
+        if len(_runs(chosen, lengths, area)) <= parts:
+            high = area
+        else:
+            low = area + 1
+    runs = _runs(chosen, lengths, high)
+    while len(runs) < parts:  # every process has something to do
+        longest = max(runs, key=len)
+        runs.append([longest.pop()])
+    return runs
+
+
+def _runs(chosen: list[int], lengths: Sequence[int], area: int) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for place in chosen:
+        if runs and lengths[runs[-1][0]] * (len(runs[-1]) + 1) <= area:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return runs
 
 
 class Parts(Dataset):
@@ -61,7 +137,7 @@ class Parts(Dataset):
 
 
 def kind_weights(settings: TrainSettings) -> list[float]:
-    """The weight of each `Target`, in its order."""
+    """List the weight of each `Target`, in its order."""
     decision = settings.state_weight  # "not yet" is one too
     return [decision, settings.output_weight, settings.inside_weight, decision]
 
@@ -73,7 +149,7 @@ class DuoTrainer(Trainer):
         settings: of the run.
         states: ids of the state tokens.
         chat: the chat format.
-        validation: samples that are looked at now and then; may be empty.
+        validation: samples that are evaluated every few steps; may be empty.
         others: what Trainer takes.
     """
 
@@ -96,7 +172,7 @@ class DuoTrainer(Trainer):
         self._tokens, self._since = 0, time.monotonic()
 
     def get_train_dataloader(self) -> DataLoader:
-        """The parts in the order of the plan, shared out over the processes."""
+        """Serve the parts in the order of the plan, shared out over the processes."""
         loader = DataLoader(self.train_dataset, batch_size=1, collate_fn=_only)
         return self.accelerator.prepare(loader)
 
@@ -107,7 +183,10 @@ class DuoTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """This part's share of the step's loss: a sum, times the processes that average theirs."""
+        """Compute this part's share of the step's loss.
+
+        It is a sum, times the number of processes, as these average theirs.
+        """
         where, target, kind = inputs["where"], inputs["target"], inputs["kind"]
         bare = self.accelerator.unwrap_model(model)
         seen = {name: inputs[name] for name in ("input_ids", "position_ids")}
@@ -154,7 +233,7 @@ class DuoTrainer(Trainer):
         super().log(logs, start_time)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Look at the validation samples; see `duo.training.validate`."""
+        """Evaluate the validation samples; see `duo.training.loss.validate`."""
         # A sharded model (FSDP) is put together by all processes in each pass: all make the same.
         sharded = self.is_fsdp_enabled
         rank, world = (0, 1) if sharded else (self.args.process_index, self.args.world_size)
@@ -179,9 +258,58 @@ class DuoTrainer(Trainer):
 
 
 def turn_end(chat: ChatFormat) -> int:
-    """The token that ends an answer."""
+    """Find the token that ends an answer."""
     return next((id for id in chat.assistant_close if id in chat.stop), min(chat.stop))
 
 
 def _only(batch: list[Any]) -> Any:
     return batch[0]
+
+
+_SHOWN = {
+    "loss_state": "state",
+    "loss_output": "answer",
+    "loss_inside": "inside",
+    "loss_pause": "pause",
+    "tokens_per_second": "tokens/s",
+    "eval_respond_recall": "answers",
+    "eval_ignore_recall": "ignores",
+    "eval_premature": "premature",
+    "eval_premature_at_pauses": "at pauses",
+}
+
+
+class ShowProgress(TrainerCallback):
+    """Shows steps, time left and the latest figures: a bar on a terminal, lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._shown = ExitStack()
+        self._latest: dict[str, float] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        if state.is_world_process_zero:
+            bar = progress("training", state.max_steps, done=state.global_step)
+            self._bar = self._shown.enter_context(bar)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        if state.is_world_process_zero:
+            self._bar.update(done=state.global_step)
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **rest: Any
+    ) -> None:
+        if not state.is_world_process_zero or not logs:
+            return
+        fresh = {shown: logs[name] for name, shown in _SHOWN.items() if name in logs}
+        self._latest |= fresh
+        if self._bar.on_terminal:
+            self._bar.update(what=_facts(self._latest))
+        elif fresh:
+            self._bar.print(f"step {state.global_step}/{state.max_steps}  {_facts(fresh)}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self._shown.close()
+
+
+def _facts(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in values.items())

@@ -42,7 +42,7 @@ def ask(
     Raises:
         BadInput: see `evaluation.benchmarks.bench.run_benchmarks`.
     """
-    from duo.training.host import share_cores
+    from duo.backbone import share_cores
     from evaluation.benchmarks.bench import run_benchmarks
 
     share_cores()

@@ -1,29 +1,38 @@
-"""`duo bench decode`: all systems on the same model and conversations, round by round in turns.
+"""Measure what decoding costs: all systems on the same conversations, round by round in turns.
 
 A machine is never equally fast for long. So each round runs every system once, and what is compared
 is compared within a round; medians of the rounds are shown, and the ratios with their spread.
+Counts of passes and tokens are exact.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from duo.backbone import Backbone
 from duo.decoding.graphs import check_graphs
 from duo.decoding.systems import SYSTEM_NAMES, build
 from duo.errors import BadInput, check_choice
-from duo.files import check_writable, write_text
+from duo.files import check_writable, write_result
 from duo.runs import versions
-from evaluation.decode_bench import figures as fig
-from evaluation.decode_bench.drive import Steering, drive
+from duo.terminal import progress
+from evaluation.decode_bench.drive import (
+    ENDLESS,
+    AtOnce,
+    Cycle,
+    Response,
+    Run,
+    Shape,
+    Steering,
+    at_once,
+    drive,
+    responses,
+)
 from evaluation.decode_bench.machine import (
     PeakMemory,
     generate_seconds,
@@ -31,24 +40,38 @@ from evaluation.decode_bench.machine import (
     read_bandwidth,
     weight_bytes,
 )
-from evaluation.decode_bench.many import Together, together
+from evaluation.decode_bench.results import (
+    AgainstSequential,
+    Counts,
+    DecodeBench,
+    Generate,
+    Limit,
+    PartCounts,
+    Rates,
+    ResponseCost,
+    SystemCost,
+    Together,
+    decode_tables,
+    spread,
+)
 from evaluation.decode_bench.script import TOKENS_PER_SECOND, Script, listening_while_speaking
-from evaluation.decode_bench.tables import tables
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _GENERATE = "generate"
-_NOW = "{task.description}"
-_ENDLESS = 10**6  # tokens: answers last as long as the script
-#: What a second of the conversation adds to a context at most: words, answer, openings of turns.
+#: Tokens that a second of the conversation adds to a context at most: words, answer, openings of
+#: turns.
 _TOKENS_A_SECOND = 24
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured.
+    """What to measure.
 
     Attributes:
         systems: names of ours.
-        rounds: how often each runs.
+        rounds: of all systems.
         tokens: of the answer before the user speaks over it, and about as many while.
         sessions: numbers of conversations held at once, which are compared with the first.
         graphs: whether those run CUDA graphs.
@@ -62,11 +85,11 @@ class Plan:
 
     @property
     def runs(self) -> int:
-        """How often something is measured in all."""
+        """Number of single measurements."""
         return self.rounds * (len(set(self.systems)) + 1 + len(self.sessions))
 
     def check(self) -> None:
-        """Make sure that it can be done.
+        """Make sure that it can be measured.
 
         Raises:
             BadInput: no or unknown systems, or less than one round, 8 tokens or one session.
@@ -88,8 +111,8 @@ def decode_bench(
     out: Path | None = None,
     console: Console | None = None,
     **load_settings: Any,
-) -> fig.Figures:
-    """Measure, print tables, and write all figures.
+) -> DecodeBench:
+    """Measure, print tables, and write the result.
 
     Args:
         model: see `duo.backbone.load`.
@@ -107,24 +130,51 @@ def decode_bench(
     from duo.backbone import load
 
     backbone = load(model, **load_settings)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn(_NOW),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=plan.runs)
-
-        def begins(name: str) -> None:
-            bar.update(task, description=name)
-
-        found = measure(backbone, plan, begins=begins, ends=lambda: bar.advance(task))
+    with progress(total=plan.runs) as bar:
+        found = measure(backbone, plan, begins=lambda name: bar.update(what=name), ends=bar.advance)
     if out is not None:
-        write_text(out, json.dumps(found, indent=1) + "\n")
-    for table in tables(found):
-        (console or Console()).print(table)
+        write_result(out, found)
+    for table in decode_tables(found):
+        table.show(console)
     return found
+
+
+@dataclass(frozen=True)
+class Round:
+    """The runs of one system in one round.
+
+    Attributes:
+        talk, quiet: the conversation and its quiet twin.
+        peak_bytes: of memory in `talk`; None if unknown.
+    """
+
+    talk: Run
+    quiet: Run
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """The conversations that were run, and a system's clock.
+
+    Attributes:
+        talk, quiet: the scripts.
+        length: seconds of a cycle.
+    """
+
+    talk: Script
+    quiet: Script
+    length: float
+
+    def over_the_answer(self, run: Run) -> list[Cycle]:
+        """Select the cycles of either run in which the user of the talk is heard over an answer."""
+        starts = [number * self.length for number in range(len(run.cycles))]
+        return [
+            cycle
+            for start, cycle in zip(starts, run.cycles, strict=True)
+            if self.talk.heard(start - self.length, start)
+            != self.quiet.heard(start - self.length, start)
+        ]
 
 
 def measure(
@@ -133,8 +183,8 @@ def measure(
     *,
     begins: Callable[[str], None] = lambda name: None,
     ends: Callable[[], None] = lambda: None,
-) -> fig.Figures:
-    """All figures of a plan.
+) -> DecodeBench:
+    """Measure all that a plan asks for.
 
     Args:
         backbone: the model of all systems.
@@ -147,11 +197,13 @@ def measure(
     steering = Steering(backbone)
     systems = list(dict.fromkeys(plan.systems))
     entrants = [*systems, _GENERATE]
-    rounds: dict[str, list[fig.Round]] = {system: [] for system in systems}
+    rounds: dict[str, list[Round]] = {system: [] for system in systems}
     products: dict[str, list[float]] = {system: [] for system in systems}
-    many: dict[int, list[Together]] = {count: [] for count in plan.sessions}
+    many: dict[int, list[AtOnce]] = {count: [] for count in plan.sessions}
     generated: list[float] = []
-    lengths = {system: _built(backbone, system).cycle_seconds for system in systems}
+    courses = {
+        system: Course(talk, quiet, _built(backbone, system).cycle_seconds) for system in systems
+    }
     bandwidth, weights = 0.0, weight_bytes(backbone)
     prompt, tokens = _same_for_generate(backbone, quiet)
     for entrant in entrants:  # first runs are slow: memory is allocated, kernels are chosen
@@ -167,29 +219,48 @@ def measure(
             if entrant == _GENERATE:
                 generated.append(1 / generate_seconds(backbone, prompt, tokens))
             else:
-                one = _round(backbone, entrant, steering, talk, quiet)
+                one, course = _round(backbone, entrant, steering, talk, quiet), courses[entrant]
                 rounds[entrant].append(one)
-                course = fig.Course(talk, quiet, lengths[entrant])
-                if needed := fig.shapes(one, course):
+                if needed := shapes(one, course):
                     seconds = product_seconds(backbone, needed)
-                    products[entrant].append(fig.rate_of_products(one, course, seconds))
+                    products[entrant].append(rate_of_products(one, course, seconds))
             ends()
         for count in plan.sessions:
             begins(f"{count} at once")
-            many[count].append(together(backbone, count, steering, graphs=plan.graphs))
+            many[count].append(at_once(backbone, count, steering, graphs=plan.graphs))
             ends()
-    return {
-        **_circumstances(backbone, plan, talk),
-        **_limits(backbone, bandwidth, generated),
-        "systems": _by_system(
-            rounds, products, generated, bandwidth / weights, (talk, quiet), lengths
-        ),
-        "together": _together(list(many.values())),
+    limit = Limit(
+        weight_bytes=weights,
+        bytes_per_second=bandwidth,
+        tokens_per_second=bandwidth / weights,
+    )
+    costs = {
+        system: system_cost(own, courses[system], generated, limit, products[system])
+        for system, own in rounds.items()
     }
+    if "duo" in rounds and "duo-sequential" in rounds:
+        against = against_sequential(rounds["duo"], rounds["duo-sequential"], courses["duo"])
+        costs["duo"] = costs["duo"].model_copy(update={"against_sequential": against})
+    return DecodeBench(
+        model=backbone.name,
+        device=str(backbone.device),
+        dtype=str(backbone.dtype).removeprefix("torch."),
+        attention=backbone.model.config._attn_implementation,
+        graphs=plan.graphs,
+        threads=torch.get_num_threads(),
+        rounds=plan.rounds,
+        tokens=plan.tokens,
+        conversation_seconds=talk.seconds,
+        versions=versions(),
+        limit=limit,
+        generate=Generate(tokens_per_second=spread(generated)),
+        systems=costs,
+        together=tuple(_together(list(many.values()))),
+    )
 
 
 def _scripts(backbone: Backbone, plan: Plan) -> tuple[Script, Script]:
-    """The talk and its quiet twin.
+    """Make the talk and its quiet twin.
 
     Raises:
         BadInput: they do not fit into the model's context, whichever system hears them.
@@ -203,7 +274,7 @@ def _scripts(backbone: Backbone, plan: Plan) -> tuple[Script, Script]:
 
 
 def _same_for_generate(backbone: Backbone, quiet: Script) -> tuple[list[int], int]:
-    """The quiet twin as `generate()` gets it: the prompt, and how many tokens answer it."""
+    """Make the quiet twin's prompt for `generate()`, and count the tokens of its answer."""
     chat, question = backbone.chat, quiet.utterances[0]
     turn = chat.user_turn("".join(question.words), backbone.states.respond)
     tokens = TOKENS_PER_SECOND * int(quiet.seconds - question.ends[-1] - 1)
@@ -212,87 +283,160 @@ def _same_for_generate(backbone: Backbone, quiet: Script) -> tuple[list[int], in
 
 def _round(
     backbone: Backbone, system: str, steering: Steering, talk: Script, quiet: Script
-) -> fig.Round:
+) -> Round:
     alone = drive(_built(backbone, system), quiet, steering)
     peak = PeakMemory(backbone.device)
     both = drive(_built(backbone, system), talk, steering)
-    return fig.Round(both, alone, peak.bytes)
+    return Round(both, alone, peak.bytes)
 
 
 def _built(backbone: Backbone, system: str) -> Any:
-    longest: dict[str, Any] = {} if system == "duplex" else {"max_answer_tokens": _ENDLESS}
+    longest: dict[str, Any] = {} if system == "duplex" else {"max_answer_tokens": ENDLESS}
     return build(system, backbone, **longest)
 
 
-def _circumstances(backbone: Backbone, plan: Plan, talk: Script) -> fig.Figures:
-    return {
-        "schema": 1,
-        "model": backbone.name,
-        "device": str(backbone.device),
-        "dtype": str(backbone.dtype).removeprefix("torch."),
-        "attention": backbone.model.config._attn_implementation,
-        "graphs": plan.graphs,
-        "threads": torch.get_num_threads(),
-        "rounds": plan.rounds,
-        "tokens": plan.tokens,
-        "conversation_seconds": talk.seconds,
-        "versions": versions(),
-    }
+def alone(run: Run) -> tuple[int, float]:
+    """Count tokens and seconds of the answer while nobody speaks, its first cycle left out."""
+    speaking = [cycle for cycle in run.cycles if cycle.spoken and not cycle.heard][1:]
+    return sum(cycle.spoken for cycle in speaking), sum(cycle.seconds for cycle in speaking)
 
 
-def _limits(backbone: Backbone, bandwidth: float, generated: Sequence[float]) -> fig.Figures:
-    """What no decoder that reads all weights for each token can exceed, and `generate()`."""
-    weights = weight_bytes(backbone)
-    return {
-        "limit": {
-            "weight_bytes": weights,
-            "bytes_per_second": bandwidth,
-            "tokens_per_second": bandwidth / weights,
-        },
-        "generate": {"tokens_per_second": fig.spread(generated)},
-    }
-
-
-def _by_system(
-    rounds: Mapping[str, Sequence[fig.Round]],
-    products: Mapping[str, Sequence[float]],
+def system_cost(
+    rounds: Sequence[Round],
+    course: Course,
     generated: Sequence[float],
-    limit: float,
-    scripts: tuple[Script, Script],
-    lengths: Mapping[str, float],
-) -> dict[str, fig.Figures]:
-    """Each system's figures, compared with `generate()`, the limit and the published scheme."""
-    found = {}
-    for system, own in rounds.items():
-        course = fig.Course(*scripts, lengths[system])
-        figures = fig.system_figures(own, course)
-        rates = [tokens / seconds for tokens, seconds in (fig.alone(one.quiet) for one in own)]
-        pairs = zip(rates, generated, strict=True)
-        figures["against_generate"] = fig.spread([rate / other for rate, other in pairs])
-        figures["share_of_limit"] = fig.spread([rate / limit for rate in rates])
-        kept = products[system]  # none for a system whose steps take several passes
-        figures["products_rate"] = fig.spread(kept) if kept else None
-        if system == "duo" and "duo-sequential" in rounds:
-            figures["against_sequential"] = fig.against_sequential(
-                own, rounds["duo-sequential"], course
-            )
-        found[system] = figures
-    return found
+    limit: Limit,
+    products: Sequence[float],
+) -> SystemCost:
+    """Compute the cost of one system.
+
+    Args:
+        rounds: of the system.
+        course: what was run.
+        generated: tokens a second of `generate()` in each round.
+        limit: of the machine.
+        products: see `rate_of_products`, in each round; none for a system whose steps take several
+            passes.
+    """
+    first = rounds[0]
+    every = _counts(first.talk.cycles)
+    listening = _counts(course.over_the_answer(first.talk))
+    quiet = _counts(course.over_the_answer(first.quiet))
+    rates = [_rates(one, course) for one in rounds]
+    peaks = [one.peak_bytes for one in rounds if one.peak_bytes is not None]
+    by_round = [responses(one.talk, course.talk, course.length) for one in rounds]
+    return SystemCost(
+        counts=PartCounts(all=every, listening=listening, quiet=quiet),
+        passes_per_token=_ratio(every.passes, every.spoken),
+        passes_per_token_listening=_ratio(listening.passes, listening.spoken),
+        tokens_per_pass=_ratio(every.tokens, every.passes),
+        tokens_per_second=Rates(
+            **{name: spread([rate[name] for rate in rates]) for name in rates[0]}
+        ),
+        listening_rate=spread([rate["listening"] / rate["quiet"] for rate in rates]),
+        products_rate=spread(products) if products else None,
+        wall_seconds=spread([one.talk.seconds for one in rounds]),
+        peak_memory_bytes=max(peaks, default=None),
+        cache_bytes=max(one.talk.cache_bytes for one in rounds),
+        response=tuple(_response(same) for same in zip(*by_round, strict=True)),
+        against_generate=spread(
+            [rate["alone"] / other for rate, other in zip(rates, generated, strict=True)]
+        ),
+        share_of_limit=spread([rate["alone"] / limit.tokens_per_second for rate in rates]),
+    )
 
 
-def _together(many: Sequence[Sequence[Together]]) -> list[fig.Figures]:
-    """What holding many conversations at once brings, against the first number of them."""
+def _counts(cycles: Sequence[Cycle]) -> Counts:
+    return Counts(
+        passes=sum(cycle.passes for cycle in cycles),
+        tokens=sum(cycle.tokens for cycle in cycles),
+        spoken=sum(cycle.spoken for cycle in cycles),
+    )
+
+
+def _ratio(over: float, under: float) -> float | None:
+    return over / under if under else None
+
+
+def _rates(one: Round, course: Course) -> dict[str, float]:
+    """Compute tokens a second; see `Rates`."""
+    tokens, seconds = alone(one.quiet)
+    rates = {"alone": tokens / seconds}
+    for name, run in (("listening", one.talk), ("quiet", one.quiet)):
+        cycles = course.over_the_answer(run)
+        rates[name] = sum(c.spoken for c in cycles) / sum(c.seconds for c in cycles)
+    return rates
+
+
+def _response(same: Sequence[Response | None]) -> ResponseCost | None:
+    """Combine one response of all rounds."""
+    found = [response for response in same if response is not None]
+    if not found:
+        return None
+    return ResponseCost(
+        passes=found[0].passes,
+        passes_after_decision=found[0].after_decision,
+        cycles=found[0].cycles,
+        seconds=spread([response.seconds for response in found]),
+    )
+
+
+def shapes(one: Round, course: Course) -> set[Shape]:
+    """List the forward passes where the user is heard over the answer, and in the quiet twin.
+
+    Returns:
+        Nothing if some of the system's steps take more than one pass: how their tokens are divided
+        among these is the system's own.
+    """
+    cycles = [*course.over_the_answer(one.talk), *course.over_the_answer(one.quiet)]
+    steps = [step for cycle in cycles for step in cycle.steps if step.passes]
+    return {step.shape for step in steps} if all(step.passes == 1 for step in steps) else set()
+
+
+def rate_of_products(one: Round, course: Course, seconds: Mapping[Shape, float]) -> float:
+    """Compute the share of its rate that a system would keep if its products were all it did.
+
+    Args:
+        one: round of a system.
+        course: what was run.
+        seconds: of the products of each forward pass, see `shapes`.
+    """
+    rates = []
+    for run in (one.talk, one.quiet):
+        cycles = course.over_the_answer(run)
+        took = sum(seconds[step.shape] for c in cycles for step in c.steps if step.passes)
+        rates.append(sum(c.spoken for c in cycles) / took)
+    return rates[0] / rates[1]
+
+
+def against_sequential(
+    fused: Sequence[Round], sequential: Sequence[Round], course: Course
+) -> AgainstSequential:
+    """Compute how much more the published scheme takes where it listens while it speaks.
+
+    Both systems had the same cycles, and the rounds are compared one by one.
+    """
+    passes, seconds = [], []
+    for one, other in zip(fused, sequential, strict=True):
+        mine, its = course.over_the_answer(one.talk), course.over_the_answer(other.talk)
+        passes.append(sum(c.passes for c in its) / sum(c.passes for c in mine))
+        seconds.append(sum(c.seconds for c in its) / sum(c.seconds for c in mine))
+    return AgainstSequential(passes=passes[0], seconds=spread(seconds))
+
+
+def _together(many: Sequence[Sequence[AtOnce]]) -> list[Together]:
+    """Summarise conversations held at once, against the first number of them."""
     return [
-        {
-            "sessions": same[0].sessions,
-            "spoken": same[0].spoken,
-            "passes": same[0].passes,
-            "single_passes": same[0].single_passes,
-            "cache_bytes": same[0].cache_bytes,
-            "tokens_per_second": fig.spread([one.rate for one in same]),
-            "against_first": fig.spread(
+        Together(
+            sessions=same[0].sessions,
+            spoken=same[0].spoken,
+            passes=same[0].passes,
+            single_passes=same[0].single_passes,
+            cache_bytes=same[0].cache_bytes,
+            tokens_per_second=spread([one.rate for one in same]),
+            against_first=spread(
                 [one.rate / first.rate for one, first in zip(same, many[0], strict=True)]
             ),
-        }
+        )
         for same in many
     ]

@@ -1,6 +1,6 @@
-"""A system hears a script, and every forward pass is counted and timed.
+"""Hold a scripted conversation with a system; count and time every forward pass.
 
-What an utterance is, the script says: the look-ahead runs in full while the user speaks and finds
+The script says what an utterance is: the look-ahead runs in full while the user speaks and finds
 the state token at the end; answers do not end. All else is the model's and the system's own work.
 So the costs are those of a model that decides rightly, for any model, even one of random weights,
 and all systems are measured on the same course of events.
@@ -9,16 +9,24 @@ and all systems are measured on the same course of events.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from duo.backbone import Backbone
+from duo.decoding.batched import Session, build_together, hold_together
 from duo.decoding.channels import Channels, Scores
-from duo.decoding.conversant import CycleResult, Kind
-from evaluation.decode_bench.script import Script
+from duo.decoding.conversant import CycleResult, Kind, Steps
+from evaluation.decode_bench.script import Script, listening_while_speaking
+
+#: Conversations held for each row, one after the other.
+_WAVES = 2
+#: Tokens before and during the long remark; of four lengths, so that sessions are out of step.
+_TOKENS = (8, 16, 16, 24)
+#: Tokens of an answer at most: it lasts as long as the script.
+ENDLESS = 10**6
 
 #: Tokens that a forward pass carries, and those of them whose next-token scores are wanted.
 Shape = tuple[int, int]
@@ -44,7 +52,7 @@ class Step:
 
     @property
     def shape(self) -> Shape:
-        """What the matrix products of its one forward pass were made on."""
+        """Rows of the matrix products of its one forward pass."""
         return self.tokens, self.speaks + self.listens
 
 
@@ -185,7 +193,7 @@ class Response:
 
 
 def responses(run: Run, script: Script, length: float) -> list[Response | None]:
-    """The response to each query of the script, in order; None if there was none in time.
+    """Find the response to each query of the script, in order; None if there was none in time.
 
     A system that reports no decisions at all (time slices) answers with the first token it speaks.
 
@@ -205,7 +213,7 @@ def responses(run: Run, script: Script, length: float) -> list[Response | None]:
 
 
 def _response(cycles: Sequence[Cycle], decides: bool) -> Response | None:
-    """The response in cycles of which the first hears the query's last word."""
+    """Find the response in cycles of which the first hears the query's last word."""
     passes, seconds = 0, 0.0
     since: int | None = None  # forward passes since the decision
     for number, cycle in enumerate(cycles, start=1):
@@ -218,3 +226,106 @@ def _response(cycles: Sequence[Cycle], decides: bool) -> Response | None:
                 return Response(passes, seconds + step.done, number, since)
         seconds += cycle.seconds
     return None
+
+
+@dataclass(frozen=True)
+class AtOnce:
+    """Cost of `sessions` conversations at once.
+
+    Attributes:
+        sessions: held at once.
+        spoken: tokens of all answers.
+        passes: forward passes of the model.
+        single_passes: those that the same conversations take one by one.
+        seconds: machine time.
+        cache_bytes: of all rows.
+    """
+
+    sessions: int
+    spoken: int
+    passes: int
+    single_passes: int
+    seconds: float
+    cache_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Tokens spoken a second, all sessions together."""
+        return self.spoken / self.seconds
+
+
+def at_once(
+    backbone: Backbone, sessions: int, steering: Steering, *, graphs: bool = False
+) -> AtOnce:
+    """Hold two conversations with `duo` for each row, all rows at once.
+
+    They are held once before they are timed if there are graphs, which are recorded then.
+
+    Args:
+        backbone: the model.
+        sessions: rows.
+        steering: of the backbone.
+        graphs: see `duo.decoding.batched.build_together`.
+    """
+    systems = build_together("duo", backbone, sessions, graphs=graphs, max_answer_tokens=ENDLESS)
+    pool = systems[0].channels.pool
+    scripts = [
+        listening_while_speaking(_TOKENS[number % len(_TOKENS)])[0]
+        for number in range(_WAVES * sessions)
+    ]
+    told = [_conversation(script, steering) for script in scripts]
+    if graphs:
+        for _ in hold_together(systems, told):
+            pass
+    before = pool.forward_passes
+    began = time.perf_counter()
+    counts = [count for _, count in hold_together(systems, told)]
+    seconds = time.perf_counter() - began
+    return AtOnce(
+        sessions=sessions,
+        spoken=sum(spoken for spoken, _ in counts),
+        passes=pool.forward_passes - before,
+        single_passes=sum(passes for _, passes in counts),
+        seconds=seconds,
+        cache_bytes=pool.cache.bytes,
+    )
+
+
+def _conversation(script: Script, steering: Steering) -> Callable[[Any], Session[tuple[int, int]]]:
+    """Make a session of the script that returns the tokens spoken and the passes needed."""
+
+    def session(system: Any) -> Session[tuple[int, int]]:
+        system.reset()
+        spoken = passes = 0
+        length: float = system.cycle_seconds
+        for number in range(int(script.seconds // length)):
+            now = number * length
+            speaks = _Count()
+            steps = system.steps(script.heard(now - length, now))
+            result = yield from _steered(steps, steering, script, now, speaks)
+            spoken, passes = spoken + speaks.number, passes + result.forward_passes
+        return spoken, passes
+
+    return session
+
+
+class _Count:
+    """The tokens that a cycle spoke."""
+
+    number = 0
+
+
+def _steered(
+    steps: Steps, steering: Steering, script: Script, now: float, speaks: _Count
+) -> Session[CycleResult]:
+    """Run a cycle whose scores are bent to the script."""
+    try:
+        channels = next(steps)
+        while True:
+            scores = yield channels
+            speaks.number += scores.output is not None
+            steering.bend(scores, script, now)
+            channels = steps.send(scores)
+    except StopIteration as done:
+        result: CycleResult = done.value
+        return result

@@ -1,4 +1,4 @@
-"""What the machine can do: reading memory, and transformers' own `generate()` on the same model."""
+"""Measure what the machine can do: memory, matrix products, and transformers' `generate()`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PeakMemory:
 
 
 def weight_bytes(backbone: Backbone) -> int:
-    """Bytes of weights that every forward pass reads: all but an input embedding of its own."""
+    """Count bytes of weights that each forward pass reads: all but an untied input embedding."""
     model = backbone.model
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     unread = embedding.nbytes if head is not embedding else 0
@@ -56,7 +56,7 @@ def weight_bytes(backbone: Backbone) -> int:
 
 @torch.inference_mode()
 def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
-    """Bytes a second that the device reads memory at, the best of a few rounds.
+    """Measure bytes a second that the device reads memory at, the best of a few rounds.
 
     Two ways of reading a buffer as large as the weights are tried: a sum and a matrix-vector
     product, the one that decoding consists of.
@@ -64,7 +64,7 @@ def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
     Args:
         device: where.
         size: of the buffer in bytes.
-        rounds: how often each way.
+        rounds: of each way.
     """
     width = 1024
     buffer = torch.ones(max(1, size // 4 // width), width, device=device)
@@ -78,7 +78,7 @@ def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
 def product_seconds(
     backbone: Backbone, shapes: Iterable[Shape], rounds: int = 5
 ) -> dict[Shape, float]:
-    """Seconds that a forward pass's products with weight matrices take by themselves.
+    """Time a forward pass's products with weight matrices by themselves, in seconds.
 
     No decoder on this model is faster: attention, norms, the cache and all bookkeeping come on top.
 
@@ -125,12 +125,12 @@ def _timed(work: Callable[[], Any], device: torch.device) -> float:
 
 @torch.inference_mode()
 def generate_seconds(backbone: Backbone, prompt: list[int], tokens: int) -> float:
-    """Seconds that `generate()` takes a token, the first one (and so the prompt) not counted.
+    """Time `generate()` in seconds a token, the first one (and so the prompt) not counted.
 
     Args:
         backbone: the model.
         prompt: ids.
-        tokens: how many are generated greedily, 2 or more; the answer does not end before.
+        tokens: generated greedily, 2 or more; the answer does not end before.
     """
     ids = torch.tensor([prompt], device=backbone.device)
     stop = sorted(backbone.chat.stop)

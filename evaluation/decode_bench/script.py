@@ -1,4 +1,4 @@
-"""The conversations of the bench: a user who goes on talking while the answer is given.
+"""Script the conversations of the bench: a user who talks while the answer is given.
 
 The user asks, listens for a while, talks over the answer for as long (a remark, to be ignored), is
 quiet, and then interrupts the answer with a second question. The quiet twin of this conversation
@@ -53,13 +53,13 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Script:
-    """A user's side of a conversation of so many `seconds`."""
+    """A user's side of a conversation that lasts `seconds`."""
 
     utterances: tuple[Utterance, ...]
     seconds: float
 
     def heard(self, start: float, end: float) -> str:
-        """The words that end in [start, end), in seconds."""
+        """Join the words that end in [start, end), in seconds."""
         return "".join(
             word
             for utterance in self.utterances
@@ -68,13 +68,13 @@ class Script:
         )
 
     def last_heard(self, before: float) -> tuple[Utterance | None, bool]:
-        """The utterance heard last before a moment, and whether all of it was heard."""
+        """Find the utterance heard last before a moment, and whether all of it was heard."""
         begun = [utterance for utterance in self.utterances if utterance.ends[0] < before]
         return (begun[-1], begun[-1].ends[-1] < before) if begun else (None, False)
 
 
 def listening_while_speaking(tokens: int) -> tuple[Script, Script]:
-    """The conversation, and its quiet twin of the same length.
+    """Make the conversation, and its quiet twin of the same length.
 
     Args:
         tokens: of the answer that are spoken before, and about as many during, the long remark.
@@ -94,5 +94,5 @@ def _utterance(words: list[str], start: float, state: Literal["respond", "ignore
 
 
 def _next_slice(utterance: Utterance) -> float:
-    """The first even second at which the utterance is over."""
+    """Find the first even second at which the utterance is over."""
     return 2.0 * (int(utterance.ends[-1] // 2) + 1)

@@ -128,9 +128,10 @@ def _probe(content: Figures) -> None:
 
 
 def _decoding(content: Figures) -> None:
-    from evaluation.decode_bench.tables import tables
+    from duo.files import as_result
+    from evaluation.decode_bench.results import DecodeBench
 
-    tables(content)
+    as_result(content, DecodeBench, file=None)
 
 
 def _sweeps(reader: Reader) -> Iterator[Piece[Figures]]:

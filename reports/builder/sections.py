@@ -156,9 +156,11 @@ def _tables(kind: str, content: Any) -> Iterator[Grid]:
         case "interaction":
             yield of_interaction(content)
         case "decoding":
-            from evaluation.decode_bench.tables import tables as of_bench
+            from duo.files import as_result
+            from evaluation.decode_bench.results import DecodeBench, decode_tables
 
-            yield from map(from_rich, of_bench(content))
+            found = as_result(content, DecodeBench, file=None)
+            yield from map(from_table, decode_tables(found))
 
 
 def _source(piece: Piece[Any]) -> str:

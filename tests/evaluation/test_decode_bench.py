@@ -6,7 +6,6 @@ import io
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,17 +15,33 @@ from rich.console import Console
 from duo.backbone import Backbone
 from duo.decoding.systems import build
 from duo.errors import BadInput
+from duo.files import read_result
 from evaluation.decode_bench import bench
-from evaluation.decode_bench.bench import Plan, decode_bench, measure
-from evaluation.decode_bench.drive import Cycle, Run, Steering, Step, drive, responses
-from evaluation.decode_bench.figures import Course, Round, rate_of_products, shapes
+from evaluation.decode_bench.bench import (
+    Course,
+    Plan,
+    Round,
+    decode_bench,
+    measure,
+    rate_of_products,
+    shapes,
+)
+from evaluation.decode_bench.drive import (
+    Cycle,
+    Run,
+    Steering,
+    Step,
+    at_once,
+    drive,
+    responses,
+)
 from evaluation.decode_bench.machine import (
     PeakMemory,
     generate_seconds,
     product_seconds,
     weight_bytes,
 )
-from evaluation.decode_bench.many import together
+from evaluation.decode_bench.results import DecodeBench, decode_tables
 from evaluation.decode_bench.script import Script, listening_while_speaking
 from tests.tiny import tiny_backbone
 
@@ -39,7 +54,7 @@ def backbone() -> Backbone:
 
 
 @lru_cache
-def found() -> dict[str, Any]:
+def found() -> DecodeBench:
     ended: list[None] = []
     figures = measure(backbone(), PLAN, ends=lambda: ended.append(None))
     assert len(ended) == PLAN.runs  # what the progress bar expects
@@ -135,7 +150,7 @@ def test_what_products_alone_would_keep_counts_the_rows_of_each_pass() -> None:
 def test_products_of_steps_of_several_passes_are_not_guessed() -> None:
     (talk, course), (quiet, _) = run("duo-sequential"), run("duo-sequential", quiet=True)
     assert shapes(Round(talk, quiet, None), course) == set()
-    assert found()["systems"]["duo-sequential"]["products_rate"] is None
+    assert found().systems["duo-sequential"].products_rate is None
 
 
 def test_the_first_token_comes_one_pass_after_the_decision() -> None:
@@ -185,7 +200,7 @@ def test_a_response_is_counted_from_the_last_word() -> None:
 
 
 def test_sessions_at_once_share_passes_and_say_as_much() -> None:
-    single, three = (together(backbone(), n, Steering(backbone())) for n in (1, 3))
+    single, three = (at_once(backbone(), n, Steering(backbone())) for n in (1, 3))
     assert single.passes == single.single_passes
     assert three.passes < three.single_passes
     assert three.spoken > single.spoken
@@ -196,19 +211,20 @@ def test_sessions_at_once_share_passes_and_say_as_much() -> None:
 
 def test_all_figures_are_there() -> None:
     figures = found()
-    assert list(figures["systems"]) == list(Plan().systems)
-    assert [one["sessions"] for one in figures["together"]] == [1, 3]
-    assert figures["limit"]["weight_bytes"] == weight_bytes(backbone())
-    for system in figures["systems"].values():
+    assert list(figures.systems) == list(Plan().systems)
+    assert [one.sessions for one in figures.together] == [1, 3]
+    assert figures.limit.weight_bytes == weight_bytes(backbone())
+    for system in figures.systems.values():
         for name in ("listening_rate", "against_generate", "share_of_limit", "wall_seconds"):
-            values = system[name]
-            assert 0 < values["low"] <= values["median"] <= values["high"]
-        assert system["cache_bytes"] > 0
-    duo = figures["systems"]["duo"]
-    assert duo["passes_per_token_listening"] == 1.0
-    assert duo["against_sequential"]["passes"] > 1.7
-    assert duo["counts"]["listening"]["spoken"] == duo["counts"]["quiet"]["spoken"]
-    json.dumps(figures)
+            values = getattr(system, name)
+            assert 0 < values.low <= values.median <= values.high
+        assert system.cache_bytes
+    duo = figures.systems["duo"]
+    assert duo.passes_per_token_listening == 1.0
+    assert duo.against_sequential
+    assert duo.against_sequential.passes > 1.7
+    assert duo.counts
+    assert duo.counts.listening.spoken == duo.counts.quiet.spoken
 
 
 def test_it_is_printed_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +234,8 @@ def test_it_is_printed_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     out = tmp_path / "new" / "decode.json"
     console = Console(file=shown, width=160)
     decode_bench("tiny", PLAN, out=out, console=console)
-    assert json.loads(out.read_text()) == found()
+    assert json.loads(out.read_text())["kind"] == "decode-bench"
+    assert read_result(out, DecodeBench) == found()
     for expected in ("duo-sequential", "generate()", "none in time", "at once"):
         assert expected in shown.getvalue()
 
@@ -278,3 +295,12 @@ def test_peak_memory_sees_what_is_gone_again() -> None:
 
 def test_generate_is_timed_by_the_token() -> None:
     assert generate_seconds(backbone(), [1, 2, 3], 5) > 0
+
+
+def test_the_reference_figures_fit_the_model_and_are_readable_at_80_columns() -> None:
+    path = Path(__file__).parents[2] / "reports" / "reference" / "decode-bench.json"
+    shown = io.StringIO()
+    for table in decode_tables(read_result(path, DecodeBench)):
+        table.show(Console(file=shown, width=80))
+    assert max(map(len, shown.getvalue().splitlines())) <= 80
+    assert "duo-sequential takes 1.91 times the" in " ".join(shown.getvalue().split())

@@ -10,8 +10,7 @@ from duo.data.sample import AssistantTurn, Sample, SystemMessage, UserTurn
 from duo.decoding.context import Context
 from duo.decoding.fused import FusedChannels
 from duo.errors import BadInput
-from duo.training.encode import NOT_LEARNED, Encoded, Encoder, TooLong
-from duo.training.forget import unremembered
+from duo.training.encode import NOT_LEARNED, Encoded, Encoder, TooLong, without_ignored_turns
 from tests.duo.training.material import sample
 from tests.tiny import TEMPLATES, tiny_backbone, tiny_tokenizer
 
@@ -97,7 +96,7 @@ def test_ids_are_those_of_the_decoders_context(
             ids = [*context.ids, *context.channels.input.ids]
             assert context.channels.output.ids == []
     if not remember:
-        *_, (dialogue, _) = unremembered(dialogue)
+        *_, (dialogue, _) = without_ignored_turns(dialogue)
     assert Encoder(backbone.tokenizer, max_tokens=5000).sample(dialogue).ids == tuple(ids)
 
 
@@ -105,7 +104,7 @@ def test_ids_are_those_of_the_decoders_context(
 def test_where_ignored_turns_are_forgotten_everything_is_learned_once(seed: int) -> None:
     encoder = Encoder(tiny_tokenizer(), max_tokens=5000)
     dialogue = sample(seed, turns=4)
-    parts = list(unremembered(dialogue))
+    parts = list(without_ignored_turns(dialogue))
     rows = [encoder.sample(part, context) for part, context in parts]
     learned = [run for row in rows for run in learned_runs(row)]
     assert sorted(learned) == sorted(learned_runs(encoder.sample(dialogue)))
@@ -122,14 +121,14 @@ def test_an_answer_that_goes_on_after_a_forgotten_remark_is_in_one_piece() -> No
     begun = AssistantTurn(content="Water that", complete=False)
     remark = UserTurn(content="mhm", state="<2>")
     rest = AssistantTurn(content="falls.")
-    parts = list(unremembered(Sample(id="x", messages=(asked, begun, remark, rest))))
+    parts = list(without_ignored_turns(Sample(id="x", messages=(asked, begun, remark, rest))))
     whole = AssistantTurn(content="Water that falls.")
     assert [(part.messages, context) for part, context in parts] == [
         ((asked, begun, remark), 2), ((asked, whole), 0)
     ]  # fmt: skip
     apart = Sample(id="x", messages=(asked, whole, remark, rest))  # the first one was complete
-    assert [part.messages for part, _ in unremembered(apart)][-1] == (asked, whole, rest)
-    assert list(unremembered(Sample(id="x", messages=(remark,)))) == [
+    assert [part.messages for part, _ in without_ignored_turns(apart)][-1] == (asked, whole, rest)
+    assert list(without_ignored_turns(Sample(id="x", messages=(remark,)))) == [
         (Sample(id="x", messages=(remark,)), 0)
     ]
 

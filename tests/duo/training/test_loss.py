@@ -12,9 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.tokens import StateTokens
-from duo.training.batch import Target, collate, targets
 from duo.training.encode import NOT_LEARNED, Encoded, Encoder
-from duo.training.loss import logits_only_where, no_state_loss, place_losses
+from duo.training.loss import (
+    Target,
+    collate,
+    logits_only_where,
+    no_state_loss,
+    place_losses,
+    targets,
+)
 from duo.training.settings import Inside
 from tests.duo.training.material import sample
 from tests.tiny import ARCHITECTURES, tiny_backbone

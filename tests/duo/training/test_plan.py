@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
-from duo.training.plan import plan
+from duo.training.trainer import plan
 
 
 @given(

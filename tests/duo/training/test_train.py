@@ -19,11 +19,9 @@ from duo.backbone import load
 from duo.data.sample import Sample, UserTurn, sample_line
 from duo.errors import BadInput
 from duo.files import sha256
-from duo.training.encode import Encoder
-from duo.training.read import read_split
-from duo.training.train import train
-from duo.training.validate import validate
-from duo.training.weights import save, trainable
+from duo.training.encode import Encoder, read_split
+from duo.training.loss import validate
+from duo.training.train import save, train, trainable
 from tests.duo.training.material import data_folder, model_folder, settings, slices_folder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -67,6 +65,7 @@ def test_an_adapter_comes_out_that_loads_and_has_learned(
     )  # fmt: skip
     result = json.loads((out / "training.json").read_text())
     assert result["steps"] == 30
+    assert result["kind"] == "training"
     curve = result["curve"]
     first, *_, last = [entry for entry in curve if "loss_state" in entry]
     assert last["loss_state"] < first["loss_state"] / 2
@@ -236,13 +235,13 @@ def test_folders_of_other_runs_are_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="holds a finished run"):
         run(place, out, steps=2)
     (out / "training.json").unlink()
-    with pytest.raises(BadInput, match="a checkpoint of the duo recipe, not duplex"):
+    with pytest.raises(BadInput, match="'duo', now 'duplex': choose another"):
         run(place, out, data="slices", recipe="duplex", steps=2)
-    with pytest.raises(BadInput, match="begun with another steps"):
+    with pytest.raises(BadInput, match=r"run\.json: settings\.steps: was begun with 2, now 3"):
         run(place, out, steps=3)
-    with pytest.raises(BadInput, match="begun with the model"):
+    with pytest.raises(BadInput, match="model: was begun with"):
         run(place, out, model="untied", steps=2)
-    with pytest.raises(BadInput, match="begun with other training data"):
+    with pytest.raises(BadInput, match="train_sha256: was begun with"):
         train(settings=settings(steps=2), model=str(place / "model"),
               data=data_folder(tmp_path / "more", 13), out=out)  # fmt: skip
     (out / "run.json").unlink()

@@ -8,8 +8,6 @@ import pytest
 
 from duo.errors import BadInput
 from duo.training.settings import (
-    TrainSettings,
-    differing,
     load_settings,
     parse_assignments,
     preset_names,
@@ -77,9 +75,3 @@ def test_wrong_presets_and_assignments_are_one_line(tmp_path: Path) -> None:
         load_settings(str(tmp_path / "recipe.yaml"))
     with pytest.raises(BadInput, match="is not NAME=VALUE"):
         parse_assignments(["steps"])
-
-
-def test_differing_names_what_differs() -> None:
-    one = TrainSettings()
-    assert differing(one, vars(one)) == []
-    assert differing(one, vars(one) | {"seed": 1, "old": 2}) == ["old", "seed"]

@@ -15,10 +15,10 @@ ADAPTERS = Path(__file__).parents[3] / "duo" / "adapters"
 
 def test_the_decode_bench_is_drawn() -> None:
     found = measure(tiny_backbone(), Plan(rounds=1, tokens=16, sessions=(1, 2)))
-    chart = decode_cost(json.loads(json.dumps(found)))
+    chart = decode_cost(found.model_dump(mode="json", by_alias=True))
     assert chart is not None
     named = {str(cell) for row in chart.table.rows for cell in row}
-    assert set(found["systems"]) <= named
+    assert set(found.systems) <= named
     chart.draw(252.0)
 
 
