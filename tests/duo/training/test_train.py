@@ -277,8 +277,8 @@ def test_bad_data_is_one_line(place: Path, tmp_path: Path) -> None:
         attempt(slices + said, recipe="duplex")
     with pytest.raises(BadInput, match=r"train\.jsonl:7: output\[0\]\.role: must be user"):
         attempt(slices + said.replace('"user"', '["user"]'), recipe="duplex")
-    with pytest.raises(BadInput, match=r"train\.jsonl:7: output: is no record"):
-        attempt(slices + "[" * 100_000, recipe="duplex")
+    with pytest.raises(BadInput, match=r"train\.jsonl:7: not JSON: nested too deeply"):
+        attempt(slices + "[" * 100_000 + "\n", recipe="duplex")
     with pytest.raises(BadInput, match="batch: 2 samples cannot be split into 3 parts"):
         attempt(good, batch=2, micro_batches=3)
     assert not (tmp_path / "out").exists()
