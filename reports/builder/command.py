@@ -54,7 +54,7 @@ def build(
     from reports.builder.make import build as make
     from reports.builder.ratings import How
     from reports.statistics.commands import mapping
-    from reports.statistics.exclusions import read_rules
+    from reports.statistics.raters import read_rules
 
     how = How(
         columns=mapping("--column", column),

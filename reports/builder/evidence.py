@@ -10,7 +10,7 @@ from duo.errors import BadInput
 from duo.transcript import Transcript
 
 if TYPE_CHECKING:
-    from reports.statistics.results import StudyResult
+    from reports.statistics.analysis import StudyResult
     from reports.table1.table import Table1
 
 T = TypeVar("T")

@@ -54,11 +54,7 @@ def of_chart(chart: Chart) -> Grid:
 
 def of_interaction(found: Mapping[str, Any]) -> Grid:
     """The figures of `duo eval interaction`, systems side by side."""
-    shown = table(as_result(found, Interaction, file=None), "How each system conversed")
-    heads = [column.name for column in shown.heads]
-    return grid(
-        shown.title, heads, shown.texts, starts=shown.sections, notes=shown.notes, texts={0}
-    )
+    return from_table(table(as_result(found, Interaction, file=None), "How each system conversed"))
 
 
 def grid(

@@ -125,11 +125,10 @@ def _texts(kind: str, piece: Piece[Any], grids: Sequence[Grid]) -> Iterator[tupl
         yield ".md", markdown(grids)
         yield ".tex", latex(grids)
     if kind == "ratings":
-        from reports.statistics.results import to_json
-        from reports.statistics.tables import csv_text as long_csv
+        from reports.statistics.report import long_table
 
-        yield ".json", to_json(piece.content)
-        yield ".csv", long_csv(piece.content)
+        yield ".json", piece.content.model_dump_json(indent=2, by_alias=True) + "\n"
+        yield ".csv", long_table(piece.content).csv()
     elif kind == "benchmarks":
         from reports.table1 import export
 

@@ -13,9 +13,9 @@ from reports.builder.reader import Reader
 from reports.builder.walk import File
 
 if TYPE_CHECKING:
-    from reports.statistics.exclusions import Rules
+    from reports.statistics.analysis import StudyResult
+    from reports.statistics.raters import Rules
     from reports.statistics.ratings import Ratings
-    from reports.statistics.results import StudyResult
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,12 @@ def _analyses(reader: Reader) -> Iterator[Piece[StudyResult]]:
     files = reader.files("statistics")
     if not files:
         return
-    from pydantic import TypeAdapter
+    from duo.files import read_result
+    from reports.statistics.analysis import StudyResult
 
-    from reports.statistics.results import StudyResult
-
-    form = TypeAdapter(StudyResult)
     for file in files:
         with reader.about(file):
-            yield Piece(form.validate_json(file.path.read_bytes()), (reader.used(file),))
+            yield Piece(read_result(file.path, StudyResult), (reader.used(file),))
 
 
 def _sets(reader: Reader, how: How) -> list[tuple[Ratings, tuple[str, ...]]]:

@@ -137,9 +137,9 @@ def reproduce_section(evidence: Evidence) -> Section:
 def _tables(kind: str, content: Any) -> Iterator[Grid]:
     match kind:
         case "ratings":
-            from reports.statistics.tables import tables as of_study
+            from reports.statistics.report import tables as of_study
 
-            yield from map(from_rich, of_study(content))
+            yield from map(from_table, of_study(content))
         case "benchmarks":
             yield main_grid(content)
             yield from comparison_grids(content)

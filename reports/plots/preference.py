@@ -34,9 +34,7 @@ def study_of(analysis: Any) -> Study:
     if hasattr(analysis, "kept") and not isinstance(analysis, Study):
         import json
 
-        from reports.statistics.results import to_json
-
-        analysis = json.loads(to_json(analysis))
+        analysis = json.loads(analysis.model_dump_json(by_alias=True))
     return checked(Study, analysis)
 
 

@@ -1,38 +1,194 @@
-"""From ratings to a `StudyResult`."""
+"""Analyse the ratings of a study: estimates, tests, scores, agreement, and who was left out."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from scipy.stats import rankdata
 
 from duo.errors import BadInput, check_choice
-from reports.statistics import estimate, resampling, twoway
-from reports.statistics.agreement import agreement
+from duo.files import Result
+from reports.statistics import clustered
 from reports.statistics.bradley_terry import Scores, bradley_terry, pairs
-from reports.statistics.effects import effects
-from reports.statistics.exclusions import Rules, excluded
-from reports.statistics.mixed import mixed_check
-from reports.statistics.panel import ESTIMANDS, OUTCOMES, Panel, panel, scored, votes_on
-from reports.statistics.raters import consistency, side_bias
-from reports.statistics.ratings import PAPER_CRITERIA, Ratings
-from reports.statistics.results import (
-    Comparison,
-    CriterionResult,
-    Findings,
-    StudyResult,
-    Test,
+from reports.statistics.clustered import Estimate, MixedCheck, estimate, finite, holm, mixed_check
+from reports.statistics.raters import (
+    Agreement,
+    Consistency,
+    Excluded,
+    Rules,
+    SideBias,
+    agreement,
+    consistency,
+    excluded,
+    side_bias,
 )
-from reports.statistics.significance import holm, majorities, preference_tests
+from reports.statistics.ratings import (
+    ESTIMANDS,
+    OUTCOMES,
+    PAPER_CRITERIA,
+    Panel,
+    Ratings,
+    panel,
+    scored,
+    votes_on,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CLUSTERS = ("item", "scenario")
+TESTS = ("sign", "two_way", "preference")
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Effect sizes of one comparison; None where there is nothing to measure.
+
+    Attributes:
+        cohens_h: of the untied win share against one half, 2 asin(sqrt(share)) - 2 asin(sqrt(.5));
+            .2 is small, .5 medium, .8 large (Cohen 1988, Statistical Power Analysis, section 6.2).
+        rank_biserial: of the dialogues' mean preferences, from -1 to 1.
+        odds: untied wins for each loss, with the interval of the untied share taken over.
+    """
+
+    cohens_h: float | None
+    rank_biserial: float | None
+    odds: Estimate
+
+
+@dataclass(frozen=True)
+class Test:
+    """A two-sided p value, and Holm's over all comparisons of the study; None: nothing to test."""
+
+    __test__ = False  # not one of pytest's
+
+    p: float | None
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two systems on one criterion, seen from the first.
+
+    Attributes:
+        criterion, first, second: what is compared.
+        votes: counts of first votes by outcome (`ratings.OUTCOMES`).
+        dialogues, raters: how many voted on, and how many voted.
+        estimates: by `ratings.ESTIMANDS`: shares of all votes; `net`, win share minus loss share;
+            `untied`, the win share among votes for either.
+        bootstrap: the same intervals by two-way bootstrap-t, for comparison; None where it fails.
+        majorities: dialogues won, lost and tied by majority.
+        sign: the exact sign test of the majorities; about further dialogues, these raters.
+        two_way: of `net` = 0; about further dialogues and further raters.
+        preference: both must hold, so its p is the larger (an intersection-union test, Berger 1982,
+            Technometrics 24: 295-300): the one to claim a preference by.
+        effects, mixed, agreement, consistency: see there.
+        note: what is wrong, or "".
+    """
+
+    criterion: str
+    first: str
+    second: str
+    votes: dict[str, int]
+    dialogues: int
+    raters: int
+    estimates: dict[str, Estimate]
+    bootstrap: dict[str, tuple[float, float] | None]
+    majorities: dict[str, int]
+    sign: Test
+    two_way: Test
+    preference: Test
+    effects: Effects
+    mixed: MixedCheck
+    agreement: Agreement
+    consistency: Consistency
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CriterionResult:
+    """One criterion: its comparisons, the sides, and scores from three systems on."""
+
+    criterion: str
+    comparisons: tuple[Comparison, ...]
+    sides: SideBias
+    scores: Scores | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All criteria, from one set of raters.
+
+    Attributes:
+        ratings: rows that were analysed: no attention checks.
+        raters, dialogues: how many.
+        criteria: in the paper's order, then by name.
+    """
+
+    ratings: int
+    raters: int
+    dialogues: int
+    criteria: tuple[CriterionResult, ...]
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """All comparisons, criterion by criterion."""
+        return tuple(one for criterion in self.criteria for one in criterion.comparisons)
+
+
+class StudyResult(Result):
+    """A whole study.
+
+    Attributes:
+        source, digest: name and SHA-256 of the file of ratings.
+        seed: of the bootstraps.
+        level: of all intervals.
+        cluster: the column that named the dialogues.
+        systems: in the order in which they are compared.
+        rules: of exclusion.
+        excluded: who was left out by them.
+        synthetic: ratings that no person gave.
+        notices: what the reader should know, one line each.
+        kept: findings without those left out.
+        everyone: findings with all raters.
+    """
+
+    kind: Literal["statistics"] = "statistics"
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    source: str
+    digest: str
+    seed: int
+    level: float
+    cluster: str
+    systems: tuple[str, ...]
+    rules: Rules
+    excluded: tuple[Excluded, ...]
+    synthetic: int
+    notices: tuple[str, ...]
+    kept: Findings
+    everyone: Findings
+
+    @model_serializer(mode="wrap")
+    def _rounded(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keep ten digits of each number, so that machines agree."""
+        return _to_ten_digits(handler(self))
+
+
+def _to_ten_digits(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, dict):
+        return {key: _to_ten_digits(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_ten_digits(inner) for inner in value]
+    return value
 
 
 def analyse(
@@ -44,7 +200,7 @@ def analyse(
     cluster: str = "item",
     resamples: int = 999,
 ) -> StudyResult:
-    """Everything that the ratings say, with and without the raters whom the rules leave out.
+    """Analyse ratings with and without the raters whom the rules leave out.
 
     Args:
         ratings: any, none included: what cannot be computed says why.
@@ -73,7 +229,7 @@ def analyse(
         source=ratings.source,
         digest=ratings.digest,
         seed=seed,
-        level=twoway.LEVEL,
+        level=clustered.LEVEL,
         cluster=cluster,
         systems=order,
         rules=rules,
@@ -154,14 +310,15 @@ class _Study:
         of = panel(rows, first, second, cluster=self.cluster)
         items = panel(rows, first, second, cluster="item")
         estimates = {
-            what: (estimate.balance if what == "net" else estimate.share)(
+            what: estimate(
                 *scored(of.votes, what),
+                signed=what == "net",
                 nothing="no untied votes" if what == "untied" and of.votes.sum() else "no votes",
             )
             for what in ESTIMANDS
         }
-        wins, losses, ties = (int(count) for count in majorities(of.votes))
-        tests = {name: Test(estimate.finite(p)) for name, p in preference_tests(of.votes).items()}
+        wins, losses, ties = (int(count) for count in clustered.majorities(of.votes))
+        tests = {name: Test(finite(p)) for name, p in clustered.preference_tests(of.votes).items()}
         return Comparison(
             criterion=name,
             first=first,
@@ -182,12 +339,12 @@ class _Study:
 
     def _bootstrap(self, of: Panel, what: str) -> tuple[float, float] | None:
         sums, counts = scored(of.votes, what)
-        mean = twoway.mean(sums, counts)
+        mean = clustered.mean(sums, counts)
         if not (mean.dialogues > 1 and mean.raters > 1 and mean.variance > 0):
             return None
         rng = self._rng("pairs")
-        drawn = resampling.resampled_means(sums, counts, rng, self._resamples)
-        low, high = resampling.studentised_interval(mean, *drawn)
+        drawn = clustered.resampled_means(sums, counts, rng, self._resamples)
+        low, high = clustered.studentised_interval(mean, *drawn)
         least = -1.0 if what == "net" else 0.0
         return (max(low, least), min(high, 1.0)) if np.isfinite([low, high]).all() else None
 
@@ -210,10 +367,9 @@ class _Study:
 
 
 def _adjusted(every: Sequence[Comparison]) -> list[Comparison]:
-    tests = ("sign", "two_way", "preference")
-    ps = {test: holm([getattr(one, test).p for one in every]) for test in tests}
+    ps = {test: holm([getattr(one, test).p for one in every]) for test in TESTS}
     return [
-        replace(one, **{test: replace(getattr(one, test), p_holm=ps[test][at]) for test in tests})
+        replace(one, **{test: replace(getattr(one, test), p_holm=ps[test][at]) for test in TESTS})
         for at, one in enumerate(every)
     ]
 
@@ -227,4 +383,42 @@ def _note(of: Panel) -> str:
     alike = [name for name in OUTCOMES if totals[name]]
     if len(alike) == 1:
         return f"all votes are alike: {alike[0]}"
-    return estimate.clusters_note(len(of.dialogues), len(of.raters))
+    return clustered.clusters_note(len(of.dialogues), len(of.raters))
+
+
+def effects(votes: np.ndarray, untied: Estimate) -> Effects:
+    """Effect sizes of one study's votes, shape (dialogues, raters, 4); `untied` is its estimate."""
+    from statsmodels.stats.proportion import (  # type: ignore[import-untyped]
+        proportion_effectsize,
+    )
+
+    h = None if untied.value is None else float(proportion_effectsize(untied.value, 0.5))
+    counts = votes.sum((1, 2))
+    rated = counts > 0
+    means = (votes[rated, :, 0] - votes[rated, :, 3]).sum(-1) / counts[rated]
+    return Effects(h, rank_biserial(means), _odds(untied))
+
+
+def rank_biserial(differences: np.ndarray) -> float | None:
+    """Matched-pairs rank biserial correlation: (R+ - R-) / (R+ + R-).
+
+    R+ and R- are the sums of the ranks of the absolute differences that are positive and negative,
+    zeros left out (Kerby 2014, Comprehensive Psychology 3:11.IT.3.1). None if all are zero.
+    """
+    differences = np.asarray(differences, dtype=float)
+    differences = differences[differences != 0]
+    if not len(differences):
+        return None
+    # Rounded, since equal preferences reached by different sums must tie.
+    ranks = rankdata(np.round(np.abs(differences), 12))
+    return float((ranks * np.sign(differences)).sum() / ranks.sum())
+
+
+def _odds(untied: Estimate) -> Estimate:
+    def of(share: float | None) -> float | None:
+        return None if share is None or share >= 1 else share / (1 - share)
+
+    note = untied.note
+    if untied.value == 1:
+        note = "never lost: the odds have no upper end"
+    return Estimate(of(untied.value), of(untied.low), of(untied.high), untied.n, note)

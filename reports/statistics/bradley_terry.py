@@ -1,4 +1,4 @@
-"""Scores of three or more systems from pairwise votes: Bradley and Terry's model with ties.
+"""Score three or more systems from pairwise votes by Bradley and Terry's model with ties.
 
 Davidson 1970 (Journal of the American Statistical Association 65: 317-328): with strengths pi,
 
@@ -18,10 +18,17 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import softmax
 from scipy.stats import t as student
 
-from reports.statistics import twoway
-from reports.statistics.estimate import Estimate, clusters_note, finite
-from reports.statistics.resampling import draw_clusters
-from reports.statistics.significance import holm
+from reports.statistics.clustered import (
+    LEVEL,
+    Clustered,
+    Estimate,
+    clustered_variance,
+    clusters_note,
+    draw_clusters,
+    finite,
+    holm,
+    p_value,
+)
 
 _ROUNDS = 100
 #: Keeps resamples solvable in which a system wins everything; too weak to be seen elsewhere.
@@ -38,7 +45,8 @@ class Standing:
             2.7 to 1 among untied votes.
         rank: 1 for the highest score.
         ranks: the ranks it may have, given which pairwise differences are significant (Holm, .05).
-        first: share of two-way bootstrap resamples in which its score is the highest.
+        first: share of two-way bootstrap resamples in which its score is the highest; systems that
+            are level there share it.
     """
 
     system: str
@@ -74,7 +82,7 @@ def bradley_terry(
     """Scores with two-way clustered intervals, ranks, and how often each comes first.
 
     The intervals are t intervals of the sandwich estimator: each vote's pull on the score
-    (inverse information times its score vector) goes where residuals go in `twoway`.
+    (inverse information times its score vector) goes where residuals go in `clustered`.
 
     Args:
         systems: their names.
@@ -173,7 +181,7 @@ def _centred(of: np.ndarray, systems: int) -> np.ndarray:
 
 def _clustered(
     votes: np.ndarray, features: np.ndarray, of: np.ndarray, contrast: np.ndarray
-) -> twoway.Clustered:
+) -> Clustered:
     """A linear combination of scores (its weights sum to zero) with its clustered variance."""
     counts = _seen(votes, features)
     p = softmax(np.einsum("pok,k->po", features, of), axis=-1)
@@ -183,13 +191,13 @@ def _clustered(
     weights[: len(contrast) - 1] = contrast[:-1]
     influence = pull @ np.linalg.solve(information, weights)
     present = counts.sum((-1, -2)) > 0
-    variance, df = twoway.clustered_variance(influence, present)
+    variance, df = clustered_variance(influence, present)
     value = of @ weights
-    return twoway.Clustered(value, variance, df, present.any(1).sum(), present.any(0).sum())
+    return Clustered(value, variance, df, present.any(1).sum(), present.any(0).sum())
 
 
-def _interval(of: twoway.Clustered) -> tuple[float | None, float | None]:
-    half = student.ppf(0.5 + twoway.LEVEL / 2, of.df) * np.sqrt(of.variance)
+def _interval(of: Clustered) -> tuple[float | None, float | None]:
+    half = student.ppf(0.5 + LEVEL / 2, of.df) * np.sqrt(of.variance)
     return finite(of.value - half), finite(of.value + half)
 
 
@@ -198,7 +206,7 @@ def _rank_ranges(
 ) -> list[tuple[int, int]]:
     found = pairs(len(scores))
     ps = [
-        finite(twoway.p_value(_clustered(votes, features, of, np.eye(len(scores))[i] - other)))
+        finite(p_value(_clustered(votes, features, of, np.eye(len(scores))[i] - other)))
         for i, other in ((i, np.eye(len(scores))[j]) for i, j in found)
     ]
     ahead = np.zeros((len(scores), len(scores)), dtype=bool)
@@ -222,8 +230,10 @@ def _firsts(
     of_dialogue, of_rater = draw_clusters(rng, votes.shape[0], votes.shape[1], resamples)
     counts = np.einsum("bi,br,irpo->bpo", of_dialogue, of_rater, votes, optimize=True)
     counts = counts[counts.sum((-1, -2)) > 0]
-    best = _centred(fit(counts, features, _RIDGE), systems).argmax(-1)
-    return [float((best == i).mean()) for i in range(systems)]
+    scores = _centred(fit(counts, features, _RIDGE), systems)
+    # Systems that are level share the first place: their names must not decide.
+    best = scores > scores.max(-1, keepdims=True) - 1e-7
+    return [float(share) for share in (best / best.sum(-1, keepdims=True)).mean(0)]
 
 
 def _unfit(systems: tuple[str, ...], total: np.ndarray) -> str:

@@ -24,9 +24,9 @@ from duo.files import Result, check_writable, write_result, write_text
 from duo.runs import Stopwatch
 from duo.table import Cell, Column, Table
 from duo.terminal import progress
-from reports.statistics import resampling, twoway
-from reports.statistics.panel import ESTIMANDS, scored
-from reports.statistics.significance import preference_tests, sign_test
+from reports.statistics import clustered
+from reports.statistics.clustered import preference_tests, sign_test
+from reports.statistics.ratings import ESTIMANDS, scored
 from reports.statistics.simulate import Design, draw, truth
 
 TESTS = ("preference", "two_way", "sign", "naive")
@@ -192,8 +192,8 @@ def _analysed(
 
     for estimand in ESTIMANDS:
         values, counts = scored(votes, estimand)
-        of = twoway.mean(values, counts)
-        interval = twoway.balance_interval if estimand == "net" else twoway.share_interval
+        of = clustered.mean(values, counts)
+        interval = clustered.balance_interval if estimand == "net" else clustered.share_interval
         count("two_way", estimand, *interval(of))
         if estimand != "net":
             hits, n = values.sum((-1, -2)), counts.sum((-1, -2))
@@ -208,7 +208,7 @@ def _analysed(
 
 
 def _bootstrapped(
-    of: twoway.Clustered,
+    of: clustered.Clustered,
     values: np.ndarray,
     counts: np.ndarray,
     rng: np.random.Generator,
@@ -216,10 +216,10 @@ def _bootstrapped(
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     percentile, studentised = [], []
     for study in range(len(values)):
-        one = twoway.Clustered(*(np.asarray(part)[study] for part in vars(of).values()))
-        drawn = resampling.resampled_means(values[study], counts[study], rng, resamples)
-        percentile.append(resampling.percentile_interval(drawn[0]))
-        studentised.append(resampling.studentised_interval(one, *drawn))
+        one = clustered.Clustered(*(np.asarray(part)[study] for part in vars(of).values()))
+        drawn = clustered.resampled_means(values[study], counts[study], rng, resamples)
+        percentile.append(clustered.percentile_interval(drawn[0]))
+        studentised.append(clustered.studentised_interval(one, *drawn))
     (low, high), (lower, higher) = np.array(percentile).T, np.array(studentised).T
     return (low, high), (lower, higher)
 

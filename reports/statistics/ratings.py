@@ -1,8 +1,8 @@
-"""Ratings as a long table, one row a rating: our own export, or another tool's with its columns
-mapped to ours.
+"""Read ratings: a long table of one row a rating, and the votes on a pair of systems as arrays.
 
-A rating compares two systems on one criterion. A rater who ranks three systems gives three rows,
-one for each pair.
+The file is our own export, perhaps saved again by a spreadsheet, or another tool's with its columns
+mapped to ours. A rating compares two systems on one criterion. A rater who ranks three systems
+gives three rows, one for each pair.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from duo.errors import BadInput
 from duo.files import sha256
+from duo.table import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +47,11 @@ COLUMNS = (
 )  # fmt: skip
 #: The paper's criteria, in its order; others follow by name.
 PAPER_CRITERIA = ("responsiveness", "human-likeness", "faithfulness", "factuality", "overall")
-#: An apostrophe before what a spreadsheet would run as a formula, as exports write it.
-_GUARD = re.compile(r"^'(?='*[=+\-@\t\r])")
+#: The outcomes of a vote, seen from the first system of the pair.
+OUTCOMES = ("win", "tie", "both_bad", "loss")
+#: What is estimated of them; see `scored`.
+ESTIMANDS = (*OUTCOMES, "net", "untied")
+_DELIMITERS = (",", ";", "\t")
 _YES, _NO = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -144,7 +150,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
-    """Where each of our columns stands in the file."""
+    """Where each of our columns stands in the file; our own names may be written in any case."""
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise BadInput("the column is there twice", file=path, line=1, field=twice)
@@ -153,10 +159,12 @@ def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[s
             raise BadInput(f"no column of ours: use {', '.join(COLUMNS)}", field=name)
         if theirs not in header:
             raise BadInput(f"no column {theirs!r} to take it from", file=path, field=name)
+    places = {name.lower(): at for at, name in reversed([*enumerate(header)])}
+    places |= {name: at for at, name in enumerate(header)}
     ours = {
-        name: header.index(columns.get(name, name))
+        name: places[columns.get(name, name)]
         for name in COLUMNS
-        if columns.get(name, name) in header
+        if columns.get(name, name) in places
     }
     missing = [name for name in NEEDED if name not in ours]
     if not {"choice", "winner"} & set(ours):
@@ -167,24 +175,39 @@ def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[s
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
-    """Line number and cells, the header first."""
+    """Line number and cells, the header first; without the marks that spreadsheets leave.
+
+    These are a first line `sep=;`, another delimiter than a comma, and empty rows and columns at
+    the end.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
             line = 1
             try:
-                header = next(reader, None)
+                first = stream.readline()
+                declared = re.fullmatch(r"sep=(.)\s*", first)
+                delimiter = declared[1] if declared else max(_DELIMITERS, key=first.count)
+                before = 1 if declared else 0
+                if not declared:
+                    stream.seek(0)
+                reader = csv.reader(stream, delimiter=delimiter, strict=True)
+                line += before
+                header = [name.strip() for name in next(reader, [])]
+                while header and not header[-1]:
+                    header.pop()
                 if not header:
                     raise BadInput("empty: not even a header line", file=path)
-                yield 1, header
-                line = reader.line_num + 1
+                yield line, header
+                line = reader.line_num + 1 + before
                 for cells in reader:
-                    if cells and len(cells) != len(header):
-                        wrong = f"{len(cells)} cells under {len(header)} columns"
-                        raise BadInput(wrong, file=path, line=line)
-                    if cells:
+                    while len(cells) > len(header) and not cells[-1].strip():
+                        cells.pop()
+                    if any(cell.strip() for cell in cells):
+                        if len(cells) != len(header):
+                            wrong = f"{len(cells)} cells under {len(header)} columns"
+                            raise BadInput(wrong, file=path, line=line)
                         yield line, cells
-                    line = reader.line_num + 1
+                    line = reader.line_num + 1 + before
             except csv.Error as error:
                 raise BadInput(f"not CSV: {error}", file=path, line=line) from error
             except UnicodeDecodeError as error:
@@ -215,7 +238,7 @@ def _row(
     def bad(field: str, message: str) -> BadInput:
         return BadInput(message, file=path, line=line, field=field)
 
-    text = {name: _GUARD.sub("", str(cell).strip()) for name, cell in cells.items()}
+    text = {name: csv_text(str(cell).strip()) for name, cell in cells.items()}
     for name in NEEDED:
         if not text[name]:
             raise bad(name, "is empty")
@@ -267,3 +290,70 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Counts of votes; no vote is a row of zeros.
+
+    Attributes:
+        votes: counts by dialogue, rater and outcome (`OUTCOMES`), shape (dialogues, raters, 4).
+            Mostly 0 or 1; more where several items of a dialogue fall into one cluster. Leading
+            axes, for many studies at once, are allowed by all that takes arrays.
+        dialogues, raters: names along the first two axes.
+    """
+
+    votes: np.ndarray
+    dialogues: tuple[str, ...]
+    raters: tuple[str, ...]
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Votes by outcome."""
+        return dict(zip(OUTCOMES, map(int, self.votes.sum((0, 1))), strict=True))
+
+
+def panel(rows: pd.DataFrame, first: str, second: str, *, cluster: str = "item") -> Panel:
+    """The first votes (no repeated items, no attention checks) on one criterion's pair.
+
+    Args:
+        rows: ratings of one criterion.
+        first, second: the two systems; a win is one of the first.
+        cluster: the column whose values are the dialogues: `item`, or `scenario` where several
+            items share one and votes on them hang together.
+    """
+    import pandas as pd
+
+    chosen = votes_on(rows, first, second)
+    chosen = chosen[chosen["repeat"] == 0]
+    outcome = chosen["outcome"].map({name: at for at, name in enumerate(OUTCOMES)}).to_numpy(int)
+    dialogue, dialogues = pd.factorize(chosen[cluster], sort=True)
+    rater, raters = pd.factorize(chosen["rater"], sort=True)
+    counts = np.zeros((len(dialogues), len(raters), len(OUTCOMES)))
+    np.add.at(counts, (dialogue, rater, outcome), 1.0)
+    return Panel(counts, tuple(dialogues), tuple(raters))
+
+
+def votes_on(rows: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """The ratings that compare two systems, attention checks apart, with a column `outcome`."""
+    pairs = ((rows["system_left"] == first) & (rows["system_right"] == second)) | (
+        (rows["system_left"] == second) & (rows["system_right"] == first)
+    )
+    chosen = rows[pairs & ~rows["attention"]]
+    return chosen.assign(outcome=chosen["winner"].replace({first: "win", second: "loss"}))
+
+
+def scored(votes: np.ndarray, estimand: str) -> tuple[np.ndarray, np.ndarray]:
+    """Give the sums and counts for `clustered.mean`.
+
+    Args:
+        votes: counts, shape (..., dialogues, raters, 4), outcomes as in `OUTCOMES`.
+        estimand: an outcome (its share of all votes), `net` (win share minus loss share) or
+            `untied` (the win share of votes for either system).
+    """
+    win, loss = votes[..., 0], votes[..., 3]
+    if estimand == "untied":
+        return win, win + loss
+    if estimand == "net":
+        return win - loss, votes.sum(-1)
+    return votes[..., OUTCOMES.index(estimand)], votes.sum(-1)

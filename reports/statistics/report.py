@@ -1,20 +1,33 @@
-"""`duo report statistics`: analyse a file of ratings, print tables, write JSON and CSV."""
+"""Report an analysis: `duo report statistics`, its tables and its files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from duo.files import check_writable, write_text
+from duo.files import check_writable, write_result, write_text
 from duo.runs import Stopwatch, write_manifest
+from duo.table import Cell, Column, Table, Value
 from duo.terminal import printable
-from reports.statistics.analysis import analyse
-from reports.statistics.exclusions import Rules, read_rules
-from reports.statistics.ratings import read_ratings
-from reports.statistics.results import StudyResult, to_json
-from reports.statistics.tables import csv_text, tables
+from reports.statistics.analysis import (
+    TESTS,
+    Comparison,
+    CriterionResult,
+    Findings,
+    StudyResult,
+    analyse,
+)
+from reports.statistics.clustered import Estimate
+from reports.statistics.raters import Rules, read_rules
+from reports.statistics.ratings import OUTCOMES, read_ratings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_LONG = (
+    "raters", "criterion", "first", "second", "measure", "value", "low", "high", "n", "note",
+)  # fmt: skip
 
 
 def report_statistics(
@@ -41,19 +54,221 @@ def report_statistics(
     Raises:
         BadInput: of the ratings, the rules or the folder.
     """
+    from rich.console import Console
+
     watch = Stopwatch()
     chosen = read_rules(rules) if rules is not None else Rules()
     read = read_ratings(ratings, columns=columns, choices=choices)
     check_writable(out)
     result = analyse(read, seed=seed, rules=chosen, systems=systems, cluster=cluster)
-    write_text(out / "statistics.json", to_json(result))
-    write_text(out / "statistics.csv", csv_text(result))
+    write_result(out / "statistics.json", result)
+    write_text(out / "statistics.csv", long_table(result).csv())
     write_manifest(
         out / "manifest.json", watch=watch, seed=seed, ratings=read.source, sha256=read.digest
     )
-    console = console or Console()
     for table in tables(result):
-        console.print(table)
+        table.show(console)
+    console = console or Console()
     for notice in result.notices:
         console.print(printable(notice), markup=False, highlight=False)
     return result
+
+
+def tables(result: StudyResult) -> Iterator[Table]:
+    """Lay out the findings by the rules; if these left raters out, those of all raters, too."""
+    whose = [("", result.kept)]
+    if result.excluded:
+        whose = [(" (by the rules)", result.kept), (" (all raters)", result.everyone)]
+    for title, found in whose:
+        yield _votes(found, title)
+        yield _tests(found, title)
+        if any(criterion.scores is not None for criterion in found.criteria):
+            yield _scores(found, title)
+        yield _quality(found, title)
+    if result.excluded:
+        rows = [(one.rater, "; ".join(one.reasons)) for one in result.excluded]
+        yield Table("Left out", ["rater", "why"], rows)
+
+
+def long_table(result: StudyResult) -> Table:
+    """Lay out all numbers, one a row: whose votes, of what, value, interval, n."""
+    rows = [
+        (name, *row)
+        for name, found in (("kept", result.kept), ("everyone", result.everyone))
+        for criterion in found.criteria
+        for row in _long_rows(criterion)
+    ]
+    return Table("", _LONG, rows)
+
+
+def _long_rows(criterion: CriterionResult) -> Iterator[tuple[Value, ...]]:
+    name = criterion.criterion
+    for one in criterion.comparisons:
+        about = (name, one.first, one.second)
+        for measure, of in _estimates(one):
+            yield (*about, measure, *_parts(of))
+        for measure, value in _values(one):
+            yield (*about, measure, _rounded(value), None, None, None, None)
+    yield (name, None, None, "left share", *_parts(criterion.sides.left))
+    yield (name, None, None, "left share p", _rounded(criterion.sides.p), None, None, None, None)
+    for standing in criterion.scores.standings if criterion.scores else ():
+        yield (name, standing.system, None, "score", *_parts(standing.score))
+        yield (name, standing.system, None, "rank", standing.rank, *standing.ranks, None, None)
+
+
+def _estimates(one: Comparison) -> Iterator[tuple[str, Estimate]]:
+    yield from one.estimates.items()
+    yield "odds", one.effects.odds
+    yield "alpha nominal", one.agreement.alpha_nominal
+    yield "alpha ordinal", one.agreement.alpha_ordinal
+    yield "fleiss kappa", one.agreement.kappa
+    yield "same again", one.consistency.same
+    yield "reversed", one.consistency.reversed
+
+
+def _values(one: Comparison) -> Iterator[tuple[str, float | int | None]]:
+    for name in TESTS:
+        yield f"{name} p", getattr(one, name).p
+        yield f"{name} p holm", getattr(one, name).p_holm
+    yield from ((f"dialogues: {name}", count) for name, count in one.majorities.items())
+    yield "cohen h", one.effects.cohens_h
+    yield "rank biserial", one.effects.rank_biserial
+    yield "mixed net", one.mixed.net if one.mixed.converged else None
+    yield "mixed p", one.mixed.p if one.mixed.converged else None
+
+
+def _parts(of: Estimate) -> tuple[Value, ...]:
+    return _rounded(of.value), _rounded(of.low), _rounded(of.high), of.n, of.note or None
+
+
+def _rounded(value: float | None) -> float | None:
+    """Keep ten digits, so that machines agree."""
+    return float(f"{value:.10g}") if isinstance(value, float) else value
+
+
+def _votes(found: Findings, title: str) -> Table:
+    shares = (*OUTCOMES, "net")
+    return Table(
+        f"Votes in % and 95 % intervals{title}",
+        [
+            "criterion",
+            "pair",
+            *(Column(name.replace("_", " "), "number") for name in shares),
+            Column("votes", "number"),
+        ],
+        [
+            (*_about(one), *(_percent(one.estimates[name]) for name in shares),
+             sum(one.votes.values()))
+            for _, one in _rated(found)
+        ],
+    )  # fmt: skip
+
+
+def _tests(found: Findings, title: str) -> Table:
+    names = ("sign p", "two-way p", "p", "p (Holm)")
+    return Table(
+        f"Is one preferred?{title}",
+        [
+            "criterion",
+            "pair",
+            Column("dialogues w/t/l", "number"),
+            *(Column(name, "number", p_text) for name in names),
+            Column("h", "number", ".2f"),
+            Column("mixed net", "number", ".2f"),
+            "note",
+        ],
+        [
+            (
+                *_about(one),
+                "/".join(map(str, one.majorities.values())),
+                *(one.sign.p, one.two_way.p, one.preference.p, one.preference.p_holm),
+                one.effects.cohens_h,
+                one.mixed.net if one.mixed.converged else one.mixed.note.partition(":")[0],
+                one.note,
+            )
+            for _, one in _rated(found)
+        ],
+    )
+
+
+def _scores(found: Findings, title: str) -> Table:
+    rows: list[tuple[Value | Cell, ...]] = []
+    for criterion in found.criteria:
+        if criterion.note or criterion.scores is None:
+            continue
+        if not criterion.scores.standings:
+            rows.append((criterion.criterion, None, criterion.scores.note, None, None))
+        for standing in criterion.scores.standings:
+            low, high = standing.ranks
+            ranks = str(low) if low == high else f"{low}-{high}"
+            first = standing.first if standing.first is None else 100 * standing.first
+            score = _interval(standing.score, ".2f")
+            rows.append((criterion.criterion, standing.system, score, ranks, first))
+    return Table(
+        f"Scores{title}",
+        [
+            "criterion",
+            "system",
+            Column("score", "number"),
+            Column("ranks", "number"),
+            Column("first %", "number", ".0f"),
+        ],
+        rows,
+    )
+
+
+def _quality(found: Findings, title: str) -> Table:
+    names = ("alpha", "alpha (ordinal)", "kappa", "same again %", "left share %")
+    return Table(
+        f"Raters{title}",
+        [
+            "criterion",
+            "pair",
+            *(Column(name, "number") for name in names),
+            Column("left p", "number", p_text),
+        ],
+        [
+            (
+                *_about(one),
+                _interval(one.agreement.alpha_nominal, ".2f"),
+                _interval(one.agreement.alpha_ordinal, ".2f"),
+                _interval(one.agreement.kappa, ".2f"),
+                _percent(one.consistency.same),
+                _percent(criterion.sides.left),
+                criterion.sides.p,
+            )
+            for criterion, one in _rated(found)
+        ],
+    )
+
+
+def _rated(found: Findings) -> Iterator[tuple[CriterionResult, Comparison]]:
+    """The comparisons of criteria that somebody rated; a notice names the others."""
+    for criterion in found.criteria:
+        if not criterion.note:
+            yield from ((criterion, one) for one in criterion.comparisons)
+
+
+def _about(one: Comparison) -> tuple[str, str]:
+    return one.criterion, f"{one.first} : {one.second}"
+
+
+def _percent(of: Estimate) -> Cell:
+    return _interval(of, ".0f", 100)
+
+
+def _interval(of: Estimate, form: str, times: float = 1) -> Cell:
+    """A value with its interval, or why there is none."""
+    if of.value is None:
+        return Cell(None, of.note)
+    value = times * of.value
+    if of.low is None or of.high is None:
+        return Cell(value, format(value, form))
+    low, high = times * of.low, times * of.high
+    text = f"{value:{form}} [{low:{form}}, {high:{form}}]"
+    return Cell(value, text, parts={"low": low, "high": high})
+
+
+def p_text(p: float) -> str:
+    """A p value as tables show it."""
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

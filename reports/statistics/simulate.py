@@ -24,8 +24,8 @@ from scipy.special import expit, logit
 
 from duo.errors import BadInput
 from duo.table import Cell, Column, Table
-from reports.statistics.panel import OUTCOMES
-from reports.statistics.significance import preference_tests
+from reports.statistics.clustered import preference_tests
+from reports.statistics.ratings import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +148,7 @@ def ranks(likings: np.ndarray, threshold: np.ndarray) -> np.ndarray:
 def draw(design: Design, studies: int, rng: np.random.Generator) -> np.ndarray:
     """Draw the votes of many studies: counts 0 or 1, shape (studies, dialogues, raters, 4).
 
-    The last axis is the outcome, as in `panel.OUTCOMES`. Sides are drawn by lot.
+    The last axis is the outcome, as in `ratings.OUTCOMES`. Sides are drawn by lot.
     """
     size = (studies, design.dialogues, design.raters)
     crowd = Crowd.draw(design, (design.preference, 0.0), size, rng)
@@ -281,7 +281,7 @@ def power(
 ) -> Power:
     """Count the simulated studies in which `duo report statistics` would claim the preference.
 
-    That is: in which `significance.preference_tests`, which the report uses, finds it at `level`.
+    That is: in which `clustered.preference_tests`, which the report uses, finds it at `level`.
 
     Args:
         effect: what is true.

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.statistics.panel import OUTCOMES
-from reports.statistics.ratings import Ratings, frame
+from reports.statistics.ratings import OUTCOMES, Ratings, frame
 from reports.statistics.simulate import Design, draw
 
 

@@ -31,7 +31,6 @@ from reports.plots.takeover import takeover
 from reports.plots.trade_off import trade_off
 from reports.plots.training import training_curves
 from reports.statistics.analysis import analyse
-from reports.statistics.results import to_json
 from reports.statistics.simulate import Design
 from tests.reports.rated import drawn, ratings
 from tests.reports.stories import interrupted, waiting
@@ -51,7 +50,7 @@ def study(systems: tuple[str, ...] = SYSTEMS[:2], criteria: tuple[str, ...] = ("
         )
     ]  # fmt: skip
     result = analyse(ratings(rows), resamples=19, systems=systems)
-    return json.loads(to_json(result))
+    return json.loads(result.model_dump_json(by_alias=True))
 
 
 @cache

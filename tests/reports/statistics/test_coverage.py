@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from duo.files import read_json, read_result
 from reports.statistics.coverage import StatisticsBench, bench_statistics, bench_table, measure
-from reports.statistics.panel import ESTIMANDS
+from reports.statistics.ratings import ESTIMANDS
 from reports.statistics.simulate import Design
 
 NULL = Design(40, 6, 6, rater_sd=0.6)

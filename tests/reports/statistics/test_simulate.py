@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from duo.cli import app
 from duo.errors import BadInput
 from reports.statistics.analysis import analyse
-from reports.statistics.panel import OUTCOMES
-from reports.statistics.significance import preference_tests, sign_test
+from reports.statistics.clustered import preference_tests, sign_test
+from reports.statistics.ratings import OUTCOMES
 from reports.statistics.simulate import (
     Crowd,
     Design,

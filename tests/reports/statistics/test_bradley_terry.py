@@ -10,9 +10,9 @@ from scipy.optimize import minimize
 from scipy.stats import t
 
 from reports.statistics.bradley_terry import bradley_terry, pairs
-from reports.statistics.panel import scored
+from reports.statistics.clustered import mean
+from reports.statistics.ratings import scored
 from reports.statistics.simulate import Design, draw
-from reports.statistics.twoway import mean
 
 TEAMS = ("Milwaukee", "Detroit", "Toronto", "New York", "Boston", "Cleveland", "Baltimore")
 # Agresti, Categorical Data Analysis: baseball 1987; games that the row won against the column.
@@ -110,6 +110,18 @@ def test_the_order_of_systems_does_not_matter() -> None:
         assert (left.score.value, left.score.low) == pytest.approx(
             (right.score.value, right.score.low)
         )
+
+
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])
+def test_an_exact_circle_is_a_third_each_whatever_the_names(names: tuple[str, ...]) -> None:
+    votes = np.zeros((6, 4, 3, 3))
+    votes[:, :, 0, 0] = votes[:, :, 2, 0] = 1  # the first beats the second, the second the third
+    votes[:, :, 1, 2] = 1  # and the third the first
+    found = bradley_terry(names, votes, rng(), 100)
+    for one in found.standings:
+        assert one.first == pytest.approx(1 / 3)
+        assert one.ranks == (1, 3)
+        assert one.score.value == pytest.approx(0, abs=1e-9)
 
 
 def test_scores_that_do_not_exist_are_named() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from duo.errors import BadInput
-from reports.statistics.analysis import analyse
-from reports.statistics.exclusions import Rules
-from reports.statistics.results import Comparison, StudyResult, to_json
+from duo.files import as_result, read_result, write_result
+from reports.statistics.analysis import Comparison, StudyResult, analyse
+from reports.statistics.raters import Rules
+from reports.statistics.report import long_table, tables
 from reports.statistics.simulate import Design
-from reports.statistics.tables import csv_text, tables
 from tests.reports.rated import drawn, ratings, row
 
 OFF = Rules(failed_checks=None, least_seconds=None, one_sided=None)
@@ -22,10 +25,16 @@ SMALL = Design(dialogues=12, raters=4, votes_each=3, preference=0.8)
 
 def found(rows: list[dict], **more: object) -> StudyResult:
     result = analyse(ratings(rows), **({"seed": 1, "rules": OFF, "resamples": 50} | more))
-    json.loads(to_json(result))  # no NaN anywhere
-    csv_text(result)
-    list(tables(result))
+    read = as_result(json.loads(as_json(result)), StudyResult, file=None)  # no NaN anywhere
+    assert as_json(read) == as_json(result)
+    long_table(result).csv()
+    for table in tables(result):
+        table.markdown()
     return result
+
+
+def as_json(result: StudyResult) -> str:
+    return json.dumps(result.model_dump(mode="json", by_alias=True), allow_nan=False)
 
 
 def only(result: StudyResult) -> Comparison:
@@ -39,7 +48,7 @@ def test_the_order_of_rows_does_not_matter(random: object) -> None:
     rows = drawn(SMALL, criteria=("overall", "pace"))
     shuffled = rows.copy()
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert to_json(found(rows)) == to_json(found(shuffled))
+    assert as_json(found(rows)) == as_json(found(shuffled))
 
 
 def test_the_other_order_of_systems_turns_everything_round() -> None:
@@ -211,8 +220,34 @@ def test_the_mixed_model_finds_about_the_same() -> None:
 
 
 def test_a_mixed_model_that_does_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.statistics.mixed._ROUNDS", 1)
+    monkeypatch.setattr("reports.statistics.clustered._ROUNDS", 1)
     result = found(drawn(Design(preference=0.6)))
     assert not only(result).mixed.converged
     assert "did not converge" in only(result).mixed.note
-    assert "overall,duo,duplex,mixed net,,,,," in csv_text(result)
+    assert "overall,duo,duplex,mixed net,,,,," in long_table(result).csv()
+
+
+def test_a_result_says_what_it_is_and_older_ones_are_read(tmp_path: Path) -> None:
+    result = found(drawn(SMALL))
+    write_result(tmp_path / "s.json", result)
+    content = json.loads((tmp_path / "s.json").read_text("utf-8"))
+    assert (next(iter(content)), content["kind"], content["schema"]) == ("kind", "statistics", 1)
+    del content["kind"]
+    (tmp_path / "s.json").write_text(json.dumps(content), "utf-8")
+    assert as_json(read_result(tmp_path / "s.json", StudyResult)) == as_json(result)
+    (tmp_path / "s.json").write_text(json.dumps(content | {"kind": "states"}), "utf-8")
+    with pytest.raises(BadInput, match="'states', not 'statistics'"):
+        read_result(tmp_path / "s.json", StudyResult)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_tables_fit_a_terminal_whatever_is_in_them(width: int) -> None:
+    evil = "=1+1 [red]\x1b[31m"
+    result = found(drawn(SMALL, systems=(evil, "duo-sequential"), criteria=("human-likeness",)))
+    console = Console(width=width, record=True, file=StringIO())
+    for table in tables(result):
+        table.show(console)
+    text = console.export_text()
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert "'=1+1 [red]" in long_table(result).csv()

@@ -152,3 +152,43 @@ def test_our_own_export_has_all_columns() -> None:
     from sessions.study.columns import NAMES
 
     assert set(COLUMNS) <= set(NAMES)
+
+
+PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overall,a,b,left,2\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN.replace(",", ";"),
+        PLAIN.replace(",", "\t"),
+        "sep=,\r\n" + PLAIN.replace("\n", "\r\n"),
+        "\ufeffsep=;\n" + PLAIN.replace(",", ";"),
+        PLAIN.replace("\n", ",,,\n"),
+        PLAIN + ",,,,,,\n,,,,,,\n",
+        PLAIN.replace("rater,item", "Rater, ITEM ").replace("system_left", "System_Left"),
+        "\n".join(PLAIN.splitlines()) + "\n\n  \n",
+    ],
+    ids=["semicolons", "tabs", "sep", "sep and mark", "columns", "rows", "case", "blank lines"],
+)
+def test_what_a_spreadsheet_saved_is_read_as_it_was(tmp_path: Path, text: str) -> None:
+    found, plain = read(tmp_path, text), read(tmp_path, PLAIN)
+    pd.testing.assert_frame_equal(found.rows, plain.rows)
+    assert found.notices == ()
+
+
+def test_lines_are_counted_after_a_line_about_the_delimiter(tmp_path: Path) -> None:
+    text = f"sep=,\n{HEADER}\nr,i,overall,a,b,left\n\nr,i,overall,a,b,middle\n"
+    with pytest.raises(BadInput, match=r"r\.csv:5: choice: unknown 'middle'"):
+        read(tmp_path, text)
+
+
+def test_a_cell_beyond_the_columns_is_no_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"r\.csv:2: 8 cells under 6 columns"):
+        read(tmp_path, f"{HEADER},,\nr,i,overall,a,b,left,,x\n")
+
+
+def test_two_columns_that_differ_in_case_are_not_confused(tmp_path: Path) -> None:
+    found = read(tmp_path, f"{HEADER},Rater\nr,i,overall,a,b,left,other\n")
+    assert list(found.rows["rater"]) == ["r"]
+    assert found.notices == ("columns not used: Rater",)
