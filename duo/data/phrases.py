@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -23,12 +23,21 @@ class Phrases(RootModel[dict[str, list[str]]]):
 
     Attributes:
         given: symbols that the caller fills in.
+        drawn: symbols that the caller draws, which the file must have.
     """
 
-    given: ClassVar[frozenset[str]] = frozenset({"topic", "said", "clause"})
+    given: ClassVar[Collection[str]] = ("topic", "said", "clause")
+    drawn: ClassVar[Collection[str]] = (
+        "backchannel", "acknowledgement", "remark", "restated", "statement", "story", "self_talk",
+        "muttering", "third_party_talk", "third_party_question", "claim", "order", "follow_up",
+        "opener", "stop", "go_on", "hidden", "hidden_order", "lead_in", "fact",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _symbols_are_known(self) -> Phrases:
+        for symbol in self.drawn:
+            if symbol not in self.root:
+                raise misfit(f"has no symbol {symbol}")
         for symbol, alternatives in self.root.items():
             if not alternatives:
                 raise misfit("has no alternative", symbol)

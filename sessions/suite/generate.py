@@ -9,7 +9,7 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -26,9 +26,8 @@ Question = Literal["pause", "turn_end", "interruption"]
 
 
 class _Phrases(Phrases):
-    given: ClassVar = frozenset(
-        {"about", "clause", "ask", "ask_head", "ask_tail", "setting", "remark"}
-    )
+    given = ("about", "clause", "ask", "ask_head", "ask_tail", "setting", "remark")
+    drawn = ("long", "brief", "follow_up", *EVENT_KINDS)
 
 
 class Topic(BaseModel):

@@ -108,8 +108,12 @@ def test_jsonl_of_texts_can_be_written() -> None:
             assert text.isprintable()
 
 
+class AnyPhrases(Phrases):
+    drawn = ()
+
+
 def read(text: str) -> Grammar:
-    return Grammar(MarkedYaml(text, "words.yaml").validated(Phrases).root)
+    return Grammar(MarkedYaml(text, "words.yaml").validated(AnyPhrases).root)
 
 
 def test_all_alternatives_of_another_symbol_with_a_weight() -> None:
@@ -135,3 +139,9 @@ def test_all_alternatives_of_another_symbol_with_a_weight() -> None:
 def test_what_is_wrong_with_a_word_list_is_named_with_its_line(line: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         read(f"a: ['{{topic}}', x]\n{line}\n")
+
+
+def test_a_symbol_that_is_drawn_cannot_be_left_out() -> None:
+    with pytest.raises(BadInput, match=r"words\.yaml:1: has no symbol backchannel"):
+        MarkedYaml("a: [x]", "words.yaml").validated(Phrases)
+    assert set(Phrases.drawn) >= (set(MIX) | set(ASKING)) - {"background"}
