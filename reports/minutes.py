@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from duo.speech import Answer, Conversation, Utterance, joined
+from duo.speech import Answer, Conversation, Utterance, conversation_of, joined
 from duo.transcript import Transcript
-from reports.plots.shown import read_shown
-from reports.plots.staff import pill_text
+from reports.plots.lanes import decision_text
 
 _OUTCOMES = {"complete": "answer", "cut": "answer, cut short", "open": "answer, not ended"}
 
@@ -25,7 +24,7 @@ class Minute:
 
 def minutes(transcript: Transcript) -> list[Minute]:
     """The minutes, in the order of time."""
-    lanes = read_shown(transcript)
+    lanes = conversation_of(transcript)
     lines = [_utterance(utterance) for utterance in lanes.utterances]
     lines += [Minute(r.at, "user", "heard anew", r.text, spoken=True) for r in lanes.revisions]
     lines += _decisions(lanes)
@@ -47,7 +46,7 @@ def _decisions(lanes: Conversation) -> list[Minute]:
         Minute(
             decision.at,
             lanes.system,
-            pill_text(decision),
+            decision_text(decision),
             f"expected next: {decision.expected}" if decision.expected else "",
         )
         for decision in lanes.decisions

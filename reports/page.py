@@ -18,17 +18,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from duo.decoding.systems import SYSTEMS
-from duo.speech import Conversation
+from duo.speech import Conversation, conversation_of
 from duo.table import clean
 from duo.transcript import Header, Transcript
 from reports.builder import player
 from reports.costs import REFERENCE, costs_of, total_by_system
 from reports.minutes import minutes
-from reports.plots.overview import overview
 from reports.plots.scene import Scene, paint
-from reports.plots.shown import read_shown
 from reports.plots.style import DESK, PHONE, inline_svg, palette_css, svg_text
-from reports.plots.timeline import compose
+from reports.plots.timeline import compose, overview
 
 #: More scenarios than these are counted, not named.
 _FEW = 8
@@ -105,7 +103,7 @@ def scenario_section(
         transcripts: one of each system.
         played: the element in which they play.
     """
-    lanes = [read_shown(transcript) for transcript in transcripts]
+    lanes = [conversation_of(transcript) for transcript in transcripts]
     names = listed(part.system for part in lanes)
     anchor = f"scenario-{number}"
     body = render(

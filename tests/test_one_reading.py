@@ -14,7 +14,7 @@ from evaluation.interaction import metrics
 from evaluation.interaction.events import outcomes_of
 from reports.costs import costs_of
 from reports.minutes import minutes
-from reports.plots.conversation import timeline
+from reports.plots.timeline import timeline
 from sessions.catalogue import find_scenarios
 from sessions.recorder import Job, record_all
 from sessions.show import SYSTEM, USER, drawing, pieces

@@ -36,7 +36,7 @@ PRODUCERS: dict[str, tuple[str, ...]] = {
     "sweep": ("plots.sweep:sweep",),
     "training": ("plots.training:training_curves",),
     "decoding": ("plots.cost:decode_cost",),
-    "transcripts": ("plots.conversation:attention_mask",),
+    "transcripts": ("plots.mask:attention_mask",),
 }
 #: Width in points of a picture that two of stand side by side on a desk's screen.
 _HALF_DESK = 350.0

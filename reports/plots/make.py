@@ -33,7 +33,7 @@ OF_JSON = {
     "training": "training:training_curves",
     "cost": "cost:decode_cost",
 }
-OF_TRANSCRIPT = {"mask": "conversation:attention_mask", "timeline": "conversation:timeline"}
+OF_TRANSCRIPT = {"mask": "mask:attention_mask", "timeline": "timeline:timeline"}
 KINDS = (*OF_JSON, *OF_TRANSCRIPT)
 _TRAINING = "training.json"
 

@@ -1,4 +1,4 @@
-"""The attention mask of a fork, as the paper's Figure 1 shows it.
+"""Draw the attention mask of a fork, as the paper's Figure 1 shows it.
 
 Rows are queries, columns are keys; a filled square says that the query of its row sees the key of
 its column, in the colour of the channel that the key belongs to. What a glance should tell: both
@@ -7,17 +7,25 @@ channels see the prefix, each sees itself up to its own token, neither sees the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from duo.table import clean
+from duo.transcript import Transcript, TranscriptEvent
+from reports.plots.chart import Chart, make_chart
 from reports.plots.style import BODY, DESK, LABEL, LIGHT, house_style
 from reports.plots.typeset import fit, width
+from sessions.recorder import folder_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Slots of a mask that have room for their words in one column: of the prefix, and of each channel.
+_PREFIX, _CHANNEL = 6, 10
+_STATE = re.compile(r"<[12]>")
 
 #: The channels' names, in the order in which a mask holds them, and their colours.
 _COLORS = {"prefix": "faint", "output": "speech", "input": "query", "free": "rule"}
@@ -26,6 +34,21 @@ _SQUARE, _SMALLEST = 11.0, 7.0  # points; smaller squares have no room for a wor
 _WORD_AT_MOST, _WORD_SHARE = 70.0, 0.2  # points, and of the picture's width
 _BRACKET = 2.2 * LABEL  # room for the channels' names
 _MARGIN = 6.0
+
+
+@dataclass(frozen=True)
+class Fork:
+    """The slots of a fork when it was decided; texts as the transcript has them.
+
+    Attributes:
+        at: seconds, when it began.
+        prefix, output, input: slots that both channels share, and of each channel.
+    """
+
+    at: float
+    prefix: tuple[str, ...]
+    output: tuple[str, ...]
+    input: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -44,6 +67,98 @@ class _Grid:
             self.before + self.columns * self.square + _MARGIN,
             self.above + self.rows * self.square + _MARGIN,
         )
+
+
+def attention_mask(transcript: Transcript) -> Chart | None:
+    """Draw the mask of the fork that shows most; None if nothing was heard while one spoke."""
+    forks = [fork for fork in forks_of(transcript) if fork.output and fork.input]
+    if not forks:
+        return None
+    fork = max(forks, key=_worth)
+    prefix, output, heard = fork.prefix[-_PREFIX:], fork.output[:_CHANNEL], fork.input[:_CHANNEL]
+    cut = [
+        f"the {end} {len(kept)} of {len(every)} slots of the {name}"
+        for end, name, kept, every in (
+            ("last", "prefix", prefix, fork.prefix),
+            ("first", "output channel", output, fork.output),
+            ("first", "input channel", heard, fork.input),
+        )
+        if len(kept) < len(every)
+    ]
+    shown = f"Shown are {', '.join(cut)}." if cut else ""
+    header = transcript.header
+    channels = [("prefix", prefix), ("output", output), ("input", heard)]
+    slots = [(channel, text) for channel, texts in channels for text in texts]
+    return make_chart(
+        f"mask-{folder_name(header.scenario)}-{folder_name(header.system)}",
+        "Attention mask of a fork",
+        [
+            f"Attention mask of the fork at {fork.at:g} s of {header.scenario} with "
+            f"{header.system} ({header.model}). Rows are queries, columns are keys; a filled "
+            "square is seen. Slots are the transcript's: words as they were heard, pieces as they "
+            "were spoken.",
+            shown,
+        ],
+        ("slot", "channel", "position", "text", "sees"),
+        _mask_rows(slots, len(prefix)),
+        lambda width: draw_fork(prefix, output, heard, within=width),
+    )
+
+
+def forks_of(transcript: Transcript) -> Iterator[Fork]:
+    """Yield every fork of a transcript, as it stood when it was decided or the recording ended."""
+    words = list(transcript.of("word"))
+    speech = list(transcript.of("speech"))
+    forks = list(transcript.of("fork"))
+    ends = list(transcript.of("respond", "ignore"))
+    for number, fork in enumerate(forks):
+        following = [end for end in ends if end.start > fork.start]
+        following += forks[number + 1 : number + 2]
+        last = min(following, key=lambda event: event.start, default=None)
+        until = transcript.seconds + 1 if last is None else last.start
+        # A fork is made in the cycle in which its first word is heard.
+        before = [e for e in speech if e.start < fork.start]
+        before += [e for e in words if e.cycle < fork.cycle]
+        heard = [e.text for e in words if e.cycle >= fork.cycle and e.end <= until]
+        yield Fork(
+            fork.start,
+            tuple(e.text for e in sorted(before, key=lambda e: e.start)),
+            tuple(e.text for e in speech if fork.start <= e.start < until),
+            (*heard, *_state(transcript, fork, until)),
+        )
+
+
+def _state(transcript: Transcript, fork: TranscriptEvent, until: float) -> list[str]:
+    """The words that were predicted before a state token, and the token; nothing without one."""
+    last: dict[int, str] = {}
+    for event in transcript.of("predicted"):
+        if fork.start <= event.start <= until:
+            last[event.cycle] = last.get(event.cycle, "") + event.text
+    text = list(last.values())[-1] if last else ""
+    found = _STATE.search(text)
+    if found is None:
+        return []
+    return [*re.findall(r"\s*\S+", text[: found.start()]), found.group()]
+
+
+def _worth(fork: Fork) -> tuple[bool, bool, int, float]:
+    """What makes a fork worth showing: all of it fits, a state decides it, it is not short."""
+    fits = len(fork.output) <= _CHANNEL and len(fork.input) <= _CHANNEL
+    decided = bool(_STATE.fullmatch(fork.input[-1]))
+    return decided, fits, min(len(fork.output), len(fork.input), 6), -fork.at
+
+
+def _mask_rows(slots: list[tuple[str, str]], prefix: int) -> Iterator[tuple[object, ...]]:
+    """Each slot with the numbers of the slots that it sees."""
+    from duo.decoding.mask import fork_mask
+
+    counts = [sum(channel == name for channel, _ in slots) for name in ("output", "input")]
+    matrix = fork_mask(prefix, *counts).tolist()
+    for number, ((channel, text), seen) in enumerate(zip(slots, matrix, strict=True)):
+        first = number < prefix or channel == "output"
+        position = number if first else number - counts[0]
+        sees = " ".join(str(key) for key, yes in enumerate(seen) if yes)
+        yield number, channel, position, text, sees
 
 
 def draw_fork(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.patches import Patch
     from matplotlib.text import Text
 
-_HATCH = {"forgotten": "/////", "overlap": "\\\\\\\\\\\\"}
+_HATCH = {"overlap": "\\\\\\\\\\\\"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of type; `(x, y)` is where its baseline begins."""
+    """A line of type; its baseline begins at `(x, y)`. `ground` hides what is behind it."""
 
     x: float
     y: float
@@ -73,6 +73,7 @@ class Line:
     color: str = "ink"
     weight: Weight = "normal"
     italic: bool = False
+    ground: bool = False
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -174,8 +175,10 @@ def _dot(dot: Dot) -> Line2D:
 def _line(line: Line) -> Text:
     from matplotlib.text import Text
 
+    ground = {"facecolor": LIGHT["paper"], "edgecolor": "none", "pad": 0.7}
     return Text(
         line.x, line.y, line.text, color=LIGHT[line.color], fontsize=line.size,
         fontweight=line.weight, fontstyle="italic" if line.italic else "normal",
         verticalalignment="baseline", horizontalalignment="left", zorder=5,
+        bbox=ground if line.ground else None,
     )  # fmt: skip

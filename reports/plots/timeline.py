@@ -1,4 +1,4 @@
-"""A conversation over time, the user above and the system below (the paper's Figure 3).
+"""Draw a conversation over time, the user above and the system below (the paper's Figure 3).
 
 Words stand where they were spoken. What a look at the picture should tell: who spoke when, where
 both did, how long the user waited, what each utterance was taken for and by what (a state token, or
@@ -11,117 +11,352 @@ systems held can be drawn under one another on one time axis, line by line, as i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import ceil
+from math import ceil, floor, inf
 from typing import TYPE_CHECKING
 
-from duo.speech import Conversation
+from duo.errors import BadInput
+from duo.speech import Conversation, conversation_of
 from duo.table import clean
 from duo.transcript import Transcript
-from reports.plots.bands import GAP, Row
-from reports.plots.legend import legend
-from reports.plots.scene import Line, Scene, Stroke, paint
-from reports.plots.shown import read_shown
-from reports.plots.staff import LEVEL, Staff, name_width
+from reports.plots.chart import Chart, make_chart
+from reports.plots.lanes import GAP, LEVEL, Lanes, Row, name_width, stretches
+from reports.plots.scene import Dot, Line, Rect, Scene, Stroke, paint
 from reports.plots.style import BODY, DESK, HEADING, LABEL
-from reports.plots.typeset import Weight, fit
+from reports.plots.typeset import fit
 from reports.plots.typeset import width as text_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Height in points of a paper's page of text.
+PAGE = 640.0
+
 _MARGIN = 6.0
-
-#: A second is at least so wide (points), and a row not shorter than this without need (seconds).
-_SECOND, _SHORT_ROW = 42.0, 8
+#: Points that a second takes: the first is comfortable, the others are for what a page must hold.
+_SECONDS = (42.0, 34.0, 27.0, 21.0, 17.0)
+_SHORT_ROW = 8  # seconds; a row is not shorter without need
 _TICK = 60.0  # points between labelled moments, at least
+_OVERVIEW = 6.0, 9.0, 9.0, 40.0  # points: the user's bar, the system's, between systems, ticks
+_SWATCH = 13.0
+_COLUMNS = ("channel", "what", "start (s)", "end (s)", "text", "of", "note")
+
+#: Signs and what they mean, in the order in which they are explained.
+_MEANINGS = {
+    "query": "user: query",
+    "remark": "user: non-query",
+    "unlabelled": "user",
+    "speech": "system speaks",
+    "forgotten": "spoken, then forgotten",
+    "exact": "when it was said, where the box is wider",
+    "overlap": "both speak",
+    "wait": "the user waits",
+    "fork": "begins to listen",
+    "expected": "words expected next",
+    "<respond>": "the model says: a query, answer",
+    "<ignore>": "the model says: not a query, go on",
+    "patience": "decided by silence alone",
+    "slice": "decided in a time slice",
+    "revision": "nothing was said after all",
+    "complete": "answer complete",
+    "cut": "answer cut short",
+}
 
 
-def draw(transcript: Transcript, *, width: float = DESK) -> Figure:
-    """The timeline of one transcript as a figure `width` points wide."""
-    header = transcript.header
+def timeline(transcript: Transcript, start: float = 0.0, end: float | None = None) -> Chart:
+    """Draw both channels over time, predicted words in grey, states marked.
+
+    Args:
+        transcript: of one conversation.
+        start, end: seconds to draw, if not all.
+
+    Raises:
+        BadInput: there is nothing between these.
+    """
+    header, talk = transcript.header, conversation_of(transcript)
+    until = min(inf if end is None else end, talk.seconds)
+    if start and start >= until:
+        raise BadInput(f"nothing between {start:g} and {until:g} s", field="--from")
+    whole = not start and end is None
+    labelled = sum(utterance.label is not None for utterance in talk.utterances)
+    name = f"timeline-{_stem(transcript)}" + ("" if whole else f"-{start:g}-{until:g}s")
+    return make_chart(
+        name,
+        clean(f"{header.scenario}, {header.system}"),
+        [
+            f"Scenario {header.scenario} with {header.system} ({header.model}): the user above, "
+            f"the system below, on a {header.clock} clock with cycles of "
+            f"{header.cycle_seconds:g} s.",
+            f"{len(talk.utterances)} utterances ({labelled} labelled), {len(talk.answers)} "
+            f"answers, {len(talk.decisions)} decisions, {len(talk.forks)} forks.",
+            "" if whole else f"Shown are the seconds {start:g} to {until:g} of {talk.seconds:g}.",
+        ],
+        _COLUMNS,
+        [row for row in _rows_of(talk) if start <= row[2] and (end is None or row[2] < until)],
+        lambda width: draw(transcript, width=width, tall=PAGE, start=start, end=end),
+    )
+
+
+def draw(
+    transcript: Transcript,
+    *,
+    width: float = DESK,
+    tall: float = inf,
+    start: float = 0.0,
+    end: float | None = None,
+) -> Figure:
+    """Draw the timeline of one transcript.
+
+    Args:
+        transcript: of one conversation.
+        width: of the figure in points.
+        tall: points that it should not be higher than; seconds are made narrower for that.
+        start, end: seconds to draw, if not all.
+    """
+    header, talk = transcript.header, conversation_of(transcript)
     heading = f"{header.scenario} · {header.system}"
     caption = f"{header.model} · {header.clock} clock · cycles of {header.cycle_seconds:g} s"
-    lanes = [read_shown(transcript)]
-    return paint(compose(lanes, width=width, heading=clean(heading), caption=clean(caption)))
+    scenes = []
+    for second in _SECONDS:
+        scenes.append(
+            compose(
+                [talk], width=width, heading=heading, caption=caption, second=second,
+                start=start, end=end,
+            )
+        )  # fmt: skip
+        if scenes[-1].height <= tall:
+            break
+    fitting = [scene for scene in scenes if scene.height <= tall]
+    return paint(min(fitting or scenes, key=lambda scene: scene.height))
 
 
 def compose(
-    lanes: Sequence[Conversation], *, width: float = DESK, heading: str = "", caption: str = ""
+    talks: Sequence[Conversation],
+    *,
+    width: float = DESK,
+    heading: str = "",
+    caption: str = "",
+    second: float = _SECONDS[0],
+    start: float = 0.0,
+    end: float | None = None,
 ) -> Scene:
     """Lay out what systems made of the same scenario, under one another on one time axis.
 
     Args:
-        lanes: a conversation with each system, from top to bottom.
+        talks: a conversation with each system, from top to bottom.
         width: of the picture, in points; its height follows from what is said.
         heading: a title above; "" for none.
         caption: a smaller line below the title; "" for none.
+        second: points that a second takes at least.
+        start, end: seconds to draw, if not all.
     """
     scene = Scene(width)
     top = _MARGIN
-    for text, size, ink, weight in _titles(heading, caption):
-        line = fit(text, width - 2 * _MARGIN, size, weight)
-        scene.add(Line(_MARGIN, top + size, line, size, ink, weight))
-        top += 1.6 * size
-    gutter = max(name_width(name) for name in ("user", *(part.system for part in lanes)))
+    for text, size, ink, bold in ((heading, HEADING, "ink", True), (caption, LABEL, "soft", False)):
+        if text:
+            weight = "bold" if bold else "normal"
+            line = fit(clean(text), width - 2 * _MARGIN, size, weight)
+            scene.add(Line(_MARGIN, top + size, line, size, ink, weight))
+            top += 1.6 * size
+    left = _MARGIN + GAP + max(name_width(name) for name in ("user", *(t.system for t in talks)))
     signs: set[str] = set()
     skipped = 0.0
-    for row in _rows(lanes, left=_MARGIN + gutter + GAP, right=width - _MARGIN):
-        if all(_is_silent(part, row) for part in lanes):
+    for row in _rows(talks, left, width - _MARGIN, second, start, end):
+        if all(_is_silent(talk, row) for talk in talks):
             skipped += row.end - row.start
             continue
         if skipped:
             note = f"{skipped:g} s of silence left out"
             scene.add(Line(row.left, top + LABEL, note, LABEL, "faint", italic=True))
             top, skipped = top + LEVEL, 0.0
-        top = _row(scene, lanes, row, top, signs) + 1.3 * BODY
-    scene.height = legend(scene, signs, left=_MARGIN, right=width - _MARGIN, top=top) + _MARGIN
+        top = _row(scene, talks, row, top, signs) + 1.3 * BODY
+    scene.height = _legend(scene, signs, top) + _MARGIN
     return scene
 
 
-def _titles(heading: str, caption: str) -> Iterator[tuple[str, float, str, Weight]]:
-    if heading:
-        yield heading, HEADING, "ink", "bold"
-    if caption:
-        yield caption, LABEL, "soft", "normal"
-
-
-def _rows(lanes: Sequence[Conversation], left: float, right: float) -> list[Row]:
+def _rows(
+    talks: Sequence[Conversation],
+    left: float,
+    right: float,
+    second: float,
+    start: float,
+    end: float | None,
+) -> list[Row]:
     """Rows of equal length, so many that a second is wide enough for what is said in it."""
-    seconds = max([part.seconds for part in lanes] + [1.0])
-    longest = max(int((right - left) / _SECOND), 1)
+    until = max([talk.seconds for talk in talks] + [start + 1.0])
+    seconds = min(until, inf if end is None else end) - start
+    longest = max(int((right - left) / second), 1)
     count = ceil(seconds / longest)
     length = max(ceil(seconds / count), min(_SHORT_ROW, longest))
-    return [Row(n * length, (n + 1) * length, left, right, n == count - 1) for n in range(count)]
+    return [
+        Row(start + n * length, start + (n + 1) * length, left, right,
+            last=end is None and n == count - 1)
+        for n in range(count)
+    ]  # fmt: skip
 
 
-def _is_silent(lanes: Conversation, row: Row) -> bool:
-    words = [word for utterance in lanes.utterances for word in utterance.shown]
-    words += [word for answer in (*lanes.answers, *lanes.wordless) for word in answer.shown]
-    spans = [(word.start, word.end) for word in words]
-    answers = (*lanes.answers, *lanes.wordless)
-    moments = [*lanes.forks, *(answer.ended for answer in answers)]
-    moments += [decision.at for decision in lanes.decisions]
-    moments += [remark.at for remark in (*lanes.revisions, *lanes.notes)]
+def _is_silent(talk: Conversation, row: Row) -> bool:
+    spans = [*talk.user_speech, *talk.system_speech]
+    moments = [*talk.forks, *(a.ended for a in (*talk.answers, *talk.wordless))]
+    moments += [decision.at for decision in talk.decisions]
+    moments += [remark.at for remark in (*talk.revisions, *talk.notes)]
+    moments += [u.start for u in talk.utterances]
     return not (any(row.clip(*span) for span in spans) or any(row.holds(at) for at in moments))
 
 
 def _row(
-    scene: Scene, lanes: Sequence[Conversation], row: Row, top: float, signs: set[str]
+    scene: Scene, talks: Sequence[Conversation], row: Row, top: float, signs: set[str]
 ) -> float:
-    """One line of the score; the y where it ends."""
+    """Add one line of the score; the y where it ends."""
     second = (row.right - row.left) / (row.end - row.start)
     step = next((n for n in (1, 2, 5, 10) if n * second >= _TICK), 30)
-    moments = range(int(row.start), int(row.end) + 1)
+    moments = range(ceil(row.start), floor(row.end) + 1)
     labelled = [moment for moment in moments if moment % step == 0]
-    for moment in labelled:
-        text = f"{moment} s"
-        x = min(row.x(moment), row.right - text_width(text, LABEL))
-        scene.add(Line(x, top + LABEL, text, LABEL, "faint"))
+    _ticks(scene, row, labelled, top + LABEL)
     axis = top = top + LEVEL
-    for part in lanes:
-        if row.start < part.seconds or len(lanes) == 1:
-            top = Staff(scene, part, row, signs).put(top) + BODY
+    for talk in talks:
+        if row.start < talk.seconds or len(talks) == 1:
+            top = Lanes(scene, talk, row, signs).put(top) + BODY
     for moment in moments:
         ends = (row.x(moment), axis), (row.x(moment), top - BODY)
         scene.add(Stroke(ends, "rule" if moment in labelled else "grid", 0.5, layer=0))
     return top - BODY
+
+
+def _ticks(scene: Scene, row: Row, moments: Sequence[int], baseline: float) -> None:
+    for moment in moments:
+        text = f"{moment} s"
+        x = min(row.x(moment), row.right - text_width(text, LABEL))
+        scene.add(Line(x, baseline, text, LABEL, "faint"))
+
+
+def overview(talks: Sequence[Conversation], *, width: float = DESK) -> Scene:
+    """Lay out who spoke when, without the words: a line a speaker, systems under one another."""
+    user, system, between, tick = _OVERVIEW
+    scene = Scene(width)
+    gutter = max((name_width(talk.system) for talk in talks), default=0.0)
+    seconds = max([talk.seconds for talk in talks] + [1.0])
+    row = Row(0.0, seconds, _MARGIN + gutter + GAP, width - _MARGIN, last=True)
+    top = _MARGIN + LEVEL
+    for talk in talks:
+        _glance(scene, talk, row, top)
+        top += user + 1.5 + system + between
+    second = (row.right - row.left) / seconds
+    step = next((n for n in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600) if n * second >= tick), 3600)
+    moments = range(0, int(seconds) + 1, step)
+    _ticks(scene, row, moments, _MARGIN + LABEL)
+    for moment in moments:
+        ends = (row.x(moment), _MARGIN + LEVEL), (row.x(moment), top - between + 2)
+        scene.add(Stroke(ends, "grid", layer=0))
+    scene.height = top - between + _MARGIN
+    return scene
+
+
+def _glance(scene: Scene, talk: Conversation, row: Row, top: float) -> None:
+    """Add one conversation of an overview."""
+    user, height, *_ = _OVERVIEW
+    system = top + user + 1.5
+    name = fit(clean(talk.system), row.left - GAP - _MARGIN, LABEL, "bold")
+    x = row.left - GAP - name_width(talk.system)
+    scene.add(Line(x, system + 0.75 * LABEL, name, LABEL, "speech", "bold"))
+    answers = (*talk.answers, *talk.wordless)
+    spoken = [
+        (top, user, "remark" if one.label == "non_query" else "query", span)
+        for one in talk.utterances
+        for span in stretches(one.shown)
+    ]
+    said = [word for answer in answers for word in answer.shown]
+    spoken += [(system, height, "speech", span) for span in stretches(said)]
+    for y, tall, role, (start, end) in spoken:
+        x, wide = row.x(start), max(row.x(end) - row.x(start), 1.0)
+        scene.add(Rect(x, y, wide, tall, f"{role}-tint", role, 1.0, dashed=role == "remark"))
+    for start, end in talk.waits:
+        middle = system + height / 2
+        scene.add(Stroke(((row.x(start), middle), (row.x(end), middle)), "faint", 0.7))
+    for answer in answers:
+        if answer.ending == "cut":
+            x = row.x(answer.ended)
+            scene.add(Stroke(((x, system - 2), (x, system + height + 2)), "cut", 1.8))
+    for decision in talk.decisions:
+        filled = decision.by == "state"
+        scene.add(Dot(row.x(decision.at), top + user + 0.75, 4.0, decision.action, filled))
+
+
+def _legend(scene: Scene, signs: set[str], top: float) -> float:
+    """Explain the signs that occur, as many to a line as fit; the y where it ends."""
+    x, y = _MARGIN, top
+    for sign, meaning in _MEANINGS.items():
+        if sign not in signs:
+            continue
+        wide = _SWATCH + 4 + text_width(meaning, LABEL)
+        if x > _MARGIN and x + wide > scene.width - _MARGIN:
+            x, y = _MARGIN, y + 1.75 * LABEL
+        scene.add(*_swatch(sign, x, y))
+        scene.add(Line(x + _SWATCH + 4, y + LABEL, meaning, LABEL, "soft"))
+        x += wide + 10
+    return y + 1.75 * LABEL
+
+
+def _swatch(sign: str, x: float, y: float) -> list[Rect | Stroke | Dot | Line]:
+    box = x, y + 0.5, _SWATCH, LABEL
+    middle = y + 0.5 + LABEL / 2
+    match sign:
+        case "query" | "speech":
+            return [Rect(*box, f"{sign}-tint", sign, 2)]
+        case "remark":
+            return [Rect(*box, "remark-tint", "remark", 2, dashed=True)]
+        case "unlabelled":
+            return [Rect(*box, "grid", "soft", 2)]
+        case "forgotten":
+            return [Rect(*box, "paper", "speech", 2, dashed=True)]
+        case "exact":
+            return [Stroke(((x, middle), (x + _SWATCH, middle)), "ink", 2.0)]
+        case "overlap":
+            return [Rect(*box, hatch="overlap", edge="overlap")]
+        case "wait":
+            return [Stroke(((x, middle), (x + _SWATCH, middle)), "soft", arrow=True)]
+        case "fork":
+            return [Dot(x + _SWATCH / 2, middle, 3.4, "soft", filled=False)]
+        case "expected":
+            return [Line(x, y + LABEL, "abc", LABEL, "faint", italic=True)]
+        case "complete":
+            return [Dot(x + _SWATCH / 2, middle, 3.2, "speech", sign="s")]
+        case "cut":
+            return [Stroke(((x + _SWATCH / 2, y), (x + _SWATCH / 2, y + LABEL + 1)), "cut", 1.8)]
+        case "<respond>" | "<ignore>":
+            return [Rect(*box, sign[1:-1], sign[1:-1], 3)]
+        case "patience":
+            return [Rect(*box, "paper", "respond", 3, dashed=True)]
+        case "slice" | "revision":
+            return [Rect(*box, "paper", "respond", 3)]
+        case _:
+            raise ValueError(f"no such sign: {sign}")
+
+
+def _stem(transcript: Transcript) -> str:
+    from sessions.recorder import folder_name
+
+    header = transcript.header
+    return f"{folder_name(header.scenario)}-{folder_name(header.system)}"
+
+
+def _rows_of(talk: Conversation) -> Iterator[tuple]:
+    """The numbers behind the picture, in order of time."""
+    rows: list[tuple] = []
+    for utterance in talk.utterances:
+        note = " ".join(part for part in (utterance.label, utterance.category) if part)
+        rows += [
+            ("input", "word", word.start, word.end, word.text, utterance.name, note)
+            for word in utterance.shown
+        ]
+    for number, answer in enumerate((*talk.answers, *talk.wordless), start=1):
+        for word in answer.shown:
+            forgotten = answer.forgotten is not None and word.start >= answer.forgotten
+            note = "forgotten" if forgotten else answer.ending
+            rows.append(
+                ("output", "word", word.start, word.end, word.text, f"answer {number}", note)
+            )
+    rows += [("input", one.action, one.at, one.at, one.expected, "", one.by)
+             for one in talk.decisions]  # fmt: skip
+    rows += [("input", "fork", at, at, "", "", "") for at in talk.forks]
+    rows += [("input", "revision", one.at, one.at, one.text, "", "") for one in talk.revisions]
+    return iter(sorted(rows, key=lambda row: (row[2], row[0], row[3])))

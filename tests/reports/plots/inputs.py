@@ -17,10 +17,10 @@ from evaluation.scores import Data, Judged, score_states
 from reports.plots.calibration import calibration
 from reports.plots.chart import Chart
 from reports.plots.confusion import confusion
-from reports.plots.conversation import attention_mask, timeline
 from reports.plots.cost import decode_cost
 from reports.plots.decisions import decisions
 from reports.plots.latency import latency
+from reports.plots.mask import attention_mask
 from reports.plots.preference import preference
 from reports.plots.premature import premature
 from reports.plots.probe import probe
@@ -28,6 +28,7 @@ from reports.plots.ranking import ranking
 from reports.plots.separation import separation
 from reports.plots.sweep import sweep
 from reports.plots.takeover import takeover
+from reports.plots.timeline import timeline
 from reports.plots.trade_off import trade_off
 from reports.plots.training import training_curves
 from reports.statistics.analysis import analyse

@@ -17,11 +17,11 @@ from duo.errors import BadInput
 from duo.transcript import write_transcript
 from reports.plots.calibration import calibration
 from reports.plots.confusion import confusion
-from reports.plots.conversation import attention_mask, forks_of, timeline
 from reports.plots.cost import decode_cost
 from reports.plots.decisions import decisions
 from reports.plots.latency import latency
 from reports.plots.make import make
+from reports.plots.mask import attention_mask, forks_of
 from reports.plots.preference import preference
 from reports.plots.premature import premature
 from reports.plots.probe import probe
@@ -30,6 +30,7 @@ from reports.plots.separation import separation
 from reports.plots.style import COLUMN
 from reports.plots.sweep import sweep, sweep_scores
 from reports.plots.takeover import takeover
+from reports.plots.timeline import timeline
 from reports.plots.trade_off import trade_off
 from reports.plots.training import training_curves
 from reports.statistics.analysis import analyse

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from duo.errors import BadInput
+from duo.speech import conversation_of
+from duo.table import clean
 from duo.transcript import Transcript
-from reports.plots.overview import overview
-from reports.plots.scene import Scene, paint
-from reports.plots.shown import read_shown
-from reports.plots.style import COLUMN, DESK, FAMILIES, PHONE, save, svg_text
-from reports.plots.timeline import compose, draw
+from reports.plots.scene import Rect, Scene, Stroke, paint
+from reports.plots.style import (
+    BODY,
+    COLUMN,
+    DESK,
+    FAMILIES,
+    PHONE,
+    SLIDE,
+    TWO_COLUMNS,
+    save,
+    svg_text,
+)
+from reports.plots.timeline import PAGE, compose, draw, overview, timeline
 from tests.reports.random_talk import transcripts
 from tests.reports.stories import Story, chinese, hostile, interrupted, waiting
+
+Corners = tuple[float, float, float, float]
 
 STORIES = {"interrupted": interrupted, "waiting": waiting, "chinese": chinese, "hostile": hostile}
 
@@ -96,16 +110,16 @@ def test_a_decision_of_silence_does_not_look_like_one_of_the_model() -> None:
 def test_all_words_are_there_in_order() -> None:
     transcript = interrupted()
     shown = " ".join(Picture(svg_text(draw(transcript))).texts())
-    for lane in read_shown(transcript).utterances:
+    for lane in conversation_of(transcript).utterances:
         assert all(word.text.strip() in shown for word in lane.words)
-    for answer in read_shown(transcript).answers:
+    for answer in conversation_of(transcript).answers:
         assert all(word.text.strip() in shown for word in answer.words)
 
 
 @settings(max_examples=150)
 @given(transcripts())
 def test_no_two_lines_of_type_overlap(transcript: Transcript) -> None:
-    lanes = read_shown(transcript)
+    lanes = conversation_of(transcript)
     for width in (COLUMN, DESK):
         assert_legible(compose([lanes], width=width, heading="A heading", caption="a caption"))
 
@@ -113,28 +127,104 @@ def test_no_two_lines_of_type_overlap(transcript: Transcript) -> None:
 @settings(max_examples=50)
 @given(transcripts(), transcripts())
 def test_nor_do_those_of_several_systems(one: Transcript, other: Transcript) -> None:
-    both = [read_shown(one), read_shown(other)]
+    both = [conversation_of(one), conversation_of(other)]
     for width in (PHONE, DESK):
         assert_legible(compose(both, width=width))
         assert_legible(overview(both, width=width))
 
 
 def assert_legible(scene: Scene) -> None:
-    """No line of type lies over another or leaves the picture."""
+    """No line of type lies over another, leaves the picture or is struck through."""
     for line in scene.lines:
         left, top, right, bottom = line.box
         assert left >= -0.1, line
         assert right <= scene.width + 0.1, line
         assert 0 <= top < bottom <= scene.height, line
     for a, b in combinations(scene.lines, 2):
-        (al, at, ar, ab), (bl, bt, br, bb) = a.box, b.box
-        apart = ar <= bl + 0.1 or br <= al + 0.1 or ab <= bt + 0.1 or bb <= at + 0.1
-        assert apart, (a, b)
+        assert apart(a.box, b.box), (a, b)
+    for item in scene.items:
+        if isinstance(item, Stroke) and item.layer:
+            xs, ys = zip(*item.points, strict=True)
+            stroke = min(xs) - item.width / 2, min(ys), max(xs) + item.width / 2, max(ys)
+            for line in scene.lines:
+                assert apart(stroke, line.box) or line.weight == "bold", (item, line)
+
+
+def apart(one: Corners, other: Corners) -> bool:
+    (al, at, ar, ab), (bl, bt, br, bb) = one, other
+    return ar <= bl + 0.1 or br <= al + 0.1 or ab <= bt + 0.1 or bb <= at + 0.1
+
+
+def assert_in_boxes(scene: Scene) -> None:
+    """All that was said stands in a box, and boxes lie beside one another."""
+    boxes = [
+        (item.x, item.y, item.x + item.width, item.y + item.height)
+        for item in scene.items
+        if isinstance(item, Rect) and item.layer == 1 and item.fill
+    ]
+    for line in scene.lines:
+        if line.size == BODY:
+            left, top, right, bottom = line.box
+            assert any(
+                x0 <= left and right <= x1 + 0.1 and y0 <= top + 0.6 and bottom <= y1
+                for x0, y0, x1, y1 in boxes
+            ), line
+    assert all(apart(a, b) for a, b in combinations(boxes, 2))
+
+
+@settings(max_examples=100)
+@given(transcripts(), st.sampled_from([14.0, 20.0, 42.0]))
+def test_words_stand_in_their_boxes(transcript: Transcript, second: float) -> None:
+    talk = conversation_of(transcript)
+    for width in (COLUMN, TWO_COLUMNS, SLIDE):
+        scene = compose([talk], width=width, second=second)
+        assert_legible(scene)
+        assert_in_boxes(scene)
+        shown = "".join(line.text for line in scene.lines if line.size == BODY)
+        said = [word for one in (*talk.utterances, *talk.answers, *talk.wordless)
+                for word in one.shown]  # fmt: skip
+        letters = Counter("".join(clean(word.text) for word in said).replace(" ", ""))
+        assert Counter(shown.replace(" ", "")) >= letters
+
+
+def test_a_short_word_at_the_end_of_a_row_stands_in_a_readable_box() -> None:
+    story = Story()
+    story.says("One two three four five six seven eight nine ten eleven twelve.", 0.0)
+    story.hears("Mhm.", 4.9, "non_query", "backchannel")
+    story.hears("Extraordinary!", 5.3, "non_query", "backchannel")
+    scene = compose([conversation_of(story.transcript())], width=COLUMN)
+    assert_in_boxes(scene)
+    assert {"Mhm.", "Extraordinary!"} <= {line.text for line in scene.lines}
+    assert any("where the box is wider" in line.text for line in scene.lines)
+
+
+def test_a_range_shows_what_was_said_in_it() -> None:
+    story = interrupted()
+    chart = timeline(story, 8.0, 13.0)
+    assert chart.name.endswith("-8-13s")
+    assert "seconds 8 to 13" in chart.caption
+    assert {8.0 <= row[2] < 13.0 for row in chart.table.rows} == {True}  # type: ignore[operator]
+    texts = " ".join(Picture(svg_text(chart.draw(COLUMN))).texts())
+    assert "That sounds lovely." in texts
+    assert "Could you plan" not in texts
+    assert "tile museum" not in texts
+    with pytest.raises(BadInput, match="nothing between 50 and"):
+        timeline(story, 50.0)
+
+
+def test_a_long_conversation_is_made_to_fit_a_page() -> None:
+    story = Story()
+    for number in range(20):
+        story.hears("And then?", 4.0 * number)
+        story.says("Then something else.", 4.0 * number + 1.5)
+    transcript = story.transcript()
+    comfortable = draw(transcript, width=TWO_COLUMNS).get_figheight() * 72
+    assert draw(transcript, width=TWO_COLUMNS, tall=PAGE).get_figheight() * 72 <= PAGE < comfortable
 
 
 def test_systems_under_one_another_share_one_time_axis() -> None:
     stories = [interrupted(), waiting()]
-    picture = Picture(svg_text(paint(compose([read_shown(story) for story in stories]))))
+    picture = Picture(svg_text(paint(compose([conversation_of(story) for story in stories]))))
     starts = [x for text, x, _ in picture.lines if text.startswith("Could you plan")]
     assert len(starts) == 2
     assert starts[0] == starts[1]
@@ -145,7 +235,7 @@ def test_a_long_silence_is_left_out_and_said_so() -> None:
     story = Story()
     story.hears("Hello?", 0.0)
     story.says("Good morning.", 600.0)
-    scene = compose([read_shown(story.transcript())])
+    scene = compose([conversation_of(story.transcript())])
     assert any("of silence left out" in line.text for line in scene.lines)
     assert scene.height < 400
 
