@@ -74,11 +74,11 @@ def run(
 
                 hold(conversation)
             else:
-                from sessions.chat.pipe import Talk, read_lines
+                from sessions.chat.pipe import PipeChat, read_lines
 
                 if isinstance(sys.stdout, io.TextIOWrapper):
                     sys.stdout.reconfigure(errors="backslashreplace")
-                Talk(conversation, sys.stdout, _say).play(read_lines(sys.stdin.buffer))
+                PipeChat(conversation, sys.stdout, _say).play(read_lines(sys.stdin.buffer))
     finally:
         write_transcript(path, conversation.finish())
         _say(f"saved {path}")

@@ -1,25 +1,165 @@
-"""A live conversation: what is typed is heard cycle by cycle, and all of it is written down.
+"""Hold a live conversation: what is typed is heard cycle by cycle, and all of it is written down.
 
-`Conversation` knows no clock and no screen; `converse` gives it a clock, whoever thinks and whoever
-looks on. So the same conversation runs behind the full screen, over a pipe, and in the tests.
+`TypedInput` says what a system hears of what somebody types; `Conversation` knows no clock and no
+screen; `converse` gives it a clock, whoever computes its cycles and a display. So the same
+conversation runs behind the full screen, over a pipe, and in the tests.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from duo.decoding.conversant import Conversant, CycleResult, Heard, Revision
+from duo.speech import Piece, blank_between
 from duo.transcript import Header, Transcript, TranscriptEvent
-from sessions.chat.ear import Ear
 from sessions.play import TranscriptBuilder
 
 DECISIONS = frozenset({"respond", "ignore"})
+_CLOSING = frozenset('.,;:!?…)]}"”»')
+
+
+class TypedInput:
+    """Hear one utterance after another from an input line that may be edited.
+
+    Whole words are heard while the line is still being written: a word counts once a blank, closing
+    punctuation or Enter follows it; a word half typed waits, unless the typist pauses. Writing
+    systems without blanks are heard character by character. The typist may change words that were
+    heard already: then the whole utterance is heard again, as a `Revision`.
+
+    An utterance goes on, from one entered line to the next, until the system has decided about it
+    (`decided`). What was typed but not heard by then opens the next one.
+
+    The pieces heard of an utterance, joined as they are, with each `Revision` replacing all before
+    it, are a beginning of its text, and after a pause the whole of it.
+    """
+
+    def __init__(self, pause: float) -> None:
+        """`pause`: seconds without a key after which a word half typed is heard as it stands."""
+        self._pause = pause
+        self._entered = ""  # whole lines of this utterance
+        self._line = ""
+        self._text = ""  # the two joined
+        self._times: list[float] = []  # when each character of the text was typed
+        self.last_key = 0.0
+        self._heard = ""
+
+    @property
+    def line(self) -> str:
+        """What of the input line belongs to the utterance that is still open."""
+        return self._line
+
+    @property
+    def heard(self) -> str:
+        """All that was heard of the open utterance."""
+        return self._heard
+
+    @property
+    def waiting(self) -> bool:
+        """Whether what was heard is not yet what was typed."""
+        return self._text.rstrip() != self._heard
+
+    @property
+    def unheard(self) -> str:
+        """What was typed after what was heard."""
+        return self._text[_common(self._text, self._heard) :]
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """When the first and the last key were struck of what was heard of the utterance."""
+        times = self._times[: len(self._heard)] or [self.last_key]
+        return times[0], times[-1]
+
+    def typed(self, line: str, now: float) -> None:
+        """The input line reads `line` now."""
+        if line != self._line:
+            self._line = line
+            self._write(_joined(self._entered, line), now)
+
+    def entered(self, now: float) -> None:
+        """Enter was struck: the line is complete, and a new one begins."""
+        self._entered, self._line = self._text.rstrip(), ""
+        self._write(self._entered, now)
+
+    def corrected(self, text: str, now: float) -> None:
+        """The whole open utterance reads `text` now: how a recogniser changes its mind."""
+        self._entered, self._line = text.strip(), ""
+        self._write(self._entered, now)
+
+    def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]:
+        """What is newly heard, and its words; a revision and silence have none."""
+        complete = self._text[: self._complete(now)].rstrip()
+        before = len(self._heard)
+        if self._text.startswith(self._heard):
+            if len(complete) <= before:
+                return "", ()
+            self._heard = complete
+            return complete[before:], self._words(before)
+        self._heard = complete
+        return Revision(complete), ()
+
+    def decided(self) -> None:
+        """The system has decided: the utterance ends with what was heard of it."""
+        kept = _common(self._text, self._heard)
+        if kept < len(self._entered):
+            self._entered = self._entered[kept:].lstrip()
+        else:
+            # The part of the line that was heard goes; only the text knows how the two were joined.
+            self._entered, self._line = "", self._text[kept:].lstrip()
+        times = self._times
+        self._text = _joined(self._entered, self._line)
+        self._times = times[len(times) - len(self._text) :]
+        self._heard = ""
+
+    def _write(self, text: str, now: float) -> None:
+        kept = _common(self._text, text)
+        self._text = text
+        self._times[kept:] = [now] * (len(text) - kept)
+        self.last_key = now
+
+    def _complete(self, now: float) -> int:
+        """How many characters of the text are whole words."""
+        if now - self.last_key > self._pause:
+            return len(self._text)
+        for end in range(len(self._text), len(self._entered), -1):
+            if _ends_word(self._text[end - 1]):
+                return end
+        return len(self._entered)
+
+    def _words(self, begin: int) -> tuple[Piece, ...]:
+        found = re.finditer(r"\s*(\S+)", self._heard[begin:])
+        return tuple(
+            Piece(
+                self._times[begin + match.start(1)],
+                self._times[begin + match.end() - 1],
+                match[0],
+            )
+            for match in found
+        )
+
+
+def _ends_word(character: str) -> bool:
+    return character in _CLOSING or not blank_between(character, "a")
+
+
+def _joined(before: str, line: str) -> str:
+    """A further line of the same utterance."""
+    line = line.lstrip()
+    return before + blank_between(before, line) + line
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters two texts have in common at their beginning."""
+    return next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
 
 
 @dataclass(frozen=True)
-class Pulse:
+class CycleStatus:
     """How the system fared in one cycle; `lag` is by how many seconds it overran the cycle."""
 
     cycle: int = 0
@@ -38,34 +178,34 @@ class Clock(Protocol):
         """Return once it is `moment`; at once if that has passed."""
 
 
-class Onlooker(Protocol):
+class Display(Protocol):
     """Is told what happens at the moment when it happens."""
 
-    def saw(self, event: TranscriptEvent) -> None: ...
+    def show_event(self, event: TranscriptEvent) -> None: ...
 
-    def felt(self, pulse: Pulse) -> None: ...
+    def show_status(self, status: CycleStatus) -> None: ...
 
 
 class Conversation:
     """What one person types and what one system does about it.
 
-    In every cycle call `hear`, let the system think, `record` what came of it and pass each of its
-    events through `settle` when its time has come; at the end call `finish`. What `hear` and
+    In every cycle call `hear`, let the system compute, `record` what came of it and pass each of
+    its events through `settle` when its time has come; at the end call `finish`. What `hear` and
     `settle` return is to be shown, in this order.
     """
 
     def __init__(self, system: Conversant, header: Header) -> None:
         self.system, self.header = system, header
-        self.ear = Ear(pause=system.cycle_seconds)
+        self.typed_input = TypedInput(pause=system.cycle_seconds)
         self.cycle = 0
         self.utterance = ""  # name of the open one; "" when nothing is open
         self._utterances = 0
         self._decides = False  # whether the system has ever reported that it listens or decides
-        self._builder = _Scribe(header)
+        self._builder = _Builder(header)
 
     def hear(self, now: float) -> tuple[Heard, list[TranscriptEvent]]:
         """What the system is to hear in the cycle that begins `now`."""
-        heard, words = self.ear.hear(now)
+        heard, words = self.typed_input.hear(now)
         if heard and not self.utterance:
             self._utterances += 1
             self.utterance = f"u{self._utterances}"
@@ -76,9 +216,9 @@ class Conversation:
             )
         if isinstance(heard, Revision):
             self._builder.revision(
-                heard.text, at=self.ear.last_key, cycle=cycle, utterance=utterance
+                heard.text, at=self.typed_input.last_key, cycle=cycle, utterance=utterance
             )
-        return heard, self._builder.news()
+        return heard, self._builder.fresh()
 
     def record(self, result: CycleResult, start: float, seconds: float) -> list[TranscriptEvent]:
         """Write down the cycle that began at `start` and lasted `seconds`; its events."""
@@ -86,7 +226,7 @@ class Conversation:
             result, cycle=self.cycle, start=start, seconds=seconds, utterance=self.utterance
         )
         self.cycle += 1
-        return self._builder.news()
+        return self._builder.fresh()
 
     def settle(self, event: TranscriptEvent) -> list[TranscriptEvent]:
         """The event, and the end of the utterance if the event decides about it.
@@ -105,21 +245,21 @@ class Conversation:
     def _close(self, cycle: int) -> list[TranscriptEvent]:
         if not self.utterance:
             return []
-        start, end = self.ear.span
+        start, end = self.typed_input.span
         self._builder.utterance(
-            self.utterance, self.ear.heard,
+            self.utterance, self.typed_input.heard,
             start=start, end=end, cycle=cycle, label=None, category="",
         )  # fmt: skip
-        self.ear.decided()
+        self.typed_input.decided()
         self.utterance = ""
-        return self._builder.news()
+        return self._builder.fresh()
 
 
 async def converse(
     conversation: Conversation,
     clock: Clock,
-    think: Callable[[Heard], Awaitable[CycleResult]],
-    onlooker: Onlooker,
+    run_cycle: Callable[[Heard], Awaitable[CycleResult]],
+    display: Display,
 ) -> None:
     """Run cycle after cycle until cancelled.
 
@@ -133,12 +273,12 @@ async def converse(
         start = clock.now()
         heard, events = conversation.hear(start)
         for event in events:
-            onlooker.saw(event)
-        result = await think(heard)
+            display.show_event(event)
+        result = await run_cycle(heard)
         took = clock.now() - start
         decided = any(event.kind in DECISIONS for event in result.events)
-        onlooker.felt(
-            Pulse(
+        display.show_status(
+            CycleStatus(
                 cycle=conversation.cycle,
                 forward_passes=result.forward_passes,
                 busy=result.busy,
@@ -149,19 +289,19 @@ async def converse(
         for event in conversation.record(result, start, max(took, length)):
             await clock.until(event.start)
             for seen in conversation.settle(event):
-                onlooker.saw(seen)
+                display.show_event(seen)
         due = max(due + length, clock.now())
 
 
-class _Scribe(TranscriptBuilder):
+class _Builder(TranscriptBuilder):
     """A builder that reads out what it has written."""
 
     def __init__(self, header: Header) -> None:
         super().__init__(header)
         self._read = 0
 
-    def news(self) -> list[TranscriptEvent]:
+    def fresh(self) -> list[TranscriptEvent]:
         """The events since the last call, in the order in which they were written."""
-        fresh = self._events[self._read :]
+        written = self._events[self._read :]
         self._read = len(self._events)
-        return fresh
+        return written

@@ -87,7 +87,7 @@ def read_lines(stream: Iterable[bytes], name: str = "<stdin>") -> Iterator[Line]
         yield Line(number, at, match["text"], revises=bool(match["revises"]))
 
 
-class Talk:
+class PipeChat:
     """Plays lines to a conversation."""
 
     def __init__(
@@ -110,7 +110,7 @@ class Talk:
         Raises:
             BadInput: after an empty line, a line's time has already passed.
         """
-        ear = self._conversation.ear
+        typed_input = self._conversation.typed_input
         last = earliest = 0.0
         for line in lines:
             if line.waits:
@@ -126,10 +126,10 @@ class Talk:
             while self.now < last:
                 self._cycle()
             if line.revises:
-                ear.corrected(line.text, last)
+                typed_input.corrected(line.text, last)
             elif line.text:
-                ear.typed(line.text, last)
-                ear.entered(last)
+                typed_input.typed(line.text, last)
+                typed_input.entered(last)
         self._until_quiet()
 
     def _until_quiet(self) -> None:
@@ -142,7 +142,7 @@ class Talk:
 
     def _quiet(self) -> bool:
         decided = not self._conversation.utterance or self._undecided >= _UNDECIDED_CYCLES
-        return decided and not self._busy and not self._conversation.ear.waiting
+        return decided and not self._busy and not self._conversation.typed_input.waiting
 
     def _cycle(self) -> None:
         start = self.now

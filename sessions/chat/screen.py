@@ -1,4 +1,4 @@
-"""The conversation on a full screen: two lanes, an input line, and how the system fares."""
+"""Hold the conversation on a full screen: two lanes, an input line, and how the system fares."""
 
 from __future__ import annotations
 
@@ -12,18 +12,135 @@ from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import ClassVar
 
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 from textual.widgets import Input, Static
 
 from duo.decoding.conversant import CycleResult, Heard
 from duo.terminal import printable
 from duo.transcript import TranscriptEvent
-from sessions.chat.live import Clock, Conversation, Pulse, converse
-from sessions.chat.score import RULE, SCROLLBAR, TIME, Score, lane_widths
+from sessions.chat.lanes import Cell, Lane, Lanes, Row
+from sessions.chat.live import Clock, Conversation, CycleStatus, converse
+
+#: Columns of "minutes:seconds " before the lanes and of the rule between them.
+TIME, RULE = 7, 3
+SCROLLBAR = 1
+
+
+def lane_widths(width: int) -> dict[Lane, int]:
+    """Columns of each lane in a view of this width; a system says more than a person types."""
+    lanes = max(width - TIME - RULE, 4)
+    you = lanes * 2 // 5
+    return {"you": you, "system": lanes - you}
+
+
+class LanesView(ScrollView, can_focus=False):
+    """Draws the lanes of a conversation; what is drawn is text and never markup."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        f"lanesview--{part}"
+        for part in (
+            *("time", "rule", "you", "speech", "ghost", "gone"),
+            *("respond", "ignore", "mark", "note"),
+        )
+    }
+    DEFAULT_CSS = """
+    LanesView {
+        overflow-x: hidden;
+        overflow-y: scroll;
+        scrollbar-size-vertical: 1;
+        scrollbar-background: $background;
+        scrollbar-background-hover: $background;
+        scrollbar-color: $foreground 20%;
+    }
+    LanesView > .lanesview--time { color: $foreground 40%; }
+    LanesView > .lanesview--rule { color: $foreground 20%; }
+    LanesView > .lanesview--you { color: $text-primary; }
+    LanesView > .lanesview--speech { color: $foreground; }
+    LanesView > .lanesview--ghost { color: $foreground 40%; text-style: italic; }
+    LanesView > .lanesview--gone { color: $foreground 40%; text-style: strike; }
+    LanesView > .lanesview--respond { color: $background; background: $success; text-style: bold; }
+    LanesView > .lanesview--ignore {
+        color: $background; background: $foreground 50%; text-style: bold;
+    }
+    LanesView > .lanesview--mark { color: $foreground 40%; }
+    LanesView > .lanesview--note { color: $text-warning; text-style: italic; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._events: list[TranscriptEvent] = []
+        self._lanes = Lanes(lane_widths(80))
+        self._rows: list[Row] = []
+
+    def add(self, event: TranscriptEvent) -> None:
+        """Draw one event more."""
+        self._events.append(event)
+        self._lanes.add(event)
+        self._draw()
+
+    def expect(self, text: str, at: float) -> None:
+        """Show what may be heard next (see `Lanes.expect`)."""
+        self._lanes.expect(text, at)
+        self._draw()
+
+    def text(self) -> list[tuple[str, str]]:
+        """What the two lanes say, row by row."""
+        return [(row.you.text, row.system.text) for row in self._rows]
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lay everything out for the new width."""
+        self._lanes = Lanes(lane_widths(self.scrollable_content_region.width))
+        for past in self._events:
+            self._lanes.add(past)
+        self._draw()
+
+    def render_line(self, y: int) -> Strip:
+        """One row (the line interface of Textual)."""
+        place = y + self.scroll_offset.y
+        width = self.scrollable_content_region.width
+        widths = lane_widths(width)
+        row, time = Row(0, 0), ""
+        if place < len(self._rows):
+            row = self._rows[place]
+            if not place or int(self._rows[place - 1].start) != int(row.start):
+                minutes, seconds = divmod(int(row.start), 60)
+                time = f"{minutes:>{TIME - 4}}:{seconds:02} "
+        return Strip.join(
+            [
+                self._part(time, "time", TIME),
+                self._cell(row.you, widths["you"]),
+                self._part(" │ ", "rule", RULE),
+                self._cell(row.system, widths["system"]),
+            ]
+        ).adjust_cell_length(width, self.rich_style)
+
+    def _part(self, text: str, part: str, width: int) -> Strip:
+        return Strip([Segment(text, self._style(part))]).adjust_cell_length(width, self.rich_style)
+
+    def _cell(self, cell: Cell, width: int) -> Strip:
+        segments = [Segment(text, self._style(look)) for text, look in cell.runs()]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _style(self, part: str) -> Style:
+        return self.get_component_rich_style(f"lanesview--{part}")
+
+    def _draw(self) -> None:
+        following = self.is_vertical_scroll_end
+        self._rows = self._lanes.rows()
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows))
+        if following:
+            self.scroll_end(animate=False)
+        self.refresh()
+
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -88,7 +205,7 @@ class ChatScreen(App[None]):
     #names { background: $boost; text-style: bold; }
     #you { color: $text-primary; }
     #system { width: 1fr; }
-    #score { height: 1fr; }
+    #lanes { height: 1fr; }
     #typing { margin: 1 0; }
     #prompt { width: 7; color: $text-primary; text-align: right; padding-right: 1; }
     TypingLine, TypingLine:focus {
@@ -114,7 +231,7 @@ class ChatScreen(App[None]):
         with Horizontal(id="names"):
             yield Static(" " * TIME + "you", id="you", markup=False)
             yield Static(printable(names), id="system", markup=False)
-        yield Score(id="score")
+        yield LanesView(id="lanes")
         with Horizontal(id="typing"):
             yield Static("›", id="prompt", markup=False)
             yield TypingLine(self._typed, self._entered)
@@ -124,7 +241,7 @@ class ChatScreen(App[None]):
 
     def on_mount(self) -> None:
         self.query_one(TypingLine).focus()
-        self.felt(Pulse())
+        self.show_status(CycleStatus())
         for ending in _ENDING:
             asyncio.get_running_loop().add_signal_handler(ending, self._end_by, ending)
         _stay_closed()
@@ -139,39 +256,39 @@ class ChatScreen(App[None]):
         widths = lane_widths(event.size.width - SCROLLBAR)
         self.query_one("#you").styles.width = TIME + widths["you"] + RULE
 
-    def saw(self, event: TranscriptEvent) -> None:
-        """Show an event now (see `Onlooker`)."""
-        self.query_one(Score).add(event)
+    def show_event(self, event: TranscriptEvent) -> None:
+        """Show an event now (see `Display`)."""
+        self.query_one(LanesView).add(event)
         if event.kind == "utterance":
-            self.query_one(TypingLine).keep(self.conversation.ear.line)
+            self.query_one(TypingLine).keep(self.conversation.typed_input.line)
 
-    def felt(self, pulse: Pulse) -> None:
-        """Show how the system fares (see `Onlooker`)."""
+    def show_status(self, status: CycleStatus) -> None:
+        """Show how the system fares (see `Display`)."""
         parts = (
-            f"cycle {pulse.cycle}",
-            ("●" if pulse.busy else "○") + " speaking",
-            ("●" if pulse.listening else "○") + " listening",
-            f"{pulse.forward_passes} passes",
-            f"lag {pulse.lag:.1f} s",
+            f"cycle {status.cycle}",
+            ("●" if status.busy else "○") + " speaking",
+            ("●" if status.listening else "○") + " listening",
+            f"{status.forward_passes} passes",
+            f"lag {status.lag:.1f} s",
         )
         state = self.query_one("#state", Static)
         state.update(Text("   ".join(parts)))
-        state.set_class(pulse.lag > 0, "late")
+        state.set_class(status.lag > 0, "late")
 
     async def action_quit(self) -> None:
         self._leave()
 
     def action_scroll(self, where: str) -> None:
         """Scroll the lanes while the input line keeps the keyboard."""
-        getattr(self.query_one(Score), f"scroll_{where}")(animate=False)
+        getattr(self.query_one(LanesView), f"scroll_{where}")(animate=False)
 
     def _typed(self, line: str) -> None:
-        self.conversation.ear.typed(line, self._clock.now())
+        self.conversation.typed_input.typed(line, self._clock.now())
 
     def _entered(self) -> None:
         now = self._clock.now()
-        self.conversation.ear.entered(now)
-        self.query_one(Score).expect(self.conversation.ear.unheard, now)
+        self.conversation.typed_input.entered(now)
+        self.query_one(LanesView).expect(self.conversation.typed_input.unheard, now)
 
     def _leave(self) -> None:
         self._talk.cancel()  # before the widgets go that it draws on
@@ -183,18 +300,18 @@ class ChatScreen(App[None]):
 
     async def _hold(self) -> None:
         try:
-            await converse(self.conversation, self._clock, self._think, self)
+            await converse(self.conversation, self._clock, self._run_cycle, self)
         except Exception as error:  # shown when the screen is gone, by whoever opened it
             self.failure = error
             self.exit()
 
-    async def _think(self, heard: Heard) -> CycleResult:
+    async def _run_cycle(self, heard: Heard) -> CycleResult:
         cycle = self.conversation.system.cycle
         return await asyncio.get_running_loop().run_in_executor(self._thinker, cycle, heard)
 
 
 def _stay_closed() -> None:
-    """Keep Textual from starting its screen anew on a terminal that was closed.
+    """Keep Textual from starting its screen again on a terminal that was closed.
 
     With the end of a terminal comes SIGCONT after SIGHUP (POSIX, General Terminal Interface), which
     Textual takes for the end of a pause. The new screen's writer dies of its first line, and the

@@ -15,7 +15,7 @@ class Parrot:
 
     What ends neither with a question mark nor with a full stop is answered after `patience` silent
     cycles. A question that comes during an answer cuts it. Speaks a word a step. `delay` is how
-    long it thinks in each cycle, in seconds of the machine; `fails_at` is a cycle that raises.
+    long it computes in each cycle, in seconds of the machine; `fails_at` is a cycle that raises.
     """
 
     name = "parrot"

@@ -9,7 +9,7 @@ import pytest
 
 from duo.decoding.conversant import Conversant, CycleResult, Event, Heard, Kind, Revision
 from duo.transcript import Header, Transcript, TranscriptEvent
-from sessions.chat.live import Conversation, Pulse, converse
+from sessions.chat.live import Conversation, CycleStatus, converse
 from tests.sessions.chat_fakes import Parrot
 
 
@@ -36,16 +36,16 @@ class ScriptedClock:
 
     def advance(self, seconds: float) -> None:
         goal = self._now + seconds
-        ear = self._conversation().ear
+        typed_input = self._conversation().typed_input
         while self._keys and self._keys[0][0] <= goal:
             self._now, key = self._keys.pop(0)
-            self._line = ear.line
+            self._line = typed_input.line
             if key == "\n":
-                ear.entered(self._now)
+                typed_input.entered(self._now)
             elif key == "<":
-                ear.typed(self._line[:-1], self._now)
+                typed_input.typed(self._line[:-1], self._now)
             else:
-                ear.typed(self._line + key, self._now)
+                typed_input.typed(self._line + key, self._now)
         self._now = max(self._now, goal)
 
 
@@ -55,13 +55,13 @@ class Seen:
     def __init__(self, clock: ScriptedClock) -> None:
         self._clock = clock
         self.events: list[tuple[float, TranscriptEvent]] = []
-        self.pulses: list[Pulse] = []
+        self.pulses: list[CycleStatus] = []
 
-    def saw(self, event: TranscriptEvent) -> None:
+    def show_event(self, event: TranscriptEvent) -> None:
         self.events.append((self._clock.now(), event))
 
-    def felt(self, pulse: Pulse) -> None:
-        self.pulses.append(pulse)
+    def show_status(self, status: CycleStatus) -> None:
+        self.pulses.append(status)
 
     def of(self, kind: str) -> list[tuple[float, str]]:
         return [(round(at, 3), event.text) for at, event in self.events if event.kind == kind]
@@ -85,12 +85,12 @@ def hold(
     clock.end = end
     seen = Seen(clock)
 
-    async def think(heard: Heard) -> CycleResult:
+    async def run_cycle(heard: Heard) -> CycleResult:
         clock.advance(thinking(conversation.cycle))
         return system.cycle(heard)
 
     with pytest.raises(Over):
-        asyncio.run(converse(conversation, clock, think, seen))
+        asyncio.run(converse(conversation, clock, run_cycle, seen))
     return seen, conversation.finish()
 
 
@@ -139,7 +139,7 @@ def test_a_slow_cycle_is_followed_at_once_and_its_lag_is_shown() -> None:
     seen, transcript = hold(
         parrot, keys(0.1, "what?\n"), end=5.2, thinking=lambda cycle: 2.5 if cycle == 1 else 0.2
     )
-    assert [pulse.lag for pulse in seen.pulses[:3]] == [0.0, 1.5, 0.0]
+    assert [status.lag for status in seen.pulses[:3]] == [0.0, 1.5, 0.0]
     # Cycle 1 lasts from 1.0 to 3.5; cycle 2 follows at once and answers on the real clock.
     assert next(transcript.of("respond")).start == 3.5
     assert [event.start for event in transcript.of("speech")] == [3.5, 3.75, 4.0]
@@ -169,12 +169,12 @@ def test_an_open_utterance_ends_with_the_conversation() -> None:
 
 def test_status_follows_the_system() -> None:
     seen, _ = hold(Parrot(), keys(0.1, "what do you know about it?\n"), end=9)
-    states = [(pulse.listening, pulse.busy) for pulse in seen.pulses]
+    states = [(status.listening, status.busy) for status in seen.pulses]
     assert states[0] == (False, False)
     assert states[2] == (True, False)
     assert (False, True) in states
     assert states[-1] == (False, False)
-    assert [pulse.cycle for pulse in seen.pulses] == list(range(len(seen.pulses)))
+    assert [status.cycle for status in seen.pulses] == list(range(len(seen.pulses)))
 
 
 class Echo:

@@ -19,7 +19,7 @@ from duo.decoding.conversant import Conversant, CycleResult, Event, Kind, Revisi
 from duo.errors import BadInput
 from duo.transcript import Header, Transcript, read_transcript
 from sessions.chat.live import Conversation
-from sessions.chat.pipe import Line, Talk, read_lines
+from sessions.chat.pipe import Line, PipeChat, read_lines
 from tests.sessions.chat_fakes import Mute, Parrot
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def talk(text: str, system: Conversant | None = None) -> tuple[list[list[str]], 
         system="parrot", model="none", scenario="chat", cycle_seconds=system.cycle_seconds
     )
     conversation, out = Conversation(system, header), io.StringIO()
-    Talk(conversation, out, pytest.fail).play(read_lines(io.BytesIO(text.encode())))
+    PipeChat(conversation, out, pytest.fail).play(read_lines(io.BytesIO(text.encode())))
     lines = [line.split(maxsplit=3) for line in out.getvalue().splitlines()]
     return lines, conversation.finish()
 
@@ -299,7 +299,7 @@ def test_a_system_that_never_stops_is_not_waited_for() -> None:
     header = Header(system="endless", model="none", scenario="chat", cycle_seconds=1.0)
     warnings: list[str] = []
     out = io.StringIO()
-    Talk(Conversation(Endless(), header), out, warnings.append).play([Line(1, None, "stop.")])
+    PipeChat(Conversation(Endless(), header), out, warnings.append).play([Line(1, None, "stop.")])
     assert warnings == ["still speaking after 600 s, not waited for any more"]
     assert len(out.getvalue().splitlines()) < 700
 

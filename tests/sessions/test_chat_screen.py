@@ -15,8 +15,7 @@ from textual.widgets import Static
 from duo.decoding.conversant import Revision
 from duo.transcript import Header
 from sessions.chat.live import Conversation
-from sessions.chat.score import Score
-from sessions.chat.screen import ChatScreen, TypingLine
+from sessions.chat.screen import ChatScreen, LanesView, TypingLine
 from tests.sessions.chat_fakes import Parrot
 
 #: Short, so that the tests are; still long against the time that the screen needs.
@@ -60,11 +59,11 @@ async def strike(pilot: Pilot[None], text: str) -> None:
 
 
 def you(app: ChatScreen) -> str:
-    return "\n".join(row for row, _ in app.query_one(Score).text())
+    return "\n".join(row for row, _ in app.query_one(LanesView).text())
 
 
 def system(app: ChatScreen) -> str:
-    return "\n".join(row for _, row in app.query_one(Score).text())
+    return "\n".join(row for _, row in app.query_one(LanesView).text())
 
 
 def line(app: ChatScreen) -> str:
@@ -139,7 +138,7 @@ def test_a_slow_system_does_not_freeze_the_screen_and_its_lag_is_shown() -> None
 
 def test_the_lanes_scroll_and_follow_the_end() -> None:
     async def script(app: ChatScreen, pilot: Pilot[None]) -> None:
-        score = app.query_one(Score)
+        score = app.query_one(LanesView)
         await strike(pilot, "what?")
         await until(pilot, lambda: score.max_scroll_y > 5, seconds=20)
         await until(pilot, lambda: score.scroll_offset.y >= score.max_scroll_y - 1)
@@ -162,8 +161,8 @@ def test_any_size_and_resizing(size: tuple[int, int]) -> None:
         await pilot.resize_terminal(60, 20)
         # On a busy machine the words come in different cycles, and then stand on different rows.
         await until(pilot, lambda: "法国的首都iswhat?" in "".join(you(app).split()))
-        width = app.query_one(Score).size.width
-        strips = [app.query_one(Score).render_line(y) for y in range(10)]
+        width = app.query_one(LanesView).size.width
+        strips = [app.query_one(LanesView).render_line(y) for y in range(10)]
         assert {strip.cell_length for strip in strips} == {width - 1}  # and the scroll bar
 
     on_screen(script, size=size)
@@ -176,7 +175,7 @@ def test_hostile_text_is_shown_as_text() -> None:
         await strike(pilot, "[b]what[/]?")
         await until(pilot, lambda: r"\x1b[2J[red][b]what[/]?[/red]\x9b0m\x07" in system(app))
         assert "[b]what[/]?" in you(app)
-        lines = (app.query_one(Score).render_line(y).text for y in range(10))
+        lines = (app.query_one(LanesView).render_line(y).text for y in range(10))
         assert "".join(lines).isprintable()
 
     on_screen(script, Parrot(CYCLE, patience=PATIENT, answer=answer))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.decoding.conversant import Heard, Revision
-from sessions.chat.ear import Ear
+from sessions.chat.live import TypedInput
 
 PAUSE = 1.0
 
@@ -16,7 +16,7 @@ class Typist:
     """Strikes keys a tenth of a second apart and keeps what a listener would have written down."""
 
     def __init__(self) -> None:
-        self.ear = Ear(PAUSE)
+        self.typed_input = TypedInput(PAUSE)
         self.now = 0.0
         self.line = ""
         self.transcript = ""  # of the open utterance, from what was heard alone
@@ -28,13 +28,13 @@ class Typist:
             self.now += 0.1
             if key == "\n":
                 self.line = ""
-                self.ear.entered(self.now)
+                self.typed_input.entered(self.now)
                 continue
             self.line = self.line[:-1] if key == "<" else self.line + key
-            self.ear.typed(self.line, self.now)
+            self.typed_input.typed(self.line, self.now)
 
     def hear(self) -> Heard:
-        heard, words = self.ear.hear(self.now)
+        heard, words = self.typed_input.hear(self.now)
         if isinstance(heard, Revision):
             assert words == ()
             self.transcript = heard.text
@@ -43,7 +43,7 @@ class Typist:
             self.transcript += heard
         for word in words:
             assert 0 < word.start <= word.end <= self.now
-        assert self.transcript == self.ear.heard
+        assert self.transcript == self.typed_input.heard
         return heard
 
     def pause(self) -> Heard:
@@ -51,10 +51,10 @@ class Typist:
         return self.hear()
 
     def decide(self) -> None:
-        self.ear.decided()
+        self.typed_input.decided()
         self.utterances.append(self.transcript)
         self.transcript = ""
-        self.line = self.ear.line
+        self.line = self.typed_input.line
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_words_bring_the_blank_before_them_and_their_times() -> None:
     typist.strike("so ")
     typist.hear()
     typist.strike("be it ")
-    heard, words = typist.ear.hear(typist.now)
+    heard, words = typist.typed_input.hear(typist.now)
     assert heard == " be it"
     assert [(word.text, round(word.start, 1), round(word.end, 1)) for word in words] == [
         (" be", 0.4, 0.5),
@@ -143,18 +143,18 @@ def test_a_decision_leaves_what_was_not_heard_for_the_next_utterance() -> None:
     typist.strike("stop talking. An")
     typist.hear()
     typist.decide()
-    assert typist.ear.line == "An"
+    assert typist.typed_input.line == "An"
     typist.strike("d now\n")
     assert typist.hear() == "And now"
 
 
 def test_a_correction_replaces_the_utterance() -> None:
-    ear = Ear(PAUSE)
-    ear.corrected("nothing heard yet", 0.1)
-    assert ear.hear(0.2)[0] == "nothing heard yet"
-    ear.corrected("nothing herded yet", 0.3)
-    assert ear.hear(0.4)[0] == Revision("nothing herded yet")
-    assert ear.span == (0.1, 0.3)
+    typed_input = TypedInput(PAUSE)
+    typed_input.corrected("nothing heard yet", 0.1)
+    assert typed_input.hear(0.2)[0] == "nothing heard yet"
+    typed_input.corrected("nothing herded yet", 0.3)
+    assert typed_input.hear(0.4)[0] == Revision("nothing herded yet")
+    assert typed_input.span == (0.1, 0.3)
 
 
 KEYS = st.lists(
@@ -183,7 +183,7 @@ def test_after_a_pause_the_heard_text_is_the_typed_text(actions: list[str]) -> N
     typist.pause()
     straight.pause()
     assert typist.transcript == straight.transcript
-    assert not typist.ear.waiting
+    assert not typist.typed_input.waiting
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
