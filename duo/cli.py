@@ -22,8 +22,8 @@ from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
 from reports.statistics.commands import power, simulate
 from sessions.commands import chat, record, scenario_app, sweep, transcript_app
+from sessions.study.commands import bench as bench_study
 from sessions.study.commands import study_app
-from sessions.study.trial_commands import bench as bench_study
 
 
 class WholeSummaries(TyperGroup):

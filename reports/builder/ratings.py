@@ -94,8 +94,8 @@ def _read(file: File, how: How) -> Ratings:
 def _exported(file: File) -> Ratings:
     """The votes in a study's database, as `duo study export` writes them."""
     from reports.statistics.ratings import read_ratings
-    from sessions.study.export import export
     from sessions.study.study import open_study
+    from sessions.study.votes import export
 
     study = open_study(file.path.parent)
     try:

@@ -30,10 +30,9 @@ from reports.statistics.ratings import OUTCOMES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sessions.study.answer import Answer
     from sessions.study.session import Session
     from sessions.study.study import Study
-    from sessions.study.views import RatingView
+    from sessions.study.views import Answer, RatingView
 
 #: Simulated votes that are held at once.
 _BATCH = 1_000_000
@@ -456,7 +455,7 @@ class _Rater:
         return False
 
     def _answers(self, view: RatingView) -> dict[str, Answer]:
-        from sessions.study.answer import Answer
+        from sessions.study.views import Answer
 
         item, systems = _on(self._study, view.page)
         likings, bad = self._likings_of(item, systems)
@@ -501,7 +500,7 @@ def _on(study: Study, page: int) -> tuple[str, tuple[str, ...]]:
     """Look up the item's name and the systems on a page, which people cannot know."""
     from sqlalchemy import select
 
-    from sessions.study.assignment import orders
+    from sessions.study.pages import orders
     from sessions.study.store import dialogues, items, pages
 
     with study.database.read() as connection:

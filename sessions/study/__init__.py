@@ -12,8 +12,8 @@ What pages use
         from sessions.study.study import open_study
         from sessions.study.session import Unanswered, open_session
         from sessions.study.people import Refused
-        from sessions.study.answer import Answer
-        from sessions.study.admin import open_admin
+        from sessions.study.views import Answer
+        from sessions.study.status import open_admin
 
         study = open_study(folder)                      # once per process; thread-safe
         session = open_session(study, token, panel_id)  # each run of a page; cheap
@@ -30,7 +30,7 @@ What pages use
                          session.happened(view.page, "play"), also pause, seek, audio, focus, blur,
                          session.submit(view.page, nonce=nonce); then session.view() again
     FinishedView         shows the code; session.view(number) still goes back to pages 1..last
-    DoorView             paused, closed, declined (session.reconsider()), screened_out
+    StoppedView             paused, closed, declined (session.reconsider()), screened_out
     ===================  ==========================================================================
 
     Answers: `Answer.of("left" | "right" | "tie" | "both_bad")` for two dialogues,

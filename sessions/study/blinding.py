@@ -23,7 +23,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from duo import speech
-from duo.speech import Answer, Interval, Piece, common, conversation_of, words_of
+from duo.speech import BREATH, Answer, Interval, Piece, common, conversation_of, words_of
 from duo.transcript import Transcript
 from sessions.study.design import Line
 
@@ -120,7 +120,20 @@ class Dialogue:
 
     @classmethod
     def from_data(cls, data: Iterable[dict[str, Any]]) -> Dialogue:
-        return cls(tuple(Word(**word) for word in data))
+        """Read what `as_data` wrote.
+
+        Studies of before do not say which words belong together: there long silences part them.
+        """
+        words, last = [], dict[str, Word]()
+        for item in data:
+            word = Word(**item)
+            before = last.get(word.who)
+            if "part" not in item and before is not None:
+                parted = word.start - before.end >= BREATH
+                word = replace(word, part=before.part + parted)
+            last[word.who] = word
+            words.append(word)
+        return cls(tuple(words))
 
 
 _SPEAKERS: tuple[Who, ...] = ("user", "assistant")

@@ -1,4 +1,7 @@
-"""The commands `duo study ...`. Light: what they need is imported inside."""
+"""Parse the commands `duo study ...` and `duo bench study`.
+
+Light: what they need is imported inside.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.errors import BadInput, check_choice
-from sessions.study import trial_commands
+from duo.terminal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sessions.study.people import Invitation
 
 study_app = typer.Typer(help="Have people compare recorded dialogues, blind.", no_args_is_help=True)
 
-_Study = trial_commands.Folder
+_Study = Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)]
 _URL = "http://localhost:8501"
 
 
@@ -50,9 +51,8 @@ def create(
 
     Example: duo study create --transcripts runs/demo --systems duo,duplex --raters 3 --out runs/st
     """
-    from sessions.study.creation import create_study
     from sessions.study.design import read_design
-    from sessions.study.materials import find_materials
+    from sessions.study.materials import create_study, find_materials
 
     names = [name.strip() for name in (systems or "").split(",") if name.strip()]
     chosen = read_design(design, raters_per_item=raters, pages_per_rater=pages, seed=seed)
@@ -69,19 +69,21 @@ def create(
 
 @study_app.command()
 def check(study: _Study) -> None:
-    """Do the dialogues give the systems away? Exit status 1 if they do.
+    """Check whether the dialogues give the systems away; exit status 1 if they do.
 
     Looks for control tokens and names in the words, and tests whether the machinery's marks
     (slices, beats, pace) separate the systems.
 
     Example: duo study check runs/st
     """
-    from sessions.study.leaks import find_leaks
-    from sessions.study.reporting import leaks_report
+    from sessions.study.leaks import find_leaks, leaks_tables, leaks_verdict
     from sessions.study.study import open_study
 
     leaks = find_leaks(open_study(study))
-    typer.echo(leaks_report(leaks))
+    for table in leaks_tables(leaks):
+        table.show()
+    for sentence in leaks_verdict(leaks):
+        typer.echo(sentence)
     if not leaks.clean:
         raise typer.Exit(1)
 
@@ -110,6 +112,8 @@ def invite(
 
     Example: duo study invite runs/st --raters 6 --admin me --days 30
     """
+    from duo.files import write_text
+    from duo.table import Table
     from sessions.study import people
     from sessions.study.study import open_study
 
@@ -127,7 +131,8 @@ def invite(
         for line in lines:
             typer.echo("\t".join(line))
     else:
-        _write_links(out, lines)
+        write_text(out, Table("", ("kind", "name", "link"), lines).csv())
+        out.chmod(0o600)  # who has the file can rate
         typer.echo(f"{len(lines)} links in {out}")
 
 
@@ -153,16 +158,25 @@ def status(
     study: _Study,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything.")] = False,
 ) -> None:
-    """Progress of raters and items, agreement so far, and what looks odd.
+    """Show progress of raters and items, agreement so far, and what looks odd.
 
     Example: duo study status runs/st
     """
-    from sessions.study.reporting import status_json, status_report
-    from sessions.study.status import study_status
+    from sessions.study.status import status_json, status_tables, study_status
     from sessions.study.study import open_study
 
     found = study_status(open_study(study))
-    typer.echo(status_json(found) if as_json else status_report(found))
+    if as_json:
+        typer.echo(status_json(found))
+        return
+    typer.echo(
+        f"{printable(found.study)}: {found.state}, {found.done:.0%} of the wanted ratings, "
+        f"{found.votes} votes, {found.comments} comments"
+        + (" (all SYNTHETIC)\n" if found.synthetic else "\n")
+    )
+    for table in status_tables(found):
+        if table.rows:
+            table.show()
 
 
 @study_app.command()
@@ -195,8 +209,8 @@ def export(
 
     Example: duo study export runs/st --out runs/ratings
     """
-    from sessions.study.export import export as write
     from sessions.study.study import open_study
+    from sessions.study.votes import export as write
 
     path = out or study / "export"
     if path.suffix.lower() != ".csv":
@@ -220,7 +234,22 @@ def import_(
     typer.echo(f"{import_ratings(open_study(study), file)} new ratings")
 
 
-study_app.command()(trial_commands.preregister)
+@study_app.command()
+def preregister(
+    study: _Study,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Markdown file [default: preregistration-DATE.md in the study]."),
+    ] = None,
+) -> None:
+    """Write down design, hypotheses, analysis plan, seed and hashes, before the first rating.
+
+    Example: duo study preregister runs/st
+    """
+    from sessions.study.preregistration import preregister as write
+    from sessions.study.study import open_study
+
+    typer.echo(write(open_study(study), out))
 
 
 @study_app.command()
@@ -235,7 +264,7 @@ def serve(
 
     Example: duo study serve runs/st --port 8501
     """
-    from sessions.study.serving import serve as run
+    from sessions.study.app import serve as run
     from sessions.study.study import open_study
 
     opened = open_study(study)
@@ -243,13 +272,42 @@ def serve(
     raise typer.Exit(run(opened, host=host, port=port))
 
 
-def _write_links(path: Path, lines: Sequence[tuple[str, str, str]]) -> None:
-    import csv
+def bench(
+    raters: Annotated[int, typer.Option(min=1, help="Raters at once.")] = 100,
+    pages: Annotated[int, typer.Option(min=1, help="Pages for each.")] = 5,
+    processes: Annotated[int, typer.Option(min=1, help="Server processes.")] = 2,
+    think: Annotated[
+        float, typer.Option(min=0, help="Mean seconds between two operations of a rater.")
+    ] = 0.5,
+    through_pages: Annotated[
+        bool, typer.Option("--through-pages", hidden=True, help="Left the package.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Test the database under load: is each rating stored once, and how long does it take?
 
-    from duo.files import whole_file
+    Uses a database in a temporary folder, or the one in DUO_DATABASE_URL (its rows stay there).
 
-    with whole_file(path) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["kind", "name", "link"])
-        writer.writerows(lines)
-    path.chmod(0o600)  # who has the file can rate
+    Example: duo bench study --raters 100 --out runs/bench-study.json
+    """
+    import tempfile
+
+    from duo.files import write_json
+    from sessions.study.load import load_test
+
+    if through_pages:
+        raise BadInput(
+            "left the package; in a checkout: python -m tests.sessions.study.app.load_pages",
+            field="--through-pages",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        found = load_test(
+            Path(folder), raters=raters, pages=pages, processes=processes, think=think
+        )
+    if out is not None:
+        write_json(out, found.as_data())
+    found.table().show()
+    if found.lost or found.changed or found.sent != found.stored:
+        raise typer.Exit(1)

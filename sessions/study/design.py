@@ -1,7 +1,7 @@
 """The design of a study: criteria, texts, checks and numbers. One YAML file; `paper.yaml` is ours.
 
 What is asked is a comparison: each page shows the dialogues that the systems under study had with
-the same user, and the rater ranks them on each criterion (see `sessions.study.answer`).
+the same user, and the rater ranks them on each criterion (see `sessions.study.views`).
 """
 
 from __future__ import annotations

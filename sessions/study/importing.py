@@ -10,19 +10,20 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from duo.errors import BadInput
+from duo.files import read_text
 from duo.terminal import printable
-from sessions.study.answer import Answer
-from sessions.study.assignment import orders
-from sessions.study.columns import COLUMNS, from_text
-from sessions.study.history import record
-from sessions.study.store import dialogues, items, pages, raters, ratings
-from sessions.study.study import Study
+from sessions.study.pages import orders
+from sessions.study.store import pages, raters, ratings
+from sessions.study.study import StoredItem, Study, record, stored_items
+from sessions.study.views import Answer
+from sessions.study.votes import COLUMNS, from_text
 
 _NEEDED = (
     "rater", "item", "repeat", "criterion", "seconds", "submitted_at", "position", "order",
@@ -45,9 +46,19 @@ class _Row:
     def refuse(self, message: str, field: str) -> NoReturn:
         raise BadInput(printable(message), file=self.file, line=self.line, field=field)
 
+    def list_of(self, kind: type, name: str) -> list[Any]:
+        """Read a column that holds a JSON list."""
+        try:
+            found = json.loads(self[name])
+        except ValueError:
+            found = None
+        if not isinstance(found, list) or not all(type(one) is kind for one in found):
+            self.refuse("is not a JSON list of the right kind", name)
+        return found
+
 
 def import_ratings(study: Study, path: Path) -> int:
-    """Import a CSV file that `export` wrote.
+    """Import a CSV file that `votes.export` wrote.
 
     Returns:
         How many ratings (of one rater, item and criterion) are new.
@@ -57,126 +68,103 @@ def import_ratings(study: Study, path: Path) -> int:
             names file, line and column; nothing is imported.
     """
     rows = list(_rows(path))
-    added = 0
     with study.database.write(alone=True) as connection:
         study.lock(connection)
-        known = _Known(connection, study)
-        for row in rows:
-            added += _import(connection, study, known, row)
+        importer = _Importer(connection, study)
+        added = sum(importer.add(row) for row in rows)
         record(connection, study, "import", data={"file": path.name, "ratings": added})
     return added
 
 
-class _Known:
-    """What the study has: items and raters, looked up once."""
+class _Importer:
+    """Stores rows in one transaction; items and raters are looked up once."""
 
     def __init__(self, connection: Connection, study: Study) -> None:
-        found = connection.execute(
-            select(items.c.id, items.c.name, dialogues.c.system)
-            .join(dialogues, dialogues.c.item_id == items.c.id)
-            .where(items.c.study_id == study.id)
-            .order_by(items.c.id, dialogues.c.place)
-        )
-        self.items: dict[str, tuple[int, tuple[str, ...]]] = {}
-        for row in found:
-            systems = self.items.get(row.name, (row.id, ()))[1]
-            self.items[row.name] = row.id, (*systems, row.system)
+        self.connection, self.study = connection, study
+        self.items = {item.name: item for item in stored_items(connection, study)}
         people = connection.execute(
             select(raters.c.id, raters.c.name, raters.c.number).where(raters.c.study_id == study.id)
         ).all()
         self.raters = {person.name: person.id for person in people}
         self.numbers = {person.number for person in people}
 
-
-def _import(connection: Connection, study: Study, known: _Known, row: _Row) -> int:
-    """Store one row; 1 if it was not there yet."""
-    if row["item"] not in known.items:
-        row.refuse(f"the study has no item {row['item']!r}", "item")
-    if row["criterion"] not in study.design.criterion_names:
-        row.refuse(f"the study has no criterion {row['criterion']!r}", "criterion")
-    item, systems = known.items[row["item"]]
-    order = _list(row, "order", str)
-    if sorted(order) != sorted(systems):
-        row.refuse(f"the item's systems are {', '.join(systems)}", "order")
-    places = tuple(systems.index(name) for name in order)
-    if places not in orders(len(systems)):
-        row.refuse("is not one of the study's orders", "order")
-    answer = _answer(row, len(systems))
-    rater = _rater(connection, study, known, row)
-    page = _page(connection, row, rater, item, orders(len(systems)).index(places))
-    identity = {
-        "rater_id": rater, "item_id": item, "repeat": row["repeat"], "criterion": row["criterion"],
-    }  # fmt: skip
-    there = connection.execute(
-        select(ratings.c.answer).where(
-            *(ratings.c[name] == value for name, value in identity.items())
-        )
-    ).scalar_one_or_none()
-    if there is not None:
-        if Answer.from_json(there) != answer:
-            row.refuse(f"{row['rater']} has another answer to this already", "ranking")
-        return 0
-    connection.execute(
-        ratings.insert().values(
-            **identity,
+    def add(self, row: _Row) -> bool:
+        """Store one row; return whether it was not there yet."""
+        item = self.items.get(row["item"])
+        if item is None:
+            row.refuse(f"the study has no item {row['item']!r}", "item")
+        if row["criterion"] not in self.study.design.criterion_names:
+            row.refuse(f"the study has no criterion {row['criterion']!r}", "criterion")
+        placement, answer = _placement(row, item), _answer(row, len(item.systems))
+        rater = self._rater(row)
+        page = self._page(row, rater, item.id, placement)
+        there = self.connection.execute(
+            select(ratings.c.answer).where(
+                ratings.c.page_id == page, ratings.c.criterion == row["criterion"]
+            )
+        ).scalar_one_or_none()
+        if there is not None:
+            if Answer.from_json(there) != answer:
+                row.refuse(f"{row['rater']} has another answer to this already", "ranking")
+            return False
+        self._insert(
+            ratings,
+            rater_id=rater,
+            item_id=item.id,
+            repeat=row["repeat"],
+            criterion=row["criterion"],
             page_id=page,
             answer=answer.as_json(),
             submitted_at=row["submitted_at"].timestamp(),
             revisions=row["revisions"] or 0,
         )
-    )
-    return 1
+        return True
 
+    def _rater(self, row: _Row) -> int:
+        """Return the rater's id; a rater who is not there is added, without a link."""
+        name = row["rater"]
+        if name in self.raters:
+            return int(self.raters[name])
+        if len(name) > 64:
+            row.refuse("is longer than 64 characters", "rater")
+        state = row["rater_state"] or "finished"
+        if state not in _STATES:
+            row.refuse(f"unknown {state!r}: use one of {', '.join(_STATES)}", "rater_state")
+        number = row["rater_number"]
+        if number is None or number < 0 or number in self.numbers:
+            number = max(self.numbers, default=-1) + 1
+        now = self.study.clock()
+        rater = self._insert(
+            raters,
+            study_id=self.study.id,
+            number=number,
+            name=name,
+            state=state,
+            attempts=0,
+            synthetic=row["synthetic"],
+            created_at=now,
+            revoked_at=now if row["revoked"] else None,
+        )
+        record(self.connection, self.study, "import", rater=rater)
+        self.raters[name] = rater
+        self.numbers.add(number)
+        return rater
 
-def _rater(connection: Connection, study: Study, known: _Known, row: _Row) -> int:
-    """The rater's id; a rater who is not there is added, without a link."""
-    name = row["rater"]
-    if name in known.raters:
-        return known.raters[name]
-    if len(name) > 64:
-        row.refuse("is longer than 64 characters", "rater")
-    state = row["rater_state"] or "finished"
-    if state not in _STATES:
-        row.refuse(f"unknown {state!r}: use one of {', '.join(_STATES)}", "rater_state")
-    number = row["rater_number"]
-    if number is None or number < 0 or number in known.numbers:
-        number = max(known.numbers, default=-1) + 1
-    now = study.clock()
-    values = {
-        "study_id": study.id,
-        "number": number,
-        "name": name,
-        "state": state,
-        "attempts": 0,
-        "synthetic": row["synthetic"],
-        "created_at": now,
-        "revoked_at": now if row["revoked"] else None,
-    }
-    done = connection.execute(raters.insert().values(**values))
-    rater: int = done.inserted_primary_key[0]  # type: ignore[index]
-    record(connection, study, "import", rater=rater)
-    known.raters[name] = rater
-    known.numbers.add(number)
-    return rater
-
-
-def _page(connection: Connection, row: _Row, rater: int, item: int, placement: int) -> int:
-    """The id of the rater's page with this item; added if it is not there."""
-    own = pages.c.rater_id == rater
-    there = connection.execute(
-        select(pages).where(own, pages.c.item_id == item, pages.c.repeat == row["repeat"])
-    ).one_or_none()
-    if there is not None:
-        if there.placement != placement:
-            row.refuse(f"{row['rater']} saw this item in another order", "order")
-        return int(there.id)
-    position = row["position"] - 1
-    taken = select(func.count()).select_from(pages).where(own, pages.c.position == position)
-    if connection.execute(taken).scalar_one():
-        row.refuse(f"{row['rater']} has another item on this page", "position")
-    at = row["submitted_at"].timestamp()
-    done = connection.execute(
-        pages.insert().values(
+    def _page(self, row: _Row, rater: int, item: int, placement: int) -> int:
+        """Return the id of the rater's page with this item; added if it is not there."""
+        own = select(pages).where(pages.c.rater_id == rater)
+        same = own.where(pages.c.item_id == item, pages.c.repeat == row["repeat"])
+        there = self.connection.execute(same).one_or_none()
+        if there is not None:
+            if there.placement != placement:
+                row.refuse(f"{row['rater']} saw this item in another order", "order")
+            return int(there.id)
+        position = row["position"] - 1
+        if self.connection.execute(own.where(pages.c.position == position)).first():
+            row.refuse(f"{row['rater']} has another item on this page", "position")
+        at = row["submitted_at"].timestamp()
+        return self._insert(
+            pages,
             rater_id=rater,
             item_id=item,
             position=position,
@@ -188,12 +176,26 @@ def _page(connection: Connection, row: _Row, rater: int, item: int, placement: i
             seconds=row["seconds"],
             comment=(row["comment"] or "").replace("\0", ""),
         )
-    )
-    return int(done.inserted_primary_key[0])  # type: ignore[index]
+
+    def _insert(self, table: Any, **values: Any) -> int:
+        done = self.connection.execute(table.insert().values(**values))
+        return int(done.inserted_primary_key[0])  # type: ignore[index]
+
+
+def _placement(row: _Row, item: StoredItem) -> int:
+    """Return which of `orders` the systems of a row stand in."""
+    order = row.list_of(str, "order")
+    if sorted(order) != sorted(item.systems):
+        row.refuse(f"the item's systems are {', '.join(item.systems)}", "order")
+    rows = orders(len(item.systems))
+    places = tuple(item.systems.index(name) for name in order)
+    if places not in rows:
+        row.refuse("is not one of the study's orders", "order")
+    return rows.index(places)
 
 
 def _answer(row: _Row, systems: int) -> Answer:
-    ranks = _list(row, "ranking", int)
+    ranks = row.list_of(int, "ranking")
     if len(ranks) != systems:
         row.refuse(f"must have {systems} ranks", "ranking")
     try:
@@ -202,51 +204,36 @@ def _answer(row: _Row, systems: int) -> Answer:
         row.refuse(str(error), "ranking")
 
 
-def _list(row: _Row, name: str, kind: type) -> list[Any]:
-    try:
-        found = json.loads(row[name])
-    except ValueError:
-        found = None
-    if not isinstance(found, list) or not all(type(one) is kind for one in found):
-        row.refuse("is not a JSON list of the right kind", name)
-    return found
-
-
 def _rows(path: Path) -> Iterator[_Row]:
+    reader = csv.reader(StringIO(read_text(path), newline=""), strict=True)
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            names = next(reader, None)
-            if names is None:
-                raise BadInput("is empty", file=path)
-            names[0] = names[0].removeprefix("\ufeff")
-            if missing := [name for name in _NEEDED if name not in names]:
-                raise BadInput("is missing", file=path, line=1, field=missing[0])
+        names = next(reader, None)
+        if names is None:
+            raise BadInput("is empty", file=path)
+        if missing := [name for name in _NEEDED if name not in names]:
+            raise BadInput("is missing", file=path, line=1, field=missing[0])
+        line = reader.line_num + 1
+        for fields in reader:
+            if len(fields) != len(names):
+                message = f"{len(fields)} fields, not {len(names)}"
+                raise BadInput(message, file=path, line=line)
+            yield _row(path, line, dict(zip(names, fields, strict=True)))
             line = reader.line_num + 1
-            for fields in reader:
-                if len(fields) != len(names):
-                    message = f"{len(fields)} fields, not {len(names)}"
-                    raise BadInput(message, file=path, line=line)
-                yield _row(path, line, dict(zip(names, fields, strict=True)))
-                line = reader.line_num + 1
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise BadInput(f"is not CSV: {printable(str(error))}", file=path) from error
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
 
 
 def _row(path: Path, line: int, texts: dict[str, str]) -> _Row:
-    values: dict[str, Any] = {}
+    row = _Row(path, line, {})
     for column in COLUMNS:
-        text = texts.get(column.name, "")
         try:
-            values[column.name] = from_text(column.kind, text)
+            value = from_text(column.kind, texts.get(column.name, ""))
         except ValueError as error:
-            message = printable(str(error))
-            raise BadInput(message, file=path, line=line, field=column.name) from error
-        if column.name in _NEEDED and values[column.name] in (None, ""):
-            raise BadInput("is missing", file=path, line=line, field=column.name)
+            row.refuse(str(error), column.name)
+        if column.name in _NEEDED and value in (None, ""):
+            row.refuse("is missing", column.name)
+        row.values[column.name] = value
     for name, least in (("position", 1), ("repeat", 0), ("seconds", 0)):
-        if not least <= values[name] < 2**31:
-            raise BadInput(f"must be {least} or more", file=path, line=line, field=name)
-    return _Row(path, line, values)
+        if not least <= row[name] < 2**31:
+            row.refuse(f"must be {least} or more", name)
+    return row

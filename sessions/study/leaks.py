@@ -1,11 +1,11 @@
-"""Can a rater tell the systems apart by something that is not what they are asked to judge?
+"""Test whether raters could tell the systems apart by what they are not asked to judge.
 
 Two sorts of evidence, on exactly what the pages show:
 
 - **plain traces**: control tokens or a system's name in the words. One is one too many.
 - **signals**: one number for each dialogue, and an exact or random permutation test of whether it
-  separates the systems: the systems' labels are swapped within each item, as often as can be told
-  apart or 10,000 times (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005).
+  separates the systems: the systems' labels are swapped within each item, in all ways or in
+  16,384 random ones (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005).
   Holm's correction over all signals. Signals of the *machinery* (slice-shaped text, answers that
   begin on the clock's beat) should not differ: mend the transcripts, or say so in the report.
   Signals of the *behaviour* (who waits, who overlaps, how much is said) are judged, and may.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from duo.speech import length
+from duo.table import Cell, Column, Table
 from sessions.study.blinding import Dialogue, Utterance
 from sessions.study.store import dialogues, items
 from sessions.study.study import Study
@@ -35,8 +37,7 @@ from sessions.study.study import Study
 Kind = Literal["machinery", "behaviour"]
 Values = NDArray[np.float64]
 
-PERMUTATIONS = 10_000
-_EXACT_UP_TO = 14  # pairs: 2^14 swaps
+PERMUTATIONS = 2**14  # of two systems and 14 items that is all of them
 _LEVEL = 0.05
 
 #: What looks like a control token, known or not.
@@ -100,6 +101,55 @@ class Leaks:
         )
 
 
+def leaks_tables(leaks: Leaks) -> list[Table]:
+    """Return the traces, if there are any, and the signals as tables."""
+    traces = Table(
+        "Traces",
+        ("item", "system", "gives away", "by"),
+        [[one.item, one.system, one.what, one.text] for one in leaks.traces],
+    )
+    signals = Table(
+        "Signals",
+        (
+            "signal",
+            *(Column(system, "number", ".2f") for system in leaks.systems),
+            Column("guessed", "number", ".0%"),
+            Column("p", "number", ".3f"),
+            Column("Holm", "number", ".3f"),
+            "sort",
+        ),
+        [
+            [
+                f"{one.name}: {one.meaning}",
+                *(one.means or [None] * len(leaks.systems)),
+                one.guessed,
+                one.p,
+                Cell(one.adjusted, mark="*" if one.separates else ""),
+                one.kind,
+            ]
+            for one in leaks.signals
+        ],
+        notes=["* separates the systems"] if any(one.separates for one in leaks.signals) else [],
+    )
+    return [traces, signals] if leaks.traces else [signals]
+
+
+def leaks_verdict(leaks: Leaks) -> list[str]:
+    """Return what the tables say, in sentences."""
+    said = [] if leaks.traces else ["no control tokens and no systems' names in the words"]
+    enough = leaks.floor <= _LEVEL / max(len(leaks.signals), 1)
+    if not enough:
+        said.append(
+            f"so few items cannot show a difference (no p can be less than {leaks.floor:.2g}): "
+            "look at the numbers"
+        )
+    if not leaks.clean:
+        said.append("LEAKS: the words or the machinery give the systems away")
+    elif enough:
+        said.append("nothing of the machinery separates the systems")
+    return said
+
+
 def find_leaks(study: Study, *, seed: int = 0) -> Leaks:
     """Look for what gives the systems away, in the dialogues as the pages show them."""
     shown: dict[str, dict[str, Dialogue]] = defaultdict(dict)
@@ -118,7 +168,9 @@ def find_leaks(study: Study, *, seed: int = 0) -> Leaks:
 def leaks_of(
     shown: dict[str, dict[str, Dialogue]], systems: Sequence[str], *, seed: int = 0
 ) -> Leaks:
-    """The same for dialogues by item and system."""
+    """Look at dialogues by item and system."""
+    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
+
     traces = [
         trace
         for item, group in shown.items()
@@ -130,7 +182,7 @@ def leaks_of(
         for name, kind, meaning, measure in SIGNALS
     ]
     tests = [separation(values, seed=seed) for *_, values in measured]
-    adjusted = holm([p for _, p in tests])
+    adjusted = multipletests([p for _, p in tests], method="holm")[1]
     signals = tuple(
         Signal(
             name,
@@ -139,7 +191,7 @@ def leaks_of(
             tuple(float(mean) for mean in values.mean(axis=0)) if len(values) else (),
             guessed,
             p,
-            corrected,
+            float(corrected),
             len(values),
         )
         for (name, kind, meaning, values), (guessed, p), corrected in zip(
@@ -150,43 +202,36 @@ def leaks_of(
 
 
 def separation(values: Values, *, seed: int = 0) -> tuple[float, float]:
-    """How well a number tells systems apart: share guessed right, and p of the permutation test.
+    """Compute how well a number tells systems apart: share guessed right, p of a permutation test.
+
+    The statistic is the variance of the systems' means. If there are more than `PERMUTATIONS` ways
+    to swap the systems' labels within the items, p = (1 + hits) / (1 + `PERMUTATIONS`) of random
+    ones.
 
     Args:
         values: one row an item, one column a system.
-
-    The statistic is the variance of the systems' means. All swaps are tried for two systems and up
-    to 14 items that differ; else `PERMUTATIONS` are drawn, and p = (1 + hits) / (1 + draws).
     """
+    from scipy.stats import permutation_test
+
     values = values[(values != values[:, :1]).any(axis=1)] if len(values) else values
     if not len(values):
         return 1 / max(values.shape[1], 1), 1.0
     centred = values - values.mean(axis=1, keepdims=True)
-    n, k = centred.shape
-    exact = k == 2 and n <= _EXACT_UP_TO
-    if exact:
-        signs = np.array(list(itertools.product((1, -1), repeat=n)))
-        means = np.stack([signs @ centred[:, 0], signs @ centred[:, 1]], axis=1) / n
+    if len(centred) == 1:  # two systems can be swapped, and nothing is gained
+        p = 1.0
     else:
-        draw = np.random.default_rng(seed)
-        means = np.empty((PERMUTATIONS, k))
-        for number in range(PERMUTATIONS):
-            means[number] = draw.permuted(centred, axis=1).mean(axis=0)
-    observed = centred.mean(axis=0).var()
-    hits = int((means.var(axis=1) >= observed * (1 - 1e-9) - 1e-18).sum())
-    p = hits / len(means) if exact else (1 + hits) / (1 + len(means))
+        test = permutation_test(
+            tuple(centred.T),
+            lambda *systems, axis: np.var([one.mean(axis=axis) for one in systems], axis=0),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=PERMUTATIONS,
+            alternative="greater",
+            rng=np.random.default_rng(seed),
+        )
+        p = float(test.pvalue)
     most = centred == centred.max(axis=1, keepdims=True)
-    return float((most / most.sum(axis=1, keepdims=True)).mean(axis=0).max()), float(p)
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down adjusted p-values, in the order given."""
-    order = sorted(range(len(ps)), key=lambda place: ps[place])
-    adjusted, highest = [0.0] * len(ps), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(ps) - rank) * ps[place]))
-        adjusted[place] = highest
-    return adjusted
+    return float((most / most.sum(axis=1, keepdims=True)).mean(axis=0).max()), p
 
 
 def _traces(item: str, system: str, dialogue: Dialogue, systems: Sequence[str]) -> list[Trace]:
@@ -203,16 +248,16 @@ def _table(
     systems: Sequence[str],
     measure: Callable[[Dialogue], float | None],
 ) -> Values:
-    """A number for each item (rows) and system (columns); items that lack one are left out."""
+    """Measure a number by item (rows) and system (columns); leave out items that lack it."""
     rows = [[measure(group[system]) for system in systems] for group in shown.values()]
     whole = [row for row in rows if None not in row]
     return np.array(whole, dtype=np.float64).reshape(-1, len(systems))
 
 
 def _floor(n: int, k: int) -> float:
-    if k == 2 and n <= _EXACT_UP_TO:
-        return min(1.0, 2 / 2**n)
-    return 1 / (1 + PERMUTATIONS)
+    """Return the smallest p of `separation` for n items and k systems."""
+    ways = math.factorial(k) ** n
+    return math.factorial(k) / ways if ways <= PERMUTATIONS else 1 / (1 + PERMUTATIONS)
 
 
 def _answers(dialogue: Dialogue) -> tuple[Utterance, ...]:
@@ -241,7 +286,7 @@ def _unfinished(dialogue: Dialogue) -> float | None:
 
 
 def _inner_capitals(dialogue: Dialogue) -> float | None:
-    """Capitals where no sentence begins: where a slice does."""
+    """Count capitals where no sentence begins: where a slice does."""
     words = [word.text.strip() for one in _answers(dialogue) for word in one.words]
     inner = [
         word[:1].isupper() and word not in ("I", "I'm", "I'll", "I've", "I'd")
@@ -258,7 +303,7 @@ def _pace(dialogue: Dialogue) -> float | None:
 
 
 def _reaction(dialogue: Dialogue) -> float | None:
-    """Seconds from the end of what the user says to the next words of the assistant."""
+    """Measure the seconds from the end of what the user says to the assistant's next words."""
     starts = [one.start for one in _answers(dialogue)]
     waits = [
         min(after) - user.end

@@ -1,16 +1,32 @@
-"""From recorded dialogues to what is rated: the same scenario and seed by every system."""
+"""Make a study out of a design and recorded dialogues: the folder, and its rows in the database.
+
+An item of a study is the same scenario and seed by every system. Attention checks are made of the
+same dialogues.
+"""
 
 from __future__ import annotations
 
+import json
 import random
+import re
+import secrets
+import shutil
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from duo.errors import BadInput
-from duo.files import sha256
+from duo.files import check_writable, sha256, whole_file, write_result, write_text
+from duo.runs import Stopwatch, write_manifest
 from duo.transcript import Header, read_transcript, transcripts_below
 from sessions.study.blinding import Dialogue, Word, blinded
+from sessions.study.design import Design
+from sessions.study.store import Database, database_url, dialogues, items, studies
+from sessions.study.study import MARKER, SCHEMA, Marker, Study, begun, open_study, row_of
 
 #: Sound files that belong to a transcript if they stand beside it under the same name.
 AUDIO = (".wav", ".mp3", ".ogg", ".opus", ".flac", ".m4a")
@@ -104,8 +120,127 @@ def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
     return Materials(chosen, items, left_out)
 
 
+def create_study(
+    folder: Path, design: Design, materials: Materials, *, transcripts: Path | None = None
+) -> Study:
+    """Make a study in a folder; finish what a killed run left there.
+
+    Raises:
+        BadInput: the folder has a study, or cannot be written; or the database cannot be used.
+    """
+    watch = Stopwatch()
+    checks = attention_checks(materials.items, design.checks.attention, seed=design.seed)
+    check_writable(folder)
+    name = begun(folder) or _new_name(folder)
+    with closing(Database(database_url(folder))) as database:
+        if row_of(database, name) is not None:
+            raise BadInput("holds a study already: choose another folder", file=folder)
+        write_text(folder / "design.yaml", design.as_yaml())
+        marker = Marker(schema=SCHEMA, study=name, database=database.url.get_backend_name())
+        write_result(folder / MARKER, marker)
+        audio = _keep_audio(folder, materials)
+        with database.write() as connection:
+            _store(connection, name, design, materials, checks, audio)
+    write_manifest(
+        folder / "manifest.json",
+        watch=watch,
+        study=name,
+        seed=design.seed,
+        systems=list(materials.systems),
+        transcripts_folder=transcripts,
+        transcripts={
+            str(recording.source): recording.sha256
+            for item in materials.items
+            for recording in item.recordings
+        },
+        left_out=list(materials.left_out),
+    )
+    return open_study(folder)
+
+
+def _new_name(folder: Path) -> str:
+    stem = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")[:40]
+    return f"{stem or 'study'}-{secrets.token_hex(4)}"
+
+
+def _keep_audio(folder: Path, materials: Materials) -> dict[Path, str]:
+    """Copy the sound files; return the name of each in the study, by its transcript.
+
+    The new names say nothing of where the files came from.
+    """
+    kept: dict[Path, str] = {}
+    for recording in (one for item in materials.items for one in item.recordings):
+        if recording.audio is None:
+            continue
+        name = f"{secrets.token_hex(8)}{recording.audio.suffix.lower()}"
+        try:
+            target = folder / "audio" / name
+            with recording.audio.open("rb") as source, whole_file(target, "wb") as stream:
+                shutil.copyfileobj(source, stream)
+        except OSError as error:
+            message = f"cannot be read: {error.strerror or error}"
+            raise BadInput(message, file=recording.audio) from error
+        kept[recording.source] = name
+    return kept
+
+
+def _store(
+    connection: Connection,
+    name: str,
+    design: Design,
+    materials: Materials,
+    checks: Sequence[Item],
+    audio: dict[Path, str],
+) -> None:
+    row = studies.insert().values(
+        name=name,
+        design=design.model_dump_json(),
+        systems=json.dumps(materials.systems),
+        state="open",
+        created_at=time.time(),
+    )
+    study = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
+    for kind, group in (("item", materials.items), ("attention", checks)):
+        for number, item in enumerate(group):
+            _add_item(connection, study, kind, number, item, audio)
+
+
+def _add_item(
+    connection: Connection,
+    study_id: int,
+    kind: str,
+    number: int,
+    item: Item,
+    audio: dict[Path, str],
+) -> None:
+    row = items.insert().values(
+        study_id=study_id,
+        kind=kind,
+        number=number,
+        name=item.name,
+        scenario=item.scenario,
+        seed=item.seed,
+    )
+    item_id = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
+    connection.execute(
+        dialogues.insert(),
+        [
+            {
+                "item_id": item_id,
+                "place": place,
+                "system": recording.system,
+                "shown": json.dumps(recording.shown.as_data()),
+                "audio": audio.get(recording.source, "") if recording.audio else "",
+                "source": str(recording.source),
+                "sha256": recording.sha256,
+            }
+            for place, recording in enumerate(item.recordings)
+        ],
+    )
+
+
 def attention_checks(items: Sequence[Item], count: int, *, seed: int) -> tuple[Item, ...]:
-    """Pages on which the right answer is beyond doubt.
+    """Make pages on which the right answer is beyond doubt.
 
     Each shows a dialogue of the study beside itself with the assistant's words in random order, at
     the same times: it looks like every other page, and no attentive reader can prefer the second.
@@ -137,7 +272,7 @@ def attention_checks(items: Sequence[Item], count: int, *, seed: int) -> tuple[I
 
 
 def _shuffled(dialogue: Dialogue, draw: random.Random) -> Dialogue:
-    """The assistant's words in another order, at the same times."""
+    """Put the assistant's words in another order, at the same times."""
     said = [word.text.strip() for word in _spoken(dialogue)]
     mixed = list(said)
     while mixed == said:

@@ -1,30 +1,190 @@
-"""Pages in the database: which a rater has, and giving out the next one."""
+"""Decide who rates what and how the dialogues stand on the page, and give out the pages.
+
+Pages are given out one by one, each when a rater asks for the next, from what has been given out so
+far. So every item gets its raters even if they come at any time, stop early or are revoked: what
+does not count any more is simply given out again.
+
+A rater gets, of the items that still need raters and that they have not seen:
+
+1. one that the fewest raters have (so no item is ever more than one ahead of another that the rater
+   could have had);
+2. of those, one whose balance of orders, of the rater's own sides and over the raters, comes out
+   best;
+3. of those, the next in the rater's own sequence, a row of a Williams square: over the raters, each
+   item is seen equally often early and late and after each other item.
+
+The order of the dialogues on the page is one of `orders(systems)`, a Williams design again: the one
+that this item had least often, then the one that this rater had least often. For two systems, no
+item's sides are then ever apart by more than one.
+"""
 
 from __future__ import annotations
 
 import json
 import random
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
 
 from sqlalchemy import Connection, func, or_, select
 
-from sessions.study.assignment import (
-    Placement,
-    Tally,
-    choose,
-    orders,
-    repeated,
-    skeleton,
-)
 from sessions.study.blinding import Dialogue
-from sessions.study.history import record
 from sessions.study.store import dialogues, items, pages, raters
-from sessions.study.study import Study
+from sessions.study.study import Study, record
+
+PageKind = Literal["item", "repeat", "attention"]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Count the pages that are submitted or reserved by raters who were not revoked.
+
+    Attributes:
+        raters: for each item number, how many raters have it.
+        orders: for each item number and order number, on how many pages it had that order.
+        submitted: for each item number, how many of the raters submitted it.
+    """
+
+    raters: Mapping[int, int]
+    orders: Mapping[tuple[int, int], int]
+    submitted: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An item, and in which order its dialogues stand: an index into `orders(systems)`."""
+
+    item: int
+    order: int
+
+
+@lru_cache
+def orders(systems: int) -> tuple[tuple[int, ...], ...]:
+    """Return a Williams design: rows with each system equally often at each position.
+
+    Each also follows each other equally often. Williams (1949), "Experimental designs balanced for
+    the estimation of residual effects of treatments": rotations of 0, 1, n-1, 2, n-2, ...; for an
+    odd number, each row also reversed.
+
+    >>> orders(2)
+    ((0, 1), (1, 0))
+    """
+    rows = [
+        tuple((place + turn) % systems for place in _zigzag(systems)) for turn in range(systems)
+    ]
+    if systems % 2:
+        rows += [row[::-1] for row in rows]
+    return tuple(rows)
+
+
+def sequence(items: int, rater: int, seed: int) -> list[int]:
+    """Return the order in which a rater prefers the items: a row of a Williams square.
+
+    The items are shuffled by the seed first, so that the square says nothing about their names.
+    """
+    shuffled = list(range(items))
+    random.Random(f"items {seed}").shuffle(shuffled)
+    row = [shuffled[(place + rater) % items] for place in _zigzag(items)]
+    return row[::-1] if items and (rater // items) % 2 else row
+
+
+def choose(
+    *,
+    items: int,
+    systems: int,
+    raters_per_item: int,
+    tally: Tally,
+    own: Sequence[Placement],
+    rater: int,
+    seed: int,
+) -> Placement | None:
+    """Choose the next item for a rater; None if no item needs this rater.
+
+    Args:
+        items: how many there are; they are numbered from 0.
+        systems: dialogues on a page.
+        raters_per_item: how many are wanted for each.
+        tally: of all raters, this one included.
+        own: what this rater has had, in any order; none of it is given again.
+        rater: the rater's number, from 0.
+        seed: of the study.
+    """
+    had = {placement.item for placement in own}
+    counts = {
+        item: tally.raters.get(item, 0)
+        for item in range(items)
+        if item not in had and tally.raters.get(item, 0) < raters_per_item
+    }
+    if not counts:
+        return None
+    fewest = min(counts.values())
+    rows = range(len(orders(systems)))
+    own_orders = [sum(placement.order == row for placement in own) for row in rows]
+    wanted = {item: place for place, item in enumerate(sequence(items, rater, seed))}
+
+    def order_for(item: int) -> int:
+        draw = random.Random(f"order {seed} {item} {rater}")
+        chance = [draw.random() for _ in rows]
+        return min(
+            rows,
+            key=lambda row: (tally.orders.get((item, row), 0), own_orders[row], chance[row]),
+        )
+
+    def worth(item: int) -> tuple[bool, int]:
+        row = order_for(item)
+        return own_orders[row] > min(own_orders), wanted[item]
+
+    item = min((item for item, count in counts.items() if count == fewest), key=worth)
+    return Placement(item, order_for(item))
+
+
+def skeleton(
+    items: int, repeats: int, attention: int, *, rater: int, seed: int
+) -> tuple[PageKind, ...]:
+    """Plan of what kind each of a rater's pages is.
+
+    Attention checks stand anywhere but first. Repeats stand in the last third, so that the rater
+    has forgotten the first time. With no items there is nothing to repeat.
+    """
+    draw = random.Random(f"pages {seed} {rater}")
+    kinds: list[PageKind] = ["item"] * items
+    for _ in range(min(repeats, items)):
+        kinds.insert(draw.randint(max(1, 2 * len(kinds) // 3), len(kinds)), "repeat")
+    for _ in range(attention):
+        kinds.insert(draw.randint(min(1, len(kinds)), len(kinds)), "attention")
+    return tuple(kinds)
+
+
+def repeated(
+    own: Sequence[Placement], again: Sequence[int], *, systems: int, rater: int, seed: int
+) -> Placement | None:
+    """Choose which of a rater's items to show once more, in the reverse of its first order.
+
+    Args:
+        own: the items that the rater has rated, in the order in which they were seen.
+        again: items that were already repeated.
+
+    Returns:
+        One of the earlier half of those left, or None if there is none.
+    """
+    left = [placement for placement in own if placement.item not in again]
+    if not left:
+        return None
+    draw = random.Random(f"repeat {seed} {rater} {len(again)}")
+    placement = draw.choice(left[: (len(left) + 1) // 2])
+    rows = orders(systems)
+    return Placement(placement.item, rows.index(rows[placement.order][::-1]))
+
+
+def _zigzag(places: int) -> list[int]:
+    """Return 0, 1, n-1, 2, n-2, ...: the first row of a Williams square."""
+    return [(step + 1) // 2 if step % 2 else -(step // 2) % places for step in range(places)]
 
 
 def pages_of(connection: Connection, rater: int) -> list[Any]:
-    """A rater's pages in order: the columns of `pages`, and of the item `kind` and `number`."""
+    """Return a rater's pages in order: all columns, and of the item `kind` and `number`."""
     return list(
         connection.execute(
             select(pages, items.c.kind, items.c.number)
@@ -36,12 +196,12 @@ def pages_of(connection: Connection, rater: int) -> list[Any]:
 
 
 def total_pages(study: Study, rater_number: int) -> int:
-    """How many pages a rater is meant to see."""
+    """Return how many pages a rater is meant to see."""
     return len(_plan(study, rater_number))
 
 
 def dialogues_of(connection: Connection, item: int, placement: int) -> list[tuple[Dialogue, str]]:
-    """What stands on a page, from left to right: dialogues, and the names of their sound files."""
+    """Return a page's dialogues, from left to right, with the names of their sound files."""
     rows = connection.execute(
         select(dialogues.c.shown, dialogues.c.audio)
         .where(dialogues.c.item_id == item)
@@ -52,7 +212,7 @@ def dialogues_of(connection: Connection, item: int, placement: int) -> list[tupl
 
 
 def width(connection: Connection, item: int) -> int:
-    """How many dialogues an item has."""
+    """Return how many dialogues an item has."""
     return connection.execute(
         select(func.count()).select_from(dialogues).where(dialogues.c.item_id == item)
     ).scalar_one()
@@ -91,13 +251,14 @@ def give_page(connection: Connection, study: Study, rater: Any) -> bool:
 
 
 def tally(connection: Connection, study: Study, *, synthetic: bool) -> Tally:
-    """What counts of the pages given out; see `assignment`.
+    """Count the pages given out; see `Tally`.
 
     People and synthetic raters are counted apart: trying a study out takes nothing from it.
     """
     since = study.clock() - 60 * study.design.reserve_minutes
+    submitted = pages.c.submitted_at.is_not(None)
     rows = connection.execute(
-        select(items.c.number, pages.c.placement, func.count())
+        select(items.c.number, pages.c.placement, submitted.label("submitted"), func.count())
         .join(items, pages.c.item_id == items.c.id)
         .join(raters, pages.c.rater_id == raters.c.id)
         .where(
@@ -106,14 +267,16 @@ def tally(connection: Connection, study: Study, *, synthetic: bool) -> Tally:
             pages.c.repeat == 0,
             raters.c.synthetic.is_(synthetic),
             raters.c.revoked_at.is_(None),
-            or_(pages.c.submitted_at.is_not(None), pages.c.touched_at >= since),
+            or_(submitted, pages.c.touched_at >= since),
         )
-        .group_by(items.c.number, pages.c.placement)
+        .group_by(items.c.number, pages.c.placement, submitted)
     ).all()
-    have: Counter[int] = Counter()
-    for number, _, count in rows:
+    have, done, orders_had = Counter[int](), Counter[int](), Counter[tuple[int, int]]()
+    for number, placement, is_submitted, count in rows:
         have[number] += count
-    return Tally(have, {(number, placement): count for number, placement, count in rows})
+        orders_had[number, placement] += count
+        done[number] += count if is_submitted else 0
+    return Tally(have, orders_had, done)
 
 
 def _plan(study: Study, rater_number: int) -> tuple[str, ...]:
@@ -126,7 +289,7 @@ def _plan(study: Study, rater_number: int) -> tuple[str, ...]:
 def _next(
     connection: Connection, study: Study, rater: Any, had: list[Any]
 ) -> tuple[str, Placement, int] | None:
-    """Kind of item, placement and repeat of the next page.
+    """Return kind of item, placement and repeat of the next page.
 
     Follows the rater's plan; where it wants an item and none needs this rater, it goes on to what
     comes after.
@@ -168,7 +331,7 @@ def _is_first(page: Any) -> bool:
 
 
 def _check(rater: int, number: int, study: Study) -> Placement:
-    """A rater's attention check: the right answer is as often left as right, in no fixed order."""
+    """Place a rater's attention check: the right answer is as often left as right, at random."""
     sides = [place % 2 for place in range(study.attention)]
     random.Random(f"sides {study.design.seed} {rater}").shuffle(sides)
     return Placement((rater + number) % study.attention, sides[number])

@@ -16,9 +16,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, select
 
 from duo.errors import BadInput
-from sessions.study.history import record
 from sessions.study.store import raters, tokens
-from sessions.study.study import Study
+from sessions.study.study import Study, record
 
 LinkKind = Literal["rater", "panel", "admin"]
 Refusal = Literal["unknown", "revoked", "expired", "panel_id", "closed", "page"]

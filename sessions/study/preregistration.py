@@ -1,4 +1,4 @@
-"""Write down what will be done before it is done: one dated file, to be put where it proves it.
+"""Write down what will be done before it is done, in one dated file.
 
 It has the design, the hypotheses, the analysis plan and the rules of exclusion as the study's
 design gives them, the seed, and hashes of the design and of every dialogue, so that anybody can
@@ -11,15 +11,15 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import func, select
 
 from duo.errors import BadInput
 from duo.files import write_text
 from duo.runs import versions
-from sessions.study.store import dialogues, items, raters, ratings
-from sessions.study.study import Study
+from duo.table import Table
+from sessions.study.store import raters, ratings
+from sessions.study.study import Study, stored_items
 
 
 def preregister(study: Study, path: Path | None = None, *, now: datetime | None = None) -> Path:
@@ -45,7 +45,14 @@ def preregister(study: Study, path: Path | None = None, *, now: datetime | None 
 def _lines(study: Study, now: datetime) -> Iterator[str]:
     design = study.design
     text = design.as_yaml()
-    rows, real = _contents(study)
+    real = _ratings_by_people(study)
+    with study.database.read() as connection:
+        rows = [
+            [item.name, system, sha256]
+            for item in stored_items(connection, study)
+            if item.kind == "item"
+            for system, sha256 in zip(item.systems, item.hashes, strict=True)
+        ]
     yield f"# Preregistration: {design.title}"
     yield ""
     yield f"- written: {now.isoformat(timespec='seconds')}"
@@ -86,9 +93,7 @@ def _lines(study: Study, now: datetime) -> Iterator[str]:
     yield ""
     yield "## Dialogues"
     yield ""
-    yield "| item | system | sha256 of the transcript |"
-    yield "|---|---|---|"
-    yield from (f"| {_cell(row.name)} | {_cell(row.system)} | {row.sha256} |" for row in rows)
+    yield Table("", ("item", "system", "sha256 of the transcript"), rows).markdown().rstrip()
     yield ""
     yield "## The design file"
     yield ""
@@ -97,23 +102,11 @@ def _lines(study: Study, now: datetime) -> Iterator[str]:
     yield "````"
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
-
-
-def _contents(study: Study) -> tuple[list[Any], int]:
-    """The dialogues, and how many ratings people have given."""
+def _ratings_by_people(study: Study) -> int:
     with study.database.read() as connection:
-        rows = connection.execute(
-            select(items.c.name, dialogues.c.system, dialogues.c.sha256)
-            .join(items, dialogues.c.item_id == items.c.id)
-            .where(items.c.study_id == study.id, items.c.kind == "item")
-            .order_by(items.c.number, dialogues.c.place)
-        ).all()
-        real = connection.execute(
+        return connection.execute(
             select(func.count())
             .select_from(ratings)
             .join(raters, ratings.c.rater_id == raters.c.id)
             .where(raters.c.study_id == study.id, raters.c.synthetic.is_(False))
         ).scalar_one()
-    return list(rows), real

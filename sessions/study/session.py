@@ -1,8 +1,8 @@
-"""A rater's way through a study: the one interface of the pages.
+"""Guide a rater through a study: the one interface of the pages, and the study's transactions.
 
 Every method is one transaction, and whatever it was told is in the database when it returns. So a
-page keeps no truth of its own: after a reload, a closed tab or a restart, `view` says where the
-rater is.
+page keeps no truth of its own: after a reload, a closed tab or a restart, `Session.view` says where
+the rater is.
 """
 
 from __future__ import annotations
@@ -17,17 +17,27 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from sessions.study.answer import Answer
-from sessions.study.history import record
-from sessions.study.pages import give_page, width
+from sessions.study.pages import dialogues_of, give_page, pages_of, total_pages, width
 from sessions.study.people import Refused, admit, rater_of
-from sessions.study.showing import answers_on, view_of
 from sessions.study.store import actions, drafts, pages, raters, ratings, upsert
-from sessions.study.study import Study
-from sessions.study.views import RatingView, View
+from sessions.study.study import Study, last_action, record
+from sessions.study.views import (
+    LABELS,
+    Answer,
+    ComprehensionView,
+    ConsentView,
+    FinishedView,
+    InstructionsView,
+    RatingView,
+    Shown,
+    StoppedView,
+    View,
+)
 
 COMMENT_LIMIT = 5_000
-_EVENTS = ("play", "pause", "seek", "focus", "blur", "audio", "help")
+
+#: What a rater does on a page besides answering, for the history.
+EVENTS = ("play", "pause", "seek", "focus", "blur")
 
 
 class Unanswered(Exception):
@@ -39,7 +49,7 @@ class Unanswered(Exception):
 
 
 def open_session(study: Study, token: str, panel_id: str | None = None) -> Session:
-    """The session of the rater whose link has this token.
+    """Open the session of the rater whose link has this token.
 
     Args:
         panel_id: the participant's id, which a panel adds to its link.
@@ -67,47 +77,51 @@ class Session:
     rater: int
 
     def view(self, number: int | None = None) -> View:
-        """What to show.
+        """Return what to show; changes nothing but to give out the next page if one is due.
 
         Args:
             number: a page to go back to, from 1; None, or a page that the rater does not have, for
                 where the rater is.
         """
         with self.study.database.read() as connection:
-            view = view_of(connection, self.study, self.rater, number)
-            noted = not isinstance(view, RatingView) or self._is_at(connection, view.page)
-        if isinstance(view, RatingView) and not noted:
-            self._note_shown(view.page)
+            view = self._view(connection, number)
+            last = last_action(connection, self.rater)
+        if isinstance(view, RatingView) and (last is None or last.page_id != view.page):
+            # Time on task begins when a page is looked at, not at the first click.
+            with self.study.database.write(durable=False) as connection:
+                self._locked(connection)
+                record(connection, self.study, "show", rater=self.rater, page=view.page)
         if view is not None:
             return view
         with self.study.database.write(alone=True) as connection:
             self.study.lock(connection)
             rater = self._locked(connection)
-            if not self._open_page(connection) and not give_page(connection, self.study, rater):
+            waiting = any(page.submitted_at is None for page in pages_of(connection, self.rater))
+            if not waiting and not give_page(connection, self.study, rater):
                 self._finish(connection, rater)
         return self.view(number)
 
     def consent(self, given: bool) -> None:
-        """The rater agrees to take part, or does not (and may think again later)."""
+        """Store that the rater agrees to take part, or does not (and may think again later)."""
         with self._acting() as (connection, rater):
             if rater.state in ("invited", "declined"):
                 self._move(connection, "consented" if given else "declined", "consent")
 
     def reconsider(self) -> None:
-        """Somebody who declined wants to see the consent page again."""
+        """Let somebody who declined see the consent page again."""
         with self._acting() as (connection, rater):
             if rater.state == "declined":
                 self._move(connection, "invited", "reconsider")
 
     def understood(self) -> None:
-        """The rater has read the instructions."""
+        """Store that the rater has read the instructions."""
         with self._acting() as (connection, rater):
             if rater.state == "consented":
                 asked = self.study.design.comprehension.questions
                 self._move(connection, "asked" if asked else "rating", "understood")
 
     def answer_questions(self, options: Sequence[str]) -> bool:
-        """An attempt at the comprehension check; whether all of it was right.
+        """Store an attempt at the comprehension check; return whether all of it was right.
 
         Args:
             options: the text of the chosen option for each question.
@@ -126,46 +140,37 @@ class Session:
                 for place, answer in enumerate(right)
                 if place >= len(options) or options[place] != answer
             ]
-            connection.execute(
-                raters.update().where(raters.c.id == self.rater).values(attempts=attempts)
-            )
-            self._move(connection, state, "comprehension", {"passed": passed, "wrong": wrong})
+            data = {"passed": passed, "wrong": wrong}
+            self._move(connection, state, "comprehension", data, attempts=attempts)
         return passed
 
     def draft(self, page: int, criterion: str, answer: Answer | None) -> None:
-        """Something was clicked; None takes it back. Kept until the page is submitted."""
+        """Store what was clicked until the page is submitted; None takes it back."""
         with self._acting(durable=False) as (connection, _):
             self._own(connection, page)
             self._check_answers(connection, page, {criterion: answer} if answer else {})
-            where = drafts.c.page_id == page, drafts.c.criterion == criterion
-            data: dict[str, Any] = {"criterion": criterion, "answer": None}
-            if answer is None:
-                connection.execute(delete(drafts).where(*where))
-            else:
-                data["answer"] = json.loads(answer.as_json())
+            said = None if answer is None else answer.as_data()
+            data = {"criterion": criterion, "answer": said}
             at = record(connection, self.study, "draft", rater=self.rater, page=page, data=data)
+            key = {"page_id": page, "criterion": criterion}
             if answer is not None:
-                upsert(
-                    connection,
-                    drafts,
-                    {"page_id": page, "criterion": criterion},
-                    {"answer": answer.as_json(), "at": at},
-                )
+                upsert(connection, drafts, key, {"answer": answer.as_json(), "at": at})
+            else:
+                where = (drafts.c[name] == value for name, value in key.items())
+                connection.execute(delete(drafts).where(*where))
 
     def draft_comment(self, page: int, text: str) -> None:
-        """The comment as it stands; kept at once. Longer than `COMMENT_LIMIT` is cut there."""
+        """Store the comment as it stands. Longer than `COMMENT_LIMIT` is cut there."""
         with self._acting(durable=False) as (connection, _):
-            row = self._own(connection, page)
-            if _storable(text) != row.comment:
-                self._comment(connection, page, text)
+            self._comment(connection, self._own(connection, page), text)
 
     def happened(self, page: int, event: str) -> None:
-        """Something else that the rater did on a page, for the history: play, pause, blur ...
+        """Note something else that the rater did on a page: one of `EVENTS`.
 
         Raises:
-            ValueError: not one of the events that are known.
+            ValueError: not one of them.
         """
-        if event not in _EVENTS:
+        if event not in EVENTS:
             raise ValueError(f"unknown event {event!r}")
         with self._acting(durable=False) as (connection, _):
             self._own(connection, page)
@@ -197,17 +202,17 @@ class Session:
         with self._acting() as (connection, _):
             row = self._own(connection, page)
             self._check_answers(connection, page, answers or {})
-            merged = answers_on(connection, page) | dict(answers or {})
+            merged = _answers_on(connection, page) | dict(answers or {})
             names = self.study.design.criterion_names
             if missing := [name for name in names if name not in merged]:
                 raise Unanswered(missing)
-            said = {name: json.loads(merged[name].as_json()) for name in names}
+            said = {name: merged[name].as_data() for name in names}
             key = hashlib.sha256(json.dumps([nonce, page, said, comment]).encode()).hexdigest()
             same = actions.c.rater_id == self.rater, actions.c.key == key
             if connection.execute(select(actions.c.id).where(*same)).first():
                 return False
-            if comment is not None and _storable(comment) != row.comment:
-                self._comment(connection, page, comment)
+            if comment is not None:
+                self._comment(connection, row, comment)
             data = {"answers": said}
             at = record(
                 connection, self.study, "submit", rater=self.rater, page=page, data=data, key=key
@@ -228,20 +233,22 @@ class Session:
 
     @contextmanager
     def _acting(self, *, durable: bool = True) -> Iterator[tuple[Connection, Any]]:
-        """A transaction of a rater who may store something, alone of all of this rater's."""
+        """Open a transaction of a rater who may store something, alone of all of this rater's."""
         with self.study.database.write(durable=durable) as connection:
             if self.study.state(connection) == "closed":
                 raise Refused("closed")
             yield connection, self._locked(connection)
 
-    def _locked(self, connection: Connection) -> Any:
-        row = select(raters).where(raters.c.id == self.rater).with_for_update(key_share=True)
-        rater = connection.execute(row).one()
+    def _locked(self, connection: Connection, *, lock: bool = True) -> Any:
+        """Return the rater's row, unless they were revoked."""
+        row = select(raters).where(raters.c.id == self.rater)
+        rater = connection.execute(row.with_for_update(key_share=True) if lock else row).one()
         if rater.revoked_at is not None:
             raise Refused("revoked")
         return rater
 
     def _own(self, connection: Connection, page: int) -> Any:
+        """Return a page's row, if it is the rater's."""
         own = select(pages).where(pages.c.id == page, pages.c.rater_id == self.rater)
         row = connection.execute(own).one_or_none()
         if row is None:
@@ -259,52 +266,100 @@ class Session:
             if len(answer.ranks) != places:
                 raise ValueError(f"{len(answer.ranks)} ranks for {places} dialogues")
 
-    def _open_page(self, connection: Connection) -> bool:
-        waiting = select(pages.c.id).where(
-            pages.c.rater_id == self.rater, pages.c.submitted_at.is_(None)
-        )
-        return connection.execute(waiting).first() is not None
-
-    def _is_at(self, connection: Connection, page: int) -> bool:
-        """Whether the rater's last action was on this page: then it is still being looked at."""
-        last = (
-            select(actions.c.page_id)
-            .where(actions.c.rater_id == self.rater)
-            .order_by(actions.c.id.desc())
-            .limit(1)
-        )
-        return connection.execute(last).scalar_one_or_none() == page
-
-    def _note_shown(self, page: int) -> None:
-        """Time on task begins when a page is looked at, not at the first click."""
-        with self.study.database.write(durable=False) as connection:
-            self._locked(connection)
-            record(connection, self.study, "show", rater=self.rater, page=page)
-
-    def _comment(self, connection: Connection, page: int, text: str) -> None:
-        text = _storable(text)
-        record(connection, self.study, "comment", rater=self.rater, page=page, data={"text": text})
-        connection.execute(pages.update().where(pages.c.id == page).values(comment=text))
+    def _comment(self, connection: Connection, page: Any, text: str) -> None:
+        """Store a comment as a database can hold it: no NUL, no halves of pairs, not endless."""
+        text = text[:COMMENT_LIMIT].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+        if text == page.comment:
+            return
+        data = {"text": text}
+        record(connection, self.study, "comment", rater=self.rater, page=page.id, data=data)
+        connection.execute(pages.update().where(pages.c.id == page.id).values(comment=text))
 
     def _move(
-        self, connection: Connection, state: str, kind: str, data: Mapping[str, Any] | None = None
+        self,
+        connection: Connection,
+        state: str,
+        kind: str,
+        data: Mapping[str, Any] | None = None,
+        **values: Any,
     ) -> None:
-        connection.execute(raters.update().where(raters.c.id == self.rater).values(state=state))
+        """Let the rater be in another state, and note why."""
+        row = raters.update().where(raters.c.id == self.rater)
+        connection.execute(row.values(state=state, **values))
         facts = {"state": state} | dict(data or {})
         record(connection, self.study, kind, rater=self.rater, data=facts)
 
     def _finish(self, connection: Connection, rater: Any) -> None:
         completion = self.study.design.completion
         code = {"rater": secrets.token_hex(4).upper(), "study": completion.text, "none": None}
-        connection.execute(
-            raters.update()
-            .where(raters.c.id == self.rater)
-            .values(code=rater.code or code[completion.code])
+        self._move(connection, "finished", "finish", code=rater.code or code[completion.code])
+
+    def _view(self, connection: Connection, number: int | None) -> View | None:
+        """Return what to show; None if all pages are done and a new one is to be given."""
+        rater = self._locked(connection, lock=False)
+        state = self.study.state(connection)
+        if rater.state in ("rating", "finished"):
+            return self._view_at_work(connection, rater, state, number)
+        if rater.state == "screened_out":
+            return StoppedView("screened_out")
+        if state == "closed":
+            return StoppedView("closed")
+        if rater.state == "declined":
+            return StoppedView("declined")
+        if state == "paused":
+            return StoppedView("paused")
+        if rater.state == "invited":
+            return ConsentView()
+        if rater.state == "consented":
+            return InstructionsView()
+        check = self.study.design.comprehension
+        last = last_action(connection, self.rater, "comprehension")
+        wrong = json.loads(last.data)["wrong"] if last else []
+        mistakes = {place: check.questions[place].because for place in wrong}
+        return ComprehensionView(check.attempts - rater.attempts, mistakes)
+
+    def _view_at_work(
+        self, connection: Connection, rater: Any, state: str, number: int | None
+    ) -> View | None:
+        had = pages_of(connection, self.rater)
+        if state != "closed":
+            if number is not None and 1 <= number <= len(had):
+                return self._page(connection, rater, had, had[number - 1])
+            waiting = [page for page in had if page.submitted_at is None]
+            if waiting:
+                return self._page(connection, rater, had, waiting[0])
+        if rater.state == "finished":
+            code = rater.code or ""
+            url = (self.study.design.completion.return_url or "").replace("{code}", code)
+            return FinishedView(code, url, 0 if state == "closed" else len(had))
+        if state == "closed":
+            return StoppedView("closed")
+        return StoppedView("paused") if state == "paused" else None
+
+    def _page(self, connection: Connection, rater: Any, had: list[Any], page: Any) -> RatingView:
+        shown = dialogues_of(connection, page.item_id, page.placement)
+        drafted = select(drafts.c.criterion).where(drafts.c.page_id == page.id)
+        return RatingView(
+            page=page.id,
+            number=page.position + 1,
+            total=max(total_pages(self.study, rater.number), len(had)),
+            last=len(had),
+            dialogues=tuple(
+                Shown(label, dialogue, self.study.folder / "audio" / audio if audio else None)
+                for label, (dialogue, audio) in zip(LABELS, shown, strict=False)
+            ),
+            criteria=self.study.design.criteria,
+            answers=_answers_on(connection, page.id),
+            comment=page.comment,
+            submitted=page.submitted_at is not None,
+            changed=connection.execute(drafted).first() is not None,
+            nonce=secrets.token_urlsafe(12),
         )
-        self._move(connection, "finished", "finish")
 
 
-def _storable(text: str) -> str:
-    """A comment as a database can hold it: no NUL, no halves of pairs, not endless."""
-    text = text[:COMMENT_LIMIT].replace("\0", "")
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _answers_on(connection: Connection, page: int) -> dict[str, Answer]:
+    """Return what was said on a page, by criterion: as submitted, and as clicked since."""
+    submitted = select(ratings.c.criterion, ratings.c.answer).where(ratings.c.page_id == page)
+    clicked = select(drafts.c.criterion, drafts.c.answer).where(drafts.c.page_id == page)
+    rows = [*connection.execute(submitted), *connection.execute(clicked)]
+    return {criterion: Answer.from_json(answer) for criterion, answer in rows}

@@ -1,4 +1,4 @@
-"""How a study is getting on: progress by rater and item, agreement so far, and what looks odd.
+"""Show how a study is getting on: progress by rater and item, agreement, and what looks odd.
 
 Nothing here leaves a vote out. Flags say what to look at; who is excluded, and why, is decided by
 rules that were written down before (see `preregistration`).
@@ -6,23 +6,30 @@ rules that were written down before (see `preregistration`).
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select
 
-from sessions.study.pages import total_pages
+from duo.errors import check_choice
+from duo.table import Column, Table
+from sessions.study.pages import tally, total_pages
+from sessions.study.people import check_admin, revoke
 from sessions.study.store import actions, items, pages, raters
-from sessions.study.study import Study
+from sessions.study.study import STATES, Study, set_state, stored_items
 from sessions.study.votes import Vote, votes
 
 #: Always the same side: so rare by chance (two-sided) among the rater's pages that had a winner.
 _SIDE_CHANCE = 0.01
-#: Too fast: so many of the rater's pages took less than `checks.least_seconds`.
+#: Too fast: this share of the rater's pages took less than `checks.least_seconds`.
 _FAST_SHARE = 0.2
+#: Actions about a rater that are not the rater's own.
+_NOT_SEEN = ("invite", "revoke", "import")
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class RaterStatus:
 
 @dataclass(frozen=True)
 class ItemStatus:
-    """One item: raters in good standing who submitted it, of how many; those at it now."""
+    """One item: raters who submitted it, of how many wanted, and those at it now."""
 
     name: str
     submitted: int
@@ -95,6 +102,44 @@ class Status:
         return have / wanted if wanted else 0.0
 
 
+@dataclass(frozen=True)
+class Admin:
+    """An administrator. Every method checks the token again: it may have been revoked.
+
+    Attributes:
+        label: of the link.
+    """
+
+    study: Study
+    token: str
+    label: str
+
+    def status(self) -> Status:
+        """Return progress per rater and item, agreement so far, flags."""
+        check_admin(self.study, self.token)
+        return study_status(self.study)
+
+    def set_state(self, state: str) -> None:
+        """Open, pause or close the study; see `study.set_state`."""
+        check_choice("state", state, STATES)
+        check_admin(self.study, self.token)
+        set_state(self.study, state)
+
+    def revoke(self, rater: str) -> None:
+        """Revoke a rater; their pages are given to others."""
+        check_admin(self.study, self.token)
+        revoke(self.study, [rater])
+
+
+def open_admin(study: Study, token: str) -> Admin:
+    """Return the administrator whose link has this token.
+
+    Raises:
+        Refused: the link is unknown, revoked or expired.
+    """
+    return Admin(study, token, check_admin(study, token))
+
+
 def study_status(study: Study) -> Status:
     """Look at a study; changes nothing."""
     cast = votes(study)
@@ -110,28 +155,22 @@ def study_status(study: Study) -> Status:
             .order_by(raters.c.number)
         ).all()
         given = connection.execute(
-            select(pages, items.c.kind)
+            select(pages)
             .join(items, pages.c.item_id == items.c.id)
             .where(items.c.study_id == study.id)
         ).all()
-        named = connection.execute(
-            select(items).where(items.c.study_id == study.id, items.c.kind == "item")
-        ).all()
+        begun = {page.rater_id for page in given}
+        synthetic = bool(begun) and all(one.synthetic for one in people if one.id in begun)
+        counted = tally(connection, study, synthetic=synthetic)
+        named = [item for item in stored_items(connection, study) if item.kind == "item"]
     by_rater: dict[str, list[Vote]] = defaultdict(list)
     for vote in cast:
         by_rater[vote.rater].append(vote)
     pages_by_rater: dict[int, list[Any]] = defaultdict(list)
     for page in given:
         pages_by_rater[page.rater_id].append(page)
-    begun = [person for person in people if pages_by_rater[person.id]]
-    synthetic = bool(begun) and all(person.synthetic for person in begun)
-    good = {
-        person.id
-        for person in people
-        if person.revoked_at is None and bool(person.synthetic) == synthetic
-    }
-    counted = [vote for vote in cast if not vote.attention and vote.synthetic == synthetic]
-    valid = [vote for vote in counted if not vote.revoked]
+    data = [vote for vote in cast if not vote.attention and vote.synthetic == synthetic]
+    valid = [vote for vote in data if not vote.revoked]
     return Status(
         study=study.name,
         state=state,
@@ -140,8 +179,16 @@ def study_status(study: Study) -> Status:
             _rater(study, person, pages_by_rater[person.id], by_rater[person.name])
             for person in people
         ),
-        items=tuple(_item(study, item, given, good) for item in named),
-        votes=len(counted),
+        items=tuple(
+            ItemStatus(
+                item.name,
+                submitted := counted.submitted.get(item.number, 0),
+                study.design.raters_per_item,
+                counted.raters.get(item.number, 0) - submitted,
+            )
+            for item in named
+        ),
+        votes=len(data),
         agreement={
             name: agreement([vote for vote in valid if vote.criterion == name])
             for name in study.design.criterion_names
@@ -150,12 +197,72 @@ def study_status(study: Study) -> Status:
     )
 
 
-#: Actions about a rater that are not the rater's own.
-_NOT_SEEN = ("invite", "revoke", "import")
+def status_tables(status: Status) -> list[Table]:
+    """Return what looks odd, agreement, raters and items as tables."""
+    share = ".0%"
+    flags = [[one.name, flag] for one in status.raters for flag in one.flags]
+    people = [
+        [
+            one.name + (" (synthetic)" if one.synthetic else ""),
+            one.state,
+            f"{one.submitted} of {one.total}",
+            one.seconds,
+            f"{one.checks - one.failed} of {one.checks}",
+            one.consistency,
+            one.left,
+            _day_and_time(one.last_seen),
+            one.code or None,
+        ]
+        for one in status.raters
+    ]
+    return [
+        Table("To look at", ("rater", "flag"), flags),
+        Table(
+            "Agreement so far",
+            ("criterion", Column("alpha", "number", ".2f")),
+            list(status.agreement.items()),
+            notes=["Krippendorff's alpha, nominal; attention checks and repeats left out."],
+        ),
+        Table(
+            "Raters",
+            (
+                "rater",
+                "state",
+                "pages",
+                Column("median s", "number", ".0f"),
+                "checks passed",
+                Column("consistent", "number", share),
+                Column("left side", "number", share),
+                "last seen",
+                "code",
+            ),
+            people,
+        ),
+        Table(
+            "Items",
+            ("item", "rated", "wanted", "open now"),
+            [[one.name, one.submitted, one.wanted, one.open] for one in status.items],
+        ),
+    ]
+
+
+def status_json(status: Status) -> str:
+    """Return everything as JSON, with times as ISO 8601."""
+    content = asdict(status) | {"done": status.done}
+    for rater in content["raters"]:
+        seen = rater["last_seen"]
+        rater["last_seen"] = None if seen is None else datetime.fromtimestamp(seen, UTC).isoformat()
+    return json.dumps(content, indent=2)
+
+
+def _day_and_time(seen: float | None) -> str | None:
+    if seen is None:
+        return None
+    return f"{datetime.fromtimestamp(seen, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def agreement(cast: Iterable[Vote]) -> float | None:
-    """Krippendorff's alpha of the winners, nominal; first time of each pair only.
+    """Compute Krippendorff's alpha of the winners, nominal; first time of each pair only.
 
     Krippendorff (2011), "Computing Krippendorff's alpha-reliability". None if fewer than two raters
     have a pair in common, or all of them always said the same.
@@ -163,8 +270,7 @@ def agreement(cast: Iterable[Vote]) -> float | None:
     table: dict[tuple[str, str, str], dict[str, str]] = defaultdict(dict)
     for vote in cast:
         if vote.repeat == 0:
-            first, second = sorted((vote.system_left, vote.system_right))
-            table[vote.item, first, second][vote.rater] = vote.winner
+            table[vote.item, *vote.pair][vote.rater] = vote.winner
     units = [list(row.values()) for row in table.values() if len(row) > 1]
     values = sorted({value for unit in units for value in unit})
     if len(values) < 2:
@@ -173,6 +279,16 @@ def agreement(cast: Iterable[Vote]) -> float | None:
 
     counts = [[unit.count(value) for value in values] for unit in units]
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"))
+
+
+def consistency(cast: Iterable[Vote]) -> float | None:
+    """Return the share of a rater's repeated votes with the same winner as the first time."""
+    said: dict[tuple[str, str, str, str], dict[int, str]] = defaultdict(dict)
+    for vote in cast:
+        if not vote.attention:
+            said[vote.item, vote.criterion, *vote.pair][vote.repeat] = vote.winner
+    both = [times for times in said.values() if len(times) > 1]
+    return sum(times[0] == times[1] for times in both) / len(both) if both else None
 
 
 def _rater(study: Study, person: Any, own: Sequence[Any], cast: Sequence[Vote]) -> RaterStatus:
@@ -201,47 +317,28 @@ def _rater(study: Study, person: Any, own: Sequence[Any], cast: Sequence[Vote]) 
 def _flags(
     study: Study, seconds: Sequence[float], failed: int, left: int, right: int
 ) -> Iterable[str]:
-    from scipy.stats import binomtest
-
     least = study.design.checks.least_seconds
     fast = sum(one < least for one in seconds)
     if seconds and fast / len(seconds) >= _FAST_SHARE:
         yield f"too fast: {fast} of {len(seconds)} pages in less than {least:g} s"
     if failed:
         yield f"failed {failed} attention check{'s' * (failed != 1)}"
-    if left + right and binomtest(left, left + right).pvalue < _SIDE_CHANCE:
+    if left + right and _sign_test(left, right) < _SIDE_CHANCE:
         side, share = ("left", left) if left > right else ("right", right)
         yield f"nearly always the {side} side: {share} of {left + right} pages"
 
 
+def _sign_test(left: int, right: int) -> float:
+    from scipy.stats import binomtest
+
+    return float(binomtest(left, left + right).pvalue)
+
+
 def _sides(cast: Sequence[Vote]) -> tuple[int, int]:
-    """On how many pages of two dialogues the left side won most criteria, and the right side."""
+    """Count the pages of two dialogues of which the left side won most criteria, and the right."""
     pages_won: dict[int, int] = defaultdict(int)
     for vote in cast:
         if len(vote.order) == 2 and not vote.attention:
             pages_won[vote.position] += {"left": 1, "right": -1}.get(vote.choice, 0)
     values = list(pages_won.values())
     return sum(value > 0 for value in values), sum(value < 0 for value in values)
-
-
-def consistency(cast: Iterable[Vote]) -> float | None:
-    """Share of a rater's repeated votes with the same winner as the first time."""
-    said: dict[tuple[str, str, str, str], dict[int, str]] = defaultdict(dict)
-    for vote in cast:
-        if not vote.attention:
-            first, second = sorted((vote.system_left, vote.system_right))
-            said[vote.item, vote.criterion, first, second][vote.repeat] = vote.winner
-    both = [times for times in said.values() if len(times) > 1]
-    return sum(times[0] == times[1] for times in both) / len(both) if both else None
-
-
-def _item(study: Study, item: Any, given: Sequence[Any], good: set[int]) -> ItemStatus:
-    own = [
-        page
-        for page in given
-        if page.item_id == item.id and page.repeat == 0 and page.rater_id in good
-    ]
-    submitted = sum(page.submitted_at is not None for page in own)
-    since = study.clock() - 60 * study.design.reserve_minutes
-    waiting = sum(page.submitted_at is None and page.touched_at >= since for page in own)
-    return ItemStatus(item.name, submitted, study.design.raters_per_item, waiting)

@@ -1,4 +1,4 @@
-"""A study: made once from a design and dialogues (`creation`), opened by everything else.
+"""Open a study, which `materials` made of a design and dialogues, and keep its history.
 
 STUDY/study.json      which study of which kind of database this folder is
 STUDY/design.yaml     the design, complete, to read; the database has its own copy
@@ -11,20 +11,42 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import Field
 from sqlalchemy import Connection, select
 
 from duo.errors import BadInput
+from duo.files import Result, read_result
 from sessions.study.design import Design
-from sessions.study.store import VARIABLE, Database, database_url, items, studies
+from sessions.study.store import (
+    VARIABLE,
+    Database,
+    actions,
+    database_url,
+    dialogues,
+    items,
+    pages,
+    studies,
+)
 
 STATES = ("open", "paused", "closed")
 MARKER = "study.json"
 SCHEMA = 1
+
+
+class Marker(Result):
+    """Says which study of which kind of database a folder is: `study.json`."""
+
+    kind: Literal["study"] = "study"
+    schema_version: int = Field(alias="schema")
+    study: str
+    database: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +56,7 @@ class Study:
     Attributes:
         name: in the database and in exports.
         id: of its row in the database.
-        systems: in the order that `assignment.orders` numbers.
+        systems: in the order that `pages.orders` numbers.
         items: how many are rated; without the attention checks.
         attention: how many attention checks there are.
         clock: seconds since 1970; replaced by tests and simulations.
@@ -56,7 +78,7 @@ class Study:
         return min(self.design.pages_per_rater or self.items, self.items)
 
     def state(self, connection: Connection) -> str:
-        """Whether raters may come in: "open", "paused" or "closed"."""
+        """Return whether raters may come in: "open", "paused" or "closed"."""
         return str(
             connection.execute(select(studies.c.state).where(studies.c.id == self.id)).scalar_one()
         )
@@ -75,10 +97,12 @@ def open_study(folder: Path, *, clock: Callable[[], float] = time.time) -> Study
 
     Raises:
         BadInput: there is none, it was not finished, its database is elsewhere, or the database is
-            of a newer version.
+            of another version.
     """
     folder = Path(folder)
-    name = begun(folder, must=True)
+    name = begun(folder)
+    if not name:
+        raise BadInput("is not a study (it has no study.json)", file=folder)
     url = database_url(folder)
     if not isinstance(url, str) and not Path(url.database or "").exists():
         raise BadInput(
@@ -115,34 +139,118 @@ def set_state(study: Study, state: str) -> None:
     While it is paused, no rater gets a new page, but what they have can be finished. A closed study
     takes no answers at all.
     """
-    from sessions.study.history import record
-
     with study.database.write() as connection:
         before = study.state(connection)
         connection.execute(studies.update().where(studies.c.id == study.id).values(state=state))
         record(connection, study, "study", data={"from": before, "to": state})
 
 
+def record(
+    connection: Connection,
+    study: Study,
+    kind: str,
+    *,
+    rater: int | None = None,
+    page: int | None = None,
+    data: Mapping[str, Any] | None = None,
+    key: str | None = None,
+) -> float:
+    """Add an action to the history, and its time to the page's time on task.
+
+    The time on task of an action is the time since the rater's last action if that was on the same
+    page, but at most `checks.idle_seconds`: who leaves for lunch does not think for an hour.
+
+    Returns:
+        When it happened (seconds since 1970).
+    """
+    now = study.clock()
+    seconds = 0.0
+    if page is not None:
+        last = last_action(connection, rater)
+        if last is not None and last.page_id == page:
+            seconds = min(max(now - last.at, 0.0), study.design.checks.idle_seconds)
+        connection.execute(
+            pages.update()
+            .where(pages.c.id == page)
+            .values(seconds=pages.c.seconds + seconds, touched_at=now)
+        )
+    connection.execute(
+        actions.insert().values(
+            study_id=study.id,
+            rater_id=rater,
+            page_id=page,
+            kind=kind,
+            at=now,
+            seconds=seconds,
+            data=json.dumps(dict(data or {})),
+            key=key,
+        )
+    )
+    return now
+
+
+def last_action(connection: Connection, rater: int | None, *kinds: str) -> Any:
+    """Return the rater's last action (of these kinds, if any are given), or None."""
+    mine = actions.c.rater_id == rater, *([actions.c.kind.in_(kinds)] if kinds else [])
+    last = select(actions).where(*mine).order_by(actions.c.id.desc()).limit(1)
+    return connection.execute(last).one_or_none()
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    """An item of a study, without the dialogues' texts.
+
+    Attributes:
+        kind: "item" or "attention".
+        systems: of its dialogues, in the study's order; `hashes` are the transcripts' SHA-256.
+    """
+
+    id: int
+    kind: str
+    number: int
+    name: str
+    systems: tuple[str, ...]
+    hashes: tuple[str, ...]
+
+
+def stored_items(connection: Connection, study: Study) -> list[StoredItem]:
+    """Return all items of a study, by kind and number."""
+    rows = connection.execute(
+        select(items, dialogues.c.system, dialogues.c.sha256)
+        .join(dialogues, dialogues.c.item_id == items.c.id)
+        .where(items.c.study_id == study.id)
+        .order_by(items.c.kind, items.c.number, dialogues.c.place)
+    )
+    found = [list(group) for _, group in groupby(rows, key=attrgetter("id"))]
+    return [
+        StoredItem(
+            group[0].id,
+            group[0].kind,
+            group[0].number,
+            group[0].name,
+            tuple(row.system for row in group),
+            tuple(row.sha256 for row in group),
+        )
+        for group in found
+    ]
+
+
 def row_of(database: Database, name: str) -> Any:
-    """The study's row in the database, or None."""
+    """Return the study's row in the database, or None."""
     with database.read() as connection:
         return connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
 
 
-def begun(folder: Path, *, must: bool = False) -> str:
-    """The name of the study that was made or begun in a folder; "" if none was."""
-    marker = folder / MARKER
-    try:
-        content = json.loads(marker.read_text(encoding="utf-8"))
-        schema, name = content["schema"], content["study"]
-    except FileNotFoundError:
-        if must:
-            raise BadInput("is not a study (it has no study.json)", file=folder) from None
+def begun(folder: Path) -> str:
+    """Return the name of the study that was made or begun in a folder; "" if none was.
+
+    Raises:
+        BadInput: the file that says so cannot be read, or is of another version.
+    """
+    path = folder / MARKER
+    if not path.exists():
         return ""
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror or error}", file=marker) from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise BadInput("does not say which study this is", file=marker) from error
-    if schema != SCHEMA:
-        raise BadInput(f"schema {schema!r} is not {SCHEMA}: update duo", file=marker)
-    return str(name)
+    marker = read_result(path, Marker)
+    if marker.schema_version != SCHEMA:
+        raise BadInput(f"schema {marker.schema_version} is not {SCHEMA}: update duo", file=path)
+    return marker.study

@@ -1,20 +1,110 @@
-"""What a rater's browser is to show: plain data, and nothing that it must not show."""
+"""Define what a rater's browser is to show and what the rater answers: plain data.
+
+A view names nothing that a rater must not know. Texts that are the same for everybody (consent,
+instructions, questions) stand in the study's design.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from sessions.study.answer import Answer
 from sessions.study.blinding import Dialogue, told
-from sessions.study.design import Criterion, Design
+from sessions.study.design import Criterion, Example
 
-Closed = Literal["paused", "closed", "declined", "screened_out"]
+CHOICES = ("left", "right", "tie", "both_bad")
+_OF_PAIRS = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "both_bad": (1, 1)}
 
 #: Labels of the dialogues on a page, from left to right.
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A ranking, with ties, of a page's dialogues on one criterion.
+
+    The dialogues stand at positions 0, 1 ... (left to right, labelled A, B ...). "Both bad" (with
+    more than two: all bad) is a mark of its own beside the ranking: a tie between good dialogues is
+    another thing than a tie between bad ones.
+
+    Attributes:
+        ranks: of each position, dense: the best is 1, the next 2 ..., without gaps; equal ranks are
+            a tie.
+        both_bad: none of the dialogues is acceptable.
+
+    Raises:
+        ValueError: ranks with gaps, or fewer than two positions.
+    """
+
+    ranks: tuple[int, ...]
+    both_bad: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.ranks) < 2 or set(self.ranks) != set(range(1, max(self.ranks) + 1)):
+            raise ValueError(f"{self.ranks} are not ranks of two or more without gaps")
+        if len(self.ranks) == 2 and self.both_bad and len(set(self.ranks)) > 1:
+            raise ValueError("both bad, and one better: choose one of the two")
+
+    @classmethod
+    def of(cls, choice: str) -> Answer:
+        """Return the answer about a pair: "left", "right", "tie" or "both_bad".
+
+        >>> Answer.of("right")
+        Answer(ranks=(2, 1), both_bad=False)
+        """
+        return cls(_OF_PAIRS[choice], choice == "both_bad")
+
+    @classmethod
+    def ranked(cls, order: Sequence[float], *, both_bad: bool = False) -> Answer:
+        """Return the answer that orders positions as these numbers do, the smallest being the best.
+
+        >>> Answer.ranked([3, 1, 3]).ranks
+        (2, 1, 2)
+        """
+        levels = {value: rank for rank, value in enumerate(sorted(set(order)), start=1)}
+        return cls(tuple(levels[value] for value in order), both_bad)
+
+    @property
+    def choice(self) -> str:
+        """What it says about the first two positions: one of `CHOICES`."""
+        return self.between(0, 1)
+
+    def between(self, left: int, right: int) -> str:
+        """Return what it says about two positions: one of `CHOICES`."""
+        if self.ranks[left] == self.ranks[right]:
+            return "both_bad" if self.both_bad else "tie"
+        return "left" if self.ranks[left] < self.ranks[right] else "right"
+
+    def pairs(self) -> Iterator[tuple[int, int, str]]:
+        """Yield all pairs of positions, left before right, with what it says about them."""
+        for right in range(1, len(self.ranks)):
+            for left in range(right):
+                yield left, right, self.between(left, right)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {"ranks": list(self.ranks), "both_bad": self.both_bad}
+
+    def as_json(self) -> str:
+        """Return the text that is stored; `from_json` reads it."""
+        return json.dumps(self.as_data())
+
+    @classmethod
+    def from_json(cls, text: str) -> Answer:
+        """Read what `as_json` wrote.
+
+        Raises:
+            ValueError: not an answer.
+        """
+        content: Any = json.loads(text)
+        try:
+            ranks = tuple(int(rank) for rank in content["ranks"])
+            return cls(ranks, bool(content["both_bad"]))
+        except (TypeError, KeyError) as error:
+            raise ValueError("not an answer") from error
 
 
 @dataclass(frozen=True)
@@ -31,51 +121,37 @@ class Shown:
     audio: Path | None = None
 
 
+def example_dialogues(example: Example) -> tuple[Shown, ...]:
+    """Return the dialogues of a design's worked example as a page shows them."""
+    pairs = zip(LABELS, example.dialogues, strict=False)
+    return tuple(Shown(label, told(lines)) for label, lines in pairs)
+
+
 @dataclass(frozen=True)
 class ConsentView:
-    """First of all: may we? Answer with `Session.consent`."""
-
-    title: str
-    text: str
+    """Ask for consent first of all. Answer with `Session.consent`."""
 
 
 @dataclass(frozen=True)
 class InstructionsView:
-    """What to do, with a worked example. Go on with `Session.understood`."""
-
-    title: str
-    text: str
-    criteria: tuple[Criterion, ...]
-    example: tuple[Shown, ...]  # empty if the design has none
-    explanation: str
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question about the instructions."""
-
-    text: str
-    options: tuple[str, ...]
+    """Show the instructions and the worked example. Go on with `Session.understood`."""
 
 
 @dataclass(frozen=True)
 class ComprehensionView:
-    """Were the instructions understood? Answer with `Session.answer_questions`.
+    """Ask about the instructions. Answer with `Session.answer_questions`.
 
     Attributes:
         mistakes: why the last attempt's wrong answers were wrong, by number of the question.
     """
 
-    title: str
-    questions: tuple[Asked, ...]
     attempts_left: int
     mistakes: Mapping[int, str]
-    instructions: InstructionsView
 
 
 @dataclass(frozen=True)
 class RatingView:
-    """A page: dialogues side by side, and a choice for each criterion.
+    """Show dialogues side by side, and ask for a choice on each criterion.
 
     Attributes:
         page: its id, for `Session.draft` and the like.
@@ -104,15 +180,10 @@ class RatingView:
         """Names of the criteria without an answer."""
         return tuple(one.name for one in self.criteria if one.name not in self.answers)
 
-    @property
-    def seconds(self) -> float:
-        """Length of the common time axis."""
-        return max((shown.dialogue.seconds for shown in self.dialogues), default=0.0)
-
 
 @dataclass(frozen=True)
 class FinishedView:
-    """All done.
+    """Thank the rater: all is done.
 
     Attributes:
         code: to copy into the panel's page; "" if there is none.
@@ -120,24 +191,26 @@ class FinishedView:
         last: pages that may still be looked at and changed, by number from 1.
     """
 
-    title: str
     code: str
     return_url: str
     last: int
 
 
 @dataclass(frozen=True)
-class DoorView:
-    """There is nothing to do now: `reason` says why, `message` in words."""
+class StoppedView:
+    """Say why there is nothing to do now."""
 
-    title: str
-    reason: Closed
-    message: str
+    reason: Literal["paused", "closed", "declined", "screened_out"]
+
+    @property
+    def message(self) -> str:
+        """The reason in words."""
+        return _REASONS[self.reason]
 
 
-View = ConsentView | InstructionsView | ComprehensionView | RatingView | FinishedView | DoorView
+View = ConsentView | InstructionsView | ComprehensionView | RatingView | FinishedView | StoppedView
 
-_DOORS = {
+_REASONS = {
     "paused": "The study is paused. Please come back later: your answers are kept.",
     "closed": "The study is closed. Thank you for your interest.",
     "declined": "You chose not to take part. If you change your mind, open your link again.",
@@ -146,39 +219,3 @@ _DOORS = {
         "Thank you for your time."
     ),
 }
-
-
-def door(
-    design: Design, reason: Literal["paused", "closed", "declined", "screened_out"]
-) -> DoorView:
-    return DoorView(design.title, reason, _DOORS[reason])
-
-
-def instructions(design: Design) -> InstructionsView:
-    example = design.example
-    shown = (
-        ()
-        if example is None
-        else tuple(
-            Shown(label, told(lines))
-            for label, lines in zip(LABELS, example.dialogues, strict=False)
-        )
-    )
-    return InstructionsView(
-        design.title,
-        design.instructions,
-        design.criteria,
-        shown,
-        "" if example is None else example.explanation,
-    )
-
-
-def comprehension(design: Design, attempts: int, mistakes: Mapping[int, str]) -> ComprehensionView:
-    check = design.comprehension
-    return ComprehensionView(
-        design.title,
-        tuple(Asked(question.ask, question.options) for question in check.questions),
-        check.attempts - attempts,
-        mistakes,
-        instructions(design),
-    )

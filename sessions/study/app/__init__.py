@@ -1,13 +1,104 @@
-"""The web pages of a study (Streamlit). Thin: what they show and store is `sessions.study`'s.
+"""Serve the web pages of a study: Streamlit on `main.py`, as a process of its own.
 
-`main` is the script that `duo study serve` runs. A page holds no truth of its own: each run asks
-the session where the rater is and what was answered, and every click is stored before the page is
-drawn again.
+The pages are thin: what they show and store is `sessions.study`'s. A page holds no truth of its
+own: each run asks the session where the rater is and what was answered, and every click is stored
+before the page is drawn again.
 
-What transcripts say reaches the browser as JSON, for `player.js`, which makes text nodes of it;
-it is never part of any HTML or Markdown. Raters' own comments are shown to themselves only, in a
-text field. The texts of a design are its author's: consent, instructions and the example's
-explanation may use Markdown (never HTML), all others are shown as they are.
+What transcripts say reaches the browser as JSON, for scripts that make text nodes of it; it is
+never part of any HTML or Markdown. Raters' own comments are shown to themselves only, in a text
+field. The texts of a design are its author's: consent, instructions and the example's explanation
+may use Markdown (never HTML), all others are shown as they are.
 """
 
 from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from duo.errors import BadInput
+
+if TYPE_CHECKING:
+    from sessions.study.study import Study
+
+#: The environment variable that tells the pages which study they are of.
+VARIABLE = "DUO_STUDY"
+APP = Path(__file__).with_name("main.py")
+
+#: No browser is opened, nothing is reported to anybody, no traceback and no menu reach a rater.
+_FLAGS = {
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "server.runOnSave": "false",
+    "server.enableXsrfProtection": "true",
+    "server.enableCORS": "true",
+    "server.maxUploadSize": "1",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "client.showSidebarNavigation": "false",
+    "global.developmentMode": "false",
+    "logger.level": "warning",
+    # By sections: a colour for all would switch off that the browser chooses light or dark.
+    "theme.light.primaryColor": "#2f6fb2",
+    "theme.dark.primaryColor": "#3678bd",
+}
+
+
+def command(study: Study, *, host: str, port: int) -> list[str]:
+    """Return the command line of the server.
+
+    Raises:
+        BadInput: Streamlit is not installed, or the port is taken.
+    """
+    if find_spec("streamlit") is None:
+        raise BadInput("the pages need Streamlit: pip install streamlit")
+    _check_free(host, port)
+    flags = _FLAGS | {"server.address": host, "server.port": str(port)}
+    options = [word for name, value in flags.items() for word in (f"--{name}", value)]
+    return [sys.executable, "-m", "streamlit", "run", str(APP), *options]
+
+
+def environment(study: Study) -> dict[str, str]:
+    """Return the environment of the server: ours, and which study it is."""
+    return {**os.environ, VARIABLE: str(study.folder.resolve())}
+
+
+def serve(study: Study, *, host: str, port: int) -> int:
+    """Run the server until it is stopped; return its exit status.
+
+    Raises:
+        BadInput: as `command`.
+    """
+    words = command(study, host=host, port=port)
+    with subprocess.Popen(words, env=environment(study)) as server:
+        before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        try:
+            return server.wait()
+        except KeyboardInterrupt:  # the server got it, too
+            return server.wait(timeout=10)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            if server.poll() is None:
+                server.kill()
+
+
+def _check_free(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise BadInput(f"{host!r} is no address of this machine", field="--host") from error
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            message = f"{port} cannot be used on {host}: {error.strerror or error}"
+            raise BadInput(message, field="--port") from error

@@ -1,4 +1,4 @@
-"""Before the first page: consent, instructions with a worked example, comprehension check."""
+"""Show the pages around the rating: consent, instructions, comprehension check, and the end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from html import escape
 
 import streamlit as st
 
-from sessions.study.app.look import authored, heading, literally, plain, title
-from sessions.study.app.state import press, store, submit, warn
-from sessions.study.app.timeline import timeline
-from sessions.study.design import Criterion
+from sessions.study.app.look import authored, heading, literally, place, plain, press, title
+from sessions.study.player import drawn, script, style
 from sessions.study.session import Session
-from sessions.study.views import ComprehensionView, ConsentView, InstructionsView
+from sessions.study.views import ComprehensionView, FinishedView, StoppedView, example_dialogues
 
 _CHECKED = "checked"
 
@@ -29,110 +27,131 @@ _CHECKS_ARE_PAIRS = (
 )
 
 
-def consent(session: Session, view: ConsentView) -> None:
-    """May we?"""
+def consent(session: Session) -> None:
+    """Ask for consent."""
+    design = session.study.design
     with st.container(key="text"):
-        heading(view.title)
-        authored(view.text)
+        heading(design.title)
+        authored(design.consent)
         yes, no = st.columns(2)
-        press(
-            "I agree and take part",
-            lambda: store(lambda: session.consent(True)),
-            key="agree",
-            where=yes,
-            type="primary",
-            width="stretch",
-        )
-        press(
-            "I do not want to take part",
-            lambda: store(lambda: session.consent(False)),
-            key="decline",
-            where=no,
-            width="stretch",
-        )
+        with yes:
+            press(
+                "I agree and take part",
+                lambda: session.consent(True),
+                type="primary",
+                width="stretch",
+            )
+        with no:
+            press("I do not want to take part", lambda: session.consent(False), width="stretch")
 
 
-def instructions(session: Session, view: InstructionsView) -> None:
-    """What to do."""
+def instructions(session: Session) -> None:
+    """Say what to do."""
     with st.container(key="text"):
-        heading(view.title)
-    _explain(session, view)
+        heading(session.study.design.title)
+    _explain(session)
     with st.container(key="text-end"):
-        press(
-            "I have read this", lambda: store(session.understood), key="understood", type="primary"
-        )
+        press("I have read this", session.understood, type="primary")
 
 
 def comprehension(session: Session, view: ComprehensionView) -> None:
-    """Were the instructions understood?"""
+    """Ask whether the instructions were understood."""
+    questions = session.study.design.comprehension.questions
     with st.container(key="text"):
         heading("A few questions about the instructions")
         left = view.attempts_left
         plain(f"You have {left} attempt{'s' * (left != 1)} left. You may look at the instructions.")
         with st.form("questions", border=False):
-            for number, question in enumerate(view.questions):
+            chosen = []
+            for number, question in enumerate(questions):
                 with st.container(key=f"ask-{number}"):
-                    heading(question.text, 3)
-                    st.radio(
+                    heading(question.ask, 3)
+                    option = st.radio(
                         f"Question {number + 1}",
                         question.options,
                         index=None,
                         format_func=literally,
-                        key=_key(number),
+                        key=f"question {number}",
                         label_visibility="collapsed",
                     )
+                    chosen.append(option)
                     if number in view.mistakes:
                         plain(f"Not quite: {view.mistakes[number]}", "open")
-            submit("Check my answers", lambda: _check(session, len(view.questions)))
+            if st.form_submit_button("Check my answers", type="primary"):
+                _check(session, chosen)
+                st.rerun()
     with st.container(key="text-again"), st.expander("Instructions"):
-        _explain(session, view.instructions)
+        _explain(session)
 
 
-def criterion_help(criterion: Criterion) -> str:
-    """What is meant by a criterion, as HTML in which the design's texts are escaped."""
-    return (
-        f"<p>{escape(criterion.definition)}</p>"
-        f"<p><b>Better:</b> {escape(criterion.better)}</p>"
-        f"<p><b>Worse:</b> {escape(criterion.worse)}</p>"
-    )
+def stopped(session: Session, view: StoppedView) -> None:
+    """Say that the rater cannot go on now."""
+    message(session.study.design.title, view.message)
+    if view.reason == "declined":
+        with st.container(key="text-end"):
+            press("Show me the consent page again", session.reconsider)
 
 
-def _explain(session: Session, view: InstructionsView) -> None:
+def finished(view: FinishedView) -> None:
+    """Thank the rater, and give the completion code."""
+    with st.container(key="text-stopped"):
+        heading("Thank you: that was all")
+        plain("Your answers are stored. You can close this page now.")
+        if view.code:
+            heading("Your completion code", 2)
+            plain("Copy it to where you came from, so that they know you finished.", "soft")
+            st.code(view.code, language=None)
+        if view.return_url:
+            st.link_button("Back to your panel", view.return_url, type="primary")
+        if view.last and st.button("Look at my answers again"):
+            place().number = view.last
+            st.rerun()
+
+
+def message(title: str, text: str) -> None:
+    """Show a page that only says something."""
+    with st.container(key="text-stopped"):
+        heading(title)
+        plain(text)
+
+
+def _explain(session: Session) -> None:
+    design = session.study.design
     with st.container(key="text-instructions"):
-        authored(view.text)
+        authored(design.instructions)
         heading("What you are asked", 2)
-        for criterion in view.criteria:
+        for criterion in design.criteria:
             st.html(
                 f'<h3 class="duo">{escape(title(criterion.name))}: {escape(criterion.question)}'
-                f'</h3><div class="duo help">{criterion_help(criterion)}</div>'
+                f'</h3><div class="duo help"><p>{escape(criterion.definition)}</p>'
+                f"<p><b>Better:</b> {escape(criterion.better)}</p>"
+                f"<p><b>Worse:</b> {escape(criterion.worse)}</p></div>"
             )
         heading("How to answer", 2)
-        plain(_how(session))
-        if view.example:
+        if len(session.study.systems) == 2:
+            plain(_PAIRS)
+        else:
+            plain(_RANKS + (_CHECKS_ARE_PAIRS if session.study.attention else ""))
+        if design.example:
             heading("An example", 2)
-    if view.example:
+    if design.example:
         with st.container(key="wide-example"):
-            timeline(view.example, key="example", language=session.study.design.language)
+            draw = st.components.v2.component(
+                "timelines", html='<section class="timelines"></section>', css=style(), js=script()
+            )
+            shown = [drawn(one) for one in example_dialogues(design.example)]
+            data = {"key": "example", "language": design.language, "dialogues": shown}
+            draw(key="example", data=data)
         with st.container(key="text-example"):
-            authored(view.explanation)
+            authored(design.example.explanation)
 
 
-def _how(session: Session) -> str:
-    if len(session.study.systems) == 2:
-        return _PAIRS
-    return _RANKS + (_CHECKS_ARE_PAIRS if session.study.attention else "")
-
-
-def _check(session: Session, questions: int) -> None:
-    """An attempt. The same answers once more, as by a double click, are not another one."""
-    chosen = [st.session_state.get(_key(number)) for number in range(questions)]
+def _check(session: Session, chosen: list[str | None]) -> None:
+    """Make an attempt. The same answers once more, as by a double click, are not another one."""
+    here = place()
     if None in chosen:
-        warn("Please answer every question. This did not count as an attempt.")
+        here.problem = "Please answer every question. This did not count as an attempt."
     elif chosen != st.session_state.get(_CHECKED):
         st.session_state[_CHECKED] = chosen
-        if not store(lambda: session.answer_questions([str(one) for one in chosen])):
+        if not here.store(lambda: session.answer_questions([str(one) for one in chosen])):
             st.session_state.pop(_CHECKED, None)
-
-
-def _key(number: int) -> str:
-    return f"question {number}"

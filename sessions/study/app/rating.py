@@ -1,80 +1,139 @@
-"""A page of the study: dialogues, and what the rater says about them."""
+"""Show a page of the study: dialogues, and what the rater says about them.
+
+One component draws all of it (`rating.js`). It keeps what was clicked until a message with it was
+heard, so that no click is lost if Streamlit gives up a run, or the server is started again.
+"""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any, Literal
+
 import streamlit as st
+from pydantic import BaseModel, ValidationError
 
-from sessions.study.app import questions as answers
-from sessions.study.app.look import heading, plain, title
-from sessions.study.app.questions import asked, keyboard
-from sessions.study.app.state import arrive, go, press, store, visit, warn
-from sessions.study.app.timeline import timeline
-from sessions.study.player import audible
-from sessions.study.session import COMMENT_LIMIT, Session, Unanswered
-from sessions.study.views import RatingView
+from sessions.study.app.look import Place, asset, plain, title
+from sessions.study.player import audible, drawn, functions, style
+from sessions.study.session import COMMENT_LIMIT, EVENTS, Session
+from sessions.study.views import Answer, RatingView
 
-_MISSED, _KEYS = "missed", "keys"
-
-#: What the browser may say of the replay.
-_EVENTS = ("play", "pause", "seek", "focus", "blur")
+_KEY = "page"
 
 
-def rating(session: Session, view: RatingView) -> None:
+class _Ranking(BaseModel):
+    places: list[int]
+    both_bad: bool
+
+
+class _Said(BaseModel):
+    """What the browser says of a page; it may be anything, and may come twice.
+
+    Attributes:
+        page, number: of the page that it is about; `nonce` is the form's.
+        message: counts the browser's messages.
+        answers: those that the browser does not know to be stored, by criterion.
+        comment: if it was changed.
+        go: the rater wants to leave the page.
+    """
+
+    page: int
+    number: int
+    nonce: str
+    message: int
+    answers: dict[str, _Ranking]
+    comment: str | None
+    go: Literal["next", "back"] | None
+
+
+def rating(session: Session, view: RatingView, here: Place) -> None:
     """Show a page."""
-    arrived = arrive(view.page)
-    st.html(_head(view))
-    left, right = st.columns([13, 8], gap="medium")
-    with left, st.container(key="talk"):
-        event = timeline(
-            view.dialogues,
-            key=f"talk {view.page}",
-            language=session.study.design.language,
-            keys=answers.keys(view) | {"n": f"next {view.page}"} if _keys() else None,
-            arrived=arrived,
-        )
-        if event in _EVENTS:
-            store(lambda: session.happened(view.page, event))
-        _sounds(view)
-    with right, st.container(key="answers"):
-        heading("Your answers", 2)
-        if _keys():
-            keyboard(session, view)
-        asked(view, missed=st.session_state.get(_MISSED) == view.page, keys=_keys())
-        _comment(view)
-        _onward(session, view)
-        st.toggle("Keyboard shortcuts", value=True, key=_KEYS)
+    problem, here.problem = here.problem, ""
+    data = {
+        "key": f"page {view.page}",
+        "page": view.page,
+        "number": view.number,
+        "total": view.total,
+        "nonce": view.nonce,
+        "heard": here.heard,
+        "problem": problem,
+        "submitted": view.submitted,
+        "changed": view.changed,
+        "comment": view.comment,
+        "limit": COMMENT_LIMIT,
+        "language": session.study.design.language,
+        "dialogues": [drawn(one) for one in view.dialogues],
+        "criteria": [one.model_dump() | {"title": title(one.name)} for one in view.criteria],
+        "answers": {
+            name: {"places": one.ranks, "both_bad": one.both_bad}
+            for name, one in view.answers.items()
+        },
+    }
+    result = draw(data)
+    event = result.get("event")
+    if event in EVENTS:
+        here.store(lambda: session.happened(view.page, event))
+    _sounds(view)
+    if hear(session, here, result.get("said")):
+        st.rerun()
 
 
-def catch_up(session: Session, view: RatingView) -> bool:
-    """Store what the page's widgets say by now; whether there was anything."""
-    found = answers.catch_up(session, view)
-    key = _comment_key(view)
-    now, known = st.session_state.get(key), st.session_state.get(f"known {key}")
-    if isinstance(now, str) and known is not None and now != known:
-        if now != view.comment:
-            store(lambda: session.draft_comment(view.page, now))
-            found = True
-        st.session_state[f"known {key}"] = now
-    return found
-
-
-def _head(view: RatingView) -> str:
-    """What this is, and how far the rater is."""
-    which = "better" if len(view.dialogues) == 2 else "best"
-    answered = len(view.criteria) - len(view.missing)
-    kept = "Changed answers are kept. " if view.changed and view.submitted else ""
-    done = (view.number - 1 + answered / len(view.criteria)) / max(view.total, 1)
-    return (
-        f'<div class="duo head"><h1 class="duo" tabindex="-1">Which conversation went {which}? '
-        f"<span>Page {view.number} of {view.total}</span></h1>"
-        f'<p class="duo soft">{kept}{answered} of {len(view.criteria)} questions on this page '
-        'answered</p></div><div class="duo track" aria-hidden="true">'
-        f'<i style="width: {100 * min(1.0, done):.1f}%"></i></div>'
+def draw(data: dict[str, Any]) -> Any:
+    """Draw the page; return what the browser says: anything."""
+    component = st.components.v2.component(
+        "rating",
+        html='<section class="timelines rating"></section>',
+        css=style() + asset("rating.css"),
+        js=functions() + asset("rating.js"),
     )
+    return component(key=_KEY, data=data, on_said_change=_nothing, on_event_change=_nothing)
+
+
+def said_before() -> Any:
+    """Return what the browser said with the click that led to this run."""
+    state = st.session_state.get(_KEY)
+    return state.get("said") if state is not None and hasattr(state, "get") else None
+
+
+def hear(session: Session, here: Place, given: Any) -> bool:
+    """Store what the browser says and was not heard yet; return whether there was anything."""
+    try:
+        said = _Said.model_validate(given)
+    except ValidationError:
+        return False
+    if said.message <= here.heard:
+        return False
+    view = session.view(said.number)
+    if isinstance(view, RatingView) and view.page == said.page:
+        here.number = said.number
+        stored = here.store(partial(_store, session, view, said))
+        if stored and said.go == "back":
+            here.number = view.number - 1
+        elif stored and said.go == "next":
+            here.number = view.number + 1 if view.number < view.last else None
+    here.heard = said.message
+    return True
+
+
+def _store(session: Session, view: RatingView, said: _Said) -> None:
+    """Store what differs from what is stored, and submit the page when it is left.
+
+    Looking at a page again is no revision. Going back submits only what was submitted before.
+    """
+    changed = view.changed
+    for name, one in said.answers.items():
+        answer = Answer.ranked(one.places, both_bad=one.both_bad)
+        if answer != view.answers.get(name):
+            session.draft(view.page, name, answer)
+            changed = True
+    if said.comment is not None and said.comment != view.comment:
+        session.draft_comment(view.page, said.comment)
+    leaves = said.go == "next" or (said.go == "back" and view.submitted)
+    if leaves and (changed or not view.submitted):
+        session.submit(view.page, nonce=said.nonce)
 
 
 def _sounds(view: RatingView) -> None:
-    """The dialogues' sound; the replay plays these, too."""
+    """Show players of the dialogues' sound; the replay plays these, too."""
     with st.container(key="sounds"):
         for shown in view.dialogues:
             if audible(shown):
@@ -82,69 +141,5 @@ def _sounds(view: RatingView) -> None:
                 st.audio(str(shown.audio))
 
 
-def _comment(view: RatingView) -> None:
-    key = _comment_key(view)
-    if st.session_state.get(key) != view.comment:
-        st.session_state[key] = view.comment
-    st.session_state[f"known {key}"] = view.comment
-    st.text_area("Comment (if you like)", key=key, max_chars=COMMENT_LIMIT, height=68)
-
-
-def _comment_key(view: RatingView) -> str:
-    return f"comment {view.page} {visit()}"
-
-
-def _onward(session: Session, view: RatingView) -> None:
-    back, on = st.columns(2)
-    press(
-        "Back",
-        lambda: _back(session, view),
-        key=f"back {view.page}",
-        where=back,
-        disabled=view.number == 1,
-        width="stretch",
-    )
-    nonce = st.session_state.setdefault(f"nonce {view.page}", view.nonce)
-    press(
-        "Next",
-        lambda: _submit(session, view, nonce),
-        key=f"next {view.page}",
-        where=on,
-        type="primary",
-        width="stretch",
-    )
-
-
-def _submit(session: Session, view: RatingView, nonce: str) -> None:
-    """Submit the page and go on; a second click on it finds that done."""
-    try:
-        stored = store(lambda: _submit_changed(session, view, nonce))
-    except Unanswered as error:
-        names = ", ".join(title(name) for name in error.criteria)
-        st.session_state[_MISSED] = view.page
-        warn(f"Please answer also: {names}.")
-        return
-    if stored:
-        st.session_state.pop(f"nonce {view.page}", None)
-        st.session_state.pop(_MISSED, None)
-        go(view.number + 1 if view.number < view.last else None)
-
-
-def _back(session: Session, view: RatingView) -> None:
-    """Go back; answers to a page that was submitted before, and changed now, are submitted."""
-    nonce = st.session_state.get(f"nonce {view.page}", view.nonce)
-    if not view.submitted or store(lambda: _submit_changed(session, view, nonce)):
-        st.session_state.pop(f"nonce {view.page}", None)
-        go(view.number - 1)
-
-
-def _submit_changed(session: Session, view: RatingView, nonce: str) -> None:
-    """Submit a page, unless all of it was submitted before: looking is not a revision."""
-    now = session.view(view.number)
-    if isinstance(now, RatingView) and now.page == view.page and now.submitted and not now.changed:
-        return
-    session.submit(view.page, nonce=nonce)
-
-
-def _keys() -> bool:
-    return bool(st.session_state.get(_KEYS, True))
+def _nothing() -> None:
+    """Do nothing; but without a callback the component has no such value."""

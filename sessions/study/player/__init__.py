@@ -26,6 +26,12 @@ def script() -> str:
 
 
 @cache
+def functions() -> str:
+    """Return the functions of `player.js` without its export, for a script that uses them."""
+    return script().partition("export default")[0]
+
+
+@cache
 def style() -> str:
     """Its style sheet."""
     return files(__package__).joinpath("player.css").read_text(encoding="utf-8")

@@ -90,8 +90,9 @@ function list(dialogue, language) {
   return make("div", "", make("h4", "", `Conversation ${dialogue.label}`), make("ol", "", ...items));
 }
 
-function build(root, data) {
-  const state = { time: 0, playing: false, speed: 1, turns: false, shown: 0, send: () => {} };
+/** Draw dialogues into an element. `tell` hears of play, pause and seek. */
+function timelines(root, data, tell) {
+  const state = { time: 0, playing: false, speed: 1, turns: false, shown: 0 };
   const dialogues = data.dialogues;
   const seconds = Math.max(1, ...dialogues.map((d) => d.seconds));
   const strips = dialogues.map((d) => strip(d, seconds));
@@ -275,10 +276,6 @@ function build(root, data) {
     });
   }
 
-  function tell(what) {
-    state.send("event", what);
-  }
-
   function stop(what) {
     if (!state.playing) return;
     state.playing = false;
@@ -328,61 +325,49 @@ function build(root, data) {
     tell("seek");
   };
 
-  const onKey = (event) => {
-    const target = event.composedPath()[0];
-    const typing = target instanceof Element && target.closest("input, textarea, select, [contenteditable]");
-    const other = event.ctrlKey || event.metaKey || event.altKey || event.repeat;
-    if (!state.keys || other) return;
-    if (typing && !["radio", "range", "checkbox", "button"].includes(target.type)) return;
-    const key = event.key.toLowerCase();
-    if (key === "p") toggle();
-    else if (Object.hasOwn(state.keys, key))
-      document.querySelector(`.${state.keys[key]} button`)?.click();
-  };
-  const onVisible = () => tell(document.hidden ? "blur" : "focus");
-  document.addEventListener("keydown", onKey);
-  document.addEventListener("visibilitychange", onVisible);
   const sizes = new ResizeObserver(() => {
     if (root.clientWidth === state.width) return;
     state.width = root.clientWidth;
     layout();
   });
   sizes.observe(root);
-  state.end = () => {
-    state.playing = false;
-    sound();
-    sizes.disconnect();
-    document.removeEventListener("keydown", onKey);
-    document.removeEventListener("visibilitychange", onVisible);
-  };
   state.turns = heard;
   show(0);
-  if (data.arrived) { // a screen reader says the heading, and Tab goes on from there
-    const title = document.querySelector("h1.duo");
-    title?.focus({ preventScroll: true });
-    (title ?? root).scrollIntoView({ block: title ? "end" : "center" });
-  }
-  return state;
+  return {
+    toggle,
+    end() {
+      state.playing = false;
+      sound();
+      sizes.disconnect();
+    },
+  };
 }
 
-export default function ({ parentElement, data, setTriggerValue }) {
+/** Draw into the element `.timelines` of a component, unless what `data.key` names is there.
+ *
+ * A component is called for every run of the page: what is drawn already, and perhaps playing,
+ * stays. `draw` makes an object with `end`, and perhaps `update`.
+ */
+function mount(parentElement, data, draw) {
   const root = parentElement.querySelector(".timelines");
-  // Called for every run of the page: what is drawn already, and perhaps playing, stays.
   if (!root.drawn || root.drawn.key !== data.key) {
     root.drawn?.end();
-    root.drawn = build(root, data);
+    root.drawn = draw(root);
     root.drawn.key = data.key;
   }
-  const state = root.drawn;
-  state.send = setTriggerValue;
-  state.keys = data.keys;
-  state.alive = true;
+  const drawn = root.drawn;
+  drawn.update?.(data);
+  drawn.alive = true;
   return () => {
-    state.alive = false;
+    drawn.alive = false;
     setTimeout(() => {
-      if (state.alive) return;
-      state.end();
-      root.drawn = null;
+      if (drawn.alive) return;
+      drawn.end();
+      if (root.drawn === drawn) root.drawn = null;
     });
   };
+}
+
+export default function ({ parentElement, data }) {
+  return mount(parentElement, data, (root) => timelines(root, data, () => {}));
 }

@@ -258,7 +258,7 @@ def test_help_shows_an_example() -> None:
 def test_a_study_that_runs_is_read_from_its_database(tmp_path: Path) -> None:
     from reports.builder.collect import collect
     from reports.statistics.simulate import Taste, simulate_raters
-    from sessions.study.export import export
+    from sessions.study.votes import export
     from tests.sessions.study.studies import StudyMaker
 
     maker = StudyMaker(tmp_path)

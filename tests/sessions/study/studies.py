@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sessions.study.answer import Answer
 from sessions.study.blinding import Dialogue, Word
-from sessions.study.creation import create_study
 from sessions.study.design import Design
-from sessions.study.materials import Item, Materials, Recording
+from sessions.study.materials import Item, Materials, Recording, create_study
 from sessions.study.people import invite_raters
 from sessions.study.session import Session, open_session
 from sessions.study.study import Study
-from sessions.study.views import RatingView
+from sessions.study.views import Answer, RatingView
 
 CRITERIA = ("speed", "sense")
 RIGHT = "yes"

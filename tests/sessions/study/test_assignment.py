@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions.study.assignment import (
+from sessions.study.pages import (
     Placement,
     Tally,
     choose,

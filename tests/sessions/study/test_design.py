@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
-from sessions.study.answer import CHOICES, Answer
 from sessions.study.design import PAPER, read_design
+from sessions.study.views import CHOICES, Answer
 
 CRITERION = "{name: a, question: q, definition: d, better: b, worse: w}"
 LEAST = f"title: t\nconsent: c\ninstructions: i\ncriteria:\n  - {CRITERION}\n"

@@ -11,8 +11,13 @@ from sqlalchemy import select
 
 from duo.errors import BadInput
 from duo.transcript import Header, Transcript, TranscriptEvent, write_transcript
-from sessions.study.creation import create_study
-from sessions.study.materials import INTACT, SHUFFLED, attention_checks, find_materials
+from sessions.study.materials import (
+    INTACT,
+    SHUFFLED,
+    attention_checks,
+    create_study,
+    find_materials,
+)
 from sessions.study.store import VARIABLE, dialogues
 from sessions.study.study import open_study
 from tests.sessions.study.studies import StudyMaker, design, materials
@@ -116,6 +121,13 @@ def test_attention_checks_need_words() -> None:
         attention_checks([replace(item, recordings=tuple(poor))], 1, seed=0)
 
 
+def test_the_folder_says_what_it_is(tmp_path: Path) -> None:
+    study = create_study(tmp_path / "s", design(), materials())
+    study.database.close()
+    marker = json.loads((tmp_path / "s" / "study.json").read_text("utf-8"))
+    assert marker == {"kind": "study", "schema": 1, "study": study.name, "database": "sqlite"}
+
+
 def test_a_study_is_made_once(tmp_path: Path) -> None:
     study = create_study(tmp_path / "s", design(), materials())
     with pytest.raises(BadInput, match="holds a study already"):
@@ -130,7 +142,7 @@ def test_a_study_is_made_once(tmp_path: Path) -> None:
 def test_a_study_that_was_not_finished_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sessions.study.creation as creation
+    import sessions.study.materials as creation
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -150,8 +162,10 @@ def test_a_study_that_was_not_finished_is_finished(
     ("marker", "message"),
     [
         (None, "is not a study"),
-        ("{", "does not say which study"),
-        ("[]", "does not say which study"),
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"schema": 1}', "study: is missing"),
+        ('{"kind": "states", "schema": 1, "study": "x"}', "is 'states', not 'study'"),
         ('{"schema": 9, "study": "x"}', "schema 9 is not 1"),
         ('{"schema": 1, "study": "x"}', "its database is not here"),
     ],

@@ -14,19 +14,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from sessions.study.answer import CHOICES, Answer
 from sessions.study.people import Refused, invite, invite_raters, revoke
 from sessions.study.session import COMMENT_LIMIT, Session, Unanswered, open_session
 from sessions.study.status import study_status
 from sessions.study.store import actions, pages, ratings
 from sessions.study.study import Study, open_study, set_state
 from sessions.study.views import (
+    CHOICES,
+    Answer,
     ComprehensionView,
     ConsentView,
-    DoorView,
     FinishedView,
     InstructionsView,
     RatingView,
+    StoppedView,
     View,
 )
 from sessions.study.votes import votes
@@ -61,7 +62,7 @@ def test_the_whole_way(make: StudyMaker) -> None:
     session = open_session(study, invitation.token)
     assert isinstance(session.view(), ConsentView)
     session.consent(False)
-    assert isinstance(session.view(), DoorView)
+    assert isinstance(session.view(), StoppedView)
     session.reconsider()
     session.consent(True)
     assert isinstance(session.view(), InstructionsView)
@@ -92,7 +93,7 @@ def test_too_many_wrong_answers_end_it(make_sqlite: StudyMaker) -> None:
     session.understood()
     assert not session.answer_questions([])
     view = session.view()
-    assert isinstance(view, DoorView)
+    assert isinstance(view, StoppedView)
     assert view.reason == "screened_out"
     assert not session.answer_questions(["yes"])
     assert count(study, pages) == 0
@@ -353,13 +354,13 @@ def test_pause_and_close(make: StudyMaker) -> None:
     assert rating(session.view()).page == view.page  # what was begun can be finished
     assert session.submit(view.page, LEFT, nonce="n")
     for paused in (session.view(), late.view()):
-        assert isinstance(paused, DoorView)
+        assert isinstance(paused, StoppedView)
         assert paused.reason == "paused"
     set_state(study, "open")
     assert isinstance(session.view(), RatingView)
     set_state(study, "closed")
     shut = session.view()
-    assert isinstance(shut, DoorView)
+    assert isinstance(shut, StoppedView)
     assert shut.reason == "closed"
     with pytest.raises(Refused, match="closed"):
         session.submit(view.page, LEFT, nonce="m")
@@ -548,7 +549,7 @@ def test_tokens_that_are_none(make: StudyMaker, token: str) -> None:
 
 
 def test_a_token_opens_only_what_it_is_for(make: StudyMaker) -> None:
-    from sessions.study.admin import open_admin
+    from sessions.study.status import open_admin
 
     study, other = make(), make()
     (rater,) = invite_raters(study, 1)
@@ -566,7 +567,7 @@ def test_a_token_opens_only_what_it_is_for(make: StudyMaker) -> None:
 
 def test_the_administrator(make: StudyMaker) -> None:
     from duo.errors import BadInput
-    from sessions.study.admin import open_admin
+    from sessions.study.status import open_admin
 
     study = make()
     link = invite(study, "admin", label="me")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import duo.cli
 from duo.errors import BadInput
-from sessions.study.serving import APP, command, environment
+from sessions.study.app import APP, command, environment
 from sessions.study.session import open_session
 from sessions.study.store import VARIABLE
 from sessions.study.study import open_study
@@ -197,7 +197,7 @@ def test_the_server_is_told_which_study_and_shows_no_tracebacks(make_sqlite: Stu
 
 
 def test_every_flag_is_one_that_streamlit_knows() -> None:
-    from sessions.study.serving import _FLAGS
+    from sessions.study.app import _FLAGS
 
     config = pytest.importorskip("streamlit.config")
     assert set(_FLAGS) <= set(config.get_config_options())

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sessions.study.serving import command, environment
+from sessions.study.app import command, environment
 from sessions.study.study import Study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -61,6 +61,20 @@ const walk = (node) => {
 walk(document.body);
 return found[0] || null;
 """
+
+#: All that fits a selector, in shadow roots, too.
+_DEEP = """
+const hosts = [...document.querySelectorAll("*")].filter((one) => one.shadowRoot);
+const deep = (selector) => [document, ...hosts.map((one) => one.shadowRoot)]
+  .flatMap((one) => [...one.querySelectorAll(selector)]);
+"""
+_OPTIONS = (
+    _DEEP
+    + """
+const box = deep(".ask")[arguments[0]] ?? document.querySelector(`.st-key-ask-${arguments[0]}`);
+return [...(box?.querySelectorAll("label:has(input)") ?? [])];
+"""
+)
 
 T = TypeVar("T")
 
@@ -206,10 +220,12 @@ class Browser:
 
     def choose_in(self, group: str, option: str) -> None:
         """Click an option of the group of choices with this name."""
-        script = """
+        script = (
+            _DEEP
+            + """
         const [group, option] = arguments;
-        const all = [...document.querySelectorAll("[role=radiogroup]")];
-        const one = all.find((one) => one.getAttribute("aria-label") === group);
+        const one = deep("[role=radiogroup]").find(
+          (one) => one.getAttribute("aria-label") === group);
         const label = [...(one?.querySelectorAll("label") ?? [])].find(
           (label) => label.textContent.trim() === option);
         if (!label) return false;
@@ -217,6 +233,7 @@ class Browser:
         if (!input.checked) label.click();
         return input.checked;
         """
+        )
         self.settled()
         until(
             lambda: self.driver.execute_script(script, group, option),
@@ -280,10 +297,8 @@ class Browser:
         self.driver.quit()
 
     def _options(self, question: int) -> list[Any]:
-        from selenium.webdriver.common.by import By
-
-        where = f".st-key-ask-{question} label:has(input)"
-        return list(self.driver.find_elements(By.CSS_SELECTOR, where))
+        """The labels of the options of the question at a place, on a rating page or another."""
+        return list(self.driver.execute_script(_OPTIONS, question))
 
 
 @contextmanager

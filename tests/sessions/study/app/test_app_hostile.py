@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from duo.transcript import Header, Transcript, TranscriptEvent, write_transcript
-from sessions.study.creation import create_study
-from sessions.study.materials import find_materials
+from sessions.study.materials import create_study, find_materials
 from sessions.study.people import invite, invite_raters
 from sessions.study.session import open_session
 from sessions.study.store import VARIABLE

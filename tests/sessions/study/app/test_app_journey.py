@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from sessions.study.creation import create_study
+from sessions.study.materials import create_study
 from sessions.study.people import Invitation, invite_raters
 from sessions.study.session import open_session
 from sessions.study.status import study_status

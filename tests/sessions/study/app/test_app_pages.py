@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from sessions.study.answer import Answer
+from sessions.study.app import APP, VARIABLE
 from sessions.study.people import invite, invite_raters, revoke
-from sessions.study.serving import APP, VARIABLE
 from sessions.study.session import open_session
 from sessions.study.store import FILE, actions, drafts, ratings
 from sessions.study.study import Study, set_state
-from sessions.study.views import RatingView
+from sessions.study.views import Answer, RatingView
 from tests.sessions.study.studies import Clock, StudyMaker, begin, rate_all
 
 testing = pytest.importorskip("streamlit.testing.v1")
@@ -25,21 +24,74 @@ QUESTION = {"ask": "Ready?", "options": ["yes", "no"], "answer": "yes", "because
 Opener = Callable[..., Any]
 
 
+class Page:
+    """Stands for the component that draws a page: remembers its data, and says what it is told."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {}
+        self.said: dict[str, Any] | None = None
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        self.data = data
+        return {"said": self.said}
+
+    @property
+    def answers(self) -> list[Any]:
+        """What is shown of each question: the ranks, and "both bad" where it was said."""
+        shown = (self.data["answers"].get(one["name"]) for one in self.data["criteria"])
+        return [one and (*one["places"], *["bad"] * one["both_bad"]) for one in shown]
+
+
 @pytest.fixture
-def opens(monkeypatch: pytest.MonkeyPatch) -> Opener:
+def page(monkeypatch: pytest.MonkeyPatch) -> Page:
+    from sessions.study.app import rating
+
+    page = Page()
+    monkeypatch.setattr(rating, "draw", page)
+    return page
+
+
+@pytest.fixture
+def opens(monkeypatch: pytest.MonkeyPatch, page: Page) -> Opener:
     """Opens a page of a study in a new session, with parameters of the address."""
 
-    def page(study: Study, **parameters: str) -> Any:
-        from sessions.study.app import routes
+    def opened(study: Study, **parameters: str) -> Any:
+        from sessions.study.app import look
 
+        page.said = None
         monkeypatch.setenv(VARIABLE, str(study.folder))
-        monkeypatch.setattr(routes, "_opened", lambda folder, database: study)
+        monkeypatch.setattr(look, "opened", lambda folder, database: study)
         app = testing.AppTest.from_file(str(APP), default_timeout=60)
         for name, value in parameters.items():
             app.query_params[name] = value
         return app.run()
 
-    return page
+    return opened
+
+
+@pytest.fixture
+def says(page: Page) -> Callable[..., None]:
+    """Lets the browser say something of the page that it shows."""
+
+    def say(app: Any, *, go: str | None = None, comment: str | None = None, **answers: Any) -> None:
+        data = page.data
+        page.said = {name: data[name] for name in ("page", "number", "nonce")} | {
+            "message": data["heard"] + 1,
+            "answers": {
+                name: {"places": places[:3], "both_bad": places[-1] == "bad"}
+                if places[-1] != "bad"
+                else {"places": places[:-1], "both_bad": True}
+                for name, places in answers.items()
+            },
+            "comment": comment,
+            "go": go,
+        }
+        app.run()
+
+    return say
+
+
+LEFT, RIGHT, TIE, BAD = (1, 2), (2, 1), (1, 1), (1, 1, "bad")
 
 
 def texts(app: Any) -> str:
@@ -65,7 +117,7 @@ def at_work(study: Study) -> str:
     return invitation.token
 
 
-def test_from_consent_to_the_first_page(make_sqlite: StudyMaker, opens: Opener) -> None:
+def test_from_consent_to_the_first_page(make_sqlite: StudyMaker, opens: Opener, page: Page) -> None:
     study = make_sqlite(comprehension={"attempts": 2, "questions": [QUESTION]})
     (invitation,) = invite_raters(study, 1)
     app = opens(study, t=invitation.token)
@@ -85,106 +137,115 @@ def test_from_consent_to_the_first_page(make_sqlite: StudyMaker, opens: Opener) 
     assert "You have 1 attempt left" in texts(app)  # the same again is not another attempt
     app.radio[0].set_value("yes")
     button(app, "Check my answers").click().run()
-    assert "Page 1 of 4" in texts(app)
+    assert (page.data["number"], page.data["total"]) == (1, 4)
     assert not app.exception
 
 
-def test_each_click_is_stored_and_shown_again(make_sqlite: StudyMaker, opens: Opener) -> None:
+def test_each_click_is_stored_and_shown_again(
+    make_sqlite: StudyMaker, opens: Opener, page: Page, says: Callable[..., None]
+) -> None:
     study = make_sqlite()
     token = at_work(study)
     app = opens(study, t=token)
-    assert [one.value for one in app.radio] == [None, None]
-    app.radio[1].set_value("tie").run()
+    assert page.answers == [None, None]
+    says(app, sense=TIE)
     view = open_session(study, token).view()
     assert isinstance(view, RatingView)
     assert view.answers == {"sense": Answer.of("tie")}
-    app.text_area[0].set_value("*why* <b>").run()
+    says(app, comment="*why* <b>")
+    opens(study, t=token)
+    assert page.answers == [None, TIE]
+    assert page.data["comment"] == "*why* <b>"
     again = opens(study, t=token)
-    assert [one.value for one in again.radio] == [None, "tie"]
-    assert again.text_area[0].value == "*why* <b>"
-    button(again, "Next").click().run()
-    assert "Please answer also: Speed." in texts(again)
-    assert "Not answered yet" in texts(again)
-    again.radio[0].set_value("left").run()
-    button(again, "Next").click().run()
-    assert "Page 2 of 4" in texts(again)
+    says(again, go="next")
+    assert page.data["problem"] == "Please answer also: Speed."
+    assert page.data["number"] == 1
+    says(again, go="next", speed=LEFT)
+    assert (page.data["number"], page.data["total"]) == (2, 4)
     assert number(study, ratings) == 2
     assert number(study, drafts) == 0
 
 
-def test_back_and_forward_store_only_what_changed(make_sqlite: StudyMaker, opens: Opener) -> None:
+def test_what_is_said_twice_or_by_no_page_of_ours_changes_nothing(
+    make_sqlite: StudyMaker, opens: Opener, page: Page, says: Callable[..., None]
+) -> None:
+    study = make_sqlite()
+    token = at_work(study)
+    app = opens(study, t=token)
+    says(app, go="next", speed=LEFT, sense=TIE)
+    late = page.said
+    app.run()
+    assert page.data["number"] == 2
+    opens(study, t=token)  # a new server, to which the browser says its last word again
+    page.said = late
+    app.run()
+    assert page.data["number"] == 2
+    assert number(study, actions, actions.c.kind == "submit") == 1
+    other = at_work(study)
+    opens(study, t=other)
+    theirs = page.data["page"]
+    app = opens(study, t=token)
+    for said in (
+        {**(late or {}), "message": 9, "page": theirs},
+        {**(late or {}), "message": 10, "go": "elsewhere"},
+        {**(late or {}), "message": 11, "answers": {"speed": {"places": [1], "both_bad": False}}},
+        {**(late or {}), "message": 12, "answers": {"beauty": {"places": [1, 2], "both_bad": 0}}},
+        {"message": 13},
+        "nonsense",
+    ):
+        page.said = said  # type: ignore[assignment]
+        app.run()
+        assert not app.exception
+    assert number(study, ratings) == 2
+    assert number(study, drafts) == 0
+
+
+def test_back_and_forward_store_only_what_changed(
+    make_sqlite: StudyMaker, opens: Opener, page: Page, says: Callable[..., None]
+) -> None:
     study = make_sqlite(items=2)
     token = at_work(study)
     app = opens(study, t=token)
-    for one in app.radio:
-        one.set_value("left")
-    app.run()
-    button(app, "Next").click().run()
-    button(app, "Back").click().run()
-    assert "Page 1 of 2" in texts(app)
-    assert [one.value for one in app.radio] == ["left", "left"]
-    button(app, "Next").click().run()
+    says(app, speed=LEFT, sense=LEFT)
+    says(app, go="next")
+    says(app, go="back")
+    assert page.data["number"] == 1
+    assert page.answers == [LEFT, LEFT]
+    says(app, go="next")
     assert number(study, actions, actions.c.kind == "submit") == 1
-    button(app, "Back").click().run()
-    app.radio[0].set_value("both_bad").run()
-    button(app, "Next").click().run()
-    assert "Page 2 of 2" in texts(app)
+    says(app, go="back")
+    says(app, speed=BAD)
+    assert page.data["changed"]
+    says(app, go="next")
+    assert page.data["number"] == 2
     assert number(study, actions, actions.c.kind == "submit") == 2
-    for one in app.radio:
-        one.set_value("right")
-    app.run()
-    button(app, "Next").click().run()
+    says(app, speed=RIGHT, sense=RIGHT)
+    says(app, go="next")
     assert "Thank you" in texts(app)
     (code,) = app.code
     assert code.value == open_session(study, token).view().code  # type: ignore[union-attr]
     button(app, "Look at my answers again").click().run()
-    assert "Page 2 of 2" in texts(app)
-    assert [one.value for one in app.radio] == ["right", "right"]
+    assert page.data["number"] == 2
+    assert page.answers == [RIGHT, RIGHT]
+    says(app, go="back", sense=TIE)
+    assert page.data["number"] == 1
+    assert number(study, drafts) == 0  # of a page that was submitted before, changes are submitted
 
 
-def test_keys_answer_one_question_after_the_other(make_sqlite: StudyMaker, opens: Opener) -> None:
-    study = make_sqlite()
-    app = opens(study, t=at_work(study))
-    assert "answer Speed" in texts(app)
-    button(app, "B better").click().run()
-    assert [one.value for one in app.radio] == ["right", None]
-    assert "answer Sense" in texts(app)
-    button(app, "Previous question").click().run()
-    assert "answer Speed" in texts(app)
-    button(app, "Tie").click().run()
-    button(app, "Both bad").click().run()
-    assert [one.value for one in app.radio] == ["tie", "both_bad"]
-    assert "all is answered" in texts(app)
-    # Two keys that arrive together: which came first is not known, so neither counts.
-    button(app, "Previous question").click().run()
-    button(app, "A better").click()
-    button(app, "B better").click()
-    app.run()
-    assert "too quick" in texts(app)
-    assert [one.value for one in app.radio] == ["tie", "both_bad"]
-    app.toggle[0].set_value(False).run()
-    assert not [one for one in app.button if one.label == "A better"]
-
-
-def test_more_than_two_are_ranked(make_sqlite: StudyMaker, opens: Opener) -> None:
+def test_more_than_two_are_ranked(
+    make_sqlite: StudyMaker, opens: Opener, page: Page, says: Callable[..., None]
+) -> None:
     study = make_sqlite(systems=("x", "y", "z"))
     token = at_work(study)
     app = opens(study, t=token)
-    for place, rank in enumerate((3, 1, 3)):
-        app.radio[place].set_value(rank).run()
-    app.checkbox[1].check().run()
+    says(app, speed=(3, 1, 3), sense=(1, 1, 1, "bad"))
     view = open_session(study, token).view()
     assert isinstance(view, RatingView)
     assert view.answers["speed"] == Answer((2, 1, 2))
     assert view.answers["sense"] == Answer((1, 1, 1), both_bad=True)
-    again = opens(study, t=token)
-    assert [one.value for one in again.radio] == [2, 1, 2, 1, 1, 1]
-    assert [one.value for one in again.checkbox] == [False, True]
-    assert [one.value for one in app.radio][:3] == [3, 1, 3]  # as it was clicked
-    assert "Which conversation went best?" in texts(app)
-    assert [one.label for one in app.radio][:2] == ["Speed: place of A", "Speed: place of B"]
-    assert list(app.radio[0].options) == ["1st", "2nd", "3rd"]
-    app.checkbox[0].check().run()  # a ranking, and still none of them acceptable
+    app = opens(study, t=token)
+    assert page.answers == [(2, 1, 2), (1, 1, 1, "bad")]
+    says(app, speed=(3, 1, 3, "bad"))  # a ranking, and still none of them acceptable
     view = open_session(study, token).view()
     assert isinstance(view, RatingView)
     assert view.answers["speed"] == Answer((2, 1, 2), both_bad=True)
@@ -228,11 +289,13 @@ def test_links_that_end_are_clear_pages(make_sqlite: StudyMaker, opens: Opener) 
     assert "May we?" in texts(opens(study, t=panel.token, PROLIFIC_PID="5f"))
 
 
-def test_a_rater_who_is_revoked_at_work_is_told(make_sqlite: StudyMaker, opens: Opener) -> None:
+def test_a_rater_who_is_revoked_at_work_is_told(
+    make_sqlite: StudyMaker, opens: Opener, says: Callable[..., None]
+) -> None:
     study = make_sqlite()
     app = opens(study, t=at_work(study))
     revoke(study, ["r001"])
-    app.radio[0].set_value("left").run()
+    says(app, speed=LEFT)
     assert "no longer valid" in texts(app)
     assert number(study, drafts) == 0
 
@@ -246,7 +309,11 @@ def test_a_study_that_rests_says_so(make_sqlite: StudyMaker, opens: Opener, stat
 
 
 def test_a_database_that_fails_is_a_clear_page(
-    make_sqlite: StudyMaker, opens: Opener, monkeypatch: pytest.MonkeyPatch
+    make_sqlite: StudyMaker,
+    opens: Opener,
+    page: Page,
+    says: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study = make_sqlite()
     token = at_work(study)
@@ -257,9 +324,9 @@ def test_a_database_that_fails_is_a_clear_page(
 
     with monkeypatch.context() as patch:
         patch.setattr("sessions.study.session.Session.draft", broken)
-        app.radio[0].set_value("left").run()
-    assert "could not be stored" in texts(app)
-    assert app.radio[0].value is None  # it shows what is stored
+        says(app, speed=LEFT)
+    assert "could not be stored" in page.data["problem"]
+    assert page.answers == [None, None]  # it shows what is stored
     with monkeypatch.context() as patch:
         patch.setattr("sessions.study.session.Session.view", broken)
         app.run()
@@ -309,7 +376,7 @@ def test_the_administrator_sees_progress_and_has_the_switches(
     assert all("too fast" in flag for flag in flags["flag"])
     assert list(agreement["criterion"]) == ["speed", "sense"]
     assert list(raters["pages"]) == ["4 of 4"] * 2
-    assert list(items["rated"]) == [2] * 4
+    assert list(items["rated"]) == ["2"] * 4
     button(app, "Pause").click().run()
     assert {one.label: one.value for one in app.metric}["State"] == "paused"
     assert button(app, "Close").disabled
