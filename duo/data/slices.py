@@ -158,8 +158,8 @@ def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[Role, str]]]]:
             return BadInput(message, file=path, line=line, field=f"output{field}")
 
         output = record.get("output")
-        if not isinstance(output, list) or not output:
-            raise bad("is missing or no list")
+        if not isinstance(output, list):
+            raise bad('is no list of {"role", "content"}, as duo data build --form duplex writes')
         slices: list[tuple[Role, str]] = []
         for place, item in enumerate(output):
             if not isinstance(item, dict) or item.get("role") not in ("user", "assistant"):

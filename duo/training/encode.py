@@ -21,9 +21,9 @@ from typing import Any
 
 from duo.chatformat import ChatFormat, chat_format
 from duo.data.sample import AssistantTurn, Message, Sample, SystemMessage, UserTurn, read_samples
-from duo.data.slices import is_sliced
+from duo.data.slices import is_sliced, read_slices
 from duo.errors import BadInput
-from duo.files import read_json_lines, sha256
+from duo.files import sha256
 from duo.tokens import IDLE, StateTokens, state_tokens
 from duo.training.settings import IgnoredTurns, TrainSettings
 
@@ -346,33 +346,6 @@ def _duplex(path: Path, encoder: Encoder) -> Iterator[tuple[str, Encoded | None]
             yield f"line {number}", encoder.slices(slices)
         except TooLong:
             yield f"line {number}", None
-
-
-def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[str, str]]]]:
-    """Read a Duplex-UltraChat file: line number, and role and text of the slices of each record.
-
-    Raises:
-        BadInput: the file cannot be read, or a line is no such record.
-    """
-    for number, record in read_json_lines(path):
-        try:
-            slices = [(slice["role"], slice["content"]) for slice in record["output"]]
-        except (KeyError, TypeError):
-            raise BadInput(
-                'is no record {"output": [{"role", "content"}, ...]}, which '
-                "duo data build --form duplex writes",
-                file=path,
-                line=number,
-                field="output",
-            ) from None
-        for place, (role, text) in enumerate(slices):
-            at = f"output[{place}]"
-            if role not in ("user", "assistant"):
-                message = "must be user or assistant"
-                raise BadInput(message, file=path, line=number, field=f"{at}.role")
-            if not isinstance(text, str):
-                raise BadInput("is not a text", file=path, line=number, field=f"{at}.content")
-        yield number, slices
 
 
 def _teaches(encoded: Encoded, settings: TrainSettings) -> bool:

@@ -144,8 +144,8 @@ def test_original_files_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "field"),
     [
-        (None, "output: is missing or no list"),
-        ([], "output: is missing or no list"),
+        (None, "output: is no list of"),
+        ("Hi", "output: is no list of"),
         ([{"role": "dog", "content": "x"}], r"output\[0\]\.role: must be user or assistant"),
         ([{"role": "user", "content": 1}], r"output\[0\]\.content: is not a text"),
         (["x"], r"output\[0\]\.role: must be user or assistant"),
