@@ -39,7 +39,7 @@ def build(
         ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="How many [default: one of each dialogue].")
+        int | None, typer.Option(min=1, help="Samples to make [default: one of each dialogue].")
     ] = None,
     first: Annotated[
         int | None,
@@ -65,7 +65,7 @@ def build(
         str, typer.Option(help="duo: samples with state tokens; duplex: the baseline's slices.")
     ] = "duo",
     writer: Annotated[
-        str, typer.Option(help="Who writes the remarks: extractive, openai or model.")
+        str, typer.Option(help="Writer of the remarks: extractive, openai or model.")
     ] = "extractive",
     remarks: Annotated[
         float, typer.Option(min=0.0, max=5.0, help="Mean number of non-query turns per query.")
@@ -103,15 +103,18 @@ def build(
     mix: Annotated[
         str | None,
         typer.Option(
-            metavar="KIND=WEIGHT,...", help="Weights of the kinds of non-query turns instead."
+            metavar="KIND=WEIGHT,...",
+            help="Weights of the kinds of non-query turns, in place of the usual ones; no others "
+            "occur: backchannel, acknowledgement, remark, statement, story, self_talk, muttering, "
+            "third_party_talk, third_party_question, background.",
         ),
     ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KIND",
-            help="Switch a kind off, such as third_party_question, hidden_request, stop or "
-            "unfinished; repeat for more.",
+            help="Switch a kind off: one of --mix, unfinished, hidden_request, stop, go_on, "
+            "interruption, switch, opening or asking; repeat for more.",
         ),
     ] = None,
     max_words: Annotated[int, typer.Option(min=20, help="Words of a sample at most.")] = 1500,
@@ -119,7 +122,7 @@ def build(
         list[Path] | None,
         typer.Option(
             help="Utterances that must not be trained on (JSON Lines with text, or one a line); "
-            "texts of up to three words are exempt. Repeat for more."
+            "texts of up to three words are exempt; repeat for more."
         ),
     ] = None,
     skip_bad: Annotated[
@@ -140,7 +143,7 @@ def build(
         ),
     ] = None,
     instruction: Annotated[
-        Path | None, typer.Option(help="What a model is asked to write, in place of ours.")
+        Path | None, typer.Option(help="File with what a model is asked, in place of ours.")
     ] = None,
     batch: Annotated[
         int, typer.Option(min=1, help="Remarks that a local model writes at once.")

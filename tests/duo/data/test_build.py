@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from duo.data.build import (
 )
 from duo.data.dialogue import Dialogue
 from duo.data.filters import HeldOut, read_held_out
-from duo.data.plan import Place, Recipe
+from duo.data.plan import KINDS, Place, Recipe
 from duo.data.sample import Sample, read_samples
 from duo.data.sources import find_sources
 from duo.data.writers import Extractive
@@ -342,6 +343,23 @@ def test_dialogues_too_many_for_the_memory_give_the_same_bytes(
     assert built(data, tmp_path / "b") == expected
 
 
+def test_memory_is_bounded_by_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("_KEPT_CHARACTERS", 1000), ("_LENT_SENTENCES", 9), ("_LENT_DIALOGUES", 9)):
+        monkeypatch.setattr(f"duo.data.build.{name}", size)
+
+    def peak(count: int) -> int:
+        path = write_lines(tmp_path / f"{count}.jsonl", records(count))
+        task = job(path, tmp_path / f"out-{count}", samples=10)
+        tracemalloc.start()
+        build(task)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(20)  # what is made once
+    assert peak(600) < 1.5 * peak(60) + 100_000
+
+
 def test_nothing_to_train_on(tmp_path: Path) -> None:
     silent = {"messages": [{"role": "user", "content": "I like the sea."}]}
     path = write_lines(tmp_path / "x.jsonl", [silent, silent])
@@ -406,6 +424,8 @@ def test_the_commands(data: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "samples to train on" in done.stdout
     assert done.stderr == ""
+    help_text = run("build", "--help").stdout
+    assert [kind for kind in KINDS if kind not in help_text] == []
     shown = run("inspect", out, "-n", 2)
     assert shown.returncode == 0, shown.stderr
     assert "<1>" in shown.stdout

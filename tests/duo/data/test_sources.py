@@ -140,8 +140,9 @@ def test_the_hub_fails_in_one_line_offline() -> None:
     assert "\n" not in str(error.value)
 
 
-def test_large_files_are_streamed(tmp_path: Path) -> None:
-    """Slices as in Duplex-UltraChat: ten times the file, the same memory."""
+@pytest.mark.parametrize("is_list", [False, True])
+def test_large_files_are_streamed(tmp_path: Path, is_list: bool) -> None:
+    """Slices as in Duplex-UltraChat: twenty times the file, the same memory."""
 
     def peak(count: int) -> int:
         path = tmp_path / f"uninterrupted_{count}.jsonl"
@@ -150,8 +151,10 @@ def test_large_files_are_streamed(tmp_path: Path) -> None:
             for place in range(200)
         ]
         with path.open("w") as lines:
-            for _ in range(count):
-                lines.write(json.dumps({"output": slices}) + "\n")
+            for number in range(count):
+                start, end = (",["[number == 0], "") if is_list else ("", "\n")
+                lines.write(start + json.dumps({"output": slices}) + end)
+            lines.write("]" if is_list else "")
         [source] = find_sources([str(path)])
         tracemalloc.start()
         assert sum(1 for _ in source.dialogues()) == count
