@@ -228,7 +228,7 @@ class Table:
                 lines += ["</tbody>", "<tbody>"]
             lines.append(self._html_row(row, "row"))
         lines += ["</tbody>", "</table>"]
-        lines += [f'<p class="note">{escape_html(note)}</p>' for note in self.notes]
+        lines += [f'<p class="table-note">{escape_html(note)}</p>' for note in self.notes]
         return "\n".join(lines) + "\n"
 
     def _html_row(self, texts: Sequence[str], scope: str) -> str:

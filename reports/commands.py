@@ -11,14 +11,12 @@ from typing import Annotated
 
 import typer
 
-from reports.builder.command import build
 from reports.plots.make import figure
 from reports.statistics.commands import statistics
 
 report_app = typer.Typer(
     help="Make tables and figures of what runs have written.", no_args_is_help=True
 )
-report_app.command()(build)
 report_app.command()(statistics)
 report_app.command()(figure)
 
@@ -68,6 +66,63 @@ def demo(
     run_demo(
         out, model or (), scenario or (), open_page=open_page, benchmarks=benchmarks, force=force
     )
+
+
+@report_app.command()
+def build(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Folders, with all that is in them, or single files.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the page, its figures and tables [default: RUN itself; of several "
+            "runs, runs/report].",
+            show_default=False,
+        ),
+    ] = None,
+    scenarios: Annotated[
+        int,
+        typer.Option(min=0, help="Scenarios that are drawn and can be played; numbers are of all."),
+    ] = 12,
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="YAML file: whom to leave out (default: the paper study's rules)."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="OURS=THEIRS: what another tool calls a column of ratings; repeat."),
+    ] = None,
+    choice: Annotated[
+        list[str] | None,
+        typer.Option(help="THEIRS=OURS: another tool's word for left, right, tie or both_bad."),
+    ] = None,
+) -> None:
+    """Make one HTML page of whatever runs hold, with its figures and tables beside it.
+
+    Files are told by their content: transcripts, interaction figures, decisions, benchmark results
+    (ours and lm-eval's), ratings and study folders, sweeps, training curves, decoding costs,
+    manifests. index.html needs no server and nothing from outside. Whatever is broken is named on
+    it and on standard error, and left out; the exit status is 2 only if nothing can be read.
+
+    Example: duo report build runs/demo --out runs/report
+    """
+    from reports.page.build import build as make
+    from reports.page.collect import RatingSettings
+    from reports.statistics.commands import mapping
+    from reports.statistics.raters import read_rules
+
+    ratings = RatingSettings(
+        columns=mapping("--column", column),
+        choices=mapping("--choice", choice),
+        rules=None if rules is None else read_rules(rules),
+    )
+    print(make(runs, out, ratings=ratings, scenarios=scenarios))
 
 
 @report_app.command()

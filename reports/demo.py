@@ -24,12 +24,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from duo.decoding.systems import models_for
-from duo.files import write_result
+from duo.files import write_result, write_text
 from duo.transcript import Transcript, read_transcript
 from evaluation.interaction.results import portable, score
-from reports.builder.make import build
-from reports.costs import write_costs
 from reports.demo_table import small_table1
+from reports.page.build import build
+from reports.page.conversations import all_costs
 from reports.plots.style import save
 from reports.plots.timeline import draw
 from sessions.catalogue import find_scenarios
@@ -138,7 +138,7 @@ def write_report(out: Path, paths: Sequence[Path], *, console: Console | None = 
             figure = draw(transcript)
             for suffix in FORMATS:
                 save(figure, out / "timelines" / f"{_stem(transcript)}{suffix}")
-        write_costs(out / "forward_passes.csv", by_scenario)
+        write_text(out / "forward_passes.csv", all_costs(by_scenario).csv())
         write_result(out / "interaction.json", portable(score(paths)))
     return build([out], console=console)
 

@@ -12,8 +12,7 @@ from duo.speech import Conversation, Interval, conversation_of, length, merged
 from duo.transcript import Transcript, read_transcript
 from evaluation.interaction import metrics
 from evaluation.interaction.events import outcomes_of
-from reports.costs import costs_of
-from reports.minutes import minutes
+from reports.page.conversations import costs_of, lines_of
 from reports.plots.timeline import timeline
 from sessions.catalogue import find_scenarios
 from sessions.recorder import Job, record_all
@@ -42,7 +41,7 @@ def assert_all_agree(transcript: Transcript) -> None:
         f" {len(found.answers)} answers, {len(found.decisions)} decisions"
         in timeline(transcript).caption
     )
-    spoken = [line for line in minutes(transcript) if line.what.startswith("answer")]
+    spoken = [line for line in lines_of(transcript) if line.what.startswith("answer")]
     answered = [line.at for line in spoken if line.what != "answer without words"]
     assert answered == [answer.start for answer in found.answers]
     assert_terminal_agrees(transcript, found)

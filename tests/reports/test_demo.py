@@ -16,8 +16,8 @@ import reports.demo_table as demo_table
 from duo.cli import app
 from duo.errors import BadInput
 from duo.transcript import write_transcript
-from reports.builder.make import build
 from reports.demo import run_demo, write_report
+from reports.page.build import build
 from tests.reports.stories import interrupted, waiting
 from tests.tiny import tiny_backbone
 

@@ -1,0 +1,155 @@
+"""Read a run, draw, write the page and all that stands on it.
+
+    OUT/index.html      the page
+    OUT/figures/        each chart as PDF, SVG and PNG, its numbers and its caption
+    OUT/tables/         each table as CSV, Markdown and LaTeX; what was computed as JSON
+    OUT/report.json     what the page was made of, and that this is a report: a later one skips it
+
+The same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from duo.errors import BadInput
+from duo.files import check_writable, write_text
+from duo.table import Table, latex_document
+from duo.terminal import printable
+from reports.page.adapt import plain
+from reports.page.collect import Evidence, Piece, RatingSettings, collect
+from reports.page.conversations import all_costs
+from reports.page.find import MADE_BY, MARK
+from reports.page.kinds import KINDS
+from reports.page.page import SCENARIOS, Drawn, Tables, all_tables, page_of
+
+SCHEMA = 1
+
+
+def build(
+    runs: Sequence[Path],
+    out: Path | None = None,
+    *,
+    ratings: RatingSettings | None = None,
+    scenarios: int = SCENARIOS,
+    console: Console | None = None,
+) -> Path:
+    """Write the page about runs and what stands on it.
+
+    Args:
+        runs: folders, or single files.
+        out: folder; the run itself if it is one folder and nothing is said, else `runs/report`.
+        ratings: how to read ratings.
+        scenarios: how many are drawn and can be played.
+        console: where progress and problems are told; standard error if not given.
+
+    Returns:
+        The page.
+
+    Raises:
+        BadInput: nothing in the runs could be read, or the folder cannot be written.
+    """
+    console = console or Console(stderr=True)
+    if out is None:
+        out = runs[0] if len(runs) == 1 and runs[0].is_dir() else Path("runs/report")
+    with console.status("") as status:
+
+        def tell(what: str) -> None:
+            status.update(printable(what))
+
+        evidence = collect(runs, ratings, tell)
+        check_writable(out)
+        tell("drawing")
+        charts, problems = draw_all(evidence)
+        evidence = replace(evidence, problems=(*evidence.problems, *problems))
+        tables = all_tables(evidence)
+        for one in charts:
+            from reports.plots.chart import write_chart
+
+            tell(f"drawing {one.chart.title}")
+            write_chart(one.chart, out / "figures")
+        _write_tables(out / "tables", evidence, tables)
+        tell("writing the page")
+        page = out / "index.html"
+        write_text(page, page_of(evidence, charts, tables, scenarios=scenarios))
+        write_text(out / MARK, _summary(evidence))
+    for problem in evidence.problems:
+        console.print(f"left out: {printable(str(problem))}", markup=False, soft_wrap=True)
+    return page
+
+
+def draw_all(evidence: Evidence) -> tuple[list[Drawn], list[BadInput]]:
+    """Draw all charts; returns them, and what could not be drawn."""
+    charts: list[Drawn] = []
+    problems = []
+    for kind, of in KINDS.items():
+        for number, piece in enumerate(evidence.of(kind), start=1):
+            try:
+                made = list(of.charts_of(piece, evidence))
+            except BadInput as error:
+                message = f"cannot be drawn: {error.message}"
+                problems.append(BadInput(message, file=piece.name or None, field=error.field))
+                continue
+            if number > 1 and kind != "transcripts":
+                made = [replace(chart, name=f"{chart.name}-{number}") for chart in made]
+            charts += [Drawn(chart, piece) for chart in made]
+            if kind == "transcripts" and made:
+                break  # one fork shows what there is to see
+    return charts, problems
+
+
+def _write_tables(folder: Path, evidence: Evidence, tables: Tables) -> None:
+    if evidence.talks:
+        write_text(folder / "costs.csv", all_costs(evidence.transcripts).csv())
+    for kind, found in tables.items():
+        for number, piece in enumerate(evidence.of(kind), start=1):
+            stem = kind if number == 1 else f"{kind}-{number}"
+            for suffix, text in _texts(kind, piece, found[piece.name]):
+                write_text(folder / f"{stem}{suffix}", text)
+
+
+def _texts(kind: str, piece: Piece[Any], tables: Sequence[Table]) -> Iterator[tuple[str, str]]:
+    """What is written of a result: suffix and content."""
+    if tables:
+        yield ".md", "\n".join(table.markdown() for table in tables)
+        yield ".tex", latex_document(tables)
+    if kind == "ratings":
+        from reports.statistics.report import long_table
+
+        yield ".json", piece.content.model_dump_json(indent=2, by_alias=True) + "\n"
+        yield ".csv", long_table(piece.content).csv()
+    elif kind == "benchmarks":
+        from reports.table1 import export
+
+        yield ".json", export.as_json(piece.content)
+        yield ".csv", export.long_csv(piece.content)
+    else:
+        if piece.computed:
+            yield ".json", json.dumps(plain(piece.content), indent=1, ensure_ascii=False) + "\n"
+        for number, table in enumerate(tables, start=1):
+            yield ".csv" if len(tables) == 1 else f"-table-{number}.csv", table.csv()
+
+
+def _summary(evidence: Evidence) -> str:
+    """What the page was made of, for programs."""
+    content: Mapping[str, Any] = {
+        "schema": SCHEMA,
+        "made_by": MADE_BY,
+        "results": [
+            {"kind": kind, "files": list(piece.files), "computed": piece.computed}
+            for kind, piece in evidence.all
+        ],
+        "sha256": dict(evidence.digests),
+        "problems": [
+            {"file": error.file, "line": error.line, "field": error.field, "message": error.message}
+            for error in evidence.problems
+        ],
+        "notes": list(evidence.notes),
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"

@@ -1,0 +1,234 @@
+"""Say what conversations cost, what was said in them line by line, and what to know beforehand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from duo.decoding.systems import SYSTEMS
+from duo.speech import conversation_of, joined, length
+from duo.table import Column, Table, clean
+from duo.transcript import Transcript
+from reports.plots.lanes import decision_text
+
+#: The system that others are compared with.
+REFERENCE = "turn-based"
+
+_ENDINGS = {"complete": "answer", "cut": "answer, cut short", "open": "answer, not ended"}
+#: Decisions that are not the model's own, by what they were.
+_GROUNDS = {"patience": "silence alone (patience)", "slice": "the time slice alone"}
+#: A system that never ends an answer and talks through more of the user's speech than this share,
+#: counted from its own first word, does not know when to be silent.
+_RESTLESS = 0.8
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Counts of one conversation, or of several together.
+
+    Attributes:
+        seconds: length on the conversation's clock.
+        forward_passes, tokens_processed: of the model, both channels together.
+        answers: answers of which at least a word was spoken.
+        cut: answers that were given up for something the user said.
+        interruptions: utterances of the user that began while the system spoke.
+        waits: seconds of silence between the end of a query and the answer to it, one by one.
+    """
+
+    seconds: float = 0.0
+    forward_passes: int = 0
+    tokens_processed: int = 0
+    answers: int = 0
+    cut: int = 0
+    interruptions: int = 0
+    waits: tuple[float, ...] = ()
+
+    @property
+    def tokens_per_pass(self) -> float | None:
+        """Tokens that a forward pass carried on average; None without a pass."""
+        return self.tokens_processed / self.forward_passes if self.forward_passes else None
+
+    @property
+    def mean_wait(self) -> float | None:
+        """Mean of `waits` in seconds; None if there was none."""
+        return sum(self.waits) / len(self.waits) if self.waits else None
+
+    def passes_relative_to(self, reference: Costs | None) -> float | None:
+        """Forward passes as a multiple of the reference's; None if that is not known."""
+        if reference is None or not reference.forward_passes:
+            return None
+        return self.forward_passes / reference.forward_passes
+
+    def __add__(self, other: Costs) -> Costs:
+        return Costs(
+            self.seconds + other.seconds,
+            self.forward_passes + other.forward_passes,
+            self.tokens_processed + other.tokens_processed,
+            self.answers + other.answers,
+            self.cut + other.cut,
+            self.interruptions + other.interruptions,
+            self.waits + other.waits,
+        )
+
+
+def costs_of(transcript: Transcript) -> Costs:
+    """Count one conversation."""
+    found = conversation_of(transcript)
+    return Costs(
+        seconds=found.seconds,
+        forward_passes=sum(cycle.forward_passes for cycle in found.cycles),
+        tokens_processed=sum(cycle.tokens_processed for cycle in found.cycles),
+        answers=len(found.answers),
+        cut=sum(answer.ending == "cut" for answer in found.answers),
+        interruptions=len(found.interruptions),
+        waits=tuple(round(end - start, 3) for start, end in found.waits),
+    )
+
+
+def costs_by_system(transcripts: Iterable[Transcript]) -> dict[str, Costs]:
+    """All conversations of each system together, systems in the order of their first."""
+    totals: dict[str, Costs] = {}
+    for transcript in transcripts:
+        name = transcript.header.system
+        totals[name] = totals.get(name, Costs()) + costs_of(transcript)
+    return totals
+
+
+def costs_table(title: str, costs: Mapping[str, Costs]) -> Table:
+    """Costs by system, for readers."""
+    reference = costs.get(REFERENCE)
+    return Table(
+        title,
+        [
+            "System", Column("Forward passes", show=",d"),
+            Column(f"Relative to {REFERENCE}", "number", "{:.2f}×".format),
+            Column("Tokens processed", show=",d"), Column("Tokens per pass", "number", ".2f"),
+            "Answers", "Cut short", "Interruptions",
+            Column("Mean wait", "number", "{:.1f} s".format),
+        ],
+        [
+            [name, one.forward_passes, one.passes_relative_to(reference), one.tokens_processed,
+             one.tokens_per_pass, one.answers, one.cut, one.interruptions, one.mean_wait]
+            for name, one in costs.items()
+        ],
+        [f"{name}: {SYSTEMS[name]}." for name in costs if name in SYSTEMS],
+    )  # fmt: skip
+
+
+def all_costs(transcripts: Sequence[Transcript]) -> Table:
+    """A line for each conversation, and what it cost relative to `REFERENCE`, for programs."""
+    counted = [(transcript.header, costs_of(transcript)) for transcript in transcripts]
+    references = {head.scenario: costs for head, costs in counted if head.system == REFERENCE}
+    return Table(
+        "Costs of each conversation",
+        [
+            "scenario", "system", "seconds", "forward_passes", "tokens_processed",
+            "tokens_per_pass", f"passes_relative_to_{REFERENCE}", "answers", "cut",
+            "interruptions", "mean_wait_seconds",
+        ],
+        [
+            [head.scenario, head.system, round(one.seconds, 3), one.forward_passes,
+             one.tokens_processed, _rounded(one.tokens_per_pass),
+             _rounded(one.passes_relative_to(references.get(head.scenario))), one.answers,
+             one.cut, one.interruptions, _rounded(one.mean_wait)]
+            for head, one in counted
+        ],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a transcript for readers: when (seconds), who, what, and the words.
+
+    Attributes:
+        who: "user" or the system's name.
+        spoken: whether the words were spoken.
+    """
+
+    at: float
+    who: str
+    what: str
+    words: str = ""
+    spoken: bool = False
+
+
+def lines_of(transcript: Transcript) -> list[Line]:
+    """All that was said and decided, in the order of time."""
+    return sorted(_lines(transcript), key=lambda line: line.at)
+
+
+def _lines(transcript: Transcript) -> Iterator[Line]:
+    found = conversation_of(transcript)
+    for one in found.utterances:
+        label, kind = (one.label or "says").replace("_", "-"), one.category.replace("_", " ")
+        yield Line(
+            one.start, "user", f"{label} · {kind}" if kind else label, joined(one.shown), True
+        )
+    for revision in found.revisions:
+        yield Line(revision.at, "user", "heard again", revision.text, True)
+    for decision in found.decisions:
+        expected = f"expected next: {decision.expected}" if decision.expected else ""
+        yield Line(decision.at, found.system, decision_text(decision), expected)
+    for answer in (*found.answers, *found.wordless):
+        what = _ENDINGS[answer.ending] if answer.words else "answer without words"
+        yield Line(answer.start, found.system, what, answer.text, bool(answer.text))
+    for note in found.notes:
+        yield Line(note.at, found.system, "note", note.text)
+
+
+def cautions(transcripts: Iterable[Transcript]) -> list[str]:
+    """Sentences about systems whose model did not do its part, none about the others.
+
+    A model does its part only if it was trained to: to say state tokens, by which it judges whether
+    it was asked something, or to fall silent in time slices. Without that, only the clock decides.
+    """
+    by_system: dict[str, list[Transcript]] = {}
+    for transcript in transcripts:
+        by_system.setdefault(clean(transcript.header.system), []).append(transcript)
+    found: list[str] = []
+    for system, held in by_system.items():
+        found += [*_decided_by_the_clock(system, held), *_restless(system, held)]
+    return found
+
+
+def _decided_by_the_clock(system: str, held: Sequence[Transcript]) -> Iterator[str]:
+    """A system that looks ahead for state tokens, and decided without them."""
+    events = [event for one in held for event in one.of("predicted", "respond", "ignore")]
+    counts = Counter(event.by for event in events if event.kind != "predicted")
+    clock, tokens = sum(counts[ground] for ground in _GROUNDS), counts["state"]
+    if not clock or all(event.kind != "predicted" for event in events):
+        return
+    grounds = " or ".join(name for ground, name in _GROUNDS.items() if counts[ground])
+    if tokens:
+        yield (
+            f"{system}: {clock} of {clock + tokens} decisions were made by {grounds}, not by the "
+            "model's state tokens."
+        )
+        return
+    made = "its one decision was" if clock == 1 else f"all {clock} decisions were"
+    yield (
+        f"{system}: {made} made by {grounds}. None was made by a state token: in this run the "
+        "model itself did not tell queries from other talk; it has to be trained for that."
+    )
+
+
+def _restless(system: str, held: Sequence[Transcript]) -> Iterator[str]:
+    """A system that speaks on whatever the user does."""
+    found = [conversation_of(transcript) for transcript in held]
+    answers = [answer for part in found for answer in part.answers]
+    heard = both = 0.0
+    for part in found:
+        first = min((start for start, _ in part.system_speech), default=part.seconds)
+        heard += length((max(start, first), max(end, first)) for start, end in part.user_speech)
+        both += length(part.overlaps)
+    if answers and all(a.ending == "open" for a in answers) and both > _RESTLESS * heard > 0:
+        yield (
+            f"{system}: it never ended an answer, and talked through {both / heard:.0%} of what "
+            "the user said after its first word. In this run the model did not fall silent by "
+            "itself; it has to be trained for that."
+        )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

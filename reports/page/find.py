@@ -1,0 +1,226 @@
+"""Find the results in run folders, in an order that depends on names alone, and tell their kinds.
+
+A JSON file says its kind itself. Files of older versions, of lm-eval and of other tools do not:
+these are told by what they hold, never by their names.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from duo.errors import BadInput
+from duo.files import kind_of, read_json
+from duo.terminal import printable
+from reports.statistics.ratings import NEEDED
+from sessions.study.study import MARKER
+
+#: Results come in these forms; nothing else is opened.
+FORMS = (".json", ".jsonl", ".csv", ".parquet")
+#: A run has some thousand files. Somebody who names a home folder should not wait for ever.
+LIMIT = 50_000
+#: Larger JSON files than this (bytes) are none of ours.
+LARGEST = 256 * 2**20
+#: What a report writes beside its page; `MARK` tells it from a run's own files of these names.
+MARK, MADE_BY = "report.json", "duo report build"
+_OUTPUTS = frozenset({MARK, "index.html", "figures", "tables"})
+
+#: Keys of files that do not say their kind: lm-eval's, and those of older versions.
+_KEYS: Mapping[str, frozenset[str]] = {
+    "harness": frozenset({"results", "configs", "versions", "n-shot"}),
+    "manifest": frozenset({"command", "versions"}),
+    "interaction": frozenset({"systems", "events", "intervals"}),
+    "states": frozenset({"states", "confusion", "premature"}),
+    "probe": frozenset({"curve", "answered", "folds"}),
+    "decode-bench": frozenset({"systems", "limit", "together"}),
+    "sweep": frozenset({"points", "models", "max_seconds"}),
+    "training": frozenset({"steps", "settings", "parameters"}),
+    "benchmark": frozenset({"benchmark", "profile", "metric"}),
+    "statistics": frozenset({"kept", "everyone", "rules"}),
+}
+#: A table with one of these columns is meant to hold ratings.
+_OF_RATINGS = frozenset(NEEDED) - {"item", "criterion"}
+
+
+@dataclass(frozen=True, order=True)
+class File:
+    """A file of a run.
+
+    Attributes:
+        name: its path inside the run, with `/`; where there are several runs, the run's name first.
+        path: where it is.
+    """
+
+    name: str
+    path: Path
+
+
+def find(runs: Sequence[Path], *, limit: int = LIMIT) -> tuple[list[File], list[BadInput]]:
+    """Look through runs: folders with all that is in them, or single files.
+
+    What is hidden (`.git`, half-written files) is left out, and what an earlier report wrote. Links
+    are followed; a folder that was seen is not entered again.
+
+    Args:
+        runs: folders or files.
+        limit: entries looked at, at most.
+
+    Returns:
+        Files that may hold results, by name, each once, however many links lead to it; and
+        what could not be read or was left out because there is too much.
+
+    Raises:
+        BadInput: there is no such folder or file.
+    """
+    problems: list[BadInput] = []
+    seen: set[str] = set()
+    files: list[File] = []
+    left = limit
+    for run, prefix in zip(runs, _prefixes(runs), strict=True):
+        if not run.exists():
+            raise BadInput("no such folder or file", file=run)
+        for name, path in _entries(run, prefix, seen, problems):
+            if left == 0:
+                too_many = f"holds more than {limit:,} files: the others were not looked at"
+                problems.append(BadInput(too_many, file=prefix or "the run"))
+                break
+            left -= 1
+            if path.suffix.lower() in FORMS and path.is_file():
+                files.append(File(name, path))
+    return sorted(files), problems
+
+
+def recognise(path: Path, columns: Mapping[str, str] | None = None) -> tuple[str, Any] | None:
+    """Tell the kind of a file.
+
+    Args:
+        path: `.json`, `.jsonl`, `.csv` or `.parquet`.
+        columns: what another tool calls our columns of ratings.
+
+    Returns:
+        The kind and, of JSON, the content; None for something that reports are not made of.
+
+    Raises:
+        BadInput: the file is broken, so that nobody can say what it was; names the line.
+    """
+    match path.suffix.lower():
+        case ".json":
+            return _json(path)
+        case ".jsonl":
+            return ("transcript", None) if _is_transcript(path) else None
+        case ".csv":
+            header = _csv_header(path)
+        case _:
+            header = _parquet_header(path)
+    theirs = {(columns or {}).get(name, name) for name in _OF_RATINGS}
+    return ("ratings", None) if theirs & header else None
+
+
+def _prefixes(runs: Sequence[Path]) -> list[str]:
+    """A name for each run, unlike the others'; "" if there is only one."""
+    if len(runs) == 1:
+        return [""]
+    names: list[str] = []
+    for run in runs:
+        name = run.resolve().name or "run"
+        number = 1 + sum(other.partition(" ")[0] == name for other in names)
+        names.append(name if number == 1 else f"{name} ({number})")
+    return names
+
+
+def _entries(
+    run: Path, prefix: str, seen: set[str], problems: list[BadInput]
+) -> Iterator[tuple[str, Path]]:
+    """All that is below a run, whatever it is, each folder's entries by name."""
+    waiting = [(prefix or ("" if run.is_dir() else run.name), run)]
+    while waiting:
+        name, path = waiting.pop()
+        real = os.path.realpath(path)
+        if real in seen:
+            continue
+        seen.add(real)
+        if not path.is_dir():
+            yield name, path
+            continue
+        try:
+            inside = sorted(entry.name for entry in os.scandir(path))
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or error}"
+            problems.append(BadInput(problem, file=name or "the run"))
+            continue
+        skipped = _OUTPUTS if _is_report(path) else frozenset()
+        for entry in reversed(inside):
+            if not entry.startswith(".") and entry not in skipped:
+                waiting.append((f"{name}/{entry}" if name else entry, path / entry))
+
+
+def _is_report(folder: Path) -> bool:
+    """Whether an earlier report was written into a folder."""
+    try:
+        content = read_json(folder / MARK)
+    except BadInput:
+        return False
+    return isinstance(content, dict) and content.get("made_by") == MADE_BY
+
+
+def _json(path: Path) -> tuple[str, Any] | None:
+    if path.stat().st_size > LARGEST:
+        return None
+    content = read_json(path)
+    if not isinstance(content, dict):
+        return None
+    if path.name == MARKER and content.keys() >= {"schema", "study"}:
+        return "study", content  # the database beside it is the study
+    kind = kind_of(content) or next(
+        (kind for kind, keys in _KEYS.items() if content.keys() >= keys), None
+    )
+    return None if kind is None else (kind, content)
+
+
+def _is_transcript(path: Path) -> bool:
+    """Whether the first line is a transcript's header, or an event where that should stand."""
+    try:
+        with path.open("rb") as stream:
+            line = stream.readline(LARGEST)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+    if not line.strip():
+        raise BadInput("is empty", file=path)
+    try:
+        content = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        whole = line.endswith(b"\n")
+        raise BadInput("not JSON" if whole else "is cut off", file=path, line=1) from None
+    return isinstance(content, dict) and (
+        content.get("type") == "header" or content.keys() >= {"start", "end", "channel", "kind"}
+    )
+
+
+def _csv_header(path: Path) -> set[str]:
+    """The names of the columns."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return set(next(csv.reader([stream.readline(LARGEST)]), []))
+    except UnicodeDecodeError:
+        raise BadInput("not UTF-8 text", file=path, line=1) from None
+    except csv.Error as error:
+        raise BadInput(printable(f"not CSV: {error}"), file=path, line=1) from None
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def _parquet_header(path: Path) -> set[str]:
+    import pyarrow  # type: ignore[import-untyped]
+    from pyarrow import parquet
+
+    try:
+        return set(parquet.read_schema(path).names)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or 'no Parquet'}", file=path) from error
+    except pyarrow.ArrowException:
+        raise BadInput("not Parquet, or cut off", file=path) from None

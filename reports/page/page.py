@@ -1,0 +1,384 @@
+"""Write the page about a run: one HTML file, self-contained, the same bytes for the same input.
+
+A page is a title, facts and sections; each section is made from one template of `templates`. All
+text is escaped by the templates and by `Table.html`, and pictures are SVG that takes its colours
+from the page. The one script plays conversations; no other can run. What differs from run to run
+(dates, times) is not shown: the run's manifest has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from duo.speech import conversation_of
+from duo.table import Table, clean
+from duo.transcript import Transcript
+from reports.page import player
+from reports.page.collect import Evidence, Piece
+from reports.page.conversations import (
+    cautions,
+    costs_by_system,
+    costs_of,
+    costs_table,
+    lines_of,
+)
+from reports.page.kinds import KINDS
+from reports.page.reproduce import origins
+from reports.plots.scene import paint
+from reports.plots.style import DESK, PHONE, inline_svg, palette_css, svg_text
+from reports.plots.timeline import compose, overview
+
+if TYPE_CHECKING:
+    from reports.plots.chart import Chart
+
+#: This many scenarios are shown, each with this many systems, if nobody asks for more: a browser
+#: shall open the page at once. Numbers are of all.
+SCENARIOS, SYSTEMS = 12, 6
+#: Results that stand before the conversations themselves; the others stand after them.
+_ABOUT_CONVERSATIONS = ("ratings", "interaction", "sweep")
+#: From more files than these, a section says how many there are.
+_NAMED = 3
+#: More scenarios than these are counted, not named.
+_FEW = 8
+#: Width in points of a picture that two of stand side by side on a desk's screen.
+_HALF_DESK = 350.0
+
+#: By kind and by the name of a piece.
+Tables = Mapping[str, Mapping[str, Sequence[Table]]]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chart and the result that it shows."""
+
+    chart: Chart
+    piece: Piece[Any]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: `anchor` is a word that is unique in it."""
+
+    anchor: str
+    title: str
+    body: Markup
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A chart as the page shows it: the picture twice, its caption, its numbers."""
+
+    chart: Chart
+
+    @property
+    def svg(self) -> Markup:
+        chart = self.chart
+        return Markup("").join(
+            _inline(chart.draw(width), f"{chart.name}-{name}", f"{chart.title}. {chart.caption}",
+                    f"figure chart {name}")
+            for name, width in (("wide", _HALF_DESK), ("narrow", PHONE))
+        )  # fmt: skip
+
+    @property
+    def numbers(self) -> Table:
+        return replace(self.chart.table, notes=())  # the caption is beside the picture
+
+
+def all_tables(evidence: Evidence) -> Tables:
+    """Every result as tables."""
+    return {
+        kind: {piece.name: of.tables_of(piece.content) for piece in evidence.of(kind)}
+        for kind, of in KINDS.items()
+        if of.title
+    }
+
+
+def page_of(
+    evidence: Evidence,
+    drawn: Sequence[Drawn] = (),
+    tables: Tables | None = None,
+    *,
+    scenarios: int = SCENARIOS,
+) -> str:
+    """Write the page; the same evidence gives the same text.
+
+    Args:
+        evidence: what was read.
+        drawn: its charts.
+        tables: its tables; made here if they are not there.
+        scenarios: how many are shown in pictures and can be played.
+    """
+    tables = all_tables(evidence) if tables is None else tables
+    results = {
+        kind: _result_section(kind, evidence, drawn, tables[kind])
+        for kind in tables
+        if evidence.of(kind)
+    }
+    sections = [results.pop(kind) for kind in _ABOUT_CONVERSATIONS if kind in results]
+    shown, left_out = _shown(evidence.transcripts, scenarios)
+    if evidence.talks:
+        sections.append(_costs_section(evidence.transcripts))
+    for number, (name, held) in enumerate(shown.items(), start=1):
+        sections.append(_scenario_section(number, name, held))
+    sections += [_fork_section(one) for one in drawn if one.piece in evidence.talks]
+    sections += results.values()
+    sections += [
+        _section(
+            "missing", "What is missing or broken", evidence=evidence,
+            missing=[of.missing for kind, of in KINDS.items()
+                     if of.missing and not evidence.of(kind)],
+        ),
+        _section("reproduce", "How to reproduce each number", origins=origins(evidence)),
+    ]  # fmt: skip
+    page = _render(
+        "page",
+        title=_title(evidence),
+        facts=_facts(evidence),
+        notes=[*_notes(evidence), *left_out],
+        sections=sections,
+        conversations=bool(shown),  # without, the page has no script
+        player=player,
+    )
+    return page + "\n"
+
+
+# ---- sections
+
+
+def _section(template: str, title: str, anchor: str = "", **values: Any) -> Section:
+    return Section(anchor or template, title, Markup(_render(template, **values)))
+
+
+def _result_section(
+    kind: str,
+    evidence: Evidence,
+    drawn: Sequence[Drawn],
+    tables: Mapping[str, Sequence[Table]],
+) -> Section:
+    """All results of a kind: pictures, tables, where they are from."""
+    pieces = evidence.of(kind)
+    results = [
+        {
+            "title": piece.name if len(pieces) > 1 else "",
+            "pictures": [_Picture(one.chart) for one in drawn if one.piece is piece],
+            "tables": tables.get(piece.name, ()),
+            "notes": piece.content.notices if kind == "ratings" else (),
+            "source": _source(piece),
+            "command": KINDS[kind].computed_by if piece.computed else "",
+        }
+        for piece in pieces
+    ]
+    return _section("result", KINDS[kind].title, kind, results=results)
+
+
+def _fork_section(fork: Drawn) -> Section:
+    """One fork of the run: which slots each token attends to."""
+    result = {
+        "title": "", "pictures": [_Picture(fork.chart)], "tables": (), "notes": (),
+        "source": _source(fork.piece), "command": "",
+    }  # fmt: skip
+    title = "Two channels, one pass: who sees whom"
+    return _section("result", title, "fork", results=[result])
+
+
+def _costs_section(transcripts: Sequence[Transcript]) -> Section:
+    """What each system's conversations cost, all together."""
+    title = "All conversations of each system together"
+    table = costs_table(title, costs_by_system(transcripts))
+    return _section("costs", "What it cost", table=table)
+
+
+def _scenario_section(number: int, name: str, transcripts: Sequence[Transcript]) -> Section:
+    """One scenario: the systems' timelines under one another, their costs, all words as a table."""
+    anchor = f"scenario-{number}"
+    drawable = [conversation_of(transcript) for transcript in transcripts]
+    systems = _listed(part.system for part in drawable)
+    pictures = {
+        picture: Markup("").join(
+            _inline(paint(lay_out(drawable, width=width)), f"{anchor}-{picture}-{screen}",
+                    f"{label}: {systems}", f"figure {screen}")
+            for screen, width in (("wide", DESK), ("narrow", PHONE))
+        )
+        for picture, lay_out, label in (
+            ("glance", overview, "Who speaks when"),
+            ("score", compose, "What is said when"),
+        )
+    }  # fmt: skip
+    costs = {transcript.header.system: costs_of(transcript) for transcript in transcripts}
+    return _section(
+        "scenario",
+        name,
+        anchor,
+        played=player.player(transcripts, key=f"player-{number}"),
+        costs=costs_table("This conversation with each system", costs),
+        transcripts=[(transcript.header, lines_of(transcript)) for transcript in transcripts],
+        **pictures,
+    )
+
+
+def _source(piece: Piece[Any]) -> str:
+    verb = "Computed from" if piece.computed else "From"
+    if len(piece.files) > _NAMED:
+        return f"{verb} {len(piece.files)} files, {piece.files[0]} and others"
+    return f"{verb} {', '.join(piece.files)}" if piece.files else ""
+
+
+def _shown(
+    transcripts: Sequence[Transcript], limit: int
+) -> tuple[dict[str, list[Transcript]], list[str]]:
+    """The conversations that are drawn, by scenario; and what is said of the others."""
+    held: dict[str, list[Transcript]] = {}
+    for transcript in transcripts:
+        held.setdefault(transcript.header.scenario, []).append(transcript)
+    shown = {name: held[name][:SYSTEMS] for name in list(held)[:limit]}
+    notes = []
+    if len(held) > limit:
+        notes.append(
+            f"Of {len(held)} scenarios the first {limit} are drawn below; numbers are of all."
+        )
+    if any(len(all_) > SYSTEMS for all_ in held.values()):
+        notes.append(f"Of each scenario {SYSTEMS} conversations at most are drawn below.")
+    return shown, notes
+
+
+# ---- the head of the page
+
+
+def _title(evidence: Evidence) -> str:
+    """What the page is about, in a line."""
+    heads = [transcript.header for transcript in evidence.transcripts]
+    parts = []
+    if heads:
+        parts.append(_counted(len({head.system for head in heads}), "dialogue system"))
+        parts.append(_counted(len({head.scenario for head in heads}), "scripted user"))
+    if raters := sum(study.content.everyone.raters for study in evidence.of("ratings")):
+        parts.append(_counted(raters, "rater"))
+    for table in evidence.of("benchmarks"):
+        there = {row.benchmark.id for row in table.content.rows if row.present}
+        parts.append(_counted(len(there), "benchmark"))
+    others = ("states", "probe", "interaction", "sweep", "training", "decoding")
+    titles = (KINDS[kind].title for kind in others if evidence.of(kind))
+    return ", ".join(parts) or next(titles, "Report")
+
+
+def _facts(evidence: Evidence) -> dict[str, str]:
+    """What was run, name and value."""
+    found = _facts_of_transcripts(evidence.transcripts)
+    for study in evidence.of("ratings"):
+        everyone = study.content.everyone
+        found["Ratings"] = (
+            f"{everyone.ratings:,} by {_counted(everyone.raters, 'rater')} "
+            f"of {_counted(everyone.dialogues, 'dialogue')}"
+        )
+    for table in evidence.of("benchmarks"):
+        ours = [slot.column for slot in table.content.slots if slot.column is not None]
+        found["Benchmarked"] = _listed(ours)
+    contents = [manifest.content for manifest in evidence.manifests]
+    versions = [one.get("versions") for one in contents]
+    made = _listed(str(one["duo-duplex"]) for one in versions if one and "duo-duplex" in one)
+    commits = _listed(str(one["git_commit"])[:12] for one in contents if one.get("git_commit"))
+    if made:
+        found["Version of duo"] = f"{made} ({commits})" if commits else made
+    return found
+
+
+def _facts_of_transcripts(transcripts: Sequence[Transcript]) -> dict[str, str]:
+    """What was run, as the headers of the transcripts say it."""
+    heads = [transcript.header for transcript in transcripts]
+    if not heads:
+        return {}
+    scenarios = list(dict.fromkeys(head.scenario for head in heads))
+    lengths = {head.cycle_seconds for head in heads}
+    cycles = (
+        f"{lengths.pop():g} s"
+        if len(lengths) == 1
+        else _listed(f"{head.system} {head.cycle_seconds:g} s" for head in heads)
+    )
+    return {
+        "Model": _listed(head.model for head in heads),
+        "Systems": _listed(head.system for head in heads),
+        "Scenarios": _listed(scenarios) if len(scenarios) <= _FEW else str(len(scenarios)),
+        "Seed": _listed(str(head.seed) for head in heads),
+        "Clock": _listed(head.clock for head in heads),
+        "Cycle": cycles,
+    }
+
+
+def _notes(evidence: Evidence) -> Iterator[str]:
+    """What to know before looking at numbers."""
+    if broken := len(evidence.problems):
+        things = "thing is" if broken == 1 else "things are"
+        yield f"{broken} {things} broken and left out: see “What is missing or broken”."
+    for study in evidence.of("ratings"):
+        of = study.content
+        if of.synthetic:
+            yield f"{of.synthetic:,} ratings are synthetic: nobody gave them."
+        if 0 < of.kept.raters < 3:
+            few = _counted(of.kept.raters, "rater")
+            yield f"Only {few}: nothing can be said of people in general."
+        if of.excluded:
+            out = _counted(len(of.excluded), "rater")
+            yield f"{out} left out by the rules: results with and without are shown."
+    for table in evidence.of("benchmarks"):
+        here = {cell.first.coverage for row in table.content.rows for cell in row.present}
+        if "smoke" in here:
+            yield "Benchmarks marked smoke are a few items of our own, not the benchmark."
+        if "limited" in here:
+            yield "Benchmarks marked limited were run on a part of their items."
+    yield from cautions(evidence.transcripts)
+
+
+def _listed(values: Iterable[str]) -> str:
+    """Each value once, with commas."""
+    return ", ".join(dict.fromkeys(values))
+
+
+def _counted(number: int, thing: str) -> str:
+    """A number of things: `1 rater`, `2 raters`."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+# ---- templates
+
+
+def _inline(figure: Any, prefix: str, label: str, css_class: str) -> Markup:
+    return inline_svg(svg_text(figure), prefix=prefix, label=clean(label), css_class=css_class)
+
+
+def _table_html(table: Table, *, caption: bool = True) -> Markup:
+    """A table in a frame that scrolls where the screen is too narrow."""
+    written = (table if caption else replace(table, title="")).html()
+    frame = '<div class="scroll" role="region" tabindex="0" aria-label="{}">\n{}</div>'
+    return Markup(frame).format(clean(table.title), Markup(written))
+
+
+def _render(template: str, **values: Any) -> str:
+    """Fill a template; every text in it is made harmless."""
+    return _environment().get_template(f"{template}.html.j2").render(values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_clean,
+    )
+    environment.globals["palette"] = lambda dark: Markup(palette_css(dark))
+    environment.filters["table"] = _table_html
+    return environment
+
+
+def _clean(value: Any) -> Any:
+    """Text without controls; what is markup already was made by a template of ours."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value

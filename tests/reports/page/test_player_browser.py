@@ -1,0 +1,96 @@
+"""The page about a run in a real browser: it fits, nothing complains, and conversations play."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from duo.transcript import write_transcript
+from reports.page.build import draw_all
+from reports.page.collect import collect
+from reports.page.page import page_of
+from tests.reports.page.runs import write_decoding, write_states, write_talks
+from tests.reports.stories import hostile
+from tests.sessions.study.app.browser import Browser, browsing, needs_browser, until
+
+pytestmark = needs_browser
+
+ROOTS = "[...document.querySelectorAll('.player')].map(host => host.shadowRoot)"
+#: Where the cursor of the first conversation stands, in percent of its length; none before.
+HEAD = f"""
+const head = {ROOTS}[0].querySelector('.lanes .head');
+return head.style.display === 'none' ? null : parseFloat(head.style.left);
+"""
+UNSAID = f"return {ROOTS}[0].querySelectorAll('.say .unsaid').length"
+#: What sticks out of the page without a frame that scrolls around it.
+STICKS_OUT = """
+const wide = document.documentElement.clientWidth;
+return [...document.querySelectorAll('main *')].filter(e =>
+  e.getBoundingClientRect().right > wide + 1
+  && !e.closest('.scroll')).map(e => e.outerHTML.slice(0, 80));
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    write_talks(folder)
+    (folder / "evil").mkdir()
+    write_transcript(folder / "evil" / "evil.jsonl", hostile())
+    write_states(folder / "states.json", n=40)
+    write_decoding(folder / "decode.json")
+    (folder / "broken.json").write_text("{")
+    found = collect([folder])
+    charts, problems = draw_all(found)
+    assert problems == []
+    path = tmp_path_factory.mktemp("out") / "index.html"
+    path.write_text(page_of(found, charts), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module", params=[1280, 390])
+def browser(request: pytest.FixtureRequest, page: Path) -> Iterator[Browser]:
+    with browsing(width=request.param, height=900) as opened:
+        opened.open(page.as_uri())
+        yield opened
+
+
+def asked(browser: Browser, script: str) -> Any:
+    return browser.driver.execute_script(script)
+
+
+def test_nothing_complains_and_nothing_sticks_out(browser: Browser) -> None:
+    assert browser.complaints() == []
+    assert asked(browser, STICKS_OUT) == []
+    assert asked(browser, "return document.documentElement.scrollWidth") <= asked(
+        browser, "return innerWidth"
+    )
+    assert asked(browser, f"return {ROOTS}.length") == 2
+    assert asked(browser, "return document.images.length") == 0
+
+
+def test_a_conversation_plays_word_by_word_in_real_time(browser: Browser) -> None:
+    assert asked(browser, HEAD) is None
+    assert asked(browser, UNSAID) == 0
+    play = asked(browser, f"return {ROOTS}[0].querySelector('.play')")
+    browser.driver.execute_script("arguments[0].click()", play)
+    first = until(lambda: asked(browser, HEAD), why="the cursor moves")
+    unsaid = asked(browser, UNSAID)
+    assert unsaid > 0
+    later = until(lambda: (now := asked(browser, HEAD)) > first + 3 and now, why="it goes on")
+    until(lambda: asked(browser, UNSAID) < unsaid, why="words are said")
+    browser.driver.execute_script("arguments[0].click()", play)
+    stopped = asked(browser, HEAD)
+    assert stopped >= later
+    assert browser.complaints() == []
+
+
+def test_words_that_would_be_markup_are_words(browser: Browser) -> None:
+    said = asked(browser, f"return {ROOTS}.map(root => root.textContent).join(' ')")
+    assert "<script>alert('x')</script>" in said
+    assert (
+        asked(browser, f"return {ROOTS}.flatMap(r => [...r.querySelectorAll('img')]).length") == 0
+    )
