@@ -3,11 +3,7 @@
 Metrics, pictures, cost tables, captions, players and the terminal take the `Conversation` that
 `conversation_of` makes of a transcript and choose only what to show of it. The rule:
 
-- **Words** (`words_of`): pieces of text that follow each other, tokens say, are joined and cut
-  between words (`cut`), wherever the pieces were cut. In Chinese and Japanese a character is a
-  word. Signs without a letter or digit belong to a word beside them. A silence of `BREATH` parts
-  two words even if no blank does. Inside a piece time passes evenly from character to character,
-  after its leading blanks; times are kept to the millisecond.
+- **Words** and when they are said: see `duo.words`.
 - **Utterances** of the user are those that the transcript names, with the words heard of each, or
   spoken evenly if no word was timed. Words of an utterance that the recording ends in are one too.
 - **Answers** end with `answer_end` or `cut`, or when the next `respond` replaces them. A system
@@ -23,7 +19,8 @@ Metrics, pictures, cost tables, captions, players and the terminal take the `Con
   decision that the system reports), it belongs to the query. What an answer was given up for is
   found the same way.
 - **Speech** lasts from a word's start to its end: silence between words, however short, is not
-  speech, and both speak where words of both sides overlap. `bridge_breaths` is for drawing alone.
+  speech, and both speak where words of both sides overlap. Pictures bridge breaths
+  (`duo.words.bridge_breaths`), which changes no number.
 - **Waits** are the seconds from a query's end to the first answer of its own that begins after it.
 """
 
@@ -40,66 +37,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 from duo.transcript import TOLERANCE, Label, Transcript, TranscriptEvent, read_scorable
-
-#: Times are kept to the millisecond, as transcripts are.
-DECIMALS = 3
+from duo.words import (
+    BREATH,
+    Interval,
+    Piece,
+    Word,
+    common,
+    joined,
+    words_and_signs,
+    words_of,
+)
 
 #: Silence inside an utterance counts as a pause from this length on (seconds), and so does silence
 #: of a system around a query's end, if its cycles are not longer.
 SHORTEST_PAUSE = 0.5
 
-#: A silence of this length (seconds) is more than breath: it breaks an answer, or ends it where the
-#: system does not say when it does. A system with longer cycles may be silent for less than one.
-BREATH = 1.0
-
 #: A query that another follows within this many seconds is answered together with that.
 GRACE = 3.0
 
-Interval = tuple[float, float]
 #: How an answer ended: the system said so ("complete"), gave it up for something that the user said
 #: ("cut"), or did not say ("open").
 Ending = Literal["complete", "cut", "open"]
 
 _DECISIONS = frozenset({"fork", "respond", "ignore"})
 _STATE_TOKENS = re.compile(r"<[12]>|<idle>")
-
-_HAN = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3041-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
-_HAN += "\U00020000-\U0003ffff"
-_OPENING = "「『《〈（【〔"
-_CLOSING = "、。」』》〉）】〕，．：；！？～"
-_UNSPACED = re.compile(rf"[{_HAN}{_OPENING}{_CLOSING}]")
-# These stand in English text too, so they join without a blank only to a character of the above.
-_OPENING += "“‘"
-_CLOSING += "”…·"
-_PIECE = re.compile(rf" ?(?:[{_HAN}]|[{_OPENING}]+|[{_CLOSING}]+|[^ {_HAN}{_OPENING}{_CLOSING}]+)")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Text as it was spoken or heard from `start` to `end` (seconds): a token, a word, a phrase.
-
-    `cycle` is the number of the system's cycle that it is of.
-    """
-
-    start: float
-    end: float
-    text: str
-    cycle: int = 0
-
-
-@dataclass(frozen=True)
-class Word:
-    """One word with its signs; in Chinese and Japanese one character.
-
-    Attributes:
-        text: without blanks around it.
-        blank: what stands before it in the text: nothing, a blank, or a line break.
-    """
-
-    start: float
-    end: float
-    text: str
-    blank: Literal["", " ", "\n"] = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -402,150 +363,6 @@ def conversation_of(transcript: Transcript) -> Conversation:
     )
 
 
-def cut(text: str) -> tuple[str, ...]:
-    """The words of a text; joined, they are the text with its blanks made single.
-
-    A text without any is one piece of signs.
-
-    >>> cut("Well -  what's up, Doc?")
-    ('Well -', " what's", ' up,', ' Doc?')
-    >>> cut("《红楼梦》用Python讲")
-    ('《红', '楼', '梦》', '用', 'Python', '讲')
-    """
-    words: list[str] = []
-    opening = ""
-    for piece in _PIECE.findall(" ".join(text.split())):
-        if re.search(r"\w", piece):
-            words.append(opening + piece)
-            opening = ""
-        elif piece.strip(" " + _OPENING):
-            if words and not opening:
-                words[-1] += piece
-            else:
-                opening += piece
-        else:
-            opening += piece
-    if opening:
-        words[-1:] = ["".join(words[-1:]) + opening]
-    return tuple(words)
-
-
-def blank_between(before: str, after: str) -> str:
-    """What joins two stretches of speech in writing: a blank; in Chinese and Japanese nothing."""
-    if not before or not after or before[-1].isspace() or after[0].isspace():
-        return ""
-    return "" if _UNSPACED.match(before[-1]) or _UNSPACED.match(after[0]) else " "
-
-
-def words_of(pieces: Iterable[Piece]) -> tuple[Word, ...]:
-    """The words of a text that came in pieces, wherever those were cut.
-
-    >>> [word.text for word in words_of([Piece(0, 1, "J"), Piece(1, 2, "et"), Piece(2, 3, " lag")])]
-    ['Jet', 'lag']
-    """
-    return _words_and_signs(pieces)[0]
-
-
-def joined(words: Iterable[Word]) -> str:
-    """The text of words, line breaks made blanks."""
-    return " ".join("".join(word.blank + word.text for word in words).split())
-
-
-def merged(intervals: Iterable[Interval]) -> list[Interval]:
-    """The union of intervals, as disjoint intervals in order."""
-    return bridge_breaths(intervals, 0.0)
-
-
-def bridge_breaths(intervals: Iterable[Interval], seconds: float) -> list[Interval]:
-    """Intervals in order, with silences of this length or shorter filled: for drawing alone."""
-    union: list[Interval] = []
-    for start, end in sorted(intervals):
-        if union and start <= union[-1][1] + seconds:
-            union[-1] = (union[-1][0], max(union[-1][1], end))
-        else:
-            union.append((start, end))
-    return union
-
-
-def length(intervals: Iterable[Interval]) -> float:
-    """Seconds that intervals cover together; what they share counts once."""
-    return sum(end - start for start, end in merged(intervals))
-
-
-def common(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interval]:
-    """Where two sets of intervals overlap.
-
-    >>> common([(0, 2), (3, 5)], [(1, 4)])
-    [(1, 2), (3, 4)]
-    """
-    return [
-        (max(a, c), min(b, d))
-        for a, b in merged(one)
-        for c, d in merged(other)
-        if min(b, d) > max(a, c)
-    ]
-
-
-def _words_and_signs(pieces: Iterable[Piece]) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
-    """Words; without any, the signs.
-
-    Signs that a long silence parts from all words are written with a neighbour, whose time they do
-    not change.
-    """
-    run: list[Piece] = []
-    found: list[Word] = []
-    for piece in pieces:
-        if run and piece.start - run[-1].end >= BREATH - TOLERANCE:
-            found += _cut_run(run)
-            run = []
-        run.append(piece)
-    words: list[Word] = []
-    signs: list[Word] = []  # before the first word
-    for one in [*found, *_cut_run(run)]:
-        if re.search(r"\w", one.text):
-            if signs:
-                one = replace(one, text=joined([*signs, one]), blank=signs[0].blank)
-                signs = []
-            words.append(one)
-        elif words:
-            words[-1] = replace(words[-1], text=joined([words[-1], one]))
-        else:
-            signs.append(one)
-    return tuple(words), tuple(signs)
-
-
-def _cut_run(pieces: Sequence[Piece]) -> Iterator[Word]:
-    """The words of speech without a long silence in it."""
-    text, starts, ends = "", list[float](), list[float]()
-    breaks: set[int] = set()  # where blanks hold a line break
-    for piece in pieces:
-        spoken = len(piece.text.lstrip())
-        blanks = len(piece.text) - spoken
-        share = (piece.end - piece.start) / max(spoken, 1)
-        for number, character in enumerate(piece.text):
-            if character == "\n":
-                breaks.add(len(text) - text.endswith(" "))
-            if character.isspace():
-                if text.endswith(" "):
-                    continue
-                character = " "
-            spoken_before = number - blanks
-            starts.append(piece.start + share * max(spoken_before, 0))
-            last = piece.end - share * (spoken - spoken_before - 1)
-            ends.append(piece.start if spoken_before < 0 else last)
-            text += character
-    place = len(text) - len(text.lstrip())
-    for number, word in enumerate(cut(text)):
-        # The blank before the first word of a run is not in what `cut` gives.
-        begin = place + (number > 0 and word.startswith(" "))
-        place += len(word)
-        blank: Literal["", " ", "\n"] = ""
-        if begin and text[begin - 1] == " ":
-            blank = "\n" if begin - 1 in breaks else " "
-        start, end = round(starts[begin], DECIMALS), round(ends[place - 1], DECIMALS)
-        yield Word(start, end, word.strip(), blank)
-
-
 def _utterances(transcript: Transcript) -> tuple[Utterance, ...]:
     """The user's utterances in order."""
     heard: dict[str, list[Piece]] = {}
@@ -554,11 +371,11 @@ def _utterances(transcript: Transcript) -> tuple[Utterance, ...]:
     found = []
     for event in transcript.of("utterance"):
         pieces = heard.pop(event.utterance, None) or [_piece(event)]
-        words, signs = _words_and_signs(pieces)
+        words, signs = words_and_signs(pieces)
         about = event.utterance, event.start, event.end, event.text, event.label, event.category
         found.append(Utterance(*about, words, signs))
     for name, pieces in heard.items():  # nobody said what it is
-        words, signs = _words_and_signs(pieces)
+        words, signs = words_and_signs(pieces)
         if shown := words or signs:
             start, end = shown[0].start, max(word.end for word in shown)
             found.append(Utterance(name, start, end, joined(shown), None, "", words, signs))
@@ -582,7 +399,7 @@ def _answers(
 
     def close(ending: Ending, at: float, forgotten: str = "") -> None:
         nonlocal said, seamless
-        words, signs = _words_and_signs(said)
+        words, signs = words_and_signs(said)
         shown = words or signs
         if shown or ending == "complete":
             ended = at if ending == "cut" or not shown else shown[-1].end

@@ -23,8 +23,8 @@ from duo.decoding.conversant import (
     Revision,
 )
 from duo.errors import BadInput
-from duo.speech import DECIMALS, blank_between
 from duo.transcript import Header, Label, Transcript, TranscriptEvent
+from duo.words import DECIMALS, blank_between
 from sessions.scenario import Scenario
 from sessions.timing import Hearing, heard_text
 from sessions.user import Said, ScriptedUser

@@ -63,8 +63,9 @@ from pydantic import (
 from duo.decoding.conversant import Turn
 from duo.errors import BadInput, misfit
 from duo.files import MarkedYaml, check_writable, read_yaml, write_text
-from duo.speech import SHORTEST_PAUSE, blank_between, cut
+from duo.speech import SHORTEST_PAUSE
 from duo.transcript import Label
+from duo.words import blank_between, cut
 from sessions.timing import WITHOUT_BLANKS, Hearing, paced, revised
 
 UtteranceKind = Literal[

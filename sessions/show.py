@@ -24,9 +24,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from duo.speech import Remark, Word, conversation_of, length
+from duo.speech import Remark, conversation_of
 from duo.terminal import printable
 from duo.transcript import Header, Transcript
+from duo.words import Word, length
 
 CAPTION, USER, AHEAD, SYSTEM = LANES = ("caption", "user", "ahead", "system")
 

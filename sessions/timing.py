@@ -1,6 +1,6 @@
 """From an utterance's words to the moments at which they are heard.
 
-A *word* (`duo.speech.cut`) is what a recogniser would hand on at once: with its punctuation, and
+A *word* (`duo.words.cut`) is what a recogniser would hand on at once: with its punctuation, and
 with the blank before it, so that the words joined are the text. Words follow each other without a
 gap; a stretch of n words at r words a minute lasts 60 n / r seconds, of which a longer word takes a
 larger share.

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from duo.speech import DECIMALS
 from duo.transcript import TranscriptEvent
+from duo.words import DECIMALS
 from sessions.scenario import Scenario, Utterance
 from sessions.timing import Hearing
 

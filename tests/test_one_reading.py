@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from duo.speech import Conversation, Interval, conversation_of, length, merged
+from duo.speech import Conversation, conversation_of
 from duo.transcript import Transcript, read_transcript
+from duo.words import Interval, length, merged
 from evaluation.interaction import metrics
 from evaluation.interaction.events import outcomes_of
 from reports.page.conversations import costs_of, lines_of

@@ -17,8 +17,8 @@ from typing import Any
 
 from duo.errors import BadInput
 from duo.files import write_text
-from duo.speech import Word
 from duo.transcript import SCHEMA
+from duo.words import Word
 from evaluation.fdb.export import safe_name
 from evaluation.fdb.layout import Sample, Task, read_sample, sample_folders
 

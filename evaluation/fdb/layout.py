@@ -19,8 +19,8 @@ from typing import Any, Literal, get_args
 
 from duo.errors import BadInput
 from duo.files import write_text
-from duo.speech import Interval, Word
 from duo.terminal import printable
+from duo.words import Interval, Word
 
 Task = Literal["pause_handling", "smooth_turn_taking", "user_interruption"]
 TASKS: tuple[Task, ...] = get_args(Task)

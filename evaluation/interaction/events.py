@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from duo.speech import Answer, Conversation, Exchange, Utterance, Word
+from duo.speech import Answer, Conversation, Exchange, Utterance
+from duo.words import Word
 
 #: What is right after an event: to answer, to leave it alone, to fall silent, to wait for the rest.
 Wanted = Literal["answer", "ignore", "stop", "wait"]

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from duo.speech import Conversation, length
+from duo.speech import Conversation
+from duo.words import length
 from evaluation.interaction.bootstrap import Estimate, Sample, estimate
 from evaluation.interaction.events import Behaviour, Done, Latency, Outcome, Wanted
 

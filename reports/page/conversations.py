@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from duo.decoding.systems import SYSTEMS
-from duo.speech import conversation_of, joined, length
+from duo.speech import conversation_of
 from duo.table import Column, Table, clean
 from duo.transcript import Transcript
+from duo.words import joined, length
 from reports.plots.lanes import decision_text
 
 #: The system that others are compared with.

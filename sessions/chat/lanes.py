@@ -13,9 +13,9 @@ from typing import Literal
 
 from rich.cells import get_character_cell_size
 
-from duo.speech import blank_between, cut
 from duo.terminal import printable
 from duo.transcript import TranscriptEvent
+from duo.words import blank_between, cut
 
 Lane = Literal["you", "system"]
 Look = Literal["you", "speech", "ghost", "gone", "respond", "ignore", "mark", "note"]

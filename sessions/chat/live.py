@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from duo.decoding.conversant import Conversant, CycleResult, Heard, Revision
-from duo.speech import Piece, blank_between
 from duo.transcript import Header, Transcript, TranscriptEvent
+from duo.words import Piece, blank_between
 from sessions.play import TranscriptBuilder
 
 DECISIONS = frozenset({"respond", "ignore"})

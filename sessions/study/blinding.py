@@ -22,9 +22,10 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
-from duo import speech
-from duo.speech import BREATH, Answer, Interval, Piece, common, conversation_of, words_of
+from duo import words as spoken
+from duo.speech import Answer, conversation_of
 from duo.transcript import Transcript
+from duo.words import BREATH, Interval, Piece, common, words_of
 from sessions.study.design import Line
 
 Who = Literal["user", "assistant"]
@@ -87,7 +88,7 @@ class Dialogue:
     @property
     def overlaps(self) -> list[Interval]:
         """When both speak at once; what is signs alone is not spoken."""
-        spoken = {
+        said = {
             who: [
                 (word.start, word.end)
                 for part in self.of(who)
@@ -96,7 +97,7 @@ class Dialogue:
             ]
             for who in _SPEAKERS
         }
-        return common(spoken["user"], spoken["assistant"])
+        return common(said["user"], said["assistant"])
 
     def of(self, who: Who) -> tuple[Utterance, ...]:
         """What one speaker says: utterances of the user, answers of the assistant."""
@@ -187,7 +188,7 @@ def _says_messages(answers: Iterable[Answer]) -> bool:
     return len(borders) >= _ALL_MESSAGES and not blank
 
 
-def _parted(answer: Answer, *, messages: bool) -> Iterator[speech.Word]:
+def _parted(answer: Answer, *, messages: bool) -> Iterator[spoken.Word]:
     """The words of an answer, those that its cycles ran together with a blank between them."""
     borders: dict[int, float] = {}  # letters before a border, and when the cycle after it begins
     letters, text = 0, ""
@@ -221,7 +222,7 @@ def _place(text: str, letters: int) -> int:
     return place
 
 
-def _shown(who: Who, part: int, words: Iterable[speech.Word]) -> Iterator[Word]:
+def _shown(who: Who, part: int, words: Iterable[spoken.Word]) -> Iterator[Word]:
     """Words without control tokens and without characters that act."""
     held = list(words)
     texts = [" " * bool(word.blank) + word.text for word in held]

@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from duo.speech import length
 from duo.table import Cell, Column, Table
+from duo.words import length
 from sessions.study.blinding import Dialogue, Utterance
 from sessions.study.store import dialogues, items
 from sessions.study.study import Study

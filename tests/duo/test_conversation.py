@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.decoding.conversant import Kind
-from duo.speech import Piece, conversation_of, joined, words_of
+from duo.speech import conversation_of
 from duo.transcript import Transcript
+from duo.words import Piece, joined, words_of
 from tests.reports.random_talk import transcripts
 from tests.reports.stories import Story, interrupted, waiting
 

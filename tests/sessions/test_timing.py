@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duo.speech import blank_between, cut
+from duo.words import blank_between, cut
 from sessions.timing import Hearing, heard_text, paced, revised
 
 WORDS = st.lists(st.sampled_from(["a", "soup,", "don't", "“so”", "3.5", "long-winded"]), min_size=1)

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from duo.speech import bridge_breaths
+from duo.words import bridge_breaths
 from sessions.study.blinding import Utterance
 from sessions.study.views import Shown
 

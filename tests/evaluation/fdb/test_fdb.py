@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
-from duo.speech import Conversation, Word
+from duo.speech import Conversation
 from duo.transcript import read_transcript
+from duo.words import Word
 from evaluation.fdb.export import export, safe_name
 from evaluation.fdb.imports import import_all
 from evaluation.fdb.layout import TASKS, Sample, Task, read_sample, write_sample

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duo.speech import Conversation, Word
+from duo.speech import Conversation
+from duo.words import Word
 from evaluation.interaction import metrics
 from evaluation.interaction.bootstrap import Resamples
 from evaluation.interaction.events import Latency, Outcome, outcomes_of

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duo.speech import Word
+from duo.words import Word
 from evaluation.interaction.events import Outcome, takes_turn
 from evaluation.interaction.metrics import stops_obeyed
 from tests.evaluation.interaction.talk import Talk, answered

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from duo.errors import BadInput
 from duo.files import MarkedYaml
-from duo.speech import cut
+from duo.words import cut
 from sessions.scenario import Pause, Scenario, Utterance, Words, scenario_yaml
 from sessions.suite import VERSION, suite_scenarios
 from sessions.suite.generate import LABELS, Draws, Texts, heard_as, misheard

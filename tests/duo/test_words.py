@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duo.speech import Piece, Word, common, length, merged, words_of
+from duo.words import Piece, Word, common, length, merged, words_of
 
 
 def test_tokens_become_words() -> None:
