@@ -1,1 +1,1 @@
-"""Dialogues into training samples (the paper's section 3, and what it leaves open)."""
+"""Build training samples from dialogues (the paper's section 3, and what it leaves open)."""

@@ -46,6 +46,7 @@ _KEPT_CHARACTERS = 100_000_000  # of dialogues in memory; with more, the sources
 
 #: Makes a line of a sample: in the samples' own form, or the baseline's.
 Form = Callable[[Sample], str]
+Progress = Callable[[str, int, int | None], None]
 T = TypeVar("T")
 
 
@@ -108,14 +109,14 @@ class Job:
 def build(
     job: Job,
     *,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Progress = lambda what, done, of: None,
     warn: OnBad = lambda bad: None,
 ) -> None:
     """Build the data set, go on with it, or leave it if it is there already.
 
     Args:
         job: what to build.
-        progress: called with the number of samples done and of all.
+        progress: called with what is counted, how much is done, and how much there is, if known.
         warn: called with what is wrong with the first records of each source that are skipped.
 
     Raises:
@@ -131,14 +132,14 @@ def build(
     if _is_there(job.out, hashed, unfinished):
         return
     remarks = job.writer(unfinished) if job.writer else None  # may refuse: before hours of reading
-    survey = survey_sources(job, held_out, warn)
+    survey = survey_sources(job, held_out, warn=warn, progress=progress)
     make = _Maker(job, survey, held_out, remarks)
     wanted = job.samples or survey.found.total()
     parts = Journal(unfinished / "parts.jsonl")
     for number, picked in enumerate(_parts(job, survey, held_out, wanted)):
         if number == len(parts.records):
             parts.append(make.part(picked))
-        progress(min(wanted, (number + 1) * job.part_size), wanted)
+        progress("samples", min(wanted, (number + 1) * job.part_size), wanted)
     counts: Counter[str] = Counter()
     for part in parts.records:
         counts.update(part["counts"])
@@ -235,7 +236,7 @@ class Reservoir(Generic[T]):
 
 @dataclass
 class Survey:
-    """What the sources hold.
+    """Counts and samples of all that the sources hold.
 
     Attributes:
         found: dialogues that can be trained on, by source.
@@ -267,7 +268,13 @@ class Survey:
             self.warn(bad)
 
 
-def survey_sources(job: Job, held_out: HeldOut, warn: OnBad = lambda bad: None) -> Survey:
+def survey_sources(
+    job: Job,
+    held_out: HeldOut,
+    *,
+    warn: OnBad = lambda bad: None,
+    progress: Progress = lambda what, done, of: None,
+) -> Survey:
     """Read all sources once, as streams.
 
     Raises:
@@ -299,6 +306,7 @@ def survey_sources(job: Job, held_out: HeldOut, warn: OnBad = lambda bad: None) 
     for dialogue in _usable_dialogues(job, held_out, survey, listen):
         others[job.in_validation(dialogue.group)].offer(dialogue)
         survey.found[dialogue.source] += 1
+        progress("dialogues to use", survey.found.total(), None)
         seen = groups.setdefault(dialogue.source, set())
         if len(seen) < 2:
             seen.add(dialogue.group)

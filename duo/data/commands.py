@@ -202,10 +202,10 @@ def build(
         form=make_form,
         settings={"writer": writer_facts, "form": form_facts},
     )
-    with progress("samples") as bar:
+    with progress("dialogues to use") as bar:
         build_data(
             job,
-            progress=lambda done, of: bar.update(done=done, total=of),
+            progress=lambda what, done, of: bar.update(what=what, done=done, total=of),
             warn=lambda bad: bar.print(f"passed over: {bad}"),
         )
     typer.echo(f"{out}: {_summary(out)}")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from duo.data.english import Style
 from duo.data.phrases import Grammar, Phrases
-from duo.errors import misfit
+from duo.errors import BadInput, misfit
 from duo.files import read_yaml
 from duo.transcript import Label
 from sessions.scenario import Scenario
@@ -31,7 +31,7 @@ class _Phrases(Phrases):
 
 
 class Topic(BaseModel):
-    """What a scenario is about; `dev.yaml` says what each text is."""
+    """The subject of a scenario; `dev.yaml` says what each text is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +54,7 @@ class Topic(BaseModel):
 
 
 class Texts(BaseModel):
-    """What is said in a half of the suite."""
+    """Topics and phrases of a half of the suite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -69,7 +69,7 @@ class Texts(BaseModel):
 
 
 class _Misheard(BaseModel):
-    """What common words are taken for."""
+    """Words that common words are taken for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -91,12 +91,11 @@ LABELS: dict[EventKind, Label] = {
     kind: "query" if kind in ("pause", "turn_end", "interruption", "stop_request") else "non_query"
     for kind in EVENT_KINDS
 }
-_RULES = {"opening": "at", "during": "into_answer", "after": "after_answer"}
-#: Seconds of the start rules: no whole cycles of any usual length, so that words begin anywhere.
+#: Start rules and their seconds: no whole cycles of any usual length, so that words begin anywhere.
 _STARTS = {
-    "opening": (0.7, 0.95, 1.2, 1.45),
-    "during": (1.5, 1.95, 2.4, 2.85),
-    "after": (0.8, 1.05, 1.3, 1.55),
+    "opening": ("at", (0.7, 0.95, 1.2, 1.45)),
+    "during": ("into_answer", (1.5, 1.95, 2.4, 2.85)),
+    "after": ("after_answer", (0.8, 1.05, 1.3, 1.55)),
 }
 #: Seconds after which an event comes though an answer does not end.
 _LONGEST_WAIT = 30
@@ -192,12 +191,16 @@ def _draw(symbol: str, topic: Topic, cell: Cell, said: set[str]) -> str:
         if key not in said:
             said.add(key)
             return text
-    raise RuntimeError(f"{symbol} has too few forms")
+    raise BadInput(
+        "has too few alternatives for utterances that all end in other words",
+        file=f"{cell.half}.yaml",
+        field=f"phrases.{symbol}",
+    )
 
 
 def _start(cell: Cell, position: str, seed: str) -> dict[str, float]:
-    times = _STARTS[position]
-    return {_RULES[position]: times[int(Draws(seed).random() * len(times))]}
+    rule, times = _STARTS[position]
+    return {rule: times[int(Draws(seed).random() * len(times))]}
 
 
 # How the recogniser of a scenario writes down what is said.
@@ -210,11 +213,11 @@ _WRITINGS: dict[Recogniser, Style] = {
 }
 #: Seconds after its end at which a misheard word is corrected.
 _DELAY = 0.3
-#: So many words of a stretch follow a misheard word where there is room, so that the correction
-#: comes while the user is speaking and not into a silence.
+#: Words of a stretch that follow a misheard word where there is room, so that the correction comes
+#: while the user is speaking and not into a silence.
 _ROOM = 4
 
-#: A word of so many letters may be heard in part.
+#: A word of five letters or more may be heard in part.
 _LONG = 5
 _LETTERS = re.compile(r"[^\W\d_][\w'’]*")
 

@@ -146,10 +146,11 @@ def test_a_build_that_was_stopped_goes_on(data: Path, tmp_path: Path, calls: int
     with pytest.raises(Killed):
         build(job(data, out, writer=fragile))
     assert not any((out / name).exists() for name in (*BOTH, MANIFEST))
-    done: list[int] = []
-    build(job(data, out, writer=sturdy), progress=lambda now, of: done.append(now))
+    done: list[tuple[str, int, int | None]] = []
+    build(job(data, out, writer=sturdy), progress=lambda *told: done.append(told))
     assert {name: (out / name).read_bytes() for name in BOTH} == expected
-    assert done[-1] == 100
+    assert done[0] == ("dialogues to use", 1, None)
+    assert done[-1] == ("samples", 100, 100)
     assert not list(out.glob(".parts-*"))
 
 
