@@ -28,7 +28,15 @@ from duo.data.sources import BACKGROUND_ONLY, Source, refuse
 from duo.data.writers import Extractive, Overheard, Writer
 from duo.errors import BadInput
 from duo.files import OnBad, read_result, sha256, whole_file
-from duo.runs import MANIFEST, Journal, Manifest, Stopwatch, fingerprint, write_manifest
+from duo.runs import (
+    MANIFEST,
+    Journal,
+    Manifest,
+    Stopwatch,
+    check_same,
+    fingerprint,
+    write_manifest,
+)
 
 TRAIN, VALIDATION = "train.jsonl", "validation.jsonl"
 
@@ -126,10 +134,9 @@ def build(
     watch = Stopwatch()
     held_out = read_held_out(job.held_out)
     facts = job.facts()
-    # Skipping bad records was a setting of its own once: data sets of then keep their hash.
-    hashed = fingerprint(**facts, skip_bad=False)
+    hashed = fingerprint(**facts)
     unfinished = job.out / f".parts-{hashed[:16]}"
-    if _is_there(job.out, hashed, unfinished):
+    if _is_there(job.out, facts, unfinished):
         return
     remarks = job.writer(unfinished) if job.writer else None  # may refuse: before hours of reading
     survey = survey_sources(job, held_out, warn=warn, progress=progress)
@@ -173,11 +180,12 @@ def build(
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _is_there(out: Path, hashed: str, unfinished: Path) -> bool:
+def _is_there(out: Path, facts: Mapping[str, Any], unfinished: Path) -> bool:
     """Find out whether this very data set is there, whole.
 
     Raises:
-        BadInput: another data set is, which is not written over.
+        BadInput: another data set is, which is not written over; names the first setting that
+            differs.
     """
     if out.exists() and not out.is_dir():
         raise BadInput("is not a folder", file=out)
@@ -187,16 +195,24 @@ def _is_there(out: Path, hashed: str, unfinished: Path) -> bool:
         if any(file.exists() for file in files) and not unfinished.exists():
             raise BadInput("the folder holds another data set: name another", file=out)
         return False
-    facts = read_result(manifest, Manifest).facts
-    if facts.get("fingerprint") != hashed:
-        raise BadInput(
-            "the folder holds a data set with other settings or sources: name another",
-            file=manifest,
-        )
-    expected = facts.get("files", {})
+    found = read_result(manifest, Manifest).facts
+    before = {name: found.get(name) for name in facts}
+    check_same(_by_name(before), _by_name(facts), file=manifest)
+    expected = found.get("files") or {}
     return all(
         file.exists() and expected.get(file.name) == {"sha256": sha256(file)} for file in files
     )
+
+
+def _by_name(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Put sources and held-out files under their names, so that a difference names the file."""
+    return {
+        **facts,
+        **{
+            field: {each.get("name", each.get("file")): each for each in facts.get(field) or []}
+            for field in ("sources", "held_out")
+        },
+    }
 
 
 def _nested(counts: Counter[str]) -> dict[str, dict[str, dict[str, int]]]:

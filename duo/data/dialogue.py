@@ -102,7 +102,7 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
     if not isinstance(record, Mapping):
         raise NotADialogue("must be an object")
     name = record.get("id")
-    if not isinstance(name, str | int | None):
+    if not isinstance(name, str | int | float | None):
         raise NotADialogue("must be a string or a number", "id")
     there = [field for field in _FIELDS if field in record]
     lists = [field for field in there if isinstance(record[field], list | tuple)]

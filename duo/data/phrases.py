@@ -83,18 +83,6 @@ class Grammar:
         text = re.sub(r"(^|[.?!] )([a-z])", lambda found: found[1] + found[2].upper(), text)
         return re.sub(r"\bi\b(?=[ '])", "I", text)
 
-    def forms(self, symbol: str) -> int:
-        """Count the derivations of a symbol; a given symbol counts as one."""
-        if symbol not in self.alternatives:
-            return 1
-        total = 0
-        for text in self.alternatives[symbol]:
-            ways = 1
-            for name in _SYMBOL.findall(text):
-                ways *= self.forms(name)
-            total += ways
-        return total
-
     def _expand(self, symbol: str, random: Random, given: Mapping[str, str]) -> str:
         if symbol in given:
             return given[symbol]

@@ -191,8 +191,12 @@ def test_what_is_there_is_left_or_mended(data: Path, tmp_path: Path) -> None:
     assert (out / TRAIN).stat().st_mtime_ns == stamp
     (out / TRAIN).write_text("damaged")
     assert built(data, out) == first
-    with pytest.raises(BadInput, match="holds a data set with other settings or sources"):
+    with pytest.raises(BadInput, match=r"manifest\.json: seed: was begun with 0, now 1: choose"):
         build(job(data, out, seed=1))
+    write_lines(data / "one.jsonl", records(61))
+    with pytest.raises(BadInput, match=r"sources\.one\.sha256: was begun with"):
+        build(job(data, out))
+    write_lines(data / "one.jsonl", records(60))
     (out / MANIFEST).unlink()
     with pytest.raises(BadInput, match="holds another data set"):
         build(job(data, out))
