@@ -36,7 +36,7 @@ from duo.data.writers import Extractive
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.runs import MANIFEST
-from tests.duo.data.talk import record, records, write_lines
+from tests.duo.data.dialogues import record, records, write_lines
 
 BOTH = (TRAIN, VALIDATION)
 

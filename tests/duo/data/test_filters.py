@@ -8,7 +8,7 @@ import pytest
 
 from duo.data.filters import HeldOut, RemarkFilter, read_held_out
 from duo.errors import BadInput
-from tests.duo.data.talk import write_lines
+from tests.duo.data.dialogues import write_lines
 
 
 def test_filters_count_what_they_drop() -> None:

@@ -15,7 +15,7 @@ from duo.data.inspect import print_data, sample_panel
 from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
 from duo.errors import BadInput
 from duo.terminal import printable
-from tests.duo.data.talk import write_lines
+from tests.duo.data.dialogues import write_lines
 
 SAMPLE = Sample(
     id="x-1#0",

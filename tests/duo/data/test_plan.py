@@ -25,7 +25,7 @@ from duo.data.plan import (
 from duo.data.sample import AssistantTurn, Sample, UserTurn
 from duo.data.writers import Extractive, Overheard
 from duo.errors import BadInput
-from tests.duo.data.talk import record, records
+from tests.duo.data.dialogues import record, records
 
 ALL = [
     found

@@ -17,7 +17,7 @@ from duo.data.sample import (
     sample_line,
 )
 from duo.errors import BadInput
-from tests.duo.data.talk import write_lines
+from tests.duo.data.dialogues import write_lines
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 user = st.builds(UserTurn, content=text, state=st.sampled_from(["<1>", "<2>"]), kind=text)

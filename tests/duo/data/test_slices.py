@@ -22,7 +22,7 @@ from duo.data.slices import (
 )
 from duo.errors import BadInput
 from duo.tokens import IDLE
-from tests.duo.data.talk import write_lines
+from tests.duo.data.dialogues import write_lines
 from tests.tiny import KINDS, tiny_tokenizer
 
 TOKENIZERS = {kind: tiny_tokenizer(kind=kind) for kind in KINDS}

@@ -12,7 +12,7 @@ import pytest
 from duo.data import sources
 from duo.data.sources import find_sources
 from duo.errors import BadInput
-from tests.duo.data.talk import record, records, write_lines
+from tests.duo.data.dialogues import record, records, write_lines
 
 
 def ids(*names: str) -> list[str]:
