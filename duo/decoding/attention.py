@@ -1,4 +1,4 @@
-"""The mask as each kind of attention wants it, and attention that reads only the slots it needs.
+"""Build the mask for each kind of attention, and attend to the slots that are needed alone.
 
 Tokens of many sessions, and of both channels of each, go through the model as one sequence, over
 one set of slots; the mask keeps them apart, so any attention gives the right result. But a session
@@ -41,7 +41,7 @@ Part = tuple[slice, slice]
 
 
 def attention_layers(model: PreTrainedModel) -> dict[str, int | None]:
-    """Kinds of attention layers and their windows (None: the layer sees everything).
+    """List the kinds of attention layers and their windows (None: the layer sees everything).
 
     Raises:
         BadInput: a layer keeps no keys and values per token (linear attention, state spaces): such
@@ -61,26 +61,26 @@ def attention_layers(model: PreTrainedModel) -> dict[str, int | None]:
 
 
 def masks(model: PreTrainedModel, layers: dict[str, int | None], query: Tokens, key: Tokens) -> Any:
-    """The mask in the form that the model wants it; one for each kind of layer it has."""
+    """Build the mask in the form that the model wants; one for each kind of layer it has."""
     form = _FORMS[model.config._attn_implementation]
     made = {kind: form(query, key, window, model.dtype) for kind, window in layers.items()}
     return made if len(made) > 1 else next(iter(made.values()))
 
 
 def _seen(query: Tokens, key: Tokens, window: int | None) -> Tensor:
-    """The rule of `mask.visible`, within each row."""
+    """Apply the rule of `mask.visible` within each row."""
     seen = visible(query.owner, query.position, key.owner, key.position, window)
     return seen & (query.row == key.row)
 
 
 def _boolean(query: Tokens, key: Tokens, window: int | None, dtype: torch.dtype) -> Tensor:
-    """`[1, 1, tokens, slots]`, True where attention is allowed (SDPA)."""
+    """Build a mask `[1, 1, tokens, slots]`, True where attention is allowed (SDPA)."""
     column = Tokens(query.owner[:, None], query.position[:, None], query.row[:, None])
     return _seen(column, key, window)[None, None]
 
 
 def _additive(query: Tokens, key: Tokens, window: int | None, dtype: torch.dtype) -> Tensor:
-    """`[1, 1, tokens, slots]`, 0 where attention is allowed, else the least number (eager)."""
+    """Build a mask `[1, 1, tokens, slots]`, 0 where allowed, else the least number (eager)."""
     seen = _boolean(query, key, window, dtype)
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(
         ~seen, torch.finfo(dtype).min
@@ -88,7 +88,7 @@ def _additive(query: Tokens, key: Tokens, window: int | None, dtype: torch.dtype
 
 
 def _block(query: Tokens, key: Tokens, window: int | None, dtype: torch.dtype) -> Any:
-    """The rule as a FlexAttention block mask over the same facts."""
+    """Build a FlexAttention block mask of the same rule."""
     from torch.nn.attention.flex_attention import create_block_mask
 
     def rule(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ _FORMS = {"sdpa": _boolean, "eager": _additive, "flex_attention": _block}
 
 @contextmanager
 def in_parts(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, a model on the CPU that uses SDPA takes `slot_attention` instead."""
+    """Make a model on the CPU that uses SDPA take `slot_attention` instead."""
     config = model.config.get_text_config()
     usual = config._attn_implementation
     if usual != "sdpa" or model.device.type != "cpu":
@@ -132,7 +132,7 @@ def slot_attention(
     parts: tuple[Part, ...] = (),
     **special: Any,
 ) -> tuple[Tensor, None]:
-    """SDPA of each part with its own slots alone; `transformers` calls it in each layer.
+    """Compute SDPA of each part with its own slots alone; `transformers` calls it in each layer.
 
     Args:
         module: the attention layer.

@@ -1,4 +1,4 @@
-"""Many conversations at once, each step of all of them in one forward pass.
+"""Hold many conversations at once, each step of all of them in one forward pass.
 
 A session is anything that hands over channels to encode and is sent their scores: a cycle of a
 system (`steps`), or a whole conversation made of such cycles. Sessions know nothing of each other
@@ -20,8 +20,7 @@ from typing import Any, TypeVar
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores
 from duo.decoding.fused import FusedChannels
-from duo.decoding.graphs import SIZES, check_graphs, cuda_graph
-from duo.decoding.slots import Chunk, SlotPool
+from duo.decoding.slots import SIZES, Chunk, SlotPool, check_graphs, cuda_graph
 from duo.decoding.systems import build
 
 System = TypeVar("System")
@@ -40,7 +39,7 @@ def build_together(
     graphs: bool = False,
     **settings: Any,
 ) -> list[Any]:
-    """So many of one of our systems, which share their passes where the system's channels can.
+    """Build `count` copies of a system, which share their passes where its channels can.
 
     Args:
         system, backbone, settings: see `duo.decoding.systems.build`.

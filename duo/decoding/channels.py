@@ -1,4 +1,4 @@
-"""What the two channels hold: token ids, and the edits that a conversation makes to them.
+"""Hold the token ids of two channels, and make the edits of a conversation to them.
 
 The ids are the truth and the cache is a memory of it. The edits here change only the ids (and tell
 the cache which of them moved or died); `encode` then brings the cache up to date in as few forward
@@ -76,7 +76,7 @@ class Channels(ABC):
         self.prefix.ids += ids
 
     def settle(self) -> None:
-        """What has been said becomes prefix: nothing is recomputed, the slots change owner."""
+        """Make what was said part of the prefix: nothing is recomputed, slots change owner."""
         if self.input is not None:
             raise RuntimeError("the output cannot be settled while an input channel is open")
         self._own(self.output.slots, Owner.PREFIX)
@@ -125,7 +125,7 @@ class Channels(ABC):
         self.output = Strand()
 
     def promote(self) -> None:
-        """The input channel becomes the context; the output since the fork is dropped."""
+        """Make the input channel the context; drop the output since the fork."""
         strand = self._open_input()
         self.drop_output()
         self._own(strand.slots, Owner.PREFIX)
@@ -165,11 +165,11 @@ class Channels(ABC):
 
     @abstractmethod
     def _own(self, slots: Sequence[int], owner: Owner) -> None:
-        """These slots now belong to `owner`."""
+        """Note that these slots now belong to `owner`."""
 
     @abstractmethod
     def _release(self, slots: Sequence[int]) -> None:
-        """Nobody needs these slots any more."""
+        """Free these slots: nobody needs them any more."""
 
     def _forget_cache(self) -> None:
         for strand in (self.prefix, self.output, self.input):

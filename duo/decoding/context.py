@@ -1,4 +1,4 @@
-"""A conversation as turns of the model's chat format, laid over channels.
+"""Lay the turns of a conversation, in the model's chat format, over channels.
 
 Here stands how turns open and close, what becomes of an interrupted answer or an ignored remark,
 and what gives way when the context is full. Who decides what, and when, is not known here.
@@ -104,9 +104,9 @@ class Context:
     # -- the utterance -----------------------------------------------------------------------
 
     def hear(self, text: str) -> None:
-        """The utterance heard so far is `text`, whole: open an input channel or correct it.
+        """Hear `text`, the whole utterance so far: open an input channel or correct it.
 
-        All of it is tokenised anew, so the ids are those of the whole utterance however it was
+        All of it is tokenised again, so the ids are those of the whole utterance however it was
         sliced; expected words are rolled back.
         """
         if not self.listening:
@@ -168,13 +168,13 @@ class Context:
         return [*self._close_answer(), *self._chat.user_open]
 
     def _close_answer(self) -> tuple[int, ...]:
-        """What ends the assistant turn that the context ends in, if it does."""
+        """Find what ends the assistant turn that the context ends in, if it does."""
         if not self._in_answer:
             return ()
         return self._chat.assistant_close if self.answered else self._chat.assistant_cut
 
     def _lay_remarks(self) -> None:
-        """Remembered remarks follow the answer as turns of their own, marked as no query."""
+        """Append remembered remarks after the answer as turns of their own, marked as no query."""
         for remark in self._remarks:
             self.channels.extend_prefix(self._close_answer())
             self._turns.append(len(self.channels.prefix.ids))
@@ -190,10 +190,10 @@ class Context:
     # -- a full context ----------------------------------------------------------------------
 
     def make_room(self) -> list[str]:
-        """Make sure that one more cycle fits; what had to give way, in words.
+        """Make sure that one more cycle fits; say in words what had to give way.
 
         In this order: the oldest turns, until a quarter of the context is free (so that it is not
-        encoded anew in every cycle); the present answer, which ends; the exchange it belongs to;
+        encoded again in every cycle); the present answer, which ends; the exchange it belongs to;
         the first half of what is being heard. With `when_full="refuse"` nothing gives way: the
         conversation ends and `refused` is set.
         """
@@ -222,7 +222,7 @@ class Context:
         return self.channels.length + more <= self._limit
 
     def _drop_oldest_turns(self) -> int:
-        """Drop turns before the present exchange; how many."""
+        """Drop turns before the present exchange; return their number."""
         last = len(self._turns) - 1
         count, length = 0, self.channels.length
         while count < last and length > self._limit * 3 // 4:

@@ -85,7 +85,7 @@ class Event:
 
 @dataclass(frozen=True)
 class CycleResult:
-    """What one cycle brought and what it cost.
+    """Events and costs of one cycle.
 
     Attributes:
         events: in the order in which they happened.
@@ -121,7 +121,7 @@ class Conversant(Protocol):
 
 @runtime_checkable
 class Recalling(Protocol):
-    """What a system may do besides: go on from a dialogue that it did not hold itself."""
+    """A system that can also go on from a dialogue that it did not hold itself."""
 
     def recall(self, turns: Sequence[Turn]) -> None:
         """Take these turns for the conversation so far; called right after `reset`.
@@ -166,7 +166,7 @@ class CycleLog:
             self.add(Kind.SPEECH, text)
 
     def result(self, *, busy: bool) -> CycleResult:
-        """The cycle as it is reported; `busy` if an answer is still being given."""
+        """Report the cycle; `busy` if an answer is still being given."""
         passes, tokens = self._before
         return CycleResult(
             events=tuple(self._events),

@@ -29,12 +29,12 @@ from duo.decoding.context import Context
 from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
-from duo.decoding.speech import Speaker
+from duo.decoding.speaker import Speaker
 
 
 @dataclass(frozen=True, kw_only=True)
 class DuoSettings(Settings):
-    """How a conversation with two channels is held. The defaults are the paper's, where it says.
+    """Settings of a conversation with two channels. The defaults are the paper's, where it says.
 
     Attributes:
         lookahead: forward passes a cycle, and so tokens spoken a cycle and words looked ahead (the
@@ -103,7 +103,7 @@ class Duo:
         return run(self.steps(heard))
 
     def steps(self, heard: Heard) -> Steps:
-        """The cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
+        """Run the cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.lookahead)
         if self.context.refused:
             return log.result(busy=False)
@@ -133,7 +133,7 @@ class Duo:
     # -- hearing and deciding ----------------------------------------------------------------
 
     def _hear(self, heard: Heard, log: CycleLog) -> bool:
-        """Take in what was heard; whether the user is silent in this cycle."""
+        """Take in what was heard; return whether the user is silent in this cycle."""
         listening = self.context.listening
         if isinstance(heard, Revision):
             text = heard.text
@@ -153,7 +153,7 @@ class Duo:
         return False
 
     def _decide(self, log: CycleLog) -> None:
-        """The user is silent: do what the state token says, or what patience says without one."""
+        """Act on silence: by the state token, or without one by patience."""
         self._silent_cycles += 1
         state = self._expected[-1] if self._expected else None
         if state == self._states.respond:
@@ -191,7 +191,7 @@ class Duo:
         self._expect_nothing()
 
     def _expect_nothing(self) -> None:
-        """Nothing is known yet of how the utterance goes on, or it is over."""
+        """Reset the look-ahead: nothing is known of how the utterance goes on, or it is over."""
         self._expected: list[int] = []
         self._answers = True
         self._silent_cycles = 0
@@ -199,7 +199,7 @@ class Duo:
     # -- looking ahead and speaking ----------------------------------------------------------
 
     def _looks_ahead(self) -> bool:
-        """Whether one more word is expected; the last one joins the channel so it can follow."""
+        """Decide whether one more word is expected; the last one joins the channel."""
         if not self.context.listening or len(self._expected) >= self.settings.lookahead:
             return False
         if self._expected:
@@ -210,7 +210,7 @@ class Duo:
         return True
 
     def _expected_text(self) -> str:
-        """The look-ahead as text: words, and a state token if one is expected; no end of turn."""
+        """Decode the look-ahead: words, and a state token if one is expected; no end of turn."""
         words = [token for token in self._expected if token not in self._turn_ends]
         text: str = self._tokenizer.decode(words, clean_up_tokenization_spaces=False)
         return text

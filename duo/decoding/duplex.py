@@ -1,4 +1,4 @@
-"""The baseline: MiniCPM-Duplex and its time slices (Zhang et al. 2024).
+"""Converse in time slices: the baseline, MiniCPM-Duplex (Zhang et al. 2024).
 
 Time is cut into slices of two seconds. After each, the model is asked for a short slice of answer
 to what was heard in it, the words or `<idle>`; the whole history is encoded again every time. A
@@ -21,7 +21,7 @@ from duo.decoding.channels import Channels, Scores
 from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Sampler, Settings
-from duo.decoding.speech import Speech
+from duo.decoding.speaker import Speech
 
 _END = "</s>"  # stands for the end-of-turn token in the rules about silence below
 _RECALLED_WORDS = 5  # of a user slice: what is said in two seconds
@@ -30,7 +30,7 @@ _SAYS_NOTHING = {IDLE, f"{IDLE}{_END}", _END, "idle", f"idle{_END}"}
 
 @dataclass(frozen=True, kw_only=True)
 class DuplexSettings(Settings):
-    """The slices of the baseline; the defaults are those of its published evaluation.
+    """Settings of the baseline; the defaults are those of its published evaluation.
 
     Sampling is greedy here like everywhere; the published server draws at temperature 0.8 and
     top-p 0.8.
@@ -41,7 +41,7 @@ class DuplexSettings(Settings):
             with many words, none of which alone is as likely as `<idle>`: by "token" a model that
             would speak in two of three draws says nothing.
         slice_tokens: tokens of an answer slice (10 in the evaluation, 15 in the server).
-        short_slice: an answer slice that ends among so many tokens completes the answer.
+        short_slice: an answer slice that ends within this many tokens completes the answer.
     """
 
     cycle_seconds: float = 2.0
@@ -115,11 +115,11 @@ class Duplex:
             self._history += [_Pair(IDLE, answer, True) for answer in slices]
 
     def cycle(self, heard: Heard) -> CycleResult:
-        """One slice; see `Conversant.cycle`."""
+        """Take in and give one slice; see `Conversant.cycle`."""
         return run(self.steps(heard))
 
     def steps(self, heard: Heard) -> Steps:
-        """The slice, pass by pass: see `duo.decoding.conversant.Steps`."""
+        """Run the slice, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.slice_tokens)
         # 1. The slice is the text that came in, or `<idle>`. Slices that were already answered
         #    cannot be revised, so a revision is heard as what it says now.
@@ -176,7 +176,7 @@ class Duplex:
         self.channels.speaking = False
 
     def _silent_or_not(self, logits: Tensor) -> Tensor:
-        """The logits `[vocabulary]`, with `<idle>` the only token left or taken away."""
+        """Edit the logits `[vocabulary]`, with `<idle>` the only token left or taken away."""
         idle = torch.tensor([self._states.idle], device=logits.device)
         others = logits.index_fill(0, idle, -torch.inf)
         silent = logits[self._states.idle] > others.logsumexp(0)
@@ -206,7 +206,7 @@ class Duplex:
         return pair.user == IDLE and said.strip(" .\n,") in _SAYS_NOTHING
 
     def _prompt(self, log: CycleLog) -> list[int] | None:
-        """The ids of the history, open for the next answer slice; None if there is no room."""
+        """Encode the history, open for the next answer slice; None if there is no room."""
         while True:
             ids = list(self._chat.preamble)
             for pair in self._history[:-1]:

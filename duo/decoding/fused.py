@@ -1,4 +1,4 @@
-"""Both channels in one forward pass, over one cache (the paper's section 2).
+"""Encode both channels in one forward pass, over one cache (the paper's section 2).
 
 The cache is a set of slots. Fork, drop and promote move no keys or values: they edit the owners of
 slots. Roll-back frees slots, and freed slots are used again, so that memory is bounded by what is
@@ -48,14 +48,14 @@ class FusedChannels(Channels):
         return self.pool.cache
 
     def encode(self) -> Scores:
-        """One forward pass for all pending tokens. Nothing pending: no pass, no logits."""
+        """Run one forward pass for all pending tokens. Nothing pending: no pass, no logits."""
         chunk = self.begin_pass()
         if chunk is None:
             return Scores(None, None)
         return self.end_pass(chunk, *self.pool.forward([chunk]))
 
     def begin_pass(self) -> Chunk | None:
-        """All pending tokens, with slots allocated; None if there are none."""
+        """Collect all pending tokens, with slots allocated; None if there are none."""
         chunk = Chunk(self._row)
         last: dict[Owner, int] = {}  # where in the pass each strand's last token stands
         for owner, strand, base in self._strands():
@@ -80,7 +80,7 @@ class FusedChannels(Channels):
         return chunk
 
     def end_pass(self, chunk: Chunk, logits: Tensor) -> Scores:
-        """Count the pass; what its `logits` `[wanted, vocabulary]` are the scores of."""
+        """Count the pass, and sort its `logits` `[wanted, vocabulary]` by channel."""
         self.forward_passes += 1
         self.tokens_processed += len(chunk.ids)
         rows = iter(logits)
@@ -88,7 +88,7 @@ class FusedChannels(Channels):
         return Scores(output, next(rows, None))
 
     def _strands(self) -> Iterator[tuple[Owner, Strand, int]]:
-        """Owner, strand and first position of each strand there is."""
+        """List owner, strand and first position of each strand there is."""
         fork = len(self.prefix.ids)
         yield Owner.PREFIX, self.prefix, 0
         yield Owner.OUTPUT, self.output, fork

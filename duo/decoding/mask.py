@@ -1,4 +1,4 @@
-"""Who sees whom: the attention mask of two channels over one prefix (the paper's Figure 1).
+"""Build the attention mask of two channels over one prefix (the paper's Figure 1).
 
 Every slot of the cache holds one token's keys and values and carries two facts: the channel it
 belongs to and its logical position. A query token sees a slot if and only if the slot is part of
@@ -19,7 +19,7 @@ from torch import Tensor
 
 
 class Owner(IntEnum):
-    """Whom a slot of the cache belongs to."""
+    """The owner of a slot of the cache."""
 
     FREE = 0
     PREFIX = 1
@@ -38,7 +38,7 @@ def visible(
     key_position: Tensor,
     window: int | None = None,
 ) -> Tensor:
-    """The rule above, for any tensors that broadcast against each other.
+    """Apply the rule above to any tensors that broadcast against each other.
 
     Args:
         query_owner: `Owner` codes of the queries; for a whole mask shaped `[queries, 1]`.
@@ -61,7 +61,7 @@ def visible(
 
 
 def fork_mask(prefix: int, output: int, input: int, window: int | None = None) -> Tensor:
-    """The whole mask of one fork, as if everything were encoded in one forward pass.
+    """Build the whole mask of one fork, as if everything were encoded in one forward pass.
 
     Args:
         prefix, output, input: numbers of tokens of the prefix and of each channel.
@@ -81,7 +81,7 @@ def fork_mask(prefix: int, output: int, input: int, window: int | None = None) -
 
 
 def draw(mask: Tensor, labels: Sequence[str]) -> str:
-    """A mask as text: a row a query, `#` where it sees the key of that column."""
+    """Draw a mask as text: a row a query, `#` where it sees the key of that column."""
     width = max((len(label) for label in labels), default=0)
     rows = [
         f"{label:>{width}} " + "".join(" #" if seen else " ·" for seen in row)

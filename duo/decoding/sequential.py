@@ -1,4 +1,4 @@
-"""One channel after the other, each on a cache of its own: what the published code does.
+"""Encode one channel after the other, each on a cache of its own, as the published code does.
 
 It runs the same conversation with the same tokens as `FusedChannels`, at the price of two passes
 where that needs one and of a copy of the whole cache at each fork. It uses transformers' own cache
@@ -42,7 +42,7 @@ class SequentialChannels(Channels):
         )
 
     def encode(self) -> Scores:
-        """One pass for the output channel while it speaks, then one for the input channel."""
+        """Run one pass for the output channel while it speaks, then one for the input channel."""
         output = self._advance(self._main, self.output) if self.speaking else None
         if self.input is None:
             return Scores(output, None)
@@ -53,7 +53,7 @@ class SequentialChannels(Channels):
 
     @torch.inference_mode()
     def _advance(self, cache: DynamicCache, strand: Strand) -> Tensor | None:
-        """Encode what `cache` lacks of prefix and strand; logits after the last token."""
+        """Encode what `cache` lacks of prefix and strand; return logits after the last token."""
         cached = cache.get_seq_length()
         missing = [*self.prefix.ids, *strand.ids][cached:]
         self.prefix.slots = list(range(len(self.prefix.ids)))

@@ -23,7 +23,7 @@ from duo.errors import BadInput
 
 @dataclass(frozen=True)
 class Sampling:
-    """How output tokens are chosen. The default is greedy.
+    """Settings of how output tokens are chosen. The default is greedy.
 
     Attributes:
         temperature: 0 for greedy; else logits are divided by it and a token is drawn.
@@ -81,7 +81,7 @@ class Sampler:
         self._random = torch.Generator().manual_seed(self._sampling.seed)
 
     def __call__(self, logits: Tensor, context: Sequence[int]) -> int:
-        """A token for `logits` `[vocabulary]`, given the ids before it if it `reads_context`."""
+        """Choose a token by `logits` `[vocabulary]`, and by the ids before if it `reads_context`."""
         if self._banned.device != logits.device:
             self._banned = self._banned.to(logits.device)
         scores = logits.float().index_fill(0, self._banned, -torch.inf)

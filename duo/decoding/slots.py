@@ -1,13 +1,17 @@
-"""Slots for the keys and values of many sessions, and one forward pass for all of them.
+"""Keep keys and values of many sessions in slots, and encode all of them in one forward pass.
 
 Each session has a row of slots. The tokens of a pass, of whichever rows and however many of each,
 go through the model side by side, without padding: what is computed is what is needed. A row that
 has nothing to encode takes no part and stays as it is.
+
+A pass may be a CUDA graph: recorded once, then started by one call instead of hundreds. A graph
+repeats the same kernels on the same memory, so what changes from pass to pass stands in tensors
+that stay where they are, and no number is read back on the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,8 +22,51 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from duo.decoding.attention import Part, Tokens, attention_layers, in_parts, masks
-from duo.decoding.graphs import Capture, Work
 from duo.decoding.mask import Owner
+from duo.errors import BadInput
+
+#: Reads and writes tensors that are always the same ones, and returns what it made.
+Work = Callable[[], Tensor]
+#: Turns work into work that does the same; what that returns is overwritten by the next call.
+Capture = Callable[[Work], Work]
+
+#: Numbers of tokens of a pass that graphs are recorded for: a step of that many sessions, or a
+#: chunk of what was heard. A longer pass, such as that of a long context, runs without.
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+def check_graphs(model: PreTrainedModel) -> None:
+    """Make sure that a model's forward passes can be CUDA graphs.
+
+    Raises:
+        BadInput: it is on another device, or has attention that no graph repeats.
+    """
+    if model.device.type != "cuda":
+        raise BadInput(f"CUDA graphs need a model on cuda, not on {model.device}", field="graphs")
+    kind = model.config._attn_implementation
+    if kind == "flex_attention":  # its blocks are computed for each mask, on the host
+        raise BadInput(f"CUDA graphs need sdpa or eager attention, not {kind}", field="graphs")
+
+
+def cuda_graph(work: Work) -> Work:
+    """Record work, all of whose tensors are on one CUDA device, as a graph."""
+    device = work().device  # the first time memory is allocated, which a graph must not move
+    with torch.cuda.device(device):
+        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):  # kernels are chosen and loaded
+            work()
+        here.wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            made = work()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return made
+
+    return replay
+
 
 _FIRST_CAPACITY = 256
 #: Logits of a session that a pass can be asked for: after its output and after its input.
@@ -56,8 +103,8 @@ class SlotPool:
             last token. With these and `capacity` all shapes are known beforehand, as compiled
             kernels want it. None: a pass is as long as it is.
         capacity: slots of a row to begin with.
-        capture: makes passes of these sizes repeatable, such as `duo.decoding.graphs.cuda_graph`;
-            each is captured when it first comes, and anew when rows have grown. None: nothing is.
+        capture: makes passes of these sizes repeatable, such as `cuda_graph`;
+            each is captured when it first comes, and again when rows have grown. None: nothing is.
 
     Raises:
         BadInput: the model's past cannot be kept in slots.
@@ -86,14 +133,14 @@ class SlotPool:
         self.grow(capacity)
 
     def take_row(self) -> int:
-        """A row for one more session."""
+        """Add a row for one more session."""
         if self._taken == self.rows:
             raise RuntimeError(f"all {self.rows} rows are taken")
         self._taken += 1
         return self._taken - 1
 
     def grow(self, capacity: int) -> None:
-        """Give every row so many slots."""
+        """Grow every row to `capacity` slots."""
         more = (0, capacity - self.capacity)
         self._owner = torch.nn.functional.pad(self._owner, more)
         self._position = torch.nn.functional.pad(self._position, more)
@@ -102,12 +149,12 @@ class SlotPool:
         self._captured.clear()  # they would go on with the memory before
 
     def own(self, row: int, slots: Sequence[int], owner: Owner) -> None:
-        """These slots of a row now belong to `owner`."""
+        """Note that these slots of a row now belong to `owner`."""
         if slots:
             self._owner[row, torch.tensor(slots, device=self._owner.device)] = owner
 
     def forward(self, chunks: Sequence[Chunk]) -> list[Tensor]:
-        """One forward pass for all chunks, none of them empty; each one's logits.
+        """Encode all chunks, none of them empty, in one forward pass; return each one's logits.
 
         Returns:
             For each chunk `[len(wanted), vocabulary]`.
@@ -153,7 +200,7 @@ class SlotPool:
             fact += fact[-1:] * (size - length)
 
     def _run_captured(self, capture: Capture, facts: list[list[int]], wanted: list[int]) -> Tensor:
-        """The same through a captured pass, which sees all slots there are."""
+        """Do the same through a captured pass, which sees all slots there are."""
         size, most = len(facts[0]), _WANTED * self.rows
         if size not in self._captured:
             self._captured[size] = _Captured(size, most, self.model.device)
@@ -215,7 +262,7 @@ class SlotCache(Cache):
         super().__init__(layers=[_SlotLayer(rows) for _ in range(layers)])
 
     def aim(self, slots: Tensor, end: int, capacity: int) -> None:
-        """Say what the next pass does.
+        """Set what the next pass does.
 
         Args:
             slots: `[tokens]`, where it writes, counted through all rows.
@@ -264,7 +311,7 @@ class _SlotLayer(CacheLayerMixin):
         return self.keys[:, :, : self.end], self.values[:, :, : self.end]
 
     def _grown(self, held: Tensor) -> Tensor:
-        """The same slots in longer rows."""
+        """Move the slots into longer rows."""
         batch, heads, slots, size = held.shape
         rows = held.view(batch, heads, self._rows, slots // self._rows, size)
         more = self.capacity - slots // self._rows

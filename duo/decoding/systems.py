@@ -1,4 +1,4 @@
-"""The systems that can be recorded and measured, by name.
+"""Build the systems that can be recorded and measured, by name.
 
 A new system of ours is one file beside this one and one line here. Anybody else's is named by its
 place, `package.module:factory`; the factory is called as `factory(backbone, seed=..., **settings)`
@@ -42,7 +42,7 @@ DEFAULT_MODELS: dict[str, str] = {
 
 
 def is_foreign(system: str) -> bool:
-    """Whether the name is somebody's `package.module:factory`."""
+    """Tell whether a name is somebody's `package.module:factory`."""
     return ":" in system
 
 
@@ -61,7 +61,7 @@ def check_system(system: str) -> None:
 
 
 def models_for(systems: Sequence[str], wanted: Sequence[str] = ()) -> dict[str, str]:
-    """Which model each system talks with.
+    """Choose the model of each system.
 
     Args:
         systems: names.
@@ -137,7 +137,7 @@ def build(
 
 
 def _settings(system: str, seed: int, given: Mapping[str, Any]) -> Any:
-    """The settings of one of our systems, those of its sampling included."""
+    """Make the settings of one of our systems, those of its sampling included."""
     from duo.decoding.duo import DuoSettings
     from duo.decoding.duplex import DuplexSettings
     from duo.decoding.settings import Sampling

@@ -1,4 +1,4 @@
-"""Turn by turn, as people have it today: listen, wait for silence, answer, only then listen again.
+"""Converse turn by turn, as assistants do today: listen, wait for silence, answer, listen again.
 
 A silence time-out ends the user's turn, whatever was said. While the answer is given, what the user
 says waits until it is finished; with `barge_in` any word stops the answer.
@@ -17,12 +17,12 @@ from duo.decoding.context import Context
 from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
-from duo.decoding.speech import Speaker
+from duo.decoding.speaker import Speaker
 
 
 @dataclass(frozen=True, kw_only=True)
 class TurnBasedSettings(Settings):
-    """How a turn-based assistant takes turns.
+    """Settings of a turn-based assistant.
 
     Attributes:
         tokens_per_cycle: tokens spoken a cycle; as many as the other systems' pace of speech.
@@ -76,7 +76,7 @@ class TurnBased:
         return run(self.steps(heard))
 
     def steps(self, heard: Heard) -> Steps:
-        """The cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
+        """Run the cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.tokens_per_cycle)
         if self.context.refused:
             return log.result(busy=False)
@@ -104,7 +104,7 @@ class TurnBased:
             log.add(Kind.CUT)
 
     def _take_turn(self, log: CycleLog) -> None:
-        """The user's turn is over: open an answer to all that was said in it."""
+        """End the user's turn: open an answer to all that was said in it."""
         if not self._waiting.strip():
             return
         self.context.hear(self._waiting)

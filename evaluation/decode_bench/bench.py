@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from duo.backbone import Backbone
-from duo.decoding.graphs import check_graphs
+from duo.decoding.slots import check_graphs
 from duo.decoding.systems import SYSTEM_NAMES, build
 from duo.errors import BadInput, check_choice
 from duo.files import check_writable, write_result

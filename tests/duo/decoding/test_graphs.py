@@ -19,8 +19,7 @@ from torch.utils._pytree import tree_leaves
 from duo.backbone import Backbone
 from duo.decoding.batched import build_together, hold_together
 from duo.decoding.fused import FusedChannels
-from duo.decoding.graphs import Work, check_graphs
-from duo.decoding.slots import SlotPool
+from duo.decoding.slots import SlotPool, Work, check_graphs
 from duo.errors import BadInput
 from tests.duo.decoding.steering import encode_steered
 from tests.duo.decoding.test_batched import Script, alone, conversation, steered_duo

@@ -1,4 +1,4 @@
-"""From scores to spoken text: choosing the tokens of an answer and reading them aloud."""
+"""Choose the tokens of an answer by their scores, and decode them to spoken text."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Speech:
         self._said = 0  # characters
 
     def add(self, token: int) -> str:
-        """The text that this token completes; "" if it completes none."""
+        """Append a token; return the text that it completes, "" if none."""
         self.ids.append(token)
         text = self._text()
         return "" if text.endswith(_BROKEN) else self._say(text)
 
     def rest(self) -> str:
-        """What is left at the end of the answer: a character that was never completed."""
+        """Return what is left at the end of the answer: a character that was never completed."""
         return self._say(self._text())
 
     def _say(self, text: str) -> str:
@@ -71,7 +71,7 @@ class Speaker:
         self.begin()
 
     def begin(self) -> None:
-        """A new answer begins."""
+        """Begin a new answer."""
         self._speech = Speech(self._tokenizer)
 
     def speak(self, scores: Tensor, log: CycleLog) -> None:
@@ -89,7 +89,7 @@ class Speaker:
             self.end(log)
 
     def end(self, log: CycleLog) -> None:
-        """The answer is over: complete, or ended because it has to be."""
+        """End the answer: it is complete, or has to end."""
         self._context.channels.speaking = False
         log.speech(self._speech.rest())
         log.add(Kind.ANSWER_END)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.decoding.settings import Sampler, Sampling
-from duo.decoding.speech import Speech
+from duo.decoding.speaker import Speech
 from duo.errors import BadInput
 from tests.tiny import KINDS, tiny_tokenizer
 
