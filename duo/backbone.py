@@ -408,7 +408,7 @@ def share_cores() -> None:
 def keep_memory() -> None:
     """Let freed memory stay with the process, where the C library is glibc's.
 
-    Otherwise every large tensor is mapped from the system anew, and training spends a third of its
+    Otherwise every large tensor is mapped from the system again, and training spends a third of its
     time on a CPU on clearing pages.
     """
     try:

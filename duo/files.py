@@ -325,7 +325,7 @@ class Result(Record):
 
 
 def kind_of(content: Any) -> str | None:
-    """The kind that the content of a JSON file says it is; None if it does not say."""
+    """Look up the kind that the content of a JSON file says it is; None if it does not say."""
     kind = content.get("kind") if isinstance(content, dict) else None
     return kind if isinstance(kind, str) else None
 

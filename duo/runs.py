@@ -42,7 +42,7 @@ class Stopwatch:
 
 
 class Manifest(Result):
-    """How the files beside it came to be; facts of one kind of run are further fields.
+    """A record of how the files beside it came to be; facts of one kind of run are further fields.
 
     Attributes:
         command: the words after `duo`.
@@ -66,7 +66,7 @@ class Manifest(Result):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What only this kind of run says: seed, settings, hashes ..."""
+        """The facts that only this kind of run has: seed, settings, hashes ..."""
         return dict(self.__pydantic_extra__ or {})
 
 

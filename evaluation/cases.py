@@ -1,4 +1,4 @@
-"""Utterances to be judged, each in its dialogue, from samples or from labelled utterances."""
+"""Read the utterances to be judged, each in its dialogue, from samples or labelled utterances."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Case:
 
 
 def read_cases(path: Path, *, limit: int | None = None, turns: int = 6) -> list[Case]:
-    """The cases of a file, plain or gzipped.
+    """Read the cases of a file, plain or gzipped.
 
     It holds samples (`duo.data.sample`), of which every user turn is a case, or utterances:
     `{"id", "context": [{"spk", "text"}], "text", "label", "needs_response"}`. Of an utterance's

@@ -41,11 +41,11 @@ def states(
     data: _Utterances,
     lookahead: Annotated[int, typer.Option(min=1, help="Tokens that the decoder looks ahead.")] = 4,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Judge so many utterances, drawn from all.")
+        int | None, typer.Option(min=1, help="Utterances to judge, drawn from all.")
     ] = None,
     out: _Figures = None,
 ) -> None:
-    """Does a model answer queries, ignore what is none, and wait for the rest?
+    """Judge whether a model answers queries, ignores what is none, and waits for the rest.
 
     After each utterance the model looks ahead as in decoding: precision, recall and F1 of answering
     and ignoring, outcomes by label, states that come too early, calibration.
@@ -65,15 +65,15 @@ def probe(
     model: _Model,
     data: _Utterances,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Probe with so many utterances, drawn from all.")
+        int | None, typer.Option(min=1, help="Utterances to probe with, drawn from all.")
     ] = None,
     out: _Figures = None,
 ) -> None:
-    """What could a model tell apart at all, with labels of the very utterances it is judged on?
+    """Probe what a model could tell apart with labels of the utterances it is judged on.
 
-    Linear probes on what the model holds at the end of each utterance, tested on other dialogues
-    than they were trained on, beside the model's own decision. Where the probe is no better, the
-    text or the model hardly gives more; where it is, better data would.
+    Linear probes on the model's hidden states at the end of each utterance, tested on other
+    dialogues than they were trained on, beside the model's own decision. Where the probe is no
+    better, the text or the model hardly gives more; where it is, better data would.
 
     Example: duo eval probe smollm2-duo utterances_dev.jsonl.gz --out runs/probe.json
     """
@@ -101,10 +101,12 @@ def answers(
             show_default=False,
         ),
     ],
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first dialogues.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Dialogues to measure on, the first ones.")
+    ] = None,
     out: _Figures = None,
 ) -> None:
-    """What did training cost? The loss of plain answers, without state tokens and remarks.
+    """Measure what training cost: the loss of plain answers, without state tokens and remarks.
 
     Example: duo eval answers runs/data/validation.jsonl smollm2 runs/adapter
     """
@@ -136,7 +138,7 @@ def decode(
     systems: Annotated[
         str, typer.Option(help="Systems, separated by commas.")
     ] = "duo,duo-sequential,duplex,turn-based",
-    rounds: Annotated[int, typer.Option(min=1, help="How often each system runs, in turns.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each system, in turns.")] = 5,
     tokens: Annotated[
         int,
         typer.Option(
@@ -164,7 +166,7 @@ def decode(
         Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
     ] = None,
 ) -> None:
-    """What does decoding cost? Passes, speed, memory and response times of every system.
+    """Measure what decoding costs: passes, speed, memory and response times of every system.
 
     All systems hear the same scripted user, who also speaks while the answer is given; the script
     decides what is a query, so any model will do. Rounds are interleaved and compared one by one,
@@ -186,7 +188,7 @@ def decode(
 
 
 def _numbers(text: str) -> list[int]:
-    """Whole numbers between commas."""
+    """Parse whole numbers between commas."""
     try:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:

@@ -21,7 +21,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Judged(Record):
-    """What a model did after an utterance.
+    """The reaction of a model to an utterance.
 
     Attributes:
         id, label, wanted: of the case.
@@ -61,7 +61,7 @@ class Proportion(Record):
 
 
 class OutcomeScore(Record):
-    """How well one outcome is found; None where the denominator is zero."""
+    """Scores of one outcome; None where the denominator is zero."""
 
     precision: Share | None = None
     recall: Share | None = None
@@ -71,7 +71,7 @@ class OutcomeScore(Record):
 
 
 class Premature(Record):
-    """How often a state token comes before an utterance that wants a response is over.
+    """Shares of state tokens that come before an utterance that wants a response is over.
 
     Attributes:
         any: the share of the words but the last at which a state token is predicted within the
@@ -124,7 +124,7 @@ class Data(Record):
 
 
 class OfUtterances(Result):
-    """What a model did with the utterances of a file."""
+    """The reactions of a model to the utterances of a file."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     model: str = ""
@@ -166,7 +166,7 @@ class States(OfUtterances):
 
 
 class LabelScore(Record):
-    """How one label is told apart.
+    """Scores of one label.
 
     Attributes:
         wanted: what should follow.
@@ -183,7 +183,7 @@ class LabelScore(Record):
 
 
 class ProbePoint(Record):
-    """What a probe of `labelled` utterances tells apart; of 0: the model itself."""
+    """Scores of a probe that was trained on `labelled` utterances; of 0: of the model itself."""
 
     labelled: Count
     labels: dict[str, LabelScore]
@@ -205,7 +205,7 @@ class Probe(OfUtterances):
 
 
 class AnswerLoss(Record):
-    """How well a model predicts answers.
+    """The loss of a model on answers.
 
     Attributes:
         nats: mean negative log likelihood of an answer's token; None if there was none.

@@ -81,7 +81,7 @@ class Sampler:
         self._random = torch.Generator().manual_seed(self._sampling.seed)
 
     def __call__(self, logits: Tensor, context: Sequence[int]) -> int:
-        """Choose a token by `logits` `[vocabulary]`, and by the ids before if it `reads_context`."""
+        """Choose a token by `logits` `[vocabulary]`, and the ids before if it `reads_context`."""
         if self._banned.device != logits.device:
             self._banned = self._banned.to(logits.device)
         scores = logits.float().index_fill(0, self._banned, -torch.inf)

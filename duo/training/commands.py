@@ -1,4 +1,4 @@
-"""The command `train`. Light on purpose: what it needs is imported inside."""
+"""Define `duo train`. Light: what it needs is imported inside."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def train(
     ] = "smollm2",
     start: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of an adapter of this model to train further [default: begin anew]."
-        ),
+        typer.Option(help="Folder of an adapter of this model to train further [default: none]."),
     ] = None,
     set_: Annotated[
         list[str] | None,

@@ -67,7 +67,7 @@ _TOKENS_A_SECOND = 24
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure.
+    """The measurements to make.
 
     Attributes:
         systems: names of ours.

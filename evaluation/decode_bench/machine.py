@@ -20,7 +20,7 @@ _RESET_PEAK = "5"  # to `clear_refs`: forget the peak of the resident set (man 5
 
 
 class PeakMemory:
-    """The most memory in use since the beginning, in bytes; None where that is not to be had.
+    """The most memory in use since the beginning, in bytes; None where that is unknown.
 
     On a GPU what torch allocated there, weights included; else the process's resident set.
     """

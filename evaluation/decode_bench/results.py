@@ -88,7 +88,7 @@ class ResponseCost(Record):
 
 
 class AgainstSequential(Record):
-    """How many times the passes and the time the published scheme takes."""
+    """Passes and time of the published scheme as multiples of `duo`'s."""
 
     passes: Positive
     seconds: Spread
