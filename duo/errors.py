@@ -6,9 +6,11 @@ bug and keeps its traceback.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 from duo.terminal import printable
 
@@ -57,6 +59,26 @@ def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
     """
     if value not in choices:
         raise BadInput(f"unknown {value!r}: use one of {', '.join(choices)}", field=field)
+
+
+def check_types(settings: Any) -> None:
+    """Hold every field of a dataclass instance, whose values people give, to its type hint.
+
+    Raises:
+        BadInput: one does not fit, or is no finite number.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    hints = get_type_hints(type(settings))
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        try:
+            TypeAdapter(hints[setting.name]).validate_python(value, strict=True)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]["msg"]
+            raise BadInput(f"{value!r}: {problem}", field=setting.name) from error
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(f"{value} is not finite", field=setting.name)
 
 
 class Problem(NamedTuple):

@@ -367,12 +367,29 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_scalar(text: str) -> bool | int | float | str | None:
+    """Read a number, true, false or null as YAML 1.2 does; anything else is text.
+
+    >>> [read_scalar(text) for text in ("3", "1e-5", "true", "null", "no", "a: b")]
+    [3, 1e-05, True, None, 'no', 'a: b']
+    """
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError):
+        return text
+    return value if isinstance(value, bool | int | float | None) else text
 
 
 class MarkedYaml:
     """One YAML document: its plain data, and the line on which each value stands.
 
-    As in YAML 1.2, only true and false are truth values: an utterance may be the one word No.
+    As in YAML 1.2, only true and false are truth values: an utterance may be the one word No; and
+    1e-5 is a number.
 
     Raises:
         BadInput: not one YAML document, or a key is given twice in one mapping.

@@ -361,6 +361,8 @@ def _settings(
     assignments: Iterable[str],
 ) -> dict[str, dict[str, JsonValue]]:
     """Each system's settings; later assignments win."""
+    from duo.files import read_scalar
+
     settings: dict[str, dict[str, JsonValue]] = {
         system: _pace(system, lookahead, cycle_seconds) if system in _PACED else {}
         for system in systems
@@ -373,7 +375,7 @@ def _settings(
             known = ", ".join(settings)
             raise BadInput(f"{assignment!r} is not [SYSTEM.]NAME=VALUE ({known})", field="--set")
         for system in [owner] if owner is not None else settings:
-            settings[system][name] = _value(value)
+            settings[system][name] = read_scalar(value)
     return settings
 
 
@@ -381,14 +383,3 @@ def _pace(system: str, lookahead: int | None, cycle_seconds: float | None) -> di
     """The settings that say how fast a system goes, as far as they are given."""
     tokens = _PACED.get(system, "lookahead")
     return _given(**{tokens: lookahead, "cycle_seconds": cycle_seconds})
-
-
-def _value(text: str) -> JsonValue:
-    """A value as YAML reads it: 3, 0.8, true, null; anything else is text."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    return value if isinstance(value, bool | int | float | None) else text

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_type_hints
+from typing import Literal
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from transformers import (
     LogitsProcessorList,
@@ -18,7 +16,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from duo.errors import BadInput
+from duo.errors import BadInput, check_types
 
 
 @dataclass(frozen=True)
@@ -120,21 +118,3 @@ class Settings:
             value = getattr(self, setting.name)
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
                 raise BadInput(f"must be positive, not {value}", field=setting.name)
-
-
-def check_types(settings: Any) -> None:
-    """Hold every field of a dataclass instance to its type hint.
-
-    Raises:
-        BadInput: one does not fit, or is no finite number.
-    """
-    hints = get_type_hints(type(settings))
-    for setting in fields(settings):
-        value = getattr(settings, setting.name)
-        try:
-            TypeAdapter(hints[setting.name]).validate_python(value, strict=True)
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]["msg"]
-            raise BadInput(f"{value!r}: {problem}", field=setting.name) from error
-        if isinstance(value, float) and not math.isfinite(value):
-            raise BadInput(f"{value} is not finite", field=setting.name)

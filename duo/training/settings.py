@@ -6,17 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from duo.errors import BadInput
-from duo.files import Record, Result
+from duo.errors import BadInput, check_types
+from duo.files import MarkedYaml, Record, Result, read_scalar, read_yaml
 
 Recipe = Literal["duo", "duplex"]
 Inside = Literal["none", "unlikely", "words", "hold", "base"]
 Answers = Literal["words", "base"]
 IgnoredTurns = Literal["keep", "forget"]
+
+_POSITIVE = frozenset(
+    {"max_tokens", "steps", "batch", "micro_batches", "learning_rate", "log_every",
+     "validate_every", "save_every"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +104,14 @@ class TrainSettings:
     validation_limit: int = 200
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
+        check_types(self)
         for setting in fields(self):
-            _check(setting.name, hints[setting.name], getattr(self, setting.name))
-        for name in ("max_tokens", "steps", "batch", "micro_batches", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise BadInput(f"must be positive, not {getattr(self, name)}", field=name)
-        for name in ("log_every", "validate_every", "save_every"):
-            if getattr(self, name) <= 0:
-                raise BadInput(f"must be positive, not {getattr(self, name)}", field=name)
+            value = getattr(self, setting.name)
+            if isinstance(value, int | float) and not 0 <= value < 1e12:
+                message = f"must not be negative or too large: {value!r}"
+                raise BadInput(message, field=setting.name)
+            if setting.name in _POSITIVE and value <= 0:
+                raise BadInput(f"must be positive, not {value}", field=setting.name)
         if self.lora_dropout >= 1:
             raise BadInput("must be below 1", field="lora_dropout")
         if self.recipe == "duplex":  # time slices: no state to hold back, no answer in one piece
@@ -181,18 +185,14 @@ def load_settings(
     Raises:
         BadInput: no such preset, a file that is no mapping of settings, an unknown setting.
     """
-    import yaml
-
     path = Path(preset) if preset.endswith((".yaml", ".yml")) else None
     place = path or files(__package__).joinpath("presets", f"{preset}.yaml")
     shown = str(path or preset)
     if not place.is_file():
         known = ", ".join(preset_names())
         raise BadInput(f"no preset {shown!r}: use one of {known}, or a YAML file", field="--preset")
-    try:
-        content = yaml.safe_load(place.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"cannot be read as YAML: {error}", file=shown) from None
+    document = read_yaml(path) if path else MarkedYaml(place.read_text("utf-8"), preset)
+    content = document.data
     if not isinstance(content, dict):
         raise BadInput("is not a mapping of settings", file=shown)
     sections = {name: content.pop(name) or {} for name in get_args(Recipe) if name in content}
@@ -205,22 +205,17 @@ def load_settings(
     for name in values:
         if name not in known_names:
             raise BadInput(f"unknown setting: use one of {', '.join(known_names)}", field=name)
-    return TrainSettings(**{name: _number(value) for name, value in values.items()})
+    return TrainSettings(**values)
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     """Parse `NAME=VALUE` texts, values as YAML reads them."""
-    import yaml
-
     values: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.isidentifier():
             raise BadInput(f"{assignment!r} is not NAME=VALUE", field="--set")
-        try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            values[name] = text
+        values[name] = read_scalar(text)
     return values
 
 
@@ -230,27 +225,3 @@ def preset_names() -> list[str]:
     return sorted(
         file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")
     )
-
-
-def _number(value: Any) -> Any:
-    """Convert a number that YAML takes for a text, such as `1e-5`."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _check(name: str, hint: Any, value: Any) -> None:
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise BadInput(f"{value!r} is not one of {', '.join(get_args(hint))}", field=name)
-        return
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise BadInput(f"must be true or false, not {value!r}", field=name)
-    elif not number or (hint is int and not isinstance(value, int)):
-        kind = "a whole number" if hint is int else "a number"
-        raise BadInput(f"must be {kind}, not {value!r}", field=name)
-    elif not 0 <= value < 1e12:
-        raise BadInput(f"must not be negative or too large: {value!r}", field=name)
