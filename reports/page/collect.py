@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from duo.errors import BadInput
 from duo.files import Result, as_result, sha256
+from duo.runs import Manifest
 from duo.speech import conversation_of
+from duo.training.settings import Training
 from duo.transcript import Transcript, read_transcript
 from evaluation.decode_bench.results import DecodeBench
 from evaluation.interaction.results import (
@@ -75,7 +77,7 @@ class Evidence:
 
     talks: tuple[Piece[Transcript], ...] = ()
     results: Mapping[str, Pieces] = field(default_factory=dict)
-    manifests: Pieces = ()
+    manifests: tuple[Piece[Manifest], ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[BadInput, ...] = ()
     notes: tuple[str, ...] = ()
@@ -128,7 +130,7 @@ def collect(
     """
     ratings = ratings or RatingSettings()
     reader = _Reader(runs, ratings.columns, tell)
-    manifests = tuple(reader.json("manifest"))
+    manifests = tuple(reader.results("manifest", Manifest))
     tell("reading transcripts")
     read, files = _transcripts(reader)
     talks = _in_order(_told_apart(read), manifests)
@@ -139,7 +141,7 @@ def collect(
         "probe": tuple(reader.results("probe", Probe)),
         "interaction": tuple(_interactions(reader, len(talks), files)),
         "sweep": tuple(_sweeps(reader)),
-        "training": tuple(reader.json("training", lambda content: content["curve"][0]["step"])),
+        "training": tuple(reader.results("training", Training)),
         "decoding": tuple(reader.results("decode-bench", DecodeBench)),
     }
     found = Evidence(talks, results, manifests)
@@ -187,21 +189,6 @@ class _Reader:
     def files(self, *kinds: str) -> list[File]:
         """The files of some kinds, by name."""
         return sorted(file for kind in kinds for file, _ in self._found.get(kind, []))
-
-    def json(
-        self, kind: str, check: Callable[[Any], object] = lambda content: None
-    ) -> Iterator[Piece[Any]]:
-        """JSON of a kind.
-
-        Args:
-            kind: which.
-            check: does with the content what will be done with it, so that what is not as it should
-                be comes to light.
-        """
-        for file, content in self._found.get(kind, []):
-            with self.about(file):
-                check(content)
-                yield Piece(content, (self.used(file),))
 
     def results(self, kind: str, model: type[Result]) -> Iterator[Piece[Any]]:
         """Results of a kind by the model of their writer."""
@@ -297,12 +284,12 @@ def _told_apart(talks: Sequence[Piece[Transcript]]) -> Iterator[Piece[Transcript
 
 
 def _in_order(
-    talks: Iterator[Piece[Transcript]], manifests: Pieces
+    talks: Iterator[Piece[Transcript]], manifests: Sequence[Piece[Manifest]]
 ) -> tuple[Piece[Transcript], ...]:
     """Transcripts by scenario, as a manifest lists these, then by name; then by system."""
     listed: dict[str, int] = {}
     for manifest in manifests:
-        scenarios = manifest.content.get("scenarios")
+        scenarios = manifest.content.facts.get("scenarios")
         for name in scenarios if isinstance(scenarios, dict) else ():
             listed.setdefault(name, len(listed))
 
@@ -431,18 +418,18 @@ def _sets(reader: _Reader, settings: RatingSettings) -> list[tuple[Ratings, tupl
 
 def _exported(file: File) -> Ratings:
     """The votes in a study's database, as `duo study export` writes them."""
-    from reports.statistics.ratings import read_ratings
+    from reports.statistics.ratings import COLUMNS, Ratings, frame
     from sessions.study.study import open_study
-    from sessions.study.votes import export
+    from sessions.study.votes import NAMES, votes, votes_table
 
     study = open_study(file.path.parent)
     try:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "ratings.csv"
-            export(study, path)
-            return read_ratings(path)
+        table = votes_table(votes(study))
     finally:
         study.database.close()
+    rows = [dict(zip(NAMES, row, strict=True)) for row in table.rows]
+    digest = hashlib.sha256(table.csv().encode()).hexdigest()
+    return Ratings(frame([{name: row[name] for name in COLUMNS} for row in rows]), digest=digest)
 
 
 def _same(one: Ratings, other: Ratings) -> bool:

@@ -280,10 +280,9 @@ def _facts(evidence: Evidence) -> dict[str, str]:
     for table in evidence.of("benchmarks"):
         ours = [slot.column for slot in table.content.slots if slot.column is not None]
         found["Benchmarked"] = _listed(ours)
-    contents = [manifest.content for manifest in evidence.manifests]
-    versions = [one.get("versions") for one in contents]
-    made = _listed(str(one["duo-duplex"]) for one in versions if one and "duo-duplex" in one)
-    commits = _listed(str(one["git_commit"])[:12] for one in contents if one.get("git_commit"))
+    manifests = [manifest.content for manifest in evidence.manifests]
+    made = _listed(one.versions["duo-duplex"] for one in manifests if "duo-duplex" in one.versions)
+    commits = _listed(one.git_commit[:12] for one in manifests if one.git_commit)
     if made:
         found["Version of duo"] = f"{made} ({commits})" if commits else made
     return found

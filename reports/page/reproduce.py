@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 from typing import Any
 
+from duo.runs import Manifest
 from reports.page.collect import Evidence, Piece
 from reports.page.kinds import KINDS
 
-#: What a manifest says that differs from run to run, or that is told elsewhere on the page.
-_NOT_SHOWN = frozenset(
-    {"kind", "schema", "command", "versions", "git_commit", "hardware", "finished", "wall_seconds",
-     "transcripts"}
-)  # fmt: skip
 _LONGEST = 160
 _ABSOLUTE = re.compile(r"^(?:/|[A-Za-z]:[\\/]|~)")
 
@@ -52,12 +48,11 @@ def origins(evidence: Evidence) -> list[Origin]:
             alone.append(Origin(name, own, _own_facts(kinds[name][1]), _hashed(evidence, [name])))
         else:
             below[nearest.name].append(name)
-    found = [
-        Origin(
-            one.name, _command(one.content), _facts(one.content), _hashed(evidence, below[one.name])
-        )
-        for one in evidence.manifests
-    ]
+    found = []
+    for one in evidence.manifests:
+        command = _command(one.content.command) if one.content.command else ""
+        files = _hashed(evidence, below[one.name])
+        found.append(Origin(one.name, command, _facts(one.content), files))
     return [*found, *_together(alone)]
 
 
@@ -73,10 +68,7 @@ def _together(alone: list[Origin]) -> Iterator[Origin]:
         yield Origin("", "", {}, tuple(silent))
 
 
-def _command(manifest: Mapping[str, Any]) -> str:
-    words = manifest.get("command")
-    if not isinstance(words, list):
-        return ""
+def _command(words: Iterable[Any]) -> str:
     return shlex.join(["duo", *(_short(str(word)) for word in words)])
 
 
@@ -88,25 +80,22 @@ def _short(word: str) -> str:
     return f"{head}{equals}…/{PurePath(tail.replace(chr(92), '/')).name}"
 
 
-def _facts(manifest: Mapping[str, Any]) -> dict[str, str]:
+def _facts(manifest: Manifest) -> dict[str, str]:
     """What a manifest says, without dates and times."""
-    facts = {}
-    if isinstance(versions := manifest.get("versions"), dict):
-        facts["versions"] = ", ".join(f"{name} {_text(v)}" for name, v in versions.items())
-    if manifest.get("git_commit"):
-        facts["commit"] = str(manifest["git_commit"])
-    if isinstance(hardware := manifest.get("hardware"), dict):
-        facts["hardware"] = ", ".join(f"{name} {_text(v)}" for name, v in hardware.items())
-    for name, value in manifest.items():
-        if name not in _NOT_SHOWN and (text := _text(value)):
-            facts[name.replace("_", " ")] = text
-    return facts
+    facts = {
+        "versions": _named(manifest.versions),
+        "commit": manifest.git_commit or "",
+        "hardware": _named(manifest.hardware),
+    }
+    for name, value in manifest.facts.items():
+        if name != "transcripts":  # their hashes are on the page
+            facts[name.replace("_", " ")] = _text(value)
+    return {name: text for name, text in facts.items() if text}
 
 
 def _own_facts(piece: Piece[Any]) -> dict[str, str]:
-    content = piece.content
-    said = content if isinstance(content, dict) else vars(content)
-    return _facts({"versions": said.get("versions")}) if not piece.computed else {}
+    versions = getattr(piece.content, "versions", None)
+    return {"versions": _named(versions)} if versions and not piece.computed else {}
 
 
 def _own_command(kind: str, piece: Piece[Any], name: str) -> str:
@@ -114,8 +103,11 @@ def _own_command(kind: str, piece: Piece[Any], name: str) -> str:
     words_of = KINDS[kind].own_command
     if piece.computed or words_of is None:
         return ""
-    words = ["duo", *words_of(piece.content), "--out", name]
-    return shlex.join(_short(str(word)) for word in words)
+    return _command([*words_of(piece.content), "--out", name])
+
+
+def _named(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_text(value)}" for name, value in values.items())
 
 
 def _text(value: Any) -> str:

@@ -194,15 +194,20 @@ def export(study: Study, path: Path) -> int:
     Raises:
         BadInput: the files cannot be written.
     """
-    rows = [vote.row() for vote in votes(study)]
-    texts = [row | {"submitted_at": _moment(row["submitted_at"])} for row in rows]
-    table = Table("", NAMES, [[row[name] for name in NAMES] for row in texts])
-    write_text(path, table.csv())
+    held = votes(study)
+    write_text(path, votes_table(held).csv())
     explained = [[one.name, one.kind, one.values, one.meaning] for one in COLUMNS]
     dictionary = Table("", ("column", "type", "values", "meaning"), explained)
     write_text(path.with_suffix(".dictionary.csv"), dictionary.csv())
-    _write_parquet(path.with_suffix(".parquet"), rows)
-    return len(rows)
+    _write_parquet(path.with_suffix(".parquet"), [vote.row() for vote in held])
+    return len(held)
+
+
+def votes_table(held: Sequence[Vote]) -> Table:
+    """Tabulate votes, one a row."""
+    rows = [vote.row() for vote in held]
+    texts = [row | {"submitted_at": _moment(row["submitted_at"])} for row in rows]
+    return Table("Ratings", NAMES, [[row[name] for name in NAMES] for row in texts])
 
 
 def from_text(kind: Kind, text: str) -> Any:
