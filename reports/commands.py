@@ -161,6 +161,6 @@ def table1(
 
     Example: duo report table1 runs/benchmarks --out runs/table1
     """
-    from reports.table1.make import make
+    from reports.table1 import make
 
     make(runs, out, base=base, comparisons=comparisons)

@@ -34,23 +34,15 @@ def small_table1(out: Path, models: Mapping[str, str], *, console: Console) -> N
         models: by system; those of `turn-based` and `duo` are compared.
         console: where a problem is told; what was scored so far is kept.
     """
-    from evaluation.benchmarks.bench import run_benchmarks
-    from evaluation.benchmarks.columns import Column
-    from evaluation.benchmarks.matrix import Settings
-    from evaluation.benchmarks.sources import Finder
+    from evaluation.benchmarks.experiment import Column, Settings
+    from evaluation.benchmarks.run import run_benchmarks
 
     columns = [Column("base", models["turn-based"])]
     if models["duo"] != models["turn-based"]:
         columns.append(Column("duo", models["duo"]))
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         try:
-            run_benchmarks(
-                columns,
-                out=out,
-                settings=Settings(limit=ITEMS),
-                finder=Finder(sources=SOURCES),
-                tasks=TASKS,
-                console=Console(file=nowhere),
-            )
+            settings = Settings(tuple(columns), tasks=TASKS, limit=ITEMS, sources=SOURCES)
+            run_benchmarks(settings, out, console=Console(file=nowhere))
         except BadInput as error:  # the conversations are what the demonstration is about
             console.print(f"no small Table 1: {error}", markup=False, soft_wrap=True)

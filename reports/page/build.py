@@ -125,10 +125,10 @@ def _texts(kind: str, piece: Piece[Any], tables: Sequence[Table]) -> Iterator[tu
         yield ".json", piece.content.model_dump_json(indent=2, by_alias=True) + "\n"
         yield ".csv", long_table(piece.content).csv()
     elif kind == "benchmarks":
-        from reports.table1 import export
+        from reports.table1 import long_csv
 
-        yield ".json", export.as_json(piece.content)
-        yield ".csv", export.long_csv(piece.content)
+        yield ".json", piece.content.model_dump_json(indent=2) + "\n"
+        yield ".csv", long_csv(piece.content)
     else:
         if piece.computed:
             yield ".json", json.dumps(plain(piece.content), indent=1, ensure_ascii=False) + "\n"

@@ -73,8 +73,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "benchmarks": Kind(
         "Benchmarks: the paper's Table 1",
-        ("reports.page.adapt:accuracy",),
-        "reports.page.adapt:table1",
+        ("reports.plots.table1:accuracy",),
+        "reports.table1:tables",
         computed_by="duo report table1",
         missing=(
             "Benchmarks",

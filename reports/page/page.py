@@ -261,7 +261,7 @@ def _title(evidence: Evidence) -> str:
     if raters := sum(study.content.everyone.raters for study in evidence.of("ratings")):
         parts.append(_counted(raters, "rater"))
     for table in evidence.of("benchmarks"):
-        there = {row.benchmark.id for row in table.content.rows if row.present}
+        there = {one.benchmark for one in table.content.ours if one.value is not None}
         parts.append(_counted(len(there), "benchmark"))
     others = ("states", "probe", "interaction", "sweep", "training", "decoding")
     titles = (KINDS[kind].title for kind in others if evidence.of(kind))
@@ -278,7 +278,7 @@ def _facts(evidence: Evidence) -> dict[str, str]:
             f"of {_counted(everyone.dialogues, 'dialogue')}"
         )
     for table in evidence.of("benchmarks"):
-        ours = [slot.column for slot in table.content.slots if slot.column is not None]
+        ours = [slot.ours for slot in table.content.slots if slot.ours is not None]
         found["Benchmarked"] = _listed(ours)
     manifests = [manifest.content for manifest in evidence.manifests]
     made = _listed(one.versions["duo-duplex"] for one in manifests if "duo-duplex" in one.versions)
@@ -326,7 +326,7 @@ def _notes(evidence: Evidence) -> Iterator[str]:
             out = _counted(len(of.excluded), "rater")
             yield f"{out} left out by the rules: results with and without are shown."
     for table in evidence.of("benchmarks"):
-        here = {cell.first.coverage for row in table.content.rows for cell in row.present}
+        here = {number.coverage for number in table.content.ours}
         if "smoke" in here:
             yield "Benchmarks marked smoke are a few items of our own, not the benchmark."
         if "limited" in here:

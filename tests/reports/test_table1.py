@@ -22,17 +22,13 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from duo.errors import BadInput
-from reports.escape import latex as latex_escaped
-from reports.escape import markdown as markdown_escaped
+from duo.files import read_result
+from duo.table import latex_document
+from evaluation.benchmarks.catalogue import BENCHMARKS, is_possible
 from reports.plots.style import COLUMN, TWO_COLUMNS, svg_text
-from reports.table1.grid import Grid, comparison_grids, main_grid, p_value, points
-from reports.table1.latex import latex
-from reports.table1.make import make
-from reports.table1.plot import draw
-from reports.table1.published import TABLE, impossible, is_possible
-from reports.table1.table import table1
-from reports.table1.terminal import show, split
-from tests.evaluation.benchmark_files import write_result
+from reports.plots.table1 import draw
+from reports.table1 import Table1, make, p_value, points, table1, tables
+from tests.evaluation.benchmarks.files import write_result
 
 HOSTILE = "a|b [red]<script>\\input{x}$&%#_^~\x1b[31m\u202e 你 =1"
 
@@ -61,10 +57,6 @@ def made(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def cell_texts(grid: Grid) -> list[list[str]]:
-    return [[entry.text + entry.marks for entry in row] for row in grid.rows]
-
-
 def from_markdown(text: str) -> list[list[list[str]]]:
     """Rows of each table, the escapes undone."""
     tables: list[list[list[str]]] = []
@@ -75,13 +67,12 @@ def from_markdown(text: str) -> list[list[list[str]]]:
 
 
 def test_the_published_cells_that_cannot_be_are_found_by_counting() -> None:
-    wrong = {b.id: impossible(b) for b in TABLE if impossible(b)}
+    wrong = {b.name: b.paper.impossible for b in BENCHMARKS.values() if b.paper.impossible}
     assert wrong == {
         "humaneval": {"duplex-10k": "51.81"},
         "arc_challenge": {"duplex-10k": "69.43"},
     }
-    mbpp = next(b for b in TABLE if b.id == "mbpp")
-    assert not any(is_possible(cell, 500) for cell in mbpp.cells.values())
+    assert not any(is_possible(cell, 500) for cell in BENCHMARKS["mbpp"].paper.cells.values())
 
 
 @given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -100,13 +91,13 @@ def test_points_read_back(share: float) -> None:
 
 
 def test_rows_and_columns(run: Path) -> None:
-    grid = main_grid(table1([str(run)]))
-    heads = [" ".join(head) for head in grid.heads]
+    table = tables(table1([str(run)]))[0]
+    heads = [" ".join(column.name.split("\n")) for column in table.heads]
     assert heads == [
         "Benchmark", "profile", "shots", "n", "seeds", "MiniCPM paper", "base ours",
         "+Duplex 5,000K paper", "+Duplex 10K paper", "duplex ours", "+Duo 10K paper", "duo ours",
     ]  # fmt: skip
-    rows = {(row[0], row[1]): row for row in cell_texts(grid)}
+    rows = {(row[0], row[1]): row for row in table.marked}
     assert len(rows) == 9 * 2
     assert rows["MMLU", "lm-eval"][2:5] == ["5", "40 of 14,042", "1"]
     assert rows["GSM8K", "ultraeval"][2:5] == ["8", "30", "3"]
@@ -119,45 +110,46 @@ def test_rows_and_columns(run: Path) -> None:
     assert rows["MMLU", "lm-eval"][6].endswith("†")
     assert rows["CMMLU", "lm-eval"][6].endswith("‡")
     assert re.fullmatch(r"\d+\.\d\d ± \d+\.\d\d \(\d+\.\d\d\)", rows["GSM8K", "ultraeval"][6])
-    notes = " ".join(text for _, text in grid.notes)
+    notes = " ".join(table.notes)
     assert "no k/164 is 51.81 (HumanEval); no k/1,172 is 69.43 (ARC-c)" in notes
     assert "No column of ours stands beside the paper's +Duplex 5,000K." in notes
 
 
 def test_markdown_reads_back_as_the_table(run: Path, made: Path) -> None:
-    table = table1([str(run)])
-    grids = [main_grid(table), *comparison_grids(table)]
-    assert from_markdown((made / "table1.md").read_text()) == [cell_texts(g) for g in grids]
+    found = tables(table1([str(run)]))
+    assert from_markdown((made / "table1.md").read_text()) == [table.marked for table in found]
 
 
-def test_latex_reads_back_as_the_table(run: Path, made: Path) -> None:
-    table = table1([str(run)])
-    text = (made / "table1.tex").read_text()
-    tables = re.findall(r"\\midrule\n(.*?)\\bottomrule", text, re.S)
-    grids = [main_grid(table), *comparison_grids(table)]
-    assert len(tables) == len(grids)
-    for found, grid in zip(tables, grids, strict=True):
-        rows = [line for line in found.splitlines() if line.endswith(r"\\")]
-        assert len(rows) == len(grid.rows)
-        for row, entries in zip(rows, grid.rows, strict=True):
-            parts = re.split(r"(?<!\\)&", row.removesuffix(r"\\"))
-            assert len(parts) == len(entries)
-            for part, entry in zip(parts, entries, strict=True):
-                assert part.strip().startswith(latex_escaped(entry.text))
+def test_the_json_file_is_all_that_tables_and_figure_need(made: Path, run: Path) -> None:
+    found = read_result(made / "table1.json", Table1)
+    assert found == table1([str(run)])
+    assert "\n".join(table.markdown() for table in tables(found)) == (made / "table1.md").read_text(
+        "utf-8"
+    )
+    assert svg_text(draw(found, width=COLUMN)) == (made / "table1-plot-narrow.svg").read_text()
+
+
+def test_the_shipped_reference_is_read_and_drawn(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[2] / "reports/reference/table1"
+    assert json.loads((folder / "table1.json").read_text("utf-8"))["kind"] == "table1"
+    found = read_result(folder / "table1.json", Table1)
+    rows = from_markdown((folder / "table1.md").read_text("utf-8"))
+    assert rows == [table.marked for table in tables(found)]
+    assert "HellaSwag" in svg_text(draw(found, width=COLUMN))
 
 
 def test_csv_has_every_number_exactly(run: Path, made: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((made / "table1.csv").read_text())))
     paper = [row for row in rows if row["source"] == "paper"]
     assert len(paper) == 36
-    published = {b.id: list(b.cells.values()) for b in TABLE}
+    published = {b.name: list(b.paper.cells.values()) for b in BENCHMARKS.values()}
     for row in paper:
         assert f"{100 * float(row['value']):.2f}" in published[row["benchmark"]]
     assert [r["benchmark"] for r in paper if r["note"]] == ["humaneval", "arc_challenge"]
     ours = {(r["benchmark"], r["profile"], r["column"]): r for r in rows if r["source"] == "ours"}
     assert len(ours) == 9 * 2 * 3
     values = dict[tuple[str, str, str], list[float]]()
-    for path in run.rglob("*.*.json"):
+    for path in run.rglob("benchmark_*.json"):
         content = json.loads(path.read_text())
         name = (content["benchmark"], content["profile"], content["column"])
         values.setdefault(name, []).append(content["value"])
@@ -194,7 +186,8 @@ def test_the_same_input_gives_the_same_bytes(run: Path, made: Path, tmp_path: Pa
         assert path.read_bytes() == (made / path.name).read_bytes(), path.name
     assert {path.name for path in made.iterdir()} == {path.name for path in tmp_path.iterdir()}
     for path in made.iterdir():
-        assert not re.search(rb"20\d\d-\d\d-\d\dT|CreationDate", path.read_bytes()), path.name
+        dated = rb"CreationDate" if path.suffix == ".json" else rb"20\d\d-\d\d-\d\dT|CreationDate"
+        assert not re.search(dated, path.read_bytes()), path.name
         assert str(run).encode() not in path.read_bytes()
 
 
@@ -215,8 +208,8 @@ def test_every_panel_says_what_it_shows(run: Path) -> None:
     for width in (COLUMN, TWO_COLUMNS):
         svg = svg_text(draw(table1([str(run)]), width=width))
         texts = ["".join(e.itertext()) for e in ElementTree.fromstring(svg).iter()]
-        for benchmark in TABLE:
-            assert benchmark.name in texts
+        for benchmark in BENCHMARKS.values():
+            assert benchmark.title in texts
         assert any(text.startswith("n = 8, smoke") for text in texts)
         assert any(text.startswith("n = 40, limited") for text in texts)
         assert "missing" in texts
@@ -233,7 +226,7 @@ def test_dots_stand_where_the_numbers_are(run: Path) -> None:
     assert [d.get_xdata()[0] for d in open_ones] == pytest.approx([84.60, 85.19, 83.12, 84.93])
     values = {
         json.loads(p.read_text())["column"]: json.loads(p.read_text())["value"]
-        for p in run.rglob("arc_easy/*.*.json")
+        for p in run.rglob("arc_easy/benchmark_*.json")
     }
     filled = [d.get_xdata()[0] for d in dots if d not in open_ones]
     assert filled == pytest.approx([100 * values[c] for c in ("base", "duplex", "duo")])
@@ -260,36 +253,16 @@ def test_hostile_names_are_names(hostile: Path, tmp_path: Path) -> None:
     assert "script" not in tags
     assert "\\input" not in (tmp_path / "table1.tex").read_text()
     stream = io.StringIO()
-    table = table1([str(hostile)])
-    show([main_grid(table)], Console(file=stream, force_terminal=True, width=100))
+    table = tables(table1([str(hostile)]))[0]
+    table.show(Console(file=stream, force_terminal=True, width=100))
     assert "\x1b[31m\u202e" not in stream.getvalue()
     assert "[red]" in stream.getvalue()
-
-
-@given(st.text(max_size=40))
-def test_markdown_escapes_undo(text: str) -> None:
-    shown = markdown_escaped(text)
-    assert "\n" not in shown
-    assert not re.search(r"(?<!\\)(\\\\)*[|<`*_$]", shown)
-
-
-@given(st.text(max_size=40))
-def test_latex_holds_no_command_of_others(text: str) -> None:
-    shown = latex_escaped(text)
-    known = (
-        r"\\text(backslash|asciitilde|asciicircum|less|greater|bar|quotedbl|asciigrave"
-        r"|quotesingle)\{\}|\\[{}$&#%_]|\$(\\pm|\\ast|-|\\dagger|\\ddagger)\$|\{(-|\[|\]|,|!|\?)\}"
-    )
-    rest = re.sub(known, "", shown)
-    assert not re.search(r"[\\{}$&#%_~^]", rest)
-    assert all(c.isascii() or "À" <= c <= "ÿ" for c in rest)
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no LaTeX here")
 @pytest.mark.parametrize("source", ["run", "hostile"])
 def test_latex_compiles(source: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    table = table1([str(request.getfixturevalue(source))])
-    text = latex([main_grid(table), *comparison_grids(table)])
+    text = latex_document(tables(table1([str(request.getfixturevalue(source))])))
     (tmp_path / "a.tex").write_text(text, encoding="utf-8")
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"],
@@ -301,25 +274,26 @@ def test_latex_compiles(source: str, tmp_path: Path, request: pytest.FixtureRequ
 
 
 @settings(max_examples=20)
-@given(st.integers(20, 250))
+@given(st.integers(80, 250))
 def test_a_narrow_terminal_gets_the_table_in_parts(run: Path, width: int) -> None:
-    grid = main_grid(table1([str(run)], comparisons=False))
-    parts = list(split(grid, width))
-    numbers = [head for part in parts for head in part.heads[2:]]
-    assert numbers == list(grid.heads[2:])
-    if width >= 80:
-        stream = io.StringIO()
-        show([grid], Console(file=stream, force_terminal=True, width=width, color_system=None))
-        assert "…" not in stream.getvalue()
+    (table,) = tables(table1([str(run)], comparisons=False))
+    stream = io.StringIO()
+    table.show(Console(file=stream, force_terminal=True, width=width, color_system=None))
+    assert "…" not in stream.getvalue()
+    words = re.split(r" {2,}|\n", stream.getvalue())
+    for row in table.marked:
+        assert {text for text in row if text.endswith(("†", "‡", "*"))} <= set(
+            map(str.strip, words)
+        )
 
 
 def test_one_column_alone_is_not_compared(tmp_path: Path) -> None:
     write_result(tmp_path, "mine", "arc_easy", [1, 0, 1])
     table = table1([str(tmp_path)])
-    assert (table.base, table.versus) == (None, ())
+    assert (table.base, table.comparisons) == (None, ())
     assert any("Nothing is compared" in note for note in table.notes)
     write_result(tmp_path, "yours", "arc_easy", [1, 1, 1])
-    assert len(table1([str(tmp_path)], base="mine").versus) == 1
+    assert len(table1([str(tmp_path)], base="mine").comparisons) == 1
     with pytest.raises(BadInput, match="unknown 'his': use one of mine, yours"):
         table1([str(tmp_path)], base="his")
 
@@ -377,14 +351,15 @@ def test_bad_input_is_one_line_and_writes_nothing(run: Path, tmp_path: Path) -> 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "duo: empty: no benchmark results\n"
     shutil.copytree(run, tmp_path / "run")
-    items = next((tmp_path / "run" / "duo" / "arc_easy").glob("*.items.jsonl"))
+    items = next((tmp_path / "run" / "duo" / "arc_easy").glob("samples_*.jsonl"))
     lines = items.read_text().splitlines()
     lines[3] = lines[3][:10]
     items.write_text("\n".join(lines))
+    place = f"{items.relative_to(tmp_path)}:4: not JSON"
     done = duo("run", "--out", "out", cwd=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert f"{items.relative_to(tmp_path)}:4: is not JSON" in done.stderr
+    assert place in done.stderr
     assert not (tmp_path / "out").exists()
 
 

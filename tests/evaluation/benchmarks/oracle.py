@@ -6,7 +6,7 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from evaluation.benchmarks.folders import Row
+from evaluation.benchmarks.tasks import Row
 
 
 def right_option(doc: Row) -> int:
@@ -49,7 +49,7 @@ class Oracle(LM):
         self.logit_bias = None
         self.batch_sizes = {}
 
-    def begin(self, journal: Any, seed: int) -> None:
+    def begin(self, kept: Any, seed: int) -> None:
         self.prompts: list[str] = []
 
     def leak_rate(self) -> float | None:

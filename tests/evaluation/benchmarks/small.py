@@ -5,16 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from duo.terminal import silence
 from evaluation.benchmarks.catalogue import BENCHMARKS
-from evaluation.benchmarks.matrix import Settings, plan, run
-from evaluation.benchmarks.models import model_hash, open_model
-from evaluation.benchmarks.profiles import read_profile
-from evaluation.benchmarks.sources import SMOKE, Finder
+from evaluation.benchmarks.experiment import Column, Settings
+from evaluation.benchmarks.items import SMOKE, Finder
+from evaluation.benchmarks.model import Answering, model_hash, open_model
+from evaluation.benchmarks.results import BenchmarkResult, Run
+from evaluation.benchmarks.run import Work, plan, run
+from evaluation.benchmarks.tasks import read_profile
 from tests.tiny import tiny_model, tiny_tokenizer
 
 
@@ -51,36 +55,32 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def works_for(name: str, model: Path, data: Path, settings: Settings) -> list[Any]:
+def works_for(name: str, model: Path, data: Path, settings: Settings) -> list[Work]:
     """The plan of one benchmark for one model with local data."""
-    from evaluation.benchmarks.columns import Column
-
     task = read_profile(settings.profile)[name]
     finder = Finder(data_dir=data, sources=["data-dir"], partial=True)
-    column = Column("tiny", str(model))
-    return plan(
-        [column], [task], {name: finder.find(task)}, settings, {"tiny": model_hash(str(model))}
-    )
+    settings = replace(settings, columns=(Column("tiny", str(model)),))
+    return plan(settings, [task], {name: finder.find(task)}, {"tiny": model_hash(str(model))})
 
 
 def open_answering(model: Path, settings: Settings, **how: Any) -> Any:
     """The model as a run has it."""
-    from duo.terminal import silence
-    from evaluation.benchmarks.answering import Answering
-
     loaded = open_model(str(model), device="cpu", dtype="float32")
     with silence():
-        return Answering(
-            loaded, batch_size=settings.batch_size, ban_states=settings.ban_states, **how
-        )
+        return Answering(loaded, settings, **how)
 
 
 def answer(
     name: str, model: Path, data: Path, out: Path, settings: Settings, **how: Any
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[BenchmarkResult, list[dict[str, Any]]]:
     """Run one benchmark; its result and its items."""
     works = works_for(name, model, data, settings)
-    (result,) = run(
-        works, settings, out, open_lm=lambda column: open_answering(model, settings, **how)
-    )
-    return result, read_rows(works[0].unit.path(out).with_name(result["items"]))
+    (result,) = run(works, out, open_lm=lambda column: open_answering(model, settings, **how))
+    return result.told, samples_of(result)
+
+
+def samples_of(result: Run) -> list[dict[str, Any]]:
+    """The items of a result as they were scored, in lm-eval's form."""
+    told = result.told
+    lines = [line for file in told.samples for line in read_rows(result.file.with_name(file.file))]
+    return [line for line in lines if line["filter"] == told.filter]

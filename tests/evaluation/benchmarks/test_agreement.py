@@ -16,14 +16,17 @@ import yaml
 from lm_eval.models.huggingface import HFLM
 
 from duo.terminal import silence
-from evaluation.benchmarks.catalogue import BENCHMARKS, harness_tasks
-from evaluation.benchmarks.choose import leaves
-from evaluation.benchmarks.journal import Journal
-from evaluation.benchmarks.matrix import Settings, evaluate
+from evaluation.benchmarks.catalogue import BENCHMARKS
+from evaluation.benchmarks.experiment import Settings
+from evaluation.benchmarks.items import leaves
+from evaluation.benchmarks.model import KeptAnswers
+from evaluation.benchmarks.run import evaluate
+from evaluation.benchmarks.tasks import harness_tasks
 from tests.evaluation.benchmarks.small import (
     answer,
     copy_data,
     open_answering,
+    read_rows,
     save_model,
     works_for,
 )
@@ -105,38 +108,63 @@ def test_the_same_numbers_as_lm_eval_alone(
     found = plain_run(name, model, data, tmp_path / "tasks", batch_size)
 
     metric, _, reading = key.partition(",")
+    assert (ours.metric, ours.filter) == (metric, reading)
+    written = json.loads(next((tmp_path / "out").rglob("results_*.json")).read_text("utf-8"))
+    for task, values in found["results"].items():
+        assert written["results"][task] == json.loads(json.dumps(values))
     sizes = {task: len(samples) for task, samples in found["samples"].items()}
+    total = sum(found["results"][task][key] * n for task, n in sizes.items())
+    assert ours.value == total / sum(sizes.values())
     if len(sizes) == 1:
         (task,) = sizes
-        assert ours["value"] == found["results"][task][key]
-        assert ours["stderr"] == found["results"][task][f"{metric}_stderr,{reading}"]
-        for other, value in ours["metrics"].items():
-            assert value == found["results"][task][other]
-    else:
-        total = sum(found["results"][task][key] * n for task, n in sizes.items())
-        assert ours["value"] == total / sum(sizes.values())
-        for task in sizes:
-            assert ours["subsets"][task.split("_", 1)[1]]["value"] == found["results"][task][key]
-    scores = [
-        sample[metric]
+        error = found["results"][task][f"{metric}_stderr,{reading}"]
+        assert ours.stderr == pytest.approx(error, rel=1e-12)
+    theirs = [
+        sample
         for task in sorted(found["samples"])
         for sample in found["samples"][task]
         if sample["filter"] == reading
     ]
-    assert [item["score"] for item in items] == scores
+    for item, sample in zip(items, theirs, strict=True):
+        assert item[metric] == sample[metric]
+        assert item["resps"] == [[[str(v) for v in r] if isinstance(r, tuple) else str(r)
+                                  for r in of] for of in sample["resps"]]  # fmt: skip
+        for field in ("doc_id", "prompt_hash", "target_hash"):
+            assert item[field] == sample[field]
     assert len(items) >= 8
 
 
-def test_answers_are_told_by_letter(tmp_path: Path) -> None:
-    """An item is right exactly where the letter that is told is that of the right option."""
+def test_files_are_those_that_lm_eval_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own tracker, given what a plain run found, writes the same names, keys and items."""
+    from lm_eval.loggers import EvaluationTracker
+
+    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda found: None)
     model = save_model(tmp_path / "model")
-    data = copy_data(tmp_path / "data", "hellaswag")
-    _, items = answer("hellaswag", model, data, tmp_path / "out", Settings(batch_size="4"))
-    for item in items:
-        assert item["score"] == float(item["answer"] == item["target"])
-        assert {item["answer"], item["target"]} <= set("ABCD")
-    rows = (data / "hellaswag/default/validation.jsonl").read_text("utf-8").splitlines()
-    assert [item["target"] for item in items] == ["ABCD"[int(json.loads(r)["label"])] for r in rows]
+    data = copy_data(tmp_path / "data", "gsm8k")
+    _, _ = answer("gsm8k", model, data, tmp_path / "out", Settings(batch_size="4"))
+    found = plain_run("gsm8k", model, data, tmp_path / "tasks", 4)
+    tracker = EvaluationTracker(output_path=str(tmp_path / "theirs"))
+    tracker.general_config_tracker.log_experiment_args("hf", "pretrained=x", None, None, False)
+    samples = found.pop("samples")
+    tracker.save_results_aggregated(results=found, samples=samples)
+    tracker.save_results_samples("gsm8k", samples["gsm8k"])
+    ours, theirs = (
+        {path.name.rpartition("_")[0]: path for path in (tmp_path / name).rglob("*_*.json*")}
+        for name in ("out", "theirs")
+    )
+    assert ours.keys() == theirs.keys() | {"benchmark"}
+    one, other = (json.loads(files["results"].read_text("utf-8")) for files in (ours, theirs))
+    assert other.keys() - one.keys() <= {"git_hash", "pretty_env_info", "upper_git_hash"}
+    assert one["results"] == other["results"]
+    assert one["n-samples"] == other["n-samples"]
+    lines, theirs_lines = (read_rows(files["samples_gsm8k"]) for files in (ours, theirs))
+    theirs_lines.sort(key=lambda line: line["doc_id"])
+    for line, of in zip(lines, theirs_lines, strict=True):
+        assert line.keys() == of.keys()
+        kept = line.keys() - {"doc_hash"}  # the rows come by another way: with null for no value
+        assert {key: line[key] for key in kept} == {key: of[key] for key in kept}
 
 
 @pytest.mark.parametrize("name", ["arc_easy", "gsm8k"])
@@ -148,10 +176,10 @@ def test_it_costs_the_same_forward_passes(name: str, tmp_path: Path) -> None:
     (work,) = works_for(name, model, data, settings)
     asked = leaves(work.task, work.found.data, seed=0)
     ours = open_answering(model, settings)
-    ours.begin(Journal(tmp_path / "journal"), 0)
+    ours.begin(KeptAnswers(tmp_path / "kept.jsonl"), 0)
     with silence():
         plain = HFLM(pretrained=str(model), dtype="float32", device="cpu", batch_size=3)
-    plain.logit_bias = None
+    plain.logit_bias, plain.batch_sizes = None, {}
     passes = []
     for lm in (ours, plain):
         shapes: list[torch.Size] = []
@@ -161,7 +189,7 @@ def test_it_costs_the_same_forward_passes(name: str, tmp_path: Path) -> None:
             ),
             with_kwargs=True,
         )
-        evaluate(work, asked, lm, settings)
+        evaluate(work, asked, lm)
         passes.append(shapes)
     assert passes[0] == passes[1]
     assert passes[0]

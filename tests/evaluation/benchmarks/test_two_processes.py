@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from evaluation.benchmarks.matrix import Settings
+from evaluation.benchmarks.experiment import Settings
 from tests.evaluation.benchmarks.small import answer, copy_data, read_rows, save_model
 
 
@@ -30,8 +30,8 @@ def test_two_processes_answer_what_one_does(tmp_path: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (file,) = out.glob("tiny/arc_easy/*.items.jsonl")
+    (file,) = out.glob("tiny/arc_easy/samples_*.jsonl")
     assert read_rows(file) == items
     assert done.stdout.count("ARC-e") == 1
-    assert f"{100 * alone['value']:.2f}" in done.stdout
+    assert f"{100 * alone.value:.2f}" in done.stdout
     assert not (out / ".unfinished").exists()

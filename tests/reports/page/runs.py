@@ -12,7 +12,7 @@ from duo.transcript import write_transcript
 from evaluation.scores import Data, Judged, score_states
 from reports.statistics.ratings import PAPER_CRITERIA
 from reports.statistics.simulate import Design
-from tests.evaluation.benchmark_files import write_result
+from tests.evaluation.benchmarks.files import write_result
 from tests.reports.rated import drawn, write_csv
 from tests.reports.stories import interrupted, waiting
 

@@ -314,17 +314,17 @@ def test_an_analysis_that_is_there_is_taken(tmp_path: Path) -> None:
 
 def test_a_broken_result_does_not_take_the_others_along(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "benchmarks", tmp_path / "b")
-    one = next((tmp_path / "b" / "base").rglob("*.items.jsonl"))
+    one = next((tmp_path / "b" / "base").rglob("samples_*.jsonl"))
     one.write_text("{}\n")
     found = collect([tmp_path])
     assert kinds(found) == {"benchmarks": 1}
-    assert found.of("benchmarks")[0].content.versus == ()
+    assert found.of("benchmarks")[0].content.comparisons == ()
     (complaint,) = complaints(found)
     assert complaint.startswith(f"b/{one.relative_to(tmp_path / 'b')}:1: ")
 
 
 def test_lm_evals_own_results(tmp_path: Path) -> None:
-    from tests.evaluation.benchmark_files import SIZES
+    from tests.evaluation.benchmarks.files import SIZES
 
     write_json(
         tmp_path / "results_2026-01-01.json",
@@ -336,8 +336,8 @@ def test_lm_evals_own_results(tmp_path: Path) -> None:
         },
     )  # fmt: skip
     (table,) = collect([tmp_path]).of("benchmarks")
-    cells = [cell for row in table.content.rows for cell in row.present]
-    assert [(cell.first.column, cell.value) for cell in cells] == [("someone/model", 0.5)]
+    ours = [number for number in table.content.ours if number.value is not None]
+    assert [(number.column, number.value) for number in ours] == [("someone/model", 0.5)]
 
 
 # ---- sweeps

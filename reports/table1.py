@@ -1,0 +1,600 @@
+"""Set our benchmark results beside the paper's Table 1, compare columns, and write it all.
+
+What `duo report table1` finds is a `Table1`, which is written to `table1.json`; tables, CSV and the
+figure (`reports.plots.table1`) are made of that alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+from duo.errors import BadInput
+from duo.files import Result, check_writable, write_result, write_text
+from duo.table import MINUS, NONE, Cell, Column, Table, latex_document
+from evaluation.benchmarks import compare
+from evaluation.benchmarks.catalogue import BENCHMARKS
+from evaluation.benchmarks.results import read_runs
+from evaluation.scores import wilson
+
+NAME = "table1"
+IMPOSSIBLE, LIMITED, SMOKE, MISSING = "*", "†", "‡", "missing"
+
+#: Rows of a benchmark come in this order, other profiles after them.
+_PROFILES = ("lm-eval", "ultraeval")
+
+_Z = 1.959964  # half of a 95 % interval in standard errors
+
+#: Settings whose values say little to a reader: that they differ is enough.
+_OPAQUE = frozenset({"task_version", "generation"})
+
+#: Differences that a table shows by itself, or that other settings say more plainly.
+_SHOWN = frozenset({"limit", "shots", "source"})
+
+
+@dataclass(frozen=True)
+class Model:
+    """A column of the published table.
+
+    Attributes:
+        id: in files, and in the catalogue of benchmarks.
+        name: as printed.
+        role: what stands for the same kind of model in any table.
+        aliases: what a column of ours may be called to stand beside it, without case and
+            punctuation; the first that there is stands there.
+    """
+
+    id: str
+    name: str
+    role: str
+    aliases: tuple[str, ...]
+
+
+MODELS = {
+    model.id: model
+    for model in (
+        Model("base", "MiniCPM", "base", ("base", "minicpm")),
+        Model("duplex-5000k", "+Duplex 5,000K", "+Duplex 5,000K", ("duplex5000k",)),
+        Model("duplex-10k", "+Duplex 10K", "+Duplex 10K", ("duplex10k", "duplex")),
+        Model("duo-10k", "+Duo 10K", "+Duo 10K", ("duo10k", "duo")),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for a model: the paper's column and ours; one of the two may be missing."""
+
+    paper: str | None = None
+    ours: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the place is called where both share a line."""
+        return MODELS[self.paper].role if self.paper else self.ours or ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A number of the table: the paper's, or ours.
+
+    Attributes:
+        column: the paper's as printed, or ours.
+        beside: the column of the other side in the same place.
+        profile: of ours; "published" for the paper's.
+        value: share right, from 0 to 1; None where a number of ours is missing.
+        stderr, spread: standard error, and standard deviation over seeds.
+        low, high: 95 % interval; None where nothing is known of the spread.
+        note: what is wrong with it; "" for nothing.
+    """
+
+    source: Literal["paper", "ours"]
+    column: str
+    beside: str | None = None
+    benchmark: str
+    profile: str
+    metric: str | None = None
+    average: str | None = None
+    shots: int | None = None
+    seeds: int | None = None
+    n: int | None = None
+    n_full: int | None = None
+    coverage: str | None = None
+    data: str | None = None
+    value: float | None = None
+    stderr: float | None = None
+    spread: float | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ours(Number):
+    """A number of ours, and the runs behind it."""
+
+    runs: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class PaperDifference:
+    """What the paper's two columns differ by, and its standard error if nothing were paired.
+
+    The paper's results by item are not published; answers to the same items usually go together, so
+    its true standard error is smaller.
+    """
+
+    difference: float
+    unpaired_stderr: float
+
+
+@dataclass(frozen=True)
+class Versus(compare.Versus):
+    """A column of ours against the base column, and the paper's own two columns beside it."""
+
+    paper: PaperDifference | None = None
+
+
+class Table1(Result):
+    """The paper's Table 1 with ours beside it: the content of `table1.json`.
+
+    Attributes:
+        base: our column that the others are compared with; None if nothing is compared.
+        slots: places of models, in the order of the table.
+        published, ours: the numbers, by benchmark; ours by profile, those missing among them.
+        comparisons: our columns against the base column.
+        notes: what was left out, what no column stands for, and what to be careful about.
+    """
+
+    kind: Literal["table1"] = "table1"
+    base: str | None = None
+    slots: tuple[Slot, ...]
+    published: tuple[Number, ...]
+    ours: tuple[Ours, ...]
+    comparisons: tuple[Versus, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> list[Number]:
+        """All numbers: by benchmark the paper's, then ours."""
+        return sorted((*self.published, *self.ours), key=lambda one: _ORDER[one.benchmark])
+
+    @property
+    def profiles(self) -> list[str]:
+        """The profiles of ours, in the order of the rows."""
+        return list(dict.fromkeys(number.profile for number in self.ours))
+
+
+_ORDER = {name: place for place, name in enumerate(BENCHMARKS)}
+
+
+def table1(runs: Sequence[str], *, base: str | None = None, comparisons: bool = True) -> Table1:
+    """Read runs and set them beside the paper's table.
+
+    Args:
+        runs: folders or files, see `evaluation.benchmarks.results.read_runs`.
+        base: our column that the others are compared with; None for the one beside the paper's.
+        comparisons: whether to compare at all, which needs the items.
+
+    Raises:
+        BadInput: a run cannot be read, there is no such base column, or columns that should be
+            compared are about other items.
+    """
+    found = read_runs(runs)
+    ours = compare.cells(found.runs)
+    columns = list(dict.fromkeys(cell.told.column for cell in ours))
+    slots = _slots(columns)
+    if base is not None and base not in columns:
+        raise BadInput(f"unknown {base!r}: use one of {', '.join(columns)}", field="--base")
+    base = base or slots[0].ours
+    notes = list(found.notes)
+    alone = ", ".join(MODELS[s.paper].name for s in slots if s.paper and not s.ours)
+    if alone:
+        notes.append(f"No column of ours stands beside the paper's {alone}.")
+    if not comparisons:
+        base, why = None, "it was not asked for"
+    elif base is None:
+        why = "no column of ours is called base (name one with --base)"
+    elif len(columns) == 1:
+        base, why = None, "there is one column only"
+    if base is None:
+        notes.append(f"Nothing is compared: {why}.")
+    order = [slot.ours for slot in slots]
+    ours.sort(key=lambda cell: order.index(cell.told.column))
+    there = {cell.told.profile for cell in ours}
+    profiles = [name for name in _PROFILES if name in there] + sorted(there - set(_PROFILES))
+    at = {(cell.told.benchmark, cell.told.profile, cell.told.column): cell for cell in ours}
+    rows = [
+        (benchmark, profile, [at.get((benchmark, profile, slot.ours or "")) for slot in slots])
+        for benchmark in BENCHMARKS
+        for profile in profiles
+    ]
+    beside = {slot.ours: slot.paper for slot in slots}
+    return Table1(
+        base=base,
+        slots=slots,
+        published=tuple(
+            _published(name, slot) for name in BENCHMARKS for slot in slots if slot.paper
+        ),
+        ours=tuple(
+            _ours(benchmark, profile, slot, cell)
+            for benchmark, profile, cells in rows
+            for slot, cell in zip(slots, cells, strict=True)
+            if slot.ours is not None
+        ),
+        comparisons=tuple(
+            _compared(one, beside) for one in (compare.compare_columns(ours, base) if base else ())
+        ),
+        notes=(*notes, *_cautions(rows)),
+    )
+
+
+def _slots(columns: Sequence[str]) -> tuple[Slot, ...]:
+    """Places for the paper's columns, each with ours beside it, and then for the rest of ours."""
+    left = {re.sub(r"[\W_]+", "", name.casefold()): name for name in reversed(columns)}
+    slots = []
+    for model in MODELS.values():
+        alias = next((alias for alias in model.aliases if alias in left), "")
+        slots.append(Slot(paper=model.id, ours=left.pop(alias, None)))
+    taken = {slot.ours for slot in slots}
+    return (*slots, *(Slot(ours=column) for column in columns if column not in taken))
+
+
+def _published(name: str, slot: Slot) -> Number:
+    """A cell of the paper, which states no intervals: Wilson's is what its items allow."""
+    assert slot.paper
+    paper = BENCHMARKS[name].paper
+    value = paper.share(slot.paper)
+    low, high = wilson(round(value * paper.n), paper.n)
+    return Number(
+        source="paper", column=MODELS[slot.paper].name, beside=slot.ours, benchmark=name,
+        profile="published", metric="accuracy", average=paper.average, shots=paper.shots,
+        n=paper.n, n_full=paper.n, coverage="full", value=float(f"{value:.4f}"),
+        stderr=paper.stderr(slot.paper), low=low, high=high,
+        note="no whole count" if slot.paper in paper.impossible else "",
+    )  # fmt: skip
+
+
+def _ours(benchmark: str, profile: str, slot: Slot, cell: compare.Cell | None) -> Ours:
+    place: dict[str, Any] = {
+        "source": "ours", "column": slot.ours, "benchmark": benchmark, "profile": profile,
+        "beside": MODELS[slot.paper].name if slot.paper else None,
+    }  # fmt: skip
+    if cell is None:
+        return Ours(**place, note=MISSING)
+    told = cell.told
+    low, high = _interval(cell)
+    runs = (
+        {
+            "file": run.file.name,
+            **run.told.model_dump(
+                mode="json",
+                include={
+                    "key", "seed", "value", "model", "adapter", "model_sha256", "settings",
+                    "leak_rate", "truncated", "banned_state_tokens", "versions", "data",
+                },
+            ),
+        }
+        for run in cell.runs
+    )  # fmt: skip
+    return Ours(
+        **place, metric=told.metric, average=told.average, shots=told.shots, seeds=len(cell.runs),
+        n=told.n, n_full=told.n_full, coverage=told.coverage, data=told.data.source,
+        value=cell.value, stderr=cell.stderr, spread=cell.spread, low=low, high=high,
+        note="" if told.coverage == "full" else told.coverage, runs=tuple(runs),
+    )  # fmt: skip
+
+
+def _interval(cell: compare.Cell) -> tuple[float | None, float | None]:
+    """95 % interval of a cell's value, from 0 to 1.
+
+    Wilson's where every item of one run counts alike, or where the standard error is none for
+    lack of spread; else the value and 1.96 standard errors to both sides, cut at 0 and 1.
+    """
+    if (len(cell.runs) == 1 and not cell.macro) or not cell.stderr:
+        return wilson(round(cell.value * cell.told.n), cell.told.n)
+    half = _Z * cell.stderr
+    return max(0.0, cell.value - half), min(1.0, cell.value + half)
+
+
+def _compared(one: compare.Versus, beside: dict[str | None, str | None]) -> Versus:
+    """A comparison with that of the paper's own two columns beside it."""
+    ours, base = beside.get(one.column), beside.get(one.base)
+    difference = None
+    if ours and base:
+        paper = BENCHMARKS[one.benchmark].paper
+        difference = PaperDifference(
+            round(paper.share(ours) - paper.share(base), 6),
+            math.hypot(paper.stderr(ours), paper.stderr(base)),
+        )
+    return Versus(**vars(one), paper=difference)
+
+
+_Row = tuple[str, str, list[compare.Cell | None]]
+
+
+def _cautions(rows: Sequence[_Row]) -> Iterator[str]:
+    """Notes on what a reader should know before setting our numbers side by side."""
+    yield from _unlike(rows)
+    kinds: tuple[tuple[str, Callable[[compare.Cell], str | None]], ...] = (
+        ("Examples before the questions are smoke items of ours", _own_examples),
+        ("State tokens were not banned; share of answers with one", _leaks),
+        ("Questions longer than the model's context, whose beginning was cut", _cut),
+    )
+    for text, concerns in kinds:
+        told = [
+            f"{BENCHMARKS[benchmark].title} ({profile}) {cell.told.column}{value}"
+            for benchmark, profile, cells in rows
+            for cell in filter(None, cells)
+            if (value := concerns(cell)) is not None
+        ]
+        if told:
+            yield f"{text}: {', '.join(told)}."
+
+
+def _own_examples(cell: compare.Cell) -> str | None:
+    own = cell.told.settings.get("shots_from") == "smoke" and cell.told.coverage != "smoke"
+    return "" if own else None
+
+
+def _leaks(cell: compare.Cell) -> str | None:
+    rates = [run.told.leak_rate for run in cell.runs if run.told.leak_rate is not None]
+    if cell.told.banned_state_tokens is not False or not rates:
+        return None
+    return f" {100 * sum(rates) / len(rates):.1f} %"
+
+
+def _cut(cell: compare.Cell) -> str | None:
+    most = max(run.told.truncated or 0 for run in cell.runs)
+    return f" {most:,}" if most else None
+
+
+def _unlike(rows: Sequence[_Row]) -> Iterator[str]:
+    """Settings in which the columns of a row differ, by what differs."""
+    found: dict[str, list[str]] = {}
+    for benchmark, profile, cells in rows:
+        # What lm-eval itself wrote has other settings than our files; nothing can be compared.
+        ours = [cell for cell in cells if cell and cell.told.data.source != "lm-eval"]
+        facts = {cell.told.column: _facts(cell) for cell in ours}
+        for name in sorted({name for of in facts.values() for name in of}):
+            values = {column: _text(of.get(name)) for column, of in facts.items()}
+            if len(set(values.values())) > 1:
+                each = ", ".join(f"{column} {value}" for column, value in values.items())
+                told = name if name in _OPAQUE else f"{name} ({each})"
+                found.setdefault(told, []).append(f"{BENCHMARKS[benchmark].title} ({profile})")
+    for told, where in found.items():
+        yield f"Columns differ in {told}: {', '.join(where)}."
+
+
+def _facts(cell: compare.Cell) -> dict[str, Any]:
+    """How the model was asked, and with which data."""
+    told = {name: value for name, value in cell.told.settings.items() if name not in _SHOWN}
+    data = cell.told.data
+    return {**told, "data": f"{data.source} {(data.sha256 or '')[:8]}".strip()}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def tables(found: Table1) -> list[Table]:
+    """Tabulate the paper's numbers and ours, and each of our columns against the base column."""
+    groups = groupby(found.comparisons, key=lambda one: (one.column, one.profile))
+    return [_main_table(found), *(_comparison_table(list(family)) for _, family in groups)]
+
+
+def points(share: float, *, sign: bool = False) -> str:
+    """Write a share, or a difference of shares, in percent (points) with two digits."""
+    text = f"{abs(100 * share):.2f}"
+    if share < 0 and float(text):
+        return MINUS + text
+    return f"+{text}" if sign and float(text) else text
+
+
+def p_value(p: float) -> str:
+    """Write a p value with four digits."""
+    return f"{p:.4f}" if p >= 0.0001 else "<0.0001"
+
+
+def _with_error(text: str, stderr: float | None) -> str:
+    return f"{text} ± {NONE if stderr is None else points(stderr)}"
+
+
+def _main_table(found: Table1) -> Table:
+    several = any((number.seeds or 0) > 1 for number in found.ours)
+    columns = [Column("Benchmark"), Column("profile")]
+    columns += [Column(name, "number") for name in ("shots", "n", *(["seeds"] * several))]
+    for slot in found.slots:
+        columns += [Column(f"{MODELS[slot.paper].name}\npaper", "number")] if slot.paper else []
+        columns += [Column(f"{slot.ours}\nours", "number")] if slot.ours is not None else []
+    rows: list[list[Cell]] = []
+    sections: set[int] = set()
+    for benchmark, of in groupby(found.ours, key=lambda number: number.benchmark):
+        sections.add(len(rows))
+        for profile, group in groupby(of, key=lambda number: number.profile):
+            ours = {number.column: number for number in group}
+            rows.append(_main_row(found.slots, benchmark, profile, ours, several))
+    if len(sections) == len(rows):
+        sections = set()
+    return Table(
+        "Accuracy in percent: the paper's Table 1 and ours", columns, rows,
+        _main_notes(found, several), frozenset(sections),
+    )  # fmt: skip
+
+
+def _main_row(
+    slots: Sequence[Slot], benchmark: str, profile: str, ours: dict[str, Ours], several: bool
+) -> list[Cell]:
+    about = BENCHMARKS[benchmark]
+    there = [number for number in ours.values() if number.value is not None]
+    row = [Cell(about.title), Cell(profile)]
+    row.append(_joined(NONE if one.shots is None else str(one.shots) for one in there))
+    row.append(_joined(_count(one) for one in there))
+    row += [_joined(str(one.seeds) for one in there)] if several else []
+    for slot in slots:
+        if slot.paper:
+            mark = IMPOSSIBLE if slot.paper in about.paper.impossible else ""
+            cell = about.paper.cells[slot.paper]
+            row.append(Cell(float(cell), cell, mark))
+        if slot.ours is not None:
+            row.append(_our_cell(ours[slot.ours]))
+    return row
+
+
+def _joined(texts: Iterable[str]) -> Cell:
+    """What holds for all columns once, else each of the values that there are."""
+    text = " / ".join(dict.fromkeys(texts)) or NONE
+    return Cell(text, text)
+
+
+def _count(number: Number) -> str:
+    if number.n == number.n_full:
+        return f"{number.n:,}"
+    return f"{number.n:,} of {number.n_full:,}"
+
+
+def _our_cell(number: Number) -> Cell:
+    if number.value is None:
+        return Cell(None, MISSING, style="red")
+    text = _with_error(points(number.value), number.stderr)
+    if number.spread is not None:
+        text += f" ({points(number.spread)})"
+    mark = {"limited": LIMITED, "smoke": SMOKE}.get(number.coverage or "", "")
+    return Cell(100 * number.value, text, mark)
+
+
+def _main_notes(found: Table1, several: bool) -> list[str]:
+    wrong = [
+        f"no k/{about.paper.n:,} is {cell} ({about.title})"
+        for about in BENCHMARKS.values()
+        for cell in about.paper.impossible.values()
+    ]
+    here = {number.coverage for number in found.ours}
+    about = "shots and n are ours; after ± stands the standard error"
+    about += ", in brackets the standard deviation over seeds" if several else ""
+    notes = [
+        f"Columns called paper are as published (measured with UltraEval); {about}.",
+        f"{IMPOSSIBLE} As published, but no whole count of right answers: {'; '.join(wrong)}.",
+    ]
+    if "limited" in here:
+        notes.append(f"{LIMITED} Limited: a part of the benchmark's items.")
+    if "smoke" in here:
+        notes.append(
+            f"{SMOKE} Smoke: a few items of our own in the benchmark's form, not the benchmark."
+        )
+    return [*notes, *found.notes]
+
+
+def _comparison_table(family: Sequence[Versus]) -> Table:
+    first = family[0]
+    count = sum(one.comparison is not None for one in family)
+    notes = [
+        "Differences in points, over the same items. 95 %: bootstrap interval of the difference, "
+        "items drawn in pairs. Better and worse: items on which the model scores higher and lower. "
+        f"p: exact McNemar. Holm: adjusted for {count} benchmarks.",
+        "Paper: the difference of the paper's own two columns, after ± its standard error if the "
+        "items were not the same (the paper's results by item are not published).",
+    ]
+    if any(one.comparison and one.comparison.test == "sign" for one in family):
+        notes.append("Scores are means over seeds: p is the sign test on the items.")
+    names = ("n", "difference", "95 %", "better", "worse", "p", "Holm", "paper")
+    return Table(
+        f"{first.column} against {first.base}, {first.profile}",
+        [Column("Benchmark"), *(Column(name, "number") for name in names)],
+        [_comparison_row(one) for one in family],
+        notes,
+    )
+
+
+def _comparison_row(one: Versus) -> list[Cell]:
+    about = BENCHMARKS[one.benchmark]
+    paper = Cell(None)
+    if one.paper:
+        text = points(one.paper.difference, sign=True)
+        used = _slots((one.column, one.base))
+        ids = {slot.paper for slot in used if slot.ours}
+        paper = Cell(
+            100 * one.paper.difference,
+            _with_error(text, one.paper.unpaired_stderr),
+            IMPOSSIBLE if ids & about.paper.impossible.keys() else "",
+        )
+    found = one.comparison
+    if found is None:
+        rest = [Cell(None), Cell(None, one.reason), *[Cell(None)] * 5]
+    else:
+        low, high = points(found.low, sign=True), points(found.high, sign=True)
+        rest = [
+            Cell(found.n, f"{found.n:,}"),
+            Cell(
+                100 * found.difference,
+                _with_error(points(found.difference, sign=True), found.stderr),
+            ),
+            Cell(f"{low} to {high}"),
+            Cell(found.gained, f"{found.gained:,}"),
+            Cell(found.lost, f"{found.lost:,}"),
+            Cell(found.p, p_value(found.p)),
+            Cell(one.p_holm, None if one.p_holm is None else p_value(one.p_holm)),
+        ]
+    return [Cell(about.title), *rest, paper]
+
+
+def long_csv(found: Table1) -> str:
+    """Write a line for each number, ours and the paper's, and for each that is missing.
+
+    Values are shares from 0 to 1, written so that they read back as the same number.
+    """
+    names = [field.name for field in fields(Number)]
+    rows = [[getattr(number, name) for name in names] for number in found.numbers]
+    return Table("", names, rows).csv()
+
+
+def make(
+    runs: Sequence[str], out: Path, *, base: str | None = None, comparisons: bool = True
+) -> list[Path]:
+    """Print Table 1 and write it to a folder; the same runs give the same bytes.
+
+    Args:
+        runs: folders or files, see `evaluation.benchmarks.results.read_runs`.
+        out: folder for `table1.md`, `.tex`, `.csv`, `.json`, and the figure `table1-plot` and
+            `table1-plot-narrow` (two columns and one column wide) as PDF, SVG and PNG, with
+            `table1-plot.csv`.
+        base: our column that the others are compared with; None for the one beside the paper's.
+        comparisons: whether to compare columns.
+
+    Returns:
+        The files written.
+
+    Raises:
+        BadInput: the runs cannot be used, or the folder cannot be written.
+    """
+    found = table1(runs, base=base, comparisons=comparisons)
+    made = tables(found)
+    from reports.plots.style import COLUMN, TWO_COLUMNS, save
+    from reports.plots.table1 import draw, numbers
+
+    for table in made:
+        table.show()
+    check_writable(out)
+    texts = {
+        ".md": "\n".join(table.markdown() for table in made),
+        ".tex": latex_document(made),
+        ".csv": long_csv(found),
+        "-plot.csv": numbers(found).csv(),
+    }
+    written = [out / f"{NAME}{suffix}" for suffix in texts]
+    for path, text in zip(written, texts.values(), strict=True):
+        write_text(path, text)
+    written.append(out / f"{NAME}.json")
+    write_result(written[-1], found)
+    for name, width in ((f"{NAME}-plot", TWO_COLUMNS), (f"{NAME}-plot-narrow", COLUMN)):
+        figure = draw(found, width=width)
+        for suffix in (".pdf", ".svg", ".png"):
+            written.append(out / f"{name}{suffix}")
+            save(figure, written[-1])
+    return written

@@ -1,0 +1,154 @@
+"""Tasks: programs taken out of answers, options with letters, files of profiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from duo.errors import BadInput
+from evaluation.benchmarks.experiment import PROFILES
+from evaluation.benchmarks.programs import complete, whole
+from evaluation.benchmarks.tasks import (
+    FOLDER,
+    FREE,
+    PAIRS,
+    letters,
+    read_profile,
+    read_task_file,
+    task_files,
+)
+
+_PROMPT = 'import math\n\n\ndef half(n: int) -> float:\n    """Half of n."""\n'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "    return n / 2\n",
+        "\n    return n / 2\n\ndef other():\n    return 1",
+        "    half = n / 2\n\n    return half\nprint(half(3))",
+        "def half(n):\n    return n / 2",
+        "Here it is:\n```python\ndef half(n):\n    return n / 2\n```\nIt halves.",
+        "```\n    return n / 2\n```",
+        "```python\nimport math\n\ndef half(n: int) -> float:\n    return math.ldexp(n, -1)",
+    ],
+)
+def test_every_form_of_a_right_answer_is_a_right_program(answer: str) -> None:
+    space: dict = {}
+    exec(complete(answer, _PROMPT, "half"), space)
+    assert space["half"](5) == 2.5
+
+
+def test_what_follows_the_function_is_cut() -> None:
+    program = complete("    return n / 2\nassert half(2) == 3\n", _PROMPT, "half")
+    assert "assert" not in program
+
+
+@pytest.mark.parametrize(
+    ("answer", "program"),
+    [
+        ("x = 1", "x = 1"),
+        ("x = 1\n[DONE]\nmore", "x = 1\n"),
+        ("Sure:\n```python\nx = 1\n```\nDone.", "x = 1"),
+        ("```\nx = 1", "x = 1"),
+    ],
+)
+def test_whole_programs(answer: str, program: str) -> None:
+    assert whole([[answer]], [{}]) == [[program]]
+
+
+def test_four_tasks_are_free_and_twenty_three_by_letter() -> None:
+    names = set(task_files("bbh/fewshot/[a-z]*.yaml"))
+    assert len(names) == 27
+    assert names >= FREE
+    assert set(PAIRS) <= names
+    assert not FREE & set(PAIRS)
+
+
+@pytest.mark.parametrize(("subset", "pair"), PAIRS.items())
+def test_two_words_get_two_letters(subset: str, pair: tuple[str, str]) -> None:
+    text = f"Is it so?\nOptions:\n- {pair[0]}\n- {pair[1]}"
+    for letter, word in zip("AB", pair, strict=True):
+        row = letters(subset, {"input": text, "target": word})
+        assert row["question"] == "Is it so?"
+        assert f"({letter}) {word}" in row["options"].splitlines()
+        assert row["target"] == f"({letter})"
+
+
+def test_lettered_options_stay() -> None:
+    text = "Which one?\nOptions:\n(A) the cat\n(B) the dog"
+    row = letters("snarks", {"input": text, "target": "(B)"})
+    assert row == {
+        "question": "Which one?",
+        "options": "(A) the cat\n(B) the dog",
+        "target": "(B)",
+    }
+
+
+def test_a_target_that_is_an_option_gets_its_letter() -> None:
+    text = "Which one?\nOptions:\n(A) the cat, alone\n(B) the dog"
+    row = letters("ruin_names", {"input": text, "target": "the cat, alone"})
+    assert row["target"] == "(A)"
+
+
+def test_free_answers_stay_as_they_are() -> None:
+    row = letters("object_counting", {"input": "How many?", "target": "7"})
+    assert row == {"question": "How many?", "options": "", "target": "7"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_has_all_nine_and_says_where_its_settings_come_from(profile: str) -> None:
+    tasks = read_profile(profile)
+    shots = {name: task.shots for name, task in tasks.items()}
+    assert list(shots) == [
+        "cmmlu", "mmlu", "bbh", "humaneval", "mbpp", "gsm8k", "arc_easy", "arc_challenge",
+        "hellaswag",
+    ]  # fmt: skip
+    assert all(
+        ("lm-eval" if profile == "lm-eval" else "UltraEval") in task.source
+        for task in tasks.values()
+    )
+    wanted = (5, 5, 3, 0, 3, 5 if profile == "lm-eval" else 8, 0, 0, 0)
+    assert tuple(shots.values()) == wanted
+    assert len({task.version for task in tasks.values()}) == 9
+    assert {task.sampled for task in tasks.values()} == {profile == "ultraeval"}
+
+
+def test_the_code_that_reads_answers_is_part_of_a_tasks_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a result that was read with other code would be taken for a finished one."""
+    from evaluation.benchmarks import tasks
+
+    names = ("mbpp", "bbh", "mmlu")
+    before = {name: read_profile("ultraeval")[name].version for name in names}
+    read: list[str] = []
+
+    def source(module: str) -> Path:
+        read.append(module)
+        return Path(__file__)
+
+    monkeypatch.setattr(tasks, "_source", source)
+    after = {name: read_task_file(FOLDER / f"ultraeval/{name}.yaml").version for name in names}
+    assert [name for name in names if after[name] == before[name]] == ["mmlu"]
+    assert set(read) == {"evaluation.benchmarks.programs", "evaluation.benchmarks.tasks"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("shots: 5", "shots: -1"), "shots: "),
+        (("metric: acc", "metrics: acc"), "metrics: is not a field"),
+        (("benchmark: mmlu", "benchmark: imdb"), "benchmark: unknown 'imdb'"),
+        (("tasks: mmlu/default/mmlu_*.yaml", "tasks: no/such.yaml"), "tasks: no no/such.yaml in"),
+        (("average: micro", "average: ["), "is not YAML"),
+    ],
+)
+def test_bad_task_files(change: tuple[str, str], told: str, tmp_path: Path) -> None:
+    text = (FOLDER / "lm-eval/mmlu.yaml").read_text("utf-8")
+    assert change[0] in text
+    path = tmp_path / "mmlu.yaml"
+    path.write_text(text.replace(*change), "utf-8")
+    with pytest.raises(BadInput, match=told):
+        read_task_file(path)
