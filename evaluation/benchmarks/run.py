@@ -400,9 +400,9 @@ def _tell_protection(first: bool) -> None:
     """
     from rich.console import Console
 
-    from evaluation.sandbox.protection import protection
+    from evaluation.sandbox.run import strongest_protection
 
-    told = protection().describe()
+    told = strongest_protection().describe()
     if first:
         Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
 

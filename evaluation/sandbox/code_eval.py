@@ -1,4 +1,4 @@
-"""pass@k of generated programs, in the form of Hugging Face evaluate's `code_eval` metric."""
+"""Calculate pass@k of generated programs, in the form of the metric `code_eval` of `evaluate`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from math import comb
 from typing import Any
 
 from duo.errors import BadInput
-from evaluation.sandbox.program import DEFAULT_LIMITS, Limits, Program, Verdict
-from evaluation.sandbox.run import run_all
+from evaluation.sandbox.run import DEFAULT_LIMITS, Limits, Program, Verdict, run_all
 
 #: Per task index: pairs of sample index and what came of that sample.
 Details = dict[int, list[tuple[int, dict[str, Any]]]]

@@ -1,11 +1,10 @@
-"""Run programs in the sandbox, one or many."""
+"""Run programs in the sandbox, one or many, under the strongest protection there is here."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,22 +12,207 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from evaluation.sandbox.inside.supervisor import LENGTH
-from evaluation.sandbox.program import DEFAULT_LIMITS, Limits, Program, Verdict
-from evaluation.sandbox.protection import Protection
-from evaluation.sandbox.protection import protection as strongest
+from duo.errors import BadInput
+from evaluation.sandbox import confine
 
+Outcome = Literal["passed", "failed", "timeout", "memory", "killed", "error"]
+
+MIB = 1024 * 1024
 #: Loads the supervisor from this installation and leaves nothing of it on the module path.
 _START = (
     "import sys; root = sys.argv.pop(); sys.path.insert(0, root); "
-    "from evaluation.sandbox.inside.supervisor import main; sys.path.remove(root); main()"
+    "from evaluation.sandbox.inside import main; sys.path.remove(root); main()"
 )
 _ROOT = str(Path(__file__).resolve().parents[2])
 _GRACE = 30.0  # seconds for start and clean-up on a busy machine, beside the program's own time
+
+
+@dataclass(frozen=True)
+class Program:
+    """Model-written code and the tests that judge it, each a whole Python module.
+
+    Attributes:
+        candidate: the code to be judged.
+        tests: statements that raise (as `assert` does) unless the candidate is right. They use the
+            candidate's functions and classes by name.
+    """
+
+    candidate: str
+    tests: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one program may use. All are hard limits.
+
+    HumanEval's own harness allows 3 seconds of wall time. Here CPU time decides, so that a busy
+    machine gives the same verdicts as an idle one; wall time only ends what sleeps or waits. It is
+    more than 3 seconds because a reference solution of MBPP (task 123) needs 3 on a slow machine.
+
+    Attributes:
+        cpu_seconds: CPU time, whole seconds, of the candidate and its tests.
+        wall_seconds: time on the clock.
+        memory_bytes: address space of each process.
+        processes: processes and threads together. Where seccomp is in force a candidate can start
+            threads but no process at all.
+        file_bytes: size of one file.
+        disk_bytes: size of the program's folder, which holds `confine.MOST_FILES` files at most.
+        open_files: open file descriptors. What it prints is thrown away unread.
+    """
+
+    cpu_seconds: int = 8
+    wall_seconds: float = 20.0
+    memory_bytes: int = 512 * MIB
+    processes: int = 32
+    file_bytes: int = 16 * MIB
+    disk_bytes: int = 64 * MIB
+    open_files: int = 64
+
+
+#: What a program may use if nothing else is said.
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one program ended.
+
+    Attributes:
+        outcome: `passed`: the tests ran to their end. `failed`: they raised, the candidate raised,
+            or the program ended before they did. `timeout`: CPU or wall time. `memory`: a
+            `MemoryError`.
+            `killed`: a signal ended it, or it filled its folder. `error`: the sandbox itself could
+            not run it, which says nothing about the program.
+        detail: the reason in one line, empty if it passed. It can hold text of the program: escape
+            it before showing it (`duo.terminal.printable`).
+        cpu_seconds: CPU time of candidate and tests together.
+        wall_seconds: time on the clock, with the start and clean-up of the sandbox.
+    """
+
+    outcome: Outcome
+    detail: str
+    cpu_seconds: float
+    wall_seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome == "passed"
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What stands between a program and the machine, besides limits, which are always set.
+
+    Attributes:
+        namespaces: user or root-made namespaces: no network at all, a file tree with nothing but
+            Python's own libraries and one small folder in memory, no sight of other processes, and
+            an end that takes every descendant along. Linux only.
+        landlock: the kernel refuses files outside Python's libraries and the program's folder.
+        seccomp: the kernel refuses new processes, sockets, signals to others, tracing.
+        other_user: the program runs under a user id that owns nothing (only if the caller is root).
+        refused: why a stronger protection is not in force here, as the system says it.
+    """
+
+    namespaces: bool
+    landlock: bool
+    seccomp: bool
+    other_user: bool
+    refused: tuple[str, ...] = field(default=(), compare=False)
+
+    def describe(self) -> str:
+        """What is in force and what it does not protect from: a few plain sentences."""
+        on = [name for name, there in self._parts() if there]
+        text = [
+            "Programs run in processes of their own with limits on CPU and wall time, memory, "
+            "processes, files and output" + (f", with {', '.join(on)}." if on else ".")
+        ]
+        text += [f"Stronger protection was tried and refused: {why}." for why in self.refused]
+        text += [gap for gap in self._gaps() if gap]
+        text.append(
+            "Nothing here protects from faults in the kernel, from reading the clock or the "
+            "machine's hardware, or from slowing the machine down within the limits."
+        )
+        return " ".join(text)
+
+    def _parts(self) -> list[tuple[str, bool]]:
+        return [
+            ("namespaces", self.namespaces),
+            ("Landlock", self.landlock),
+            ("seccomp", self.seccomp),
+            ("another user id", self.other_user),
+        ]
+
+    def _gaps(self) -> list[str]:
+        files = self.namespaces or self.landlock
+        return [
+            "" if files or self.other_user else (
+                "Files are NOT protected: a program can read, change and delete what you can."
+            ),
+            "" if files or not self.other_user else (
+                "Files that every user may read are not hidden from a program."
+            ),
+            "" if self.namespaces or self.seccomp else (
+                "The network is NOT blocked, and a program can start others that try to outlive it."
+            ),
+            "" if self.namespaces or self.seccomp or self.other_user else (
+                "A program can send signals to your other processes."
+            ),
+            "" if self.seccomp else (
+                "Each process of a program may use the whole memory limit."
+            ),
+            "" if self.namespaces else (
+                "The size of a program's folder is checked ten times a second, not enforced."
+            ),
+            "" if sys.platform == "linux" else (
+                "This system refuses a limit of the address space, so memory may be unlimited, and "
+                "a process that starts its own session outlives the program."
+            ),
+        ]  # fmt: skip
+
+
+#: Uses a module that is not loaded yet, so that unreadable Python libraries are noticed.
+_TRIAL = Program(
+    candidate="import statistics\ndef middle(xs): return statistics.median(xs)\n",
+    tests="assert middle([3, 1, 2]) == 2\n",
+)
+
+
+@cache
+def strongest_protection() -> Protection:
+    """The strongest protection in which a harmless program runs here; found out once.
+
+    Raises:
+        BadInput: no program runs even with the weakest, with the reason.
+    """
+    refused: dict[str, None] = {}
+    for candidate in _strongest_first():
+        verdict = run_program(_TRIAL, limits=Limits(wall_seconds=60.0), protection=candidate)
+        if verdict.passed:
+            return replace(candidate, refused=tuple(refused))
+        refused[verdict.detail.removeprefix("the sandbox: ")] = None
+    reasons = "; ".join(refused)
+    raise BadInput(f"model-written programs cannot be run on this machine: {reasons}")
+
+
+def _strongest_first() -> list[Protection]:
+    root = os.geteuid() == 0
+    if sys.platform != "linux":
+        return [Protection(False, False, False, root)]
+    choices = (True, False)
+    ranked = [
+        Protection(namespaces, landlock, seccomp, root)
+        for namespaces in choices
+        for seccomp in choices
+        for landlock in choices
+    ]
+    if root:  # another user cannot read a Python that lives in root's home folder
+        ranked.append(Protection(False, True, True, other_user=False))
+    return ranked
 
 
 def run_program(
@@ -46,13 +230,13 @@ def run_program(
         BadInput: no program can be run on this machine.
     """
     if protection is None:
-        protection = strongest()
+        protection = strongest_protection()
     start = time.monotonic()
     folder = tempfile.mkdtemp(prefix="duo-program-")
     try:
         report = _launch(program, limits, protection, folder)
     finally:
-        _remove(Path(folder))
+        confine.remove(folder)
     return Verdict(
         outcome=report["outcome"],
         detail=report["detail"],
@@ -82,7 +266,7 @@ def run_all(
     """
     if not programs:
         return []
-    strongest()  # found out once, before the threads need it
+    strongest_protection()  # found out once, before the threads need it
     verdicts: dict[int, Verdict] = {}
     with ThreadPoolExecutor(max_workers=workers) as pool:
         waiting = {
@@ -108,6 +292,7 @@ def _launch(
     orders = {
         "caller": os.getpid(),
         "candidate": program.candidate,
+        "tests": program.tests,
         "folder": folder,
         "limits": asdict(limits),
         "path": [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))],
@@ -116,8 +301,6 @@ def _launch(
         "seccomp": protection.seccomp,
         "other_user": protection.other_user,
     }
-    head = json.dumps(orders).encode()
-    tests = program.tests.encode("utf-8", "surrogatepass")
     # A fixed hash seed: the order of a set of strings, and with it a verdict, is always the same.
     environment = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
     if "LD_LIBRARY_PATH" in os.environ:  # some installations of Python do not start without
@@ -133,7 +316,7 @@ def _launch(
     )
     try:
         answer, errors = process.communicate(
-            LENGTH.pack(len(head)) + head + tests, timeout=limits.wall_seconds + _GRACE
+            json.dumps(orders).encode(), timeout=limits.wall_seconds + _GRACE
         )
     except subprocess.TimeoutExpired:
         return {"outcome": "timeout", "detail": "the sandbox did not end in time"}
@@ -154,13 +337,3 @@ def _launch(
             return {"outcome": "killed", "detail": detail}
         last = errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
         return {"outcome": "error", "detail": f"the sandbox did not start: {last}"}
-
-
-def _remove(folder: Path) -> None:
-    """Delete a folder whose content may have been locked; links in it are not followed."""
-    folder.chmod(0o700)
-    for place, names, _ in os.walk(folder):  # from the top: unlocks what it enters next
-        for path in (Path(place, name) for name in names):
-            if not path.is_symlink():
-                path.chmod(0o700)
-    shutil.rmtree(folder)

@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
+from evaluation.sandbox import seccomp
 from evaluation.sandbox.code_eval import CodeEval, pass_at_k
-from evaluation.sandbox.inside import seccomp
-from evaluation.sandbox.inside.values import decode, encode
-from evaluation.sandbox.program import Limits, Program
-from evaluation.sandbox.protection import Protection, protection
-from evaluation.sandbox.run import run_all, run_program
+from evaluation.sandbox.run import (
+    Limits,
+    Program,
+    Protection,
+    Verdict,
+    run_all,
+    run_program,
+    strongest_protection,
+)
 
 #: Ample, so that a busy machine changes no verdict.
 PATIENT = Limits(cpu_seconds=60, wall_seconds=300.0)
@@ -114,6 +120,20 @@ RIGHT = {
         "@dataclass\nclass D:\n    a: int\ndef f():\n    return astuple(D(1))\n",
         "assert f() == (1,)\n",
     ),
+    "objects of its own": (
+        "class Point:\n    def __init__(self, x): self.x = x\n"
+        "    def __eq__(self, o): return isinstance(o, Point) and self.x == o.x\n"
+        "def f(): return Point(1)\n",
+        "p = f()\nassert p == Point(1) != Point(2) and p is p and type(p) is Point\n",
+    ),
+    "its own helper with a built-in's name": (
+        "def sum(xs, start=None):\n    return 'mine'\ndef f(xs):\n    return sum(xs)\n",
+        "assert f([1]) == 'mine' and sum([1, 2]) == 3\n",
+    ),
+    "state that the tests look at": (
+        "calls = 0\ndef f():\n    global calls\n    calls += 1\n",
+        "f()\nf()\nassert calls == 2\n",
+    ),
     "no tests": ("x = 1\n", ""),
 }
 
@@ -152,60 +172,6 @@ def test_a_wrong_program_fails_with_its_reason(name: str) -> None:
     assert verdict.outcome == "failed", verdict
     assert reason in verdict.detail
     assert "\n" not in verdict.detail
-
-
-def test_the_candidate_never_sees_the_tests() -> None:
-    candidate = (
-        "import gc, sys\n"
-        "mark = ''.join(['pecu', 'liar'])\n"
-        "def found():\n"
-        "    parts = []\n"
-        "    for it in gc.get_objects():\n"
-        "        if isinstance(it, (list, tuple, set)): parts += it\n"
-        "        elif isinstance(it, dict): parts += it.values()\n"
-        "    frame = sys._getframe()\n"
-        "    while frame:\n"
-        "        parts += frame.f_locals.values(); frame = frame.f_back\n"
-        "    return [s for s in parts if isinstance(s, str) and len(s) > 8 and mark in s]\n"
-    )
-    tests = "note = 'a peculiar text'\nassert found() == [], found()\n"
-    assert run_program(Program(candidate, tests), limits=PATIENT).passed
-    control = Program(candidate + "note = ['a peculiar text']", "assert found() == []")
-    assert run_program(control, limits=PATIENT).outcome == "failed"
-
-
-_PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-    | st.binary() | st.complex_numbers(allow_nan=False) | st.fractions() | st.dates()
-    | st.decimals(allow_nan=False) | st.integers(0, 9).map(range) | st.sampled_from([int, list])
-    | st.characters(categories=["Cs"]),
-    lambda inner: st.lists(inner)
-    | st.lists(inner).map(tuple)
-    | st.sets(st.integers() | st.text())
-    | st.frozensets(st.text())
-    | st.dictionaries(st.integers() | st.text() | st.booleans(), inner),
-    max_leaves=12,
-)  # fmt: skip
-
-
-@given(_PLAIN)
-def test_plain_values_arrive_as_they_are(value: Any) -> None:
-    def refuse(*_: Any) -> Any:
-        raise AssertionError("plain data need no reference")
-
-    back = decode(json.loads(json.dumps(encode(value, refuse))), refuse)
-    assert exact(back) == exact(value)
-
-
-def exact(value: Any) -> Any:
-    """A text that tells 1 from True and 1.0, at every depth, in an order of its own for sets."""
-    if isinstance(value, dict):
-        return ["dict", *([exact(key), exact(part)] for key, part in value.items())]
-    if isinstance(value, list | tuple):
-        return [type(value).__name__, *map(exact, value)]
-    if isinstance(value, set | frozenset):
-        return [type(value).__name__, *sorted(map(repr, value))]
-    return repr(value)
 
 
 def test_run_all_keeps_the_order_and_reports_each_program() -> None:
@@ -272,7 +238,7 @@ def test_code_eval_refuses_tasks_without_candidates(references: Any, predictions
 
 
 def test_what_could_not_be_run_is_not_scored(monkeypatch: pytest.MonkeyPatch) -> None:
-    protection()  # found out before it is broken
+    strongest_protection()  # found out before it is broken
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(BadInput, match="sandbox: a program could not be run") as caught:
         CodeEval(workers=1, limits=PATIENT).compute(references=["x"], predictions=[["y"]], k=[1])
@@ -292,7 +258,7 @@ def test_a_sandbox_that_is_killed_is_no_error_of_ours(
 
 
 def test_the_protection_in_force_is_said_in_words() -> None:
-    assert protection() is protection()
+    assert strongest_protection() is strongest_protection()
     everything = Protection(True, True, True, True).describe()
     assert "namespaces, Landlock, seccomp, another user id" in everything
     assert "NOT" not in everything
@@ -303,11 +269,37 @@ def test_the_protection_in_force_is_said_in_words() -> None:
     assert "signals to your other processes" in nothing
 
 
+def test_what_was_tried_and_refused_is_said_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run_here(_: Program, *, protection: Protection, **__: object) -> Verdict:
+        if protection.namespaces:
+            detail = "the sandbox: namespaces: unshare: Operation not permitted"
+            return Verdict("error", detail, 0.0, 0.0)
+        return Verdict("passed", "", 0.0, 0.0)
+
+    monkeypatch.setattr("evaluation.sandbox.run.run_program", run_here)
+    found = strongest_protection.__wrapped__()
+    assert not found.namespaces
+    assert found.refused == ("namespaces: unshare: Operation not permitted",)
+    assert "refused: namespaces: unshare: Operation not permitted." in found.describe()
+
+
+def test_a_part_that_cannot_be_set_up_is_named() -> None:
+    verdict = run_program(
+        Program("x = 1", ""),
+        limits=replace(PATIENT, open_files=-2),
+        protection=Protection(*[False] * 4),
+    )
+    assert verdict.outcome == "error"
+    assert verdict.detail.startswith("the sandbox: limits: RLIMIT_NOFILE")
+
+
 def test_it_imports_and_describes_itself_on_another_system() -> None:
     program = (
         "import sys; sys.platform = 'darwin'\n"
-        "from evaluation.sandbox import code_eval, protection\n"
-        "weak = protection._strongest_first()\n"
+        "from evaluation.sandbox import code_eval, run\n"
+        "weak = run._strongest_first()\n"
         "assert all(not (it.namespaces or it.landlock or it.seccomp) for it in weak)\n"
         "assert 'address space' in weak[0].describe()\n"
     )

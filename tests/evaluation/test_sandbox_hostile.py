@@ -23,9 +23,17 @@ from typing import Any
 
 import pytest
 
-from evaluation.sandbox.program import MIB, Limits, Program, Verdict
-from evaluation.sandbox.protection import _TRIAL, Protection, protection
-from evaluation.sandbox.run import run_program
+from evaluation.sandbox import confine
+from evaluation.sandbox.run import (
+    _TRIAL,
+    MIB,
+    Limits,
+    Program,
+    Protection,
+    Verdict,
+    run_program,
+    strongest_protection,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have limits only")
 
@@ -48,7 +56,7 @@ WAYS: dict[str, dict[str, bool]] = {
 
 @pytest.fixture(scope="module", params=WAYS)
 def way(request: pytest.FixtureRequest) -> Protection:
-    strongest = protection()
+    strongest = strongest_protection()
     chosen = replace(strongest, **WAYS[request.param])
     if request.param != "strongest" and chosen == strongest:
         pytest.skip("the strongest protection here is this one already")
@@ -174,8 +182,11 @@ def test_a_daemon_does_not_outlive_the_program(way: Protection) -> None:
         "            if os.fork() == 0:\n                time.sleep(600)\n            os._exit(0)\n"
         "    except OSError: pass\n"
     )
-    run(mark_source("duo-daemon") + source, way)
-    assert marked("duo-daemon") == []
+    for end, outcome in (("", "passed"), ("\n    os._exit(0)", "failed")):
+        verdict = run(mark_source("duo-daemon") + source + end, way)
+        assert verdict.outcome == outcome
+        assert verdict.wall_seconds < 60  # the daemon held the pipe of the verdict open
+        assert marked("duo-daemon") == []
 
 
 @pytest.mark.parametrize(
@@ -211,9 +222,7 @@ def test_nothing_outlives_a_killed_caller(way: Protection, canary: Path) -> None
     mark = f"duo-{os.getpid()}"
     code = (
         "import sys; sys.path = eval(sys.argv[1])\n"
-        "from evaluation.sandbox.protection import Protection\n"
-        "from evaluation.sandbox.program import Program\n"
-        "from evaluation.sandbox.run import run_program\n"
+        "from evaluation.sandbox.run import Program, Protection, run_program\n"
         "run_program(Program(sys.argv[2], ''), protection=Protection(**eval(sys.argv[3])))\n"
     )
     program = mark_source(mark) + "import time; time.sleep(600)"
@@ -279,7 +288,7 @@ def test_many_files_are_limited(way: Protection) -> None:
         assert said(source, way) <= LIMITS.disk_bytes // MIB
     else:
         verdict = run(source, way)
-        assert (verdict.outcome, verdict.detail) == ("killed", "the candidate filled its folder")
+        assert (verdict.outcome, verdict.detail) == ("killed", "the program filled its folder")
 
 
 def test_limits_cannot_be_raised(way: Protection) -> None:
@@ -347,6 +356,59 @@ def test_a_folder_made_undeletable_is_deleted(
     assert canary.read_text() == "alive"
 
 
+LEFT = {
+    "deep folders": (
+        "import os\ndef attack():\n    n = 0\n    try:\n"
+        "        for n in range(3000): os.mkdir('d' * 30); os.chdir('d' * 30)\n"
+        "    except OSError: pass\n    return n\n"
+    ),
+    "many files": (
+        "def attack():\n    n = 0\n    try:\n"
+        "        for n in range(20_000): open(str(n), 'w').close()\n"
+        "    except OSError: pass\n    return n\n"
+    ),
+    "odd names": (
+        "import os\ndef attack():\n    for name in (b'\\xff\\xfe', b'-rf', b'a\\nb', b' '):\n"
+        "        os.mkdir(name); open(name + b'/' + name, 'w').close(); os.chmod(name, 0o300)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LEFT)
+def test_whatever_is_left_is_removed(
+    what: str, way: Protection, monkeypatch: pytest.MonkeyPatch, canary: Path
+) -> None:
+    parent = canary.parent / "temporary"
+    parent.mkdir(mode=0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(parent))
+    verdict = run(LEFT[what], way)
+    assert verdict.outcome in ("passed", "killed"), verdict
+    assert list(parent.iterdir()) == []
+
+
+def test_folders_deeper_than_a_path_are_removed(tmp_path: Path) -> None:
+    """As the owner: locked at every depth, with links out, and names that are taken at the top."""
+    kept = tmp_path / "kept"
+    kept.write_text("alive")
+    folder = tmp_path / "left"
+    folder.mkdir()
+    (folder / "0").write_text("")
+    handle = os.open(folder, os.O_RDONLY)
+    for depth in range(2500):
+        name = str(depth % 3)
+        os.mkdir(name + "d", dir_fd=handle)
+        os.symlink(str(tmp_path), "out", dir_fd=handle)
+        below = os.open(name + "d", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(handle)
+    assert confine.used(str(folder))[1] > confine.MOST_FILES
+    folder.chmod(0)
+    confine.remove(str(folder))
+    assert list(tmp_path.iterdir()) == [kept]
+    assert kept.read_text() == "alive"
+
+
 def test_the_environment_holds_no_secrets(way: Protection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUO_TEST_SECRET", "hush")
     source = TRY_EACH + (
@@ -378,9 +440,9 @@ def test_no_descriptor_is_inherited(way: Protection) -> None:
     finally:
         os.close(reading)
         os.close(writing)
-    # Nothing but /dev/null three times, and the two pipes that its questions come through.
+    # Nothing but /dev/null three times, and the pipe for the verdict.
     assert [found.pop(n) for n in (0, 1, 2)] == ["c", "c", "c"]
-    assert list(found.values()) == ["p", "p"]
+    assert list(found.values()) == ["p"]
 
 
 # The network

@@ -1,4 +1,5 @@
-"""Candidates that try to pass without being right. None may, with or without other protections."""
+"""Candidates that pass without being right: which must not, with or without other protections, and
+which deliberate cheats are documented as not prevented."""
 
 from __future__ import annotations
 
@@ -7,9 +8,13 @@ import sys
 
 import pytest
 
-from evaluation.sandbox.program import Limits, Program
-from evaluation.sandbox.protection import Protection, protection
-from evaluation.sandbox.run import run_program
+from evaluation.sandbox.run import (
+    Limits,
+    Program,
+    Protection,
+    run_program,
+    strongest_protection,
+)
 
 LIMITS = Limits(cpu_seconds=5, wall_seconds=60.0)
 
@@ -49,9 +54,6 @@ def flood(*messages):
         for message in messages:
             try: os.write(descriptor, message)
             except OSError: pass
-def frame(*message):
-    data = json.dumps(message).encode()
-    return len(data).to_bytes(8, 'little') + data
 """
 
 ANYTHING = """
@@ -136,20 +138,13 @@ ATTACKS = {
     "writes the verdict everywhere": EVERY_DESCRIPTOR
     + 'flood(b\'{"outcome": "passed", "detail": "", "cpu_seconds": 0}\')\nos._exit(0)',
     "writes noise everywhere": LAZY + EVERY_DESCRIPTOR + "flood(b'\\xff' * 999)",
-    "answers in advance": LAZY
-    + EVERY_DESCRIPTOR
-    + "flood(*[frame('ok', True, []) for _ in range(99)])",
-    "changes the arguments of the tests": LAZY
-    + EVERY_DESCRIPTOR
-    + "flood(frame('ok', None, []), frame('ok', 40, [[0, 0], [-1, 40]]))",
-    "asks the tests for their objects": LAZY
-    + EVERY_DESCRIPTOR
-    + "for n in range(9): flood(frame('ask', 'getattr', ['yours', n], ['__globals__'], {}))",
-    "nests an answer too deep": LAZY + EVERY_DESCRIPTOR + "d = b'[' * 99999 + b']' * 99999\n"
-    "flood(len(d).to_bytes(8, 'little') + d)",
-    "promises a huge answer": LAZY + EVERY_DESCRIPTOR + "flood(b'\\xff' * 7 + b'\\x7f')",
-    "gives a huge answer": LAZY + "def answer(n): return 'x' * (20 << 20)",
-    "gives an endless answer": LAZY + "def answer(n):\n    x = []\n    x.append(x)\n    return x",
+    "replaces what the harness uses": LAZY
+    + "import json, os, sys\nos.write = lambda *_: 0\nos._exit = sys.exit = lambda *_: None\n"
+    + 'json.dumps = lambda *_: \'{"outcome": "passed", "detail": ""}\'\nstr = type = None',
+    "leaves while the tests run": LAZY
+    + "import os, threading\nthreading.Timer(0.0, os._exit, args=[0]).start()\n"
+    + "def answer(n):\n    while True: pass",
+    "is an endless object": LAZY + "def answer(n):\n    x = []\n    x.append(x)\n    return x",
     "raises from its text": LAZY
     + "class E(Exception):\n    def __str__(self): raise SystemExit\ndef answer(n): raise E",
     "signals the tests": LAZY
@@ -171,13 +166,13 @@ def weakest() -> Protection:
     for choice in (Protection(False, False, False, root), Protection(True, False, False, root)):
         if run_program(trial, limits=LIMITS, protection=choice).passed:
             return choice
-    return protection()
+    return strongest_protection()
 
 
 @pytest.fixture(scope="module", params=["strongest", "weakest"])
 def way(request: pytest.FixtureRequest) -> Protection:
     """The strongest and the weakest protection in which programs run on this machine."""
-    return protection() if request.param == "strongest" else weakest()
+    return strongest_protection() if request.param == "strongest" else weakest()
 
 
 def test_the_honest_program_passes(way: Protection) -> None:
@@ -192,38 +187,48 @@ def test_no_forgery_passes(name: str, way: Protection) -> None:
     assert "\n" not in verdict.detail
 
 
+SIMPLE = "assert answer(1) == 41\nassert words() == ['a', 'b', 'c']\n"
+CHEATS = {
+    "an object that equals everything": (
+        "class Any:\n    def __eq__(self, other): return True\n"
+        "answer = lambda n: Any()\nwords = Any"
+    ),
+    "the nonce found by walking frames": (
+        "import os, sys\nframe = sys._getframe()\n"
+        "while 'nonce' not in frame.f_locals: frame = frame.f_back\n"
+        'verdict = b\'{"outcome": "passed", "detail": ""}\'\n'
+        "os.write(frame.f_locals['writing'], frame.f_locals['nonce'] + verdict)\nos._exit(0)"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_deliberate_cheats_that_the_docstring_names_are_not_prevented(name: str) -> None:
+    """In one process they cannot be; if one is, the docstring of `evaluation.sandbox` changes."""
+    assert run_program(Program(CHEATS[name], SIMPLE), limits=LIMITS).passed
+    assert run_program(Program(LAZY, SIMPLE), limits=LIMITS).outcome == "failed"
+
+
 def test_swallowing_every_error_does_not_hide_that_the_candidate_left() -> None:
     tests = "try:\n    answer(1)\nexcept BaseException:\n    pass\n"
     program = Program("import os\ndef answer(n): os._exit(0)", tests)
     verdict = run_program(program, limits=LIMITS)
     assert verdict.outcome == "failed"
-    assert verdict.detail == "the candidate ended with status 0 before the tests did"
+    assert verdict.detail == "the program ended with status 0 before its tests did"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how other systems name it differs")
 @pytest.mark.parametrize(
     ("source", "outcome", "detail"),
     [
-        ("import os; os.abort()", "killed", "the candidate ended by SIGABRT"),
-        ("import ctypes; ctypes.string_at(0)", "killed", "the candidate ended by SIGSEGV"),
+        ("import os; os.abort()", "killed", "the program ended by SIGABRT"),
+        ("import ctypes; ctypes.string_at(0)", "killed", "the program ended by SIGSEGV"),
         ("import sys; sys.exit('x')", "failed", "SystemExit: x"),
         ("x = 'x' * 10**10", "memory", "MemoryError"),
-        ("while True: pass", "timeout", "the candidate used up its CPU time"),
+        ("while True: pass", "timeout", "the program used up its CPU time"),
     ],
 )
 def test_the_outcome_tells_how_a_candidate_ended(source: str, outcome: str, detail: str) -> None:
     limits = Limits(cpu_seconds=1, wall_seconds=300.0)
     verdict = run_program(Program(source, ""), limits=limits)
     assert (verdict.outcome, verdict.detail) == (outcome, detail)
-
-
-def test_a_function_of_the_tests_can_only_be_called() -> None:
-    candidate = (
-        "def f(g):\n    said = [g(1)]\n"
-        "    for look in (lambda: g.__globals__, lambda: setattr(g, 'x', 1), lambda: len(g)):\n"
-        "        try: said.append(look())\n        except TypeError as e: said.append(str(e))\n"
-        "    return said\n"
-    )
-    refusal = "an object of the tests can only be called"
-    tests = f"assert f(lambda x: x + 1) == [2, *[{refusal!r}] * 3]\n"
-    assert run_program(Program(candidate, tests), limits=LIMITS).passed

@@ -1,4 +1,4 @@
-"""A filter of system calls that stays on for good (Linux on x86_64 and aarch64).
+"""Install a filter of system calls that stays on for good (seccomp; Linux on x86_64 and aarch64).
 
 A list of what is refused, not of what is allowed: Python programs use too many system calls, which
 change with the C library. It closes what the other protections leave open: starting processes,
@@ -12,7 +12,7 @@ import errno
 import platform
 import struct
 
-from evaluation.sandbox.inside import libc
+from evaluation.sandbox.confine import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, call
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32 = 0x40000000  # numbers of x86_64's second interface start here
@@ -84,7 +84,7 @@ _KILL, _TGKILL = (62, 129), (234, 131)
 _PRCTL, _FCNTL, _IOCTL, _PRLIMIT = (157, 167), (72, 25), (16, 29), (302, 261)
 #: Values of one argument that are refused: (system call, argument, values).
 _REFUSED_VALUES = (
-    (_PRCTL, 0, (libc.PR_SET_PDEATHSIG, libc.PR_SET_DUMPABLE)),
+    (_PRCTL, 0, (PR_SET_PDEATHSIG, PR_SET_DUMPABLE)),
     (_FCNTL, 1, (8, 10, 15)),  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by way of a file
     (_IOCTL, 1, (0x8901, 0x8902, 0x5412, 0x541C)),  # FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX
 )
@@ -110,7 +110,7 @@ def install(may_signal: int) -> None:
     program = b"".join(struct.pack("<HBBI", *line) for line in _filter(may_signal))
     lines = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("@HP", len(program) // 8, ctypes.addressof(lines))
-    libc.call("prctl", _PR_SET_SECCOMP, _MODE_FILTER, ctypes.create_string_buffer(head), 0, 0)
+    call("prctl", _PR_SET_SECCOMP, _MODE_FILTER, ctypes.create_string_buffer(head), 0, 0)
 
 
 def _filter(may_signal: int) -> list[_Instruction]:
@@ -133,14 +133,14 @@ def _filter(may_signal: int) -> list[_Instruction]:
         if number is not None:
             lines += _on(number, [(_RETURN, 0, 0, _ERRNO | errno.EPERM)])
     lines += _on(_CLONE[column], _allow_if(0, _ANY_BIT, _CLONE_THREAD))
-    for call in (_KILL, _TGKILL):
-        lines += _on(call[column], _allow_if(0, _EQUAL, may_signal))
+    for numbers in (_KILL, _TGKILL):
+        lines += _on(numbers[column], _allow_if(0, _EQUAL, may_signal))
     lines += _on(_PRLIMIT[column], _allow_if(0, _EQUAL, 0))
-    for call, argument, values in _REFUSED_VALUES:
+    for numbers, argument, values in _REFUSED_VALUES:
         body: list[_Instruction] = [(_LOAD, 0, 0, _ARGUMENTS + 8 * argument)]
         for value in values:
             body += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ERRNO | errno.EPERM)]
-        lines += _on(call[column], [*body, (_RETURN, 0, 0, _ALLOW)])
+        lines += _on(numbers[column], [*body, (_RETURN, 0, 0, _ALLOW)])
     return [*lines, (_RETURN, 0, 0, _ALLOW)]
 
 
