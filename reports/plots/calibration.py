@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluation.scores import wilson
-from reports.plots.chart import Chart, make_chart
+from evaluation.scores import States, wilson
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.confusion import about
-from reports.plots.forms import States, checked
 from reports.plots.panels import curve, panels, percent, spot
 from reports.plots.style import LABEL, LIGHT
 
@@ -24,9 +23,9 @@ def calibration(states_result: Any) -> Chart | None:
     Raises:
         BadInput: it is something else.
     """
-    found = checked(States, states_result)
+    found = typed(states_result, States)
     table = found.calibration
-    if table is None or not table.bins:
+    if not table.bins:
         return None
     rows = [
         (one.n, one.probability, one.share, *wilson(round(one.share * one.n), one.n))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from duo.files import check_writable, write_text
+from duo.files import AnyResult, as_result, check_writable, write_text
 from duo.table import Table, latex_document, visible
 from reports.plots.style import COLUMN, TWO_COLUMNS, save
 
@@ -34,6 +34,15 @@ class Chart:
     caption: str
     table: Table
     draw: Callable[[float], Figure]
+
+
+def typed(content: Any, model: type[AnyResult]) -> AnyResult:
+    """Take a result, or the parsed JSON of one.
+
+    Raises:
+        BadInput: it is neither; names the first field that is wrong.
+    """
+    return content if isinstance(content, model) else as_result(content, model, file=None)
 
 
 def make_chart(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Act, States, checked
+from evaluation.cases import OUTCOMES
+from evaluation.scores import States
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.style import BODY, LABEL, LIGHT, house_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ACTS: tuple[Act, ...] = get_args(Act)
 _COLUMNS = ("right", "done", "utterances", "share of row")
 
 
@@ -27,13 +27,15 @@ def confusion(states_result: Any) -> Chart | None:
     Raises:
         BadInput: it is something else.
     """
-    found = checked(States, states_result)
-    counts = {right: [found.confusion.get(right, {}).get(a, 0) for a in ACTS] for right in ACTS}
+    found = typed(states_result, States)
+    counts = {
+        right: [found.confusion.get(right, {}).get(a, 0) for a in OUTCOMES] for right in OUTCOMES
+    }
     if not any(map(sum, counts.values())):
         return None
     scores = "; ".join(
         f"{act}: precision {_percent(one.precision)}, recall {_percent(one.recall)}"
-        for act in ACTS
+        for act in OUTCOMES
         if (one := found.states.get(act)) is not None
     )
     return make_chart(
@@ -49,7 +51,7 @@ def confusion(states_result: Any) -> Chart | None:
         [
             (right, done, count, count / sum(row) if sum(row) else None)
             for right, row in counts.items()
-            for done, count in zip(ACTS, row, strict=True)
+            for done, count in zip(OUTCOMES, row, strict=True)
         ],
         lambda width: _draw(list(counts.values()), width),
     )
@@ -79,8 +81,8 @@ def _draw(counts: list[list[int]], width: float) -> Figure:
         axes.set_box_aspect(90 / min(0.72 * width, 252))
         axes.pcolormesh(shares, cmap=tint, vmin=0, vmax=1, edgecolors=LIGHT["rule"], linewidth=0.6)
         axes.set(ylim=(3, 0), xlim=(0, 3), xlabel="done", ylabel="right")
-        axes.set_xticks([0.5, 1.5, 2.5], ACTS)
-        axes.set_yticks([0.5, 1.5, 2.5], ACTS)
+        axes.set_xticks([0.5, 1.5, 2.5], OUTCOMES)
+        axes.set_yticks([0.5, 1.5, 2.5], OUTCOMES)
         axes.xaxis.set_label_position("top")
         axes.tick_params(length=0, labelsize=BODY, labelcolor=LIGHT["ink"], top=False, bottom=False,
                          labeltop=True, labelbottom=False)  # fmt: skip

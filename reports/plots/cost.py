@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from duo.table import visible
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Decode, Spread, checked
+from evaluation.decode_bench.results import DecodeBench, Spread
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import curve, panels, spot
 from reports.plots.style import LABEL, LIGHT
 from reports.plots.typeset import fit
@@ -36,7 +36,7 @@ def decode_cost(decode_bench_json: Any) -> Chart | None:
     Raises:
         BadInput: it is something else.
     """
-    found = checked(Decode, decode_bench_json)
+    found = typed(decode_bench_json, DecodeBench)
     passes: _Pairs = {
         name: tuple(v and (v, v, v) for v in (c.passes_per_token, c.passes_per_token_listening))
         for name, c in found.systems.items()
@@ -45,9 +45,9 @@ def decode_cost(decode_bench_json: Any) -> Chart | None:
         name: tuple(map(_parts, (c.tokens_per_second.alone, c.tokens_per_second.listening)))
         for name, c in found.systems.items()
     }
-    rows = _rows(found, passes, rates)
-    if not rows:
+    if not found.systems and not found.together:
         return None
+    rows = _rows(found, passes, rates)
     where = ", ".join(part for part in (found.device, found.dtype) if part)
     threads = f", {found.threads} threads" if found.threads else ""
     generate, limit = found.generate.tokens_per_second, found.limit.tokens_per_second
@@ -76,7 +76,7 @@ def _parts(of: Spread | None) -> tuple[float, float, float] | None:
     return None if of is None else (of.median, of.low, of.high)
 
 
-def _rows(found: Decode, passes: _Pairs, rates: _Pairs) -> list[tuple[Any, ...]]:
+def _rows(found: DecodeBench, passes: _Pairs, rates: _Pairs) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for name in found.systems:
         for figure, alone, pairs in (
@@ -98,7 +98,7 @@ def _rows(found: Decode, passes: _Pairs, rates: _Pairs) -> list[tuple[Any, ...]]
     return rows
 
 
-def _draw(found: Decode, passes: _Pairs, rates: _Pairs, width: float) -> Figure:
+def _draw(found: DecodeBench, passes: _Pairs, rates: _Pairs, width: float) -> Figure:
     count = 2 * bool(found.systems) + bool(found.together)
     names = _SERIES if found.systems else ()
     with panels(width, count, names, lines=False) as (figure, every):
@@ -148,7 +148,7 @@ def _systems(axes: Any, pairs: _Pairs, label: str, marks: Mapping[str, float | N
     axes.set_xlabel(label)
 
 
-def _together(axes: Any, found: Decode) -> None:
+def _together(axes: Any, found: DecodeBench) -> None:
     every = sorted(found.together, key=lambda one: one.sessions)
     curve(axes, 2, [o.sessions for o in every], [o.tokens_per_second.median for o in every])
     for one in every:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reports.plots.chart import Chart, make_chart
-from reports.plots.confusion import ACTS, about
-from reports.plots.forms import Act, States, checked
+from evaluation.cases import OUTCOMES, Outcome
+from evaluation.scores import States
+from reports.plots.chart import Chart, make_chart, typed
+from reports.plots.confusion import about
 from reports.plots.panels import Fill, stacked
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ def decisions(states_result: Any) -> Chart | None:
     Raises:
         BadInput: it is something else.
     """
-    found = checked(States, states_result)
+    found = typed(states_result, States)
     right = _right(found)
     labels = [name for name, acts in found.labels.items() if sum(a.hits for a in acts.values())]
-    labels.sort(key=lambda name: ACTS.index(right[name]) if name in right else len(ACTS))
+    labels.sort(key=lambda name: OUTCOMES.index(right[name]) if name in right else len(OUTCOMES))
     rows = [
         (name, right.get(name), act, part.hits, part.n, part.share, part.low, part.high)
         for name in labels
-        for act in ACTS
+        for act in OUTCOMES
         if (part := found.labels[name].get(act)) is not None
     ]
     if not rows:
@@ -55,9 +56,9 @@ def decisions(states_result: Any) -> Chart | None:
     )
 
 
-def _right(found: States) -> dict[str, Act]:
+def _right(found: States) -> dict[str, Outcome]:
     """What is right for each label, where all its cases agree."""
-    every: dict[str, set[Act]] = {}
+    every: dict[str, set[Outcome]] = {}
     for case in found.cases:
         every.setdefault(case.label, set()).add(case.wanted)
     return {label: next(iter(acts)) for label, acts in every.items() if len(acts) == 1}
@@ -68,7 +69,7 @@ def _draw(rows: list[tuple[Any, ...]], width: float) -> Figure:
 
     found = pd.DataFrame(rows, columns=_COLUMNS)
     hits = found.pivot(index="kind", columns="done", values="hits").reindex(
-        index=found["kind"].unique(), columns=list(ACTS), fill_value=0
+        index=found["kind"].unique(), columns=list(OUTCOMES), fill_value=0
     )
     size = hits.sum(axis="columns")
     answered = found[found["done"] == "respond"].set_index("kind")
@@ -83,7 +84,7 @@ def _draw(rows: list[tuple[Any, ...]], width: float) -> Figure:
     names = ("answers", "ignores", "waits")
     return stacked(
         bars,
-        {act: (FILLS[act], name) for act, name in zip(ACTS, names, strict=True)},
+        {act: (FILLS[act], name) for act, name in zip(OUTCOMES, names, strict=True)},
         width,
         label="share of utterances",
         interval="answers, 95 % interval",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Interaction, Quantiles, checked
+from evaluation.interaction.results import Interaction, Quantiles
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import look, panels, percent
 from reports.plots.style import LIGHT
 from reports.plots.takeover import about
@@ -31,7 +31,7 @@ def latency(interaction_result: Any, transcripts: Iterable[Any] = ()) -> Chart |
     Raises:
         BadInput: the result is something else.
     """
-    found = checked(Interaction, interaction_result)
+    found = typed(interaction_result, Interaction)
     steps = _steps(found)
     if steps.empty:
         return None

@@ -111,6 +111,7 @@ def _of(kind: str, path: Path) -> list[Chart]:
 
 
 def _content(kind: str, path: Path) -> Any:
+    """What the producer of this kind takes."""
     if kind == "sweep":
         from reports.plots.sweep import sweep_scores
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Comparison, Study, checked
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import Fill, stacked
+from reports.statistics.analysis import Comparison, StudyResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,29 +25,16 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def study_of(analysis: Any) -> Study:
-    """Take an analysis: a `StudyResult` of `reports.statistics`, or its JSON.
-
-    Raises:
-        BadInput: it is neither.
-    """
-    if hasattr(analysis, "kept") and not isinstance(analysis, Study):
-        import json
-
-        analysis = json.loads(analysis.model_dump_json(by_alias=True))
-    return checked(Study, analysis)
-
-
 def preference(analysis: Any) -> Chart | None:
     """Draw stacked bars of all votes; None if there is not one.
 
     Args:
-        analysis: see `study_of`.
+        analysis: a study's result, or its JSON (`duo report statistics`).
 
     Raises:
         BadInput: of the analysis.
     """
-    study = study_of(analysis)
+    study = typed(analysis, StudyResult)
     compared = [(c.criterion, one) for c in study.kept.criteria for one in c.comparisons]
     if not any(sum(one.votes.values()) for _, one in compared):
         return None
@@ -71,7 +58,7 @@ def preference(analysis: Any) -> Chart | None:
     )
 
 
-def about(study: Study) -> list[str]:
+def about(study: StudyResult) -> list[str]:
     """Return what a caption says of any figure about a study, a sentence each."""
     kept = study.kept
     said = [f"{kept.ratings} ratings by {kept.raters} raters of {kept.dialogues} dialogues."]
@@ -86,7 +73,9 @@ def about(study: Study) -> list[str]:
     return [*said, *(f"{notice.rstrip('.').capitalize()}." for notice in notices)]
 
 
-def _in_order(study: Study, compared: list[tuple[str, Comparison]]) -> list[tuple[str, Comparison]]:
+def _in_order(
+    study: StudyResult, compared: list[tuple[str, Comparison]]
+) -> list[tuple[str, Comparison]]:
     """The rows that are drawn, pair by pair; of many systems, the pairs of the first."""
     pairs = list(dict.fromkeys((one.first, one.second) for _, one in compared))
     if len(study.systems) > _ALL_PAIRS:
@@ -98,7 +87,7 @@ def _in_order(study: Study, compared: list[tuple[str, Comparison]]) -> list[tupl
 def _row(criterion: str, one: Comparison) -> tuple[Any, ...]:
     win, net = one.estimates.get("win"), one.estimates.get("net")
     shares = [x for e in (win, net) for x in ((e.value, e.low, e.high) if e else [None] * 3)]
-    votes = [one.votes.get(outcome, 0) for outcome in OUTCOMES]  # type: ignore[call-overload]
+    votes = [one.votes.get(outcome, 0) for outcome in OUTCOMES]
     return (
         criterion, one.first, one.second, sum(votes), *votes, *shares, one.preference.p,
         one.preference.p_holm, one.dialogues, one.raters, one.note,

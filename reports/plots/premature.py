@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluation.scores import wilson
-from reports.plots.chart import Chart, make_chart
+from evaluation.scores import States, wilson
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.confusion import about
-from reports.plots.forms import States, checked
 from reports.plots.panels import curve, panels, spot
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def premature(states_result: Any) -> Chart | None:
     Raises:
         BadInput: it is something else.
     """
-    found = checked(States, states_result)
+    found = typed(states_result, States)
     cases = [case.early for case in found.cases if case.wanted == "respond" and case.early]
     if not cases:
         return None

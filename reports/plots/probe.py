@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Probe, checked
+from evaluation.scores import Probe
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import curve, panels, percent
 from reports.plots.style import LIGHT
 
@@ -27,7 +27,7 @@ def probe(probe_result: Any) -> Chart | None:
     Raises:
         BadInput: it is something else.
     """
-    found = checked(Probe, probe_result)
+    found = typed(probe_result, Probe)
     own = found.curve[0].labels if len(found.curve) > 1 else {}
     kinds = [
         name

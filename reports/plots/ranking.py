@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Criterion
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import dotted
-from reports.plots.preference import about, study_of
+from reports.plots.preference import about
+from reports.statistics.analysis import CriterionResult, StudyResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,13 +22,13 @@ def ranking(analysis: Any) -> Chart | None:
     """Draw Bradley-Terry (Davidson) scores; None for fewer than three systems or no votes.
 
     Args:
-        analysis: see `reports.plots.preference.study_of`.
+        analysis: a study's result, or its JSON (`duo report statistics`).
 
     Raises:
         BadInput: of the analysis.
     """
-    study = study_of(analysis)
-    systems = study.systems
+    study = typed(analysis, StudyResult)
+    systems = list(study.systems)
     found = [c for c in study.kept.criteria if any(sum(o.votes.values()) for o in c.comparisons)]
     if len(systems) < 3 or not found:
         return None
@@ -51,7 +51,7 @@ def ranking(analysis: Any) -> Chart | None:
     )
 
 
-def mean_rank(criterion: Criterion, system: str) -> float | None:
+def mean_rank(criterion: CriterionResult, system: str) -> float | None:
     """Return the mean rank of pairwise votes: 1 + sum over the others of (lost + tied / 2) / n.
 
     Where every rater orders all systems of a dialogue, that is the mean of the ranks given. None if
@@ -70,7 +70,7 @@ def mean_rank(criterion: Criterion, system: str) -> float | None:
     return rank
 
 
-def _row(criterion: Criterion, system: str) -> tuple[Any, ...]:
+def _row(criterion: CriterionResult, system: str) -> tuple[Any, ...]:
     own = [c for c in criterion.comparisons if system in (c.first, c.second)]
     end = mean_rank(criterion, system), sum(sum(one.votes.values()) for one in own)
     standings = criterion.scores.standings if criterion.scores else []

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluation.scores import area, threshold_answering
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Case, States, checked
+from evaluation.scores import Judged, States, area, threshold_answering
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import curve, panels, percent
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def separation(states_result: Any) -> Chart | None:
     Raises:
         BadInput: it is something else.
     """
-    found = checked(States, states_result)
+    found = typed(states_result, States)
     queries = [_score(case) for case in found.cases if case.wanted == "respond"]
     kinds: dict[str, list[float]] = {}
     for case in found.cases:
@@ -72,7 +71,7 @@ def separation(states_result: Any) -> Chart | None:
     )
 
 
-def _score(case: Case) -> float:
+def _score(case: Judged) -> float:
     """The share of answering in the probability of a decision; a half where there is none."""
     decided = case.p_respond + case.p_ignore
     return case.p_respond / decided if decided else 0.5

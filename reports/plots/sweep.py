@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duo.errors import BadInput
-from duo.files import read_json
+from duo.files import read_result
 from duo.table import visible
+from evaluation.interaction.results import Figure as Estimate
+from evaluation.interaction.results import Interaction, Intervals, interaction, read_all
 from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Estimate, Scalar, Sweep, System, checked
 from reports.plots.panels import curve, panels, percent, spot
 from reports.plots.style import LABEL, LIGHT
 from reports.plots.trade_off import parts
+from sessions.sweep import SweepResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,10 +29,33 @@ _COLUMNS = (
 _LATENCY, _FALSE = "median response latency (s)", "false interruptions"
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A point of a sweep: its settings and, of each system, the latency and false interruptions.
+
+    `left_out` is the number of transcripts that could not be scored.
+    """
+
+    name: str
+    swept: Mapping[str, Any]
+    systems: Mapping[str, tuple[Estimate, Estimate]]
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class SweepScores:
+    """A sweep of so many scenarios, scored; `systems` says in which order they are drawn."""
+
+    points: tuple[Scored, ...]
+    systems: tuple[str, ...] = ()
+    scenarios: int = 0
+    intervals: Intervals = field(default_factory=Intervals)
+
+
 class _Spot(NamedTuple):
     """A system with one value of the setting."""
 
-    value: Scalar
+    value: Any
     point: str
     latency: Estimate
     false: Estimate
@@ -39,78 +65,52 @@ class _Spot(NamedTuple):
 _Series = dict[str, tuple[str, list[_Spot]]]
 
 
-def sweep_scores(folder: Path) -> dict[str, Any]:
+def sweep_scores(folder: Path) -> SweepScores:
     """Score every point of a sweep as `duo eval interaction` does.
 
     Args:
-        folder: of `duo bench sweep`, or its `sweep.json`.
-
-    Returns:
-        `systems`; `scenarios`, how many; `intervals`, how they were made; `points`, each with
-        `name`, `swept`, `left_out` (transcripts that could not be scored) and `systems`: the
-        figures by system, none for a point that was not recorded.
+        folder: of `duo bench sweep`, or its `sweep.json`; a point that was not recorded has no
+            systems.
 
     Raises:
         BadInput: there is no `sweep.json`, or it is not one.
     """
-    from evaluation.interaction.results import interaction, read_all
-
     path = folder / "sweep.json" if folder.is_dir() else folder
-    content = read_json(path)
-    points = content.get("points") if isinstance(content, dict) else None
-    if not isinstance(points, list):
-        raise BadInput("is not what duo bench sweep writes", file=path, field="points")
-    intervals: dict[str, Any] = {}
-    made = []
-    for number, point in enumerate(points):
-        at = f"points[{number}]"
-        if not isinstance(point, dict):
-            raise BadInput("is not an object", file=path, field=at)
-        name = point.get("name")
-        # A name is a folder beside the file, never a way out of it.
-        if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
-            raise BadInput("must be the name of a folder beside it", file=path, field=f"{at}.name")
-        found: dict[str, Any] = {"systems": {}, "left_out": []}
-        if any((path.parent / name).rglob("*.jsonl")):
-            result = interaction(*read_all([path.parent / name]))
-            found = result.model_dump(mode="json")
-            intervals = found["intervals"]
-        made.append(
-            {
-                "name": name,
-                "swept": point.get("swept"),
-                "left_out": len(found["left_out"]),
-                "systems": found["systems"],
-            }
-        )
-    scenarios = content.get("scenarios")
-    return {
-        "schema": 1,
-        "intervals": intervals,
-        "systems": content.get("systems") or [],
-        "scenarios": len(scenarios) if isinstance(scenarios, dict) else 0,
-        "points": made,
+    found = read_result(path, SweepResult)
+    scored = {
+        point.name: interaction(*read_all([path.parent / point.name]))
+        for point in found.points
+        if any((path.parent / point.name).rglob("*.jsonl"))
     }
+    return SweepScores(
+        tuple(_scored(point.name, point.swept, scored.get(point.name)) for point in found.points),
+        found.systems,
+        len(found.scenarios),
+        next((one.intervals for one in scored.values()), Intervals()),
+    )
 
 
-def sweep(sweep_result: Any) -> list[Chart]:
+def _scored(name: str, swept: Mapping[str, Any], found: Interaction | None) -> Scored:
+    if found is None:
+        return Scored(name, swept, {})
+    systems = {
+        system: (figures.response_latency["seconds"].p50, figures.false_interruptions)
+        for system, figures in found.systems.items()
+    }
+    return Scored(name, swept, systems, len(found.left_out))
+
+
+def sweep(found: SweepScores) -> list[Chart]:
     """Draw a chart for each setting that was swept, in the order of the file.
 
     Where several were swept together, each combination of the others is a series of its own.
-
-    Args:
-        sweep_result: see `sweep_scores`.
-
-    Raises:
-        BadInput: it is something else.
     """
-    found = checked(Sweep, sweep_result)
     names = dict.fromkeys(name.rpartition(".")[2] for point in found.points for name in point.swept)
     series = {name: _series(found, name) for name in names}
     return [_chart(found, name, lines) for name, lines in series.items() if lines]
 
 
-def _chart(found: Sweep, setting: str, series: _Series) -> Chart:
+def _chart(found: SweepScores, setting: str, series: _Series) -> Chart:
     left_out = sum(point.left_out for point in found.points)
     missing = [point.name for point in found.points if not point.systems]
     method = f" ({found.intervals.method})" if found.intervals.method else ""
@@ -135,7 +135,7 @@ def _chart(found: Sweep, setting: str, series: _Series) -> Chart:
     )
 
 
-def _series(found: Sweep, setting: str) -> _Series:
+def _series(found: SweepScores, setting: str) -> _Series:
     """The lines of a setting: those with two values or more, and something to show."""
     lines: dict[tuple[str, str], dict[str, _Spot]] = {}
     systems = list(dict.fromkeys([*found.systems, *(s for p in found.points for s in p.systems)]))
@@ -147,7 +147,7 @@ def _series(found: Sweep, setting: str) -> _Series:
             value = own.pop(setting)
             others = ", ".join(f"{key}={_text(own[key])}" for key in sorted(own))
             line = lines.setdefault((name, others), {})
-            line.setdefault(_text(value), _Spot(value, point.name, *_figures(figures)))
+            line.setdefault(_text(value), _Spot(value, point.name, *figures))
     return {
         f"{name}, {others}" if others else name: (name, sorted(line.values(), key=_order))
         for (name, others), line in sorted(lines.items(), key=lambda one: systems.index(one[0][0]))
@@ -156,7 +156,7 @@ def _series(found: Sweep, setting: str) -> _Series:
     }
 
 
-def _own(swept: dict[str, Scalar], system: str) -> dict[str, Scalar]:
+def _own(swept: Mapping[str, Any], system: str) -> dict[str, Any]:
     """The swept settings that this system has; its own win over those of all."""
     own = {name: value for name, value in swept.items() if "." not in name}
     for name, value in swept.items():
@@ -166,23 +166,18 @@ def _own(swept: dict[str, Scalar], system: str) -> dict[str, Scalar]:
     return own
 
 
-def _figures(system: System) -> tuple[Estimate, Estimate]:
-    seconds = system.response_latency.get("seconds")
-    return seconds.p50 if seconds else Estimate(value=None), system.false_interruptions
-
-
 def _order(one: _Spot) -> tuple[bool, float, str]:
     """Numbers by size, then words as they are."""
     if _is_number(one.value):
-        return False, float(one.value), ""  # type: ignore[arg-type]
+        return False, float(one.value), ""
     return True, 0.0, _text(one.value)
 
 
-def _is_number(value: Scalar) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _text(value: Scalar) -> str:
+def _text(value: Any) -> str:
     return visible(value if isinstance(value, str) else json.dumps(value))
 
 
@@ -191,7 +186,7 @@ def _draw(setting: str, series: list[list[_Spot]], names: list[str], width: floa
     texts = list(dict.fromkeys(_text(one.value) for one in values))
     # Numbers stand at themselves, words in a row.
     if all(_is_number(one.value) for one in values):
-        places = {_text(one.value): float(one.value) for one in values}  # type: ignore[arg-type]
+        places = {_text(one.value): float(one.value) for one in values}
     else:
         places = {text: float(number) for number, text in enumerate(texts)}
     with panels(width, 3, names) as (figure, [both, seconds, false]):

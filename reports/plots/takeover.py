@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Interaction, checked
+from evaluation.interaction.results import Interaction
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import dotted
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def takeover(interaction_result: Any) -> Chart | None:
     Raises:
         BadInput: it is something else.
     """
-    found = checked(Interaction, interaction_result)
+    found = typed(interaction_result, Interaction)
     kinds = dict.fromkeys(kind for one in found.systems.values() for kind in one.takeover)
     counted = [
         kind

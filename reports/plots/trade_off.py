@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Estimate, Interaction, checked
+from evaluation.interaction.results import Figure as Estimate
+from evaluation.interaction.results import Interaction
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import panels, percent, spot
 from reports.plots.takeover import about
 
@@ -27,7 +28,7 @@ def trade_off(interaction_result: Any) -> Chart | None:
     Raises:
         BadInput: it is something else.
     """
-    found = checked(Interaction, interaction_result)
+    found = typed(interaction_result, Interaction)
     points = [
         (name, seconds.p50, system.false_interruptions)
         for name, system in found.systems.items()

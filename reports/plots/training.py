@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from reports.plots.chart import Chart, make_chart
-from reports.plots.forms import Moment, Training, checked
+from duo.training.settings import Training
+from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import curve, panels, percent
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def training_curves(*training_json: Any, names: Sequence[str] = ()) -> Chart | N
     """
     runs: dict[str, DataFrame] = {}
     for number, content in enumerate(training_json):
-        one = checked(Training, content)
+        one = typed(content, Training)
         recipe = str(one.settings.get("recipe", "")).strip()
         made_of = ", ".join(part for part in (recipe, one.model) if part)
         name = names[number] if number < len(names) else made_of or f"run {number + 1}"
@@ -74,13 +74,9 @@ def _moments(one: Training) -> DataFrame:
     """The figures that are drawn by step, lines of the same step put together."""
     import pandas as pd
 
-    lines = []
-    for number, line in enumerate(one.curve):
-        if any(line.get(name) is not None for name in _FIGURES):
-            checked(Moment, line, f"curve[{number}]")
-            lines.append({name: line.get(name) for name in ("step", *_FIGURES)})
-    frame = pd.DataFrame(lines, columns=["step", *_FIGURES])
-    return frame.astype(dict.fromkeys(_FIGURES, float)).groupby("step").last()
+    lines = [[getattr(line, name) for name in ("step", *_FIGURES)] for line in one.curve]
+    frame = pd.DataFrame(lines, columns=["step", *_FIGURES], dtype=float)
+    return frame.dropna(subset=_FIGURES, how="all").groupby("step").last()
 
 
 def _draw(

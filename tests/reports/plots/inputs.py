@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from duo.transcript import write_transcript
+from evaluation.interaction.results import Figure as Estimate
 from evaluation.interaction.results import score
 from evaluation.scores import Data, Judged, score_states
 from reports.plots.calibration import calibration
@@ -26,7 +27,7 @@ from reports.plots.premature import premature
 from reports.plots.probe import probe
 from reports.plots.ranking import ranking
 from reports.plots.separation import separation
-from reports.plots.sweep import sweep
+from reports.plots.sweep import Scored, SweepScores, sweep
 from reports.plots.takeover import takeover
 from reports.plots.timeline import timeline
 from reports.plots.trade_off import trade_off
@@ -113,56 +114,49 @@ def interaction() -> Any:
     return json.loads(json.dumps(found))
 
 
-def estimate(value: float | None, half: float = 0.1, n: int = 40, top: float = 1.0) -> Any:
+def estimate(value: float | None, half: float = 0.1, n: int = 40, top: float = 1.0) -> Estimate:
     if value is None:
-        return {"value": None, "low": None, "high": None, "n": 0}
-    return {"value": value, "low": max(0.0, value - half), "high": min(top, value + half), "n": n}
+        return Estimate(value=None)
+    return Estimate(value=value, low=max(0.0, value - half), high=min(top, value + half), n=n)
 
 
-def figures(latency: float | None, false: float | None) -> Any:
-    """The part of a system's figures that a sweep shows."""
-    return {
-        "response_latency": {"seconds": {"p50": estimate(latency, 0.2, top=99.0)}},
-        "false_interruptions": estimate(false),
-    }
+def figures(latency: float | None, false: float | None) -> tuple[Estimate, Estimate]:
+    """A system's figures that a sweep shows."""
+    return estimate(latency, 0.2, top=99.0), estimate(false)
 
 
-def swept() -> Any:
+def swept() -> SweepScores:
     """A sweep's scores: one setting of two systems, two settings together, and words."""
     points = [
-        {
-            "name": f"lookahead={k}",
-            "swept": {"lookahead": k},
-            "systems": {
+        Scored(
+            f"lookahead={k}",
+            {"lookahead": k},
+            {
                 "duo": figures(2.6 - 0.2 * k, 0.1 + 0.05 * k),
                 "duo-sequential": figures(3.0 - 0.2 * k, 0.1 + 0.04 * k),
             },
-        }
+        )
         for k in (8, 1, 2, 3, 4, 5, 6, 7)
     ]
     points += [
-        {
-            "name": f"cycle_seconds={c},patience={p}",
-            "swept": {"cycle_seconds": c, "patience": p},
-            "systems": {"duo": figures(c * p + 0.5, 0.6 / (p * c + 1))},
-        }
+        Scored(
+            f"cycle_seconds={c},patience={p}",
+            {"cycle_seconds": c, "patience": p},
+            {"duo": figures(c * p + 0.5, 0.6 / (p * c + 1))},
+        )
         for c in (0.5, 1.0)
         for p in (1, 2, 3)
     ]
     points += [
-        {
-            "name": f"after_interruption={how}",
-            "swept": {"duo.after_interruption": how},
-            "systems": {"duo": figures(1.5, share), "duplex": figures(2.0, 0.3)},
-        }
+        Scored(
+            f"after_interruption={how}",
+            {"duo.after_interruption": how},
+            {"duo": figures(1.5, share), "duplex": figures(2.0, 0.3)},
+        )
         for how, share in (("drop", 0.2), ("merge", 0.35))
     ]
-    points.append({"name": "lookahead=9", "swept": {"lookahead": 9}})
-    return {
-        "schema": 1, "systems": ["duo", "duo-sequential"], "scenarios": 32,
-        "intervals": {"method": "percentile bootstrap over scenarios", "level": 0.95},
-        "points": points,
-    }  # fmt: skip
+    points.append(Scored("lookahead=9", {"lookahead": 9}, {}))
+    return SweepScores(tuple(points), ("duo", "duo-sequential"), 32)
 
 
 def decoded() -> Any:
@@ -176,6 +170,10 @@ def decoded() -> Any:
             "passes_per_token": passes,
             "passes_per_token_listening": listening,
             "tokens_per_second": {"alone": spread(alone), "listening": spread(over)},
+            "listening_rate": spread(over / alone),
+            "wall_seconds": spread(9.0),
+            "against_generate": spread(alone / 19.1),
+            "share_of_limit": spread(alone / 29.3),
         }
         for name, passes, listening, alone, over in (
             ("duo", 1.25, 1.0, 19.0, 16.9),
@@ -186,9 +184,10 @@ def decoded() -> Any:
     return {
         "schema": 1, "model": "smollm2", "device": "cpu", "dtype": "float32", "threads": 2,
         "rounds": 5, "systems": systems, "generate": {"tokens_per_second": spread(19.1)},
-        "limit": {"tokens_per_second": 29.3},
+        "limit": {"weight_bytes": 538_000_000, "bytes_per_second": 1.6e10, "tokens_per_second": 29.3},
         "together": [
-            {"sessions": n, "tokens_per_second": spread(18 * n**0.8)} for n in (1, 2, 4, 8)
+            {"sessions": n, "tokens_per_second": spread(18 * n**0.8), "against_first": spread(n**0.8)}
+            for n in (1, 2, 4, 8)
         ],
     }  # fmt: skip
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from duo.cli import app
 from duo.errors import BadInput
 from duo.transcript import write_transcript
+from evaluation.scores import Data, score_states
 from reports.plots.calibration import calibration
 from reports.plots.confusion import confusion
 from reports.plots.cost import decode_cost
@@ -28,21 +29,19 @@ from reports.plots.probe import probe
 from reports.plots.ranking import ranking
 from reports.plots.separation import separation
 from reports.plots.style import COLUMN
-from reports.plots.sweep import sweep, sweep_scores
+from reports.plots.sweep import Scored, SweepScores, sweep, sweep_scores
 from reports.plots.takeover import takeover
 from reports.plots.timeline import timeline
 from reports.plots.trade_off import trade_off
 from reports.plots.training import training_curves
 from reports.statistics.analysis import analyse
 from tests.reports.plots.inputs import (
-    SYSTEMS,
     decoded,
     figures,
     interaction,
     judged,
     probed,
     study,
-    swept,
     training,
 )
 from tests.reports.rated import ratings, row
@@ -99,15 +98,18 @@ def test_two_systems_have_no_ranking() -> None:
 
 
 def test_results_without_events_have_nothing_to_draw() -> None:
-    system = {"takeover": {"pause": NONE}, "false_interruptions": NONE}
-    empty = {"schema": 1, "systems": {"duo": system}, "events": []}
+    empty = copy.deepcopy(interaction())
+    empty["events"] = []
+    for system in empty["systems"].values():
+        system["takeover"] = dict.fromkeys(system["takeover"], NONE)
+        system["false_interruptions"] = NONE
     assert takeover(empty) is None
     assert latency(empty) is None
     assert trade_off(empty) is None
-    assert sweep({"schema": 1, "points": []}) == []
-    assert decode_cost({"schema": 1, "systems": {}}) is None
+    assert sweep(SweepScores(())) == []
+    assert decode_cost({**decoded(), "systems": {}, "together": []}) is None
     assert training_curves({"curve": []}) is None
-    no_cases = {"schema": 1, "n": 0, "confusion": {}, "labels": {}}
+    no_cases = score_states([], model="", data=Data(), lookahead=4)
     for producer in (
         confusion, decisions, premature, calibration,
         separation,
@@ -121,13 +123,13 @@ def test_results_without_events_have_nothing_to_draw() -> None:
 
 
 def test_sweeps_with_gaps_are_drawn() -> None:
-    points = [
-        {"name": "a", "swept": {"lookahead": 1}, "systems": {"duo": figures(None, 0.2)}},
-        {"name": "b", "swept": {"lookahead": 2}, "systems": {"duo": figures(1.0, None)}},
-        {"name": "c", "swept": {"lookahead": None}, "systems": {"duo": figures(2.0, 0.1)}},
-        {"name": "d", "swept": {"patience": 2}, "systems": {"duo": figures(2.0, 0.1)}},
-    ]
-    [found] = sweep({"schema": 1, "points": points})
+    points = (
+        Scored("a", {"lookahead": 1}, {"duo": figures(None, 0.2)}),
+        Scored("b", {"lookahead": 2}, {"duo": figures(1.0, None)}),
+        Scored("c", {"lookahead": None}, {"duo": figures(2.0, 0.1)}),
+        Scored("d", {"patience": 2}, {"duo": figures(2.0, 0.1)}),
+    )
+    [found] = sweep(SweepScores(points))
     assert found.draw(COLUMN).axes
     assert [line[2] for line in found.table.rows] == [1, 2, None]
 
@@ -157,7 +159,7 @@ def test_a_sweep_is_scored_point_by_point(tmp_path: Path) -> None:
     content = {"systems": ["duo"], "scenarios": {"weekend": "0"}, "points": points}
     (tmp_path / "sweep.json").write_text(json.dumps(content))
     scores = sweep_scores(tmp_path)
-    assert [list(point["systems"]) for point in scores["points"]] == [["duo"], ["duo"], []]
+    assert [list(point.systems) for point in scores.points] == [["duo"], ["duo"], []]
     [found] = sweep(scores)
     assert [line[2] for line in found.table.rows] == [1, 2]
     assert "Not recorded: p=3" in found.caption
@@ -186,17 +188,17 @@ def _with(content: Any, path: str, value: Any) -> Any:
         ("ranking", lambda: study(), "there is nothing to draw in it for ranking"),
         ("confusion", lambda: _with(judged(), "confusion.respond", {"respond": -1}),
          "confusion.respond.respond: "),
-        ("confusion", lambda: interaction(), "schema: "),
+        ("confusion", lambda: interaction(), "kind: is 'interaction', not 'states'"),
         ("calibration", lambda: _with(judged(), "calibration.ece", float("nan")),
          "not JSON: NaN is not a finite number"),
-        ("takeover", lambda: [], "is not a JSON object"),
+        ("takeover", lambda: [], "not a JSON object"),
         ("latency", lambda: _with(interaction(), "events.0.response", {"seconds": "3"}),
          "events[0].response.seconds: "),
         ("cost", lambda: _with(decoded(), "systems.duo.tokens_per_second.alone", {"median": 1}),
          "systems.duo.tokens_per_second.alone.low: is missing"),
         ("training", lambda: _with(training("duo"), "curve.1.loss_state", "x"),
          "curve[1].loss_state: "),
-        ("sweep", lambda: {"schema": 1}, "points: is not what duo bench sweep writes"),
+        ("sweep", lambda: {"schema": 1}, "points: is missing"),
         ("mask", lambda: {"type": "event"}, "type: the first line must be the header"),
     ],
 )  # fmt: skip
@@ -233,10 +235,3 @@ def test_the_command_writes_one_figure_a_file(tmp_path: Path) -> None:
         f"confusion{number}{wide}.pdf" for number in ("", "-2") for wide in ("", "-wide")
     }
     assert len(done.output.split()) == 4
-
-
-def test_a_sweep_is_checked_where_it_stands() -> None:
-    with pytest.raises(BadInput, match=r"points\[0\].swept: is missing"):
-        sweep({"schema": 1, "points": [{"name": "a"}]})
-    assert len(sweep(swept())) == 4
-    assert SYSTEMS
