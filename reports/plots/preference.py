@@ -17,6 +17,8 @@ OUTCOMES = {
     "both_bad": Fill("paper", "-----", "faint"),
     "loss": Fill("speech-tint", "/////", "speech"),
 }
+#: Comparisons, each with the name of its criterion.
+_Compared = list[tuple[str, Comparison]]
 #: With more systems than these, only the pairs of the first are drawn.
 _ALL_PAIRS = 3
 _COLUMNS = (
@@ -73,9 +75,7 @@ def about(study: StudyResult) -> list[str]:
     return [*said, *(f"{notice.rstrip('.').capitalize()}." for notice in notices)]
 
 
-def _in_order(
-    study: StudyResult, compared: list[tuple[str, Comparison]]
-) -> list[tuple[str, Comparison]]:
+def _in_order(study: StudyResult, compared: _Compared) -> _Compared:
     """The rows that are drawn, pair by pair; of many systems, the pairs of the first."""
     pairs = list(dict.fromkeys((one.first, one.second) for _, one in compared))
     if len(study.systems) > _ALL_PAIRS:
@@ -94,7 +94,7 @@ def _row(criterion: str, one: Comparison) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _draw(compared: list[tuple[str, Comparison]], level: float, width: float) -> Figure:
+def _draw(compared: _Compared, level: float, width: float) -> Figure:
     import pandas as pd
 
     pairs = {(one.first, one.second) for _, one in compared}

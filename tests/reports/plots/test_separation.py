@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluation.scores import Data, Judged, States, score_states
 from reports.plots.separation import separation
 from reports.plots.style import COLUMN
 
 SCORES = st.lists(st.floats(0.01, 0.99), min_size=10, max_size=40)
 
 
-def result(queries: list[float], hums: list[float]) -> Any:
+def result(queries: list[float], hums: list[float]) -> States:
     cases = [
-        {"label": label, "wanted": wanted, "p_respond": p, "p_ignore": 1 - p}
+        Judged(id="", label=label, wanted=wanted, outcome="wait", p_respond=p, p_ignore=1 - p)  # type: ignore[arg-type]
         for label, wanted, scores in (("query", "respond", queries), ("hum", "ignore", hums))
         for p in scores
     ]
-    return {"schema": 1, "n": len(cases), "confusion": {}, "cases": cases}
+    return score_states(cases, model="", data=Data(), lookahead=4)
 
 
 @given(SCORES, SCORES)
