@@ -45,11 +45,9 @@ class Kind:
 
     def charts_of(self, piece: Piece[Any], evidence: Evidence) -> Iterator[Chart]:
         """The charts of a result."""
-        from reports.page.adapt import plain
-
         for name in self.charts:
             more = (evidence.transcripts,) if name in _WITH_TRANSCRIPTS else ()
-            made = function(name)(plain(piece.content), *more)
+            made = function(name)(piece.content, *more)
             if made is not None:
                 yield from made if isinstance(made, list | tuple) else [made]
 

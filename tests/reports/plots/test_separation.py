@@ -24,8 +24,11 @@ def result(queries: list[float], hums: list[float]) -> States:
 
 @given(SCORES, SCORES)
 def test_each_row_is_what_a_threshold_does(queries: list[float], hums: list[float]) -> None:
-    chart = separation(result(queries, hums))
+    found = result(queries, hums)
+    chart = separation(found)
     assert chart is not None
+    scores = [case.p_respond / (case.p_respond + case.p_ignore) for case in found.cases]
+    queries, hums = scores[: len(queries)], scores[len(queries) :]
     above = sum((q > h) + 0.5 * (q == h) for q in queries for h in hums)
     for kind, n, area, answered, ignored in chart.table.rows:
         assert (kind, n) == ("hum", len(hums))
