@@ -12,46 +12,48 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from duo.data.phrases import grammar
 from duo.files import read_yaml
 
+_List = Annotated[tuple[str, ...], Field(min_length=1)]
 
-class _Words(BaseModel):
+
+class Words(BaseModel):
     """The lists of `english.yaml`, which says what each is for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    question_words: tuple[str, ...]
-    auxiliaries: tuple[str, ...]
-    commands: tuple[str, ...]
-    softeners: tuple[str, ...]
-    wishes: tuple[re.Pattern[str], ...]
-    question_tags: tuple[str, ...]
-    before_nouns: tuple[str, ...]
-    after_nouns: tuple[str, ...]
-    no_topic_endings: tuple[str, ...]
-    no_topics: tuple[str, ...]
-    sentence_starts: tuple[str, ...]
-    personal: tuple[str, ...]
+    question_words: _List
+    auxiliaries: _List
+    commands: _List
+    softeners: _List
+    wishes: Annotated[tuple[re.Pattern[str], ...], Field(min_length=1)]
+    question_tags: _List
+    before_nouns: _List
+    after_nouns: _List
+    no_topic_endings: _List
+    no_topics: _List
+    sentence_starts: _List
+    personal: _List
     dangling: frozenset[str]
     hums: frozenset[str]
     may_stop_before: frozenset[str]
     clause_starts: frozenset[str]
-    subordinate_starts: tuple[str, ...]
-    orders: tuple[str, ...]
-    fillers: tuple[str, ...]
+    subordinate_starts: _List
+    orders: _List
+    fillers: _List
 
 
-_WORDS = read_yaml(Path(__file__).with_name("english.yaml")).validated(_Words)
+_WORDS = read_yaml(Path(__file__).with_name("english.yaml")).validated(Words)
 
 
 def _any(words: Iterable[str]) -> str:
-    """Make a group of alternatives for a regular expression."""
-    return f"(?:{'|'.join(words)})"
+    """Make a group for a regular expression that matches any of some words."""
+    return f"(?:{'|'.join(map(re.escape, words))})"
 
 
 # Does a text ask for something?
@@ -62,7 +64,7 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 _COMMAND = re.compile(rf"^{_SOFTENERS}{_any(_WORDS.commands)}\b", re.IGNORECASE)
-_WISH = re.compile(rf"\b{_any(wish.pattern for wish in _WORDS.wishes)}", re.IGNORECASE)
+_WISH = re.compile(rf"\b(?:{'|'.join(wish.pattern for wish in _WORDS.wishes)})", re.IGNORECASE)
 _TAG = re.compile(rf",\s*{_any(_WORDS.question_tags)}\W*$", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])[\"')\]]*\s+|\n+")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duo.data import english
 from duo.data.english import (
     Style,
     asks,
@@ -24,6 +26,8 @@ from duo.data.english import (
     trail_off,
 )
 from duo.data.filters import normalised
+from duo.errors import BadInput
+from duo.files import MarkedYaml
 
 
 @pytest.mark.parametrize(
@@ -163,3 +167,21 @@ def test_breaking_in_keeps_the_query(seed: int) -> None:
     text = breaking_in("What about Anna?", Random(seed))
     assert text.lower().endswith(" what about anna?")
     assert text[0].isupper()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("hums: [um, uh]", "hmus: [um, uh]", "hmus: is not a field of this schema"),
+        ("hums: [um, uh]", "hums: um", "hums: "),
+        ("  - i'm looking\n", "  - '(i'\n", r"wishes\[5\]: "),
+        ("question_tags: [right,", "question_tags: []\nx: [right,", "x: is not a field"),
+    ],
+)
+def test_what_is_wrong_with_the_words_is_named_with_its_line(
+    old: str, new: str, message: str
+) -> None:
+    text = Path(str(english.__file__)).with_suffix(".yaml").read_text("utf-8")
+    MarkedYaml(text, "english.yaml").validated(english.Words)
+    with pytest.raises(BadInput, match=rf"english\.yaml:\d+: {message}"):
+        MarkedYaml(text.replace(old, new), "english.yaml").validated(english.Words)
