@@ -377,16 +377,15 @@ def _one_for_each_cell(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
     """
     cells: dict[tuple[str, str, str, int], dict[int, Run]] = {}
     for run in runs:
-        sizes = cells.setdefault(run.cell, {})
-        other = next((kept for kept in sizes.values() if not _may_follow(kept, run)), None)
-        kept = sizes.setdefault(run.told.n, run)
-        if other or (kept is not run and not _same(kept, run)):
-            told = run.told
-            raise BadInput(
-                f"{told.benchmark} of {told.column} ({told.profile}, seed {told.seed}) is also in "
-                f"{run.file}, with other numbers or settings: keep one of them",
-                file=(other or kept).file,
-            )
+        told, sizes = run.told, cells.setdefault(run.cell, {})
+        for kept in sizes.values():
+            if _facts(kept, run.told.n) != _facts(run, kept.told.n):
+                raise BadInput(
+                    f"{told.benchmark} of {told.column} ({told.profile}, seed {told.seed}) is also "
+                    f"in {run.file}, with other numbers or settings: keep one of them",
+                    file=kept.file,
+                )
+        sizes[told.n] = run  # of two that say the same the later
     found, notes = [], []
     for (column, benchmark, profile, seed), sizes in cells.items():
         alike = [set(of) for cell, of in cells.items() if cell[1:3] == (benchmark, profile)]
@@ -402,27 +401,20 @@ def _one_for_each_cell(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
     return found, notes
 
 
-def _may_follow(one: Run, other: Run) -> bool:
-    """Whether two results of a cell differ in nothing but how many items were asked for."""
+def _facts(run: Run, other_n: int) -> dict[str, Any]:
+    """What two results of a cell have in common, so that either will do or one follows the other.
 
-    def content(run: Run) -> tuple[Any, ...]:
-        told = run.told
-        settings = {name: of for name, of in told.settings.items() if name != "limit"}
-        return told.model_sha256, told.data, told.metric, told.average, told.shots, settings
-
-    return one.told.n == other.told.n or content(one) == content(other)
-
-
-def _same(one: Run, other: Run) -> bool:
-    """Whether two files say the same, so that either will do."""
-    circumstances = {"results", "samples", "wall_seconds", "versions", "batch_sizes"}
-
-    def content(run: Run) -> dict[str, Any]:
-        return run.told.model_dump(exclude=circumstances)
-
-    if content(one) != content(other) or bool(one.told.samples) != bool(other.told.samples):
-        return False
-    return not one.told.samples or one.read_items().scores == other.read_items().scores
+    Args:
+        run: one of them.
+        other_n: how many items the other has; if it is not as many, less need be the same.
+    """
+    told = run.told
+    if told.n == other_n:
+        circumstances = {"results", "samples", "wall_seconds", "versions", "batch_sizes"}
+        return told.model_dump(exclude=circumstances)
+    settings = {name: value for name, value in told.settings.items() if name != "limit"}
+    fields = {"model_sha256", "data", "metric", "average", "shots"}
+    return {**told.model_dump(include=fields), "settings": settings}
 
 
 def read_harness(path: Path, column: str | None = None) -> tuple[list[Run], list[str]]:
