@@ -400,11 +400,12 @@ def _drawn(
             f"needs {2 * task.shots} rows, so that no item is its own example",
             field=f"{task.benchmark} {task.shots_from}",
         )
-    if outside:
-        yield replace(whole, asked=outside, shots=tuple(pool[n] for n in first))
-    if inside:
-        shots = tuple(pool[n] for n in others)
-        yield replace(whole, name=f"{whole.name}_examples", asked=inside, shots=shots)
+    parts = [("", outside, first), ("_examples", inside, others)]
+    several = bool(outside and inside)  # then the benchmark's own name is that of the group
+    for ending, asked, numbers in parts:
+        if asked:
+            name = f"{whole.name}{ending or '_items'}" if several else whole.name
+            yield replace(whole, name=name, asked=asked, shots=tuple(pool[n] for n in numbers))
 
 
 def _spare(task: TaskFile, spare: Data | None, subset: str) -> Sequence[Row]:
