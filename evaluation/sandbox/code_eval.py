@@ -16,7 +16,7 @@ Details = dict[int, list[tuple[int, dict[str, Any]]]]
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
-    """Unbiased estimate of the probability that at least one of k samples is correct.
+    """Estimate, without bias, the probability that at least one of k samples is correct.
 
     1 - C(n-c, k) / C(n, k) for n samples of which c are correct: one minus the share of k-subsets
     without a correct sample (Chen et al. 2021, "Evaluating Large Language Models Trained on Code",

@@ -84,7 +84,7 @@ _FREE_USERS = range(60706, 61184)
 
 
 def free_user() -> int:
-    """A user id that no one has; only root can take it.
+    """Choose a user id that no one has; only root can take it.
 
     Programs that run at the same time get different ids, so that none counts or reaches another's
     processes.
@@ -101,7 +101,7 @@ def become(user: int | None) -> None:
     if LINUX:
         drop_capabilities()
         prctl(PR_SET_NO_NEW_PRIVS, 1)  # no set-user-id program gives them back
-        prctl(PR_SET_DUMPABLE, 0)  # nobody with the same user id can look inside
+        prctl(PR_SET_DUMPABLE, 0)  # nobody with the same user id can read its memory
 
 
 def die_with_parent(is_alive: Callable[[], bool]) -> None:
@@ -117,7 +117,7 @@ def die_with_parent(is_alive: Callable[[], bool]) -> None:
 
 
 def has_reader(pipe: int) -> bool:
-    """Whether the other end of a pipe that is written here is still open."""
+    """Check whether the other end of a pipe that is written here is still open."""
     poll = select.poll()
     poll.register(pipe, 0)
     return not poll.poll(0)
@@ -160,7 +160,7 @@ def limit(limits: dict[str, float], *, others: int | None) -> None:
 
 
 def surround(folder: str) -> None:
-    """An environment that holds nothing of the user's, and no descriptor to read or print to."""
+    """Make an environment that holds nothing of the user's, in a folder of its own."""
     os.environ.clear()
     os.environ.update(
         HOME=folder,
@@ -270,13 +270,13 @@ _FILES = ("/etc/ld.so.cache", "/dev/null", "/dev/zero", "/dev/urandom", "/dev/ra
 
 
 def readable(python: Iterable[str]) -> list[str]:
-    """Folders and files that a Python program needs to see: libraries, and four devices."""
+    """List the folders and files that a Python program needs: libraries and four devices."""
     wanted = [*_SYSTEM, *_FILES, *python]
     return [path for path in dict.fromkeys(wanted) if Path(path).exists()]
 
 
 def enter(mount_point: str, python: Iterable[str], *, disk_bytes: int, owner: int | None) -> None:
-    """Leave for namespaces of its own; children of this process get its process namespace.
+    """Enter new namespaces; children of this process get the process namespace.
 
     Afterwards the file tree holds `readable(python)`, read-only, and an empty writable `FOLDER`
     that lives in memory and vanishes with the last process.
@@ -350,7 +350,7 @@ _PROC = Path("/proc")
 
 
 def tasks_of_user(user: int) -> int:
-    """Processes and threads that belong to a user; 0 without /proc."""
+    """Count the processes and threads of a user; 0 without /proc."""
     return sum(
         int(fields.get("Threads", "1"))
         for fields in _statuses()

@@ -125,7 +125,7 @@ class Protection:
     refused: tuple[str, ...] = field(default=(), compare=False)
 
     def describe(self) -> str:
-        """What is in force and what it does not protect from: a few plain sentences."""
+        """Say what is in force and what it does not protect from, in a few plain sentences."""
         on = [name for name, there in self._parts() if there]
         text = [
             "Programs run in processes of their own with limits on CPU and wall time, memory, "
@@ -184,7 +184,7 @@ _TRIAL = Program(
 
 @cache
 def strongest_protection() -> Protection:
-    """The strongest protection in which a harmless program runs here; found out once.
+    """Find the strongest protection in which a harmless program runs here; only once.
 
     Raises:
         BadInput: no program runs even with the weakest, with the reason.

@@ -242,8 +242,8 @@ def analyse(
 
 
 def _criteria(ratings: Ratings) -> tuple[str, ...]:
-    """The criteria rated; with one of the paper's, all of the paper's are expected. `overall` is
-    asked by everybody and tells nothing."""
+    """List the criteria rated; with one of the paper's, all of the paper's are expected. `overall`
+    does not count: everybody asks it."""
     found = ratings.criteria
     if not (set(found) & set(PAPER_CRITERIA)) - {"overall"}:
         return found
@@ -276,7 +276,7 @@ class _Study:
         self._seed, self._resamples = seed, resamples
 
     def findings(self, rows: pd.DataFrame) -> Findings:
-        """All criteria, with Holm over all comparisons."""
+        """Analyse all criteria, with Holm over all comparisons."""
         rows = rows[~rows["attention"]]
         results = tuple(self._criterion(name, rows) for name in self.criteria)
         every = [one for result in results for one in result.comparisons]
@@ -349,7 +349,7 @@ class _Study:
         return (max(low, least), min(high, 1.0)) if np.isfinite([low, high]).all() else None
 
     def _scores(self, name: str, rows: pd.DataFrame) -> Scores:
-        """Bradley-Terry scores from the votes on all pairs, laid on common dialogues and raters."""
+        """Score from the votes on all pairs, laid on common dialogues and raters."""
         firsts = rows[rows["repeat"] == 0]
         dialogues = {at: i for i, at in enumerate(sorted(set(firsts[self.cluster])))}
         raters = {at: i for i, at in enumerate(sorted(set(firsts["rater"])))}
@@ -362,7 +362,7 @@ class _Study:
         return bradley_terry(self.systems, votes, self._rng("scores"), self._resamples)
 
     def _rng(self, what: str) -> np.random.Generator:
-        """Draws that do not depend on what else was analysed, nor on which system comes first."""
+        """Make draws that depend neither on what else is analysed nor on which system is first."""
         return np.random.default_rng([self._seed, zlib.crc32(what.encode())])
 
 
@@ -387,7 +387,7 @@ def _note(of: Panel) -> str:
 
 
 def effects(votes: np.ndarray, untied: Estimate) -> Effects:
-    """Effect sizes of one study's votes, shape (dialogues, raters, 4); `untied` is its estimate."""
+    """Measure effects in votes of shape (dialogues, raters, 4); `untied` is their estimate."""
     from statsmodels.stats.proportion import (  # type: ignore[import-untyped]
         proportion_effectsize,
     )
@@ -400,7 +400,7 @@ def effects(votes: np.ndarray, untied: Estimate) -> Effects:
 
 
 def rank_biserial(differences: np.ndarray) -> float | None:
-    """Matched-pairs rank biserial correlation: (R+ - R-) / (R+ + R-).
+    """Calculate the matched-pairs rank biserial correlation, (R+ - R-) / (R+ + R-).
 
     R+ and R- are the sums of the ranks of the absolute differences that are positive and negative,
     zeros left out (Kerby 2014, Comprehensive Psychology 3:11.IT.3.1). None if all are zero.

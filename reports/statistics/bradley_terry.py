@@ -72,14 +72,14 @@ class Scores:
 
 
 def pairs(systems: int) -> tuple[tuple[int, int], ...]:
-    """The pairs of systems in the order that `votes` has them."""
+    """List the pairs of systems in the order that `votes` has them."""
     return tuple(combinations(range(systems), 2))
 
 
 def bradley_terry(
     systems: tuple[str, ...], votes: np.ndarray, rng: np.random.Generator, resamples: int = 500
 ) -> Scores:
-    """Scores with two-way clustered intervals, ranks, and how often each comes first.
+    """Score systems, with two-way clustered intervals, ranks, and how often each comes first.
 
     The intervals are t intervals of the sandwich estimator: each vote's pull on the score
     (inverse information times its score vector) goes where residuals go in `clustered`.
@@ -119,7 +119,7 @@ def bradley_terry(
 
 
 def fit(counts: np.ndarray, features: np.ndarray, ridge: float = 0.0) -> np.ndarray:
-    """Maximum likelihood by Newton's method.
+    """Maximise the likelihood by Newton's method.
 
     Args:
         counts: shape (..., pairs, 3).
@@ -182,7 +182,7 @@ def _centred(of: np.ndarray, systems: int) -> np.ndarray:
 def _clustered(
     votes: np.ndarray, features: np.ndarray, of: np.ndarray, contrast: np.ndarray
 ) -> Clustered:
-    """A linear combination of scores (its weights sum to zero) with its clustered variance."""
+    """Take a linear combination of scores (its weights sum to zero) with its clustered variance."""
     counts = _seen(votes, features)
     p = softmax(np.einsum("pok,k->po", features, of), axis=-1)
     pull = np.einsum("irpo,pok->irk", counts - counts.sum(-1, keepdims=True) * p, features)
@@ -237,7 +237,7 @@ def _firsts(
 
 
 def _unfit(systems: tuple[str, ...], total: np.ndarray) -> str:
-    """Why there is no estimate: the best and the rest must have beaten each other, by whatever
+    """Say why there is no estimate: the best and the rest must have beaten each other, by whatever
     detour (Ford 1957, American Mathematical Monthly 64: 28-33); a tie counts for both."""
     if not total.sum():
         return "no votes"

@@ -65,7 +65,7 @@ class Clustered:
 
 
 def mean(sums: np.ndarray, counts: np.ndarray) -> Clustered:
-    """The mean over all votes, with its two-way clustered variance.
+    """Take the mean over all votes, with its two-way clustered variance.
 
     A ratio of two sums, linearised: the residual of a cell is its sum minus the mean times its
     count. So the same serves a share among all votes and one among untied votes.
@@ -84,7 +84,7 @@ def mean(sums: np.ndarray, counts: np.ndarray) -> Clustered:
 
 
 def clustered_variance(influence: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Variance and degrees of freedom of a sum of cells that hang together by row and column.
+    """Estimate the variance of a sum of cells that hang together by row and column, and its df.
 
     With a single rater only the dialogues can vary, and the other way round; with one of both
     there is no variance (NaN).
@@ -109,7 +109,7 @@ def clustered_variance(influence: np.ndarray, present: np.ndarray) -> tuple[np.n
 
 
 def share_interval(of: Clustered, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of a share: t on the arcsine scale, where a share's variance does not depend on it.
+    """Give the interval of a share: t on the arcsine scale, where variance is the same for all.
 
     asin(sqrt(p)) -+ t_f sqrt(V) / (2 sqrt(p (1-p))), taken back by sin^2 (delta method; Anscombe
     1948, Biometrika 35: 246-254). So it stays within 0 and 1 and leans the right way near them. A
@@ -129,7 +129,7 @@ def share_interval(of: Clustered, level: float = LEVEL) -> tuple[np.ndarray, np.
 
 
 def balance_interval(of: Clustered, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of a mean of votes between -1 and 1: value -+ t_f sqrt(V), cut at the ends.
+    """Give the interval of a mean from -1 to 1: value -+ t_f sqrt(V), cut at the ends.
 
     Where all votes are alike (no variance) it is as wide as that of a share of 0 or 1.
     """
@@ -141,7 +141,7 @@ def balance_interval(of: Clustered, level: float = LEVEL) -> tuple[np.ndarray, n
 
 
 def p_value(of: Clustered, null: float = 0.0) -> np.ndarray:
-    """Two-sided p of the null value: t = (value - null) / sqrt(V) on f degrees of freedom.
+    """Test the null value, two-sided: t = (value - null) / sqrt(V) on f degrees of freedom.
 
     Where all votes are alike the dialogues are the observations: 2 / 2^dialogues.
     """
@@ -198,13 +198,13 @@ def estimate(
 
 
 def finite(value: float | np.ndarray) -> float | None:
-    """A number for a result: None in place of NaN and infinity."""
+    """Make a number for a result: None in place of NaN and infinity."""
     number = float(value)
     return number if math.isfinite(number) else None
 
 
 def clusters_note(dialogues: int, raters: int) -> str:
-    """What an interval cannot know for want of clusters."""
+    """Say what an interval cannot know for want of clusters."""
     if dialogues < 2 and raters < 2:
         return "one dialogue and one rater: no interval"
     if raters < 2:
@@ -217,7 +217,7 @@ def clusters_note(dialogues: int, raters: int) -> str:
 
 
 def majorities(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How many dialogues the first system wins, loses and ties by majority of its votes.
+    """Count the dialogues that the first system wins, loses and ties by majority of votes.
 
     Ties and "both bad" are votes for neither.
 
@@ -231,7 +231,7 @@ def majorities(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def sign_test(wins: np.ndarray | int, losses: np.ndarray | int) -> np.ndarray:
-    """Exact two-sided sign test: 2 P(X <= min(wins, losses)), X ~ Binomial(wins + losses, 1/2).
+    """Make the exact sign test: 2 P(X <= min(wins, losses)), X ~ Binomial(wins + losses, 1/2).
 
     Dixon and Mood 1946 (Journal of the American Statistical Association 41: 557-566); ties are
     left out. With dialogues by majority as its observations it generalises to further dialogues
@@ -276,7 +276,7 @@ def holm(ps: Sequence[float | None]) -> tuple[float | None, ...]:
 def draw_clusters(
     rng: np.random.Generator, dialogues: int, raters: int, resamples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How often each dialogue and each rater is drawn, shapes (resamples, dialogues or raters).
+    """Draw how often each dialogue and rater counts, shapes (resamples, dialogues or raters).
 
     The pigeonhole bootstrap (Owen 2007, Annals of Applied Statistics 1: 386-411): dialogues and
     raters are drawn with replacement, apart from each other; a vote counts as often as its
@@ -291,7 +291,7 @@ def draw_clusters(
 def resampled_means(
     sums: np.ndarray, counts: np.ndarray, rng: np.random.Generator, resamples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means of resamples and their standard errors as `mean` would estimate them.
+    """Take means of resamples and their standard errors as `mean` would estimate them.
 
     A dialogue (rater) that is drawn twice counts as two dialogues (raters). Resamples without a
     single vote give NaN.
@@ -333,7 +333,7 @@ def _weighted(
 
 
 def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """The middle of the resampled values (Efron 1981).
+    """Give the middle of the resampled values (Efron 1981).
 
     Resampling both ways counts the noise of single votes up to three times (Owen 2007, section
     3), so with these draws the interval is too wide; `studentised_interval` mends that.
@@ -345,7 +345,7 @@ def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float
 def studentised_interval(
     of: Clustered, values: np.ndarray, errors: np.ndarray, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Symmetric bootstrap-t: the quantile of |value* - value| / error* in place of t's.
+    """Give the symmetric bootstrap-t interval: a quantile of |value* - value| / error* for t's.
 
     Hall 1988 (Annals of Statistics 16: 927-953). Holds from about six raters on; with three or
     four the resamples know too little of how raters differ.

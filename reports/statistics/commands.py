@@ -46,7 +46,7 @@ def statistics(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstraps.")] = 0,
 ) -> None:
-    """Shares with intervals, tests, scores, agreement and rater quality of a study.
+    """Analyse a study: shares with intervals, tests, scores, agreement and rater quality.
 
     Votes of one rater, and votes on one dialogue, hang together; intervals and tests know that.
     Results are shown with and without the raters whom the rules leave out.
@@ -79,7 +79,7 @@ def bench(
     ] = 299,
     processes: Annotated[int, typer.Option(min=1, help="How many work at once.")] = 1,
 ) -> None:
-    """Do the statistics keep their word? Studies of known truth, analysed like real ones.
+    """Count how often the statistics are right, on simulated studies of known truth.
 
     Draws studies with clustered raters and dialogues, ties, side bias and missing votes, and counts
     how often 95 % intervals hold the truth and tests find what is not there; beside them the naive
@@ -110,7 +110,7 @@ def power(
     simulations: Annotated[int, typer.Option(min=100, help="Simulated studies.")] = 2_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulation.")] = 0,
 ) -> None:
-    """How many raters and dialogues does an effect need? By simulation, with clustered votes.
+    """Find how many raters and dialogues an effect needs, by simulation.
 
     Counts the simulated studies in which `duo report statistics` would claim the preference.
 
@@ -158,11 +158,13 @@ def simulate(
     Example: duo study simulate runs/st --raters 6 --prefer duo=0.8
     """
     strengths = _strengths(prefer or ())
-    from reports.statistics.simulate import Taste, Voting, simulate_raters
+    from reports.statistics.simulate import Voting, simulate_raters
     from sessions.study.study import open_study
 
-    taste = Taste(strengths, Voting(side=left_bias, side_sd=0.0), careless)
-    pages = simulate_raters(open_study(study), raters, taste, seed=seed)
+    voting = Voting(side=left_bias, side_sd=0.0)
+    pages = simulate_raters(
+        open_study(study), raters, strengths, voting=voting, careless=careless, seed=seed
+    )
     typer.echo(f"{pages} pages by {raters} synthetic raters")
 
 
@@ -191,7 +193,7 @@ def _strengths(assignments: Sequence[str]) -> dict[str, float]:
 
 
 def mapping(option: str, pairs: list[str] | None) -> dict[str, str]:
-    """What `NAME=VALUE` texts of an option say.
+    """Read the `NAME=VALUE` texts of an option.
 
     Raises:
         BadInput: one is not of this form.

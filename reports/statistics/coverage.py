@@ -7,9 +7,11 @@ independent (Wilson's interval; a binomial test of the untied votes).
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,6 +37,8 @@ _RESAMPLED = ("win", "net")
 #: Studies that are drawn at once, whatever the number of processes: the same seed, the same table.
 _BLOCK = 100
 _ALTERNATIVE = 0.6
+#: What is counted: coverage, width or rejected; by which method or test; of which estimand.
+_Counted = tuple[str, str, str]
 #: "Both bad" gets a column of its own: a handful of votes, whose coverage jumps.
 _USUAL = ("win", "tie", "loss", "net", "untied")
 _DIFFER = {0.0: "not at all", 0.3: "some", 0.6: "much"}
@@ -116,7 +120,7 @@ def bench_statistics(
 
 
 def designs() -> tuple[Design, ...]:
-    """The designs of the table: sizes, how much raters differ, and no or some preference."""
+    """List the designs of the table: sizes, how much raters differ, and no or some preference."""
     sizes = ((40, 6, 3), (40, 9, 3), (40, 12, 3), (40, 6, 6), (40, 12, 6), (100, 12, 3), (20, 6, 3))
     return tuple(
         Design(
@@ -146,44 +150,37 @@ def measure(
         seed: of all draws; the result depends on it, not on `processes`.
         resamples: of the bootstrap; 0 leaves it out.
         processes: how many work at once.
-        on_done: told how many more studies are done.
+        on_done: called with how many more studies are done.
     """
     jobs = [
         (at, design, min(_BLOCK, studies - start), (seed, at, start), resamples)
         for at, design in enumerate(chosen)
         for start in range(0, studies, _BLOCK)
     ]
-    found: dict[int, list[tuple[int, dict]]] = {at: [] for at in range(len(chosen))}
-    for at, start, count, sums in _worked(jobs, processes):
-        found[at].append((start, sums))
-        on_done(count)
+    totals = [defaultdict[_Counted, float](float) for _ in chosen]
+    with contextlib.ExitStack() as stack:
+        worked: Iterable[dict[_Counted, float]] = map(_counted, jobs)
+        if processes > 1:
+            pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+            worked = stack.enter_context(pool).map(_counted, jobs)
+        for job, found in zip(jobs, worked, strict=True):
+            for counted, value in found.items():
+                totals[job[0]][counted] += value
+            on_done(job[2])
     return tuple(
-        _cell(design, studies, [sums for _, sums in sorted(found[at], key=lambda part: part[0])])
-        for at, design in enumerate(chosen)
+        _coverage(design, studies, total) for design, total in zip(chosen, totals, strict=True)
     )
 
 
-def _worked(jobs: list[tuple], processes: int) -> Iterator[tuple[int, int, int, dict]]:
-    if processes == 1:
-        yield from map(_job, jobs)
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(_job, job) for job in jobs]):
-            yield done.result()
-
-
-def _job(job: tuple) -> tuple[int, int, int, dict]:
-    at, design, count, seed, resamples = job
-    return at, seed[-1], count, _analysed(design, count, np.random.default_rng(seed), resamples)
-
-
-def _analysed(
-    design: Design, studies: int, rng: np.random.Generator, resamples: int
-) -> dict[tuple[str, ...], float]:
-    """Sums over studies, of hits and of widths, by what was counted."""
+def _counted(
+    job: tuple[int, Design, int, tuple[int, ...], int],
+) -> dict[_Counted, float]:
+    """Analyse studies of one design; sums over studies of hits, widths and rejections."""
+    _, design, studies, seed, resamples = job
+    rng = np.random.default_rng(seed)
     votes = draw(design, studies, rng)
     true = truth(design)
-    sums: dict[tuple[str, ...], float] = {}
+    sums: dict[_Counted, float] = {}
 
     def count(method: str, estimand: str, low: np.ndarray, high: np.ndarray) -> None:
         hit = (low <= true[estimand]) & (true[estimand] <= high)
@@ -204,7 +201,7 @@ def _analysed(
             count("bootstrap_t", estimand, *studentised)
     won, lost = votes[..., 0].sum((-1, -2)), votes[..., 3].sum((-1, -2))
     p = preference_tests(votes) | {"naive": sign_test(won, lost)}
-    return sums | {("rejected", test): float((p[test] <= 0.05).sum()) for test in TESTS}
+    return sums | {("rejected", test, ""): float((p[test] <= 0.05).sum()) for test in TESTS}
 
 
 def _bootstrapped(
@@ -224,23 +221,17 @@ def _bootstrapped(
     return (low, high), (lower, higher)
 
 
-def _cell(design: Design, studies: int, parts: list[dict]) -> Coverage:
-    total = {key: sum(part[key] for part in parts) / studies for key in parts[0]}
-
-    def by_method(kind: str) -> dict[str, dict[str, float]]:
-        found: dict[str, dict[str, float]] = {}
-        for key, value in total.items():
-            if key[0] == kind:
-                found.setdefault(key[1], {})[key[2]] = value
-        return found
-
+def _coverage(design: Design, studies: int, total: Mapping[_Counted, float]) -> Coverage:
+    shares: dict[str, dict[str, dict[str, float]]] = {}
+    for (kind, method, what), value in total.items():
+        shares.setdefault(kind, {}).setdefault(method, {})[what] = value / studies
     return Coverage(
         design=design,
         studies=studies,
         truth=truth(design),
-        coverage=by_method("coverage"),
-        width=by_method("width"),
-        rejected={test: total["rejected", test] for test in TESTS},
+        coverage=shares["coverage"],
+        width=shares["width"],
+        rejected={test: shares["rejected"][test][""] for test in TESTS},
     )
 
 

@@ -60,7 +60,7 @@ def read_rules(path: Path) -> Rules:
 
 
 def excluded(rows: pd.DataFrame, rules: Rules) -> tuple[Excluded, ...]:
-    """Who is left out, by name, with all reasons.
+    """Apply rules of exclusion: who is left out, by name, with all reasons.
 
     A page is one rater's visit of one item; its time is the longest that any of its rows states. An
     attention check is failed if any of its rows says so.
@@ -136,7 +136,7 @@ class Consistency:
 
 
 def side_bias(rows: pd.DataFrame, *, cluster: str = "item") -> SideBias:
-    """Share of the left side among untied first votes: no bias is one half.
+    """Estimate the share of the left side among untied first votes: no bias is one half.
 
     Sides must have been counterbalanced; then a better system wins on the left as often as on the
     right. The test is `clustered.p_value`, which knows that votes of one rater hang together.
@@ -180,7 +180,7 @@ def consistency(rows: pd.DataFrame, *, cluster: str = "item") -> Consistency:
 
 
 def cohens_kappa(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Cohen's kappa of two lists of categories; None where both hold one category only."""
+    """Calculate Cohen's kappa of two lists of categories; None where both hold only one."""
     if not len(one):
         return None
     observed = float((one == other).mean())
@@ -192,7 +192,7 @@ def cohens_kappa(one: np.ndarray, other: np.ndarray) -> float | None:
 
 
 def _cells(rows: pd.DataFrame, values: np.ndarray, cluster: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of values and counts by dialogue and rater."""
+    """Sum values and counts by dialogue and rater."""
     import pandas as pd
 
     dialogue, dialogues = pd.factorize(rows[cluster], sort=True)
@@ -223,7 +223,7 @@ class Agreement:
 
 
 def agreement(values: np.ndarray, rng: np.random.Generator, resamples: int = 999) -> Agreement:
-    """Agreement with percentile bootstrap intervals over dialogues.
+    """Measure agreement, with percentile bootstrap intervals over dialogues.
 
     Resampling the units is what Zapf et al. 2016 (BMC Medical Research Methodology 16:93) found to
     cover best for both coefficients.
@@ -244,7 +244,7 @@ def agreement(values: np.ndarray, rng: np.random.Generator, resamples: int = 999
 
 
 def alpha(values: np.ndarray, level: Literal["nominal", "ordinal"]) -> float | None:
-    """Krippendorff's alpha: 1 - observed / expected disagreement.
+    """Calculate Krippendorff's alpha, 1 - observed / expected disagreement.
 
     Krippendorff 2011, Computing Krippendorff's Alpha-Reliability; any number of raters a unit;
     units with fewer than two values are left out. None where nothing varies.
@@ -262,7 +262,7 @@ def alpha(values: np.ndarray, level: Literal["nominal", "ordinal"]) -> float | N
 
 
 def fleiss_kappa(values: np.ndarray) -> float | None:
-    """Fleiss' kappa: (P - P_e) / (1 - P_e), P the mean share of agreeing pairs of raters.
+    """Calculate Fleiss' kappa, (P - P_e) / (1 - P_e), P the share of agreeing pairs of raters.
 
     Fleiss 1971, Psychological Bulletin 76: 378-382. Units may have different numbers of raters, as
     in Gwet 2014, Handbook of Inter-Rater Reliability, section 2.4: P is the mean over units with

@@ -64,7 +64,7 @@ class Ratings:
             `seconds` is NaN and `passed` None where not known.
         source: name of the file.
         digest: SHA-256 of the file; empty for ratings that come from none.
-        notices: what the reader should be told, one line each.
+        notices: what the reader should know, one line each.
     """
 
     rows: pd.DataFrame
@@ -138,7 +138,7 @@ def read_ratings(
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Rows as the frame that `Ratings` holds: all columns, fixed types, sorted."""
+    """Make the frame that `Ratings` holds of rows: all columns, fixed types, sorted."""
     import pandas as pd
 
     table = pd.DataFrame([DEFAULTS | row for row in rows], columns=list(COLUMNS))
@@ -150,7 +150,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
-    """Where each of our columns stands in the file; our own names may be written in any case."""
+    """Find where each of our columns stands; our own names may be written in any case."""
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise BadInput("the column is there twice", file=path, line=1, field=twice)
@@ -175,7 +175,7 @@ def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[s
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
-    """Line number and cells, the header first; without the marks that spreadsheets leave.
+    """Read line numbers and cells, the header first, over the marks that spreadsheets leave.
 
     These are a first line `sep=;`, another delimiter than a comma, and empty rows and columns at
     the end.
@@ -217,7 +217,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
-    """Row number (from 1) and cells, the header first; nothing stands for null."""
+    """Read row numbers (from 1) and cells, the header first; null is empty."""
     import pyarrow  # type: ignore[import-untyped]
     from pyarrow import parquet
 
@@ -268,7 +268,7 @@ def _row(
 
 
 def _choice(row: Mapping[str, Any], choices: Mapping[str, str], bad: Any) -> str:
-    """The rater's choice, from whichever of the two columns says it."""
+    """Read the rater's choice from whichever of the two columns says it."""
     sides = {row["system_left"]: "left", row["system_right"]: "right"}
     found = []
     for name in ("choice", "winner"):
@@ -314,7 +314,7 @@ class Panel:
 
 
 def panel(rows: pd.DataFrame, first: str, second: str, *, cluster: str = "item") -> Panel:
-    """The first votes (no repeated items, no attention checks) on one criterion's pair.
+    """Count the first votes (no repeated items, no attention checks) on one criterion's pair.
 
     Args:
         rows: ratings of one criterion.
@@ -335,7 +335,7 @@ def panel(rows: pd.DataFrame, first: str, second: str, *, cluster: str = "item")
 
 
 def votes_on(rows: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """The ratings that compare two systems, attention checks apart, with a column `outcome`."""
+    """Choose the ratings that compare two systems, no checks, with a column `outcome`."""
     pairs = ((rows["system_left"] == first) & (rows["system_right"] == second)) | (
         (rows["system_left"] == second) & (rows["system_right"] == first)
     )

@@ -243,7 +243,7 @@ def _quality(found: Findings, title: str) -> Table:
 
 
 def _rated(found: Findings) -> Iterator[tuple[CriterionResult, Comparison]]:
-    """The comparisons of criteria that somebody rated; a notice names the others."""
+    """List the comparisons of criteria that somebody rated; a notice names the others."""
     for criterion in found.criteria:
         if not criterion.note:
             yield from ((criterion, one) for one in criterion.comparisons)
@@ -258,7 +258,7 @@ def _percent(of: Estimate) -> Cell:
 
 
 def _interval(of: Estimate, form: str, times: float = 1) -> Cell:
-    """A value with its interval, or why there is none."""
+    """Show a value with its interval, or why there is none."""
     if of.value is None:
         return Cell(None, of.note)
     value = times * of.value
@@ -270,5 +270,5 @@ def _interval(of: Estimate, form: str, times: float = 1) -> Cell:
 
 
 def p_text(p: float) -> str:
-    """A p value as tables show it."""
+    """Write a p value as tables show it."""
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")

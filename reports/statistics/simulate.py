@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,10 @@ class Voting:
     side_sd: float = 0.2
     both_bad: float = 0.25
     both_bad_sd: float = 1.0
+
+
+#: No side is preferred.
+UNBIASED = Voting(side=0.0, side_sd=0.0)
 
 
 @dataclass(frozen=True)
@@ -236,11 +240,11 @@ class Effect:
 
     @cached_property
     def _usual(self) -> Design:
-        """Some design with these shares, found by `truth`."""
+        """Find a design with these shares by `truth`."""
         blank = Design(missing=0.0, dialogue_sd=self.dialogue_sd, rater_sd=self.rater_sd)
 
         def with_tie(tie: float) -> Design:
-            """The shares of ties aside, the preference that is wanted."""
+            """Find the preference that has the share wanted, the share of ties aside."""
             design = replace(blank, tie=tie)
             found = brentq(
                 lambda x: truth(replace(design, preference=x))["untied"] - self.preference,
@@ -291,7 +295,7 @@ def power(
         comparisons: how many tests are corrected for.
         simulations: how many studies are drawn.
         seed: of the draws.
-        on_done: told how many more studies are done.
+        on_done: called with how many more studies are done.
     """
     design = effect.design(dialogues, raters)
     rng = np.random.default_rng([seed, dialogues, raters])
@@ -354,26 +358,27 @@ class _Clock:
         return self.now
 
 
-@dataclass(frozen=True)
-class Taste:
-    """What the synthetic raters of a study like.
-
-    Attributes:
-        strengths: of the systems, in log odds; those not named have 0.
-        voting: how raters and dialogues vary; without a bias for a side, if not given.
-        careless: share of the raters who answer at random, and fast.
-    """
-
-    strengths: Mapping[str, float] = field(default_factory=dict)
-    voting: Voting = field(default=Voting(side=0.0, side_sd=0.0))
-    careless: float = 0.0
-
-
-def simulate_raters(study: Study, raters: int, taste: Taste, *, seed: int = 0) -> int:
-    """Let synthetic raters rate; returns how many pages they submitted.
+def simulate_raters(
+    study: Study,
+    raters: int,
+    strengths: Mapping[str, float],
+    *,
+    voting: Voting = UNBIASED,
+    careless: float = 0.0,
+    seed: int = 0,
+) -> int:
+    """Let synthetic raters rate; return how many pages they submitted.
 
     They go the way of people: by a link, through consent, instructions and checks, and page by page
     through `Session`; and they arrive in random order. Every row of theirs is marked synthetic.
+
+    Args:
+        study: an open one.
+        raters: how many.
+        strengths: of the systems, in log odds; those not named have 0.
+        voting: how raters and dialogues vary.
+        careless: share of the raters who answer at random, and fast.
+        seed: of all draws.
 
     Raises:
         BadInput: a strength for a system that the study does not have.
@@ -383,18 +388,18 @@ def simulate_raters(study: Study, raters: int, taste: Taste, *, seed: int = 0) -
     from sessions.study.people import invite_raters
     from sessions.study.session import open_session
 
-    for system in taste.strengths:
+    for system in strengths:
         if system not in study.systems:
             raise BadInput(f"unknown {system!r}: use {', '.join(study.systems)}", field="--prefer")
     rng = np.random.default_rng(seed)
     clock = _Clock(time.time() - 60.0 * raters * study.pages_wanted)
     study = replace(study, clock=clock)
     names = _items(study)
-    strengths = [taste.strengths.get(system, 0.0) for system in study.systems]
-    crowd = Crowd.draw(taste.voting, strengths, (1, len(names), raters), rng)
+    of_systems = [strengths.get(system, 0.0) for system in study.systems]
+    crowd = Crowd.draw(voting, of_systems, (1, len(names), raters), rng)
     active = [
         _Rater(study, open_session(study, invitation.token), crowd, names, number,
-               careless=rng.random() < taste.careless, rng=rng)
+               careless=rng.random() < careless, rng=rng)
         for number, invitation in enumerate(invite_raters(study, raters, synthetic=True))
     ]  # fmt: skip
     submitted = 0
@@ -430,7 +435,7 @@ class _Rater:
         self.done = False
 
     def step(self, clock: _Clock) -> bool:
-        """Do the next thing; whether that was to submit a page."""
+        """Do the next thing; return whether that was to submit a page."""
         from sessions.study.views import (
             ComprehensionView,
             ConsentView,
@@ -469,7 +474,7 @@ class _Rater:
         return found
 
     def _likings_of(self, item: str, systems: tuple[str, ...]) -> tuple[np.ndarray, float]:
-        """How the systems of a page are liked without noise, and the share of ties that are bad."""
+        """Look up how the systems of a page are liked, without noise, and how many ties are bad."""
         from sessions.study.materials import INTACT
 
         number = self._names.get(item)

@@ -259,13 +259,13 @@ def test_help_shows_an_example() -> None:
 
 
 def test_a_study_that_runs_is_read_from_its_database(tmp_path: Path) -> None:
-    from reports.statistics.simulate import Taste, simulate_raters
+    from reports.statistics.simulate import simulate_raters
     from sessions.study.votes import export
     from tests.sessions.study.studies import StudyMaker
 
     maker = StudyMaker(tmp_path)
     study = maker(items=3, raters_per_item=2)
-    simulate_raters(study, 2, Taste({"duo": 1.0, "duplex": 0.0}))
+    simulate_raters(study, 2, {"duo": 1.0, "duplex": 0.0})
     export(study, tmp_path / "export" / "ratings.csv")
     maker.close()
     write_talks(tmp_path / "talks")

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from duo.errors import BadInput
 from duo.table import clean, csv_cell
-from reports.statistics.simulate import Taste, simulate_raters
+from reports.statistics.simulate import simulate_raters
 from sessions.study.importing import import_ratings
 from sessions.study.people import revoke
 from sessions.study.study import Study
@@ -52,7 +52,7 @@ def rated(make: StudyMaker, **changes: Any) -> Study:
     first.draft_comment(first.view().page, '=1+1, "so", said\nI\tfoo')  # type: ignore[union-attr]
     rate_all(first, any_way)
     rate_all(newcomer(study), any_way)
-    simulate_raters(study, 2, Taste({"duo": 1.0}))
+    simulate_raters(study, 2, {"duo": 1.0})
     revoke(study, ["r002"])
     return study
 
