@@ -147,9 +147,10 @@ def build(
         if number == len(parts.records):
             parts.append(make.part(picked))
         progress("samples", min(wanted, (number + 1) * job.part_size), wanted)
-    counts: Counter[str] = Counter()
+    counts, dropped = Counter[str](), survey.dropped.copy()
     for part in parts.records:
         counts.update(part["counts"])
+        dropped.update(part["dropped"])
     if not counts["train/samples/all"]:
         raise BadInput("no sample is left to train on: give more dialogues, or less validation")
     for name in (TRAIN, VALIDATION):
@@ -157,13 +158,6 @@ def build(
         lines = sorted(line for part in parts.records for line in part[name])
         with whole_file(job.out / name) as stream:
             stream.writelines(f"{line}\n" for _, line in lines)
-    dropped = survey.dropped + Counter(
-        {
-            reason.removeprefix("dropped/"): number
-            for reason, number in counts.items()
-            if reason.startswith("dropped/")
-        }
-    )
     write_manifest(
         job.out / MANIFEST,
         watch=watch,
@@ -172,7 +166,7 @@ def build(
         dialogues=dict(survey.found),
         bad_records=dict(survey.bad),
         counts=_nested(counts),
-        dropped=dict(sorted(dropped.items())),
+        dropped={reason: number for reason, number in sorted(dropped.items()) if number},
         writer_facts=getattr(remarks, "facts", {}),
         files={name: {"sha256": sha256(job.out / name)} for name in (TRAIN, VALIDATION)},
     )
@@ -219,9 +213,8 @@ def _nested(counts: Counter[str]) -> dict[str, dict[str, dict[str, int]]]:
     """Sort counts by side of the split, by what is counted, by its value."""
     nested: dict[str, dict[str, dict[str, int]]] = {}
     for key, number in sorted(counts.items()):
-        if not key.startswith("dropped/"):
-            side, what, value = key.split("/", 2)
-            nested.setdefault(side, {}).setdefault(what, {})[value] = number
+        side, what, value = key.split("/", 2)
+        nested.setdefault(side, {}).setdefault(what, {})[value] = number
     return nested
 
 
@@ -426,7 +419,7 @@ class _Maker:
         self._remarks = remarks or self._extractive
 
     def part(self, picked: Sequence[tuple[Dialogue, int]]) -> dict[str, Any]:
-        """Make lines of both sides of the split, each with the key that it is sorted by; counts."""
+        """Make lines of both sides, each after the key that it is sorted by, and count them."""
         job = self._job
         remark_filter = RemarkFilter(self._held_out, longest=job.recipe.max_remark_words)
         lines: dict[str, list[list[str]]] = {TRAIN: [], VALIDATION: []}
@@ -447,8 +440,7 @@ class _Maker:
                 lines[name].append([sha256_of(key.encode()).hexdigest(), job.form(sample)])
                 counts.update(_counted(sample, name.removesuffix(".jsonl")))
             todo = again
-        counts.update({f"dropped/{why}": number for why, number in remark_filter.dropped.items()})
-        return {**lines, "counts": dict(counts)}
+        return {**lines, "counts": dict(counts), "dropped": dict(remark_filter.dropped)}
 
     def _draft(self, dialogue: Dialogue, variant: int, attempt: int) -> Draft:
         side = self._job.in_validation(dialogue.group)
