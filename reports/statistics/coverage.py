@@ -248,7 +248,7 @@ def bench_table(result: StatisticsBench) -> Table:
     rows = [_row(list(group)) for _, group in groupby(result.cells, key=lambda one: _size(one))]
     error = 1.96 * math.sqrt(0.05 * 0.95 / result.studies)
     return Table(
-        "Do the statistics keep their word?",
+        "How often intervals hold the truth, and tests find what is not there",
         [
             "dialogues x raters (votes each)",
             "raters differ",
@@ -263,8 +263,8 @@ def bench_table(result: StatisticsBench) -> Table:
             "the shares of wins, ties and losses, the net win rate and the share among untied "
             "votes (bootstraps: wins and net only); the rare share is that of 'both bad', about "
             "7 % of votes. 'Naive' takes all votes as independent.",
-            "Tests: type I errors at 5 %, and the power of 'preference', by which `duo report "
-            "statistics` claims one: it holds only where 'two-way' and 'sign' do; 'sign' alone is "
+            "Tests: type I errors at 5 %, and the power of 'preference', by which duo report "
+            "statistics claims one: it holds only where 'two-way' and 'sign' do; 'sign' alone is "
             "about these raters only.",
             f"By chance alone a number near 5 or 95 is off by up to {100 * error:.1f}.",
         ],

@@ -326,6 +326,7 @@ def power_table(effect: Effect, found: Iterable[Power], *, level: float, criteri
         next((f"{k} x {n}" for n in numbers if chance[n, k].power >= 0.8), "") for k in raters
     )
     named = ", ".join(filter(None, enough)) or "none of these"
+    alone = ["One rater: the claim is about dialogues only, that others agree is not tested."]
     return Table(
         f"Power (%) to find a preference of {effect.preference:.0%} with {effect.ties:.0%} ties",
         ["raters", *(Column(f"{n} dialogues", "number") for n in numbers)],
@@ -338,6 +339,7 @@ def power_table(effect: Effect, found: Iterable[Power], *, level: float, criteri
             f"The test is the one by which `duo report statistics` claims a preference, at {each}: "
             "both the sign test of the dialogues and the two-way test, which is about further "
             "raters, too. ± is the error of the simulation.",
+            *(alone if 1 in raters else ()),
         ],
     )  # fmt: skip
 

@@ -199,6 +199,9 @@ def test_the_table_names_the_smallest_studies_that_are_enough() -> None:
     assert table.texts[0] == ["3", "40 ±2.0", "81 ±2.0"]
     assert "80 % (raters x dialogues): 3 x 40, 6 x 20" in table.notes[0]
     assert "0.05 / 5 criteria" in table.notes[1]
+    alone = power_table(Effect(0.7), [Power(20, 1, 0.4, 0.01)], level=0.05, criteria=5)
+    assert "about dialogues only" in alone.notes[2]
+    assert len(table.notes) == 2
 
 
 def test_the_command_says_what_the_reported_test_finds() -> None:
