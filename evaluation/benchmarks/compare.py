@@ -32,8 +32,6 @@ _COMMON = ("metric", "average", "n", "n_full", "shots", "coverage")
 #: Resamples; the bounds then move by under a twentieth of their distance with another seed.
 RESAMPLES = 10_000
 
-_AT_ONCE = 4_000_000  # counts that are held at a time
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -227,27 +225,16 @@ def interval(
     generator = np.random.default_rng(seed)
     means = np.zeros(resamples)
     for weight, values in strata:
-        means += weight * _resampled(generator, values, resamples)
+        # Drawn as counts of each distinct value: there are few of them.
+        distinct, counts = np.unique(values, return_counts=True)
+        if len(distinct) == 1:
+            means += weight * distinct[0]
+        else:
+            drawn = len(values) - 1
+            draws = generator.multinomial(drawn, counts / len(values), size=resamples)
+            means += weight * (draws @ distinct) / drawn
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _resampled(
-    generator: np.random.Generator, values: NDArray[np.float64], resamples: int
-) -> NDArray[np.float64]:
-    """Means of resamples, drawn as counts of each distinct value: there are few of them."""
-    import numpy as np
-
-    distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) == 1:
-        return np.full(resamples, distinct[0])
-    drawn, shares = len(values) - 1, counts / len(values)
-    step = max(1, _AT_ONCE // len(distinct))
-    parts = [
-        generator.multinomial(drawn, shares, size=min(step, resamples - start)) @ distinct
-        for start in range(0, resamples, step)
-    ]
-    return np.concatenate(parts) / drawn
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:

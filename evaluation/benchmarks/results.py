@@ -26,7 +26,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from duo.errors import BadInput
-from duo.files import Result, as_result, read_json, read_json_lines, whole_file, write_result
+from duo.files import (
+    Result,
+    as_result,
+    read_json,
+    read_json_lines,
+    read_text,
+    whole_file,
+    write_result,
+)
 from evaluation.benchmarks.catalogue import BENCHMARKS, Average
 
 Coverage = Literal["full", "limited", "smoke"]
@@ -431,7 +439,10 @@ def read_harness(path: Path, column: str | None = None) -> tuple[list[Run], list
     Raises:
         BadInput: it cannot be read, is not JSON, or has not lm-eval's form.
     """
-    content = read_json(path)
+    try:
+        content = json.loads(read_text(path))  # lm-eval writes NaN for numbers of some other tasks
+    except (ValueError, RecursionError):
+        content = read_json(path)  # says what is wrong, and on which line
     try:
         tasks, groups = content["results"], content.get("group_subtasks") or {}
         inner = {name for children in groups.values() for name in children}

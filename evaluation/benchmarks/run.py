@@ -364,7 +364,21 @@ def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = N
             on_begin=shown.begin, on_result=shown.result,
         )  # fmt: skip
     if first:
-        _write_manifest(out, watch, settings, results, found)
+        data = {
+            name: {
+                "source": one.source,
+                "sha256": one.data.sha256,
+                "rows": one.n,
+                "published": one.n_full,
+                "missing": one.missing,
+            }
+            for name, one in found.items()
+        }
+        how = asdict(settings)
+        write_manifest(
+            out / MANIFEST, watch=watch, columns=how.pop("columns"), settings=how, data=data,
+            results=[result.file.relative_to(out) for result in results],
+        )  # fmt: skip
         results_table(results).show(console)
         console = console or Console()
         for remark in _remarks(skipped, found, finder, settings):
@@ -405,34 +419,6 @@ def _tell_protection(first: bool) -> None:
     told = strongest_protection().describe()
     if first:
         Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
-
-
-def _write_manifest(
-    out: Path,
-    watch: Stopwatch,
-    settings: Settings,
-    results: Sequence[Run],
-    found: Mapping[str, Found],
-) -> None:
-    how = asdict(settings)
-    columns = how.pop("columns")
-    write_manifest(
-        out / MANIFEST,
-        watch=watch,
-        columns=columns,
-        settings=how,
-        data={
-            name: {
-                "source": one.source,
-                "sha256": one.data.sha256,
-                "rows": one.n,
-                "published": one.n_full,
-                "missing": list(one.missing),
-            }
-            for name, one in found.items()
-        },
-        results=[str(result.file.relative_to(out)) for result in results],
-    )
 
 
 def _remarks(

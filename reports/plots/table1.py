@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from duo.files import as_result
 from duo.table import Table, visible
 from evaluation.benchmarks.catalogue import BENCHMARKS
 from reports.plots.chart import Chart
@@ -35,11 +34,8 @@ _AROUND = 36.0  # a panel's title, numbers and label
 _NAME_AT_MOST = 70.0
 
 
-def accuracy(content: Table1 | dict[str, Any]) -> Chart:
-    """Make the chart of Table 1, also of the content of its file."""
-    from reports.table1 import Table1
-
-    found = content if isinstance(content, Table1) else as_result(content, Table1, file=None)
+def accuracy(found: Table1) -> Chart:
+    """Make the chart of Table 1."""
     coverages = {number.coverage for number in found.ours}
     marks = [name for name in ("limited", "smoke") if name in coverages]
     return Chart(

@@ -357,6 +357,15 @@ def test_a_run_of_lm_eval_without_samples_has_no_items(harness: Path, tmp_path: 
             run.read_items()
 
 
+def test_numbers_of_other_tasks_may_be_none(harness: Path, tmp_path: Path) -> None:
+    shutil.copytree(harness, tmp_path / "out")
+    path = next(tmp_path.rglob("results_*.json"))
+    content = json.loads(path.read_text())
+    content["results"]["riddles"]["acc,none"] = float("nan")
+    path.write_text(json.dumps(content))
+    assert len(read_runs([str(tmp_path)]).runs) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
