@@ -165,6 +165,14 @@ class Table1(Result):
         """All numbers: by benchmark the paper's, then ours."""
         return sorted((*self.published, *self.ours), key=lambda one: _ORDER[one.benchmark])
 
+    def place(self, number: Number) -> int:
+        """Find the place of the slot that a number stands in."""
+        names = [
+            slot.ours if number.source == "ours" else slot.paper and MODELS[slot.paper].name
+            for slot in self.slots
+        ]
+        return names.index(number.column)
+
     @property
     def profiles(self) -> list[str]:
         """The profiles of ours, in the order of the rows."""
@@ -236,7 +244,7 @@ def table1(runs: Sequence[str], *, base: str | None = None, comparisons: bool = 
 
 
 def _slots(columns: Sequence[str]) -> tuple[Slot, ...]:
-    """Places for the paper's columns, each with ours beside it, and then for the rest of ours."""
+    """Make places for the paper's columns, with ours beside them, and for the rest of ours."""
     left = {re.sub(r"[\W_]+", "", name.casefold()): name for name in reversed(columns)}
     slots = []
     for model in MODELS.values():
@@ -247,7 +255,7 @@ def _slots(columns: Sequence[str]) -> tuple[Slot, ...]:
 
 
 def _published(name: str, slot: Slot) -> Number:
-    """A cell of the paper, which states no intervals: Wilson's is what its items allow."""
+    """Read a cell of the paper; it states no intervals: Wilson's is what its items allow."""
     assert slot.paper
     paper = BENCHMARKS[name].paper
     value = paper.share(slot.paper)
@@ -292,7 +300,7 @@ def _ours(benchmark: str, profile: str, slot: Slot, cell: compare.Cell | None) -
 
 
 def _interval(cell: compare.Cell) -> tuple[float | None, float | None]:
-    """95 % interval of a cell's value, from 0 to 1.
+    """Compute the 95 % interval of a cell's value, from 0 to 1.
 
     Wilson's where every item of one run counts alike, or where the standard error is none for
     lack of spread; else the value and 1.96 standard errors to both sides, cut at 0 and 1.
@@ -304,7 +312,7 @@ def _interval(cell: compare.Cell) -> tuple[float | None, float | None]:
 
 
 def _compared(one: compare.Versus, beside: dict[str | None, str | None]) -> Versus:
-    """A comparison with that of the paper's own two columns beside it."""
+    """Set the difference of the paper's own two columns beside a comparison."""
     ours, base = beside.get(one.column), beside.get(one.base)
     difference = None
     if ours and base:
@@ -320,7 +328,7 @@ _Row = tuple[str, str, list[compare.Cell | None]]
 
 
 def _cautions(rows: Sequence[_Row]) -> Iterator[str]:
-    """Notes on what a reader should know before setting our numbers side by side."""
+    """Note what a reader should know before setting our numbers side by side."""
     yield from _unlike(rows)
     kinds: tuple[tuple[str, Callable[[compare.Cell], str | None]], ...] = (
         ("Examples before the questions are smoke items of ours", _own_examples),
@@ -356,7 +364,7 @@ def _cut(cell: compare.Cell) -> str | None:
 
 
 def _unlike(rows: Sequence[_Row]) -> Iterator[str]:
-    """Settings in which the columns of a row differ, by what differs."""
+    """Note settings in which the columns of a row differ."""
     found: dict[str, list[str]] = {}
     for benchmark, profile, cells in rows:
         # What lm-eval itself wrote has other settings than our files; nothing can be compared.
@@ -373,7 +381,7 @@ def _unlike(rows: Sequence[_Row]) -> Iterator[str]:
 
 
 def _facts(cell: compare.Cell) -> dict[str, Any]:
-    """How the model was asked, and with which data."""
+    """Collect how the model was asked, and with which data."""
     told = {name: value for name, value in cell.told.settings.items() if name not in _SHOWN}
     data = cell.told.data
     return {**told, "data": f"{data.source} {(data.sha256 or '')[:8]}".strip()}
@@ -448,7 +456,7 @@ def _main_row(
 
 
 def _joined(texts: Iterable[str]) -> Cell:
-    """What holds for all columns once, else each of the values that there are."""
+    """Write what holds for all columns once, else each of the values that there are."""
     text = " / ".join(dict.fromkeys(texts)) or NONE
     return Cell(text, text)
 

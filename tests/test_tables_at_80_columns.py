@@ -26,13 +26,13 @@ from evaluation.scores import (
     probe_table,
     state_tables,
 )
-from reports.page.adapt import table1 as table1_tables
 from reports.statistics.analysis import analyse
 from reports.statistics.coverage import StatisticsBench, bench_table
 from reports.statistics.ratings import read_ratings
 from reports.statistics.report import tables as statistics_tables
 from reports.statistics.simulate import Effect, Power, power_table
-from reports.table1.table import table1
+from reports.table1 import table1
+from reports.table1 import tables as table1_tables
 from sessions.study.leaks import find_leaks, leaks_tables
 from sessions.study.load import Load
 from sessions.study.status import status_tables, study_status

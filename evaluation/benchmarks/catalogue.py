@@ -39,11 +39,11 @@ class Published:
     cells: Mapping[str, str]
 
     def share(self, column: str) -> float:
-        """A cell as a share, from 0 to 1."""
+        """Give a cell as a share, from 0 to 1."""
         return float(self.cells[column]) / 100
 
     def stderr(self, column: str) -> float:
-        """Binomial standard error of a cell, `sqrt(p (1 - p) / n)`: the paper states none."""
+        """Compute the binomial standard error of a cell, `sqrt(p (1 - p) / n)`."""
         p = self.share(column)
         return float((p * (1 - p) / self.n) ** 0.5)
 
@@ -59,7 +59,7 @@ class Published:
 
 
 def is_possible(cell: str, n: int) -> bool:
-    """Whether some count of right answers out of n, in percent and rounded, reads like the cell.
+    """Tell whether some count out of n, in percent and rounded, reads like the cell.
 
     Half a unit of the last digit may be rounded either way, and cut digits are allowed too: what
     is called impossible is so however it was rounded.

@@ -183,12 +183,12 @@ def stratify(values: Mapping[Key, float], *, macro: bool) -> Strata:
 
 
 def mean(strata: Strata) -> float:
-    """The weighted mean, `sum_s w_s mean(x_s)`."""
+    """Compute the weighted mean, `sum_s w_s mean(x_s)`."""
     return math.fsum(weight * float(values.mean()) for weight, values in strata)
 
 
 def standard_error(strata: Strata) -> float | None:
-    """Standard error of the mean, `sqrt(sum_s w_s^2 s_s^2 / n_s)`; None for a single item.
+    """Compute its standard error, `sqrt(sum_s w_s^2 s_s^2 / n_s)`; None for a single item.
 
     `s_s^2` is the sample variance, with `n_s - 1` below (Cochran 1977, theorem 5.3). A stratum of
     one item beside others counts as without spread.
@@ -204,7 +204,7 @@ def standard_error(strata: Strata) -> float | None:
 def interval(
     strata: Strata, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval (Efron and Tibshirani 1993, section 13.3) of a weighted mean.
+    """Compute a percentile bootstrap interval of a weighted mean (Efron and Tibshirani 1993, 13.3).
 
     Given the differences of two models on each item it is the *paired* interval: items are drawn,
     and both models' scores come with them. Items are drawn within strata, `n_s - 1` of `n_s` with
@@ -238,7 +238,7 @@ def interval(
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p of McNemar's exact test.
+    """Compute the two-sided p of McNemar's exact test.
 
     Of two models that answered the same items, only the items that one has right and the other
     wrong tell them apart. If neither is better, each such item is a fair coin:
@@ -407,7 +407,7 @@ def _versus(base: Cell | None, other: Cell | None, pair: Versus) -> Versus:
 
 
 def _adjusted(family: Sequence[Versus]) -> list[Versus]:
-    """The family with Holm's adjusted p values."""
+    """Add Holm's adjusted p values to a family of comparisons."""
     tested = {one.benchmark: one.comparison.p for one in family if one.comparison is not None}
     adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
     return [replace(one, p_holm=adjusted.get(one.benchmark)) for one in family]

@@ -159,7 +159,7 @@ class Experiment(BaseModel):
     dtype: str | None = None
 
     def models(self) -> list[Column]:
-        """The columns in the order of the file."""
+        """List the columns in the order of the file."""
         return [Column(name, entry.model, entry.adapter) for name, entry in self.columns.items()]
 
 
@@ -209,7 +209,7 @@ def read_settings(
 
 
 def parsed(file: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Settings:
-    """Settings of a file and the options that go before them; see `read_settings`."""
+    """Parse the settings of a file and the options that go before them; see `read_settings`."""
     given = {name: value for name, value in options.items() if value is not None}
     for name in ("tasks", "sources"):
         if name in given:
@@ -222,7 +222,7 @@ def parsed(file: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Se
 
 
 def columns_of(models: Sequence[str]) -> list[Column]:
-    """Columns for models given as `MODEL` or `NAME=MODEL`; otherwise named after the model.
+    """Make columns for models given as `MODEL` or `NAME=MODEL`; otherwise named after the model.
 
     Raises:
         BadInput: two have the same name.

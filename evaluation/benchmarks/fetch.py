@@ -215,7 +215,7 @@ def _requests(archive: zipfile.ZipFile, name: str) -> list[dict[str, Any]]:
 
 
 def _docs(archive: zipfile.ZipFile, name: str) -> Iterator[Row]:
-    """The items of a file of requests, each once: there are several requests for an item."""
+    """List the items of a file of requests, each once: several requests are for one item."""
     seen: set[str] = set()
     for request in _requests(archive, name):
         if str(request["native_id"]) not in seen:

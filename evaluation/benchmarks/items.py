@@ -40,18 +40,18 @@ class Place:
     source: str
 
     def file(self, benchmark: Benchmark, subset: str, split: str) -> Path | None:
-        """The file of a split, if there is one."""
+        """Find the file of a split, if there is one."""
         folder = self.root / benchmark.folder / subset
         paths = (folder / f"{split}{ending}" for ending in (".jsonl.gz", ".jsonl"))
         return next((path for path in paths if path.is_file()), None)
 
     def has(self, benchmark: Benchmark) -> bool:
-        """Whether anything of the benchmark is here."""
+        """Tell whether anything of the benchmark is here."""
         folder = self.root / benchmark.folder
         return folder.is_dir() and any((folder / name).is_dir() for name in self.subsets(benchmark))
 
     def subsets(self, benchmark: Benchmark) -> tuple[str, ...]:
-        """Names of the subset folders that are here, sorted."""
+        """List the names of the subset folders that are here, sorted."""
         if benchmark.subsets:
             return benchmark.subsets
         folder = self.root / benchmark.folder
@@ -73,7 +73,7 @@ class Data:
     sha256: str
 
     def count(self, split: str) -> int:
-        """Rows of a split, all subsets together."""
+        """Count the rows of a split, all subsets together."""
         return sum(len(splits.get(split, ())) for splits in self.rows.values())
 
 
@@ -121,7 +121,7 @@ def check_row(benchmark: Benchmark, row: Row, path: Path, line: int) -> None:
 
 
 def _fault(fields: Iterable[str], row: Row) -> tuple[str, str] | None:
-    """Field and fault of an item that no answer, or any answer, would get right."""
+    """Name field and fault of an item that no answer, or any answer, would get right."""
     if "answerKey" in fields:
         texts, labels = row["choices"].get("text"), row["choices"].get("label")
         if not (_texts(texts, 2, 8) and _texts(labels, 2, 8) and len(texts) == len(labels)):
@@ -149,7 +149,7 @@ def _among(field: str, answer: object, options: Container[object]) -> tuple[str,
 
 
 def _texts(value: object, least: int, most: int = 99) -> bool:
-    """Whether a value is a list of `least` to `most` texts, none of them blank."""
+    """Tell whether a value is a list of `least` to `most` texts, none of them blank."""
     return (
         isinstance(value, list)
         and least <= len(value) <= most
@@ -388,7 +388,7 @@ def _drawn(
     places: Sequence[tuple[str, int]],
     seed: int,
 ) -> Iterator[Leaf]:
-    """The task with its drawn examples; items that are among these are asked after other ones."""
+    """Draw the examples; items that are among them are asked after other ones."""
     numbers = list(range(len(pool)))
     random.Random(f"{seed} {task.benchmark} {subset} shots").shuffle(numbers)
     first, others = numbers[: task.shots], numbers[task.shots : 2 * task.shots]

@@ -77,7 +77,7 @@ def open_model(name: str, *, device: str, dtype: str) -> Loaded:
 
 
 def _own_device(device: str) -> str:
-    """The device of this process: in a data-parallel run each has an accelerator of its own."""
+    """Choose this process's device: in a data-parallel run each has an accelerator of its own."""
     alone = int(os.environ.get("WORLD_SIZE", "1")) <= 1
     if alone or device not in ("auto", "cuda") or not torch.cuda.is_available():
         return device
@@ -115,7 +115,7 @@ def model_hash(name: str) -> str:
 
 
 def _base(folder: Path) -> str | None:
-    """The base model of an adapter's folder."""
+    """Read the base model of an adapter's folder."""
     config = folder / ADAPTER
     if not config.is_file():
         return None
@@ -161,7 +161,7 @@ class KeptAnswers(CacheHook):
         return self._facts[name]
 
     def take(self, kind: str, request: Iterable[Any]) -> Any:
-        """A kept answer to a request, once for each time that it was given; None if there is none.
+        """Give a kept answer to a request, once for each time that it was computed; else None.
 
         A request that is made twice has two answers: the two are in lm-eval's batches, too.
         """
@@ -222,7 +222,7 @@ class Answering(HFLM):
         self.batch_sizes: dict[str, int] = {}
 
     def leak_rate(self) -> float | None:
-        """The share of generated answers with a state token in them; None if none were generated.
+        """Give the share of generated answers with a state token; None if there are none.
 
         Of all processes together, which must all ask.
         """
@@ -231,14 +231,14 @@ class Answering(HFLM):
         return leaked / generated if generated else None
 
     def truncated(self) -> int:
-        """How many questions were cut to the context, of all processes, which must all ask.
+        """Count the questions that were cut to the context, of all processes, which must all ask.
 
         lm-eval cuts them from the left with no more than a message.
         """
         return int(self.all_gather(torch.tensor([self._cut], device=self.device)).sum())
 
     def get_model_info(self) -> dict[str, Any]:
-        """Nothing that would have to be asked from the hub."""
+        """Tell nothing that would have to be asked from the hub."""
         return {}
 
     def _loglikelihood_tokens(
@@ -276,7 +276,7 @@ class Answering(HFLM):
         )
 
     def _room(self, settings: dict[str, Any]) -> int:
-        """Tokens that a question may have; where there are none lm-eval stops with an assertion."""
+        """Count the tokens that a question may have; at none lm-eval would stop."""
         longest = int(settings.get("max_gen_toks") or self.max_gen_toks)
         if longest >= self.max_length:
             raise BadInput(
@@ -289,7 +289,7 @@ class Answering(HFLM):
     def _answered(
         self, kind: str, requests: list[Any], keys: list[Any], ask: Callable[[list[Any]], list[Any]]
     ) -> list[Any]:
-        """Answers to all requests: kept ones, and those of `ask` to the others."""
+        """Answer all requests: with what was kept, and by `ask`."""
         found = [self._kept.take(kind, key) for key in keys]
         left = [number for number, answer in enumerate(found) if answer is None]
         self._asked = len(requests)
@@ -375,7 +375,7 @@ def open_lm(column: Column, settings: Settings, on_done: Callable[[int, int], No
 
 
 def _open_vllm(column: Column, settings: Settings) -> Any:
-    """lm-eval's vLLM model of a column. Answers of an unfinished benchmark are not kept.
+    """Open lm-eval's vLLM model of a column; it keeps no answers of an unfinished benchmark.
 
     vLLM has no rows of its own for the three state tokens of an adapter; so an adapter is merged
     into its base model first, in a temporary folder.

@@ -18,7 +18,7 @@ _Answers = Sequence[Sequence[str]]
 
 
 def continued(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Programs from answers to HumanEval that continue the prompt, as lm-eval reads them.
+    """Make programs from answers to HumanEval that continue the prompt, as lm-eval reads them.
 
     Args:
         responses: for each problem its answers.
@@ -31,7 +31,7 @@ def continued(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[
 
 
 def completed(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Programs from answers to HumanEval: a function that was completed, or written again.
+    """Make programs from answers to HumanEval: a function that was completed, or written again.
 
     Args:
         responses: for each problem its answers.
@@ -60,7 +60,7 @@ def complete(answer: str, prompt: str, function: str) -> str:
 
 
 def whole(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Programs from answers to MBPP: the first block of code, or else the answer itself.
+    """Make programs from answers to MBPP: the first block of code, or else the answer itself.
 
     Args:
         responses: for each problem its answers.

@@ -198,7 +198,7 @@ class Run:
     def _item(
         self, samples: Samples, path: Path, number: int, line: Mapping[str, Any]
     ) -> tuple[Key, float]:
-        """An item's key and score; files of earlier versions call the fields otherwise."""
+        """Read an item's key and score; earlier versions call the fields otherwise."""
         earlier = self.told.filter is None
         id_field, score_field = ("id", "score") if earlier else ("doc_id", self.told.metric)
         name, score = line.get(id_field), line.get(score_field)
@@ -262,7 +262,7 @@ def write_run(
 
 
 def _sample(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """An item in the form of lm-eval's files of samples."""
+    """Put an item in the form of lm-eval's files of samples."""
     from lm_eval.utils import sanitize_list
 
     arguments = {
@@ -287,13 +287,13 @@ def finished(folder: Path, key: str) -> Run | None:
 
 
 def _read_ours(path: Path) -> Run | None:
-    """A result with its manifest; None for one that was killed before its last file."""
+    """Read a result by its manifest; None if its run was killed before the last file."""
     told = as_result(read_json(path), BenchmarkResult, file=path)
     return Run(path, told) if (path.parent / str(told.results)).is_file() else None
 
 
 def _read_earlier(path: Path) -> Run:
-    """A result of a version of duo before lm-eval's format: one JSON file, and one of items."""
+    """Read a result of an earlier version of duo: one JSON file, and one of items."""
     content = read_json(path)
     if not isinstance(content, dict) or content.get("schema") != 1:
         raise BadInput("is no benchmark result of duo", file=path)
@@ -358,14 +358,14 @@ def _named(text: str) -> tuple[str | None, Path]:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file is named like a result that `read_runs` reads by itself."""
+    """Tell whether a file is named like a result that `read_runs` reads by itself."""
     if match := _HARNESS.fullmatch(path.name):  # with a manifest, that stands for it
         return not path.with_name(f"benchmark_{match[1]}.json").is_file()
     return bool(_OURS.fullmatch(path.name) or _EARLIER.fullmatch(path.name))
 
 
 def _files(root: Path) -> list[Path]:
-    """Result files by name; what a broken run may have left half-written is hidden."""
+    """List result files by name; what a broken run left half-written is hidden."""
     if root.is_file():
         match = _HARNESS.fullmatch(root.name)
         ours = root.with_name(f"benchmark_{match[1]}.json") if match else root
@@ -377,7 +377,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _one_for_each_cell(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
-    """One result for each cell, and notes on those left out.
+    """Choose one result for each cell, and note those left out.
 
     A folder in which `--limit` grew has several that differ in it: of each benchmark the largest
     size counts that all its cells have, so that columns are about the same items; if there is none,
@@ -410,7 +410,7 @@ def _one_for_each_cell(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
 
 
 def _facts(run: Run, other_n: int) -> dict[str, Any]:
-    """What two results of a cell have in common, so that either will do or one follows the other.
+    """Collect what two results of a cell must have in common.
 
     Args:
         run: one of them.
@@ -510,7 +510,7 @@ def _harness_run(path: Path, content: dict[str, Any], task: str, column: str | N
 
 
 def _leaves(groups: Mapping[str, list[str]], task: str) -> Iterator[str]:
-    """The tasks that a group is made of, however deep; the task itself if it is none."""
+    """List the tasks that a group is made of, however deep; the task itself if it is none."""
     for child in groups.get(task) or ():
         yield from _leaves(groups, child)
     if not groups.get(task):
@@ -524,7 +524,7 @@ def _average(
     counts: list[dict[str, int]],
     value: float,
 ) -> Average | None:
-    """How a group's value was averaged: the file does not say it, but its parts show it."""
+    """Find out how a group's value was averaged: its parts show it."""
     if len(leaves) == 1:
         return None
     values = [float(tasks[leaf][metric]) for leaf in leaves]

@@ -46,11 +46,11 @@ class Work:
     told: BenchmarkResult
 
     def folder(self, out: Path) -> Path:
-        """Where its result is."""
+        """Name the folder of its result."""
         return out / self.column.name / self.task.benchmark
 
     def unfinished(self, out: Path, rank: int = 0, world: int = 1) -> Path:
-        """Where its answers are kept while it runs."""
+        """Name the file in which its answers are kept while it runs."""
         return out / ".unfinished" / f"{self.told.key}.{rank}-of-{world}.jsonl"
 
     @property
@@ -283,7 +283,7 @@ def evaluate(work: Work, asked: Sequence[Leaf], lm: Any) -> dict[str, Any] | Non
 
 
 def _circumstances(work: Work, lm: Any, seeds: Mapping[str, int]) -> dict[str, Any]:
-    """What else stands in lm-eval's results files: the model, how it was run, versions."""
+    """Collect what else stands in lm-eval's results files: the model, settings, versions."""
     from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker
     from lm_eval.loggers.utils import add_tokenizer_info
 
@@ -424,7 +424,7 @@ def _tell_protection(first: bool) -> None:
 def _remarks(
     skipped: Sequence[str], found: Mapping[str, Found], finder: Finder, settings: Settings
 ) -> Iterator[str]:
-    """What a reader of the table should know."""
+    """Say what a reader of the table should know."""
 
     def titles(names: Iterable[str]) -> str:
         return ", ".join(BENCHMARKS[name].title for name in names)

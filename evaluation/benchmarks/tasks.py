@@ -67,7 +67,7 @@ def task_files(pattern: str) -> Mapping[str, Path]:
 
 
 def subset_names(benchmark: Benchmark) -> tuple[str, ...]:
-    """Folder names of all subsets, sorted: as lm-eval's task files name them."""
+    """List the folder names of all subsets, sorted, as lm-eval's task files name them."""
     return benchmark.subsets or tuple(sorted(task_files(benchmark.tasks)))
 
 
@@ -139,11 +139,11 @@ class TaskFile(BaseModel):
         return len(self.files) > 1
 
     def file(self, subset: str) -> Path:
-        """lm-eval's task file for a subset."""
+        """Find lm-eval's task file for a subset."""
         return self.files[subset] if subset in self.files else next(iter(self.files.values()))
 
     def row(self, subset: str, row: Row) -> Row:
-        """An item in the form in which it is asked."""
+        """Put an item in the form in which it is asked."""
         return letters(subset, row) if self.rows == "letters" else row
 
     @property
@@ -165,7 +165,7 @@ class TaskFile(BaseModel):
 
 
 def _functions(setting: Any) -> Iterator[str]:
-    """The functions that are named anywhere in a task's settings."""
+    """List the functions that are named anywhere in a task's settings."""
     if isinstance(setting, Function):
         yield str(setting)
     elif isinstance(setting, dict | list):
@@ -174,7 +174,7 @@ def _functions(setting: Any) -> Iterator[str]:
 
 
 def _source(module: str) -> Path:
-    """The file of one of our modules; nothing is imported."""
+    """Name the file of one of our modules, without importing it."""
     return FOLDER.parents[1] / Path(*module.split(".")).with_suffix(".py")
 
 
@@ -292,7 +292,7 @@ def harness_task(
 
 
 def _resolved(setting: Any) -> Any:
-    """Settings with functions in place of their names."""
+    """Put functions in place of their names in settings."""
     if isinstance(setting, Function):
         module, _, name = setting.rpartition(".")
         return getattr(import_module(module), name)
@@ -302,7 +302,7 @@ def _resolved(setting: Any) -> Any:
 
 
 def _returned(reference: str) -> Any:
-    """The literal that a function of lm-eval's returns, `<folder>/<module>.<function>`, not run."""
+    """Read the literal that a function, `<folder>/<module>.<function>`, returns; it is not run."""
     module, _, name = reference.rpartition(".")
     path = Path(f"{module}.py")
     for node in ast.walk(ast.parse(read_text(path))):

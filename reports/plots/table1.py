@@ -84,7 +84,7 @@ def numbers(found: Table1) -> Table:
     """Tabulate the numbers behind the figure: percent, in the order in which they are drawn."""
     rows = [
         [
-            one.benchmark, found.slots[_place(found, one)].name, one.source, one.profile,
+            one.benchmark, found.slots[found.place(one)].name, one.source, one.profile,
             *(None if share is None else round(100 * share, 4)
               for share in (one.value, one.low, one.high)),
             one.n, one.note,
@@ -95,20 +95,8 @@ def numbers(found: Table1) -> Table:
     return Table(_TITLE, heads, rows)
 
 
-def _place(found: Table1, number: Number) -> int:
-    """The number of the slot that a number belongs to."""
-    from reports.table1 import MODELS
-
-    for place, slot in enumerate(found.slots):
-        if number.source == "ours" and slot.ours == number.column:
-            return place
-        if number.source == "paper" and slot.paper and MODELS[slot.paper].name == number.column:
-            return place
-    raise ValueError(f"{number.column} has no place")
-
-
 def _panel(axes: Any, numbers: list[Number], found: Table1, band: float, letters: int) -> None:
-    """One benchmark; y runs in points from the top."""
+    """Draw one benchmark; y runs in points from the top."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_ylim(len(found.slots) * band, 0)
@@ -118,7 +106,7 @@ def _panel(axes: Any, numbers: list[Number], found: Table1, band: float, letters
     absent = [profile for profile in found.profiles if profile not in there]
     for one in numbers:
         lane = 0 if one.source == "paper" else 1 + found.profiles.index(one.profile)
-        y = _place(found, one) * band + _BETWEEN / 2 + (lane + 0.5) * _LANE
+        y = found.place(one) * band + _BETWEEN / 2 + (lane + 0.5) * _LANE
         if one.value is not None:
             _dot(axes, one, y, _PAPER if lane == 0 else _look(lane - 1))
         elif one.profile not in absent:
@@ -140,7 +128,7 @@ def _panel(axes: Any, numbers: list[Number], found: Table1, band: float, letters
 
 
 def _about(numbers: Sequence[Number]) -> list[str]:
-    """What of ours is shown: how many items, and whether they are all of the benchmark's."""
+    """Say what of ours is shown: how many items, and whether they are all of the benchmark's."""
     ours = [one for one in numbers if one.source == "ours" and one.n]
     counts = " / ".join(dict.fromkeys(f"{one.n:,}" for one in ours))
     kinds = dict.fromkeys(one.coverage or "" for one in ours if one.coverage != "full")
