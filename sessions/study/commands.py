@@ -307,7 +307,7 @@ def bench(
             Path(folder), raters=raters, pages=pages, processes=processes, think=think
         )
     if out is not None:
-        write_json(out, found.as_data())
+        write_json(out, vars(found))
     found.table().show()
     if found.lost or found.changed or found.sent != found.stored:
         raise typer.Exit(1)

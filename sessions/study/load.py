@@ -12,14 +12,12 @@ from __future__ import annotations
 import multiprocessing
 import random
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sqlalchemy import select
 
 from duo.table import Column, Table
@@ -48,7 +46,7 @@ class Load:
         think: mean seconds between two operations of a rater.
         sent, stored: ratings; `lost` and `changed` are those that are not there, or differ.
         seconds: wall time of all raters together.
-        spent: seconds that each operation took, by its name.
+        timings: of each operation how often it was done, and how many seconds it took.
     """
 
     database: str
@@ -60,41 +58,29 @@ class Load:
     lost: int
     changed: int
     seconds: float
-    spent: Mapping[str, Sequence[float]]
-
-    @property
-    def timings(self) -> list[tuple[str, int, float, float, float]]:
-        """Of each operation its name, how often it was done, and median, 95 % and longest time."""
-        found = []
-        for name, values in sorted(self.spent.items()):
-            median, p95, longest = np.quantile(values, (0.5, 0.95, 1)).tolist()
-            found.append((name, len(values), median, p95, longest))
-        return found
+    timings: list[dict[str, Any]]
 
     def table(self) -> Table:
-        """Return the timings as a table."""
-        columns = [Column(name, "number", ".0f") for name in ("median ms", "p95 ms", "longest ms")]
+        """Return the timings as a table, in milliseconds."""
+        names = ("median", "p95", "longest")
         return Table(
             f"{self.raters} raters at once on {self.database}, {self.processes} processes, "
             f"{self.think:g} s between operations, {self.seconds:.1f} s in all",
-            ("operation", "count", *columns),
-            [[name, n, *(1000 * one for one in times)] for name, n, *times in self.timings],
+            ("operation", "count", *(Column(f"{name} ms", "number", ".0f") for name in names)),
+            [
+                [one["operation"], one["count"], *(1000 * one[name] for name in names)]
+                for one in self.timings
+            ],
             notes=[
                 f"{self.stored} of {self.sent} ratings stored, {self.lost} lost, "
                 f"{self.changed} changed"
             ],
         )
 
-    def as_data(self) -> dict[str, Any]:
-        """Return it as JSON has it, with the timings instead of all times."""
-        facts = {name: value for name, value in vars(self).items() if name != "spent"}
-        names = ("operation", "count", "median", "p95", "longest")
-        return facts | {"timings": [dict(zip(names, one, strict=True)) for one in self.timings]}
 
-
-#: Page, criterion, and what was said.
+#: Page, criterion, and what was said; and an operation with the seconds that it took.
 _Sent = list[tuple[int, str, str]]
-_Spent = dict[str, list[float]]
+_Spent = list[tuple[str, float]]
 
 
 def load_test(
@@ -109,6 +95,8 @@ def load_test(
     Raises:
         BadInput: the folder or the database cannot be used.
     """
+    import pandas as pd
+
     study = create_study(folder, _design(pages, raters), _materials(pages))
     tokens = [invitation.token for invitation in invite_raters(study, raters)]
     begin = time.monotonic()
@@ -117,7 +105,8 @@ def load_test(
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         results = list(pool.map(_work, [folder] * processes, shares, [think] * processes))
     seconds = time.monotonic() - begin
-    sent, spent = _together(results)
+    sent = [one for said, _ in results for one in said]
+    spent = pd.DataFrame([one for _, times in results for one in times])
     with study.database.read() as connection:
         rows = connection.execute(select(ratings)).all()
     stored = {(row.page_id, row.criterion): row.answer for row in rows}
@@ -133,7 +122,16 @@ def load_test(
         lost=len(expected.keys() - stored.keys()),
         changed=sum(stored.get(key, answer) != answer for key, answer in expected.items()),
         seconds=round(seconds, 3),
-        spent=spent,
+        timings=[
+            {
+                "operation": str(operation),
+                "count": len(values),
+                "median": float(values.median()),
+                "p95": float(values.quantile(0.95)),
+                "longest": float(values.max()),
+            }
+            for operation, values in spent.groupby(0)[1]
+        ],
     )
 
 
@@ -143,20 +141,20 @@ def _work(folder: Path, tokens: Sequence[str], think: float) -> tuple[_Sent, _Sp
     with ThreadPoolExecutor(max(len(tokens), 1)) as pool:
         results = list(pool.map(lambda token: _rate(study, token, think), tokens))
     study.database.close()
-    return _together(results)
+    return [x for sent, _ in results for x in sent], [x for _, spent in results for x in spent]
 
 
 def _rate(study: Study, token: str, think: float) -> tuple[_Sent, _Spent]:
     """Let one rater go from the first page to the last."""
     draw = random.Random(token)
     sent: _Sent = []
-    spent: _Spent = defaultdict(list)
+    spent: _Spent = []
 
     def timed(operation: str, act: Callable[..., Any], *given: Any, **named: Any) -> Any:
         time.sleep(draw.uniform(0, 2 * think))
         begin = time.monotonic()
         result = act(*given, **named)
-        spent[operation].append(time.monotonic() - begin)
+        spent.append((operation, time.monotonic() - begin))
         return result
 
     session = timed("open", open_session, study, token)
@@ -176,15 +174,7 @@ def _rate(study: Study, token: str, think: float) -> tuple[_Sent, _Spent]:
                 sent.append((view.page, name, answer.as_json()))
             timed("submit", session.submit, view.page, nonce=view.nonce)
         else:
-            return sent, dict(spent)
-
-
-def _together(results: Sequence[tuple[_Sent, _Spent]]) -> tuple[_Sent, _Spent]:
-    spent: _Spent = defaultdict(list)
-    for _, times in results:
-        for operation, values in times.items():
-            spent[operation] += values
-    return [one for said, _ in results for one in said], dict(spent)
+            return sent, spent
 
 
 def _design(pages: int, raters: int) -> Design:

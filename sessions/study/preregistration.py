@@ -8,7 +8,6 @@ check later that nothing was changed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,14 +37,17 @@ def preregister(study: Study, path: Path | None = None, *, now: datetime | None 
     path = path or study.folder / f"preregistration-{now:%Y-%m-%d}.md"
     if path.exists():
         raise BadInput("is there already, and is not overwritten", file=path)
-    write_text(path, "\n".join(_lines(study, now)).rstrip() + "\n")
+    write_text(path, _text(study, now))
     return path
 
 
-def _lines(study: Study, now: datetime) -> Iterator[str]:
-    design = study.design
+def _text(study: Study, now: datetime) -> str:
+    design, real = study.design, _ratings_by_people(study)
     text = design.as_yaml()
-    real = _ratings_by_people(study)
+    begun = " (**data collection had begun**)" if real else ""
+    software = ", ".join(f"{name} {version}" for name, version in versions().items())
+    hypotheses = "\n".join(f"{n}. {one}" for n, one in enumerate(design.hypotheses, 1))
+    criteria = "\n".join(f"- **{c.name}**: {c.question} {c.definition}" for c in design.criteria)
     with study.database.read() as connection:
         rows = [
             [item.name, system, sha256]
@@ -53,53 +55,49 @@ def _lines(study: Study, now: datetime) -> Iterator[str]:
             if item.kind == "item"
             for system, sha256 in zip(item.systems, item.hashes, strict=True)
         ]
-    yield f"# Preregistration: {design.title}"
-    yield ""
-    yield f"- written: {now.isoformat(timespec='seconds')}"
-    yield f"- study: {study.name}"
-    yield f"- ratings by people at that time: {real}" + (
-        "" if not real else " (**data collection had begun**)"
-    )
-    yield f"- seed: {design.seed}"
-    yield f"- sha256 of the design below: {hashlib.sha256(text.encode()).hexdigest()}"
-    yield "- software: " + ", ".join(f"{name} {version}" for name, version in versions().items())
-    yield ""
-    yield "## Hypotheses"
-    yield ""
-    yield from (f"{n}. {one}" for n, one in enumerate(design.hypotheses or ["(none given)"], 1))
-    yield ""
-    yield "## Design"
-    yield ""
-    yield (
-        f"{study.items} items, each rated by {design.raters_per_item} raters; "
-        f"{study.pages_wanted} items a rater. Systems compared: {', '.join(study.systems)}. "
-        f"For each rater {study.attention} attention checks and {design.checks.repeats} repeated "
-        "items. Sides and orders are counterbalanced (Williams designs), assignment goes to the "
-        "items with the fewest raters."
-    )
-    yield ""
-    yield "Criteria:"
-    yield ""
-    for criterion in design.criteria:
-        yield f"- **{criterion.name}**: {criterion.question} {criterion.definition}"
-    yield ""
-    yield "## Analysis"
-    yield ""
-    yield design.analysis.strip() or "(none given)"
-    yield ""
-    yield "## Exclusions"
-    yield ""
-    yield design.exclusions.strip() or "(none given)"
-    yield ""
-    yield "## Dialogues"
-    yield ""
-    yield Table("", ("item", "system", "sha256 of the transcript"), rows).markdown().rstrip()
-    yield ""
-    yield "## The design file"
-    yield ""
-    yield "````yaml"
-    yield text.rstrip()
-    yield "````"
+    dialogues = Table("", ("item", "system", "sha256 of the transcript"), rows).markdown()
+    return f"""# Preregistration: {design.title}
+
+- written: {now.isoformat(timespec="seconds")}
+- study: {study.name}
+- ratings by people at that time: {real}{begun}
+- seed: {design.seed}
+- sha256 of the design below: {hashlib.sha256(text.encode()).hexdigest()}
+- software: {software}
+
+## Hypotheses
+
+{hypotheses or "1. (none given)"}
+
+## Design
+
+{study.items} items, each rated by {design.raters_per_item} raters; {study.pages_wanted} items a \
+rater. Systems compared: {", ".join(study.systems)}. For each rater {study.attention} attention \
+checks and {design.checks.repeats} repeated items. Sides and orders are counterbalanced (Williams \
+designs), assignment goes to the items with the fewest raters.
+
+Criteria:
+
+{criteria}
+
+## Analysis
+
+{design.analysis.strip() or "(none given)"}
+
+## Exclusions
+
+{design.exclusions.strip() or "(none given)"}
+
+## Dialogues
+
+{dialogues.strip()}
+
+## The design file
+
+````yaml
+{text.rstrip()}
+````
+"""
 
 
 def _ratings_by_people(study: Study) -> int:

@@ -338,7 +338,7 @@ def _sides(cast: Sequence[Vote]) -> tuple[int, int]:
     """Count the pages of two dialogues of which the left side won most criteria, and the right."""
     pages_won: dict[int, int] = defaultdict(int)
     for vote in cast:
-        if len(vote.order) == 2 and not vote.attention:
+        if vote.places == 2 and not vote.attention:
             pages_won[vote.position] += {"left": 1, "right": -1}.get(vote.choice, 0)
     values = list(pages_won.values())
     return sum(value > 0 for value in values), sum(value < 0 for value in values)

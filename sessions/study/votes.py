@@ -12,8 +12,8 @@ ratings.dictionary.csv    what each column means
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -32,6 +32,76 @@ from sessions.study.views import Answer
 
 Kind = Literal["text", "integer", "number", "true or false", "time"]
 
+_KINDS: dict[str, Kind] = {
+    "str": "text",
+    "int": "integer",
+    "float": "number",
+    "bool": "true or false",
+    "bool | None": "true or false",
+    "datetime": "time",
+}
+
+
+def _column(meaning: str, values: str = "", *, derived: bool = False) -> Any:
+    return field(init=not derived, metadata={"meaning": meaning, "values": values})
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What one rater says of two dialogues on one criterion; a row of the export."""
+
+    study: str = _column("Name of the study.")
+    rater: str = _column("Name of the rater; says nothing about the person.")
+    item: str = _column("What was compared: the scenario, with its seed if there are more.")
+    scenario: str = _column("Name of the scenario that both systems were recorded on.")
+    repeat: int = _column("0: the rater saw the item first; 1: once more.", "0, 1")
+    criterion: str = _column("What the dialogues were compared in.", "names of the design")
+    system_left: str = _column("System of the dialogue that stood further to the left.")
+    system_right: str = _column("System of the dialogue that stood further to the right.")
+    choice: str = _column("Which one the rater found better.", "left, right, tie, both_bad")
+    winner: str = _column(
+        "The same as the name of the system.", "a system, tie, both_bad", derived=True
+    )
+    seconds: float = _column("Time on task of the whole page; long idling is capped.", ">= 0")
+    submitted_at: datetime = _column(  # noqa: RUF009 - as all of these, a field
+        "When this answer was last submitted.", "ISO 8601, UTC"
+    )
+    attention: bool = _column("The page is an attention check, not data.")
+    passed: bool | None = _column("Whether the attention check was passed.", "empty: no check")
+    synthetic: bool = _column("The rater is a program, not a person.")
+    position: int = _column("Number of the page for this rater.", ">= 1")
+    side: str = _column("Where the first of the two (by name) stood.", "left, right", derived=True)
+    order: str = _column("Systems on the page from left to right.", "JSON list")
+    ranking: str = _column("Their ranks in the same order; 1 is best, ties equal.", "JSON list")
+    all_bad: bool = _column("The rater marked all dialogues of the page as bad.")
+    seed: int = _column("Seed of the recordings.")
+    revisions: int = _column("How often the page was submitted again.", ">= 0")
+    rater_number: int = _column("Row of the rater in the counterbalancing.", ">= 0")
+    rater_state: str = _column("How far the rater came.", "rating, finished ...")
+    revoked: bool = _column("The rater was revoked; the row is kept.")
+    comment: str = _column("What the rater wrote about the page.")
+
+    def __post_init__(self) -> None:
+        sides = {"left": self.system_left, "right": self.system_right}
+        object.__setattr__(self, "winner", sides.get(self.choice, self.choice))
+        side = "left" if self.pair[0] == self.system_left else "right"
+        object.__setattr__(self, "side", side)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The two systems by name, wherever they stood."""
+        first, second = sorted((self.system_left, self.system_right))
+        return first, second
+
+    def row(self) -> dict[str, Any]:
+        """Return it by the export's columns, in their order."""
+        return {name: getattr(self, name) for name in NAMES}
+
+    @property
+    def places(self) -> int:
+        """How many dialogues the page has."""
+        return len(json.loads(self.order))
+
 
 @dataclass(frozen=True)
 class Column:
@@ -43,97 +113,8 @@ class Column:
     meaning: str
 
 
-COLUMNS = (
-    Column("study", "text", "", "Name of the study."),
-    Column("rater", "text", "", "Name of the rater; says nothing about the person."),
-    Column("item", "text", "", "What was compared: the scenario, with its seed if there are more."),
-    Column("scenario", "text", "", "Name of the scenario that both systems were recorded on."),
-    Column("repeat", "integer", "0, 1", "0: the rater saw the item first; 1: once more."),
-    Column("criterion", "text", "names of the design", "What the dialogues were compared in."),
-    Column("system_left", "text", "", "System of the dialogue that stood further to the left."),
-    Column("system_right", "text", "", "System of the dialogue that stood further to the right."),
-    Column("choice", "text", "left, right, tie, both_bad", "Which one the rater found better."),
-    Column("winner", "text", "a system, tie, both_bad", "The same as the name of the system."),
-    Column("seconds", "number", ">= 0", "Time on task of the whole page; long idling is capped."),
-    Column("submitted_at", "time", "ISO 8601, UTC", "When this answer was last submitted."),
-    Column("attention", "true or false", "", "The page is an attention check, not data."),
-    Column("passed", "true or false", "empty: no check", "Whether the attention check was passed."),
-    Column("synthetic", "true or false", "", "The rater is a program, not a person."),
-    Column("position", "integer", ">= 1", "Number of the page for this rater."),
-    Column("side", "text", "left, right", "Where the first of the two (by name) stood."),
-    Column("order", "text", "JSON list", "Systems on the page from left to right."),
-    Column("ranking", "text", "JSON list", "Their ranks in the same order; 1 is best, ties equal."),
-    Column("all_bad", "true or false", "", "The rater marked all dialogues of the page as bad."),
-    Column("seed", "integer", "", "Seed of the recordings."),
-    Column("revisions", "integer", ">= 0", "How often the page was submitted again."),
-    Column("rater_number", "integer", ">= 0", "Row of the rater in the counterbalancing."),
-    Column("rater_state", "text", "rating, finished ...", "How far the rater came."),
-    Column("revoked", "true or false", "", "The rater was revoked; the row is kept."),
-    Column("comment", "text", "", "What the rater wrote about the page."),
-)
+COLUMNS = tuple(Column(one.name, _KINDS[str(one.type)], **one.metadata) for one in fields(Vote))
 NAMES = tuple(column.name for column in COLUMNS)
-
-
-@dataclass(frozen=True)
-class Vote:
-    """What one rater says of two dialogues on one criterion; `COLUMNS` say what the fields mean.
-
-    Attributes:
-        submitted_at: seconds since 1970.
-        passed: None where the page is no attention check.
-        order: the systems on the page, from left to right; `ranking` are their ranks, 1 is best.
-    """
-
-    study: str
-    rater: str
-    item: str
-    scenario: str
-    repeat: int
-    criterion: str
-    system_left: str
-    system_right: str
-    choice: str
-    seconds: float
-    submitted_at: float
-    attention: bool
-    passed: bool | None
-    synthetic: bool
-    position: int
-    order: tuple[str, ...]
-    ranking: tuple[int, ...]
-    all_bad: bool
-    seed: int
-    revisions: int
-    rater_number: int
-    rater_state: str
-    revoked: bool
-    comment: str
-
-    @property
-    def winner(self) -> str:
-        """The name of the system that the rater prefers, "tie" or "both_bad"."""
-        sides = {"left": self.system_left, "right": self.system_right}
-        return sides.get(self.choice, self.choice)
-
-    @property
-    def pair(self) -> tuple[str, str]:
-        """The two systems by name, wherever they stood."""
-        first, second = sorted((self.system_left, self.system_right))
-        return first, second
-
-    @property
-    def side(self) -> str:
-        """Where the first of the `pair` stood."""
-        return "left" if self.pair[0] == self.system_left else "right"
-
-    def row(self) -> dict[str, Any]:
-        """Return it by the export's columns; `submitted_at` is a time, lists are JSON."""
-        return {name: getattr(self, name) for name in NAMES} | {
-            "seconds": round(self.seconds, 3),
-            "submitted_at": datetime.fromtimestamp(self.submitted_at, UTC),
-            "order": json.dumps(self.order, ensure_ascii=False),
-            "ranking": json.dumps(self.ranking),
-        }
 
 
 def votes(study: Study) -> list[Vote]:
@@ -144,24 +125,25 @@ def votes(study: Study) -> list[Vote]:
         rows = connection.execute(
             select(
                 ratings.c.criterion,
-                ratings.c.answer,
                 ratings.c.submitted_at,
                 ratings.c.revisions,
-                pages.c.id.label("page"),
-                pages.c.position,
                 pages.c.repeat,
-                pages.c.placement,
                 pages.c.seconds,
                 pages.c.comment,
-                items.c.id.label("item_id"),
                 items.c.name.label("item"),
-                items.c.kind,
                 items.c.scenario,
                 items.c.seed,
                 raters.c.name.label("rater"),
-                raters.c.number,
-                raters.c.state,
+                raters.c.number.label("rater_number"),
+                raters.c.state.label("rater_state"),
                 raters.c.synthetic,
+                # not columns of the export:
+                ratings.c.answer,
+                pages.c.id.label("page"),
+                pages.c.position.label("before"),
+                pages.c.placement,
+                items.c.id.label("item_id"),
+                items.c.kind,
                 raters.c.revoked_at,
             )
             .join(pages, ratings.c.page_id == pages.c.id)
@@ -169,7 +151,7 @@ def votes(study: Study) -> list[Vote]:
             .join(raters, ratings.c.rater_id == raters.c.id)
             .where(raters.c.study_id == study.id)
         ).all()
-    rows = sorted(rows, key=lambda row: (row.number, row.position, rank.get(row.criterion, 99)))
+    rows = sorted(rows, key=lambda row: (row.rater_number, row.before, rank.get(row.criterion, 99)))
     by_page = (list(group) for _, group in groupby(rows, key=attrgetter("page")))
     return [vote for page in by_page for vote in _votes_of(study, page, systems[page[0].item_id])]
 
@@ -203,11 +185,10 @@ def export(study: Study, path: Path) -> int:
     return len(held)
 
 
-def votes_table(held: Sequence[Vote]) -> Table:
-    """Tabulate votes, one a row."""
-    rows = [vote.row() for vote in held]
-    texts = [row | {"submitted_at": _moment(row["submitted_at"])} for row in rows]
-    return Table("Ratings", NAMES, [[row[name] for name in NAMES] for row in texts])
+def votes_table(held: Iterable[Vote]) -> Table:
+    """Tabulate votes, one a row; times are text."""
+    rows = (vote.row() | {"submitted_at": _moment(vote.submitted_at)} for vote in held)
+    return Table("Ratings", NAMES, [list(row.values()) for row in rows])
 
 
 def from_text(kind: Kind, text: str) -> Any:
@@ -232,49 +213,36 @@ def from_text(kind: Kind, text: str) -> Any:
     return int(text) if kind == "integer" else float(text)
 
 
-def _votes_of(study: Study, page: list[Any], systems: tuple[str, ...]) -> list[Vote]:
-    """Return the votes of one page, of which there is a row for each criterion."""
+def _votes_of(study: Study, page: list[Any], systems: tuple[str, ...]) -> Iterator[Vote]:
+    """Yield the votes of one page, of which there is a row for each criterion."""
     order = tuple(systems[place] for place in orders(len(systems))[page[0].placement])
     answers = {row.criterion: Answer.from_json(row.answer) for row in page}
     choices = {criterion: answer.choice for criterion, answer in answers.items()}
     attention = page[0].kind == "attention"
-    return [
-        Vote(
-            study=study.name,
-            rater=row.rater,
-            item=row.item,
-            scenario=row.scenario,
-            repeat=row.repeat,
-            criterion=row.criterion,
-            system_left=order[left],
-            system_right=order[right],
-            choice=choice,
-            seconds=row.seconds,
-            submitted_at=row.submitted_at,
-            attention=attention,
-            passed=passed(choices, order) if attention else None,
-            synthetic=bool(row.synthetic),
-            position=row.position + 1,
-            order=order,
-            ranking=answers[row.criterion].ranks,
-            all_bad=answers[row.criterion].both_bad,
-            seed=row.seed,
-            revisions=row.revisions,
-            rater_number=row.number,
-            rater_state=row.state,
-            revoked=row.revoked_at is not None,
-            comment=row.comment,
-        )
-        for row in page
-        for left, right, choice in answers[row.criterion].pairs()
-    ]
+    for row in page:
+        answer = answers[row.criterion]
+        facts = {name: value for name, value in row._mapping.items() if name in NAMES} | {
+            "study": study.name,
+            "seconds": round(row.seconds, 3),
+            "submitted_at": datetime.fromtimestamp(row.submitted_at, UTC),
+            "attention": attention,
+            "passed": passed(choices, order) if attention else None,
+            "synthetic": bool(row.synthetic),
+            "position": row.before + 1,
+            "order": json.dumps(order, ensure_ascii=False),
+            "ranking": json.dumps(answer.ranks),
+            "all_bad": answer.both_bad,
+            "revoked": row.revoked_at is not None,
+        }
+        for left, right, choice in answer.pairs():
+            yield Vote(**facts, system_left=order[left], system_right=order[right], choice=choice)
 
 
 def _moment(at: datetime) -> str:
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def _write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
 
@@ -291,6 +259,6 @@ def _write_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> None:
             for one in COLUMNS
         ]
     )
-    table = pa.Table.from_pylist(list(rows), schema=schema)
+    table = pa.Table.from_pylist(rows, schema)
     with whole_file(path, "wb") as stream:
         parquet.write_table(table, stream)

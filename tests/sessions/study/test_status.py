@@ -22,8 +22,8 @@ def vote(rater: str, item: str, winner: str, **more: object) -> Vote:
     facts: dict[str, object] = {
         "study": "s", "rater": rater, "item": item, "scenario": item, "repeat": 0, "criterion": "c",
         "system_left": "a", "system_right": "b", "choice": choice, "seconds": 1.0,
-        "submitted_at": 0.0, "attention": False, "passed": None, "synthetic": False,
-        "position": 1, "order": ("a", "b"), "ranking": (1, 2), "all_bad": False, "seed": 0,
+        "submitted_at": datetime.now(UTC), "attention": False, "passed": None, "synthetic": False,
+        "position": 1, "order": '["a", "b"]', "ranking": "[1, 2]", "all_bad": False, "seed": 0,
         "comment": "", "revisions": 0, "rater_number": 0, "rater_state": "rating",
         "revoked": False,
     }  # fmt: skip
@@ -76,5 +76,5 @@ def test_the_preregistration_says_what_will_be_done(make: StudyMaker) -> None:
 def test_a_load_test_loses_nothing(database: str, tmp_path: Path) -> None:
     found = load_test(tmp_path / "load", raters=8, pages=2, processes=2, think=0)
     assert (found.sent, found.stored, found.lost, found.changed) == (80, 80, 0, 0)
-    assert [name for name, *_ in found.timings] == ["draft", "open", "submit", "view"]
-    assert all(0 <= median <= p95 <= longest for *_, median, p95, longest in found.timings)
+    assert [one["operation"] for one in found.timings] == ["draft", "open", "submit", "view"]
+    assert all(0 <= one["median"] <= one["p95"] <= one["longest"] for one in found.timings)

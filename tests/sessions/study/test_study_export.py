@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -122,7 +123,7 @@ def test_three_systems_give_a_row_for_each_pair(make_sqlite: StudyMaker) -> None
     ranks = dict.fromkeys(CRITERIA, Answer((1, 2, 1), both_bad=True))
     session.submit(view.page, ranks, nonce="n")
     cast = [vote for vote in votes(study) if vote.criterion == CRITERIA[0]]
-    order = cast[0].order
+    order = json.loads(cast[0].order)
     assert [(v.system_left, v.system_right, v.choice) for v in cast] == [
         (order[0], order[1], "left"),
         (order[0], order[2], "both_bad"),

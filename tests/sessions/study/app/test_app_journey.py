@@ -259,7 +259,7 @@ def test_three_are_ranked(make_sqlite: StudyMaker) -> None:
     said = {(one.criterion, *sorted((one.system_left, one.system_right))) for one in votes(study)}
     assert len(said) == len(votes(study)) == 6  # three pairs on each of two criteria
     ranks = {one.criterion: one.ranking for one in votes(study)}
-    assert ranks == {"speed": (2, 1, 2), "sense": (1, 1, 1)}
+    assert ranks == {"speed": "[2, 1, 2]", "sense": "[1, 1, 1]"}
 
 
 def test_sound_is_played_with_the_replay(tmp_path: Path, make_sqlite: StudyMaker) -> None:
