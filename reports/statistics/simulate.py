@@ -346,7 +346,9 @@ def power_table(effect: Effect, found: Iterable[Power], *, level: float, criteri
 
 def _with_error(one: Power) -> Cell:
     return Cell(
-        100 * one.power, f"{100 * one.power:.0f} ±{196 * one.error:.1f}", parts={"error": one.error}
+        100 * one.power,
+        f"{100 * one.power:.0f} ±{196 * one.error:.1f}",
+        parts={"error": 100 * one.error},
     )
 
 
