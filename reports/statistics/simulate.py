@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sessions.study.session import Session
-    from sessions.study.study import Study
+    from sessions.study.study import StoredItem, Study
     from sessions.study.views import Answer, RatingView
 
 #: Simulated votes that are held at once.
@@ -391,6 +391,7 @@ def simulate_raters(
 
     from sessions.study.people import invite_raters
     from sessions.study.session import open_session
+    from sessions.study.study import stored_items
 
     for system in strengths:
         if system not in study.systems:
@@ -398,11 +399,12 @@ def simulate_raters(
     rng = np.random.default_rng(seed)
     clock = _Clock(time.time() - 60.0 * raters * study.pages_wanted)
     study = replace(study, clock=clock)
-    names = _items(study)
+    with study.database.read() as connection:
+        items = {item.id: item for item in stored_items(connection, study)}
     of_systems = [strengths.get(system, 0.0) for system in study.systems]
-    crowd = Crowd.draw(voting, of_systems, (1, len(names), raters), rng)
+    crowd = Crowd.draw(voting, of_systems, (1, study.items, raters), rng)
     active = [
-        _Rater(study, open_session(study, invitation.token), crowd, names, number,
+        _Rater(study, open_session(study, invitation.token), items, crowd, number,
                careless=rng.random() < careless, rng=rng)
         for number, invitation in enumerate(invite_raters(study, raters, synthetic=True))
     ]  # fmt: skip
@@ -417,26 +419,18 @@ def simulate_raters(
     return submitted
 
 
+@dataclass
 class _Rater:
     """One synthetic rater of a study."""
 
-    def __init__(
-        self,
-        study: Study,
-        session: Session,
-        crowd: Crowd,
-        names: Mapping[str, int],
-        number: int,
-        *,
-        careless: bool,
-        rng: np.random.Generator,
-    ) -> None:
-        self._study, self._session, self._careless, self._rng = study, session, careless, rng
-        self._names = names
-        self._likings = crowd.likings[0, :, number]
-        self._bias, self._threshold = crowd.bias[0, 0, number], crowd.threshold[0, 0, number]
-        self._bad = crowd.bad[0, :, 0]
-        self.done = False
+    study: Study
+    session: Session
+    items: Mapping[int, StoredItem]
+    crowd: Crowd
+    number: int
+    careless: bool
+    rng: np.random.Generator
+    done: bool = False
 
     def step(self, clock: _Clock) -> bool:
         """Do the next thing; return whether that was to submit a page."""
@@ -447,17 +441,17 @@ class _Rater:
             RatingView,
         )
 
-        view = self._session.view()
+        view = self.session.view()
         if isinstance(view, ConsentView):
-            self._session.consent(True)
+            self.session.consent(True)
         elif isinstance(view, InstructionsView):
-            self._session.understood()
+            self.session.understood()
         elif isinstance(view, ComprehensionView):
-            questions = self._study.design.comprehension.questions
-            self._session.answer_questions([question.answer for question in questions])
+            questions = self.study.design.comprehension.questions
+            self.session.answer_questions([question.answer for question in questions])
         elif isinstance(view, RatingView):
-            clock.now += self._rng.lognormal(math.log(3 if self._careless else 40), 0.4)
-            self._session.submit(view.page, self._answers(view), nonce=view.nonce)
+            clock.now += self.rng.lognormal(math.log(3 if self.careless else 40), 0.4)
+            self.session.submit(view.page, self._answers(view), nonce=view.nonce)
             return True
         else:
             self.done = True
@@ -466,59 +460,38 @@ class _Rater:
     def _answers(self, view: RatingView) -> dict[str, Answer]:
         from sessions.study.views import Answer
 
-        item, systems = _on(self._study, view.page)
-        likings, bad = self._likings_of(item, systems)
-        likings[0] += self._bias
+        likings, bad = self._likings(view.page)
+        likings[0] += self.crowd.bias[0, 0, self.number]
+        threshold = self.crowd.threshold[0, 0, self.number]
         found = {}
         for criterion in view.criteria:
-            noisy = likings + self._rng.gumbel(size=len(likings))
-            rank = ranks(noisy, np.asarray(self._threshold))
-            both_bad = not rank.any() and self._rng.random() < bad
+            noisy = likings + self.rng.gumbel(size=len(likings))
+            rank = ranks(noisy, threshold)
+            both_bad = not rank.any() and self.rng.random() < bad
             found[criterion.name] = Answer.ranked(rank.tolist(), both_bad=bool(both_bad))
         return found
 
-    def _likings_of(self, item: str, systems: tuple[str, ...]) -> tuple[np.ndarray, float]:
-        """Look up how the systems of a page are liked, without noise, and how many ties are bad."""
+    def _likings(self, page: int) -> tuple[np.ndarray, float]:
+        """Look up what people cannot know: which systems stand on a page, from left to right.
+
+        Returns:
+            How they are liked without noise, and the share of ties that are "both bad".
+        """
+        from sqlalchemy import select
+
         from sessions.study.materials import INTACT
+        from sessions.study.pages import orders
+        from sessions.study.store import pages
 
-        number = self._names.get(item)
-        if self._careless:
+        with self.study.database.read() as connection:
+            of_page = select(pages.c.item_id, pages.c.placement).where(pages.c.id == page)
+            row = connection.execute(of_page).one()
+        item = self.items[row.item_id]
+        systems = [item.systems[place] for place in orders(len(item.systems))[row.placement]]
+        if self.careless:
             return np.zeros(len(systems)), 0.0
-        if number is None:  # an attention check, which is easy
+        if item.kind == "attention":  # an easy one
             return np.array([8.0 * (system == INTACT) for system in systems]), 0.0
-        of = [self._study.systems.index(system) for system in systems]
-        return self._likings[number, of], float(self._bad[number])
-
-
-def _items(study: Study) -> dict[str, int]:
-    """Number the items of a study that are no attention checks."""
-    from sqlalchemy import select
-
-    from sessions.study.store import items
-
-    with study.database.read() as connection:
-        names = connection.execute(
-            select(items.c.name)
-            .where(items.c.study_id == study.id, items.c.kind == "item")
-            .order_by(items.c.name)
-        ).scalars()
-        return {name: number for number, name in enumerate(names)}
-
-
-def _on(study: Study, page: int) -> tuple[str, tuple[str, ...]]:
-    """Look up the item's name and the systems on a page, which people cannot know."""
-    from sqlalchemy import select
-
-    from sessions.study.pages import orders
-    from sessions.study.store import dialogues, items, pages
-
-    with study.database.read() as connection:
-        rows = connection.execute(
-            select(items.c.name, pages.c.placement, dialogues.c.system)
-            .join(items, pages.c.item_id == items.c.id)
-            .join(dialogues, dialogues.c.item_id == items.c.id)
-            .where(pages.c.id == page)
-            .order_by(dialogues.c.place)
-        ).all()
-    order = orders(len(rows))[rows[0].placement]
-    return rows[0].name, tuple(rows[place].system for place in order)
+        of = [self.study.systems.index(system) for system in systems]
+        number = sorted(i for i, one in self.items.items() if one.kind == "item").index(item.id)
+        return self.crowd.likings[0, number, self.number, of], float(self.crowd.bad[0, number, 0])
