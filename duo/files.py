@@ -299,7 +299,7 @@ def validate(
         BadInput: they do not fit; names the first field that does not.
     """
     try:
-        if issubclass(model, Result):  # strict: only as JSON may a list stand for a tuple
+        if issubclass(model, Record):  # strict: only as JSON may a list stand for a tuple
             return cast("Model", model.model_validate_json(json.dumps(data)))
         return model.model_validate(data)
     except ValidationError as error:

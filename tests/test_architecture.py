@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,3 +40,18 @@ def test_rooms_import_one_way(room: str) -> None:
             continue
         forbidden = set(imported(path)) & (set(MAY_IMPORT) - MAY_IMPORT[room])
         assert not forbidden, f"{path.relative_to(ROOT)} imports {forbidden}"
+
+
+def defines_a_result(path: Path) -> bool:
+    """Whether a module has a model of a JSON file."""
+    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+    return any(isinstance(b, ast.Name) and b.id == "Result" for one in classes for b in one.bases)
+
+
+def test_results_can_be_read_without_torch() -> None:
+    paths = [path for room in MAY_IMPORT for path in modules(room) if defines_a_result(path)]
+    assert paths
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
+    code = f"import sys, {', '.join(names)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "matplotlib"} & set(done.stdout.split())
