@@ -1,1 +1,1 @@
-"""DUO: any chat language model, listening while it talks (the method itself)."""
+"""Hold real-time conversations with any chat language model that listens while it talks."""

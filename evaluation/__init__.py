@@ -1,1 +1,1 @@
-"""Numbers that a machine can give: benchmarks, interaction metrics, speed."""
+"""Measure with numbers alone: decisions, conversations, benchmarks, speed."""

@@ -8,9 +8,9 @@ which sees the dialogue up to that word and itself. So all branches advance in o
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,8 +25,7 @@ from evaluation.cases import Case
 #: Tokens of an utterance with its context at most.
 _CONTEXT_TOKENS = 1024
 #: Padded tokens that are encoded side by side.
-_AREA = 2048
-_Sized = TypeVar("_Sized", bound=Sized)
+AREA = 2048
 
 
 def encoder_for(backbone: Backbone, *, room: int = 0) -> Encoder:
@@ -46,18 +45,6 @@ def utterance_ids(encoder: Encoder, case: Case, text: str) -> tuple[int, ...]:
         return encoder.sample(Sample(id=case.id, messages=(*case.context, said))).ids
     except TooLong:
         raise BadInput(f"{case.id}: the utterance is too long for the model") from None
-
-
-def batches(rows: Sequence[tuple[int, _Sized]]) -> list[list[tuple[int, _Sized]]]:
-    """Split numbered rows of tokens, the shortest first, into batches of about equal area."""
-    found: list[list[tuple[int, _Sized]]] = []
-    for numbered in sorted(rows, key=lambda row: (len(row[1]), row[0])):
-        length = len(numbered[1])
-        if found and length * (len(found[-1]) + 1) <= _AREA:
-            found[-1].append(numbered)
-        else:
-            found.append([numbered])
-    return found
 
 
 def side_by_side(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

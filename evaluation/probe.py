@@ -25,9 +25,9 @@ from duo.errors import BadInput
 from duo.files import check_writable, sha256, write_result
 from duo.runs import Stopwatch, versions
 from duo.terminal import progress
-from duo.training.loss import logits_only_where
+from duo.training.loss import batches_of_area, logits_only_where
 from evaluation.cases import OUTCOMES, Case, read_cases
-from evaluation.lookahead import batches, encoder_for, side_by_side, utterance_ids
+from evaluation.lookahead import AREA, encoder_for, side_by_side, utterance_ids
 from evaluation.scores import (
     Data,
     LabelScore,
@@ -59,7 +59,7 @@ _PLACE = re.compile(r"(?:#\d+)?[-:]\d+$")
 
 
 @dataclass(frozen=True)
-class Held:
+class Features:
     """Hidden states and scores of a model at the end of utterances.
 
     Attributes:
@@ -100,9 +100,9 @@ def evaluate_probe(
     _check_enough(cases, data)
     backbone = load(model)
     with progress("reading", len(cases)) as bar:
-        held = hold(backbone, cases, bar.advance)
+        features = read_features(backbone, cases, bar.advance)
     with progress("probing", _FOLDS * sum(draws for _, draws in _PARTS)) as bar:
-        curve = learning_curve(cases, held, bar.advance)
+        curve = learning_curve(cases, features, bar.advance)
     found = Probe(
         model=model,
         data=Data(file=data.name, sha256=sha256(data)),
@@ -137,9 +137,9 @@ def group(case: Case) -> str:
 
 
 @torch.inference_mode()
-def hold(
+def read_features(
     backbone: Backbone, cases: Sequence[Case], on_done: Callable[[int], None] = lambda done: None
-) -> Held:
+) -> Features:
     """Read the hidden states and the score of the model after each case.
 
     Args:
@@ -148,34 +148,34 @@ def hold(
         on_done: told how many more cases are done.
     """
     encoder = encoder_for(backbone)
-    rows = [(number, utterance_ids(encoder, case, case.text)) for number, case in enumerate(cases)]
+    rows = [utterance_ids(encoder, case, case.text) for case in cases]
     layers: dict[int, NDArray[np.float32]] = {}
     own = np.zeros(len(cases))
     states = [backbone.states.respond, backbone.states.ignore]
-    for batch in batches(rows):
-        ids = side_by_side([said for _, said in batch], backbone.device)
+    for batch in batches_of_area([len(row) for row in rows], AREA):
+        ids = side_by_side([rows[number] for number in batch], backbone.device)
         where = torch.zeros_like(ids, dtype=torch.bool)
-        where[range(len(batch)), [len(said) - 1 for _, said in batch]] = True
+        where[range(len(batch)), [len(rows[number]) - 1 for number in batch]] = True
         with logits_only_where(backbone.model, where):
             found = backbone.model(ids, use_cache=False, output_hidden_states=True)
         deep = len(found.hidden_states) - 1
         ends = [found.hidden_states[round(share * deep)][where] for share in _DEPTHS]
         features = torch.cat(ends, dim=-1).float().cpu().numpy()
         scores = found.logits[0][:, states].double().softmax(-1)[:, 0].cpu().numpy()
-        for (number, _), feature, score in zip(batch, features, scores, strict=True):
+        for number, feature, score in zip(batch, features, scores, strict=True):
             layers[number], own[number] = feature, score
         on_done(len(batch))
-    return Held(np.stack([layers[number] for number in range(len(cases))]), own)
+    return Features(np.stack([layers[number] for number in range(len(cases))]), own)
 
 
 def learning_curve(
-    cases: Sequence[Case], held: Held, on_done: Callable[[], None] = lambda: None
+    cases: Sequence[Case], features: Features, on_done: Callable[[], None] = lambda: None
 ) -> list[ProbePoint]:
     """Score the model's own score, and probes that were trained on ever more utterances.
 
     Args:
         cases: none of which wants waiting.
-        held: of these cases.
+        features: of these cases.
         on_done: called after each fold of each probe.
 
     Returns:
@@ -186,15 +186,15 @@ def learning_curve(
     wants = np.array([case.wanted == "respond" for case in cases])
     groups = np.array([group(case) for case in cases])
     labels = np.array([case.label for case in cases])
-    points = [ProbePoint(labelled=0, labels=_label_scores(labels, wants, [held.own]))]
+    points = [ProbePoint(labelled=0, labels=_label_scores(labels, wants, [features.own]))]
     for part, draws in _PARTS:
         every, sizes = [], []
         for draw in range(draws):
             scores = np.zeros(len(cases))
             for train, test in _folds(groups, wants, part, seed=draw):
                 sizes.append(len(train))
-                probe = _probe(held.layers[train], wants[train])
-                scores[test] = probe.decision_function(held.layers[test])
+                probe = _probe(features.layers[train], wants[train])
+                scores[test] = probe.decision_function(features.layers[test])
                 on_done()
             every.append(scores)
         scored = _label_scores(labels, wants, every)

@@ -11,8 +11,9 @@ from duo.files import check_writable, sha256, write_result
 from duo.runs import Stopwatch, versions
 from duo.terminal import progress
 from duo.training.encode import Encoder
+from duo.training.loss import batches_of_area
 from evaluation.cases import Case, Outcome, read_cases
-from evaluation.lookahead import Look, Row, batches, encoder_for, look_ahead, utterance_ids
+from evaluation.lookahead import AREA, Look, Row, encoder_for, look_ahead, utterance_ids
 from evaluation.scores import Data, Judged, States, score_states, state_tables
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def judge(
     waiting = [0] * len(cases)
     for number, _ in rows:
         waiting[number] += 1
-    for batch in batches(rows):
+    for places in batches_of_area([len(row) for _, row in rows], AREA):
+        batch = [rows[place] for place in places]
         found = look_ahead(backbone, [row for _, row in batch], lookahead)
         for (number, row), seen in zip(batch, found, strict=True):
             looks[number] += zip(row.places, seen, strict=True)

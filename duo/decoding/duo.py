@@ -1,4 +1,4 @@
-"""DUO: listen while speaking, and let two state tokens decide (the paper's section 2).
+"""Listen while speaking, and let two state tokens decide: DUO (the paper's section 2).
 
 A conversation runs in cycles. In a cycle the words newly heard come in, at most `lookahead` forward
 passes run, and at most `lookahead` tokens go out. Each pass carries both channels: the output

@@ -1,1 +1,1 @@
-"""Training: samples -> token ids with labels -> a model or an adapter that decides."""
+"""Train a model or an adapter to decide when to answer, from samples of dialogues."""

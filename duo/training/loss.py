@@ -203,10 +203,10 @@ def _divergence(logits: Tensor, base: Tensor, states: StateTokens) -> Tensor:
 #: Padded tokens of one batch.
 _AREA = 4096
 
-# The counts; each rate below is one over another.
-_STATE, _STATE_LOSS, _RIGHT, _ANSWERED, _QUERIES, _IGNORED, _REMARKS = range(7)
-_OUTPUT, _OUTPUT_LOSS, _INSIDE, _EARLY, _PAUSES, _EARLY_PAUSES = range(7, 13)
-_COUNTS = 13
+_RATES = (
+    "loss_state", "loss_output", "state_accuracy", "respond_recall", "ignore_recall", "premature",
+    "premature_at_pauses",
+)  # fmt: skip
 
 
 def validate(
@@ -233,13 +233,15 @@ def validate(
         places in the middle of an utterance where a state token is the likeliest token, and
         `premature_at_pauses`, where an utterance breaks off.
     """
-    sums = torch.zeros(_COUNTS, dtype=torch.float64)
+    sums = torch.zeros(len(_RATES), 2, dtype=torch.float64)
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            for batch in _batches(samples):
-                made = collate(batch, states, packing=False, inside=True)
+            lengths = [len(sample) for sample in samples]
+            for batch in batches_of_area(lengths, _AREA):
+                chosen = [samples[place] for place in batch]
+                made = collate(chosen, states, packing=False, inside=True)
                 made = {name: value.to(model.device) for name, value in made.items()}
                 if not len(made["target"]):
                     continue
@@ -254,49 +256,42 @@ def validate(
         model.train(training)
     if gather is not None:
         sums = gather(sums)
-    return _rates(sums.tolist())
+    pairs = zip(_RATES, sums.tolist(), strict=True)
+    return {name: part / whole for name, (part, whole) in pairs if whole}
 
 
 def _sums(logits: Tensor, target: Tensor, kind: Tensor, states: StateTokens) -> Tensor:
+    """Sum up, for each of `_RATES`, what it divides and by what: `[rates, 2]`."""
     losses = functional.cross_entropy(logits, target, ignore_index=NOT_LEARNED, reduction="none")
     likeliest = logits.argmax(-1)
     right = likeliest == target
     decided = (likeliest == states.respond) | (likeliest == states.ignore)
     state, output, inside = kind == Target.STATE, kind == Target.OUTPUT, kind >= Target.INSIDE
-    query, remark = state & (target == states.respond), state & (target == states.ignore)
-    pause = kind == Target.PAUSE
-    counted = {
-        _STATE: state, _RIGHT: state & right, _QUERIES: query, _ANSWERED: query & right,
-        _REMARKS: remark, _IGNORED: remark & right, _OUTPUT: output, _INSIDE: inside,
-        _EARLY: inside & decided, _PAUSES: pause, _EARLY_PAUSES: pause & decided,
-    }  # fmt: skip
-    sums = torch.zeros(_COUNTS, dtype=torch.float64)
-    for name, places in counted.items():
-        sums[name] = int(places.sum())
-    sums[_STATE_LOSS] = float(losses[state].sum())
-    sums[_OUTPUT_LOSS] = float(losses[output].sum())
-    return sums
+    pairs = (
+        (losses, state), (losses, output), (right, state),
+        (right, state & (target == states.respond)), (right, state & (target == states.ignore)),
+        (decided, inside), (decided, kind == Target.PAUSE),
+    )  # fmt: skip
+    return torch.tensor(
+        [[float(values[where].sum()), int(where.sum())] for values, where in pairs],
+        dtype=torch.float64,
+    )
 
 
-def _rates(sums: list[float]) -> dict[str, float]:
-    rates = {
-        "loss_state": (_STATE_LOSS, _STATE),
-        "loss_output": (_OUTPUT_LOSS, _OUTPUT),
-        "state_accuracy": (_RIGHT, _STATE),
-        "respond_recall": (_ANSWERED, _QUERIES),
-        "ignore_recall": (_IGNORED, _REMARKS),
-        "premature": (_EARLY, _INSIDE),
-        "premature_at_pauses": (_EARLY_PAUSES, _PAUSES),
-    }
-    return {name: sums[part] / sums[whole] for name, (part, whole) in rates.items() if sums[whole]}
+def batches_of_area(lengths: Sequence[int], area: int) -> list[list[int]]:
+    """Batch rows of about the same length, the longest first.
 
+    Args:
+        lengths: of the rows, in tokens.
+        area: padded tokens of a batch at most, unless one row alone is longer.
 
-def _batches(samples: Sequence[Encoded]) -> list[list[Encoded]]:
-    """Batch samples of about the same length."""
-    batches: list[list[Encoded]] = []
-    for sample in sorted(samples, key=len, reverse=True):
-        if batches and len(batches[-1][0]) * (len(batches[-1]) + 1) <= _AREA:
-            batches[-1].append(sample)
+    Returns:
+        Places in `lengths`.
+    """
+    batches: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
+        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= area:
+            batches[-1].append(place)
         else:
-            batches.append([sample])
+            batches.append([place])
     return batches

@@ -27,6 +27,13 @@ from duo.training.trainer import plan
 RUN = "run.json"
 #: Settings and curve of a finished run.
 RESULT = "training.json"
+#: Name of an adapter's weights, as peft writes them.
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+#: Parts of the names that linear layers have in the architectures of `transformers`.
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value")
+_MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc")
+_SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 
 
 def train(
@@ -123,8 +130,6 @@ def _check_launch(settings: TrainSettings) -> None:
 
     And to shard an adapter: PEFT's rows of single tokens and FSDP do not go together.
     """
-    import torch
-
     if settings.lora_rank and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
         raise BadInput(
             "FSDP is for training all weights: set it to 0, or launch without FSDP",
@@ -192,7 +197,6 @@ def _trainer(
     out: Path,
     start: Path | None,
 ) -> Any:
-    import torch
     from torch.utils.tensorboard import SummaryWriter
     from transformers import PrinterCallback, TrainingArguments
     from transformers.integrations import TensorBoardCallback
@@ -265,9 +269,6 @@ def _trainer(
     return trainer
 
 
-_SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
-
-
 def _last_checkpoint(out: Path) -> Path | None:
     """Find the latest checkpoint that was written to its end: its state is written last."""
     whole = []
@@ -286,14 +287,6 @@ def _parameters(model: Any) -> dict[str, int]:
         "all": sum(count for count, _ in counts),
         "trained": sum(count for count, trained in counts if trained),
     }
-
-
-#: Name of an adapter's weights, as peft writes them.
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-
-#: Parts of the names that linear layers have in the architectures of `transformers`.
-_ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value")
-_MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc")
 
 
 def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = None) -> Any:

@@ -18,8 +18,29 @@ from duo.errors import BadInput
 from duo.terminal import progress
 from duo.tokens import StateTokens
 from duo.training.encode import Encoded
-from duo.training.loss import Target, collate, logits_only_where, place_losses, targets, validate
+from duo.training.loss import (
+    Target,
+    batches_of_area,
+    collate,
+    logits_only_where,
+    place_losses,
+    targets,
+    validate,
+)
 from duo.training.settings import TrainSettings
+
+#: What progress shows, and under which names.
+_SHOWN = {
+    "loss_state": "state",
+    "loss_output": "answer",
+    "loss_inside": "inside",
+    "loss_pause": "pause",
+    "tokens_per_second": "tokens/s",
+    "eval_respond_recall": "answers",
+    "eval_ignore_recall": "ignores",
+    "eval_premature": "premature",
+    "eval_premature_at_pauses": "at pauses",
+}
 
 
 def plan(
@@ -71,28 +92,19 @@ def _packed(chosen: list[int], lengths: Sequence[int], parts: int) -> list[list[
 
 
 def _padded(chosen: list[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
-    """Cut the sorted samples into runs of the smallest padded area for which `parts` are enough."""
-    low, high = lengths[chosen[0]], lengths[chosen[0]] * len(chosen)
+    """Cut samples into `parts` of about the same length, of the smallest padded area."""
+    own = [lengths[place] for place in chosen]
+    low, high = own[0], own[0] * len(own)
     while low < high:
         area = (low + high) // 2
-        if len(_runs(chosen, lengths, area)) <= parts:
+        if len(batches_of_area(own, area)) <= parts:
             high = area
         else:
             low = area + 1
-    runs = _runs(chosen, lengths, high)
+    runs = [[chosen[place] for place in run] for run in batches_of_area(own, high)]
     while len(runs) < parts:  # every process has something to do
         longest = max(runs, key=len)
         runs.append([longest.pop()])
-    return runs
-
-
-def _runs(chosen: list[int], lengths: Sequence[int], area: int) -> list[list[int]]:
-    runs: list[list[int]] = []
-    for place in chosen:
-        if runs and lengths[runs[-1][0]] * (len(runs[-1]) + 1) <= area:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
     return runs
 
 
@@ -264,19 +276,6 @@ def turn_end(chat: ChatFormat) -> int:
 
 def _only(batch: list[Any]) -> Any:
     return batch[0]
-
-
-_SHOWN = {
-    "loss_state": "state",
-    "loss_output": "answer",
-    "loss_inside": "inside",
-    "loss_pause": "pause",
-    "tokens_per_second": "tokens/s",
-    "eval_respond_recall": "answers",
-    "eval_ignore_recall": "ignores",
-    "eval_premature": "premature",
-    "eval_premature_at_pauses": "at pauses",
-}
 
 
 class ShowProgress(TrainerCallback):

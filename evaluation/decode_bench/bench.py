@@ -154,7 +154,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Course:
+class Scripts:
     """The conversations that were run, and a system's clock.
 
     Attributes:
@@ -196,34 +196,35 @@ def measure(
     talk, quiet = _scripts(backbone, plan)
     steering = Steering(backbone)
     systems = list(dict.fromkeys(plan.systems))
-    entrants = [*systems, _GENERATE]
+    candidates = [*systems, _GENERATE]
     rounds: dict[str, list[Round]] = {system: [] for system in systems}
     products: dict[str, list[float]] = {system: [] for system in systems}
     many: dict[int, list[AtOnce]] = {count: [] for count in plan.sessions}
     generated: list[float] = []
-    courses = {
-        system: Course(talk, quiet, _built(backbone, system).cycle_seconds) for system in systems
+    heard = {
+        system: Scripts(talk, quiet, _built(backbone, system).cycle_seconds) for system in systems
     }
     bandwidth, weights = 0.0, weight_bytes(backbone)
     prompt, tokens = _same_for_generate(backbone, quiet)
-    for entrant in entrants:  # first runs are slow: memory is allocated, kernels are chosen
-        if entrant == _GENERATE:
+    for candidate in candidates:  # first runs are slow: memory is allocated, kernels are chosen
+        if candidate == _GENERATE:
             generate_seconds(backbone, prompt, 4)
         else:
-            drive(_built(backbone, entrant), replace(quiet, seconds=10.0), steering)
+            drive(_built(backbone, candidate), replace(quiet, seconds=10.0), steering)
     for number in range(plan.rounds):
-        turn = number % len(entrants)
+        turn = number % len(candidates)
         bandwidth = max(bandwidth, read_bandwidth(backbone.device, weights))
-        for entrant in entrants[turn:] + entrants[:turn]:
-            begins(entrant)
-            if entrant == _GENERATE:
+        for candidate in candidates[turn:] + candidates[:turn]:
+            begins(candidate)
+            if candidate == _GENERATE:
                 generated.append(1 / generate_seconds(backbone, prompt, tokens))
             else:
-                one, course = _round(backbone, entrant, steering, talk, quiet), courses[entrant]
-                rounds[entrant].append(one)
-                if needed := shapes(one, course):
+                one = _round(backbone, candidate, steering, talk, quiet)
+                rounds[candidate].append(one)
+                if needed := shapes(one, heard[candidate]):
                     seconds = product_seconds(backbone, needed)
-                    products[entrant].append(rate_of_products(one, course, seconds))
+                    rate = rate_of_products(one, heard[candidate], seconds)
+                    products[candidate].append(rate)
             ends()
         for count in plan.sessions:
             begins(f"{count} at once")
@@ -235,11 +236,11 @@ def measure(
         tokens_per_second=bandwidth / weights,
     )
     costs = {
-        system: system_cost(own, courses[system], generated, limit, products[system])
+        system: system_cost(own, heard[system], generated, limit, products[system])
         for system, own in rounds.items()
     }
     if "duo" in rounds and "duo-sequential" in rounds:
-        against = against_sequential(rounds["duo"], rounds["duo-sequential"], courses["duo"])
+        against = against_sequential(rounds["duo"], rounds["duo-sequential"], heard["duo"])
         costs["duo"] = costs["duo"].model_copy(update={"against_sequential": against})
     return DecodeBench(
         model=backbone.name,
@@ -303,7 +304,7 @@ def alone(run: Run) -> tuple[int, float]:
 
 def system_cost(
     rounds: Sequence[Round],
-    course: Course,
+    scripts: Scripts,
     generated: Sequence[float],
     limit: Limit,
     products: Sequence[float],
@@ -312,7 +313,7 @@ def system_cost(
 
     Args:
         rounds: of the system.
-        course: what was run.
+        scripts: what was run.
         generated: tokens a second of `generate()` in each round.
         limit: of the machine.
         products: see `rate_of_products`, in each round; none for a system whose steps take several
@@ -320,11 +321,11 @@ def system_cost(
     """
     first = rounds[0]
     every = _counts(first.talk.cycles)
-    listening = _counts(course.over_the_answer(first.talk))
-    quiet = _counts(course.over_the_answer(first.quiet))
-    rates = [_rates(one, course) for one in rounds]
+    listening = _counts(scripts.over_the_answer(first.talk))
+    quiet = _counts(scripts.over_the_answer(first.quiet))
+    rates = [_rates(one, scripts) for one in rounds]
     peaks = [one.peak_bytes for one in rounds if one.peak_bytes is not None]
-    by_round = [responses(one.talk, course.talk, course.length) for one in rounds]
+    by_round = [responses(one.talk, scripts.talk, scripts.length) for one in rounds]
     return SystemCost(
         counts=PartCounts(all=every, listening=listening, quiet=quiet),
         passes_per_token=_ratio(every.passes, every.spoken),
@@ -358,12 +359,12 @@ def _ratio(over: float, under: float) -> float | None:
     return over / under if under else None
 
 
-def _rates(one: Round, course: Course) -> dict[str, float]:
+def _rates(one: Round, scripts: Scripts) -> dict[str, float]:
     """Compute tokens a second; see `Rates`."""
     tokens, seconds = alone(one.quiet)
     rates = {"alone": tokens / seconds}
     for name, run in (("listening", one.talk), ("quiet", one.quiet)):
-        cycles = course.over_the_answer(run)
+        cycles = scripts.over_the_answer(run)
         rates[name] = sum(c.spoken for c in cycles) / sum(c.seconds for c in cycles)
     return rates
 
@@ -381,36 +382,36 @@ def _response(same: Sequence[Response | None]) -> ResponseCost | None:
     )
 
 
-def shapes(one: Round, course: Course) -> set[Shape]:
+def shapes(one: Round, scripts: Scripts) -> set[Shape]:
     """List the forward passes where the user is heard over the answer, and in the quiet twin.
 
     Returns:
         Nothing if some of the system's steps take more than one pass: how their tokens are divided
         among these is the system's own.
     """
-    cycles = [*course.over_the_answer(one.talk), *course.over_the_answer(one.quiet)]
+    cycles = [*scripts.over_the_answer(one.talk), *scripts.over_the_answer(one.quiet)]
     steps = [step for cycle in cycles for step in cycle.steps if step.passes]
     return {step.shape for step in steps} if all(step.passes == 1 for step in steps) else set()
 
 
-def rate_of_products(one: Round, course: Course, seconds: Mapping[Shape, float]) -> float:
+def rate_of_products(one: Round, scripts: Scripts, seconds: Mapping[Shape, float]) -> float:
     """Compute the share of its rate that a system would keep if its products were all it did.
 
     Args:
         one: round of a system.
-        course: what was run.
+        scripts: what was run.
         seconds: of the products of each forward pass, see `shapes`.
     """
     rates = []
     for run in (one.talk, one.quiet):
-        cycles = course.over_the_answer(run)
+        cycles = scripts.over_the_answer(run)
         took = sum(seconds[step.shape] for c in cycles for step in c.steps if step.passes)
         rates.append(sum(c.spoken for c in cycles) / took)
     return rates[0] / rates[1]
 
 
 def against_sequential(
-    fused: Sequence[Round], sequential: Sequence[Round], course: Course
+    fused: Sequence[Round], sequential: Sequence[Round], scripts: Scripts
 ) -> AgainstSequential:
     """Compute how much more the published scheme takes where it listens while it speaks.
 
@@ -418,7 +419,7 @@ def against_sequential(
     """
     passes, seconds = [], []
     for one, other in zip(fused, sequential, strict=True):
-        mine, its = course.over_the_answer(one.talk), course.over_the_answer(other.talk)
+        mine, its = scripts.over_the_answer(one.talk), scripts.over_the_answer(other.talk)
         passes.append(sum(c.passes for c in its) / sum(c.passes for c in mine))
         seconds.append(sum(c.seconds for c in its) / sum(c.seconds for c in mine))
     return AgainstSequential(passes=passes[0], seconds=spread(seconds))

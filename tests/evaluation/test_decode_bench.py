@@ -18,9 +18,9 @@ from duo.errors import BadInput
 from duo.files import read_result
 from evaluation.decode_bench import bench
 from evaluation.decode_bench.bench import (
-    Course,
     Plan,
     Round,
+    Scripts,
     decode_bench,
     measure,
     rate_of_products,
@@ -62,11 +62,11 @@ def found() -> DecodeBench:
 
 
 @lru_cache
-def run(system: str, quiet: bool = False) -> tuple[Run, Course]:
+def run(system: str, quiet: bool = False) -> tuple[Run, Scripts]:
     talk, alone = listening_while_speaking(PLAN.tokens)
     made = build(system, backbone(), **({} if system == "duplex" else {"max_answer_tokens": 9999}))
-    course = Course(talk, alone, made.cycle_seconds)
-    return drive(made, alone if quiet else talk, Steering(backbone())), course
+    scripts = Scripts(talk, alone, made.cycle_seconds)
+    return drive(made, alone if quiet else talk, Steering(backbone())), scripts
 
 
 # -- the script ----------------------------------------------------------------------------------
@@ -114,8 +114,8 @@ def test_steps_add_up_to_what_the_cycles_report() -> None:
 
 
 def test_listening_costs_duo_no_pass() -> None:
-    (talk, course), (quiet, _) = run("duo"), run("duo", quiet=True)
-    listening, undisturbed = course.over_the_answer(talk), course.over_the_answer(quiet)
+    (talk, scripts), (quiet, _) = run("duo"), run("duo", quiet=True)
+    listening, undisturbed = scripts.over_the_answer(talk), scripts.over_the_answer(quiet)
     assert sum(cycle.passes for cycle in listening) == sum(cycle.spoken for cycle in listening)
     assert sum(cycle.passes for cycle in undisturbed) == sum(cycle.passes for cycle in listening)
     assert all(step.listens for cycle in listening for step in cycle.steps)
@@ -124,55 +124,55 @@ def test_listening_costs_duo_no_pass() -> None:
 
 def test_the_published_scheme_needs_almost_twice_the_passes_where_it_listens() -> None:
     """Twice while the user speaks; the cycle of the last word looks ahead by one token only."""
-    (fused, course), (sequential, _) = run("duo"), run("duo-sequential")
-    pairs = zip(course.over_the_answer(fused), course.over_the_answer(sequential), strict=True)
+    (fused, scripts), (sequential, _) = run("duo"), run("duo-sequential")
+    pairs = zip(scripts.over_the_answer(fused), scripts.over_the_answer(sequential), strict=True)
     assert {(one.passes, other.passes) for one, other in pairs} == {(4, 8), (4, 5)}
     for one, other in zip(fused.cycles, sequential.cycles, strict=True):
         assert one.result.events == other.result.events
 
 
 def test_what_products_alone_would_keep_counts_the_rows_of_each_pass() -> None:
-    (talk, course), (quiet, _) = run("duo"), run("duo", quiet=True)
+    (talk, scripts), (quiet, _) = run("duo"), run("duo", quiet=True)
     one = Round(talk, quiet, None)
-    needed = shapes(one, course)
+    needed = shapes(one, scripts)
     assert (1, 1) in needed  # alone, a pass carries one token
     assert (2, 2) in needed  # and two while it listens
     assert max(tokens for tokens, _ in needed) > 2  # words come in several at once
-    assert rate_of_products(one, course, dict.fromkeys(needed, 1.0)) == 1.0  # no pass is added
+    assert rate_of_products(one, scripts, dict.fromkeys(needed, 1.0)) == 1.0  # no pass is added
     by_tokens = {shape: float(shape[0]) for shape in needed}
-    carried = [sum(c.tokens for c in course.over_the_answer(one)) for one in (quiet, talk)]
-    assert rate_of_products(one, course, by_tokens) == pytest.approx(carried[0] / carried[1])
+    carried = [sum(c.tokens for c in scripts.over_the_answer(one)) for one in (quiet, talk)]
+    assert rate_of_products(one, scripts, by_tokens) == pytest.approx(carried[0] / carried[1])
     timed = product_seconds(backbone(), needed, rounds=1)
     assert timed.keys() == needed
     assert min(timed.values()) > 0
 
 
 def test_products_of_steps_of_several_passes_are_not_guessed() -> None:
-    (talk, course), (quiet, _) = run("duo-sequential"), run("duo-sequential", quiet=True)
-    assert shapes(Round(talk, quiet, None), course) == set()
+    (talk, scripts), (quiet, _) = run("duo-sequential"), run("duo-sequential", quiet=True)
+    assert shapes(Round(talk, quiet, None), scripts) == set()
     assert found().systems["duo-sequential"].products_rate is None
 
 
 def test_the_first_token_comes_one_pass_after_the_decision() -> None:
     for system in ("duo", "duo-sequential"):
-        done, course = run(system)
-        for response in responses(done, course.talk, course.length):
+        done, scripts = run(system)
+        for response in responses(done, scripts.talk, scripts.length):
             assert response is not None
             assert response.after_decision == 1
             assert response.cycles == 2  # that of the last word, and the first silent one
 
 
 def test_who_does_not_listen_while_speaking_does_not_respond_in_time() -> None:
-    done, course = run("turn-based")
-    first, interrupting = responses(done, course.talk, course.length)
+    done, scripts = run("turn-based")
+    first, interrupting = responses(done, scripts.talk, scripts.length)
     assert first is not None
     assert (first.passes, first.cycles) == (1, 2)
     assert interrupting is None
 
 
 def test_time_slices_respond_in_the_slice_of_the_last_word() -> None:
-    done, course = run("duplex")
-    for response in responses(done, course.talk, course.length):
+    done, scripts = run("duplex")
+    for response in responses(done, scripts.talk, scripts.length):
         assert response is not None
         assert (response.passes, response.cycles, response.after_decision) == (1, 1, None)
 

@@ -14,7 +14,7 @@ from duo.errors import BadInput
 from duo.files import read_result
 from evaluation.cases import Case
 from evaluation.lookahead import encoder_for, utterance_ids
-from evaluation.probe import Held, _folds, evaluate_probe, group, hold, learning_curve
+from evaluation.probe import Features, _folds, evaluate_probe, group, learning_curve, read_features
 from evaluation.scores import Probe
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
@@ -36,11 +36,11 @@ def cases(count: int, per_dialogue: int = 2) -> list[Case]:
 def test_what_is_held_does_not_depend_on_the_others(architecture: str) -> None:
     backbone = tiny_backbone(architecture)
     some = cases(9)
-    together = hold(backbone, some)
+    together = read_features(backbone, some)
     states = [backbone.states.respond, backbone.states.ignore]
     encoder = encoder_for(backbone)
     for number, case in enumerate(some):
-        alone = hold(backbone, [case])
+        alone = read_features(backbone, [case])
         assert np.allclose(together.layers[number], alone.layers[0], atol=1e-6)
         ids = torch.tensor([utterance_ids(encoder, case, case.text)])
         with torch.no_grad():
@@ -85,14 +85,14 @@ def test_probes_find_what_is_there_and_nothing_else() -> None:
     there = noise.copy()
     there[:, 2] += 8 * wants
     own = random.uniform(size=len(some))
-    seen = learning_curve(some, Held(there, own))
+    seen = learning_curve(some, Features(there, own))
     assert [point.labelled for point in seen] == [0, 20, 40, 80, 160]
     assert seen[0].labels["hum"].right < 0.3
     for point in seen:
         assert point.labels["query"].right == pytest.approx(0.95)
     assert seen[-1].labels["hum"].right == 1.0
     assert seen[-1].labels["hum"].area == pytest.approx(1.0, abs=0.01)
-    blind = learning_curve(some, Held(noise, own))
+    blind = learning_curve(some, Features(noise, own))
     assert blind[0] == seen[0]
     assert blind[-1].labels["hum"].right < 0.3
     assert blind[-1].labels["hum"].area == pytest.approx(0.5, abs=0.15)
