@@ -552,14 +552,11 @@ def _comparison_row(one: Versus) -> list[Cell]:
     return [Cell(about.title), *rest, paper]
 
 
-def long_csv(found: Table1) -> str:
-    """Write a line for each number, ours and the paper's, and for each that is missing.
-
-    Values are shares from 0 to 1, written so that they read back as the same number.
-    """
+def long_table(found: Table1) -> Table:
+    """Tabulate each number, ours and the paper's, and each that is missing; shares are 0 to 1."""
     names = [field.name for field in fields(Number)]
     rows = [[getattr(number, name) for name in names] for number in found.numbers]
-    return Table("", names, rows).csv()
+    return Table("", names, rows)
 
 
 def make(
@@ -592,7 +589,7 @@ def make(
     texts = {
         ".md": "\n".join(table.markdown() for table in made),
         ".tex": latex_document(made),
-        ".csv": long_csv(found),
+        ".csv": long_table(found).csv(),
         "-plot.csv": numbers(found).csv(),
     }
     written = [out / f"{NAME}{suffix}" for suffix in texts]

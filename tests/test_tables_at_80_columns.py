@@ -14,6 +14,8 @@ from duo.data.inspect import print_data
 from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
 from duo.files import read_result
 from duo.table import Table
+from evaluation.benchmarks.results import read_runs
+from evaluation.benchmarks.run import results_table
 from evaluation.decode_bench.results import DecodeBench, decode_tables
 from evaluation.interaction.results import score
 from evaluation.interaction.results import table as interaction_table
@@ -100,6 +102,11 @@ def report_statistics(folder: Path) -> list[Table]:
     return list(statistics_tables(analyse(read_ratings(path))))
 
 
+def eval_benchmarks(folder: Path) -> list[Table]:
+    write_benchmarks(folder)
+    return [results_table(read_runs([str(folder)]).runs)]
+
+
 def report_table1(folder: Path) -> list[Table]:
     write_benchmarks(folder)
     return table1_tables(table1([str(folder)]))
@@ -117,6 +124,7 @@ COMMANDS: dict[str, Callable[[Path], list[Table]]] = {
                             for n in ("smollm2", "runs/my-very-long-name-of-a-model/duo")})
         )
     ],
+    "eval benchmarks": eval_benchmarks,
     "eval interaction": lambda folder: [interaction_table(score(write_talks(folder)))],
     "bench decode": lambda folder: [
         *decode_tables(read_result(write_decoding(folder / "d.json"), DecodeBench)),

@@ -22,11 +22,10 @@ from duo.errors import BadInput
 from duo.files import check_writable, write_text
 from duo.table import Table, latex_document
 from duo.terminal import printable
-from reports.page.adapt import plain
 from reports.page.collect import Evidence, Piece, RatingSettings, collect
 from reports.page.conversations import all_costs
 from reports.page.find import MADE_BY, MARK
-from reports.page.kinds import KINDS
+from reports.page.kinds import KINDS, function
 from reports.page.page import SCENARIOS, Drawn, Tables, all_tables, page_of
 
 SCHEMA = 1
@@ -119,21 +118,14 @@ def _texts(kind: str, piece: Piece[Any], tables: Sequence[Table]) -> Iterator[tu
     if tables:
         yield ".md", "\n".join(table.markdown() for table in tables)
         yield ".tex", latex_document(tables)
-    if kind == "ratings":
-        from reports.statistics.report import long_table
-
+    of = KINDS[kind]
+    if of.long_table or piece.computed:
         yield ".json", piece.content.model_dump_json(indent=2, by_alias=True) + "\n"
-        yield ".csv", long_table(piece.content).csv()
-    elif kind == "benchmarks":
-        from reports.table1 import long_csv
-
-        yield ".json", piece.content.model_dump_json(indent=2) + "\n"
-        yield ".csv", long_csv(piece.content)
-    else:
-        if piece.computed:
-            yield ".json", json.dumps(plain(piece.content), indent=1, ensure_ascii=False) + "\n"
-        for number, table in enumerate(tables, start=1):
-            yield ".csv" if len(tables) == 1 else f"-table-{number}.csv", table.csv()
+    if of.long_table:
+        yield ".csv", function(of.long_table)(piece.content).csv()
+        return
+    for number, table in enumerate(tables, start=1):
+        yield ".csv" if len(tables) == 1 else f"-table-{number}.csv", table.csv()
 
 
 def _summary(evidence: Evidence) -> str:

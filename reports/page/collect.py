@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What goes wrong in a program that trusts a file's form.
-_MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
-
 
 @dataclass(frozen=True)
 class Piece(Generic[T]):
@@ -212,10 +209,6 @@ class _Reader:
             self.problems.append(self._named(error, file))
         except OSError as error:
             problem = BadInput(f"cannot be read: {error.strerror or error}")
-            self.problems.append(self._named(problem, file))
-        except _MISFITS as error:
-            missing = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-            problem = BadInput(f"is not as it should be: {missing}")
             self.problems.append(self._named(problem, file))
 
     def _named(self, error: BadInput, file: File | None) -> BadInput:

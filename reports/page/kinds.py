@@ -22,6 +22,8 @@ class Kind:
         title: of its section; "" if it has none.
         charts: functions that draw a result: each gives nothing, one chart or several.
         tables: a function that gives a result's tables; "" for none.
+        long_table: a function that gives all its numbers as one table for programs, where that is
+            another.
         computed_by: the command that computes the same as the page does.
         missing: if there is none of it, what it is called, what it tells, and how to get it.
         own_command: of a file that itself says how it was made, the words of the command.
@@ -30,6 +32,7 @@ class Kind:
     title: str
     charts: tuple[str, ...] = ()
     tables: str = ""
+    long_table: str = ""
     computed_by: str = ""
     missing: tuple[str, str, str] | None = None
     own_command: Callable[[Any], list[Any]] | None = None
@@ -38,10 +41,9 @@ class Kind:
         """A result as tables; those without a row are left out."""
         if not self.tables:
             return []
-        from reports.page.adapt import tables as adapted
-
         found = function(self.tables)(content)
-        return [table for table in adapted(found) if table.rows]
+        tables = [found] if isinstance(found, Table) else found
+        return [table for table in tables if table.rows]
 
     def charts_of(self, piece: Piece[Any], evidence: Evidence) -> Iterator[Chart]:
         """The charts of a result."""
@@ -62,6 +64,7 @@ KINDS: Mapping[str, Kind] = {
         "What people prefer",
         ("reports.plots.preference:preference", "reports.plots.ranking:ranking"),
         "reports.statistics.report:tables",
+        "reports.statistics.report:long_table",
         computed_by="duo report statistics",
         missing=(
             "Ratings",
@@ -73,6 +76,7 @@ KINDS: Mapping[str, Kind] = {
         "Benchmarks: the paper's Table 1",
         ("reports.plots.table1:accuracy",),
         "reports.table1:tables",
+        "reports.table1:long_table",
         computed_by="duo report table1",
         missing=(
             "Benchmarks",

@@ -62,7 +62,13 @@ def parsed(page: str) -> Parsed:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for kind in KINDS.values() for name in (*kind.charts, kind.tables) if name)
+    "name",
+    sorted(
+        name
+        for kind in KINDS.values()
+        for name in (*kind.charts, kind.tables, kind.long_table)
+        if name
+    ),
 )
 def test_every_function_that_a_kind_names_is_there(name: str) -> None:
     assert callable(function(name))
