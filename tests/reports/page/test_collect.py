@@ -361,9 +361,8 @@ def test_a_sweep_is_scored_point_by_point(tmp_path: Path) -> None:
     )  # fmt: skip
     found = collect([tmp_path])
     assert kinds(found) == {"sweep": 1, "interaction": 1, "transcripts": 2}
-    assert [list(point["systems"]) for point in found.of("sweep")[0].content["points"]] == [
-        ["duo"]
-    ] * 2
+    (swept,) = found.of("sweep")
+    assert [list(point.systems) for point in swept.content.points] == [["duo"]] * 2
     assert set(found.of("interaction")[0].content.systems) == {
         "duo (lookahead=1)", "duo (lookahead=2)"
     }  # fmt: skip
