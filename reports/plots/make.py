@@ -50,6 +50,15 @@ def figure(
     out: Annotated[Path, typer.Option(help="Folder for all that is written.")] = Path(
         "runs/figures"
     ),
+    start: Annotated[
+        float, typer.Option("--from", min=0, help="timeline: the first second that is drawn.")
+    ] = 0.0,
+    end: Annotated[
+        float | None,
+        typer.Option(
+            "--to", min=0, help="timeline: the last one [default: all].", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Draw a figure for a paper from what another command has written.
 
@@ -60,22 +69,26 @@ def figure(
     decode; mask and timeline transcripts.
 
     OUT gets each figure as PDF, SVG and PNG, one column wide and (-wide) two, the numbers behind it
-    as CSV, LaTeX and Markdown, and its caption as text. The same file gives the same bytes.
+    as CSV, LaTeX and Markdown, and its caption as text. The same file gives the same bytes. A
+    timeline that is higher than a page can be drawn in parts, with --from and --to.
 
     Example: duo report figure preference runs/statistics/statistics.json --out runs/figures
     """
-    for path in make(kind, files, out):
+    for path in make(kind, files, out, start=start, end=end):
         if path.suffix == ".pdf":
             typer.echo(path)
 
 
-def make(kind: str, paths: Sequence[Path], out: Path) -> list[Path]:
+def make(
+    kind: str, paths: Sequence[Path], out: Path, *, start: float = 0.0, end: float | None = None
+) -> list[Path]:
     """Draw figures of one kind and write them, all or none.
 
     Args:
         kind: one of `KINDS`.
         paths: what to draw; a figure of each, but one of all trainings.
         out: folder; see `reports.plots.chart.write_chart`.
+        start, end: seconds of a timeline that are drawn, if not all.
 
     Returns:
         The files written.
@@ -88,7 +101,14 @@ def make(kind: str, paths: Sequence[Path], out: Path) -> list[Path]:
     from reports.plots.chart import write_chart
 
     check_choice("kind", kind, KINDS)
-    charts = _trainings(paths) if kind == "training" else [c for p in paths for c in _of(kind, p)]
+    part = {"start": start, "end": end} if start or end is not None else {}
+    if part and kind != "timeline":
+        raise BadInput("only a timeline can be drawn in part", field="--from, --to")
+    charts = (
+        _trainings(paths)
+        if kind == "training"
+        else [chart for path in paths for chart in _of(kind, path, **part)]
+    )
     check_writable(out)
     return [path for chart in _with_names_apart(charts) for path in write_chart(chart, out)]
 
@@ -100,11 +120,11 @@ def producer(name: str) -> Callable[..., Any]:
     return draw
 
 
-def _of(kind: str, path: Path) -> list[Chart]:
+def _of(kind: str, path: Path, **part: Any) -> list[Chart]:
     """The figures of one file."""
     with _naming(path):
         content = _content(kind, path)
-        made = producer((OF_JSON | OF_TRANSCRIPT)[kind])(content)
+        made = producer((OF_JSON | OF_TRANSCRIPT)[kind])(content, **part)
     if not made:
         raise BadInput(f"there is nothing to draw in it for {kind}", file=path)
     return list(made) if isinstance(made, list) else [made]

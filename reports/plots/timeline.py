@@ -74,8 +74,8 @@ def timeline(transcript: Transcript, start: float = 0.0, end: float | None = Non
     """
     header, talk = transcript.header, conversation_of(transcript)
     until = min(inf if end is None else end, talk.seconds)
-    if start and start >= until:
-        raise BadInput(f"nothing between {start:g} and {until:g} s", field="--from")
+    if start >= until and (start or end is not None):
+        raise BadInput(f"there is nothing between {start:g} and {until:g} s", field="--from")
     whole = not start and end is None
     labelled = sum(utterance.label is not None for utterance in talk.utterances)
     name = f"timeline-{_stem(transcript)}" + ("" if whole else f"-{start:g}-{until:g}s")

@@ -235,3 +235,29 @@ def test_the_command_writes_one_figure_a_file(tmp_path: Path) -> None:
         f"confusion{number}{wide}.pdf" for number in ("", "-2") for wide in ("", "-wide")
     }
     assert len(done.output.split()) == 4
+
+
+def test_a_range_is_drawn_of_a_timeline_alone(tmp_path: Path) -> None:
+    write_transcript(tmp_path / "a.jsonl", interrupted())
+    out = ["--out", str(tmp_path / "out"), "--from", "8", "--to", "13"]
+    run = CliRunner().invoke
+    done = run(app, ["report", "figure", "timeline", str(tmp_path / "a.jsonl"), *out])
+    assert done.exit_code == 0, done.output
+    assert [Path(line).name for line in done.output.split()] == [
+        "timeline-weekend-duo-8-13s.pdf", "timeline-weekend-duo-8-13s-wide.pdf",
+    ]  # fmt: skip
+    with pytest.raises(BadInput, match="only a timeline can be drawn in part"):
+        make("mask", [tmp_path / "a.jsonl"], tmp_path / "out", start=8.0)
+
+
+def test_the_mark_of_a_latency_is_the_median_of_its_caption() -> None:
+    chart = latency(interaction())
+    assert chart is not None
+    response = chart.draw(COLUMN).axes[0]
+    marks = {float(line.get_xdata()[0]) for line in response.lines if len(line.get_xdata()) == 1}
+    medians = {
+        system["response_latency"]["seconds"]["p50"]["value"]
+        for system in interaction()["systems"].values()
+    }
+    assert marks == medians - {None}
+    assert all(f"{median:.2f} s" in chart.caption for median in medians - {None})
