@@ -15,14 +15,7 @@ if TYPE_CHECKING:
 
 
 def calibration(states_result: Any) -> Chart | None:
-    """Draw the share that wants an answer against its probability; None without probabilities.
-
-    Args:
-        states_result: the JSON of `duo eval states`.
-
-    Raises:
-        BadInput: it is something else.
-    """
+    """Draw the share that wants an answer against its probability; None without probabilities."""
     found = typed(states_result, States)
     table = found.calibration
     if not table.bins:

@@ -1,4 +1,8 @@
-"""Define a chart: a picture of any width, its caption and its numbers; write its files."""
+"""Define a chart: a picture of any width, its caption and its numbers; write its files.
+
+Each kind has a function that makes a `Chart` of a result, or of the parsed JSON of one, and None
+(or no chart) where a result has nothing to draw. It raises `BadInput` for anything else.
+"""
 
 from __future__ import annotations
 

@@ -18,14 +18,8 @@ _COLUMNS = ("right", "done", "utterances", "share of row")
 def confusion(states_result: Any) -> Chart | None:
     """Draw what was right against what was done, as counts and shares of each row.
 
-    Args:
-        states_result: the JSON of `duo eval states`.
-
     Returns:
         None if there are no cases.
-
-    Raises:
-        BadInput: it is something else.
     """
     found = typed(states_result, States)
     counts = {

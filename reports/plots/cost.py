@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from duo.table import visible
@@ -16,41 +16,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = ("figure", "system", "sessions", "value", "low", "high")
-_PASSES, _RATE = "passes per output token", "tokens per second"
-#: The two series of a system.
-_SERIES = ("whole conversation, or alone", "listening while speaking")
-
-#: By system, a figure of each series: value, low, high; None where it was not measured.
-_Pairs = Mapping[str, tuple[tuple[float, float, float] | None, ...]]
+_PASSES, _RATE, _LISTENING = (
+    "passes per output token",
+    "tokens per second",
+    "listening while speaking",
+)
 
 
 def decode_cost(decode_bench_json: Any) -> Chart | None:
-    """Draw forward passes for each output token, tokens a second, and many sessions at once.
-
-    Args:
-        decode_bench_json: the JSON of `duo bench decode`.
-
-    Returns:
-        None if no system was measured.
-
-    Raises:
-        BadInput: it is something else.
-    """
+    """Draw forward passes for each output token, tokens a second, and many sessions at once."""
     found = typed(decode_bench_json, DecodeBench)
-    passes: _Pairs = {
-        name: tuple(v and (v, v, v) for v in (c.passes_per_token, c.passes_per_token_listening))
-        for name, c in found.systems.items()
-    }
-    rates: _Pairs = {
-        name: tuple(map(_parts, (c.tokens_per_second.alone, c.tokens_per_second.listening)))
-        for name, c in found.systems.items()
-    }
     if not found.systems and not found.together:
         return None
-    rows = _rows(found, passes, rates)
     where = ", ".join(part for part in (found.device, found.dtype) if part)
     threads = f", {found.threads} threads" if found.threads else ""
-    generate, limit = found.generate.tokens_per_second, found.limit.tokens_per_second
+    rows = list(_rows(found))
     return make_chart(
         "cost",
         "What decoding costs",
@@ -58,90 +38,85 @@ def decode_cost(decode_bench_json: Any) -> Chart | None:
             f"What decoding costs: {found.model} on {where}{threads}. Passes for each token of the "
             "answer, over the whole conversation and where the user is heard over the answer; "
             "tokens a second while nobody speaks and in that part. Medians of "
-            f"{found.rounds} interleaved rounds; lines from the least to the greatest.",
-            f"The dashed line is transformers' generate(): {generate.median:.1f} tokens/s."
-            if generate
-            else "",
-            f"Reading all weights for each token would allow {limit:.1f} tokens/s (limit)."
-            if limit
-            else "",
+            f"{found.rounds} interleaved rounds; lines from the least to the greatest. "
+            "transformers' generate() makes "
+            f"{found.generate.tokens_per_second.median:.1f} tokens/s; reading all weights for each "
+            f"token would allow {found.limit.tokens_per_second:.1f} (limit).",
         ],
         _COLUMNS,
         rows,
-        lambda width: _draw(found, passes, rates, width),
+        lambda width: _draw(found, rows, width),
     )
 
 
-def _parts(of: Spread | None) -> tuple[float, float, float] | None:
-    return None if of is None else (of.median, of.low, of.high)
-
-
-def _rows(found: DecodeBench, passes: _Pairs, rates: _Pairs) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = []
-    for name in found.systems:
-        for figure, alone, pairs in (
-            (_PASSES, "whole conversation", passes),
-            (_RATE, "alone", rates),
+def _rows(found: DecodeBench) -> Iterator[tuple[Any, ...]]:
+    for name, cost in found.systems.items():
+        for figure, part, of in (
+            (_PASSES, "whole conversation", cost.passes_per_token),
+            (_PASSES, _LISTENING, cost.passes_per_token_listening),
+            (_RATE, "alone", cost.tokens_per_second.alone),
+            (_RATE, _LISTENING, cost.tokens_per_second.listening),
         ):
-            for part, of in zip((alone, _SERIES[1]), pairs[name], strict=True):
-                if of is not None:
-                    low_high = (None, None) if pairs is passes else of[1:]
-                    rows.append((f"{figure}, {part}", name, None, of[0], *low_high))
-    if generate := _parts(found.generate.tokens_per_second):
-        rows.append((_RATE, "generate()", None, *generate))
-    if found.limit.tokens_per_second:
-        rows.append((_RATE, "limit", None, found.limit.tokens_per_second, None, None))
-    rows += [
-        (f"{_RATE}, N at once", "duo", one.sessions, *_parts(one.tokens_per_second))  # type: ignore[misc]
-        for one in found.together
-    ]
-    return rows
+            if of is not None:
+                yield (f"{figure}, {part}", name, None, *_parts(of))
+    yield (_RATE, "generate()", None, *_parts(found.generate.tokens_per_second))
+    yield (_RATE, "limit", None, *_parts(found.limit.tokens_per_second))
+    for one in found.together:
+        yield (f"{_RATE}, N at once", "duo", one.sessions, *_parts(one.tokens_per_second))
 
 
-def _draw(found: DecodeBench, passes: _Pairs, rates: _Pairs, width: float) -> Figure:
-    count = 2 * bool(found.systems) + bool(found.together)
-    names = _SERIES if found.systems else ()
-    with panels(width, count, names, lines=False) as (figure, every):
-        remaining = iter(every)
-        if found.systems:
-            _systems(next(remaining), passes, _PASSES, {"": 1.0})
-            generate, limit = found.generate.tokens_per_second, found.limit.tokens_per_second
-            _systems(
-                next(remaining), rates, _RATE,
-                {"generate()": generate and generate.median, "limit": limit},
-            )  # fmt: skip
+def _parts(of: Spread | float) -> tuple[float | None, ...]:
+    return (of.median, of.low, of.high) if isinstance(of, Spread) else (of, None, None)
+
+
+def _draw(found: DecodeBench, rows: list[tuple[Any, ...]], width: float) -> Figure:
+    systems = list(found.systems)
+    names = ("whole conversation, or alone", _LISTENING) if systems else ()
+    generate, limit = found.generate.tokens_per_second.median, found.limit.tokens_per_second
+    with panels(width, 2 * bool(systems) + bool(found.together), names, lines=False) as (
+        figure,
+        every,
+    ):
+        if systems:
+            _systems(every[0], systems, rows, _PASSES, {"": 1.0})
+            _systems(every[1], systems, rows, _RATE, {"generate()": generate, "limit": limit})
         if found.together:
-            _together(next(remaining), found)
+            _together(every[-1], found)
     return figure
 
 
-def _systems(axes: Any, pairs: _Pairs, label: str, marks: Mapping[str, float | None]) -> None:
+def _systems(
+    axes: Any,
+    systems: list[str],
+    rows: list[tuple[Any, ...]],
+    label: str,
+    marks: Mapping[str, float],
+) -> None:
     """A row for each system with a dot for each series, and lines at the marks."""
-    for at, series in enumerate(pairs.values()):
-        for number, of in enumerate(series):
-            if of is not None:
-                value, low, high = of
-                y = at + 0.22 * (2 * number - 1)
-                spot(axes, number, value, y, across=(low, high))
-                axes.annotate(
-                    f"{value:.2f}" if value < 10 else f"{value:.1f}", (high, y), (4, 0),
-                    textcoords="offset points", fontsize=LABEL - 0.5, va="center_baseline",
-                    color=LIGHT["soft"], zorder=3,
-                    bbox={"pad": 0.4, "facecolor": LIGHT["paper"], "edgecolor": "none"},
-                )  # fmt: skip
-    for number, (name, value) in enumerate(marks.items()):
-        if value is not None:
-            style = "solid" if number or not name else (0, (4, 2))
-            axes.axvline(value, color=LIGHT["faint"], linewidth=0.8, linestyle=style, zorder=0.9)
-            # The name of the lesser stands to its left, that of the greater to its right.
-            least = value <= min(other for other in marks.values() if other is not None)
-            axes.annotate(
-                name, (value, 1), xycoords=("data", "axes fraction"), xytext=(2 - 4 * least, 1),
-                textcoords="offset points", fontsize=LABEL - 0.5, color=LIGHT["soft"],
-                ha="right" if least else "left", va="bottom",
-            )  # fmt: skip
-    axes.set_yticks(range(len(pairs)), [fit(visible(name), 70, LABEL) for name in pairs])
-    axes.set_ylim(len(pairs) - 0.5, -0.5)
+    for figure, system, sessions, value, low, high in rows:
+        if sessions or not figure.startswith(f"{label}, "):
+            continue
+        series = int(figure.endswith(_LISTENING))
+        y = systems.index(system) + 0.22 * (2 * series - 1)
+        spot(axes, series, value, y, across=(low, high))
+        axes.annotate(
+            f"{value:.2f}" if value < 10 else f"{value:.1f}", (high or value, y), (4, 0),
+            textcoords="offset points", fontsize=LABEL - 0.5, va="center_baseline",
+            color=LIGHT["soft"], zorder=3,
+            bbox={"pad": 0.4, "facecolor": LIGHT["paper"], "edgecolor": "none"},
+        )  # fmt: skip
+    for name, value in marks.items():
+        # The name of the lesser stands to the left of its line, that of the greater to the right.
+        least = value <= min(marks.values())
+        dashes = (0, (4, 2)) if least and name else "solid"
+        axes.axvline(value, color=LIGHT["faint"], linewidth=0.8, linestyle=dashes, zorder=0.9)
+        axes.annotate(
+            name, (value, 1), (2 - 4 * least, 1), xycoords=("data", "axes fraction"),
+            textcoords="offset points", fontsize=LABEL - 0.5, color=LIGHT["soft"],
+            ha="right" if least else "left", va="bottom",
+        )  # fmt: skip
+    axes.set_yticks(range(len(systems)), [fit(visible(name), 70, LABEL) for name in systems])
+    axes.set_ylim(len(systems) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_xlim(0, 1.15 * axes.get_xlim()[1])  # room for the numbers
@@ -152,8 +127,8 @@ def _together(axes: Any, found: DecodeBench) -> None:
     every = sorted(found.together, key=lambda one: one.sessions)
     curve(axes, 2, [o.sessions for o in every], [o.tokens_per_second.median for o in every])
     for one in every:
-        median, *ends = _parts(one.tokens_per_second)  # type: ignore[misc]
-        spot(axes, 2, one.sessions, median, up=(ends[0], ends[1]))
+        rate = one.tokens_per_second
+        spot(axes, 2, one.sessions, rate.median, up=(rate.low, rate.high))
     axes.set_xticks([one.sessions for one in every])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("conversations at once (N)")

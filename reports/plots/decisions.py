@@ -22,14 +22,7 @@ _COLUMNS = ("kind", "right", "done", "hits", "n", "share", "low", "high")
 
 
 def decisions(states_result: Any) -> Chart | None:
-    """Draw the shares of the three decisions for each kind of utterance; None without cases.
-
-    Args:
-        states_result: the JSON of `duo eval states`.
-
-    Raises:
-        BadInput: it is something else.
-    """
+    """Draw the shares of the three decisions for each kind of utterance; None without cases."""
     found = typed(states_result, States)
     right = _right(found)
     labels = [name for name, acts in found.labels.items() if sum(a.hits for a in acts.values())]

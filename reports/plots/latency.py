@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from evaluation.interaction.results import Interaction, Quantiles
+from evaluation.interaction.results import Interaction
 from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import look, panels, percent
 from reports.plots.style import LIGHT
@@ -78,9 +78,7 @@ def _medians(found: Interaction, kind: str) -> dict[str, Any]:
     """Of each system that has one, the median with its interval."""
     medians = {}
     for name, system in found.systems.items():
-        every: dict[str, Quantiles] = (
-            system.response_latency if kind == "response" else system.stop_latency
-        )
+        every = system.response_latency if kind == "response" else system.stop_latency
         if "seconds" in every and every["seconds"].p50.value is not None:
             medians[name] = every["seconds"].p50
     return medians
@@ -100,7 +98,8 @@ def _draw(
 ) -> Figure:
     longest = max(steps["seconds"])
     with panels(width, len(medians), systems) as (figure, every):
-        for axes, (kind, of_kind) in zip(every, steps.groupby("latency"), strict=True):
+        for axes, (kind, of) in zip(every, medians.items(), strict=True):
+            of_kind = steps[steps["latency"] == kind]
             for number, name in enumerate(systems):
                 own, how = of_kind[of_kind["system"] == name], look(number)
                 if own.empty:
@@ -109,8 +108,8 @@ def _draw(
                     [0.0, *own["seconds"], longest], [0.0, *own["share up to"], 1.0],
                     where="post", color=how.ink, linestyle=how.linestyle, linewidth=1.2,
                 )  # fmt: skip
-                if name in medians[kind]:
-                    axes.plot(medians[kind][name].value, 0.5, how.marker, color=how.ink,
+                if name in of:
+                    axes.plot(of[name].value, 0.5, how.marker, color=how.ink,
                               markersize=4)  # fmt: skip
             axes.axhline(0.5, color=LIGHT["rule"], linewidth=0.7, zorder=0.9)
             axes.set_xlim(-0.03 * (longest or 1), 1.03 * (longest or 1))

@@ -148,7 +148,7 @@ def _worth(fork: Fork) -> tuple[bool, bool, int, float]:
     return decided, fits, min(len(fork.output), len(fork.input), 6), -fork.at
 
 
-def _mask_rows(slots: list[tuple[str, str]], prefix: int) -> Iterator[tuple[object, ...]]:
+def _mask_rows(slots: list[tuple[str, str]], prefix: int) -> Iterator[tuple[str | int, ...]]:
     """Each slot with the numbers of the slots that it sees."""
     from duo.decoding.mask import fork_mask
 

@@ -6,7 +6,7 @@ type have the same size in a figure of any width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -105,7 +105,7 @@ def panels(
         figure.align_ylabels(every)
 
 
-def curve(axes: Any, number: int, x: Sequence[float], y: Sequence[float], **more: Any) -> None:
+def curve(axes: Any, number: int, x: Iterable[float], y: Iterable[float], **more: Any) -> None:
     """Draw a series' line with its markers at the points."""
     how = look(number)
     more = {"marker": how.marker, "markersize": 3.4, "linewidth": 1.1, **more}
@@ -234,9 +234,9 @@ def dotted(
             y = [_LANE * (n + 0.5) + _BETWEEN * (r - 0.5) for n, r in enumerate(row)]
             middle = group.assign(y=y).groupby(row)["y"].mean()
             axes.set_yticks(middle, _labels(group.groupby(row)["label"].first(), width))
-            for at, dot in zip(y, group.itertuples(), strict=True):
-                if dot.value == dot.value:
-                    spot(axes, dot.series, dot.value, at, across=(dot.low, dot.high))
+            cells = (group[name].tolist() for name in ("series", "value", "low", "high"))
+            for at, series, value, low, high in zip(y, *cells, strict=True):
+                spot(axes, series, value, at, across=(low, high))
             _remarks(axes, y, group["right"], dots["right"], right)
             if mark is not None:
                 axes.axvline(mark, color=LIGHT["faint"], linewidth=0.7, zorder=0.6)
@@ -289,7 +289,6 @@ def _rows(
     tall = sum(heights) + _AXIS + _HEADING * (bool(right) or any(headings[:1]))
     tall += _HEADING * sum(map(bool, headings[1:]))
     with _figure(width, tall, legend) as figure:
-        figure.get_layout_engine().set(hspace=0)
         every = list(
             figure.subplots(
                 len(heights), 1, squeeze=False, sharex=True,

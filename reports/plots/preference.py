@@ -28,14 +28,7 @@ _COLUMNS = (
 
 
 def preference(analysis: Any) -> Chart | None:
-    """Draw stacked bars of all votes; None if there is not one.
-
-    Args:
-        analysis: a study's result, or its JSON (`duo report statistics`).
-
-    Raises:
-        BadInput: of the analysis.
-    """
+    """Draw stacked bars of all votes; None if there is not one."""
     study = typed(analysis, StudyResult)
     compared = [(c.criterion, one) for c in study.kept.criteria for one in c.comparisons]
     if not any(sum(one.votes.values()) for _, one in compared):

@@ -20,14 +20,8 @@ _FAR = 12
 def premature(states_result: Any) -> Chart | None:
     """Draw how often a state is predicted before the end, by the number of words still to come.
 
-    Args:
-        states_result: the JSON of `duo eval states`.
-
     Returns:
         None without single cases that were looked at word by word.
-
-    Raises:
-        BadInput: it is something else.
     """
     found = typed(states_result, States)
     cases = [case.early for case in found.cases if case.wanted == "respond" and case.early]

@@ -18,14 +18,8 @@ _OWN = "its own"
 def probe(probe_result: Any) -> Chart | None:
     """Draw what is ignored of each kind that is to be, where most queries are answered.
 
-    Args:
-        probe_result: the JSON of `duo eval probe`.
-
     Returns:
         None without such a kind, or without a probe.
-
-    Raises:
-        BadInput: it is something else.
     """
     found = typed(probe_result, Probe)
     own = found.curve[0].labels if len(found.curve) > 1 else {}

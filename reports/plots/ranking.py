@@ -19,14 +19,7 @@ _COLUMNS = (
 
 
 def ranking(analysis: Any) -> Chart | None:
-    """Draw Bradley-Terry (Davidson) scores; None for fewer than three systems or no votes.
-
-    Args:
-        analysis: a study's result, or its JSON (`duo report statistics`).
-
-    Raises:
-        BadInput: of the analysis.
-    """
+    """Draw Bradley-Terry (Davidson) scores; None for fewer than three systems or no votes."""
     study = typed(analysis, StudyResult)
     systems = list(study.systems)
     found = [c for c in study.kept.criteria if any(sum(o.votes.values()) for o in c.comparisons)]

@@ -25,14 +25,8 @@ def separation(states_result: Any) -> Chart | None:
 
     The threshold on p(<1>) / (p(<1>) + p(<2>)) is moved along each line.
 
-    Args:
-        states_result: the JSON of `duo eval states`.
-
     Returns:
         None without single cases of both sorts.
-
-    Raises:
-        BadInput: it is something else.
     """
     found = typed(states_result, States)
     queries = [_score(case) for case in found.cases if case.wanted == "respond"]
@@ -81,7 +75,8 @@ def _draw(rows: list[tuple[Any, ...]], width: float) -> Figure:
     import pandas as pd
 
     kinds = pd.DataFrame(rows, columns=_COLUMNS).groupby("kind", sort=False)
-    with panels(width, 1, [name.replace("_", " ") for name in kinds.groups]) as (figure, [axes]):
+    names = [str(name).replace("_", " ") for name in kinds.groups]
+    with panels(width, 1, names) as (figure, [axes]):
         for number, (_, own) in enumerate(kinds):
             curve(axes, number, own["queries answered"], own["ignored"], markevery=4)
         percent(axes)

@@ -102,6 +102,7 @@ _RC: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "duo",
     "pdf.fonttype": 42,
+    "figure.constrained_layout.hspace": 0,
     "figure.facecolor": LIGHT["paper"],
     "savefig.facecolor": LIGHT["paper"],
     "axes.facecolor": LIGHT["paper"],

@@ -17,14 +17,7 @@ _COLUMNS = ("kind", "better", "system", "takeover rate", "low", "high", "events"
 
 
 def takeover(interaction_result: Any) -> Chart | None:
-    """Draw takeover rates by kind of event and system; None if no event was counted.
-
-    Args:
-        interaction_result: the JSON of `duo eval interaction`.
-
-    Raises:
-        BadInput: it is something else.
-    """
+    """Draw takeover rates by kind of event and system; None if no event was counted."""
     found = typed(interaction_result, Interaction)
     kinds = dict.fromkeys(kind for one in found.systems.values() for kind in one.takeover)
     counted = [

@@ -10,9 +10,9 @@ systems held can be drawn under one another on one time axis, line by line, as i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import ceil, floor, inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duo.errors import BadInput
 from duo.speech import Conversation, conversation_of
@@ -22,7 +22,7 @@ from reports.plots.chart import Chart, make_chart
 from reports.plots.lanes import GAP, LEVEL, Lanes, Row, name_width, stretches
 from reports.plots.scene import Dot, Line, Rect, Scene, Stroke, paint
 from reports.plots.style import BODY, DESK, HEADING, LABEL
-from reports.plots.typeset import fit
+from reports.plots.typeset import Weight, fit
 from reports.plots.typeset import width as text_width
 
 if TYPE_CHECKING:
@@ -151,9 +151,12 @@ def compose(
     """
     scene = Scene(width)
     top = _MARGIN
-    for text, size, ink, bold in ((heading, HEADING, "ink", True), (caption, LABEL, "soft", False)):
+    titles: tuple[tuple[str, float, str, Weight], ...] = (
+        (heading, HEADING, "ink", "bold"),
+        (caption, LABEL, "soft", "normal"),
+    )
+    for text, size, ink, weight in titles:
         if text:
-            weight = "bold" if bold else "normal"
             line = fit(clean(text), width - 2 * _MARGIN, size, weight)
             scene.add(Line(_MARGIN, top + size, line, size, ink, weight))
             top += 1.6 * size
@@ -339,9 +342,9 @@ def _stem(transcript: Transcript) -> str:
     return f"{folder_name(header.scenario)}-{folder_name(header.system)}"
 
 
-def _rows_of(talk: Conversation) -> Iterator[tuple]:
+def _rows_of(talk: Conversation) -> list[tuple[Any, ...]]:
     """The numbers behind the picture, in order of time."""
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     for utterance in talk.utterances:
         note = " ".join(part for part in (utterance.label, utterance.category) if part)
         rows += [
@@ -359,4 +362,4 @@ def _rows_of(talk: Conversation) -> Iterator[tuple]:
              for one in talk.decisions]  # fmt: skip
     rows += [("input", "fork", at, at, "", "", "") for at in talk.forks]
     rows += [("input", "revision", one.at, one.at, one.text, "", "") for one in talk.revisions]
-    return iter(sorted(rows, key=lambda row: (row[2], row[0], row[3])))
+    return sorted(rows, key=lambda row: (row[2], row[0], row[3]))

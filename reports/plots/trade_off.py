@@ -20,14 +20,7 @@ _COLUMNS = (
 
 
 def trade_off(interaction_result: Any) -> Chart | None:
-    """Draw a point for each system that has both figures; None if none has.
-
-    Args:
-        interaction_result: the JSON of `duo eval interaction`.
-
-    Raises:
-        BadInput: it is something else.
-    """
+    """Draw a point for each system that has both figures; None if none has."""
     found = typed(interaction_result, Interaction)
     points = [
         (name, seconds.p50, system.false_interruptions)
@@ -61,6 +54,8 @@ def _draw(points: list[tuple[str, Estimate, Estimate]], width: float) -> Figure:
     names = [name for name, _, _ in points]
     with panels(width, 1, names, lines=False) as (figure, [axes]):
         for number, (_, x, y) in enumerate(points):
+            assert x.value is not None
+            assert y.value is not None
             spot(axes, number, x.value, y.value, across=(x.low, x.high), up=(y.low, y.high))
         axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
         axes.locator_params(axis="x", nbins=6)

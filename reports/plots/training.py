@@ -31,9 +31,6 @@ def training_curves(*training_json: Any, names: Sequence[str] = ()) -> Chart | N
 
     Returns:
         None if no run has a figure to show.
-
-    Raises:
-        BadInput: one is something else.
     """
     runs: dict[str, DataFrame] = {}
     for number, content in enumerate(training_json):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -254,7 +255,8 @@ def test_the_mark_of_a_latency_is_the_median_of_its_caption() -> None:
     chart = latency(interaction())
     assert chart is not None
     response = chart.draw(COLUMN).axes[0]
-    marks = {float(line.get_xdata()[0]) for line in response.lines if len(line.get_xdata()) == 1}
+    places = [np.atleast_1d(line.get_xdata()) for line in response.lines]
+    marks = {float(place[0]) for place in places if len(place) == 1}
     medians = {
         system["response_latency"]["seconds"]["p50"]["value"]
         for system in interaction()["systems"].values()

@@ -150,7 +150,7 @@ def test_the_latency_rows_are_the_distribution() -> None:
             for event in interaction()["events"]
             if event["system"] == system and event["response"]
         ]
-        assert [row[2] for row in rows for _ in range(row[3])] == sorted(seconds)  # type: ignore[call-overload]
+        assert [row[2] for row in rows for _ in range(row[3])] == sorted(seconds)  # type: ignore[arg-type]
         assert not rows or rows[-1][4] == 1.0
 
 

@@ -34,7 +34,7 @@ def test_each_row_is_what_a_threshold_does(queries: list[float], hums: list[floa
         assert (kind, n) == ("hum", len(hums))
         assert area == pytest.approx(above / len(queries) / len(hums), abs=1e-9)
         assert any(
-            sum(q >= t for q in queries) >= answered * len(queries) - 1e-9
+            sum(q >= t for q in queries) >= answered * len(queries) - 1e-9  # type: ignore[operator]
             and ignored == sum(h < t for h in hums) / len(hums)
             for t in (*queries, float("inf"))
         )

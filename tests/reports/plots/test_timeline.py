@@ -181,9 +181,11 @@ def test_words_stand_in_their_boxes(transcript: Transcript, second: float) -> No
         assert_legible(scene)
         assert_in_boxes(scene)
         shown = "".join(line.text for line in scene.lines if line.size == BODY)
-        said = [word for one in (*talk.utterances, *talk.answers, *talk.wordless)
-                for word in one.shown]  # fmt: skip
-        letters = Counter("".join(clean(word.text) for word in said).replace(" ", ""))
+        said = [one.shown for one in talk.utterances]
+        said += [one.shown for one in (*talk.answers, *talk.wordless)]
+        letters = Counter(
+            "".join(clean(word.text) for words in said for word in words).replace(" ", "")
+        )
         assert Counter(shown.replace(" ", "")) >= letters
 
 
