@@ -62,7 +62,7 @@ _LATEX_HEAD = r"""% Compiles as it is. In a paper, take the tables and load thes
 
 
 def shown(value: Value) -> str:
-    """A value as a reader wants it: numbers to four digits, a dash where there is none.
+    """Write a value as a reader wants it: numbers to four digits, a dash where there is none.
 
     >>> shown(0.123456), shown(12345.6), shown(-2), shown(None)
     ('0.1235', '12346', '−2', '–')
@@ -94,7 +94,7 @@ class Column:
     show: Callable[[Any], str] | str = shown
 
     def text(self, value: Value) -> str:
-        """A raw value as readers see it."""
+        """Write a raw value as readers see it."""
         if value is None or isinstance(value, str):
             return shown(value)
         if isinstance(self.show, str):
@@ -152,7 +152,7 @@ class Table:
 
     @cached_property
     def heads(self) -> list[Column]:
-        """The columns, each with its kind."""
+        """Return the columns, each with its kind."""
         found = [Column(one) if isinstance(one, str) else one for one in self.columns]
         return [
             replace(column, kind=column.kind or _kind(row[at].value for row in self.cells))
@@ -161,12 +161,12 @@ class Table:
 
     @cached_property
     def cells(self) -> list[list[Cell]]:
-        """All rows as cells."""
+        """Return all rows as cells."""
         return [[one if isinstance(one, Cell) else Cell(one) for one in row] for row in self.rows]
 
     @cached_property
     def texts(self) -> list[list[str]]:
-        """What readers see of each row, without the marks."""
+        """Return what readers see of each row, without the marks."""
         return [
             [
                 column.text(cell.value) if cell.text is None else cell.text
@@ -177,14 +177,14 @@ class Table:
 
     @cached_property
     def marked(self) -> list[list[str]]:
-        """What readers see of each row, each text with its mark."""
+        """Return what readers see of each row, each text with its mark."""
         return [
             [text + cell.mark for text, cell in zip(texts, cells, strict=True)]
             for texts, cells in zip(self.texts, self.cells, strict=True)
         ]
 
     def csv(self) -> str:
-        """A line of names and a line a row, with raw values: numbers read back as the same."""
+        """Write names and rows of raw values: numbers read back as the same."""
         parts = [
             list(dict.fromkeys(name for row in self.cells for name in row[at].parts))
             for at in range(len(self.columns))
@@ -205,7 +205,7 @@ class Table:
         return stream.getvalue()
 
     def markdown(self) -> str:
-        """A heading, the table as GitHub reads it, and its notes."""
+        """Write a heading, the table as GitHub reads it, and its notes."""
         names = [column.name for column in self.heads]
         right = ["---:" if column.kind == "number" else "---" for column in self.heads]
         lines = [f"### {escape_markdown(self.title)}", ""] if self.title else []
@@ -215,7 +215,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def html(self) -> str:
-        """A `<table>` with its caption, and a paragraph of each note after it."""
+        """Write a `<table>` with its caption, and a paragraph of each note after it."""
         lines = ["<table>"]
         if self.title:
             lines.append(f"<caption>{escape_html(self.title)}</caption>")
@@ -241,7 +241,7 @@ class Table:
         return f"<tr>{''.join(made)}</tr>"
 
     def latex(self) -> str:
-        """A `table`, or `longtable` if it has many rows; `latex_document` has what it needs."""
+        """Write a `table`, or a `longtable` of many rows; `latex_document` has what it needs."""
         lines = self._latex_pages() if len(self.rows) > _ONE_PAGE else self._latex_page()
         return "\n".join(lines) + "\n"
 
@@ -301,7 +301,7 @@ class Table:
             yield _latex_line(row)
 
     def _with_marks(self, escape: Callable[[str], str], raised: str) -> Iterator[list[str]]:
-        """The rows' texts escaped, with marks in the form `raised`."""
+        """Escape the rows' texts, and put marks into the form `raised`."""
         for texts, cells in zip(self.texts, self.cells, strict=True):
             yield [
                 escape(text) + (raised.format(escape(cell.mark)) if cell.mark else "")
@@ -353,7 +353,7 @@ class Table:
         console.print()
 
     def _widths(self) -> list[tuple[int, int]]:
-        """Of each column the least and the greatest width in terminal cells that make sense."""
+        """Find the least and the greatest sensible width of each column, in terminal cells."""
         from rich.cells import cell_len
 
         found = []
@@ -373,7 +373,7 @@ class Table:
         return found
 
     def _parts(self, room: int) -> Iterator[dict[int, int]]:
-        """Parts of the table that fit a console, as columns with their widths."""
+        """Split the table into parts that fit a console, as columns with their widths."""
         widths = self._widths()
 
         def needed(columns: Sequence[int]) -> int:
@@ -393,7 +393,7 @@ class Table:
 
 
 def latex_document(tables: Sequence[Table]) -> str:
-    """Tables as one LaTeX document that compiles as it is, with any engine."""
+    """Write tables as one LaTeX document that compiles as it is, with any engine."""
     return _LATEX_HEAD + "\n".join(table.latex() for table in tables) + r"\end{document}" + "\n"
 
 
@@ -401,7 +401,7 @@ def latex_document(tables: Sequence[Table]) -> str:
 
 
 def clean(text: str, *, lines: bool = False) -> str:
-    """Text that can be shown: blanks of every kind become plain ones, other controls `\\ufffd`.
+    """Make text fit to be shown: blanks of every kind become plain, other controls `\\ufffd`.
 
     Controls, lone surrogates and marks of writing direction could break a file or disguise what
     was said.
@@ -417,7 +417,7 @@ def clean(text: str, *, lines: bool = False) -> str:
 
 
 def visible(text: str) -> str:
-    """Text for a picture: clean, and without characters that have no width.
+    """Make text fit for a picture: clean, and without characters that have no width.
 
     Among these are the marks of writing direction that `clean` keeps, which could set the numbers
     beside a name in another order.
@@ -426,7 +426,7 @@ def visible(text: str) -> str:
 
 
 def csv_cell(value: Value) -> str:
-    """A value as a field of a CSV file that no spreadsheet runs; `csv_text` undoes it.
+    """Write a value as a field of CSV that no spreadsheet runs; `csv_text` undoes it.
 
     None is empty, numbers are exact, truth is `true` or `false`. Text is clean but may have
     several lines; before what could be a formula stands an apostrophe.
@@ -442,12 +442,12 @@ def csv_cell(value: Value) -> str:
 
 
 def csv_text(field: str) -> str:
-    """The text of a field that `csv_cell` wrote: without the apostrophe that guards a formula."""
+    """Read a field that `csv_cell` wrote: drop the apostrophe that guards a formula."""
     return field[1:] if field.startswith("'") and _is_formula(field) else field
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX sets as it is, whatever it holds.
+    """Escape text so that LaTeX sets it as it is, whatever it holds.
 
     Letters beyond Western European ones become their code points: no font has them all, and a
     document that does not compile shows nothing.
@@ -462,12 +462,12 @@ def escape_latex(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no further column."""
+    """Escape text so that Markdown shows it as it is: no markup, no HTML, no further column."""
     return _MARKDOWN.sub(r"\\\1", clean(text))
 
 
 def escape_html(text: str) -> str:
-    """Text that a browser shows as it is, in an element or an attribute."""
+    """Escape text so that a browser shows it as it is, in an element or an attribute."""
     return html.escape(clean(text))
 
 

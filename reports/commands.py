@@ -1,4 +1,4 @@
-"""The commands of this room: `demo`, `report build`, `report table1`, `report statistics`,
+"""Define the commands `demo`, `report build`, `report table1`, `report statistics` and
 `report figure`.
 
 Light on purpose: what a command needs is imported inside it, so that help texts appear at once.

@@ -158,7 +158,7 @@ def small_table1(out: Path, models: Mapping[str, str], *, console: Console) -> N
 
 
 def write_report(out: Path, paths: Sequence[Path], *, console: Console | None = None) -> Path:
-    """Write pictures, counts and the page about these transcripts; the page's path.
+    """Write pictures, counts and the page about these transcripts; return the page's path.
 
     Raises:
         BadInput: a transcript cannot be read, or the folder cannot be written.
@@ -181,7 +181,7 @@ def _stem(transcript: Transcript) -> str:
 
 
 def _somebody_is_there() -> bool:
-    """Whether a browser window would be seen: there is a terminal, and a screen to show it on."""
+    """Tell whether a browser window would be seen: there is a terminal, and a screen."""
     if not (sys.stdin and sys.stdin.isatty()):
         return False
     screens = ("DISPLAY", "WAYLAND_DISPLAY")

@@ -59,22 +59,22 @@ def build(
         out = runs[0] if len(runs) == 1 and runs[0].is_dir() else Path("runs/report")
     with console.status("") as status:
 
-        def tell(what: str) -> None:
+        def on_step(what: str) -> None:
             status.update(printable(what))
 
-        evidence = collect(runs, ratings, tell)
+        evidence = collect(runs, ratings, on_step)
         check_writable(out)
-        tell("drawing")
+        on_step("drawing")
         charts, problems = draw_all(evidence)
         evidence = replace(evidence, problems=(*evidence.problems, *problems))
         tables = all_tables(evidence)
         for one in charts:
             from reports.plots.chart import write_chart
 
-            tell(f"drawing {one.chart.title}")
+            on_step(f"drawing {one.chart.title}")
             write_chart(one.chart, out / "figures")
         _write_tables(out / "tables", evidence, tables)
-        tell("writing the page")
+        on_step("writing the page")
         page = out / "index.html"
         write_text(page, page_of(evidence, charts, tables, scenarios=scenarios))
         write_text(out / MARK, _summary(evidence))
@@ -84,7 +84,7 @@ def build(
 
 
 def draw_all(evidence: Evidence) -> tuple[list[Drawn], list[BadInput]]:
-    """Draw all charts; returns them, and what could not be drawn."""
+    """Draw all charts; return them, and what could not be drawn."""
     charts: list[Drawn] = []
     problems = []
     for kind, of in KINDS.items():
@@ -104,7 +104,7 @@ def draw_all(evidence: Evidence) -> tuple[list[Drawn], list[BadInput]]:
 
 
 def _write_tables(folder: Path, evidence: Evidence, tables: Tables) -> None:
-    if evidence.talks:
+    if evidence.recordings:
         write_text(folder / "costs.csv", all_costs(evidence.transcripts).csv())
     for kind, found in tables.items():
         for number, piece in enumerate(evidence.of(kind), start=1):
@@ -114,7 +114,7 @@ def _write_tables(folder: Path, evidence: Evidence, tables: Tables) -> None:
 
 
 def _texts(kind: str, piece: Piece[Any], tables: Sequence[Table]) -> Iterator[tuple[str, str]]:
-    """What is written of a result: suffix and content."""
+    """Write a result in every form: yields suffix and content."""
     if tables:
         yield ".md", "\n".join(table.markdown() for table in tables)
         yield ".tex", latex_document(tables)
@@ -129,7 +129,7 @@ def _texts(kind: str, piece: Piece[Any], tables: Sequence[Table]) -> Iterator[tu
 
 
 def _summary(evidence: Evidence) -> str:
-    """What the page was made of, for programs."""
+    """Say what the page was made of, for programs."""
     content: Mapping[str, Any] = {
         "schema": SCHEMA,
         "made_by": MADE_BY,

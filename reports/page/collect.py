@@ -52,7 +52,7 @@ class Piece(Generic[T]):
 
     @property
     def name(self) -> str:
-        """Of the first of its files; "" for something made in memory."""
+        """Name the first of its files; "" for something made in memory."""
         return self.files[0] if self.files else ""
 
 
@@ -64,7 +64,7 @@ class Evidence:
     """All that a page is made of. Everything may be missing.
 
     Attributes:
-        talks: transcripts, in the order in which the page shows them.
+        recordings: transcripts, in the order in which the page shows them.
         results: all others, by kind; see `reports.page.kinds`.
         manifests: how files came to be.
         digests: SHA-256 of every file that a result rests on, by its name.
@@ -72,7 +72,7 @@ class Evidence:
         notes: what else the reader should know.
     """
 
-    talks: tuple[Piece[Transcript], ...] = ()
+    recordings: tuple[Piece[Transcript], ...] = ()
     results: Mapping[str, Pieces] = field(default_factory=dict)
     manifests: tuple[Piece[Manifest], ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -80,24 +80,24 @@ class Evidence:
     notes: tuple[str, ...] = ()
 
     def of(self, kind: str) -> Pieces:
-        """The results of a kind; the transcripts are one, too."""
-        return self.talks if kind == "transcripts" else self.results.get(kind, ())
+        """Return the results of a kind; the transcripts are one, too."""
+        return self.recordings if kind == "transcripts" else self.results.get(kind, ())
 
     @property
     def transcripts(self) -> tuple[Transcript, ...]:
-        """The transcripts alone."""
-        return tuple(talk.content for talk in self.talks)
+        """Return the transcripts alone."""
+        return tuple(recording.content for recording in self.recordings)
 
     @property
     def all(self) -> Iterator[tuple[str, Piece[Any]]]:
-        """Each result with its kind."""
+        """Yield each result with its kind."""
         for kind in (*self.results, "transcripts"):
             yield from ((kind, piece) for piece in self.of(kind))
 
 
 @dataclass(frozen=True)
 class RatingSettings:
-    """How ratings are read and analysed.
+    """How to read and analyse ratings.
 
     Attributes:
         columns, choices: what another tool calls things; see `read_ratings`.
@@ -112,36 +112,36 @@ class RatingSettings:
 def collect(
     runs: Sequence[Path],
     ratings: RatingSettings | None = None,
-    tell: Callable[[str], None] = lambda what: None,
+    on_step: Callable[[str], None] = lambda what: None,
 ) -> Evidence:
     """Read what runs hold.
 
     Args:
         runs: folders, or single files.
         ratings: how to read ratings.
-        tell: told what is under way.
+        on_step: told what is under way.
 
     Raises:
         BadInput: there is no such folder or file, or nothing in it could be used; then the error is
             about the first that is broken, if one is.
     """
     ratings = ratings or RatingSettings()
-    reader = _Reader(runs, ratings.columns, tell)
+    reader = _Reader(runs, ratings.columns, on_step)
     manifests = tuple(reader.results("manifest", Manifest))
-    tell("reading transcripts")
+    on_step("reading transcripts")
     read, files = _transcripts(reader)
-    talks = _in_order(_told_apart(read), manifests)
+    recordings = _in_order(_with_names_apart(read), manifests)
     results: dict[str, Pieces] = {
         "ratings": tuple(_studies(reader, ratings)),
         "benchmarks": tuple(_benchmarks(reader)),
         "states": tuple(reader.results("states", States)),
         "probe": tuple(reader.results("probe", Probe)),
-        "interaction": tuple(_interactions(reader, len(talks), files)),
+        "interaction": tuple(_interactions(reader, len(recordings), files)),
         "sweep": tuple(_sweeps(reader)),
         "training": tuple(reader.results("training", Training)),
         "decoding": tuple(reader.results("decode-bench", DecodeBench)),
     }
-    found = Evidence(talks, results, manifests)
+    found = Evidence(recordings, results, manifests)
     used = sorted({name for _, piece in found.all for name in piece.files})
     if not used and reader.problems:
         raise sorted(reader.problems, key=str)[0]
@@ -157,7 +157,7 @@ def collect(
 
 
 class _Reader:
-    """Reads the files of runs; what is broken becomes a problem.
+    """Read the files of runs; what is broken becomes a problem.
 
     Attributes:
         problems: what is broken so far; files are named as inside the run.
@@ -169,11 +169,11 @@ class _Reader:
     """
 
     def __init__(
-        self, runs: Sequence[Path], columns: Mapping[str, str], tell: Callable[[str], None]
+        self, runs: Sequence[Path], columns: Mapping[str, str], on_step: Callable[[str], None]
     ) -> None:
-        self.tell = tell
+        self.on_step = on_step
         self._roots = tuple(f"{run}/" for run in runs if run.is_dir())
-        tell("looking for results")
+        on_step("looking for results")
         files, self.problems = find(runs)
         self.notes: list[str] = []
         self.digests: dict[str, str] = {}
@@ -184,25 +184,25 @@ class _Reader:
                     self._found.setdefault(seen[0], []).append((file, seen[1]))
 
     def files(self, *kinds: str) -> list[File]:
-        """The files of some kinds, by name."""
+        """List the files of some kinds, by name."""
         return sorted(file for kind in kinds for file, _ in self._found.get(kind, []))
 
     def results(self, kind: str, model: type[Result]) -> Iterator[Piece[Any]]:
-        """Results of a kind by the model of their writer."""
+        """Read the results of a kind by the model of their writer."""
         for file, content in self._found.get(kind, []):
             with self.about(file):
                 found = as_result(content, model, file=file.path)
                 yield Piece(found, (self.used(file),))
 
     def used(self, file: File) -> str:
-        """Note that a result rests on a file; its name."""
+        """Note that a result rests on a file, and return its name."""
         if file.name not in self.digests:
             self.digests[file.name] = sha256(file.path)
         return file.name
 
     @contextmanager
     def about(self, file: File | None = None) -> Iterator[None]:
-        """Whatever is wrong with a file's content inside this block becomes a problem."""
+        """Make a problem of whatever is wrong with a file's content inside this block."""
         try:
             yield
         except BadInput as error:
@@ -212,7 +212,7 @@ class _Reader:
             self.problems.append(self._named(problem, file))
 
     def _named(self, error: BadInput, file: File | None) -> BadInput:
-        """An error with the file's name inside the run instead of its path."""
+        """Put the file's name inside the run into an error instead of its path."""
         place = None if error.file is None else str(error.file)
         if file is not None and place in (None, str(file.path), str(file.path.parent)):
             place = file.name
@@ -221,7 +221,7 @@ class _Reader:
         return BadInput(message, file=inside, line=error.line, field=error.field)
 
     def _inside(self, text: str) -> str:
-        """Text in which paths begin inside the run."""
+        """Make paths in a text begin inside the run."""
         for root in self._roots:
             text = text.replace(root, "")
         return text
@@ -237,7 +237,7 @@ def _transcripts(reader: _Reader) -> tuple[list[Piece[Transcript]], list[File]]:
         Them, and the files of all that are no copy of another: figures may be counted from these
         even where something is wrong that they do not rest on.
     """
-    talks, used = [], []
+    recordings, used = [], []
     first: dict[str, str] = {}
     copies = 0
     for file in reader.files("transcript"):
@@ -248,24 +248,24 @@ def _transcripts(reader: _Reader) -> tuple[list[Piece[Transcript]], list[File]]:
                 copies += 1
                 continue
             used.append(file)
-            talks.append(Piece(read_transcript(file.path), (name,)))
+            recordings.append(Piece(read_transcript(file.path), (name,)))
     if copies:
         reader.notes.append(f"{copies} transcripts are copies of others: each is counted once.")
-    return talks, used
+    return recordings, used
 
 
-def _told_apart(talks: Sequence[Piece[Transcript]]) -> Iterator[Piece[Transcript]]:
-    """Transcripts whose systems' names tell apart what differs, as the interaction figures do.
+def _with_names_apart(recordings: Sequence[Piece[Transcript]]) -> Iterator[Piece[Transcript]]:
+    """Name systems apart where transcripts differ, as the interaction figures do.
 
     One system with several models or settings is several: `duo (lookahead=2)`. What is still the
     same in one scenario gets its seed or a number.
     """
-    read = [conversation_of(talk.content) for talk in talks]
+    read = [conversation_of(recording.content) for recording in recordings]
     label_of = {id(one): label for label, held in by_name(read).items() for one in held}
-    seeds = {talk.content.header.seed for talk in talks}
+    seeds = {recording.content.header.seed for recording in recordings}
     taken: Counter[tuple[str, str]] = Counter()
-    for talk, conversation in zip(talks, read, strict=True):
-        head = talk.content.header
+    for recording, conversation in zip(recordings, read, strict=True):
+        head = recording.content.header
         label = label_of[id(conversation)]
         if len(seeds) > 1:
             label = f"{label}, seed {head.seed}"
@@ -273,39 +273,39 @@ def _told_apart(talks: Sequence[Piece[Transcript]]) -> Iterator[Piece[Transcript
         if taken[label, head.scenario] > 1:
             label = f"{label} ({taken[label, head.scenario]})"
         header = head.model_copy(update={"system": label})
-        yield replace(talk, content=talk.content.model_copy(update={"header": header}))
+        yield replace(recording, content=recording.content.model_copy(update={"header": header}))
 
 
 def _in_order(
-    talks: Iterator[Piece[Transcript]], manifests: Sequence[Piece[Manifest]]
+    recordings: Iterator[Piece[Transcript]], manifests: Sequence[Piece[Manifest]]
 ) -> tuple[Piece[Transcript], ...]:
-    """Transcripts by scenario, as a manifest lists these, then by name; then by system."""
+    """Sort transcripts by scenario, as a manifest lists these, then by name; then by system."""
     listed: dict[str, int] = {}
     for manifest in manifests:
         scenarios = manifest.content.facts.get("scenarios")
         for name in scenarios if isinstance(scenarios, dict) else ():
             listed.setdefault(name, len(listed))
 
-    def place(talk: Piece[Transcript]) -> tuple[int, str, str]:
-        head = talk.content.header
+    def place(recording: Piece[Transcript]) -> tuple[int, str, str]:
+        head = recording.content.header
         return listed.get(head.scenario, len(listed)), head.scenario, head.system
 
-    return tuple(sorted(talks, key=place))
+    return tuple(sorted(recordings, key=place))
 
 
-def _interactions(reader: _Reader, talks: int, files: Sequence[File]) -> Iterator[Piece[Any]]:
-    """Figures that were counted before; else those of the transcripts."""
+def _interactions(reader: _Reader, recordings: int, files: Sequence[File]) -> Iterator[Piece[Any]]:
+    """Take the figures that were counted before, or else count those of the transcripts."""
     before = list(reader.results("interaction", Interaction))
     for piece in before:
         about = piece.content.scored + len(piece.content.left_out)
-        if talks and about != talks:
+        if recordings and about != recordings:
             reader.notes.append(
-                f"{piece.name} is about {about} transcripts; the run holds {talks}."
+                f"{piece.name} is about {about} transcripts; the run holds {recordings}."
             )
     yield from before
     if before or not files:
         return
-    reader.tell(f"counting what happened in {len(files)} conversations")
+    reader.on_step(f"counting what happened in {len(files)} conversations")
     with reader.about():
         found = portable(interaction(*read_all(file.path for file in files)))
         names = {str(file.path): file.name for file in files}
@@ -327,12 +327,12 @@ def _interactions(reader: _Reader, talks: int, files: Sequence[File]) -> Iterato
 
 
 def _sweeps(reader: _Reader) -> Iterator[Piece[Any]]:
-    """The figures of all points of each sweep."""
+    """Score all points of each sweep."""
     from reports.plots.sweep import sweep_scores
 
     for file in reader.files("sweep"):
         with reader.about(file):
-            reader.tell(f"counting what happened in {file.name}")
+            reader.on_step(f"counting what happened in {file.name}")
             yield Piece(sweep_scores(file.path), (reader.used(file),))
 
 
@@ -340,7 +340,7 @@ def _sweeps(reader: _Reader) -> Iterator[Piece[Any]]:
 
 
 def _benchmarks(reader: _Reader) -> Iterator[Piece[Table1]]:
-    """The paper's table with all results that can be read; without comparisons where these fail."""
+    """Make Table 1 of all results that can be read; without comparisons if these fail."""
     paths, names = [], []
     for file in reader.files("benchmark", "harness"):
         from evaluation.benchmarks.results import is_result, read_runs
@@ -364,7 +364,7 @@ def _benchmarks(reader: _Reader) -> Iterator[Piece[Table1]]:
 
 
 def _studies(reader: _Reader, settings: RatingSettings) -> Iterator[Piece[StudyResult]]:
-    """Every set of ratings, analysed; each once, in whatever forms it is there.
+    """Analyse every set of ratings once, in whatever forms it is there.
 
     An analysis that `duo report statistics` made of these ratings is taken as it is, unless other
     rules are asked for.
@@ -381,7 +381,7 @@ def _studies(reader: _Reader, settings: RatingSettings) -> Iterator[Piece[StudyR
             yield Piece(before.content, (*before.files, *files))
             continue
         with reader.about():
-            reader.tell(f"analysing {len(ratings.rows):,} ratings")
+            reader.on_step(f"analysing {len(ratings.rows):,} ratings")
             yield Piece(analyse(ratings, rules=settings.rules), files, computed=True)
     for one in made:
         reader.notes.append(f"The ratings that {one.name} is about are not in the run.")
@@ -389,7 +389,7 @@ def _studies(reader: _Reader, settings: RatingSettings) -> Iterator[Piece[StudyR
 
 
 def _sets(reader: _Reader, settings: RatingSettings) -> list[tuple[Ratings, tuple[str, ...]]]:
-    """Sets of ratings and the files that each is in: a CSV, Parquet and a database can agree."""
+    """Read sets of ratings, each with its files: a CSV, Parquet and a database can agree."""
     from reports.statistics.ratings import read_ratings
 
     found: list[tuple[Ratings, tuple[str, ...]]] = []
@@ -410,7 +410,7 @@ def _sets(reader: _Reader, settings: RatingSettings) -> list[tuple[Ratings, tupl
 
 
 def _exported(file: File) -> Ratings:
-    """The votes in a study's database, as `duo study export` writes them."""
+    """Read the votes in a study's database, as `duo study export` writes them."""
     from reports.statistics.ratings import COLUMNS, Ratings, frame
     from sessions.study.study import open_study
     from sessions.study.votes import NAMES, votes, votes_table

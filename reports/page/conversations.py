@@ -88,7 +88,7 @@ def costs_of(transcript: Transcript) -> Costs:
 
 
 def costs_by_system(transcripts: Iterable[Transcript]) -> dict[str, Costs]:
-    """All conversations of each system together, systems in the order of their first."""
+    """Add up all conversations of each system, systems in the order of their first."""
     totals: dict[str, Costs] = {}
     for transcript in transcripts:
         name = transcript.header.system
@@ -97,7 +97,7 @@ def costs_by_system(transcripts: Iterable[Transcript]) -> dict[str, Costs]:
 
 
 def costs_table(title: str, costs: Mapping[str, Costs]) -> Table:
-    """Costs by system, for readers."""
+    """Tabulate costs by system, for readers."""
     reference = costs.get(REFERENCE)
     return Table(
         title,
@@ -118,7 +118,7 @@ def costs_table(title: str, costs: Mapping[str, Costs]) -> Table:
 
 
 def all_costs(transcripts: Sequence[Transcript]) -> Table:
-    """A line for each conversation, and what it cost relative to `REFERENCE`, for programs."""
+    """Tabulate what each conversation cost, also relative to `REFERENCE`, for programs."""
     counted = [(transcript.header, costs_of(transcript)) for transcript in transcripts]
     references = {head.scenario: costs for head, costs in counted if head.system == REFERENCE}
     return Table(
@@ -155,7 +155,7 @@ class Line:
 
 
 def lines_of(transcript: Transcript) -> list[Line]:
-    """All that was said and decided, in the order of time."""
+    """List all that was said and decided, in the order of time."""
     return sorted(_lines(transcript), key=lambda line: line.at)
 
 
@@ -179,7 +179,7 @@ def _lines(transcript: Transcript) -> Iterator[Line]:
 
 
 def cautions(transcripts: Iterable[Transcript]) -> list[str]:
-    """Sentences about systems whose model did not do its part, none about the others.
+    """Say of which systems the model did not do its part; nothing is said of the others.
 
     A model does its part only if it was trained to: to say state tokens, by which it judges whether
     it was asked something, or to fall silent in time slices. Without that, only the clock decides.
@@ -194,7 +194,7 @@ def cautions(transcripts: Iterable[Transcript]) -> list[str]:
 
 
 def _decided_by_the_clock(system: str, held: Sequence[Transcript]) -> Iterator[str]:
-    """A system that looks ahead for state tokens, and decided without them."""
+    """Find a system that looks ahead for state tokens, and decided without them."""
     events = [event for one in held for event in one.of("predicted", "respond", "ignore")]
     counts = Counter(event.by for event in events if event.kind != "predicted")
     clock, tokens = sum(counts[ground] for ground in _GROUNDS), counts["state"]
@@ -215,7 +215,7 @@ def _decided_by_the_clock(system: str, held: Sequence[Transcript]) -> Iterator[s
 
 
 def _restless(system: str, held: Sequence[Transcript]) -> Iterator[str]:
-    """A system that speaks on whatever the user does."""
+    """Find a system that speaks on whatever the user does."""
     found = [conversation_of(transcript) for transcript in held]
     answers = [answer for part in found for answer in part.answers]
     heard = both = 0.0

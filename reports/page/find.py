@@ -122,7 +122,7 @@ def recognise(path: Path, columns: Mapping[str, str] | None = None) -> tuple[str
 
 
 def _prefixes(runs: Sequence[Path]) -> list[str]:
-    """A name for each run, unlike the others'; "" if there is only one."""
+    """Name each run, unlike the others; "" if there is only one."""
     if len(runs) == 1:
         return [""]
     names: list[str] = []
@@ -136,7 +136,7 @@ def _prefixes(runs: Sequence[Path]) -> list[str]:
 def _entries(
     run: Path, prefix: str, seen: set[str], problems: list[BadInput]
 ) -> Iterator[tuple[str, Path]]:
-    """All that is below a run, whatever it is, each folder's entries by name."""
+    """Yield all that is below a run, whatever it is, each folder's entries by name."""
     waiting = [(prefix or ("" if run.is_dir() else run.name), run)]
     while waiting:
         name, path = waiting.pop()
@@ -160,7 +160,7 @@ def _entries(
 
 
 def _is_report(folder: Path) -> bool:
-    """Whether an earlier report was written into a folder."""
+    """Tell whether an earlier report was written into a folder."""
     try:
         content = read_json(folder / MARK)
     except BadInput:
@@ -183,7 +183,7 @@ def _json(path: Path) -> tuple[str, Any] | None:
 
 
 def _is_transcript(path: Path) -> bool:
-    """Whether the first line is a transcript's header, or an event where that should stand."""
+    """Tell whether the first line is a transcript's header, or an event where that should be."""
     try:
         with path.open("rb") as stream:
             line = stream.readline(LARGEST)
@@ -202,7 +202,7 @@ def _is_transcript(path: Path) -> bool:
 
 
 def _csv_header(path: Path) -> set[str]:
-    """The names of the columns."""
+    """Read the names of the columns."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return set(next(csv.reader([stream.readline(LARGEST)]), []))

@@ -38,7 +38,7 @@ class Kind:
     own_command: Callable[[Any], list[Any]] | None = None
 
     def tables_of(self, content: Any) -> list[Table]:
-        """A result as tables; those without a row are left out."""
+        """Tabulate a result; tables without a row are left out."""
         if not self.tables:
             return []
         found = function(self.tables)(content)
@@ -46,7 +46,7 @@ class Kind:
         return [table for table in tables if table.rows]
 
     def charts_of(self, piece: Piece[Any], evidence: Evidence) -> Iterator[Chart]:
-        """The charts of a result."""
+        """Make the charts of a result."""
         for name in self.charts:
             more = (evidence.transcripts,) if name in _WITH_TRANSCRIPTS else ()
             made = function(name)(piece.content, *more)

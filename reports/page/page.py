@@ -92,7 +92,7 @@ class _Picture:
 
 
 def all_tables(evidence: Evidence) -> Tables:
-    """Every result as tables."""
+    """Tabulate every result."""
     return {
         kind: {piece.name: of.tables_of(piece.content) for piece in evidence.of(kind)}
         for kind, of in KINDS.items()
@@ -123,11 +123,11 @@ def page_of(
     }
     sections = [results.pop(kind) for kind in _ABOUT_CONVERSATIONS if kind in results]
     shown, left_out = _shown(evidence.transcripts, scenarios)
-    if evidence.talks:
+    if evidence.recordings:
         sections.append(_costs_section(evidence.transcripts))
     for number, (name, held) in enumerate(shown.items(), start=1):
         sections.append(_scenario_section(number, name, held))
-    sections += [_fork_section(one) for one in drawn if one.piece in evidence.talks]
+    sections += [_fork_section(one) for one in drawn if one.piece in evidence.recordings]
     sections += results.values()
     sections += [
         _section(
@@ -162,7 +162,7 @@ def _result_section(
     drawn: Sequence[Drawn],
     tables: Mapping[str, Sequence[Table]],
 ) -> Section:
-    """All results of a kind: pictures, tables, where they are from."""
+    """Show all results of a kind: pictures, tables, where they are from."""
     pieces = evidence.of(kind)
     results = [
         {
@@ -179,7 +179,7 @@ def _result_section(
 
 
 def _fork_section(fork: Drawn) -> Section:
-    """One fork of the run: which slots each token attends to."""
+    """Show one fork of the run: which slots each token attends to."""
     result = {
         "title": "", "pictures": [_Picture(fork.chart)], "tables": (), "notes": (),
         "source": _source(fork.piece), "command": "",
@@ -189,14 +189,14 @@ def _fork_section(fork: Drawn) -> Section:
 
 
 def _costs_section(transcripts: Sequence[Transcript]) -> Section:
-    """What each system's conversations cost, all together."""
+    """Show what each system's conversations cost, all together."""
     title = "All conversations of each system together"
     table = costs_table(title, costs_by_system(transcripts))
     return _section("costs", "What it cost", table=table)
 
 
 def _scenario_section(number: int, name: str, transcripts: Sequence[Transcript]) -> Section:
-    """One scenario: the systems' timelines under one another, their costs, all words as a table."""
+    """Show one scenario: timelines under one another, costs, and all words as a table."""
     anchor = f"scenario-{number}"
     drawable = [conversation_of(transcript) for transcript in transcripts]
     systems = _listed(part.system for part in drawable)
@@ -233,7 +233,7 @@ def _source(piece: Piece[Any]) -> str:
 def _shown(
     transcripts: Sequence[Transcript], limit: int
 ) -> tuple[dict[str, list[Transcript]], list[str]]:
-    """The conversations that are drawn, by scenario; and what is said of the others."""
+    """Choose the conversations that are drawn, by scenario; and say what becomes of the others."""
     held: dict[str, list[Transcript]] = {}
     for transcript in transcripts:
         held.setdefault(transcript.header.scenario, []).append(transcript)
@@ -252,7 +252,7 @@ def _shown(
 
 
 def _title(evidence: Evidence) -> str:
-    """What the page is about, in a line."""
+    """Say in a line what the page is about."""
     heads = [transcript.header for transcript in evidence.transcripts]
     parts = []
     if heads:
@@ -269,7 +269,7 @@ def _title(evidence: Evidence) -> str:
 
 
 def _facts(evidence: Evidence) -> dict[str, str]:
-    """What was run, name and value."""
+    """Say what was run, name and value."""
     found = _facts_of_transcripts(evidence.transcripts)
     for study in evidence.of("ratings"):
         everyone = study.content.everyone
@@ -289,7 +289,7 @@ def _facts(evidence: Evidence) -> dict[str, str]:
 
 
 def _facts_of_transcripts(transcripts: Sequence[Transcript]) -> dict[str, str]:
-    """What was run, as the headers of the transcripts say it."""
+    """Say what was run, by the headers of the transcripts."""
     heads = [transcript.header for transcript in transcripts]
     if not heads:
         return {}
@@ -311,7 +311,7 @@ def _facts_of_transcripts(transcripts: Sequence[Transcript]) -> dict[str, str]:
 
 
 def _notes(evidence: Evidence) -> Iterator[str]:
-    """What to know before looking at numbers."""
+    """Say what to know before looking at numbers."""
     if broken := len(evidence.problems):
         things = "thing is" if broken == 1 else "things are"
         yield f"{broken} {things} broken and left out: see “What is missing or broken”."
@@ -335,12 +335,12 @@ def _notes(evidence: Evidence) -> Iterator[str]:
 
 
 def _listed(values: Iterable[str]) -> str:
-    """Each value once, with commas."""
+    """Join values, each once, with commas."""
     return ", ".join(dict.fromkeys(values))
 
 
 def _counted(number: int, thing: str) -> str:
-    """A number of things: `1 rater`, `2 raters`."""
+    """Write a number of things: `1 rater`, `2 raters`."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
@@ -352,14 +352,14 @@ def _inline(figure: Any, prefix: str, label: str, css_class: str) -> Markup:
 
 
 def _table_html(table: Table, *, caption: bool = True) -> Markup:
-    """A table in a frame that scrolls where the screen is too narrow."""
+    """Put a table into a frame that scrolls where the screen is too narrow."""
     written = (table if caption else replace(table, title="")).html()
     frame = '<div class="scroll" role="region" tabindex="0" aria-label="{}">\n{}</div>'
     return Markup(frame).format(clean(table.title), Markup(written))
 
 
 def _render(template: str, **values: Any) -> str:
-    """Fill a template; every text in it is made harmless."""
+    """Fill a template; every text in it is escaped."""
     return _environment().get_template(f"{template}.html.j2").render(values)
 
 
@@ -379,5 +379,5 @@ def _environment() -> Environment:
 
 
 def _clean(value: Any) -> Any:
-    """Text without controls; what is markup already was made by a template of ours."""
+    """Clean text of controls; what is markup already was made by a template of ours."""
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value

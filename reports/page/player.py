@@ -44,7 +44,7 @@ _STYLE = """
 
 
 def player(transcripts: Sequence[Transcript], *, key: str) -> Markup:
-    """The element that conversations on one scenario play in, side by side.
+    """Make the element that conversations on one scenario play in, side by side.
 
     Args:
         transcripts: from left to right.
@@ -65,7 +65,7 @@ def player(transcripts: Sequence[Transcript], *, key: str) -> Markup:
 
 @cache
 def script() -> Markup:
-    """The script that draws all players of a page, as it stands between the tags."""
+    """Return the script that draws all players of a page, as it stands between the tags."""
     text = study_player.script()
     if text.count(_EXPORT) != 1:
         raise RuntimeError("player.js does not export what the page calls")
@@ -74,19 +74,19 @@ def script() -> Markup:
 
 @cache
 def style() -> Markup:
-    """The style inside the players."""
+    """Return the style inside the players."""
     return Markup(study_player.style() + _STYLE)
 
 
 @cache
 def script_hash() -> str:
-    """What a Content-Security-Policy calls the script."""
+    """Return what a Content-Security-Policy calls the script."""
     digest = hashlib.sha256(str(script()).encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def _embedded(data: Any) -> Markup:
-    """JSON that nothing in it can end: no `<`, no `&`, no line separator."""
+    """Write JSON that nothing in it can end: no `<`, no `&`, no line separator."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -35,7 +35,7 @@ class Origin:
 
 
 def origins(evidence: Evidence) -> list[Origin]:
-    """All files that the page rests on, by the manifest that stands nearest above each."""
+    """List all files that the page rests on, by the manifest that stands nearest above each."""
     manifests = {str(PurePosixPath(one.name).parent): one for one in evidence.manifests}
     kinds = {name: (kind, piece) for kind, piece in evidence.all for name in piece.files}
     below: dict[str, list[str]] = {one.name: [] for one in evidence.manifests}
@@ -61,7 +61,7 @@ def _hashed(evidence: Evidence, names: list[str]) -> tuple[tuple[str, str], ...]
 
 
 def _together(alone: list[Origin]) -> Iterator[Origin]:
-    """Files that nothing is known of, in one."""
+    """Put files that nothing is known of into one."""
     yield from (one for one in alone if one.command or one.facts)
     silent = [file for one in alone if not (one.command or one.facts) for file in one.files]
     if silent:
@@ -73,7 +73,7 @@ def _command(words: Iterable[Any]) -> str:
 
 
 def _short(word: str) -> str:
-    """A word of a command; of a path that begins at a machine's root only the end is kept."""
+    """Shorten a word of a command: of a path from a machine's root only the end is kept."""
     head, equals, tail = word.rpartition("=")
     if not _ABSOLUTE.match(tail):
         return word
@@ -81,7 +81,7 @@ def _short(word: str) -> str:
 
 
 def _facts(manifest: Manifest) -> dict[str, str]:
-    """What a manifest says, without dates and times."""
+    """List what a manifest says, without dates and times."""
     facts = {
         "versions": _named(manifest.versions),
         "commit": manifest.git_commit or "",
@@ -99,7 +99,7 @@ def _own_facts(piece: Piece[Any]) -> dict[str, str]:
 
 
 def _own_command(kind: str, piece: Piece[Any], name: str) -> str:
-    """The command that gives a file which says itself how it was made; "" for the others."""
+    """Give the command of a file which says itself how it was made; "" for the others."""
     words_of = KINDS[kind].own_command
     if piece.computed or words_of is None:
         return ""
@@ -111,7 +111,7 @@ def _named(values: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value in a line; what is longer is cut, for the manifest has it whole."""
+    """Write a value in a line; what is longer is cut, for the manifest has it whole."""
     if value is None or value in ("", [], {}):
         return ""
     if isinstance(value, dict):

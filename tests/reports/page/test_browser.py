@@ -80,8 +80,8 @@ def probe(tmp_path: Path, page: str, width: int, *flags: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    talks = [interrupted(), waiting(), hostile()]
-    return page_of(Evidence(talks=tuple(map(Piece, talks))))
+    recordings = [interrupted(), waiting(), hostile()]
+    return page_of(Evidence(recordings=tuple(map(Piece, recordings))))
 
 
 def test_the_browser_has_nothing_to_complain_of(tmp_path: Path, page: str) -> None:

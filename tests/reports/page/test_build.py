@@ -248,14 +248,14 @@ def test_hostile_names_and_words_are_text(tmp_path: Path) -> None:
 
 def test_many_scenarios_are_counted_and_some_are_drawn() -> None:
     told = interrupted()
-    talks = []
+    recordings = []
     for number in range(4):
         header = told.header.model_copy(update={"scenario": f"s{number}"})
-        talks.append(Piece(told.model_copy(update={"header": header}), (f"{number}.jsonl",)))
-    page = page_of(Evidence(talks=tuple(talks)), scenarios=2)
+        recordings.append(Piece(told.model_copy(update={"header": header}), (f"{number}.jsonl",)))
+    page = page_of(Evidence(recordings=tuple(recordings)), scenarios=2)
     assert page.count('class="player"') == 2
     assert "Of 4 scenarios the first 2 are drawn below; numbers are of all." in page
-    none = page_of(Evidence(talks=tuple(talks)), scenarios=0)
+    none = page_of(Evidence(recordings=tuple(recordings)), scenarios=0)
     assert "<script" not in none
 
 

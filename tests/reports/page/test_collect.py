@@ -74,9 +74,9 @@ def test_files_of_older_versions_do_not_say_their_kind(run: Path, tmp_path: Path
 
 
 def test_single_files_and_several_runs(tmp_path: Path) -> None:
-    talks = write_talks(tmp_path / "a")
+    recordings = write_talks(tmp_path / "a")
     states = write_states(tmp_path / "b" / "s.json")
-    found = collect([talks[0], states, tmp_path / "a" / "turn-based"])
+    found = collect([recordings[0], states, tmp_path / "a" / "turn-based"])
     assert kinds(found) == {"states": 1, "interaction": 1, "transcripts": 2}
     assert set(found.digests) == {"weekend.jsonl", "s.json", "turn-based/weekend.jsonl"}
 
@@ -115,7 +115,7 @@ def deep(path: Path) -> str:
     return f"x{path.suffix}"
 
 
-def talk(path: Path) -> Path:
+def recording(path: Path) -> Path:
     write_transcript(path, interrupted())
     return path
 
@@ -136,10 +136,10 @@ def whole(path: Path) -> str:
 @pytest.mark.parametrize(
     ("suffix", "write", "spoil"),
     [
-        (".jsonl", talk, cut_off),
-        (".jsonl", talk, second_line),
-        (".jsonl", talk, nothing),
-        (".jsonl", talk, latin),
+        (".jsonl", recording, cut_off),
+        (".jsonl", recording, second_line),
+        (".jsonl", recording, nothing),
+        (".jsonl", recording, latin),
         (".json", write_states, cut_off),
         (".json", write_states, nothing),
         (".json", write_states, no_number),
@@ -173,13 +173,13 @@ def test_nothing_that_can_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text("[1, 2]")
     with pytest.raises(BadInput, match="nothing that a report could be made of"):
         collect([tmp_path])
-    talk(tmp_path / "t.jsonl").write_text("{")
+    recording(tmp_path / "t.jsonl").write_text("{")
     with pytest.raises(BadInput, match=r"t\.jsonl:1: is cut off"):
         collect([tmp_path])
 
 
 def test_a_copy_counts_once(tmp_path: Path) -> None:
-    first = talk(tmp_path / "a.jsonl")
+    first = recording(tmp_path / "a.jsonl")
     shutil.copy(first, tmp_path / "b.jsonl")
     found = collect([tmp_path])
     assert kinds(found) == {"interaction": 1, "transcripts": 1}
@@ -206,7 +206,7 @@ def test_what_differs_gets_another_name(tmp_path: Path) -> None:
 
 
 def test_interaction_figures_that_are_there_are_taken(tmp_path: Path) -> None:
-    talk(tmp_path / "a.jsonl")
+    recording(tmp_path / "a.jsonl")
     computed = collect([tmp_path]).of("interaction")[0]
     assert computed.computed
     write_result(tmp_path / "i.json", computed.content.model_copy(update={"scored": 7}))

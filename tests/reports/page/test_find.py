@@ -78,7 +78,7 @@ def test_too_many_files_are_said_and_end_the_walk(tmp_path: Path) -> None:
     assert not find([tmp_path], limit=9)[1]
 
 
-def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+def test_runs_of_the_same_name_are_with_names_apart(tmp_path: Path) -> None:
     put(tmp_path, "a/run/x.json", "b/run/x.json", "c/x.json")
     runs = [tmp_path / "a/run", tmp_path / "b/run", tmp_path / "c/x.json"]
     assert names(*runs) == ["run (2)/x.json", "run/x.json", "x.json"]

@@ -18,7 +18,7 @@ from tests.reports.stories import chinese, hostile, interrupted, waiting
 
 
 def page_about(transcripts: list[Transcript]) -> str:
-    return page_of(Evidence(talks=tuple(map(Piece, transcripts))))
+    return page_of(Evidence(recordings=tuple(map(Piece, transcripts))))
 
 
 @pytest.fixture(scope="module")
