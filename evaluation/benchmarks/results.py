@@ -17,7 +17,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -376,15 +376,21 @@ def _files(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*.json") if is_result(path) and path.is_file())
 
 
-def _one_for_each_cell(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+def _one_for_each_cell(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Choose one result for each cell, and note those left out.
 
-    A folder in which `--limit` grew has several that differ in it: of each benchmark the largest
-    size counts that all its cells have, so that columns are about the same items; if there is none,
-    each cell's largest.
+    A result in the format of earlier versions gives way to one of today's. A folder in which
+    `--limit` grew has several that differ in it: of each benchmark the largest size counts that all
+    its cells have, so that columns are about the same items; if there is none, each cell's largest.
     """
+    found: list[Run] = []
+    notes: list[str] = []
+    todays = {run.cell for run in runs if run.told.filter is not None}
     cells: dict[tuple[str, str, str, int], dict[int, Run]] = {}
     for run in runs:
+        if run.told.filter is None and run.cell in todays:
+            notes.append(f"Left out: {run.file.name}, of an earlier version, measured again since.")
+            continue
         told, sizes = run.told, cells.setdefault(run.cell, {})
         for kept in sizes.values():
             if _facts(kept, run.told.n) != _facts(run, kept.told.n):
@@ -394,7 +400,6 @@ def _one_for_each_cell(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
                     file=kept.file,
                 )
         sizes[told.n] = run  # of two that say the same the later
-    found, notes = [], []
     for (column, benchmark, profile, seed), sizes in cells.items():
         alike = [set(of) for cell, of in cells.items() if cell[1:3] == (benchmark, profile)]
         n = max(set.intersection(*alike) or sizes)

@@ -157,6 +157,9 @@ def test_results_of_earlier_versions_are_read(tmp_path: Path) -> None:
     run = read_result(path)
     assert run.told.value == 0.5
     assert run.read_items().scores == {("law", "test/0"): 0, ("law", "test/1"): 1}
+    both = read_runs([str(tmp_path)])
+    assert [run.file for run in both.runs] == [new]
+    assert both.notes == (f"Left out: {path.name}, of an earlier version, measured again since.",)
     with pytest.raises(BadInput, match="is no benchmark result of duo"):
         read_result(change(path, schema=2))
 
