@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from duo.errors import BadInput
 from duo.files import Result, check_writable, write_result, write_text
-from duo.table import MINUS, NONE, Cell, Column, Table, latex_document
+from duo.table import MINUS, NONE, Cell, Column, Table, Value, latex_document
 from evaluation.benchmarks import compare
 from evaluation.benchmarks.catalogue import BENCHMARKS
 from evaluation.benchmarks.results import read_runs
@@ -511,45 +511,33 @@ def _comparison_table(family: Sequence[Versus]) -> Table:
     ]
     if any(one.comparison and one.comparison.test == "sign" for one in family):
         notes.append("Scores are means over seeds: p is the sign test on the items.")
-    names = ("n", "difference", "95 %", "better", "worse", "p", "Holm", "paper")
-    return Table(
-        f"{first.column} against {first.base}, {first.profile}",
-        [Column("Benchmark"), *(Column(name, "number") for name in names)],
-        [_comparison_row(one) for one in family],
-        notes,
-    )
+    columns = [Column("Benchmark"), Column("n", "number", ","), Column("difference", "number")]
+    columns += [Column("95 %", "number"), Column("better", "number", ",")]
+    columns += [Column("worse", "number", ","), Column("p", "number", p_value)]
+    columns += [Column("Holm", "number", p_value), Column("paper", "number")]
+    title = f"{first.column} against {first.base}, {first.profile}"
+    return Table(title, columns, [_comparison_row(one) for one in family], notes)
 
 
-def _comparison_row(one: Versus) -> list[Cell]:
+def _comparison_row(one: Versus) -> list[Value | Cell]:
     about = BENCHMARKS[one.benchmark]
     paper = Cell(None)
     if one.paper:
-        text = points(one.paper.difference, sign=True)
-        used = _slots((one.column, one.base))
-        ids = {slot.paper for slot in used if slot.ours}
-        paper = Cell(
-            100 * one.paper.difference,
-            _with_error(text, one.paper.unpaired_stderr),
-            IMPOSSIBLE if ids & about.paper.impossible.keys() else "",
-        )
+        ids = {slot.paper for slot in _slots((one.column, one.base)) if slot.ours}
+        mark = IMPOSSIBLE if ids & about.paper.impossible.keys() else ""
+        paper = _difference(one.paper.difference, one.paper.unpaired_stderr, mark)
     found = one.comparison
     if found is None:
-        rest = [Cell(None), Cell(None, one.reason), *[Cell(None)] * 5]
-    else:
-        low, high = points(found.low, sign=True), points(found.high, sign=True)
-        rest = [
-            Cell(found.n, f"{found.n:,}"),
-            Cell(
-                100 * found.difference,
-                _with_error(points(found.difference, sign=True), found.stderr),
-            ),
-            Cell(f"{low} to {high}"),
-            Cell(found.gained, f"{found.gained:,}"),
-            Cell(found.lost, f"{found.lost:,}"),
-            Cell(found.p, p_value(found.p)),
-            Cell(one.p_holm, None if one.p_holm is None else p_value(one.p_holm)),
-        ]
-    return [Cell(about.title), *rest, paper]
+        return [about.title, None, Cell(None, one.reason), *[None] * 5, paper]
+    low, high = points(found.low, sign=True), points(found.high, sign=True)
+    return [
+        about.title, found.n, _difference(found.difference, found.stderr), f"{low} to {high}",
+        found.gained, found.lost, found.p, one.p_holm, paper,
+    ]  # fmt: skip
+
+
+def _difference(share: float, stderr: float | None, mark: str = "") -> Cell:
+    return Cell(100 * share, _with_error(points(share, sign=True), stderr), mark)
 
 
 def long_table(found: Table1) -> Table:

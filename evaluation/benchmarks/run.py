@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from duo.errors import BadInput
 from duo.files import check_writable
 from duo.runs import MANIFEST, Stopwatch, fingerprint, versions, write_manifest
-from duo.table import NONE, Table
 from duo.table import Cell as TableCell
 from duo.table import Column as TableColumn
+from duo.table import Table, Value
 from duo.terminal import Bar, printable, progress
 from evaluation.benchmarks.catalogue import BENCHMARKS
 from evaluation.benchmarks.experiment import Column, Settings
@@ -495,29 +495,24 @@ def results_table(results: Sequence[Run]) -> Table:
     """Tabulate benchmarks by model: with the standard error, or the range over seeds."""
     found = [run.told for run in results]
     columns = list(dict.fromkeys(told.column for told in found))
-    rows: list[list[TableCell]] = []
+    rows: list[list[Value | TableCell]] = []
     for name, benchmark in BENCHMARKS.items():
         of = [told for told in found if told.benchmark == name]
         if not of:
             continue
+        shares = [_share([told for told in of if told.column == column]) for column in columns]
         items = [of[0].data.source, of[0].coverage if of[0].coverage != "full" else ""]
         rows.append(
-            [
-                TableCell(benchmark.title),
-                *(_share([told for told in of if told.column == column]) for column in columns),
-                TableCell(of[0].n, f"{of[0].n:,}"),
-                TableCell(of[0].shots),
-                TableCell(" ".join(dict.fromkeys(filter(None, items)))),
-            ]
+            [benchmark.title, *shares, of[0].n, of[0].shots, " ".join(dict.fromkeys(items)).strip()]
         )
-    shares = [TableColumn(name, "number") for name in columns]
-    rest = [TableColumn(name) for name in ("n", "shots", "items")]
-    return Table("Accuracy in percent", [TableColumn("benchmark"), *shares, *rest], rows)
+    heads = [TableColumn(name, "number") for name in columns]
+    rest = [TableColumn("n", show=","), TableColumn("shots"), TableColumn("items")]
+    return Table("Accuracy in percent", [TableColumn("benchmark"), *heads, *rest], rows)
 
 
 def _share(runs: Sequence[BenchmarkResult]) -> TableCell:
     if not runs:
-        return TableCell(None, NONE)
+        return TableCell(None)
     values = [100 * told.value for told in runs]
     mean = sum(values) / len(values)
     if len(values) > 1:
@@ -537,27 +532,24 @@ def show_data(settings: Settings) -> None:
     settings.check()
     finder = Finder(data_dir=settings.data_dir, sources=settings.sources, partial=True)
     rows = [_data_row(finder, task) for task in read_profile(settings.profile).values()]
-    Table("Items", ["benchmark", "source", "items", "published", "missing"], rows).show()
+    sizes = [TableColumn("items", "number", ","), TableColumn("published", "number", ",")]
+    Table("Items", ["benchmark", "source", *sizes, "missing"], rows).show()
     for source, reason in finder.reasons.items():
         Console().print(f"{source}: {reason}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _data_row(finder: Finder, task: TaskFile) -> tuple[TableCell | str | None, ...]:
+def _data_row(finder: Finder, task: TaskFile) -> tuple[Value, ...]:
     title = task.about.title
     try:
         found = finder.find(task)
     except BadInput as error:
         if error.file is not None:
             raise
-        return title, "none", None, _count(published(task)), "everything"
+        return title, "none", None, published(task), "everything"
     missing = list(found.missing)
     if found.source == "smoke":
         missing = ["the benchmark's own items"]
     elif found.spare is not None:
         missing.append(f"examples ({task.shots_from}): ours are taken")
     told = "; ".join(missing) or "nothing"
-    return title, found.source, _count(found.n), _count(published(task, found.data)), told
-
-
-def _count(n: int) -> TableCell:
-    return TableCell(n, f"{n:,}")
+    return title, found.source, found.n, published(task, found.data), told
