@@ -11,8 +11,7 @@ Whatever differs from run to run, such as machine times, is in the manifest.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -26,7 +25,7 @@ from duo.decoding.systems import build, check_settings, check_system, is_foreign
 from duo.errors import BadInput
 from duo.files import check_writable, read_json
 from duo.runs import MANIFEST, Stopwatch, as_json, check_same, versions, write_manifest
-from duo.terminal import Bar, progress
+from duo.terminal import progress
 from duo.transcript import Header, read_transcript, write_transcript
 from sessions.play import MAX_SECONDS, RealTime, Recording, Simulated, cycle_length, play, playing
 from sessions.scenario import Scenario
@@ -75,72 +74,72 @@ class Job:
 
 @dataclass(frozen=True)
 class _Pair:
-    """One system on one scenario."""
+    """One system on one scenario, as a part of a job."""
 
+    job: Job
     system: str
     scenario: Scenario
     path: Path
     identity: Mapping[str, Any]
 
 
-def record_all(
-    job: Job,
-    *,
-    backbone: Backbone | None = None,
-    console: Console | None = None,
-    bar: Bar | None = None,
-    part: str = "",
-) -> list[Path]:
-    """Record what the job asks for and is not there yet.
-
-    Args:
-        backbone: the model of all systems, if the caller has it already; else each is loaded when
-            first needed.
-        console: where progress is shown; standard error if not given.
-        bar: shows progress instead, if this is a part of something larger; `part` says of what.
+def record_all(job: Job, *, console: Console | None = None) -> list[Path]:
+    """Record what a job asks for; see `record_jobs`.
 
     Returns:
         The transcripts of all pairs, those kept included: system by system, in the order given.
+    """
+    return record_jobs([job], console=console)
+
+
+def record_jobs(
+    jobs: Sequence[Job],
+    *,
+    console: Console | None = None,
+    when_checked: Callable[[], None] = lambda: None,
+) -> list[Path]:
+    """Record what jobs ask for and is not there yet.
+
+    System by system, so that each model is loaded once if the jobs have the same.
+
+    Args:
+        console: where progress is shown; standard error if not given.
+        when_checked: called once everything is checked, before anything is recorded.
+
+    Returns:
+        The transcripts of all jobs, those kept included.
 
     Raises:
         BadInput: unknown system or setting, a folder that cannot be written, a transcript that is
             there and does not match. All this is checked before a model is loaded.
     """
-    pairs = _pairs(job)
-    check_writable(job.out)
-    to_record = [pair for pair in pairs if not _is_recorded(pair, force=job.force)]
-    entries, watch = _entries(job), Stopwatch()
+    pairs = [pair for job in jobs for pair in _pairs(job)]
+    for job in jobs:
+        check_writable(job.out)
+    to_record = [pair for pair in pairs if not _is_recorded(pair)]
+    when_checked()
+    entries = {job.out: _entries(job) for job in jobs}
+    watch = Stopwatch()
     done = len(pairs) - len(to_record)
-    own = progress("recording", len(pairs), done=done, console=console)
-    with own if bar is None else nullcontext(bar) as shown:
+    with progress("recording", len(pairs), done=done, console=console) as bar:
         try:
-            for pair, recording in _recordings(
-                job, to_record, backbone, lambda what: shown.update(what=f"{part}{what}")
-            ):
+            for pair, recording in _recordings(to_record, lambda what: bar.update(what=what)):
+                job = pair.job
                 write_transcript(pair.path, recording.transcript)
-                entries[pair.path.relative_to(job.out).as_posix()] = _took(recording)
-                _write_manifest(job, watch, entries)  # each time, so that a kill loses nothing
-                shown.advance()
-                if not shown.on_terminal:
+                entries[job.out][pair.path.relative_to(job.out).as_posix()] = _took(recording)
+                _write_manifest(job, watch, entries[job.out])  # so that a kill loses nothing
+                bar.advance()
+                if not bar.on_terminal:
                     seconds = recording.transcript.seconds
                     took = f"{seconds:.0f} s in {recording.machine_seconds:.1f} s"
-                    shown.print(f"{pair.path}: {took}")
+                    bar.print(f"{pair.path}: {took}")
         except KeyboardInterrupt:
-            shown.print("stopped; the same command goes on from here")
+            bar.print("stopped; the same command goes on from here")
             raise
-    if not to_record and not (job.out / MANIFEST).exists():
-        _write_manifest(job, watch, entries)
+    for job in jobs:
+        if not (job.out / MANIFEST).exists():
+            _write_manifest(job, watch, entries[job.out])
     return [pair.path for pair in pairs]
-
-
-def standing(job: Job) -> tuple[int, int]:
-    """How many transcripts a job asks for, and how many of them are there.
-
-    Raises:
-        BadInput: whatever `record_all` finds out before it loads a model.
-    """
-    pairs = _pairs(job)
-    return len(pairs), sum(_is_recorded(pair, force=job.force) for pair in pairs)
 
 
 def folder_name(system: str) -> str:
@@ -172,6 +171,7 @@ def _pairs(job: Job) -> list[_Pair]:
         check_settings(system, seed=job.seed, **job.settings.get(system, {}))
     return [
         _Pair(
+            job,
             system,
             scenario,
             job.out / folder_name(system) / f"{scenario.name}.jsonl",
@@ -198,12 +198,13 @@ def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _is_recorded(pair: _Pair, *, force: bool) -> bool:
+def _is_recorded(pair: _Pair) -> bool:
     """Whether the transcript is there and is what would be recorded.
 
     Raises:
-        BadInput: something else is there, and `force` does not allow to replace it.
+        BadInput: something else is there, and the job does not force a new recording.
     """
+    force = pair.job.force
     if not pair.path.exists():
         return False
     way_out = "record it again with --force, or choose another folder"
@@ -226,11 +227,22 @@ def _is_recorded(pair: _Pair, *, force: bool) -> bool:
 
 
 def _recordings(
-    job: Job, pairs: Sequence[_Pair], backbone: Backbone | None, report: Callable[[str], None]
+    pairs: Sequence[_Pair], report: Callable[[str], None]
 ) -> Iterator[tuple[_Pair, Recording]]:
-    """Record pairs, those of a system one after the other or so many at once as the job says."""
-    for own, model in _with_models(job, pairs, backbone):
-        system = own[0].system
+    """Record pairs, those of a system and a job one after the other or several at once."""
+    loaded: tuple[object, Backbone] | None = None
+    by_system = sorted(pairs, key=_system_order(pairs))
+    for (_, system), group in groupby(by_system, key=lambda pair: (pair.job.out, pair.system)):
+        own = list(group)
+        job = own[0].job
+        name = job.models.get(system)
+        wanted = name, job.load_settings
+        if name is not None and (loaded is None or loaded[0] != wanted):
+            from duo.backbone import load
+
+            loaded = None  # before the next one takes its memory
+            loaded = wanted, load(name, **job.load_settings)  # type: ignore[arg-type]
+        model = loaded[1] if loaded is not None and name is not None else None
         given: dict[str, Any] = {"seed": job.seed, **job.settings.get(system, {})}
         foreign = is_foreign(system)
         rows = 1 if foreign else min(job.batch, len(own))
@@ -242,40 +254,27 @@ def _recordings(
             systems = build_together(system, model, rows, graphs=job.graphs, **given)
         if rows == 1:
             for pair in own:
-                yield pair, play(**_part(job, pair, systems[0], report))
+                yield pair, play(**_part(pair, systems[0], report))
             continue
         from duo.decoding.batched import hold_together
 
-        sessions = [partial(_session, job, pair, report) for pair in own]
+        sessions = [partial(_session, pair, report) for pair in own]
         for number, recording in hold_together(systems, sessions):
             yield own[number], recording
 
 
-def _with_models(
-    job: Job, pairs: Sequence[_Pair], backbone: Backbone | None
-) -> Iterator[tuple[list[_Pair], Backbone | None]]:
-    """The pairs of each system and its model, which is loaded for the first that needs it."""
-    loaded: tuple[str, Backbone] | None = None
-    for system, own in groupby(pairs, key=lambda pair: pair.system):
-        model = job.models.get(system)
-        if backbone is None and model is not None and (loaded is None or loaded[0] != model):
-            from duo.backbone import load
-
-            loaded = None  # before the next one takes its memory
-            loaded = model, load(model, **job.load_settings)  # type: ignore[arg-type]
-        yield list(own), backbone or (loaded[1] if loaded and loaded[0] == model else None)
+def _system_order(pairs: Iterable[_Pair]) -> Callable[[_Pair], int]:
+    """A key that sorts pairs by system, in the order in which systems first come."""
+    systems = list(dict.fromkeys(pair.system for pair in pairs))
+    return lambda pair: systems.index(pair.system)
 
 
-def _session(
-    job: Job, pair: _Pair, report: Callable[[str], None], conversant: Any
-) -> Session[Recording]:
+def _session(pair: _Pair, report: Callable[[str], None], conversant: Any) -> Session[Recording]:
     """One recording among others."""
-    return playing(**_part(job, pair, conversant, report), steps=conversant.steps)
+    return playing(**_part(pair, conversant, report), steps=conversant.steps)
 
 
-def _part(
-    job: Job, pair: _Pair, conversant: Conversant, report: Callable[[str], None]
-) -> dict[str, Any]:
+def _part(pair: _Pair, conversant: Conversant, report: Callable[[str], None]) -> dict[str, Any]:
     """What `play` is given to record a pair."""
     header = Header(
         **pair.identity,
@@ -287,10 +286,10 @@ def _part(
         "scenario": pair.scenario,
         "conversant": conversant,
         "header": header,
-        "clock": RealTime() if job.real_time else Simulated(),
-        "max_seconds": job.max_seconds,
+        "clock": RealTime() if pair.job.real_time else Simulated(),
+        "max_seconds": pair.job.max_seconds,
         "on_cycle": lambda now: report(
-            f"{pair.path.parent.name} · {pair.scenario.name} · {now:.0f} s"
+            f"{'/'.join(pair.path.parts[-3:-1])} · {pair.scenario.name} · {now:.0f} s"
         ),
     }
 

@@ -44,14 +44,13 @@ from rich.console import Console
 
 from duo.decoding.systems import check_settings, check_system, models_for
 from duo.errors import BadInput, Problem, misfit
-from duo.files import MarkedYaml, Result, check_writable, read_yaml, write_result
-from duo.terminal import progress
+from duo.files import MarkedYaml, Result, read_yaml, write_result
 from sessions.catalogue import find_scenarios, sample
 from sessions.play import MAX_SECONDS
-from sessions.recorder import Job, record_all, standing
+from sessions.recorder import Job, record_jobs
 
 if TYPE_CHECKING:
-    from duo.backbone import Backbone
+    pass
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=,+-]+", re.ASCII)
 _LONGEST_NAME = 120
@@ -204,34 +203,16 @@ def record_sweep(sweep: Sweep, *, console: Console | None = None) -> list[Path]:
         The folders of the points.
 
     Raises:
-        BadInput: see `sessions.recorder.record_all`; all points are checked before a model is
+        BadInput: see `sessions.recorder.record_jobs`; all points are checked before a model is
             loaded.
     """
-    job = sweep.job
-    check_writable(job.out)
-    jobs = [(point, sweep.job_at(point)) for point in sweep.points]
-    counts = [standing(each) for _, each in jobs]
-    write_result(job.out / SUMMARY, _summary(sweep))
-    total, kept = (sum(column) for column in zip(*counts, strict=True))
-    missing = [each for each, (asked, there) in zip(jobs, counts, strict=True) if there < asked]
-    loaded: tuple[str, Backbone] | None = None
-    with progress("recording", total, done=kept, console=console) as bar:
-        # System by system, so that each model is loaded once.
-        for system in job.systems:
-            model = job.models.get(system)
-            for point, each in missing:
-                one = replace(each, systems=[system])
-                asked, there = standing(one)
-                if there == asked:
-                    continue
-                if model is not None and (loaded is None or loaded[0] != model):
-                    from duo.backbone import load
+    jobs = [sweep.job_at(point) for point in sweep.points]
 
-                    loaded = None  # before the next one takes its memory
-                    loaded = model, load(model, **job.load_settings)  # type: ignore[arg-type]
-                backbone = loaded[1] if loaded is not None and model is not None else None
-                record_all(one, backbone=backbone, bar=bar, part=f"{point.name} · ")
-    return [each.out for _, each in jobs]
+    def list_points() -> None:
+        write_result(sweep.job.out / SUMMARY, _summary(sweep))
+
+    record_jobs(jobs, console=console, when_checked=list_points)
+    return [job.out for job in jobs]
 
 
 def _settings(

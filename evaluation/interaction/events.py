@@ -7,7 +7,7 @@ figures are counted from; `duo.speech` says which answer is whose.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -64,10 +64,6 @@ class Latency:
     slices: float | None = None
     forward_passes: float | None = None
     machine_ms: float | None = None
-
-    def without_machine(self) -> Latency:
-        """The same on every machine."""
-        return replace(self, machine_ms=None)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -220,29 +220,10 @@ def interaction(
 
 def portable(found: Interaction) -> Interaction:
     """The result without machine times and paths: the same on every machine, as reports show it."""
-    systems = {
-        name: system.model_copy(
-            update={
-                key: {unit: value for unit, value in latency.items() if unit != "machine_ms"}
-                for key, latency in (
-                    ("response_latency", system.response_latency),
-                    ("stop_latency", system.stop_latency),
-                )
-            }
-        )
-        for name, system in found.systems.items()
-    }
-    events = tuple(
-        event.model_copy(
-            update={
-                "file": "",
-                "response": event.response and event.response.without_machine(),
-                "stop": event.stop and event.stop.without_machine(),
-            }
-        )
-        for event in found.events
-    )
-    return found.model_copy(update={"systems": systems, "events": events})
+    latencies = {"response_latency": {"machine_ms"}, "stop_latency": {"machine_ms"}}
+    event = {"file": True, "response": {"machine_ms"}, "stop": {"machine_ms"}}
+    machine: Any = {"systems": {"__all__": latencies}, "events": {"__all__": event}}
+    return Interaction.model_validate_json(found.model_dump_json(by_alias=True, exclude=machine))
 
 
 def by_name(conversations: Iterable[Conversation]) -> dict[str, list[Conversation]]:
