@@ -1,1 +1,1 @@
-"""Statistics of a rater study: read the ratings, estimate, test, and say how sure one can be."""
+"""Analyse a rater study: read the ratings, estimate, test, report, and simulate studies."""

@@ -15,7 +15,7 @@ sums that have few terms,
     f = V^2 / (A^2/(I-1) + B^2/(R-1)),     A, B: the dialogues' and the raters' part.
 
 V may come out too small, even negative; it is never taken below the third sum, what V would be if
-nothing hung together. `duo bench statistics` shows how well the intervals keep their word.
+nothing hung together. `duo bench statistics` measures how often the intervals hold the truth.
 
 All functions of arrays take leading axes, so that thousands of simulated studies are one call.
 (statsmodels has this variance for one regression at a time, and neither the floor nor f; a test
@@ -28,7 +28,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -398,6 +398,9 @@ def mixed_check(rows: pd.DataFrame, first: str, *, cluster: str = "item") -> Mix
         cluster: the column that names the dialogue.
     """
     import pandas as pd
+    from statsmodels.regression.mixed_linear_model import (  # type: ignore[import-untyped]
+        MixedLM,
+    )
 
     vote = rows["outcome"].map({"win": 1.0, "loss": -1.0}).fillna(0.0)
     if len(rows) > _MOST_VOTES:
@@ -406,24 +409,17 @@ def mixed_check(rows: pd.DataFrame, first: str, *, cluster: str = "item") -> Mix
         return MixedCheck(note="not fitted: needs two dialogues and two raters")
     if vote.nunique() < 2:
         return MixedCheck(note="not fitted: all votes are alike")
+    left = np.where(rows["system_left"] == first, 1.0, -1.0)
     # Numbers for names: the formula language must never read anybody's text.
     data = pd.DataFrame(
         {
             "vote": vote.to_numpy(),
-            "left": np.where(rows["system_left"] == first, 1.0, -1.0),
+            "left": left,
             "dialogue": pd.factorize(rows[cluster])[0],
             "rater": pd.factorize(rows["rater"])[0],
         }
     )
-    return _fit(data)
-
-
-def _fit(data: pd.DataFrame) -> MixedCheck:
-    from statsmodels.regression.mixed_linear_model import (  # type: ignore[import-untyped]
-        MixedLM,
-    )
-
-    sided = data["left"].nunique() > 1
+    sided = len(set(left)) > 1
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
@@ -434,23 +430,20 @@ def _fit(data: pd.DataFrame) -> MixedCheck:
                 data=data,
             )
             # Without gradients: these mislead at the edge, where a component is zero.
-            return _check(model.fit(method="nm", maxiter=_ROUNDS), sided)
+            fitted = model.fit(method="nm", maxiter=_ROUNDS)
         except (np.linalg.LinAlgError, ValueError) as error:
             return MixedCheck(note=f"not fitted: {error}")
-
-
-def _check(fitted: Any, sided: bool) -> MixedCheck:
-    by_name = dict(zip(fitted.model.exog_vc.names, map(float, fitted.vcomp), strict=True))
-    net, error = finite(fitted.fe_params.iloc[0]), finite(fitted.bse_fe.iloc[0])
-    converged = bool(fitted.converged) and error is not None
-    return MixedCheck(
-        net=net,
-        error=error,
-        p=finite(fitted.pvalues.iloc[0]),
-        side=finite(fitted.fe_params.iloc[1]) if sided else None,
-        dialogue_variance=finite(by_name["dialogue"]),
-        rater_variance=finite(by_name["rater"]),
-        residual_variance=finite(fitted.scale),
-        converged=converged,
-        note="" if converged else "did not converge: do not rely on it",
-    )
+        net, deviation = finite(fitted.fe_params.iloc[0]), finite(fitted.bse_fe.iloc[0])
+        variances = dict(zip(model.exog_vc.names, map(finite, fitted.vcomp), strict=True))
+        converged = bool(fitted.converged) and deviation is not None
+        return MixedCheck(
+            net=net,
+            error=deviation,
+            p=finite(fitted.pvalues.iloc[0]),
+            side=finite(fitted.fe_params.iloc[1]) if sided else None,
+            dialogue_variance=variances["dialogue"],
+            rater_variance=variances["rater"],
+            residual_variance=finite(fitted.scale),
+            converged=converged,
+            note="" if converged else "did not converge: do not rely on it",
+        )
