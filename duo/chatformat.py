@@ -67,10 +67,6 @@ class ChatFormat:
         """Encode a whole user turn, with the id of its state token at the end of its text."""
         return [*self._user(text, state), *self.user_close]
 
-    def assistant_turn(self, text: str, complete: bool = True) -> list[int]:
-        """Encode a whole assistant turn; `complete` is False for an answer that was broken off."""
-        return [*self._assistant(text), *(self.assistant_close if complete else self.assistant_cut)]
-
     def render(self, messages: Iterable[Mapping[str, Any]]) -> list[int]:
         """Encode a whole dialogue, as `apply_chat_template` gives them.
 

@@ -9,14 +9,13 @@ category `pause`): whatever is said in it counts, as in the benchmark.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from duo.errors import BadInput
-from duo.files import write_text
+from duo.files import write_json_lines
 from duo.transcript import SCHEMA
 from duo.words import Word
 from evaluation.fdb.export import safe_name
@@ -59,8 +58,7 @@ def import_all(root: Path, out: Path, system: str) -> tuple[Counter[Task], list[
         raise left_out[0]
     for name, sample in samples.items():
         lines = transcript_lines(sample, system=system, scenario=name)
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        write_text(out / safe_name(system) / f"{name}.jsonl", text)
+        write_json_lines(out / safe_name(system) / f"{name}.jsonl", lines)
     return counts, left_out
 
 
