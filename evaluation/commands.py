@@ -121,11 +121,6 @@ def answers(
 bench_app = typer.Typer(help="Measure this package itself.", no_args_is_help=True)
 
 
-@bench_app.callback()
-def _group() -> None:
-    """Make it a group even while it has one command."""
-
-
 @bench_app.command()
 def decode(
     model: Annotated[
@@ -142,7 +137,7 @@ def decode(
     tokens: Annotated[
         int,
         typer.Option(
-            min=8, help="Tokens of the answer before the user speaks over it, and while he does."
+            min=8, help="Tokens of the answer before the user speaks over it, and meanwhile."
         ),
     ] = 48,
     sessions: Annotated[
