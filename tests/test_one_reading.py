@@ -19,8 +19,7 @@ from sessions.catalogue import find_scenarios
 from sessions.recorder import Job, record_all
 from sessions.show import SYSTEM, USER, drawing, pieces
 from sessions.study.blinding import CONTROL_TOKEN, blinded
-from sessions.study.player import drawn
-from sessions.study.views import Shown
+from sessions.study.views import Shown, drawn
 from tests.reports.random_talk import transcripts
 from tests.sessions.fakes import Answerer
 from tests.sessions.talk import played, utterance

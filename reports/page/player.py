@@ -1,6 +1,6 @@
 """Play conversations on the page: the timelines that raters see, with the systems' names.
 
-The script is the study's own (`sessions/study/player/`); here it finds its data in the page
+The script is the study's own (`sessions/study/app/player.js`); here it finds its data in the page
 and draws into shadow roots, so that neither it nor its style meets the rest of the page. It makes
 text nodes of all words. The page's Content-Security-Policy names the script by its hash: no other
 runs.
@@ -19,9 +19,9 @@ from markupsafe import Markup
 
 from duo.table import clean
 from duo.transcript import Transcript
-from sessions.study import player as study_player
+from sessions.study.app import asset
 from sessions.study.blinding import blinded
-from sessions.study.views import Shown
+from sessions.study.views import Shown, drawn
 
 _EXPORT = "export default function ("
 _ADAPTER = """
@@ -54,8 +54,7 @@ def player(transcripts: Sequence[Transcript], *, key: str) -> Markup:
         "key": key,
         "language": transcripts[0].header.language,
         "dialogues": [
-            study_player.drawn(Shown(clean(one.header.system), blinded(one), None))
-            for one in transcripts
+            drawn(Shown(clean(one.header.system), blinded(one), None)) for one in transcripts
         ],
     }
     return Markup('<div class="player"></div><script type="application/json">{}</script>').format(
@@ -66,7 +65,7 @@ def player(transcripts: Sequence[Transcript], *, key: str) -> Markup:
 @cache
 def script() -> Markup:
     """Return the script that draws all players of a page, as it stands between the tags."""
-    text = study_player.script()
+    text = asset("player.js")
     if text.count(_EXPORT) != 1:
         raise RuntimeError("player.js does not export what the page calls")
     return Markup("{ " + text.replace(_EXPORT, "function draw(") + _ADAPTER + "}")
@@ -75,7 +74,7 @@ def script() -> Markup:
 @cache
 def style() -> Markup:
     """Return the style inside the players."""
-    return Markup(study_player.style() + _STYLE)
+    return Markup(asset("player.css") + _STYLE)
 
 
 @cache

@@ -100,7 +100,7 @@ class Dialogue:
         return common(said["user"], said["assistant"])
 
     def of(self, who: Who) -> tuple[Utterance, ...]:
-        """What one speaker says: utterances of the user, answers of the assistant."""
+        """Return what one speaker says: utterances of the user, answers of the assistant."""
         parts: dict[int, list[Word]] = {}
         for word in self.words:
             if word.who == who:
@@ -116,7 +116,7 @@ class Dialogue:
         return tuple(sorted((*self.of("user"), *self.of("assistant")), key=lambda one: one.start))
 
     def as_data(self) -> list[dict[str, Any]]:
-        """As it is stored; `from_data` reads it."""
+        """Return it as it is stored; `from_data` reads it."""
         return [asdict(word) for word in self.words]
 
     @classmethod
@@ -141,14 +141,14 @@ _SPEAKERS: tuple[Who, ...] = ("user", "assistant")
 
 
 def harmless(text: str) -> str:
-    """Text without control tokens and without characters that act; blanks are single."""
+    """Clean a text of control tokens and of characters that act; make blanks single."""
     gone = _tokens(text)
     kept = (c for place, c in enumerate(text) if place not in gone and _is_shown(c))
     return " ".join("".join(kept).split())
 
 
 def blinded(transcript: Transcript) -> Dialogue:
-    """What a page may show of a transcript."""
+    """Choose what a page may show of a transcript."""
     found = conversation_of(transcript)
     words = [
         word
@@ -162,8 +162,8 @@ def blinded(transcript: Transcript) -> Dialogue:
     return Dialogue(tuple(sorted(words, key=lambda word: word.start)))
 
 
-def told(lines: Sequence[Line]) -> Dialogue:
-    """A dialogue out of the lines of a design's worked example."""
+def example_dialogue(lines: Sequence[Line]) -> Dialogue:
+    """Make a dialogue of the lines of a design's worked example."""
     words = [
         word
         for part, line in enumerate(lines)
@@ -173,7 +173,7 @@ def told(lines: Sequence[Line]) -> Dialogue:
 
 
 def _says_messages(answers: Iterable[Answer]) -> bool:
-    """Whether each cycle's words are a message of their own: time slices are, streams are not.
+    """Tell whether each cycle says a message of its own: time slices do, streams do not.
 
     A tokenizer puts the blank before a word into the word's first token, but for the first word of
     a message. A stream of tokens that goes on through several cycles begins most of them with one.
@@ -189,7 +189,7 @@ def _says_messages(answers: Iterable[Answer]) -> bool:
 
 
 def _parted(answer: Answer, *, messages: bool) -> Iterator[spoken.Word]:
-    """The words of an answer, those that its cycles ran together with a blank between them."""
+    """Yield the words of an answer; part those that its cycles ran together by a blank."""
     borders: dict[int, float] = {}  # letters before a border, and when the cycle after it begins
     letters, text = 0, ""
     for number, piece in enumerate(answer.pieces):
@@ -214,7 +214,7 @@ def _parted(answer: Answer, *, messages: bool) -> Iterator[spoken.Word]:
 
 
 def _place(text: str, letters: int) -> int:
-    """Where in a text its first so many characters, blanks not counted, end."""
+    """Find where the first `letters` characters of a text end; blanks are not counted."""
     place = 0
     while letters:
         letters -= not text[place].isspace()
@@ -223,7 +223,7 @@ def _place(text: str, letters: int) -> int:
 
 
 def _shown(who: Who, part: int, words: Iterable[spoken.Word]) -> Iterator[Word]:
-    """Words without control tokens and without characters that act."""
+    """Yield words without control tokens and without characters that act."""
     held = list(words)
     texts = [" " * bool(word.blank) + word.text for word in held]
     gone = _tokens("".join(texts))
@@ -239,12 +239,12 @@ def _shown(who: Who, part: int, words: Iterable[spoken.Word]) -> Iterator[Word]:
 
 
 def _tokens(text: str) -> set[int]:
-    """Places of the characters of control tokens."""
+    """Find the places of the characters of control tokens."""
     return {place for found in CONTROL_TOKEN.finditer(text) for place in range(*found.span())}
 
 
 def _run_together(text: str, piece: str, *, messages: bool) -> bool:
-    """Whether a new cycle begins a word, or a sentence, right at the end of the last one's word."""
+    """Tell whether a cycle begins a word, or a sentence, at the very end of the last one's word."""
     end, begin = text[-1:], piece[:1]
     word = end.islower() or end in string.punctuation
     if messages and begin.isascii() and begin.isalnum():  # some scripts have no blanks
@@ -254,5 +254,5 @@ def _run_together(text: str, piece: str, *, messages: bool) -> bool:
 
 
 def _is_shown(character: str) -> bool:
-    """Whether a character is read; others act: controls, marks of direction, halves of pairs."""
+    """Tell whether a character is read; others act: controls, marks of direction, surrogates."""
     return character.isprintable() or character.isspace() or character in _JOINERS

@@ -100,7 +100,7 @@ def invite(
         str | None, typer.Option(help="Make a link to the administrator's page; give it a label.")
     ] = None,
     days: Annotated[
-        float | None, typer.Option(min=0, help="The links expire after so many days [never].")
+        float | None, typer.Option(min=0, help="Days until the links expire [default: never].")
     ] = None,
     url: Annotated[str, typer.Option(help="Address of the server.")] = _URL,
     out: Annotated[

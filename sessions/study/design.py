@@ -1,4 +1,4 @@
-"""The design of a study: criteria, texts, checks and numbers. One YAML file; `paper.yaml` is ours.
+"""Read the design of a study, one YAML file: criteria, texts, checks, numbers (ours: `paper.yaml`).
 
 What is asked is a comparison: each page shows the dialogues that the systems under study had with
 the same user, and the rater ranks them on each criterion (see `sessions.study.views`).
@@ -29,7 +29,7 @@ class _Strict(BaseModel):
 
 
 class Criterion(_Strict):
-    """What dialogues are compared in.
+    """Something that dialogues are compared in.
 
     Attributes:
         name: in the data.
@@ -103,7 +103,7 @@ class Comprehension(_Strict):
 
 
 class Checks(_Strict):
-    """What is shown and noted to judge the raters; nothing of it discards a vote.
+    """Checks on the raters; none of them discards a vote.
 
     Attributes:
         attention: pages for each rater on which a dialogue stands beside itself with the
@@ -120,7 +120,7 @@ class Checks(_Strict):
 
 
 class Completion(_Strict):
-    """What a rater gets at the end.
+    """The completion code that a rater gets at the end.
 
     Attributes:
         code: "rater": a random code for each; "study": the same `text` for all; "none".
@@ -172,7 +172,7 @@ class Design(_Strict):
         return tuple(criterion.name for criterion in self.criteria)
 
     def as_yaml(self) -> str:
-        """The whole design, defaults included, as a file that `read_design` reads."""
+        """Write the whole design, defaults included, as `read_design` reads it."""
         return yaml.safe_dump(
             self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
         )

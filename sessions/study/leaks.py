@@ -82,7 +82,7 @@ class Signal:
 
 @dataclass(frozen=True)
 class Leaks:
-    """What a study's dialogues give away.
+    """The traces and signals of a study's dialogues.
 
     Attributes:
         floor: the smallest p that so few items can give.

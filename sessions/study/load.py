@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import select
 
 from duo.table import Column, Table
-from sessions.study.blinding import Dialogue, Word
+from sessions.study.blinding import example_dialogue
 from sessions.study.design import Design, read_design
 from sessions.study.materials import Item, Materials, Recording, create_study
 from sessions.study.people import invite_raters
@@ -40,7 +40,7 @@ from sessions.study.views import (
 
 @dataclass(frozen=True)
 class Load:
-    """What a load test found.
+    """The figures of a load test.
 
     Attributes:
         think: mean seconds between two operations of a rater.
@@ -97,7 +97,8 @@ def load_test(
     """
     import pandas as pd
 
-    study = create_study(folder, _design(pages, raters), _materials(pages))
+    design = _design(pages, raters)
+    study = create_study(folder, design, _materials(design, pages))
     tokens = [invitation.token for invitation in invite_raters(study, raters)]
     begin = time.monotonic()
     shares = [tokens[start::processes] for start in range(processes)]
@@ -184,19 +185,12 @@ def _design(pages: int, raters: int) -> Design:
     return design.model_copy(update={"checks": checks, "title": "Load test"})
 
 
-def _materials(pages: int) -> Materials:
-    def recording(system: str, number: int) -> Recording:
-        words = [Word("user", 0.0, 1.0, "And then?")]
-        words += [
-            Word("assistant", 1.0 + place / 2, 1.4 + place / 2, f" word{place}")
-            for place in range(60)
-        ]
-        source = Path(f"{system}/{number}.jsonl")
-        return Recording(system, Dialogue(tuple(words)), source, "0" * 64)
-
-    systems = ("one", "other")
-    items = tuple(
-        Item(f"talk-{n}", f"talk-{n}", 0, tuple(recording(system, n) for system in systems))
-        for n in range(pages)
+def _materials(design: Design, pages: int) -> Materials:
+    """Let the worked example be compared, again and again."""
+    lines = design.example.dialogues if design.example else ()
+    recordings = tuple(
+        Recording(f"system-{n}", example_dialogue(one), Path(f"{n}.jsonl"), "0" * 64)
+        for n, one in enumerate(lines)
     )
-    return Materials(systems, items)
+    items = tuple(Item(f"talk-{n}", f"talk-{n}", 0, recordings) for n in range(pages))
+    return Materials(tuple(one.system for one in recordings), items)

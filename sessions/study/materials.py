@@ -67,7 +67,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Materials:
-    """What a study is about.
+    """All items of a study.
 
     Attributes:
         items: by name.

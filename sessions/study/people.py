@@ -1,4 +1,4 @@
-"""Who may open what: raters, panels and administrators, each by a link with a secret token.
+"""Admit raters, panels and administrators, each by a link with a secret token.
 
 A token is 192 random bits. The database has only its SHA-256: who reads the database cannot open
 anybody's pages. Links can be revoked and can expire. Nothing about a person is stored: a rater is a
@@ -58,7 +58,7 @@ class Invitation:
     token: str
 
     def link(self, base: str) -> str:
-        """The address to send, for a server at `base`."""
+        """Return the address to send, for a server at `base`."""
         page = {"rater": "?t=", "panel": "?t=", "admin": "?admin="}[self.kind]
         panel = "&PROLIFIC_PID={{%PROLIFIC_PID%}}" if self.kind == "panel" else ""
         return f"{base.rstrip('/')}/{page}{self.token}{panel}"
@@ -70,7 +70,7 @@ def invite_raters(
     """Add raters, each with a link of their own.
 
     Args:
-        valid_seconds: the links expire after so long; None: never.
+        valid_seconds: the links expire after this long; None: never.
         synthetic: the raters are programs; said in every row of the export.
     """
     with study.database.write(alone=True) as connection:
@@ -131,7 +131,7 @@ def revoke(study: Study, names: Sequence[str]) -> int:
 def rater_of(
     connection: Connection, study: Study, token: str, panel_id: str | None = None
 ) -> int | None:
-    """The rater whose link this is; None for a participant of a panel who comes the first time.
+    """Find the rater whose link this is; None for a panel's participant who comes the first time.
 
     Raises:
         Refused: unknown, revoked or expired link; a panel's link without the participant's id.
@@ -155,7 +155,7 @@ def rater_of(
 
 
 def admit(connection: Connection, study: Study, token: str, panel_id: str | None) -> int:
-    """The rater of a panel's participant, who is added if they come the first time."""
+    """Return the rater of a panel's participant; add one who comes the first time."""
     study.lock(connection)
     rater = rater_of(connection, study, token, panel_id)
     if rater is not None:
@@ -165,7 +165,7 @@ def admit(connection: Connection, study: Study, token: str, panel_id: str | None
 
 
 def check_admin(study: Study, token: str) -> str:
-    """The label of an administrator's link.
+    """Return the label of an administrator's link.
 
     Raises:
         Refused: it is none, or not valid any more.
@@ -204,7 +204,7 @@ def add_rater(
 
 
 def hashed(token: str) -> str:
-    """What is stored of a token: its SHA-256. 192 random bits need no salt."""
+    """Hash a token as it is stored, by SHA-256: 192 random bits need no salt."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -196,7 +196,7 @@ ratings = Table(
     _of("page"),
     Column("answer", Text, nullable=False),  # JSON
     Column("submitted_at", Double, nullable=False),
-    Column("revisions", Integer, nullable=False),  # how often it was submitted anew
+    Column("revisions", Integer, nullable=False),  # how often it was submitted again
 )
 
 actions = Table(
@@ -233,7 +233,7 @@ class Database:
         self._engine = _engine(self.url)
         self._keep_open: Callable[[], object] | None = None
         try:
-            with self._understood():
+            with self._reporting_errors():
                 self._prepare()
         except BaseException:
             self.close()
@@ -245,20 +245,20 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that changes nothing."""
-        with self._understood(), self._engine.connect() as connection, connection.begin():
+        """Open a transaction that changes nothing."""
+        with self._reporting_errors(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self, *, alone: bool = False, durable: bool = True) -> Iterator[Connection]:
-        """A transaction that is kept whole, or not at all if an exception leaves it.
+        """Open a transaction that is kept whole, or not at all if an exception leaves it.
 
         Args:
             alone: it will lock what many others want to lock, too; with SQLite every one does.
             durable: with SQLite, outlives even a power cut; else it outlives the program's end, and
                 the next durable one makes it so, too. It costs a wait for the disk.
         """
-        with self._turn(alone), self._understood(), self._engine.connect() as connection:
+        with self._turn(alone), self._reporting_errors(), self._engine.connect() as connection:
             connection = connection.execution_options(duo_write=True, duo_durable=durable)
             with connection.begin():
                 yield connection
@@ -299,8 +299,8 @@ class Database:
         return self.url.render_as_string(hide_password=True)
 
     @contextmanager
-    def _understood(self) -> Iterator[None]:
-        """What a database says of itself, as one line."""
+    def _reporting_errors(self) -> Iterator[None]:
+        """Report a database's errors in one line."""
         try:
             yield
         except OperationalError as error:
@@ -338,7 +338,7 @@ def upsert(
 
 
 def database_url(folder: Path) -> str | URL:
-    """The database of the study in `folder`: `DUO_DATABASE_URL` if set, else a file in it."""
+    """Return the database of a study: `DUO_DATABASE_URL` if set, else a file in its folder."""
     given = os.environ.get(VARIABLE, "").strip()
     return given or URL.create("sqlite", database=str(folder.resolve() / FILE))
 
@@ -379,7 +379,7 @@ def _on_connect(connection: Any, _record: object) -> None:
 
 
 def _on_begin(connection: Connection) -> None:
-    """A writer takes the lock at once: taken later, it fails where another wrote in between."""
+    """Take a writer's lock at once: taken later, it fails where another wrote in between."""
     options = connection.get_execution_options()
     if options.get("duo_durable"):
         connection.exec_driver_sql("PRAGMA synchronous = FULL")

@@ -84,7 +84,7 @@ class Study:
         )
 
     def lock(self, connection: Connection) -> None:
-        """Let no other transaction give out pages or numbers until this one is over.
+        """Keep other transactions from giving out pages or numbers until this one is over.
 
         Whoever locks a study and a rater locks the study first.
         """

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sessions.study.blinding import Dialogue, told
+from duo.words import bridge_breaths
+from sessions.study.blinding import Dialogue, example_dialogue
 from sessions.study.design import Criterion, Example
 
 CHOICES = ("left", "right", "tie", "both_bad")
 _OF_PAIRS = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "both_bad": (1, 1)}
+
+#: Speech that pauses for no longer than this many seconds is drawn as one piece.
+BREATH = 0.4
 
 #: Labels of the dialogues on a page, from left to right.
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -121,10 +125,42 @@ class Shown:
     audio: Path | None = None
 
 
+def drawn(shown: Shown) -> dict[str, Any]:
+    """Return a dialogue as `player.js` reads it: numbers, in seconds, and plain texts."""
+    dialogue = shown.dialogue
+    utterances = dialogue.utterances
+    return {
+        "label": shown.label,
+        "sound": audible(shown),
+        "seconds": dialogue.seconds,
+        "both": [list(span) for span in dialogue.overlaps],
+        "utterances": [
+            {
+                "who": one.who,
+                "in": any(
+                    other.start < one.start < other.end
+                    for other in utterances
+                    if other.who != one.who
+                ),
+                "start": one.start,
+                "end": one.end,
+                "bars": bridge_breaths(((w.start, w.end) for w in one.words), BREATH),
+                "words": [[word.start, word.end, word.text] for word in one.words],
+            }
+            for one in utterances
+        ],
+    }
+
+
+def audible(shown: Shown) -> bool:
+    """Tell whether there is sound of it to be played."""
+    return shown.audio is not None and shown.audio.is_file()
+
+
 def example_dialogues(example: Example) -> tuple[Shown, ...]:
     """Return the dialogues of a design's worked example as a page shows them."""
     pairs = zip(LABELS, example.dialogues, strict=False)
-    return tuple(Shown(label, told(lines)) for label, lines in pairs)
+    return tuple(Shown(label, example_dialogue(lines)) for label, lines in pairs)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import cache
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +50,15 @@ _FLAGS = {
     "theme.light.primaryColor": "#2f6fb2",
     "theme.dark.primaryColor": "#3678bd",
 }
+
+
+@cache
+def asset(name: str) -> str:
+    """Read a script or style sheet that stands beside this file.
+
+    `player.js` and `player.css` draw timelines, on these pages and in reports.
+    """
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def command(study: Study, *, host: str, port: int) -> list[str]:

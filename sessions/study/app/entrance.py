@@ -6,10 +6,16 @@ from html import escape
 
 import streamlit as st
 
+from sessions.study.app import asset
 from sessions.study.app.look import authored, heading, literally, place, plain, press, title
-from sessions.study.player import drawn, script, style
 from sessions.study.session import Session
-from sessions.study.views import ComprehensionView, FinishedView, StoppedView, example_dialogues
+from sessions.study.views import (
+    ComprehensionView,
+    FinishedView,
+    StoppedView,
+    drawn,
+    example_dialogues,
+)
 
 _CHECKED = "checked"
 
@@ -137,7 +143,10 @@ def _explain(session: Session) -> None:
     if design.example:
         with st.container(key="wide-example"):
             draw = st.components.v2.component(
-                "timelines", html='<section class="timelines"></section>', css=style(), js=script()
+                "timelines",
+                html='<section class="timelines"></section>',
+                css=asset("player.css"),
+                js=asset("player.js"),
             )
             shown = [drawn(one) for one in example_dialogues(design.example)]
             data = {"key": "example", "language": design.language, "dialogues": shown}

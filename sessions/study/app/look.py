@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from duo.terminal import printable
+from sessions.study.app import asset
 from sessions.study.people import Refused
 from sessions.study.session import Unanswered
 from sessions.study.study import Study, open_study
@@ -88,12 +87,6 @@ def press(label: str, action: Callable[[], object], **look: Any) -> None:
 def dress() -> None:
     """Add our style sheet: constant, and nothing of it comes from outside."""
     st.html(f"<style>{asset('look.css')}</style>")
-
-
-@cache
-def asset(name: str) -> str:
-    """Read a file that stands beside this one."""
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def heading(text: str, level: int = 1) -> None:

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import streamlit as st
 from pydantic import BaseModel, ValidationError
 
-from sessions.study.app.look import Place, asset, plain, title
-from sessions.study.player import audible, drawn, functions, style
+from sessions.study.app import asset
+from sessions.study.app.look import Place, plain, title
 from sessions.study.session import COMMENT_LIMIT, EVENTS, Session
-from sessions.study.views import Answer, RatingView
+from sessions.study.views import Answer, RatingView, audible, drawn
 
 _KEY = "page"
 
@@ -26,7 +26,7 @@ class _Ranking(BaseModel):
 
 
 class _Said(BaseModel):
-    """What the browser says of a page; it may be anything, and may come twice.
+    """A message of the browser about a page; it may be anything, and may come twice.
 
     Attributes:
         page, number: of the page that it is about; `nonce` is the form's.
@@ -82,8 +82,8 @@ def draw(data: dict[str, Any]) -> Any:
     component = st.components.v2.component(
         "rating",
         html='<section class="timelines rating"></section>',
-        css=style() + asset("rating.css"),
-        js=functions() + asset("rating.js"),
+        css=asset("player.css") + asset("rating.css"),
+        js=asset("player.js").partition("export default")[0] + asset("rating.js"),
     )
     return component(key=_KEY, data=data, on_said_change=_nothing, on_event_change=_nothing)
 

@@ -90,8 +90,8 @@ function list(dialogue, language) {
   return make("div", "", make("h4", "", `Conversation ${dialogue.label}`), make("ol", "", ...items));
 }
 
-/** Draw dialogues into an element. `tell` hears of play, pause and seek. */
-function timelines(root, data, tell) {
+/** Draw dialogues into an element. `notify` hears of play, pause and seek. */
+function timelines(root, data, notify) {
   const state = { time: 0, playing: false, speed: 1, turns: false, shown: 0 };
   const dialogues = data.dialogues;
   const seconds = Math.max(1, ...dialogues.map((d) => d.seconds));
@@ -281,7 +281,7 @@ function timelines(root, data, tell) {
     state.playing = false;
     sound();
     face("▶", "Play");
-    if (what) tell(what);
+    if (what) notify(what);
   }
 
   let last = 0;
@@ -303,7 +303,7 @@ function timelines(root, data, tell) {
     state.playing = true;
     face("❚❚", "Pause");
     last = performance.now();
-    tell("play");
+    notify("play");
     requestAnimationFrame(frame);
   }
 
@@ -315,14 +315,14 @@ function timelines(root, data, tell) {
   play.onclick = toggle;
   begin.onclick = () => { seek(0); scroller.scrollTop = 0; };
   position.oninput = () => seek(Number(position.value));
-  position.onchange = () => tell("seek");
+  position.onchange = () => notify("seek");
   order.onchange = () => { state.turns = order.value === "1"; seek(0); };
   speed.onchange = () => { state.speed = Number(speed.value); };
   overview.onclick = (event) => {
     const box = strips[0].row.lastChild.getBoundingClientRect();
     if (state.turns || event.clientX < box.left) return;
     seek(Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * seconds);
-    tell("seek");
+    notify("seek");
   };
 
   const sizes = new ResizeObserver(() => {
