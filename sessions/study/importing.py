@@ -20,6 +20,7 @@ from duo.errors import BadInput
 from duo.files import read_text
 from duo.terminal import printable
 from sessions.study.pages import orders
+from sessions.study.people import add_rater
 from sessions.study.store import pages, raters, ratings
 from sessions.study.study import StoredItem, Study, record, stored_items
 from sessions.study.views import Answer
@@ -82,11 +83,8 @@ class _Importer:
     def __init__(self, connection: Connection, study: Study) -> None:
         self.connection, self.study = connection, study
         self.items = {item.name: item for item in stored_items(connection, study)}
-        people = connection.execute(
-            select(raters.c.id, raters.c.name, raters.c.number).where(raters.c.study_id == study.id)
-        ).all()
-        self.raters = {person.name: person.id for person in people}
-        self.numbers = {person.number for person in people}
+        people = select(raters.c.id, raters.c.name).where(raters.c.study_id == study.id)
+        self.raters = {person.name: person.id for person in connection.execute(people)}
 
     def add(self, row: _Row) -> bool:
         """Store one row; return whether it was not there yet."""
@@ -130,24 +128,17 @@ class _Importer:
         state = row["rater_state"] or "finished"
         if state not in _STATES:
             row.refuse(f"unknown {state!r}: use one of {', '.join(_STATES)}", "rater_state")
-        number = row["rater_number"]
-        if number is None or number < 0 or number in self.numbers:
-            number = max(self.numbers, default=-1) + 1
-        now = self.study.clock()
-        rater = self._insert(
-            raters,
-            study_id=self.study.id,
-            number=number,
+        rater, _ = add_rater(
+            self.connection,
+            self.study,
             name=name,
-            state=state,
-            attempts=0,
+            number=row["rater_number"],
             synthetic=row["synthetic"],
-            created_at=now,
-            revoked_at=now if row["revoked"] else None,
+            action="import",
+            state=state,
+            revoked_at=self.study.clock() if row["revoked"] else None,
         )
-        record(self.connection, self.study, "import", rater=rater)
         self.raters[name] = rater
-        self.numbers.add(number)
         return rater
 
     def _page(self, row: _Row, rater: int, item: int, placement: int) -> int:

@@ -178,28 +178,39 @@ def add_rater(
     connection: Connection,
     study: Study,
     *,
-    name: str | None = None,
-    panel_key: str | None = None,
+    name: str = "",
+    number: int | None = None,
     synthetic: bool = False,
+    action: str = "invite",
+    **values: Any,
 ) -> tuple[int, str]:
-    """Add a rater: the row's id, and the name, which is the number unless one is given."""
+    """Add a rater; return the row's id and the name.
+
+    Args:
+        name: if not given, it is made of the number.
+        number: wanted for the rater; the next one is taken instead if another has it.
+        action: what the history calls it.
+        values: of further columns.
+    """
     study.lock(connection)
-    highest = select(func.max(raters.c.number)).where(raters.c.study_id == study.id)
-    last = connection.execute(highest).scalar_one()
-    number = 0 if last is None else last + 1
+    own = raters.c.study_id == study.id
+    same = select(raters.c.id).where(own, raters.c.number == number)
+    if number is None or number < 0 or connection.execute(same).first():
+        last = connection.execute(select(func.max(raters.c.number)).where(own)).scalar_one()
+        number = 0 if last is None else last + 1
     name = name or f"{'s' if synthetic else 'r'}{number + 1:03d}"
-    row = raters.insert().values(
-        study_id=study.id,
-        number=number,
-        name=name,
-        panel_key=panel_key,
-        state="invited",
-        attempts=0,
-        synthetic=synthetic,
-        created_at=study.clock(),
-    )
+    facts = {
+        "study_id": study.id,
+        "number": number,
+        "name": name,
+        "state": "invited",
+        "attempts": 0,
+        "synthetic": synthetic,
+        "created_at": study.clock(),
+    }
+    row = raters.insert().values(**(facts | values))
     rater = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
-    record(connection, study, "invite", rater=rater, data={"synthetic": synthetic})
+    record(connection, study, action, rater=rater, data={"synthetic": synthetic})
     return rater, name
 
 
