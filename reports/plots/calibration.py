@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from evaluation.scores import States, wilson
 from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.confusion import about
-from reports.plots.panels import curve, panels, percent, spot
+from reports.plots.panels import curve, panels, percent
 from reports.plots.style import LABEL, LIGHT
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def calibration(states_result: Any) -> Chart | None:
 def _draw(rows: list[tuple[Any, ...]], width: float) -> Figure:
     with panels(width) as (figure, [axes]):
         axes.plot([0, 1], [0, 1], color=LIGHT["rule"], linewidth=0.9, zorder=0.9)
-        curve(axes, 0, [row[1] for row in rows], [row[2] for row in rows])
-        for n, x, y, low, high in rows:
-            spot(axes, 0, x, y, up=(low, high))
+        counts, probabilities, shares, lows, highs = zip(*rows, strict=True)
+        curve(axes, 0, probabilities, shares, zip(lows, highs, strict=True))
+        for n, x in zip(counts, probabilities, strict=True):
             axes.annotate(str(n), (x, -0.02), fontsize=LABEL - 1, color=LIGHT["soft"], ha="center",
                           va="top")  # fmt: skip
         percent(axes)

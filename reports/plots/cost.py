@@ -125,11 +125,10 @@ def _systems(
 
 def _together(axes: Any, found: DecodeBench) -> None:
     every = sorted(found.together, key=lambda one: one.sessions)
-    curve(axes, 2, [o.sessions for o in every], [o.tokens_per_second.median for o in every])
-    for one in every:
-        rate = one.tokens_per_second
-        spot(axes, 2, one.sessions, rate.median, up=(rate.low, rate.high))
-    axes.set_xticks([one.sessions for one in every])
+    sessions = [one.sessions for one in every]
+    rates = [one.tokens_per_second for one in every]
+    curve(axes, 2, sessions, [r.median for r in rates], [(r.low, r.high) for r in rates])
+    axes.set_xticks(sessions)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("conversations at once (N)")
     axes.set_ylabel(_RATE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from duo.table import clean
@@ -28,7 +27,7 @@ _PREFIX, _CHANNEL = 6, 10
 _STATE = re.compile(r"<[12]>")
 
 #: The channels' names, in the order in which a mask holds them, and their colours.
-_COLORS = {"prefix": "faint", "output": "speech", "input": "query", "free": "rule"}
+_COLORS = {"prefix": "faint", "output": "speech", "input": "query"}
 
 _SQUARE, _SMALLEST = 11.0, 7.0  # points; smaller squares have no room for a word beside them
 _WORD_AT_MOST, _WORD_SHARE = 70.0, 0.2  # points, and of the picture's width
@@ -49,24 +48,6 @@ class Fork:
     prefix: tuple[str, ...]
     output: tuple[str, ...]
     input: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Measures of the picture in points."""
-
-    rows: int
-    columns: int
-    square: float
-    before: float  # left of and above the squares
-    above: float
-
-    @property
-    def size(self) -> tuple[float, float]:
-        return (
-            self.before + self.columns * self.square + _MARGIN,
-            self.above + self.rows * self.square + _MARGIN,
-        )
 
 
 def attention_mask(transcript: Transcript) -> Chart | None:
@@ -162,71 +143,48 @@ def _mask_rows(slots: list[tuple[str, str]], prefix: int) -> Iterator[tuple[str 
 
 
 def draw_fork(
-    prefix: Sequence[str], output: Sequence[str], input: Sequence[str], *, within: float = DESK
+    prefix: Sequence[str], output: Sequence[str], heard: Sequence[str], *, within: float = DESK
 ) -> Figure:
-    """The mask of a fork with these tokens, made by the rule that the decoder itself uses.
+    """Draw the mask of a fork with these tokens, made by the rule that the decoder itself uses.
 
     Args:
-        prefix, output, input: texts of the tokens that both channels share and of each channel.
+        prefix, output, heard: texts of the tokens that both channels share and of each channel.
         within: width in points that the picture must not exceed.
     """
-    from duo.decoding.mask import fork_mask
-
-    labels = [*prefix, *output, *input]
-    channels = ["prefix"] * len(prefix) + ["output"] * len(output) + ["input"] * len(input)
-    matrix = fork_mask(len(prefix), len(output), len(input))
-    return draw_mask(matrix.tolist(), labels, labels, channels, channels, within=within)
-
-
-def draw_mask(
-    matrix: Sequence[Sequence[bool]],
-    row_labels: Sequence[str],
-    column_labels: Sequence[str],
-    column_channels: Sequence[str],
-    row_channels: Sequence[str] = (),
-    *,
-    within: float = DESK,
-) -> Figure:
-    """Draw any mask.
-
-    Args:
-        matrix: `[queries][keys]`, True where the query sees the key.
-        row_labels, column_labels: texts of the queries' and of the keys' tokens.
-        column_channels: of each key "prefix", "output", "input" or "free".
-        row_channels: the same of each query; empty if not to be shown.
-        within: width in points that the picture must not exceed.
-
-    Raises:
-        ValueError: the numbers of rows, columns and labels do not go together.
-    """
+    from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
 
-    lengths = {len(row) for row in matrix}
-    if len(matrix) != len(row_labels) or lengths - {len(column_labels)}:
-        raise ValueError(f"a mask of {len(matrix)} rows of {lengths} needs as many labels")
-    if len(column_channels) != len(column_labels):
-        raise ValueError(f"{len(column_channels)} channels for {len(column_labels)} columns")
+    from duo.decoding.mask import fork_mask
+
+    matrix = fork_mask(len(prefix), len(output), len(heard)).tolist()
+    sizes = {"prefix": len(prefix), "output": len(output), "input": len(heard)}
+    colors = [LIGHT[_COLORS[name]] for name, size in sizes.items() for _ in range(size)]
     limit = min(_WORD_AT_MOST, _WORD_SHARE * within)
-    rows, columns = (
-        [_shown(text, limit) for text in texts] for texts in (row_labels, column_labels)
-    )
-    grid = _measure(rows, columns, within)
-    wide, high = grid.size
+    labels = [_shown(text, limit) for text in (*prefix, *output, *heard)]
+    words = max((width(label, LABEL) for label in labels), default=0.0) + 4
+    square = min(_SQUARE, (within - words - _BRACKET - 2 * _MARGIN) / max(len(labels), 1))
+    before = _MARGIN + _BRACKET + (words if square >= _SMALLEST else 4.0)
+    inner = len(labels) * square
+    side = before + inner + _MARGIN
     with house_style():
-        figure = Figure(figsize=(wide / 72, high / 72))
-        place = grid.before / wide, _MARGIN / high
+        figure = Figure(figsize=(side / 72, side / 72))
         axes = figure.add_axes(
-            (*place, 1 - place[0] - _MARGIN / wide, 1 - place[1] - grid.above / high)
-        )
-        axes.set(xlim=(0, grid.columns), ylim=(grid.rows, 0))
+            (before / side, _MARGIN / side, inner / side, inner / side),
+            xlim=(0, len(labels)), ylim=(len(labels), 0), xticks=[], yticks=[],
+        )  # fmt: skip
         axes.pcolormesh(
-            [[_fill(seen, channel) for seen, channel in zip(row, column_channels, strict=True)]
+            [[to_rgb(color if seen else LIGHT["paper"])
+              for seen, color in zip(row, colors, strict=True)]
              for row in matrix],
             edgecolors=LIGHT["grid"], linewidth=0.5,
         )  # fmt: skip
-        _label(axes, grid, rows, columns)
-        _brackets(axes, grid, column_channels, upright=False)
-        _brackets(axes, grid, row_channels, upright=True)
+        axes.spines[:].set(visible=True, color=LIGHT["rule"])
+        axes.tick_params(length=0, labeltop=True, labelbottom=False, labelcolor=LIGHT["ink"])
+        if square >= _SMALLEST:
+            places = [number + 0.5 for number in range(len(labels))]
+            axes.set_xticks(places, labels, rotation=90)
+            axes.set_yticks(places, labels)
+        _brackets(axes, sizes, square, away=-(before - _MARGIN - 0.6 * _BRACKET) / square)
     return figure
 
 
@@ -236,52 +194,22 @@ def _shown(text: str, limit: float) -> str:
     return fit(text, limit, LABEL)
 
 
-def _measure(rows: Sequence[str], columns: Sequence[str], within: float) -> _Grid:
-    words = [max((width(text, LABEL) for text in texts), default=0.0) for texts in (rows, columns)]
-    room = within - words[0] - 4 - _BRACKET - 2 * _MARGIN
-    square = min(_SQUARE, room / max(len(columns), 1))
-    beside = [word + 4 if square >= _SMALLEST else 4.0 for word in words]
-    return _Grid(len(rows), len(columns), square, *(_MARGIN + _BRACKET + space for space in beside))
-
-
-def _fill(seen: bool, channel: str) -> tuple[float, float, float]:
-    from matplotlib.colors import to_rgb
-
-    return to_rgb(LIGHT[_COLORS[channel] if seen else "paper"])
-
-
-def _label(axes: Any, grid: _Grid, rows: Sequence[str], columns: Sequence[str]) -> None:
-    axes.tick_params(length=0, pad=2, top=False, labeltop=True, bottom=False, labelbottom=False)
-    axes.spines[:].set_color(LIGHT["rule"])
-    legible = grid.square >= _SMALLEST
-    axes.set_xticks([n + 0.5 for n in range(grid.columns)] if legible else [])
-    axes.set_yticks([n + 0.5 for n in range(grid.rows)] if legible else [])
-    if legible:
-        axes.set_xticklabels(columns, rotation=90, color=LIGHT["ink"])
-        axes.set_yticklabels(rows, color=LIGHT["ink"])
-
-
-def _brackets(axes: Any, grid: _Grid, channels: Sequence[str], *, upright: bool) -> None:
-    """A line and a name along each channel's stretch, and a rule between the channels."""
+def _brackets(axes: Any, sizes: dict[str, int], square: float, away: float) -> None:
+    """A line and a name along each channel's rows and columns, and rules between the channels."""
     first = 0
-    for name, group in groupby(channels):
-        last = first + len(list(group))
-        color = LIGHT[_COLORS[name]]
-        away = -((grid.before if upright else grid.above) - _MARGIN - 0.6 * _BRACKET) / grid.square
-        ends, aside = [first + 0.1, last - 0.1], [away, away]
-        room = (last - first) * grid.square
-        size = BODY if width(name, BODY, "bold") <= room else LABEL
-        name = fit(name, room, size, "bold")
-        text = {"color": color, "fontsize": size, "fontweight": "bold"}
-        if upright:
-            axes.plot(aside, ends, color=color, linewidth=2, clip_on=False)
-            spot = away - 4 / grid.square, (first + last) / 2
-            axes.text(*spot, name, rotation=90, ha="right", va="center", **text)
-        else:
-            axes.plot(ends, aside, color=color, linewidth=2, clip_on=False)
-            spot = (first + last) / 2, away - 3 / grid.square
-            axes.text(*spot, name, ha="center", va="bottom", **text)
+    for name, size in sizes.items():
+        if not size:
+            continue
+        ends, aside = [first + 0.1, first + size - 0.1], [away, away]
+        middle = first + size / 2
+        type_size = BODY if width(name, BODY, "bold") <= size * square else LABEL
+        text = fit(name, size * square, type_size, "bold")
+        how = {"color": LIGHT[_COLORS[name]], "fontsize": type_size, "fontweight": "bold"}
+        axes.plot(aside, ends, color=how["color"], linewidth=2, clip_on=False)
+        axes.plot(ends, aside, color=how["color"], linewidth=2, clip_on=False)
+        axes.text(away - 4 / square, middle, text, rotation=90, ha="right", va="center", **how)
+        axes.text(middle, away - 3 / square, text, ha="center", va="bottom", **how)
         if first:
-            rule = axes.axhline if upright else axes.axvline
-            rule(first, color=LIGHT["soft"], linewidth=0.9)
-        first = last
+            axes.axhline(first, color=LIGHT["soft"], linewidth=0.9)
+            axes.axvline(first, color=LIGHT["soft"], linewidth=0.9)
+        first += size

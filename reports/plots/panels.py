@@ -105,11 +105,21 @@ def panels(
         figure.align_ylabels(every)
 
 
-def curve(axes: Any, number: int, x: Iterable[float], y: Iterable[float], **more: Any) -> None:
-    """Draw a series' line with its markers at the points."""
+def curve(
+    axes: Any,
+    number: int,
+    x: Iterable[float],
+    y: Iterable[float],
+    intervals: Iterable[tuple[float | None, float | None]] = (),
+    **more: Any,
+) -> None:
+    """Draw a series' line with its markers at the points, and their intervals if there are any."""
     how = look(number)
+    x, y = list(x), list(y)
     more = {"marker": how.marker, "markersize": 3.4, "linewidth": 1.1, **more}
     axes.plot(x, y, color=how.ink, linestyle=how.linestyle, **more)
+    for at, value, ends in zip(x, y, intervals, strict=False):
+        spot(axes, number, at, value, up=ends)
 
 
 def spot(
@@ -120,12 +130,16 @@ def spot(
     *,
     across: tuple[float | None, float | None] = (None, None),
     up: tuple[float | None, float | None] = (None, None),
+    **more: Any,
 ) -> None:
-    """Draw a series' point with its intervals, each `(low, high)`."""
+    """Draw a series' point with its intervals, each `(low, high)`; nothing if it has no place."""
+    if x != x or y != y:
+        return
     how = look(number)
-    _whisker(
-        axes, x, y, across=across, up=up, color=how.ink, marker=how.marker, markersize=4,
-        clip_on=False,
+    more = {"color": how.ink, "marker": how.marker, "markersize": 4, **more}
+    axes.errorbar(
+        x, y, xerr=_reach(x, *across), yerr=_reach(y, *up), capsize=1.8, linewidth=0.9,
+        capthick=0.9, linestyle="none", zorder=3, clip_on=False, **more,
     )  # fmt: skip
 
 
@@ -186,9 +200,9 @@ def stacked(
                 left = left + share.fillna(0)
             first = group[next(iter(fills))]
             for y, value, low, high in zip(middle, first, group["low"], group["high"], strict=True):
-                _whisker(
-                    axes, value, y + 0.4, across=(low, high), color=LIGHT["ink"], marker="|",
-                    markersize=5, clip_on=False,
+                spot(
+                    axes, 0, value, y + 0.4, across=(low, high), color=LIGHT["ink"], marker="|",
+                    markersize=5,
                 )  # fmt: skip
             _remarks(axes, middle, group["right"], bars["right"], right)
             percent(axes, "x", margin=0, steps=2 if room < 120 else 4)
@@ -328,24 +342,6 @@ def _remarks(axes: Any, at: Sequence[float], texts: Any, every: Any, heading: st
         axes.annotate(
             visible(heading), (1, 1), (aside, 3), xycoords="axes fraction", va="baseline", **how
         )
-
-
-def _whisker(
-    axes: Any,
-    x: float,
-    y: float,
-    *,
-    across: tuple[float | None, float | None] = (None, None),
-    up: tuple[float | None, float | None] = (None, None),
-    **looks: Any,
-) -> None:
-    """Draw a point with its intervals; nothing where it has no place."""
-    if x != x or y != y:
-        return
-    axes.errorbar(
-        x, y, xerr=_reach(x, *across), yerr=_reach(y, *up), capsize=1.8, linewidth=0.9,
-        capthick=0.9, linestyle="none", zorder=3, **looks,
-    )  # fmt: skip
 
 
 def _reach(value: float, low: float | None, high: float | None) -> list[list[float]] | None:

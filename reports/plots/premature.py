@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from evaluation.scores import States, wilson
 from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.confusion import about
-from reports.plots.panels import curve, panels, spot
+from reports.plots.panels import curve, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,9 +64,7 @@ def _draw(rows: list[tuple[Any, ...]], width: float) -> Figure:
             own = found[found["predicted"] == name]
             # Side by side, so that neither's intervals hide the other's.
             at = own["words to come"] + 0.16 * (number - 0.5)
-            curve(axes, number, at, own["share"])
-            for x, y, low, high in zip(at, own["share"], own["low"], own["high"], strict=True):
-                spot(axes, number, x, y, up=(low, high))
+            curve(axes, number, at, own["share"], zip(own["low"], own["high"], strict=True))
         top = found["high"].max()
         axes.set_ylim(-0.04 * top, min(1.04, 1.08 * top))
         axes.invert_xaxis()

@@ -14,7 +14,7 @@ from duo.table import visible
 from evaluation.interaction.results import Figure as Estimate
 from evaluation.interaction.results import Interaction, Intervals, interaction, read_all
 from reports.plots.chart import Chart, make_chart
-from reports.plots.panels import curve, panels, percent, spot
+from reports.plots.panels import curve, panels, percent
 from reports.plots.style import LABEL, LIGHT
 from reports.plots.trade_off import parts
 from sessions.sweep import SweepResult
@@ -240,6 +240,5 @@ def _against(
         for one in spots
         if (of := getattr(one, what)).value is not None
     ]
-    curve(axes, number, [x for x, _ in known], [of.value for _, of in known])
-    for x, of in known:
-        spot(axes, number, x, of.value, up=(of.low, of.high))
+    values, ends = [of.value for _, of in known], [(of.low, of.high) for _, of in known]
+    curve(axes, number, [x for x, _ in known], values, ends)

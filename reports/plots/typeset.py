@@ -18,7 +18,6 @@ Weight = Literal["normal", "bold"]
 ELLIPSIS = "…"
 #: Height of a line above and below its baseline, in parts of the size of type.
 ASCENT, DESCENT = 0.78, 0.24
-_NEVER_FIRST = "，。？！、；：”’）》」』】…,.!?;:)"
 
 
 def width(text: str, size: float, weight: Weight = "normal") -> float:
@@ -42,22 +41,6 @@ def fit(text: str, limit: float, size: float, weight: Weight = "normal") -> str:
 def fit_end(text: str, limit: float, size: float) -> str:
     """The text, its beginning replaced by `…` if it is wider than `limit` points."""
     return fit(text[::-1], limit, size)[::-1]
-
-
-def chunks(text: str) -> list[str]:
-    """The pieces between which a line may break; joined they are the text.
-
-    A blank belongs to the piece that follows it. Chinese and Japanese break between any two
-    characters but before closing punctuation.
-    """
-    pieces: list[str] = []
-    for character in text:
-        last = pieces[-1] if pieces else ""
-        if not last or (_breaks_before(character, last[-1]) and last.strip()):
-            pieces.append(character)
-        else:
-            pieces[-1] = last + character
-    return pieces
 
 
 def wrap(pieces: Sequence[str], limit: float, size: float) -> list[str]:
@@ -88,18 +71,6 @@ def _widest_head(text: str, limit: float, size: float) -> int:
         if used > limit:
             return max(number, 1)
     return len(text)
-
-
-def _breaks_before(character: str, previous: str) -> bool:
-    if character.isspace():
-        return not previous.isspace()
-    if previous.isspace():
-        return False
-    return (_is_wide(character) or _is_wide(previous)) and character not in _NEVER_FIRST
-
-
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WF"
 
 
 @cache

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from duo.decoding.mask import fork_mask
-from reports.plots.mask import draw_fork, draw_mask
+from reports.plots.mask import draw_fork
 from reports.plots.style import DESK, LIGHT, save, svg_text
 
 PREFIX, OUTPUT, INPUT = ["What", " is", " it", "?"], [" It", " is", " a"], ["\n", "user", "<1>"]
@@ -57,10 +57,3 @@ def test_same_bytes_twice(tmp_path: Path, suffix: str) -> None:
     for name in ("a", "b"):
         save(draw_fork(PREFIX, OUTPUT, INPUT), tmp_path / f"{name}{suffix}")
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
-
-
-def test_labels_must_go_with_the_matrix() -> None:
-    with pytest.raises(ValueError, match="labels"):
-        draw_mask([[True]], ["a"], ["a", "b"], ["prefix", "prefix"])
-    with pytest.raises(ValueError, match="channels"):
-        draw_mask([[True]], ["a"], ["a"], [])
