@@ -61,7 +61,7 @@ def _percent(value: float | None) -> str:
 
 
 def _draw(counts: list[list[int]], width: float) -> Figure:
-    """Squares of blue with their shares and counts; the right ones have a frame."""
+    """Draw squares of blue with shares and counts; the right ones have a frame."""
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure

@@ -92,7 +92,7 @@ def _systems(
     label: str,
     marks: Mapping[str, float],
 ) -> None:
-    """A row for each system with a dot for each series, and lines at the marks."""
+    """Draw a row for each system with a dot for each series, and lines at the marks."""
     for figure, system, sessions, value, low, high in rows:
         if sessions or not figure.startswith(f"{label}, "):
             continue

@@ -50,7 +50,7 @@ def decisions(states_result: Any) -> Chart | None:
 
 
 def _right(found: States) -> dict[str, Outcome]:
-    """What is right for each label, where all its cases agree."""
+    """Return what is right for each label, where all its cases agree."""
     every: dict[str, set[Outcome]] = {}
     for case in found.cases:
         every.setdefault(case.label, set()).add(case.wanted)

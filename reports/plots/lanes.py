@@ -122,17 +122,17 @@ class Box:
 
     @property
     def height(self) -> float:
-        """Of the box without its tag."""
+        """Return the height of the box without its tag."""
         return max(len(lines) for _, lines in self.columns) * _LEADING + 2 * _PAD
 
     @property
     def right(self) -> float:
-        """Where the box ends."""
+        """Return where the box ends."""
         return self.x + self.width
 
     @property
     def span(self) -> tuple[float, float]:
-        """The room that box and tag need from side to side."""
+        """Return the room that box and tag need from side to side."""
         wide = max((width(line, LABEL) + GAP for line in self.tag), default=0.0)
         return min(self.x, self.tag_x), max(self.right, self.tag_x + wide)
 
@@ -195,7 +195,7 @@ class Lanes:
         return self._parts(said.shown, look, tag.replace("non query", "non-query"))
 
     def _of_answer(self, answer: Answer) -> list[Part]:
-        """What stays in the system's memory, and what it dropped from it."""
+        """Part what stays in the system's memory from what it dropped from it."""
         until = float("inf") if answer.forgotten is None else answer.forgotten
         kept = [word for word in answer.shown if word.start < until]
         lost = [word for word in answer.shown if word.start >= until]
@@ -270,7 +270,7 @@ class Lanes:
             self.scene.add(Line(box.tag_x, y, text, LABEL, outline, ground=True))
 
     def _waits(self, boxes: Iterable[Box]) -> list[tuple[float, float, str]]:
-        """The silences between boxes that have room for an arrow with their length."""
+        """Find the silences between boxes that have room for an arrow with their length."""
         found = []
         for start, end in self.talk.waits:
             if span := self.row.clip(start, end):
@@ -322,7 +322,7 @@ class Lanes:
         return top + max(len(levels), 1) * 1.3 * LEVEL + 2 * _PAD
 
     def _decision(self, decision: Decision, top: float, levels: Levels) -> None:
-        """A pill that hangs from its moment, with the words that were expected before it."""
+        """Add a pill that hangs from its moment, and the words that were expected before it."""
         text = decision_text(decision)
         wide = width(text, LABEL, "bold") + 2 * _PILL_PAD
         moment = self.row.x(decision.at)
@@ -376,7 +376,7 @@ def fitted(part: Part, row: Row, *, stop: float | None) -> Box:
 
 
 def _columns(part: Part, row: Row, count: int) -> list[tuple[float, list[str]]]:
-    """The words in this many columns; none if one of them has no room."""
+    """Put the words into this many columns; none if one of them has no room."""
     said = part.right - part.left
     groups: dict[int, list[Word]] = defaultdict(list)
     for word in part.words:
@@ -404,7 +404,7 @@ def _tagged(
     columns: list[tuple[float, list[str]]],
     stop: float | None,
 ) -> Box:
-    """A box with its tag, which may be wider where nothing follows."""
+    """Make a box with its tag, which may be wider where nothing follows."""
     room = row.right - row.left if stop is None else stop - x - GAP
     pieces = re.findall(r" ?[^ ]+", part.tag)
     lines = wrap(pieces, min(max(wide, room), _TAG_AT_MOST), LABEL)

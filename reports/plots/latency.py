@@ -56,7 +56,7 @@ def latency(interaction_result: Any, transcripts: Iterable[Any] = ()) -> Chart |
 
 
 def _steps(found: Interaction) -> DataFrame:
-    """By latency and system, each number of seconds with its events and the share up to it."""
+    """Count, by latency and system, the events of each number of seconds and the share up to it."""
     import pandas as pd
 
     seconds = [
@@ -75,7 +75,7 @@ def _steps(found: Interaction) -> DataFrame:
 
 
 def _medians(found: Interaction, kind: str) -> dict[str, Any]:
-    """Of each system that has one, the median with its interval."""
+    """Return the median of each system that has one, with its interval."""
     medians = {}
     for name, system in found.systems.items():
         every = system.response_latency if kind == "response" else system.stop_latency

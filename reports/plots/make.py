@@ -121,7 +121,7 @@ def producer(name: str) -> Callable[..., Any]:
 
 
 def _of(kind: str, path: Path, **part: Any) -> list[Chart]:
-    """The figures of one file."""
+    """Draw the figures of one file."""
     with _naming(path):
         content = _content(kind, path)
         made = producer((OF_JSON | OF_TRANSCRIPT)[kind])(content, **part)
@@ -131,7 +131,7 @@ def _of(kind: str, path: Path, **part: Any) -> list[Chart]:
 
 
 def _content(kind: str, path: Path) -> Any:
-    """What the producer of this kind takes."""
+    """Read what the producer of this kind takes."""
     if kind == "sweep":
         from reports.plots.sweep import sweep_scores
 
@@ -146,7 +146,7 @@ def _content(kind: str, path: Path) -> Any:
 
 
 def _trainings(paths: Sequence[Path]) -> list[Chart]:
-    """One figure of all runs, each named after its folder."""
+    """Draw one figure of all runs, each named after its folder."""
     from duo.files import read_json
     from reports.plots.training import training_curves
 
@@ -163,7 +163,7 @@ def _trainings(paths: Sequence[Path]) -> list[Chart]:
 
 
 def _with_names_apart(charts: Sequence[Chart]) -> Iterator[Chart]:
-    """The charts under names that no two share, whether or not letters' case counts."""
+    """Give charts names that no two share, whether or not letters' case counts."""
     from sessions.recorder import folder_name
 
     taken: set[str] = set()

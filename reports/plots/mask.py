@@ -110,7 +110,7 @@ def forks_of(transcript: Transcript) -> Iterator[Fork]:
 
 
 def _state(transcript: Transcript, fork: TranscriptEvent, until: float) -> list[str]:
-    """The words that were predicted before a state token, and the token; nothing without one."""
+    """Find the words predicted before a state token, and the token; nothing without one."""
     last: dict[int, str] = {}
     for event in transcript.of("predicted"):
         if fork.start <= event.start <= until:
@@ -123,14 +123,14 @@ def _state(transcript: Transcript, fork: TranscriptEvent, until: float) -> list[
 
 
 def _worth(fork: Fork) -> tuple[bool, bool, int, float]:
-    """What makes a fork worth showing: all of it fits, a state decides it, it is not short."""
+    """Say what makes a fork worth showing: it fits, a state decides it, it is not short."""
     fits = len(fork.output) <= _CHANNEL and len(fork.input) <= _CHANNEL
     decided = bool(_STATE.fullmatch(fork.input[-1]))
     return decided, fits, min(len(fork.output), len(fork.input), 6), -fork.at
 
 
 def _mask_rows(slots: list[tuple[str, str]], prefix: int) -> Iterator[tuple[str | int, ...]]:
-    """Each slot with the numbers of the slots that it sees."""
+    """Yield each slot with the numbers of the slots that it sees."""
     from duo.decoding.mask import fork_mask
 
     counts = [sum(channel == name for channel, _ in slots) for name in ("output", "input")]
@@ -189,13 +189,13 @@ def draw_fork(
 
 
 def _shown(text: str, limit: float) -> str:
-    """A token's text with its blanks visible."""
+    """Return a token's text with its blanks visible."""
     text = clean(text.replace("\n", "↵")).replace(" ", "␣")
     return fit(text, limit, LABEL)
 
 
 def _brackets(axes: Any, sizes: dict[str, int], square: float, away: float) -> None:
-    """A line and a name along each channel's rows and columns, and rules between the channels."""
+    """Draw a line and a name along each channel's rows and columns, and rules between them."""
     first = 0
     for name, size in sizes.items():
         if not size:

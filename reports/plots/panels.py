@@ -44,7 +44,7 @@ class Look(NamedTuple):
 
     @property
     def linestyle(self) -> Any:
-        """The line as matplotlib takes it."""
+        """Return the line as matplotlib takes it."""
         return (0, self.dashes) if self.dashes else "solid"
 
 
@@ -58,7 +58,7 @@ class Fill(NamedTuple):
 
     @property
     def patch(self) -> dict[str, Any]:
-        """The looks of a matplotlib patch."""
+        """Return the looks of a matplotlib patch."""
         return {
             "facecolor": LIGHT[self.paint], "edgecolor": LIGHT[self.ink], "linewidth": 0.6,
             "hatch": self.hatch or None,
@@ -345,7 +345,7 @@ def _remarks(axes: Any, at: Sequence[float], texts: Any, every: Any, heading: st
 
 
 def _reach(value: float, low: float | None, high: float | None) -> list[list[float]] | None:
-    """An interval as distances below and above, as matplotlib takes it."""
+    """Turn an interval into distances below and above, as matplotlib takes it."""
     if low is None or high is None or low != low or high != high:
         return None
     return [[max(0.0, value - low)], [max(0.0, high - value)]]

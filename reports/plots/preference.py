@@ -69,7 +69,7 @@ def about(study: StudyResult) -> list[str]:
 
 
 def _in_order(study: StudyResult, compared: _Compared) -> _Compared:
-    """The rows that are drawn, pair by pair; of many systems, the pairs of the first."""
+    """Choose what is drawn, pair by pair; of many systems, the pairs of the first."""
     pairs = list(dict.fromkeys((one.first, one.second) for _, one in compared))
     if len(study.systems) > _ALL_PAIRS:
         pairs = [pair for pair in pairs if study.systems[0] in pair]

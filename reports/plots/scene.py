@@ -77,7 +77,7 @@ class Line:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom in points."""
+        """Return left, top, right, bottom in points."""
         return (
             self.x,
             self.y - ASCENT * self.size,
@@ -100,12 +100,12 @@ class Scene:
 
     @property
     def lines(self) -> list[Line]:
-        """The lines of type."""
+        """Return the lines of type."""
         return [item for item in self.items if isinstance(item, Line)]
 
 
 def paint(scene: Scene) -> Figure:
-    """The scene as a matplotlib figure of its size."""
+    """Make a matplotlib figure of the scene, of its size."""
     from matplotlib.figure import Figure
 
     with house_style():

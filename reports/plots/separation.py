@@ -66,7 +66,7 @@ def separation(states_result: Any) -> Chart | None:
 
 
 def _score(case: Judged) -> float:
-    """The share of answering in the probability of a decision; a half where there is none."""
+    """Return the share of answering in the probability of a decision; a half without one."""
     decided = case.p_respond + case.p_ignore
     return case.p_respond / decided if decided else 0.5
 

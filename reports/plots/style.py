@@ -231,7 +231,7 @@ def fonts_for(text: str) -> tuple[str, ...]:
 
 @cache
 def _installed() -> dict[str, str]:
-    """The file of each installed family, those of `FAMILIES` first."""
+    """Find the file of each installed family, those of `FAMILIES` first."""
     from matplotlib.font_manager import fontManager
 
     order = {family: number for number, family in enumerate(FAMILIES)}
@@ -251,7 +251,7 @@ def _installed() -> dict[str, str]:
 
 @cache
 def _characters(family: str) -> frozenset[str]:
-    """The characters that a family has glyphs for."""
+    """Read which characters a family has glyphs for."""
     from matplotlib.ft2font import FT2Font
 
     try:

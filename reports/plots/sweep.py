@@ -136,7 +136,7 @@ def _chart(found: SweepScores, setting: str, series: _Series) -> Chart:
 
 
 def _series(found: SweepScores, setting: str) -> _Series:
-    """The lines of a setting: those with two values or more, and something to show."""
+    """Make the lines of a setting: those with two values or more, and something to show."""
     lines: dict[tuple[str, str], dict[str, _Spot]] = {}
     systems = list(dict.fromkeys([*found.systems, *(s for p in found.points for s in p.systems)]))
     for point in found.points:
@@ -157,7 +157,7 @@ def _series(found: SweepScores, setting: str) -> _Series:
 
 
 def _own(swept: Mapping[str, Any], system: str) -> dict[str, Any]:
-    """The swept settings that this system has; its own win over those of all."""
+    """Choose the swept settings that this system has; its own win over those of all."""
     own = {name: value for name, value in swept.items() if "." not in name}
     for name, value in swept.items():
         owner, dot, bare = name.rpartition(".")
@@ -167,7 +167,7 @@ def _own(swept: Mapping[str, Any], system: str) -> dict[str, Any]:
 
 
 def _order(one: _Spot) -> tuple[bool, float, str]:
-    """Numbers by size, then words as they are."""
+    """Order numbers by size, then words as they are."""
     if _is_number(one.value):
         return False, float(one.value), ""
     return True, 0.0, _text(one.value)
@@ -213,7 +213,7 @@ def _draw(setting: str, series: list[list[_Spot]], names: list[str], width: floa
 
 
 def _trade_off(axes: Any, number: int, spots: list[_Spot]) -> None:
-    """One figure against the other; the values at its ends say which way the line goes."""
+    """Draw one figure against the other; values at the ends say which way the line goes."""
     known = [
         (one.latency.value, one.false.value, _text(one.value))
         for one in spots
@@ -233,7 +233,7 @@ def _trade_off(axes: Any, number: int, spots: list[_Spot]) -> None:
 def _against(
     axes: Any, number: int, spots: list[_Spot], places: dict[str, float], what: str, aside: float
 ) -> None:
-    """A figure against the setting's values, `aside` steps beside them."""
+    """Draw a figure against the setting's values, `aside` steps beside them."""
     shift = 0.012 * (max(places.values()) - min(places.values())) * aside
     known = [
         (places[_text(one.value)] + shift, of)

@@ -184,7 +184,7 @@ def _rows(
     start: float,
     end: float | None,
 ) -> list[Row]:
-    """Rows of equal length, so many that a second is wide enough for what is said in it."""
+    """Make rows of equal length, short enough that a second takes `second` points or more."""
     until = max([talk.seconds for talk in talks] + [start + 1.0])
     seconds = min(until, inf if end is None else end) - start
     longest = max(int((right - left) / second), 1)
@@ -343,7 +343,7 @@ def _stem(transcript: Transcript) -> str:
 
 
 def _rows_of(talk: Conversation) -> list[tuple[Any, ...]]:
-    """The numbers behind the picture, in order of time."""
+    """List what is drawn, in order of time."""
     rows: list[tuple[Any, ...]] = []
     for utterance in talk.utterances:
         note = " ".join(part for part in (utterance.label, utterance.category) if part)

@@ -68,7 +68,7 @@ def training_curves(*training_json: Any, names: Sequence[str] = ()) -> Chart | N
 
 
 def _moments(one: Training) -> DataFrame:
-    """The figures that are drawn by step, lines of the same step put together."""
+    """Tabulate what is drawn by step, lines of the same step put together."""
     import pandas as pd
 
     lines = [[getattr(line, name) for name in ("step", *_FIGURES)] for line in one.curve]

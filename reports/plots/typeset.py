@@ -21,12 +21,12 @@ ASCENT, DESCENT = 0.78, 0.24
 
 
 def width(text: str, size: float, weight: Weight = "normal") -> float:
-    """Width of a line in points."""
+    """Measure a line, in points."""
     return size * sum(_advance(character, weight) for character in text)
 
 
 def fit(text: str, limit: float, size: float, weight: Weight = "normal") -> str:
-    """The text, its end replaced by `…` if it is wider than `limit` points."""
+    """Replace the end of a text by `…` if it is wider than `limit` points."""
     if width(text, size, weight) <= limit:
         return text
     limit -= width(ELLIPSIS, size, weight)
@@ -39,12 +39,12 @@ def fit(text: str, limit: float, size: float, weight: Weight = "normal") -> str:
 
 
 def fit_end(text: str, limit: float, size: float) -> str:
-    """The text, its beginning replaced by `…` if it is wider than `limit` points."""
+    """Replace the beginning of a text by `…` if it is wider than `limit` points."""
     return fit(text[::-1], limit, size)[::-1]
 
 
 def wrap(pieces: Sequence[str], limit: float, size: float) -> list[str]:
-    """Lines no wider than `limit` points; a piece that is wider breaks wherever it must."""
+    """Break into lines of `limit` points at most; a wider piece breaks wherever it must."""
     lines: list[str] = []
     line = ""
     for piece in pieces:
@@ -64,7 +64,7 @@ def wrap(pieces: Sequence[str], limit: float, size: float) -> list[str]:
 
 
 def _widest_head(text: str, limit: float, size: float) -> int:
-    """How many characters fit, at least one."""
+    """Count the characters that fit, at least one."""
     used = 0.0
     for number, character in enumerate(text):
         used += size * _advance(character, "normal")
@@ -75,7 +75,7 @@ def _widest_head(text: str, limit: float, size: float) -> int:
 
 @cache
 def _advance(character: str, weight: Weight) -> float:
-    """Width of a character in ems."""
+    """Measure a character, in ems."""
     if unicodedata.combining(character) or unicodedata.category(character) == "Mn":
         return 0.0
     widths = _widths(weight)
@@ -87,7 +87,7 @@ def _advance(character: str, weight: Weight) -> float:
 
 @cache
 def _widths(weight: Weight) -> dict[int, float]:
-    """Width in ems of every character that the font has."""
+    """Read the width in ems of every character that the font has."""
     import matplotlib
     from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
