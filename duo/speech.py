@@ -88,7 +88,7 @@ class Utterance:
 
     @property
     def is_query(self) -> bool:
-        """Whether an answer is wanted, as far as is known."""
+        """True unless it is known that no answer is wanted."""
         return self.label != "non_query"
 
     @property
@@ -148,7 +148,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Decision:
-    """What an utterance was taken for.
+    """The system's decision about an utterance.
 
     Attributes:
         by: "state" (a state token), "patience" (silence alone), "slice", or "" if not said.
@@ -173,7 +173,7 @@ class Remark:
 
 @dataclass(frozen=True)
 class Cycle:
-    """What one cycle cost; cycles without a forward pass are not written down."""
+    """The cost of one cycle; cycles without a forward pass are not written down."""
 
     start: float
     end: float
@@ -389,7 +389,7 @@ def _piece(event: TranscriptEvent) -> Piece:
 def _answers(
     transcript: Transcript, utterances: Iterable[Utterance], *, decides: bool
 ) -> list[Answer]:
-    """What the system said, answer by answer, in order; those without words among them."""
+    """Divide what the system said into answers, in order; those without words among them."""
     cycle_seconds = transcript.header.cycle_seconds
     gap, pause = max(cycle_seconds, BREATH), max(cycle_seconds, SHORTEST_PAUSE)
     query_ends = [u.end for u in utterances if u.label == "query"]
@@ -431,7 +431,7 @@ def _answers(
 
 
 def _tail(words: Sequence[Word], text: str) -> float | None:
-    """When the tail `text` of the words begins; None if it is empty."""
+    """Find when the tail `text` of the words begins; None if it is empty."""
     left = sum(not character.isspace() for character in text)
     start = None
     for word in reversed(words):
@@ -463,7 +463,7 @@ def _remarks(events: Iterable[TranscriptEvent]) -> Iterator[Remark]:
 
 
 def _dropped_words(events: Iterable[TranscriptEvent]) -> int | None:
-    """Words that the system expected to hear and threw away; None if it expects nothing.
+    """Count words that the system expected to hear and threw away; None if it expects nothing.
 
     The look-ahead before a response by state token is not thrown away: it completes the query.
     """
@@ -479,7 +479,7 @@ def _dropped_words(events: Iterable[TranscriptEvent]) -> int | None:
 
 
 def exchanges_of(conversation: Conversation) -> list[Exchange]:
-    """Every utterance with the answers that belong to it; the module says by what rule."""
+    """Pair every utterance with the answers that belong to it; the module says by what rule."""
     utterances = conversation.utterances
     owned: list[list[Answer]] = [[] for _ in utterances]
     given_up_for: dict[int, int | None] = {}
@@ -523,7 +523,7 @@ def exchanges_of(conversation: Conversation) -> list[Exchange]:
 def _owners(
     conversation: Conversation, replied: set[int]
 ) -> Callable[[float, Answer | None], int | None]:
-    """A function that says whose an answer is that begins at a moment.
+    """Make a function that says whose an answer is that begins at a moment.
 
     If it is given an answer, it says for whom that was stopped then.
     """
@@ -554,7 +554,7 @@ def _owners(
 
 
 def _gave_up(old: Answer, utterance: Utterance, new: Sequence[Answer]) -> bool:
-    """Whether an answer that broke off for this utterance was given up, or simply ended.
+    """Tell whether an answer that broke off for this utterance was given up, or simply ended.
 
     Where the system does not say that an answer is cut, it was given up if it stopped before the
     utterance was over (for a query: if it began no word after that), or if another answer took its
@@ -569,7 +569,7 @@ def _gave_up(old: Answer, utterance: Utterance, new: Sequence[Answer]) -> bool:
 
 
 def _is_followed(utterances: Sequence[Utterance], number: int) -> bool:
-    """Whether another query follows within `GRACE` seconds."""
+    """Tell whether another query follows within `GRACE` seconds."""
     return any(
         later.is_query and later.start < utterances[number].end + GRACE
         for later in utterances[number + 1 :]
@@ -577,7 +577,7 @@ def _is_followed(utterances: Sequence[Utterance], number: int) -> bool:
 
 
 def seconds_per_pass(transcript: Path) -> float | None:
-    """Seconds that a forward pass of this recording took on average; None if nobody wrote it down.
+    """Read how many seconds a forward pass took on average; None if nobody wrote it down.
 
     `manifest.json` in the transcript's folder or the one above says how long the system computed in
     each recording (`machine_seconds`) and how many passes that were. Of conversations held at once

@@ -93,7 +93,7 @@ Text = Annotated[str, AfterValidator(_whole)]
 
 
 class Header(BaseModel):
-    """What was recorded, and how."""
+    """The facts about a recording: the first line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -228,7 +228,7 @@ def read_scorable(path: Path) -> Transcript:
 
 
 def transcripts_below(folder: Path) -> list[Path]:
-    """The JSON Lines files below a folder that are meant as transcripts, in order of their paths.
+    """List the JSON Lines files below a folder that are meant as transcripts, by path.
 
     Other things may lie there too, such as the items of benchmarks: passed over is a file whose
     first line is an object that is neither a header nor an event. A broken file is not: whoever
@@ -238,7 +238,7 @@ def transcripts_below(folder: Path) -> list[Path]:
 
 
 def transcript_files(paths: Iterable[Path]) -> list[Path]:
-    """The files that are meant: files as they are, and every one below a folder, by name.
+    """List the files that are meant: files as they are, and every one below a folder, by name.
 
     One that is meant twice, by whatever paths, is there once.
 
@@ -280,7 +280,7 @@ def _read(
     *,
     versioned: bool = False,
 ) -> tuple[Header, list[TranscriptEvent], list[int]]:
-    """The header, the events and their lines; `versioned` headers say their schema."""
+    """Read the header, the events and their lines; `versioned` headers say their schema."""
     header: Header | None = None
     events: list[TranscriptEvent] = []
     lines: list[int] = []
@@ -320,7 +320,7 @@ def _check_header(path: Path, number: int, content: Mapping[str, Any]) -> None:
 def _impossible(
     events: list[TranscriptEvent], numbered: list[bool]
 ) -> Iterator[tuple[int, str, str]]:
-    """What cannot have happened, or cannot be scored: place, message and field."""
+    """Find what cannot have happened, or cannot be scored: place, message and field."""
     spans: dict[str, TranscriptEvent] = {}
     last_own: TranscriptEvent | None = None
     for place, event in enumerate(events):
@@ -371,7 +371,7 @@ def _impossible(
 
 
 def _out_of_order(before: TranscriptEvent, event: TranscriptEvent) -> str:
-    """What is wrong with an event's place after another; "" if nothing."""
+    """Say what is wrong with an event's place after another; "" if nothing."""
     if event.start >= before.start:
         return ""
     return f"{event.start:g} is earlier than the event before ({before.start:g})"

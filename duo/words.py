@@ -64,7 +64,7 @@ class Word:
 
 
 def cut(text: str) -> tuple[str, ...]:
-    """The words of a text; joined, they are the text with its blanks made single.
+    """Cut a text into words; joined, they are the text with its blanks made single.
 
     A text without any is one piece of signs.
 
@@ -92,14 +92,14 @@ def cut(text: str) -> tuple[str, ...]:
 
 
 def blank_between(before: str, after: str) -> str:
-    """What joins two stretches of speech in writing: a blank; in Chinese and Japanese nothing."""
+    """Return what joins two stretches of speech: a blank; in Chinese and Japanese nothing."""
     if not before or not after or before[-1].isspace() or after[0].isspace():
         return ""
     return "" if _UNSPACED.match(before[-1]) or _UNSPACED.match(after[0]) else " "
 
 
 def words_of(pieces: Iterable[Piece]) -> tuple[Word, ...]:
-    """The words of a text that came in pieces, wherever those were cut.
+    """Return the words of a text that came in pieces, wherever those were cut.
 
     >>> [word.text for word in words_of([Piece(0, 1, "J"), Piece(1, 2, "et"), Piece(2, 3, " lag")])]
     ['Jet', 'lag']
@@ -108,17 +108,17 @@ def words_of(pieces: Iterable[Piece]) -> tuple[Word, ...]:
 
 
 def joined(words: Iterable[Word]) -> str:
-    """The text of words, line breaks made blanks."""
+    """Join words to their text, line breaks made blanks."""
     return " ".join("".join(word.blank + word.text for word in words).split())
 
 
 def merged(intervals: Iterable[Interval]) -> list[Interval]:
-    """The union of intervals, as disjoint intervals in order."""
+    """Unite intervals to disjoint ones in order."""
     return bridge_breaths(intervals, 0.0)
 
 
 def bridge_breaths(intervals: Iterable[Interval], seconds: float) -> list[Interval]:
-    """Intervals in order, with silences of this length or shorter filled: for drawing alone."""
+    """Unite intervals across silences of this length or shorter: for drawing alone."""
     union: list[Interval] = []
     for start, end in sorted(intervals):
         if union and start <= union[-1][1] + seconds:
@@ -129,12 +129,12 @@ def bridge_breaths(intervals: Iterable[Interval], seconds: float) -> list[Interv
 
 
 def length(intervals: Iterable[Interval]) -> float:
-    """Seconds that intervals cover together; what they share counts once."""
+    """Count the seconds that intervals cover together; what they share counts once."""
     return sum(end - start for start, end in merged(intervals))
 
 
 def common(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interval]:
-    """Where two sets of intervals overlap.
+    """Find where two sets of intervals overlap.
 
     >>> common([(0, 2), (3, 5)], [(1, 4)])
     [(1, 2), (3, 4)]

@@ -1,1 +1,1 @@
-"""Dialogues and people: scenarios, the recorder, transcripts, rater studies."""
+"""Hold and show dialogues: scenarios, the recorder, the live chat, rater studies."""

@@ -1,4 +1,4 @@
-"""Labelled utterances as scenarios: each is spoken once, in the dialogue it comes from.
+"""Read labelled utterances as scenarios: each is spoken once, in the dialogue it comes from.
 
 A line of such a file (JSON Lines, plain or gzipped) is
 
@@ -125,7 +125,7 @@ def _content(labelled: _Labelled) -> dict[str, Any]:
 
 
 def _turns(context: Sequence[_Turn]) -> Iterator[dict[str, str]]:
-    """Who said what, utterances in a row by one speaker as one turn."""
+    """Join utterances in a row by one speaker to turns."""
     spoken = [turn for turn in context if turn.text.strip()]
     for speaker, group in groupby(spoken, key=lambda turn: turn.spk):
         side = "user" if speaker == "self" else "assistant"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from duo.decoding.conversant import Steps
 
 MAX_SECONDS = 180.0
-#: A conversation is over when nobody has spoken for so long (seconds) and nothing is under way.
+#: A conversation is over when nobody has spoken for this long (seconds) and nothing is under way.
 QUIET_SECONDS = 6.0
 
 _DECISIONS = {Kind.RESPOND, Kind.IGNORE}
@@ -131,7 +131,7 @@ class TranscriptBuilder:
     def cycle(
         self, result: CycleResult, *, cycle: int, start: float, seconds: float, utterance: str = ""
     ) -> tuple[TranscriptEvent, ...]:
-        """What the system did in the cycle that began at `start` and lasts `seconds`.
+        """Write down what the system did in the cycle that began at `start` and lasts `seconds`.
 
         Speech made by step i of n lasts from (i-1)/n to i/n of the cycle: a system speaks evenly.
         Decisions stand at the moment after their step. `utterance` is the one being heard.
@@ -248,7 +248,7 @@ def playing(
     on_cycle: Callable[[float], None] | None = None,
     steps: Callable[[Heard], Steps] | None = None,
 ) -> Session[Recording]:
-    """What `play` does, as a session among others; see `duo.decoding.batched`.
+    """Do what `play` does, as a session among others; see `duo.decoding.batched`.
 
     Args:
         steps: the conversant's, which hand over what is to be encoded; None to run each of its
@@ -348,7 +348,7 @@ class _Listener:
     def hear(
         self, heard: list[tuple[Said, Hearing]], cycle: int, builder: TranscriptBuilder
     ) -> Heard:
-        """What the system hears in this cycle; every word is written down."""
+        """Return what the system hears in this cycle; every word is written down."""
         words, revised = "", False
         for said, hearing in heard:
             word = self._word(said.utterance.id, hearing)
@@ -365,7 +365,7 @@ class _Listener:
         return words
 
     def utterance_is_over(self, *, reported: bool) -> None:
-        """What the system hears next is a new utterance to it; whether it reported a decision."""
+        """Begin a new utterance; `reported`: the system reported a decision about the last."""
         self._earlier = self._current = ""
         if reported:
             self._told = ""

@@ -41,7 +41,7 @@ _NO_MODEL = "none"
 
 @dataclass(frozen=True)
 class Job:
-    """What to record.
+    """A recording to be made.
 
     Attributes:
         systems: names, or `package.module:factory` of foreign systems.
@@ -183,7 +183,7 @@ def _pairs(job: Job) -> list[_Pair]:
 
 
 def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
-    """What must agree for a finished transcript to be kept."""
+    """Return what must agree for a finished transcript to be kept."""
     given = {**job.settings.get(system, {}), "max_seconds": job.max_seconds}
     if job.load_settings:
         given["backbone"] = dict(job.load_settings)
@@ -199,7 +199,7 @@ def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
 
 
 def _is_recorded(pair: _Pair) -> bool:
-    """Whether the transcript is there and is what would be recorded.
+    """Tell whether the transcript is there and is what would be recorded.
 
     Raises:
         BadInput: something else is there, and the job does not force a new recording.
@@ -275,7 +275,7 @@ def _session(pair: _Pair, report: Callable[[str], None], conversant: Any) -> Ses
 
 
 def _part(pair: _Pair, conversant: Conversant, report: Callable[[str], None]) -> dict[str, Any]:
-    """What `play` is given to record a pair."""
+    """Return the arguments of `play` for a pair."""
     header = Header(
         **pair.identity,
         language=pair.scenario.language,
@@ -304,7 +304,7 @@ def _entries(job: Job) -> dict[str, Any]:
 
 
 def _took(recording: Recording) -> dict[str, Any]:
-    """What a recording took, for the manifest."""
+    """Count what a recording took, for the manifest."""
     cycles = list(recording.transcript.of("cycle"))
     # Time shared with other conversations is no latency of this one, and none is read off it.
     took = "shared_machine_seconds" if recording.shared else "machine_seconds"

@@ -31,9 +31,9 @@ meant for the assistant.
 Start rules, of which an utterance has exactly one:
 
 - `at`: at this time; later if the user is still speaking then.
-- `after_previous`: so long after the end of the utterance before.
-- `after_answer`: so long after the answer to the last query has ended.
-- `into_answer`: so long after that answer began, whether or not it is still being given.
+- `after_previous`: this long after the end of the utterance before.
+- `after_answer`: this long after the answer to the last query has ended.
+- `into_answer`: this long after that answer began, whether or not it is still being given.
 
 A user who waits for an answer waits until nobody has spoken for `give_up` seconds (10 by default),
 and never longer than `longest_wait` seconds (45) after the last words of their own: so a scenario
@@ -94,7 +94,7 @@ Spoken = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
 class Strict(BaseModel):
-    """What every part of a scenario file has in common: no other fields, no guessed types."""
+    """A part of a scenario file: no other fields, no guessed types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -174,11 +174,11 @@ class Utterance(Strict):
 
     @property
     def text(self) -> str:
-        """What the user says, as first heard: before any revision."""
+        """The user's words as first heard: before any revision."""
         return "".join(self._words())
 
     def hearings(self, per_minute: float) -> tuple[Hearing, ...]:
-        """What is heard of the utterance and when; `per_minute` is the default speaking rate."""
+        """Time what is heard of the utterance; `per_minute` is the default speaking rate."""
         rate = self.words_per_minute or self.characters_per_minute or per_minute
         changes = [(r.after_words, r.text.strip(), r.delay) for r in self.revisions]
         return tuple(revised(self._timed(rate), changes))
@@ -263,7 +263,7 @@ class Utterance(Strict):
 
 
 class Defaults(Strict):
-    """What holds for every utterance that does not say otherwise."""
+    """Values for every utterance that does not say otherwise."""
 
     words_per_minute: Rate = 150
     characters_per_minute: Rate = 250
@@ -316,7 +316,7 @@ class Scenario(Strict):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def hearings(self, utterance: Utterance) -> tuple[Hearing, ...]:
-        """What is heard of one of the utterances, in seconds from its start."""
+        """Time what is heard of one of the utterances, in seconds from its start."""
         return utterance.hearings(self.per_minute)
 
     @property

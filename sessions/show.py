@@ -114,7 +114,7 @@ def _words(words: Sequence[Word], lane: str, style: str) -> Iterator[Piece]:
 
 
 def remarks(transcript: Transcript) -> list[Remark]:
-    """What is too long for a lane: notes, revisions and forgotten speech, by time."""
+    """List what is too long for a lane: notes, revisions and forgotten speech, by time."""
     before = {
         "note": "",
         "revision": f"{REVISION} heard again: ",

@@ -139,7 +139,7 @@ class SweepResult(Result):
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to record.
+    """A sweep to be recorded.
 
     Attributes:
         points: each once, in the file's order.
@@ -150,7 +150,7 @@ class Sweep:
     job: Job
 
     def job_at(self, point: Point) -> Job:
-        """What to record at one point."""
+        """Make the job of one point."""
         return replace(self.job, out=self.job.out / point.name, settings=point.settings)
 
 

@@ -1,4 +1,4 @@
-"""From an utterance's words to the moments at which they are heard.
+"""Time the words of an utterance: when each is heard.
 
 A *word* (`duo.words.cut`) is what a recogniser would hand on at once: with its punctuation, and
 with the blank before it, so that the words joined are the text. Words follow each other without a
@@ -20,7 +20,7 @@ _ONSET = 2
 
 @dataclass(frozen=True)
 class Hearing:
-    """One thing that is heard of an utterance: a word, or all of it anew.
+    """One thing that is heard of an utterance: a word, or all of it again.
 
     Attributes:
         text: the word with the blank before it; if `restates`, the whole utterance as of now.
@@ -50,7 +50,7 @@ def paced(words: Sequence[str], *, per_minute: float, start: float = 0.0) -> tup
 def revised(
     words: Sequence[Hearing], revisions: Iterable[tuple[int, str, float]]
 ) -> Iterator[Hearing]:
-    """What is heard of an utterance whose recogniser changes its mind, in the order of hearing.
+    """Return what is heard of an utterance whose recogniser changes its mind, in order.
 
     A revision (n, text, delay) falls due `delay` seconds after word n ended. `text` then stands for
     the first n words, whatever was heard of them before; the words after them stay as they are. So

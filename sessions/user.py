@@ -51,12 +51,12 @@ class ScriptedUser:
 
     @property
     def finished(self) -> bool:
-        """Whether everything was said and heard."""
+        """True once everything was said and heard."""
         return not self._unsaid and not self._to_be_heard
 
     @property
     def unsaid(self) -> int:
-        """How many utterances have not begun."""
+        """The number of utterances that have not begun."""
         return len(self._unsaid)
 
     def speak(self, now: float, window: float) -> None:
@@ -68,7 +68,7 @@ class ScriptedUser:
             self._say(self._unsaid.popleft(), max(start, now))
 
     def heard_by(self, now: float) -> list[tuple[Said, Hearing]]:
-        """What has been heard by now and was not before."""
+        """Return what has been heard by now and was not before."""
         heard = []
         while self._to_be_heard and self._to_be_heard[0][1].end <= now:
             heard.append(self._to_be_heard.popleft())
@@ -170,7 +170,7 @@ class Floor:
         self._heard_more = True
 
     def system_acts(self, events: Iterable[TranscriptEvent], *, busy: bool) -> None:
-        """What the system did in a cycle, in order."""
+        """Take note of what the system did in a cycle, in order."""
         self.busy = busy
         for event in events:
             if event.kind == "speech":
@@ -187,7 +187,7 @@ class Floor:
             self.ended = self._last_speech
 
     def _answers(self, moment: float) -> bool:
-        """Whether what the system says at this moment is about the last query."""
+        """Tell whether what the system says at this moment is about the last query."""
         return moment >= self._query_end and (self._decided or not self.decides)
 
     def _speech(self, event: TranscriptEvent) -> None:

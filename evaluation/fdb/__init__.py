@@ -1,1 +1,1 @@
-"""Full-Duplex-Bench v1: our transcripts for its scripts, its recordings for our metrics."""
+"""Exchange with Full-Duplex-Bench v1: transcripts for its scripts, its recordings for us."""

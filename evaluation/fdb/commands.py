@@ -1,4 +1,4 @@
-"""The commands `transcript export` and `transcript import`. Light: imports stand inside them."""
+"""Parse the commands `transcript export` and `transcript import`; imports stand inside."""
 
 from __future__ import annotations
 

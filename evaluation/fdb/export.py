@@ -1,4 +1,4 @@
-"""Our transcripts as samples of Full-Duplex-Bench v1, so that its scripts can score them.
+"""Write transcripts as samples of Full-Duplex-Bench v1, so that its scripts can score them.
 
 Every event of a kind that the benchmark knows becomes a sample. Its `output.json` has the words
 that count for the event (see `evaluation.interaction.events.Outcome.words`): the benchmark's

@@ -1,4 +1,4 @@
-"""Recordings of Full-Duplex-Bench v1 as transcripts, so that speech systems stand beside ours.
+"""Turn recordings of Full-Duplex-Bench v1 into transcripts, for scores beside ours.
 
 A sample becomes a conversation of one utterance. In `user_interruption` the benchmark's output
 begins after the interruption, so the transcript does too: what the system said before is not known.

@@ -1,4 +1,4 @@
-"""The layout: one folder for each sample, with times in seconds on the input's axis.
+"""Read and write samples of Full-Duplex-Bench v1: a folder each, times in seconds of the input.
 
     TASK/SAMPLE/output.json          what the system said: text, and chunks [word, start, end]
     TASK/SAMPLE/pause.json           the mark, which says what the task is: a pause ...

@@ -43,7 +43,7 @@ class Estimate:
 
 
 class Resamples:
-    """How often each scenario is drawn in each resample; the same for the same scenarios."""
+    """Draws of scenarios, with replacement; the same for the same scenarios."""
 
     def __init__(self, scenarios: Iterable[str], resamples: int = RESAMPLES) -> None:
         self.scenarios = sorted(set(scenarios))
@@ -51,7 +51,7 @@ class Resamples:
 
     @cached_property
     def _weights(self) -> ndarray:
-        """How often, `[resamples, scenarios]`."""
+        """How often each is drawn, `[resamples, scenarios]`."""
         import numpy as np
 
         n = len(self.scenarios)

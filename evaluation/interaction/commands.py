@@ -1,4 +1,4 @@
-"""The command `eval interaction`. Light: what it needs is imported inside it."""
+"""Parse the command `eval interaction`; what it needs is imported inside it."""
 
 from __future__ import annotations
 

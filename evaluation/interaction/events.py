@@ -1,4 +1,4 @@
-"""What the user did, as events that a benchmark knows, and what became of each.
+"""Find the events of a conversation that a benchmark knows, and what became of each.
 
 An event is an utterance of the user, or a pause in one. Its outcome holds the facts that all
 figures are counted from; `duo.speech` says which answer is whose.
@@ -26,7 +26,8 @@ KINDS = (
 #: Short feedback of a listener, whatever a scenario calls it.
 _SAME = {"acknowledgement": "backchannel"}
 
-#: A turn is taken by output of so many seconds, or of more words than this (Full-Duplex-Bench v1).
+#: A turn is taken by output of this many seconds, or of more than this many words (as in
+#: Full-Duplex-Bench v1).
 TURN_SECONDS = 1.0
 TURN_WORDS = 3
 
@@ -133,14 +134,14 @@ class Outcome:
 
 
 def wanted_after(utterance: Utterance) -> Wanted:
-    """What is right after an utterance."""
+    """Say what is right after an utterance."""
     if utterance.label == "query":
         return "stop" if utterance.category == "stop_request" else "answer"
     return "wait" if utterance.category == "pause" else "ignore"
 
 
 def kind_of(exchange: Exchange) -> str:
-    """The kind of event that an utterance is; a query is an interruption if the system spoke."""
+    """Name the kind of event of an utterance; a query during an answer is an interruption."""
     category = exchange.utterance.category
     if wanted_after(exchange.utterance) == "answer":
         speaking = category == "interruption" or exchange.old is not None
@@ -149,7 +150,7 @@ def kind_of(exchange: Exchange) -> str:
 
 
 def takes_turn(words: Sequence[Word]) -> bool:
-    """Full-Duplex-Bench v1's rule: output of 1 s or longer, or of more than 3 words.
+    """Apply Full-Duplex-Bench v1's rule: output of 1 s or longer, or of more than 3 words.
 
     The length is measured from the first word's start to the last word's end. In Chinese and
     Japanese a character counts as a word.
@@ -160,7 +161,7 @@ def takes_turn(words: Sequence[Word]) -> bool:
 
 
 def outcomes_of(conversation: Conversation) -> Iterator[Outcome]:
-    """What became of every event of a conversation, in order.
+    """Say what became of every event of a conversation, in order.
 
     A query that has pauses in it is also an event of kind `pause`. Left out are queries that were
     overtaken by the next (see `Exchange.overtaken`), and what nobody labelled.
@@ -246,7 +247,7 @@ def _pause(conversation: Conversation, exchange: Exchange) -> Outcome:
 
 
 def _done(exchange: Exchange) -> Done:
-    """What the system did about an utterance."""
+    """Say what the system did about an utterance."""
     new = exchange.answers
     if wanted_after(exchange.utterance) == "answer":  # what was dropped before the end is no answer
         new = tuple(answer for answer in new if answer.words_from(exchange.utterance.end))
@@ -262,7 +263,7 @@ def _done(exchange: Exchange) -> Done:
 
 
 def _latency(conversation: Conversation, start: float, end: float, computed: float) -> Latency:
-    """From `start` to `end`; the passes up to the one that brought the word, `computed`."""
+    """Measure from `start` to `end`; the passes up to the one that brought the word, `computed`."""
     seconds = round(end - start, 6)
     passes = conversation.passes_between(start, computed)
     machine = conversation.seconds_per_pass
@@ -275,6 +276,6 @@ def _latency(conversation: Conversation, start: float, end: float, computed: flo
 
 
 def _unbroken(answer: Answer, since: float, longest: float) -> bool:
-    """Whether an answer has no silence of this length in it after a moment."""
+    """Tell whether an answer has no silence of this length in it after a moment."""
     pairs = pairwise(answer.words)
     return all(b.start - a.end < longest for a, b in pairs if b.start > since)

@@ -216,7 +216,7 @@ def dropped_per_word(conversations: Iterable[Conversation]) -> Ratios:
 
 
 def confusion(outcomes: Iterable[Outcome]) -> dict[Wanted, dict[Done, int]]:
-    """How many events wanted what, and what was done: wanted -> done -> count."""
+    """Count events by what was wanted and what was done: wanted -> done -> count."""
     table: dict[Wanted, dict[Done, int]] = {}
     for outcome in outcomes:
         row = table.setdefault(outcome.wanted, {})

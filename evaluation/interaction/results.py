@@ -61,7 +61,7 @@ class Quantiles(_Part):
 
 
 class Waste(_Part):
-    """What a system computes and says in vain; see `metrics`."""
+    """Ratios of what is computed and said in vain; see `metrics`."""
 
     tokens_after_onset: Figure
     passes_per_word: Figure
@@ -132,7 +132,7 @@ class EventFigures(_Part):
 
 
 class Intervals(_Part):
-    """How intervals were made."""
+    """The method of the intervals."""
 
     method: str = "percentile bootstrap over scenarios; Wilson for shares of none or all"
     level: float = LEVEL
@@ -149,7 +149,7 @@ class LeftOut(_Part):
 
 
 class Interaction(Result):
-    """What `duo eval interaction` finds out.
+    """The result of `duo eval interaction`.
 
     Attributes:
         scored: how many transcripts.
@@ -196,7 +196,7 @@ def read_all(paths: Iterable[Path]) -> tuple[list[Conversation], list[BadInput]]
 
 
 def nothing_left(left_out: list[BadInput]) -> BadInput:
-    """The error when no transcript can be used: the first problem, and how many more there are."""
+    """Make the error for when no transcript can be used: the first problem, and a count."""
     first = left_out[0]
     others = f" (and {len(left_out) - 1} more that cannot be scored)" if len(left_out) > 1 else ""
     return BadInput(first.message + others, file=first.file, line=first.line, field=first.field)
@@ -219,7 +219,7 @@ def interaction(
 
 
 def portable(found: Interaction) -> Interaction:
-    """The result without machine times and paths: the same on every machine, as reports show it."""
+    """Leave out machine times and paths: the same on every machine, as reports show it."""
     latencies = {"response_latency": {"machine_ms"}, "stop_latency": {"machine_ms"}}
     event = {"file": True, "response": {"machine_ms"}, "stop": {"machine_ms"}}
     machine: Any = {"systems": {"__all__": latencies}, "events": {"__all__": event}}
@@ -227,7 +227,7 @@ def portable(found: Interaction) -> Interaction:
 
 
 def by_name(conversations: Iterable[Conversation]) -> dict[str, list[Conversation]]:
-    """Conversations by system, systems and conversations in order of their names.
+    """Group conversations by system, systems and conversations in order of their names.
 
     One system with several models or settings is several: what differs is added to its name, as in
     `duo (lookahead=2)`.
@@ -359,7 +359,7 @@ _Row = tuple[str, list[Cell]]
 
 
 def table(found: Interaction, title: str = "Interaction") -> Table:
-    """The figures, one column a system.
+    """Make a table of the figures, one column a system.
 
     Figures that no system has are left out; where some have them, the others show a dash.
     """
@@ -393,7 +393,7 @@ def table(found: Interaction, title: str = "Interaction") -> Table:
 
 
 def _notes(found: Interaction) -> Iterator[str]:
-    """What a reader should know: intervals; queries not scored, or met without a decision."""
+    """Say what a reader should know: intervals; queries not scored, or met without a decision."""
     wilson = ", of shares of none or all by Wilson's formula" if found.schema_version > 1 else ""
     yield (
         f"In brackets {found.intervals.level:.0%} intervals by bootstrap over scenarios{wilson}; n "

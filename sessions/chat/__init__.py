@@ -1,4 +1,4 @@
-"""`duo chat`: type while the model speaks, on the full screen or over a plain pipe."""
+"""Run `duo chat`: type while the model speaks, on the full screen or over a plain pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two lanes of a conversation as rows of text: what was heard beside what was said just then.
+"""Lay a live conversation out in rows of text: what was heard beside what was said just then.
 
 Time runs downwards and both lanes share it: a row holds the words of one stretch of time. It ends
 when one of its two cells is full, where speech has a line end, and after a silence.
@@ -62,7 +62,7 @@ class Row:
 
 
 class Lanes:
-    """Lays events out in rows; `widths` are the columns of each lane."""
+    """Lay events out in rows; `widths` are the columns of each lane."""
 
     def __init__(self, widths: Mapping[Lane, int]) -> None:
         self._widths = {lane: max(width, 2) for lane, width in widths.items()}
@@ -203,12 +203,12 @@ def _visible(text: str) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns of the terminal a text takes."""
+    """Count the columns of the terminal that a text takes."""
     return sum(map(get_character_cell_size, text))
 
 
 def _units(text: str) -> list[str]:
-    """What a row must not break: a word with the blanks before it, a Chinese character."""
+    """Divide a text into what a row must not break: words with the blanks before them."""
     units: list[str] = []
     for before, character in zip(" " + text, text, strict=False):
         if character.isspace():
@@ -222,7 +222,7 @@ def _units(text: str) -> list[str]:
 
 
 def _common(old: Sequence[str], new: Sequence[str]) -> int:
-    """How many words two utterances have in common at their beginning."""
+    """Count the words that two utterances have in common at their beginning."""
     return next(
         (n for n, (one, other) in enumerate(zip(old, new, strict=False)) if one != other),
         min(len(old), len(new)),

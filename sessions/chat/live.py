@@ -48,7 +48,7 @@ class TypedInput:
 
     @property
     def line(self) -> str:
-        """What of the input line belongs to the utterance that is still open."""
+        """The part of the input line that belongs to the utterance that is still open."""
         return self._line
 
     @property
@@ -58,12 +58,12 @@ class TypedInput:
 
     @property
     def waiting(self) -> bool:
-        """Whether what was heard is not yet what was typed."""
+        """True while what was heard is not yet what was typed."""
         return self._text.rstrip() != self._heard
 
     @property
     def unheard(self) -> str:
-        """What was typed after what was heard."""
+        """The text typed after what was heard."""
         return self._text[_common(self._text, self._heard) :]
 
     @property
@@ -89,7 +89,7 @@ class TypedInput:
         self._write(self._entered, now)
 
     def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]:
-        """What is newly heard, and its words; a revision and silence have none."""
+        """Return what is newly heard, and its words; a revision and silence have none."""
         complete = self._text[: self._complete(now)].rstrip()
         before = len(self._heard)
         if self._text.startswith(self._heard):
@@ -120,7 +120,7 @@ class TypedInput:
         self.last_key = now
 
     def _complete(self, now: float) -> int:
-        """How many characters of the text are whole words."""
+        """Count the characters of the text that are whole words."""
         if now - self.last_key > self._pause:
             return len(self._text)
         for end in range(len(self._text), len(self._entered), -1):
@@ -151,7 +151,7 @@ def _joined(before: str, line: str) -> str:
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters two texts have in common at their beginning."""
+    """Count the characters that two texts have in common at their beginning."""
     return next(
         (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
         min(len(one), len(other)),
@@ -160,7 +160,7 @@ def _common(one: str, other: str) -> int:
 
 @dataclass(frozen=True)
 class CycleStatus:
-    """How the system fared in one cycle; `lag` is by how many seconds it overran the cycle."""
+    """The state of the system in one cycle; `lag` is by how many seconds it overran the cycle."""
 
     cycle: int = 0
     forward_passes: int = 0
@@ -187,7 +187,7 @@ class Display(Protocol):
 
 
 class Conversation:
-    """What one person types and what one system does about it.
+    """One person who types and one system that answers.
 
     In every cycle call `hear`, let the system compute, `record` what came of it and pass each of
     its events through `settle` when its time has come; at the end call `finish`. What `hear` and
@@ -204,7 +204,7 @@ class Conversation:
         self._builder = _Builder(header)
 
     def hear(self, now: float) -> tuple[Heard, list[TranscriptEvent]]:
-        """What the system is to hear in the cycle that begins `now`."""
+        """Return what the system is to hear in the cycle that begins `now`."""
         heard, words = self.typed_input.hear(now)
         if heard and not self.utterance:
             self._utterances += 1

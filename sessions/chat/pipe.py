@@ -1,4 +1,4 @@
-"""The conversation over a plain pipe, on a simulated clock: the same lines give the same answer.
+"""Hold the conversation over a plain pipe, on a simulated clock: same lines, same answer.
 
 What comes in, one line each:
 
@@ -33,9 +33,9 @@ from sessions.chat.live import Conversation
 
 #: Seconds on the clock: a time after it is a slip (milliseconds, a date), not a conversation.
 LATEST = 24 * 60 * 60.0
-#: A system that has not decided after so many silent cycles never will.
+#: A system that has not decided after this many silent cycles never will.
 _UNDECIDED_CYCLES = 30
-#: A system that speaks on for so many seconds after the last words is taken for endless.
+#: A system that speaks on for this many seconds after the last words is taken for endless.
 _ENDLESS_SECONDS = 600.0
 
 _LINE = re.compile(
@@ -54,7 +54,7 @@ class Line:
 
     @property
     def waits(self) -> bool:
-        """Whether it is empty, and so lets the system finish."""
+        """True if it is empty, and so lets the system finish."""
         return self.at is None and not self.text and not self.revises
 
 
@@ -88,7 +88,7 @@ def read_lines(stream: Iterable[bytes], name: str = "<stdin>") -> Iterator[Line]
 
 
 class PipeChat:
-    """Plays lines to a conversation."""
+    """Play lines to a conversation."""
 
     def __init__(
         self, conversation: Conversation, out: IO[str], warn: Callable[[str], None]

@@ -93,7 +93,7 @@ class LanesView(ScrollView, can_focus=False):
         self._draw()
 
     def text(self) -> list[tuple[str, str]]:
-        """What the two lanes say, row by row."""
+        """The text of the two lanes, row by row."""
         return [(row.you.text, row.system.text) for row in self._rows]
 
     def on_resize(self, event: events.Resize) -> None:
