@@ -18,7 +18,7 @@ def printable(text: str, *, lines: bool = False) -> str:
     """Escape whatever a terminal would act on in untrusted text.
 
     Args:
-        text: anybody's.
+        text: untrusted.
         lines: let line breaks through, and tabs as blanks.
     """
     if lines:
@@ -35,7 +35,7 @@ class Bar:
     """A progress bar; see `progress`.
 
     Attributes:
-        on_terminal: whether anybody sees the bar.
+        on_terminal: whether the bar is shown.
     """
 
     def __init__(self, bar: Progress, what: str, total: float | None, done: float) -> None:
@@ -102,17 +102,20 @@ def progress(
         "bytes": DownloadColumn(),
         "share": TaskProgressColumn(),
     }
+    from rich.table import Column
+
     if console is None:
         import sys
 
         console = RichConsole(file=sys.stderr)
+    rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)  # of the line
     columns = (
         BarColumn(bar_width=20), amounts[unit], TimeElapsedColumn(),
         TimeRemainingColumn(elapsed_when_finished=True), TextColumn("left"),
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=rest),
     )  # fmt: skip
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=console, transient=True, expand=True, disable=not console.is_terminal
     ) as bar:
         yield Bar(bar, what, total, done)
 

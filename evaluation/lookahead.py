@@ -120,12 +120,10 @@ def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[
     scores = scores[index.gather(1, place)].float()  # [rows, looks, vocabulary]
     chances = scores.softmax(-1)[..., [states.respond, states.ignore]].tolist()
     predicted = [scores.argmax(-1)]
+    ends = {states.respond, states.ignore, *backbone.chat.stop}
+    last = torch.tensor(sorted(ends), device=device)
     for step in range(1, lookahead):
-        over = torch.zeros_like(place, dtype=torch.bool)
-        for tokens in predicted:
-            for end in (states.respond, states.ignore, *backbone.chat.stop):
-                over |= tokens == end
-        if bool(over.all()):
+        if bool(torch.isin(torch.stack(predicted), last).any(0).all()):
             break
         where_now = place + step
         own = torch.eye(looks, dtype=torch.bool, device=device).repeat(1, step)
@@ -137,11 +135,10 @@ def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[
             use_cache=True,
         ).logits
         predicted.append(logits.argmax(-1))
-    told = torch.stack(predicted, -1).tolist()
-    ends = {states.respond, states.ignore, *backbone.chat.stop}
+    made = torch.stack(predicted, -1).tolist()
     return [
         [
-            Look(_until(told[number][look], ends), *chances[number][look])
+            Look(_until(made[number][look], ends), *chances[number][look])
             for look in range(len(row.places))
         ]
         for number, row in enumerate(rows)

@@ -145,7 +145,7 @@ def read_features(
     Args:
         backbone: the model.
         cases: in any order.
-        on_done: told how many more cases are done.
+        on_done: called with the number of cases that are newly done.
     """
     encoder = encoder_for(backbone)
     rows = [utterance_ids(encoder, case, case.text) for case in cases]

@@ -80,7 +80,7 @@ def judge(
         backbone: the model.
         cases: in any order.
         lookahead: see `look_ahead`.
-        on_done: told how many more cases are done.
+        on_done: called with the number of cases that are newly done.
     """
     encoder = encoder_for(backbone, room=lookahead)
     rows = [(number, row) for number, case in enumerate(cases) for row in _rows(encoder, case)]

@@ -106,11 +106,11 @@ def hold_together(
             begun.append((number, system, begin(system)))
         if not (running or begun):
             return
-        told: list[tuple[int, System, Session[Result], Scores | None]]
+        scored: list[tuple[int, System, Session[Result], Scores | None]]
         scores = encode([channels for *_, channels in running])
-        told = [(*session[:3], its) for session, its in zip(running, scores, strict=True)]
+        scored = [(*session[:3], its) for session, its in zip(running, scores, strict=True)]
         running = []
-        for number, system, session, its in [*told, *((*fresh, None) for fresh in begun)]:
+        for number, system, session, its in [*scored, *((*fresh, None) for fresh in begun)]:
             try:
                 channels = next(session) if its is None else session.send(its)
             except StopIteration as done:

@@ -273,13 +273,13 @@ def at_once(
         listening_while_speaking(_TOKENS[number % len(_TOKENS)])[0]
         for number in range(_WAVES * sessions)
     ]
-    told = [_conversation(script, steering) for script in scripts]
+    conversations = [_conversation(script, steering) for script in scripts]
     if graphs:
-        for _ in hold_together(systems, told):
+        for _ in hold_together(systems, conversations):
             pass
     before = pool.forward_passes
     began = time.perf_counter()
-    counts = [count for _, count in hold_together(systems, told)]
+    counts = [count for _, count in hold_together(systems, conversations)]
     seconds = time.perf_counter() - began
     return AtOnce(
         sessions=sessions,

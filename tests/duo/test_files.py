@@ -156,6 +156,6 @@ def test_a_bar_is_only_for_terminals_and_its_lines_are_escaped() -> None:
     console = Console(file=shown, width=80, force_terminal=True)
     with progress("count\x07ing", 2, console=console) as bar:
         bar.advance()
-        bar.update(done=2)
+        bar.update(done=2, what="count\x07ing " + 9 * "for a long time ")
     assert "2/2" in shown.getvalue()
-    assert "count\\x07ing" in shown.getvalue()
+    assert "count\\x07ing for a long" in shown.getvalue()
