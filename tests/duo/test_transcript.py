@@ -16,6 +16,7 @@ from duo.transcript import (
     Header,
     Transcript,
     TranscriptEvent,
+    read_scorable,
     read_transcript,
     transcripts_below,
     write_transcript,
@@ -172,6 +173,15 @@ def test_a_damaged_file_is_read_or_refused(
     else:
         return
     assert refusal.isprintable()
+
+
+def test_a_byte_order_mark_and_blank_lines_are_read_over(tmp_path: Path) -> None:
+    said = {**WORD, "kind": "utterance", "label": "query"}
+    for name, content in (("a", lines(HEADER, said)), ("b", lines("", HEADER, "", said, " "))):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content)
+    for read in (read_transcript, read_scorable):
+        assert read(tmp_path / "a") == read(tmp_path / "b")
+        assert len(read(tmp_path / "a").events) == 1
 
 
 def test_a_line_break_of_another_kind_is_text(tmp_path: Path) -> None:

@@ -198,6 +198,19 @@ def test_a_scenario_is_drawn_once_however_often_it_was_recorded() -> None:
     assert once.n == often.n
 
 
+@pytest.mark.parametrize("hit", [0.0, 1.0])
+def test_a_share_of_none_or_all_has_an_interval_with_a_width(hit: float) -> None:
+    """By Wilson's formula, written out: 0 of 6 does not show that it never happens."""
+    found = Resamples("abc").share([(name, hit) for name in "aabbcc"])
+    n, z = 6, 1.959964
+    reach = z**2 / (n + z**2)
+    assert found.value == hit
+    assert (found.low, found.high) == pytest.approx((0, reach) if hit == 0 else (1 - reach, 1))
+    assert Resamples("ab").share([("a", hit)]).low is None
+    mixed = [("a", 1.0), ("b", 0.0), ("c", 0.0)]
+    assert Resamples("abc").share(mixed).high == Resamples("abc").mean(mixed).high
+
+
 def test_one_scenario_has_no_interval() -> None:
     found = Resamples(["a", "b"]).mean([("a", 1.0), ("a", 0.0)])
     assert (found.value, found.low, found.high, found.n) == (0.5, None, None, 2)
