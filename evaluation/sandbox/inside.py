@@ -34,6 +34,7 @@ _LONGEST_DETAIL = 2000
 _LONGEST_VERDICT = 1 << 16  # bytes that are kept of what the program's process wrote
 
 Report = dict[str, Any]
+_Ended = tuple[int, int, resource.struct_rusage]  # as `os.wait4` says it
 
 
 def main() -> None:
@@ -82,13 +83,14 @@ def _supervise(orders: Report) -> Report:
             _tell(writing, nonce, _error(error))
         _run(orders.pop("candidate"), orders.pop("tests"), writing, nonce)
     os.close(writing)
-    report = _await(program, reading, nonce, limits, None if init else orders["folder"])
-    for process in (init, program):
-        if process:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-    _, status, usage = os.wait4(program, 0)
+    report, ended = _await(program, reading, nonce, limits, None if init else orders["folder"])
+    if init:
+        os.kill(init, signal.SIGKILL)
+    if not ended:
+        os.kill(program, signal.SIGKILL)
+        ended = os.wait4(program, 0)
     confine.end_descendants()
+    _, status, usage = ended
     return report or _end(status, usage.ru_utime + usage.ru_stime, limits["cpu_seconds"])
 
 
@@ -191,32 +193,37 @@ def _names(code: CodeType) -> Iterator[str]:
 
 def _await(
     program: int, reading: int, nonce: bytes, limits: dict[str, float], watched: str | None
-) -> Report:
-    """Wait for the verdict; empty if the program's process ended without one.
+) -> tuple[Report, _Ended | None]:
+    """Wait for the verdict, or the end of the program's process.
 
     Others that it started may hold the pipe open: neither its verdict nor its end waits for them.
+
+    Returns:
+        The verdict, empty if there is none; and how the process ended, if it did.
     """
     end = time.monotonic() + limits["wall_seconds"]
-    data = b""
+    data, ended = b"", None
     while time.monotonic() < end:
-        ended = os.waitid(os.P_PID, program, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        if not ended and (found := os.wait4(program, os.WNOHANG))[0]:
+            ended = found
         ready, _, _ = select.select([reading], [], [], 0 if ended else _GLANCE)
         if ready:
             part = os.read(reading, _LONGEST_VERDICT)
             data = (data + part)[-_LONGEST_VERDICT:]
-            _, found, verdict = data.rpartition(nonce)
+            _, marked, verdict = data.rpartition(nonce)
             with contextlib.suppress(ValueError):
-                if found:
-                    return json.loads(verdict)
+                if marked:
+                    return json.loads(verdict), ended
             if not part:
-                return {}
+                return {}, ended
         elif ended:
-            return {}
+            return {}, ended
         elif watched is not None:
             size, files = confine.used(watched)
             if size > limits["disk_bytes"] or files > confine.MOST_FILES:
-                return {"outcome": "killed", "detail": "the program filled its folder"}
-    return {"outcome": "timeout", "detail": f"not done after {limits['wall_seconds']:g} seconds"}
+                return {"outcome": "killed", "detail": "the program filled its folder"}, None
+    late = f"not done after {limits['wall_seconds']:g} seconds"
+    return {"outcome": "timeout", "detail": late}, ended
 
 
 def _failure(error: BaseException) -> Report:
