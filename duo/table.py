@@ -36,12 +36,13 @@ _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}", "*": "{*}", "±": r"$\pm$", "−": "$-$",
+    "`": r"\textasciigrave{}", "±": r"$\pm$", "−": "$-$",
     "×": r"$\times$", "†": r"$\dagger$", "‡": r"$\ddagger$", "–": r"\textendash{}",
     "—": r"\textemdash{}", "…": r"\dots{}", "‘": r"\textquoteleft{}", "’": r"\textquoteright{}",
     "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}",
 }  # fmt: skip
 _LIGATURES = "-',"  # two of them would be set as another character
+_AFTER_A_ROW = re.compile(r"^(\s*)([\[*])")  # would belong to the line break before it
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$&!^])")
 _MARKDOWN_BLOCK = re.compile(r"^(\d{0,9})([-+=.)])")  # at the start of a line: a list, a heading
 
@@ -458,7 +459,7 @@ def escape_latex(text: str) -> str:
             written.append("{}")
         written.append(_latex(character))
         last = character
-    return "".join(written)
+    return _AFTER_A_ROW.sub(r"\1{\2}", "".join(written))
 
 
 def escape_markdown(text: str) -> str:
@@ -500,7 +501,7 @@ def _latex(character: str) -> str:
         return _LATEX[character]
     if character.isascii() or ("À" <= character <= "ÿ" and character.isalpha()):
         return character
-    return f"{{[}}U+{ord(character):04X}{{]}}"
+    return f"[U+{ord(character):04X}]"
 
 
 def _is_formula(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from duo.files import check_writable, write_result, write_text
 from duo.runs import Stopwatch, write_manifest
-from duo.table import Cell, Column, Table, Value
+from duo.table import MINUS, Cell, Column, Table, Value
 from duo.terminal import printable
 from reports.statistics.analysis import (
     TESTS,
@@ -263,9 +263,9 @@ def _interval(of: Estimate, form: str, times: float = 1) -> Cell:
         return Cell(None, of.note)
     value = times * of.value
     if of.low is None or of.high is None:
-        return Cell(value, format(value, form))
+        return Cell(value, format(value, form).replace("-", MINUS))
     low, high = times * of.low, times * of.high
-    text = f"{value:{form}} [{low:{form}}, {high:{form}}]"
+    text = f"{value:{form}} [{low:{form}}, {high:{form}}]".replace("-", MINUS)
     return Cell(value, text, parts={"low": low, "high": high})
 
 

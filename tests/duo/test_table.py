@@ -163,9 +163,10 @@ def test_latex_reads_back(text: str) -> None:
         r"\textquoteleft{}": "‘", r"\textquoteright{}": "’", r"\textquotedblleft{}": "“",
         r"\textquotedblright{}": "”",
     }  # fmt: skip
-    token = "|".join(map(re.escape, known)) + r"|\\[{}$&#%_]|\{[\[\]*]\}|\{\}|[^\\{}$&#%_^~]"
+    token = "|".join(map(re.escape, known)) + r"|\\[{}$&#%_]|\{[\[*]\}|\{\}|[^\\{}$&#%_^~]"
     assert re.fullmatch(f"(?:{token})*", written, re.DOTALL)
     assert not re.search(r"--|''|,,|[?!]`|<<|>>", written)
+    assert not re.match(r"\s*[\[*]", written)
     read = "".join(
         known.get(found, found.strip("{}") if len(found) > 1 and found[0] == "{" else found)
         for found in re.findall(token, written, re.DOTALL)
@@ -181,6 +182,8 @@ def test_latex_reads_back(text: str) -> None:
 def test_latex_is_easy_to_edit() -> None:
     assert escape_latex("don't use self-made p-values, ok?") == "don't use self-made p-values, ok?"
     assert escape_latex("a--b") == "a-{}-b"
+    assert escape_latex("0.5 [0.4, 0.6]*") == "0.5 [0.4, 0.6]*"
+    assert escape_latex(" [0.4, 0.6]") == " {[}0.4, 0.6]"
     assert escape_latex("50 % & x_1") == r"50 \% \& x\_1"
 
 
@@ -220,7 +223,7 @@ def test_raw_and_shown() -> None:
     assert table.csv() == (
         "system,share,share low,share high,d\nduo,0.8125,0.59,1,-0.25\nduplex,0.5,,,\n"
     )
-    assert r"81 \% {[}59, 100{]}\textsuperscript{$\dagger$}" in table.latex()
+    assert r"81 \% [59, 100]\textsuperscript{$\dagger$}" in table.latex()
     assert "<sup>†</sup>" in table.html()
 
 
