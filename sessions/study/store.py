@@ -167,7 +167,7 @@ pages = Table(
     _of("item"),
     Column("position", Integer, nullable=False),  # from 0
     Column("repeat", Integer, nullable=False),  # 0: the first time
-    Column("placement", Integer, nullable=False),  # index into assignment.orders
+    Column("placement", Integer, nullable=False),  # index into pages.orders
     Column("given_at", Double, nullable=False),
     Column("touched_at", Double, nullable=False),
     Column("submitted_at", Double, nullable=True),

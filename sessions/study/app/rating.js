@@ -8,7 +8,7 @@ const PAIR = [
   { label: "B better", key: "b", places: [2, 1], both_bad: false },
   { label: "Both bad", key: "x", places: [1, 1], both_bad: true },
 ];
-const PATIENCE = 4000; // milliseconds after which what the server has not heard is said again
+const PATIENCE = 4000; // milliseconds until what was not heard is said again; twice that the next time
 
 /** Ranks without gaps: the best is 1. */
 function ranks(places) {
@@ -89,7 +89,7 @@ function question(criterion, number, labels, answered) {
 function page(root, first, connection) {
   let data = first, asked = [], waiting = null;
   let current = null; // the question gone back to, which keys answer
-  let missed = false, comment = null, go = null, spoken = 0;
+  let missed = false, comment = null, go = null, spoken = 0, patience = PATIENCE;
   const clicked = new Map(); // what the server has not heard: the answer and the message's number
   const labels = first.dialogues.map((one) => one.label);
 
@@ -119,14 +119,14 @@ function page(root, first, connection) {
     if (!given) return;
     choose(criterion.name, given);
   }));
-  const track_ = make("div", "track", track), talk = make("div", "talk");
-  track_.setAttribute("aria-hidden", "true");
+  const meter = make("div", "track", track), talk = make("div", "talk");
+  meter.setAttribute("aria-hidden", "true");
   const replay = make("section", "replay");
   talk.append(replay);
   const how = "1st is the best place. Dialogues that are equally good get the same place. "
     + "Tick All bad, too, if none of them is acceptable.";
   root.replaceChildren(problem,
-    make("header", "head", heading, progress, track_),
+    make("header", "head", heading, progress, meter),
     make("div", "columns", talk, make("div", "answers", make("h2", "", "Your answers"), keyboard,
       ...(labels.length > 2 ? [make("p", "soft small", how)] : []),
       ...asked.map((one) => one.box),
@@ -148,8 +148,9 @@ function page(root, first, connection) {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
       problem.textContent = "Not stored yet. Trying again …";
+      patience *= 2;
       say();
-    }, PATIENCE);
+    }, patience);
   }
 
   function choose(name, { places, both_bad }) {
@@ -230,6 +231,7 @@ function page(root, first, connection) {
       if (heard(comment)) comment = null;
       if (spoken <= data.heard) {
         clearTimeout(waiting);
+        patience = PATIENCE;
         go = null;
         if (problem.textContent.startsWith("Not stored") || data.problem || !missing().length)
           problem.textContent = data.problem;

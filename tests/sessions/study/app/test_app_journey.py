@@ -299,3 +299,17 @@ def test_a_study_that_closes_meanwhile_says_so(study: Study, server: Server, one
     one.choose(0, "Tie", stays=False)
     one.sees("closed")
     assert kept(study, drafts) == 0
+
+
+def test_a_click_while_the_server_is_away_is_stored_when_it_is_back(
+    study: Study, server: Server, one: Browser
+) -> None:
+    (invitation,) = invite_raters(study, 1)
+    enter(one, server, invitation)
+    server.stop()
+    one.driver.execute_script("arguments[0].click()", one.find("label", "Tie"))
+    one.sees("Not stored yet")
+    server.start()
+    until(lambda: kept(study, drafts) == 1, why="the click is stored")
+    until(lambda: "Not stored yet" not in one.text(), why="the page says so")
+    one.shows(0, "Tie")
