@@ -26,6 +26,8 @@ from duo.errors import BadInput
 from duo.files import Result, read_json, write_json, write_result
 
 MANIFEST = "manifest.json"
+#: Says what a folder was begun as.
+RUN = "run.json"
 SCHEMA = 1
 _PACKAGES = ("duo-duplex", "torch", "transformers", "peft")
 
@@ -106,7 +108,7 @@ def fingerprint(**facts: Any) -> str:
     return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
 
-def claim(folder: Path, facts: Mapping[str, Any], *, name: str = "run.json") -> bool:
+def claim(folder: Path, facts: Mapping[str, Any], *, name: str = RUN) -> bool:
     """Take a folder for one run, or take up the same run again.
 
     Args:
@@ -127,7 +129,7 @@ def claim(folder: Path, facts: Mapping[str, Any], *, name: str = "run.json") -> 
     return True
 
 
-def begun(folder: Path, *, name: str = "run.json") -> dict[str, Any] | None:
+def begun(folder: Path, *, name: str = RUN) -> dict[str, Any] | None:
     """Read what a folder was begun as; None if nothing was begun in it.
 
     Raises:

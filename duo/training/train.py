@@ -16,15 +16,22 @@ import torch
 from duo.backbone import Backbone, load, resolve_device, resolve_dtype
 from duo.errors import BadInput
 from duo.files import check_writable, read_json, read_result, sha256, whole_file, write_result
-from duo.runs import Stopwatch, begun, check_same, claim, versions, write_manifest
+from duo.runs import (
+    MANIFEST,
+    RUN,
+    Stopwatch,
+    begun,
+    check_same,
+    claim,
+    versions,
+    write_manifest,
+)
 from duo.terminal import quiet
 from duo.tokens import trainable_rows
 from duo.training.encode import Encoder, Split, read_split
 from duo.training.settings import Moment, Training, TrainSettings
 from duo.training.trainer import plan
 
-#: Says what a folder was begun as; written before the first step.
-RUN = "run.json"
 #: Settings and curve of a finished run.
 RESULT = "training.json"
 #: Name of an adapter's weights, as peft writes them.
@@ -88,7 +95,7 @@ def train(
                 f"samples, whose last exchange alone is longer than {longest} tokens",
                 file=sys.stderr,
             )
-        claim(out, identity, name=RUN)
+        claim(out, identity)
     last = _last_checkpoint(out)
     with quiet():
         trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -112,7 +119,7 @@ def train(
         )
         write_result(out / RESULT, result)
         write_manifest(
-            out / "manifest.json",
+            out / MANIFEST,
             watch=watch,
             model=model,
             seed=settings.seed,
@@ -147,9 +154,9 @@ def _begin(out: Path, identity: Mapping[str, Any], data: Path) -> None:
     """Refuse a folder that holds something else than this run."""
     if not (data / "train.jsonl").is_file():
         raise BadInput("no such file", file=data / "train.jsonl")
-    if (out / RESULT).is_file() and (out / "manifest.json").is_file():
+    if (out / RESULT).is_file() and (out / MANIFEST).is_file():
         raise BadInput("holds a finished run: choose another folder", file=out)
-    if (before := begun(out, name=RUN)) is None:
+    if (before := begun(out)) is None:
         if out.is_dir() and any(out.glob("checkpoints/checkpoint-*")):
             raise BadInput(f"holds checkpoints but no {RUN}: choose another folder", file=out)
         return
