@@ -343,10 +343,10 @@ class Table:
                     Text(printable(self.heads[at].name, lines=True)),
                     justify="right" if right else "left", width=width, overflow="fold",
                 )  # fmt: skip
-            for number, (row, cells) in enumerate(zip(self.marked, self.cells, strict=True)):
+            for line, (row, cells) in enumerate(zip(self.marked, self.cells, strict=True), start=1):
                 drawn.add_row(
                     *(Text(printable(row[at], lines=True), style=cells[at].style) for at in part),
-                    end_section=number + 1 in self.sections,
+                    end_section=line in self.sections,
                 )
             console.print(drawn)
         for note in self.notes:
