@@ -196,7 +196,7 @@ def table1(runs: Sequence[str], *, base: str | None = None, comparisons: bool = 
     """
     found = read_runs(runs)
     ours = compare.cells(found.runs)
-    columns = list(dict.fromkeys(cell.told.column for cell in ours))
+    columns = list(dict.fromkeys(cell.facts.column for cell in ours))
     slots = _slots(columns)
     if base is not None and base not in columns:
         raise BadInput(f"unknown {base!r}: use one of {', '.join(columns)}", field="--base")
@@ -214,10 +214,10 @@ def table1(runs: Sequence[str], *, base: str | None = None, comparisons: bool = 
     if base is None:
         notes.append(f"Nothing is compared: {why}.")
     order = [slot.ours for slot in slots]
-    ours.sort(key=lambda cell: order.index(cell.told.column))
-    there = {cell.told.profile for cell in ours}
+    ours.sort(key=lambda cell: order.index(cell.facts.column))
+    there = {cell.facts.profile for cell in ours}
     profiles = [name for name in _PROFILES if name in there] + sorted(there - set(_PROFILES))
-    at = {(cell.told.benchmark, cell.told.profile, cell.told.column): cell for cell in ours}
+    at = {(cell.facts.benchmark, cell.facts.profile, cell.facts.column): cell for cell in ours}
     rows = [
         (benchmark, profile, [at.get((benchmark, profile, slot.ours or "")) for slot in slots])
         for benchmark in BENCHMARKS
@@ -276,12 +276,12 @@ def _ours(benchmark: str, profile: str, slot: Slot, cell: compare.Cell | None) -
     }  # fmt: skip
     if cell is None:
         return Ours(**place, note=MISSING)
-    told = cell.told
+    facts = cell.facts
     low, high = _interval(cell)
     runs = (
         {
             "file": run.file.name,
-            **run.told.model_dump(
+            **run.facts.model_dump(
                 mode="json",
                 include={
                     "key", "seed", "value", "model", "adapter", "model_sha256", "settings",
@@ -292,10 +292,11 @@ def _ours(benchmark: str, profile: str, slot: Slot, cell: compare.Cell | None) -
         for run in cell.runs
     )  # fmt: skip
     return Ours(
-        **place, metric=told.metric, average=told.average, shots=told.shots, seeds=len(cell.runs),
-        n=told.n, n_full=told.n_full, coverage=told.coverage, data=told.data.source,
+        **place, metric=facts.metric, average=facts.average, shots=facts.shots,
+        seeds=len(cell.runs), n=facts.n, n_full=facts.n_full, coverage=facts.coverage,
+        data=facts.data.source,
         value=cell.value, stderr=cell.stderr, spread=cell.spread, low=low, high=high,
-        note="" if told.coverage == "full" else told.coverage, runs=tuple(runs),
+        note="" if facts.coverage == "full" else facts.coverage, runs=tuple(runs),
     )  # fmt: skip
 
 
@@ -306,7 +307,7 @@ def _interval(cell: compare.Cell) -> tuple[float | None, float | None]:
     lack of spread; else the value and 1.96 standard errors to both sides, cut at 0 and 1.
     """
     if (len(cell.runs) == 1 and not cell.macro) or not cell.stderr:
-        return wilson(round(cell.value * cell.told.n), cell.told.n)
+        return wilson(round(cell.value * cell.facts.n), cell.facts.n)
     half = _Z * cell.stderr
     return max(0.0, cell.value - half), min(1.0, cell.value + half)
 
@@ -336,30 +337,30 @@ def _cautions(rows: Sequence[_Row]) -> Iterator[str]:
         ("Questions longer than the model's context, whose beginning was cut", _cut),
     )
     for text, concerns in kinds:
-        told = [
-            f"{BENCHMARKS[benchmark].title} ({profile}) {cell.told.column}{value}"
+        where = [
+            f"{BENCHMARKS[benchmark].title} ({profile}) {cell.facts.column}{value}"
             for benchmark, profile, cells in rows
             for cell in filter(None, cells)
             if (value := concerns(cell)) is not None
         ]
-        if told:
-            yield f"{text}: {', '.join(told)}."
+        if where:
+            yield f"{text}: {', '.join(where)}."
 
 
 def _own_examples(cell: compare.Cell) -> str | None:
-    own = cell.told.settings.get("shots_from") == "smoke" and cell.told.coverage != "smoke"
+    own = cell.facts.settings.get("shots_from") == "smoke" and cell.facts.coverage != "smoke"
     return "" if own else None
 
 
 def _leaks(cell: compare.Cell) -> str | None:
-    rates = [run.told.leak_rate for run in cell.runs if run.told.leak_rate is not None]
-    if cell.told.banned_state_tokens is not False or not rates:
+    rates = [run.facts.leak_rate for run in cell.runs if run.facts.leak_rate is not None]
+    if cell.facts.banned_state_tokens is not False or not rates:
         return None
     return f" {100 * sum(rates) / len(rates):.1f} %"
 
 
 def _cut(cell: compare.Cell) -> str | None:
-    most = max(run.told.truncated or 0 for run in cell.runs)
+    most = max(run.facts.truncated or 0 for run in cell.runs)
     return f" {most:,}" if most else None
 
 
@@ -368,23 +369,23 @@ def _unlike(rows: Sequence[_Row]) -> Iterator[str]:
     found: dict[str, list[str]] = {}
     for benchmark, profile, cells in rows:
         # What lm-eval itself wrote has other settings than our files; nothing can be compared.
-        ours = [cell for cell in cells if cell and cell.told.data.source != "lm-eval"]
-        facts = {cell.told.column: _facts(cell) for cell in ours}
+        ours = [cell for cell in cells if cell and cell.facts.data.source != "lm-eval"]
+        facts = {cell.facts.column: _facts(cell) for cell in ours}
         for name in sorted({name for of in facts.values() for name in of}):
             values = {column: _text(of.get(name)) for column, of in facts.items()}
             if len(set(values.values())) > 1:
                 each = ", ".join(f"{column} {value}" for column, value in values.items())
-                told = name if name in _OPAQUE else f"{name} ({each})"
-                found.setdefault(told, []).append(f"{BENCHMARKS[benchmark].title} ({profile})")
-    for told, where in found.items():
-        yield f"Columns differ in {told}: {', '.join(where)}."
+                what = name if name in _OPAQUE else f"{name} ({each})"
+                found.setdefault(what, []).append(f"{BENCHMARKS[benchmark].title} ({profile})")
+    for what, where in found.items():
+        yield f"Columns differ in {what}: {', '.join(where)}."
 
 
 def _facts(cell: compare.Cell) -> dict[str, Any]:
     """Collect how the model was asked, and with which data."""
-    told = {name: value for name, value in cell.told.settings.items() if name not in _SHOWN}
-    data = cell.told.data
-    return {**told, "data": f"{data.source} {(data.sha256 or '')[:8]}".strip()}
+    settings = {name: value for name, value in cell.facts.settings.items() if name not in _SHOWN}
+    data = cell.facts.data
+    return {**settings, "data": f"{data.source} {(data.sha256 or '')[:8]}".strip()}
 
 
 def _text(value: Any) -> str:

@@ -40,26 +40,26 @@ class Cell:
     runs: tuple[Run, ...]
 
     @property
-    def told(self) -> BenchmarkResult:
+    def facts(self) -> BenchmarkResult:
         """What holds for all runs can be read from the first."""
-        return self.runs[0].told
+        return self.runs[0].facts
 
     @property
     def macro(self) -> bool:
         """Whether subsets count alike."""
-        return self.told.average == "macro"
+        return self.facts.average == "macro"
 
     @property
     def value(self) -> float:
         """Mean over seeds of the share right, from 0 to 1."""
-        return statistics.fmean(run.told.value for run in self.runs)
+        return statistics.fmean(run.facts.value for run in self.runs)
 
     @property
     def spread(self) -> float | None:
         """Sample standard deviation over seeds; None for a single one."""
         if len(self.runs) == 1:
             return None
-        return statistics.stdev(run.told.value for run in self.runs)
+        return statistics.stdev(run.facts.value for run in self.runs)
 
     @cached_property
     def stderr(self) -> float | None:
@@ -71,8 +71,8 @@ class Cell:
         Raises:
             BadInput: see `items`.
         """
-        if len(self.runs) == 1 and (self.told.stderr is not None or not self.told.samples):
-            return self.told.stderr
+        if len(self.runs) == 1 and (self.facts.stderr is not None or not self.facts.samples):
+            return self.facts.stderr
         return standard_error(stratify(self.items.scores, macro=self.macro))
 
     @cached_property
@@ -94,13 +94,13 @@ def cells(runs: Iterable[Run]) -> list[Cell]:
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         groups.setdefault(run.cell[:3], []).append(run)
-    return [_cell(sorted(group, key=lambda run: run.told.seed)) for group in groups.values()]
+    return [_cell(sorted(group, key=lambda run: run.facts.seed)) for group in groups.values()]
 
 
 def _cell(runs: Sequence[Run]) -> Cell:
     first, *others = runs
     for other in others:
-        ours, theirs = _facts(first.told), _facts(other.told)
+        ours, theirs = _facts(first.facts), _facts(other.facts)
         for field in ours | theirs:
             if ours.get(field) != theirs.get(field):
                 raise BadInput(
@@ -109,7 +109,7 @@ def _cell(runs: Sequence[Run]) -> Cell:
                     file=first.file,
                     field=field,
                 )
-        if first.told.model_sha256 != other.told.model_sha256:
+        if first.facts.model_sha256 != other.facts.model_sha256:
             raise BadInput(
                 f"not the same model as with another seed, in {other.file}",
                 file=first.file,
@@ -118,10 +118,10 @@ def _cell(runs: Sequence[Run]) -> Cell:
     return Cell(tuple(runs))
 
 
-def _facts(told: BenchmarkResult) -> dict[str, object]:
-    settings = {f"settings.{name}": value for name, value in sorted(told.settings.items())}
-    data = {"data.source": told.data.source, "data.sha256": told.data.sha256}
-    return {field: getattr(told, field) for field in _COMMON} | data | settings
+def _facts(facts: BenchmarkResult) -> dict[str, object]:
+    settings = {f"settings.{name}": value for name, value in sorted(facts.settings.items())}
+    data = {"data.source": facts.data.source, "data.sha256": facts.data.sha256}
+    return {field: getattr(facts, field) for field in _COMMON} | data | settings
 
 
 def mean_of(seeds: Sequence[Items]) -> Items:
@@ -363,10 +363,10 @@ def compare_columns(cells: Sequence[Cell], base: str) -> list[Versus]:
     """
     at = {cell.runs[0].cell[:3]: cell for cell in cells}
     found: list[Versus] = []
-    for column in dict.fromkeys(cell.told.column for cell in cells):
+    for column in dict.fromkeys(cell.facts.column for cell in cells):
         if column == base:
             continue
-        for profile in dict.fromkeys(c.told.profile for c in cells if c.told.column == column):
+        for profile in dict.fromkeys(c.facts.profile for c in cells if c.facts.column == column):
             found += _adjusted(
                 [
                     _versus(
@@ -385,15 +385,15 @@ def _versus(base: Cell | None, other: Cell | None, pair: Versus) -> Versus:
     if base is None or other is None:
         missing = pair.base if base is None else pair.column
         return replace(pair, reason=f"no result of {missing}")
-    if "smoke" in (base.told.coverage, other.told.coverage):
+    if "smoke" in (base.facts.coverage, other.facts.coverage):
         return replace(pair, reason="smoke items")
-    if len({base.told.data.sha256, other.told.data.sha256} - {None}) > 1:
+    if len({base.facts.data.sha256, other.facts.data.sha256} - {None}) > 1:
         return replace(pair, reason="not the same data")
     for cell, name in ((base, pair.base), (other, pair.column)):
-        if not all(run.told.samples for run in cell.runs):
+        if not all(run.facts.samples for run in cell.runs):
             return replace(pair, reason=f"no per-item results of {name}")
     for field in ("metric", "average", "shots"):
-        ours, theirs = getattr(other.told, field), getattr(base.told, field)
+        ours, theirs = getattr(other.facts, field), getattr(base.facts, field)
         if ours != theirs:
             raise BadInput(
                 f"{ours!r}, but {theirs!r} in {base.runs[0].file}: cannot be compared",

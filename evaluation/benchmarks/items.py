@@ -217,9 +217,9 @@ class Finder:
             data = read_data(task.about, place, task.splits)
             if any(data.count(split) for split in task.item_splits):
                 return self._found(task, data)
-        told = "; ".join(f"{source}: {reason}" for source, reason in self.reasons.items())
+        reasons = "; ".join(f"{source}: {reason}" for source, reason in self.reasons.items())
         raise BadInput(
-            f"no items in {', '.join(self._sources)}" + (f" ({told})" if told else ""),
+            f"no items in {', '.join(self._sources)}" + (f" ({reasons})" if reasons else ""),
             field=task.benchmark,
         )
 
@@ -258,16 +258,16 @@ class Finder:
 
 
 def _check_fits(task: TaskFile, data: Data) -> None:
-    """Refuse rows that are none of the benchmark's, which no share of it could be told from."""
+    """Refuse rows that are none of the benchmark's, of which no share could be computed."""
     about = task.about
     strange = [name for name in data.rows if name not in subset_names(about)]
-    told = f"unknown subset {strange[0]}" if strange else ""
+    problem = f"unknown subset {strange[0]}" if strange else ""
     for split in task.item_splits:
         found, most = data.count(split), max(about.sizes[split], *about.also.get(split, ()), 0)
         if found > most:
-            told = told or f"{split} has {found:,} rows, more than the {most:,} published"
-    if told:
-        raise BadInput(f"is not {about.title}: {told}", file=data.place.root / about.folder)
+            problem = problem or f"{split} has {found:,} rows, more than the {most:,} published"
+    if problem:
+        raise BadInput(f"is not {about.title}: {problem}", file=data.place.root / about.folder)
 
 
 def published(task: TaskFile, data: Data | None = None) -> int:
@@ -280,16 +280,16 @@ def published(task: TaskFile, data: Data | None = None) -> int:
 
 def missing_parts(task: TaskFile, data: Data) -> tuple[str, ...]:
     """Say in words what the data lack against the published sizes."""
-    about, told = task.about, []
+    about, lacks = task.about, []
     absent = [name for name in subset_names(about) if name not in data.rows]
     if absent:
         some = ", ".join(absent[:3]) + (" ..." if len(absent) > 3 else "")
-        told.append(f"{len(absent)} of {len(subset_names(about))} subsets are missing ({some})")
+        lacks.append(f"{len(absent)} of {len(subset_names(about))} subsets are missing ({some})")
     for split in task.splits:
         found, wanted = data.count(split), about.sizes[split]
         if found != wanted and found not in about.also.get(split, ()):
-            told.append(f"{split} has {found:,} of {wanted:,} rows")
-    return tuple(told)
+            lacks.append(f"{split} has {found:,} of {wanted:,} rows")
+    return tuple(lacks)
 
 
 def leaves(

@@ -152,12 +152,12 @@ class Run:
     """A result, and the file that it was read from, to be named when something is wrong with it."""
 
     file: Path
-    told: BenchmarkResult
+    facts: BenchmarkResult
 
     @property
     def cell(self) -> tuple[str, str, str, int]:
         """What there can be one result of: column, benchmark, profile, seed."""
-        return self.told.column, self.told.benchmark, self.told.profile, self.told.seed
+        return self.facts.column, self.facts.benchmark, self.facts.profile, self.facts.seed
 
     def read_items(self) -> Items:
         """Read the score of each item.
@@ -168,14 +168,14 @@ class Run:
         """
         from evaluation.benchmarks.compare import mean, stratify
 
-        if not self.told.samples:
+        if not self.facts.samples:
             raise BadInput("has no per-item results beside it", file=self.file)
         scores: dict[Key, float] = {}
         hashes: dict[Key, str] = {}
-        for samples in self.told.samples:
+        for samples in self.facts.samples:
             path = self.file.with_name(samples.file)
             for number, line in read_json_lines(path):
-                if line.get("filter", self.told.filter) != self.told.filter:
+                if line.get("filter", self.facts.filter) != self.facts.filter:
                     continue
                 key, score = self._item(samples, path, number, line)
                 if key in scores:
@@ -183,14 +183,16 @@ class Run:
                 scores[key] = score
                 if isinstance(line.get("doc_hash"), str):
                     hashes[key] = line["doc_hash"]
-        first = self.file.with_name(self.told.samples[0].file)
-        if len(scores) != self.told.n:
-            told = f"{len(scores)} items, but {self.file.name} says n = {self.told.n}"
-            raise BadInput(told, file=first)
-        average = mean(stratify(scores, macro=self.told.average == "macro"))
-        if abs(average - self.told.value) > _ROUNDED:
+        first = self.file.with_name(self.facts.samples[0].file)
+        if len(scores) != self.facts.n:
             raise BadInput(
-                f"the items average {average:.4f}, but {self.file.name} says {self.told.value:.4f}",
+                f"{len(scores)} items, but {self.file.name} says n = {self.facts.n}", file=first
+            )
+        average = mean(stratify(scores, macro=self.facts.average == "macro"))
+        if abs(average - self.facts.value) > _ROUNDED:
+            raise BadInput(
+                f"the items average {average:.4f}, but {self.file.name} says "
+                f"{self.facts.value:.4f}",
                 file=first,
             )
         return Items(first, scores, hashes)
@@ -199,8 +201,8 @@ class Run:
         self, samples: Samples, path: Path, number: int, line: Mapping[str, Any]
     ) -> tuple[Key, float]:
         """Read an item's key and score; earlier versions call the fields otherwise."""
-        earlier = self.told.filter is None
-        id_field, score_field = ("id", "score") if earlier else ("doc_id", self.told.metric)
+        earlier = self.facts.filter is None
+        id_field, score_field = ("id", "score") if earlier else ("doc_id", self.facts.metric)
         name, score = line.get(id_field), line.get(score_field)
         subset = line.get("subset") or "" if earlier else samples.subset
         if not isinstance(name, str | int):
@@ -215,7 +217,7 @@ class Run:
 
 
 def write_run(
-    folder: Path, found: dict[str, Any], told: BenchmarkResult, subsets: Mapping[str, str]
+    folder: Path, found: dict[str, Any], facts: BenchmarkResult, subsets: Mapping[str, str]
 ) -> Run:
     """Write what lm-eval found: the items, the manifest, and last its results.
 
@@ -224,7 +226,7 @@ def write_run(
     Args:
         folder: where to.
         found: what `lm_eval.evaluator.evaluate` returned, with lm-eval's further facts.
-        told: the manifest, but for the names of the files.
+        facts: the manifest, but for the names of the files.
         subsets: by task, the subset that its items belong to.
 
     Raises:
@@ -250,9 +252,9 @@ def write_run(
                 stream.write(line + "\n")
     run = Run(
         folder / f"benchmark_{date}.json",
-        told.model_copy(update={"samples": named, "results": f"results_{date}.json"}),
+        facts.model_copy(update={"samples": named, "results": f"results_{date}.json"}),
     )
-    write_result(run.file, run.told)
+    write_result(run.file, run.facts)
     content = {key: value for key, value in found.items() if key != "samples"}
     content |= {"date": datetime.now().timestamp(), "task_hashes": hashes}
     text = json.dumps(content, indent=2, default=handle_non_serializable, ensure_ascii=False)
@@ -280,16 +282,16 @@ def finished(folder: Path, key: str) -> Run | None:
             run = _read_ours(path)
         except BadInput:
             continue  # damaged: it is made again, under another name
-        files = [samples.file for samples in run.told.samples] if run else []
-        if run and run.told.key == key and all((folder / name).is_file() for name in files):
+        files = [samples.file for samples in run.facts.samples] if run else []
+        if run and run.facts.key == key and all((folder / name).is_file() for name in files):
             return run
     return None
 
 
 def _read_ours(path: Path) -> Run | None:
     """Read a result by its manifest; None if its run was killed before the last file."""
-    told = as_result(read_json(path), BenchmarkResult, file=path)
-    return Run(path, told) if (path.parent / str(told.results)).is_file() else None
+    facts = as_result(read_json(path), BenchmarkResult, file=path)
+    return Run(path, facts) if (path.parent / str(facts.results)).is_file() else None
 
 
 def _read_earlier(path: Path) -> Run:
@@ -385,21 +387,21 @@ def _one_for_each_cell(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """
     found: list[Run] = []
     notes: list[str] = []
-    todays = {run.cell for run in runs if run.told.filter is not None}
+    todays = {run.cell for run in runs if run.facts.filter is not None}
     cells: dict[tuple[str, str, str, int], dict[int, Run]] = {}
     for run in runs:
-        if run.told.filter is None and run.cell in todays:
+        if run.facts.filter is None and run.cell in todays:
             notes.append(f"Left out: {run.file.name}, of an earlier version, measured again since.")
             continue
-        told, sizes = run.told, cells.setdefault(run.cell, {})
+        facts, sizes = run.facts, cells.setdefault(run.cell, {})
         for kept in sizes.values():
-            if _facts(kept, run.told.n) != _facts(run, kept.told.n):
+            if _facts(kept, run.facts.n) != _facts(run, kept.facts.n):
                 raise BadInput(
-                    f"{told.benchmark} of {told.column} ({told.profile}, seed {told.seed}) is also "
-                    f"in {run.file}, with other numbers or settings: keep one of them",
+                    f"{facts.benchmark} of {facts.column} ({facts.profile}, seed {facts.seed}) is "
+                    f"also in {run.file}, with other numbers or settings: keep one of them",
                     file=kept.file,
                 )
-        sizes[told.n] = run  # of two that say the same the later
+        sizes[facts.n] = run  # of two that say the same the later
     for (column, benchmark, profile, seed), sizes in cells.items():
         alike = [set(of) for cell, of in cells.items() if cell[1:3] == (benchmark, profile)]
         n = max(set.intersection(*alike) or sizes)
@@ -421,13 +423,13 @@ def _facts(run: Run, other_n: int) -> dict[str, Any]:
         run: one of them.
         other_n: how many items the other has; if it is not as many, less need be the same.
     """
-    told = run.told
-    if told.n == other_n:
+    facts = run.facts
+    if facts.n == other_n:
         circumstances = {"results", "samples", "wall_seconds", "versions", "batch_sizes"}
-        return told.model_dump(exclude=circumstances)
-    settings = {name: value for name, value in told.settings.items() if name != "limit"}
+        return facts.model_dump(exclude=circumstances)
+    settings = {name: value for name, value in facts.settings.items() if name != "limit"}
     fields = {"model_sha256", "data", "metric", "average", "shots"}
-    return {**told.model_dump(include=fields), "settings": settings}
+    return {**facts.model_dump(include=fields), "settings": settings}
 
 
 def read_harness(path: Path, column: str | None = None) -> tuple[list[Run], list[str]]:
@@ -480,7 +482,7 @@ def _harness_run(path: Path, content: dict[str, Any], task: str, column: str | N
     )
     if not all(path.with_name(of.file).is_file() for of in samples):
         samples = ()
-    told = BenchmarkResult(
+    facts = BenchmarkResult(
         key=hashlib.sha256(path.read_bytes()).hexdigest(),
         column=column or str(content.get("model_name") or path.parent.name),
         model=content.get("model_name"),
@@ -511,7 +513,7 @@ def _harness_run(path: Path, content: dict[str, Any], task: str, column: str | N
         results=path.name,
         samples=samples,
     )
-    return Run(path, told)
+    return Run(path, facts)
 
 
 def _leaves(groups: Mapping[str, list[str]], task: str) -> Iterator[str]:

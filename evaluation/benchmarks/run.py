@@ -36,14 +36,14 @@ class Work:
 
     Attributes:
         column, task, found, settings: the model, the benchmark, its items, how it is asked.
-        told: what the manifest says before there is a value; `n` are the items to ask.
+        facts: what the manifest says before there is a value; `n` are the items to ask.
     """
 
     column: Column
     task: TaskFile
     found: Found
     settings: Settings
-    told: BenchmarkResult
+    facts: BenchmarkResult
 
     def folder(self, out: Path) -> Path:
         """Name the folder of its result."""
@@ -51,17 +51,17 @@ class Work:
 
     def unfinished(self, out: Path, rank: int = 0, world: int = 1) -> Path:
         """Name the file in which its answers are kept while it runs."""
-        return out / ".unfinished" / f"{self.told.key}.{rank}-of-{world}.jsonl"
+        return out / ".unfinished" / f"{self.facts.key}.{rank}-of-{world}.jsonl"
 
     @property
     def chat_template(self) -> bool:
         """Whether questions are turns in the chat format."""
-        return bool(self.told.settings["chat_template"])
+        return bool(self.facts.settings["chat_template"])
 
     @property
     def cost(self) -> float:
         """Rough seconds that it takes, for the time that is left."""
-        return self.told.n * self.task.about.item_seconds
+        return self.facts.n * self.task.about.item_seconds
 
 
 def plan(
@@ -108,7 +108,7 @@ def _work(
         spare=found.spare.sha256 if found.spare else None,
     )  # fmt: skip
     whole: Coverage = "full" if asked == found.n_full else "limited"
-    told = BenchmarkResult(
+    facts = BenchmarkResult(
         key=key,
         column=column.name,
         model=column.model,
@@ -129,7 +129,7 @@ def _work(
         settings={**how, "source": task.source, "task_version": task.version},
         banned_state_tokens=settings.ban_states,
     )
-    return Work(column, task, found, settings, told)
+    return Work(column, task, found, settings, facts)
 
 
 def run(
@@ -161,7 +161,7 @@ def run(
     lm: Any = None
     opened: Column | None = None
     for work in works:
-        result = finished(work.folder(out), work.told.key)
+        result = finished(work.folder(out), work.facts.key)
         fresh = result is None
         if fresh:
             if opened != work.column:
@@ -180,10 +180,10 @@ def _do(work: Work, lm: Any, out: Path) -> Run | None:
     from evaluation.benchmarks.compare import standard_error, stratify
     from evaluation.benchmarks.model import KeptAnswers
 
-    watch, told = Stopwatch(), work.told
+    watch, facts = Stopwatch(), work.facts
     found = work.found
     asked = leaves(
-        work.task, found.data, seed=told.seed, limit=work.settings.limit, spare=found.spare
+        work.task, found.data, seed=facts.seed, limit=work.settings.limit, spare=found.spare
     )
     for leaf in asked:
         if len(leaf.asked) < lm.world_size:  # lm-eval stumbles over a process with nothing to do
@@ -195,7 +195,7 @@ def _do(work: Work, lm: Any, out: Path) -> Run | None:
     if work.chat_template and not lm.tokenizer.chat_template:
         raise BadInput("the model has no chat template", field=work.column.name)
     kept = KeptAnswers(work.unfinished(out, lm.rank, lm.world_size))
-    lm.begin(kept, told.seed)
+    lm.begin(kept, facts.seed)
     answers = evaluate(work, asked, lm)
     leaks, cut = lm.leak_rate(), lm.truncated()  # of all processes: they are together here
     if answers is None:
@@ -204,15 +204,15 @@ def _do(work: Work, lm: Any, out: Path) -> Run | None:
     group = work.task.benchmark if _is_group(work.task, asked) else asked[0].name
     subsets = {leaf.name: leaf.name if leaf.subset else "" for leaf in asked}
     scores = {
-        (subsets[name], str(sample["doc_id"])): float(sample[told.metric])
+        (subsets[name], str(sample["doc_id"])): float(sample[facts.metric])
         for name in subsets
         for sample in answers["samples"][name]
-        if sample["filter"] == told.filter
+        if sample["filter"] == facts.filter
     }
-    result = told.model_copy(
+    result = facts.model_copy(
         update={
-            "value": float(answers["results"][group][f"{told.metric},{told.filter}"]),
-            "stderr": standard_error(stratify(scores, macro=told.average == "macro")),
+            "value": float(answers["results"][group][f"{facts.metric},{facts.filter}"]),
+            "stderr": standard_error(stratify(scores, macro=facts.average == "macro")),
             "n": len(scores),
             "leak_rate": leaks,
             "truncated": cut,
@@ -243,10 +243,10 @@ def evaluate(work: Work, asked: Sequence[Leaf], lm: Any) -> dict[str, Any] | Non
 
     from duo.terminal import silence
 
-    told = work.told
+    facts = work.facts
     # Seed 0 is what lm-eval itself begins with.
-    seeds = {"random_seed": DEFAULT_RANDOM_SEED + told.seed} | dict.fromkeys(
-        ("numpy_seed", "torch_seed", "fewshot_seed"), DEFAULT_OTHER_SEED + told.seed
+    seeds = {"random_seed": DEFAULT_RANDOM_SEED + facts.seed} | dict.fromkeys(
+        ("numpy_seed", "torch_seed", "fewshot_seed"), DEFAULT_OTHER_SEED + facts.seed
     )
     with silence():
         random.seed(seeds["random_seed"])
@@ -259,8 +259,8 @@ def evaluate(work: Work, asked: Sequence[Leaf], lm: Any) -> dict[str, Any] | Non
             task.set_fewshot_seed(seed=seeds["fewshot_seed"])
         groups = {}
         if _is_group(work.task, asked):
-            names = dict.fromkeys((told.metric, *next(iter(tasks.values())).aggregation()))
-            by_size = told.average != "macro"
+            names = dict.fromkeys((facts.metric, *next(iter(tasks.values())).aggregation()))
+            by_size = facts.average != "macro"
             metrics = [AggMetricConfig(metric=name, weight_by_size=by_size) for name in names]
             group = Group(work.task.benchmark, aggregate_metric_list=metrics)
             for task in tasks.values():
@@ -416,9 +416,9 @@ def _tell_protection(first: bool) -> None:
 
     from evaluation.sandbox.run import strongest_protection
 
-    told = strongest_protection().describe()
+    text = strongest_protection().describe()
     if first:
-        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _remarks(
@@ -470,37 +470,36 @@ class _Progress:
         self._number += 1
         self._done += work.cost
         self._bar.update(done=self._done)
-        told = result_line(result, fresh)
-        self._bar.print(f"{self._number}/{self._count} {told}")
+        self._bar.print(f"{self._number}/{self._count} {result_line(result, fresh)}")
 
 
 def result_line(result: Run, fresh: bool = True) -> str:
     """Say in one line what came out, and what a reader of the number should know."""
-    told = result.told
-    spread = "" if told.stderr is None else f" ± {100 * told.stderr:.1f}"
-    facts = [f"n {told.n:,}"]
-    facts += {"full": [], "limited": ["limited"], "smoke": ["smoke items"]}[told.coverage]
-    if not told.banned_state_tokens and told.leak_rate is not None:
-        facts.append(f"state tokens in {100 * told.leak_rate:.1f} % of the answers")
-    if told.truncated:
-        facts.append(f"{told.truncated:,} questions cut to the model's context")
-    facts += [] if fresh else ["was there"]
+    facts = result.facts
+    spread = "" if facts.stderr is None else f" ± {100 * facts.stderr:.1f}"
+    remarks = [f"n {facts.n:,}"]
+    remarks += {"full": [], "limited": ["limited"], "smoke": ["smoke items"]}[facts.coverage]
+    if not facts.banned_state_tokens and facts.leak_rate is not None:
+        remarks.append(f"state tokens in {100 * facts.leak_rate:.1f} % of the answers")
+    if facts.truncated:
+        remarks.append(f"{facts.truncated:,} questions cut to the model's context")
+    remarks += [] if fresh else ["was there"]
     return (
-        f"{told.column} {BENCHMARKS[told.benchmark].title} {told.profile} seed {told.seed}: "
-        f"{100 * told.value:.1f}{spread} ({', '.join(facts)})"
+        f"{facts.column} {BENCHMARKS[facts.benchmark].title} {facts.profile} seed {facts.seed}: "
+        f"{100 * facts.value:.1f}{spread} ({', '.join(remarks)})"
     )
 
 
 def results_table(results: Sequence[Run]) -> Table:
     """Tabulate benchmarks by model: with the standard error, or the range over seeds."""
-    found = [run.told for run in results]
-    columns = list(dict.fromkeys(told.column for told in found))
+    found = [run.facts for run in results]
+    columns = list(dict.fromkeys(facts.column for facts in found))
     rows: list[list[Value | TableCell]] = []
     for name, benchmark in BENCHMARKS.items():
-        of = [told for told in found if told.benchmark == name]
+        of = [facts for facts in found if facts.benchmark == name]
         if not of:
             continue
-        shares = [_share([told for told in of if told.column == column]) for column in columns]
+        shares = [_share([facts for facts in of if facts.column == column]) for column in columns]
         items = [of[0].data.source, of[0].coverage if of[0].coverage != "full" else ""]
         rows.append(
             [benchmark.title, *shares, of[0].n, of[0].shots, " ".join(dict.fromkeys(items)).strip()]
@@ -513,7 +512,7 @@ def results_table(results: Sequence[Run]) -> Table:
 def _share(runs: Sequence[BenchmarkResult]) -> TableCell:
     if not runs:
         return TableCell(None)
-    values = [100 * told.value for told in runs]
+    values = [100 * facts.value for facts in runs]
     mean = sum(values) / len(values)
     if len(values) > 1:
         return TableCell(mean, f"{mean:.2f} ({min(values):.1f}-{max(values):.1f})")
@@ -551,5 +550,5 @@ def _data_row(finder: Finder, task: TaskFile) -> tuple[Value, ...]:
         missing = ["the benchmark's own items"]
     elif found.spare is not None:
         missing.append(f"examples ({task.shots_from}): ours are taken")
-    told = "; ".join(missing) or "nothing"
-    return title, found.source, found.n, published(task, found.data), told
+    lacks = "; ".join(missing) or "nothing"
+    return title, found.source, found.n, published(task, found.data), lacks

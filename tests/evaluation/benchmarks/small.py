@@ -76,11 +76,11 @@ def answer(
     """Run one benchmark; its result and its items."""
     works = works_for(name, model, data, settings)
     (result,) = run(works, out, open_lm=lambda column: open_answering(model, settings, **how))
-    return result.told, samples_of(result)
+    return result.facts, samples_of(result)
 
 
 def samples_of(result: Run) -> list[dict[str, Any]]:
     """The items of a result as they were scored, in lm-eval's form."""
-    told = result.told
-    lines = [line for file in told.samples for line in read_rows(result.file.with_name(file.file))]
-    return [line for line in lines if line["filter"] == told.filter]
+    facts = result.facts
+    lines = [line for file in facts.samples for line in read_rows(result.file.with_name(file.file))]
+    return [line for line in lines if line["filter"] == facts.filter]

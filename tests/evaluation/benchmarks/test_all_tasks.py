@@ -32,7 +32,7 @@ def answered(profile: str, name: str, out: Path, right: bool) -> tuple[Run, Orac
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_knowing_every_answer_scores_all(profile: str, name: str, tmp_path: Path) -> None:
     result, oracle = answered(profile, name, tmp_path, right=True)
-    told, scores = result.told, result.read_items().scores
+    told, scores = result.facts, result.read_items().scores
     assert told.value == 1.0
     assert told.coverage == "smoke"
     assert told.n == told.n_full == len(scores) >= 8
@@ -48,7 +48,7 @@ def test_knowing_every_answer_scores_all(profile: str, name: str, tmp_path: Path
 @pytest.mark.parametrize("name", ["mmlu", "bbh", "gsm8k", "humaneval", "mbpp", "hellaswag"])
 def test_knowing_no_answer_scores_nothing(profile: str, name: str, tmp_path: Path) -> None:
     result, _ = answered(profile, name, tmp_path, right=False)
-    assert result.told.value == 0.0
+    assert result.facts.value == 0.0
     assert set(result.read_items().scores.values()) == {0.0}
 
 
@@ -58,7 +58,7 @@ def test_questions_come_after_as_many_examples_as_the_profile_says(
     profile: str, name: str, mark: str, tmp_path: Path
 ) -> None:
     result, oracle = answered(profile, name, tmp_path, right=True)
-    assert {prompt.count(mark) for prompt in oracle.prompts} == {(result.told.shots or 0) + 1}
+    assert {prompt.count(mark) for prompt in oracle.prompts} == {(result.facts.shots or 0) + 1}
 
 
 @pytest.mark.parametrize("name", ["gsm8k", "mmlu", "mbpp", "cmmlu", "bbh"])

@@ -37,7 +37,7 @@ def one_line(error: pytest.ExceptionInfo[BadInput]) -> str:
 def test_a_result_is_read_with_its_items(tmp_path: Path) -> None:
     path = write_result(tmp_path, "base", "arc_easy", [1, 0, 0, 1], shots=5, seed=3)
     result = read_result(path)
-    told = result.told
+    told = result.facts
     assert (told.column, told.benchmark, told.profile) == ("base", "arc_easy", "lm-eval")
     assert (told.value, told.n, told.shots, told.seed) == (0.5, 4, 5, 3)
     assert list(result.read_items().scores.values()) == [1, 0, 0, 1]
@@ -130,7 +130,7 @@ def test_a_folder_in_which_the_limit_grew_is_read(tmp_path: Path) -> None:
         write(column, 4)
     write("base", 8)
     found = read_runs([str(tmp_path)])
-    assert [(run.told.column, run.told.n) for run in found.runs] == [("base", 8), ("duo", 8)]
+    assert [(run.facts.column, run.facts.n) for run in found.runs] == [("base", 8), ("duo", 8)]
     assert found.notes == (
         "Left out: ARC-e (lm-eval) of base, seed 0, on 4 items; the result on 8 counts.",
         "Left out: ARC-e (lm-eval) of base, seed 0, on 16 items; the result on 8 counts.",
@@ -155,7 +155,7 @@ def test_results_of_earlier_versions_are_read(tmp_path: Path) -> None:
     items = [{"id": f"test/{n}", "subset": "law", "score": n % 2, "answer": "A"} for n in range(2)]
     path.with_name(old["items"]).write_text("".join(json.dumps(i) + "\n" for i in items))
     run = read_result(path)
-    assert run.told.value == 0.5
+    assert run.facts.value == 0.5
     assert run.read_items().scores == {("law", "test/0"): 0, ("law", "test/1"): 1}
     both = read_runs([str(tmp_path)])
     assert [run.file for run in both.runs] == [new]
@@ -326,7 +326,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_lm_evals_own_results_are_read(harness: Path) -> None:
     found = read_runs([f"base={harness}"])
-    by_name = {run.told.benchmark: run.told for run in found.runs}
+    by_name = {run.facts.benchmark: run.facts for run in found.runs}
     assert set(by_name) == {"mmlu", "gsm8k", "arc_easy"}
     assert any("riddles" in note and "mmlu" not in note for note in found.notes)
     written = json.loads(next(harness.rglob("results_*.json")).read_text())["results"]
@@ -343,11 +343,11 @@ def test_lm_evals_own_results_are_read(harness: Path) -> None:
 
 def test_the_items_of_lm_eval_give_its_own_numbers(harness: Path) -> None:
     for run in read_runs([str(harness)]).runs:
-        assert run.told.column == "some/model"
+        assert run.facts.column == "some/model"
         scores = run.read_items().scores  # raises if they do not average to the value
-        assert len(scores) == run.told.n
+        assert len(scores) == run.facts.n
         assert {key[0] for key in scores} == (
-            {"mmlu_astronomy", "mmlu_law"} if run.told.benchmark == "mmlu" else {""}
+            {"mmlu_astronomy", "mmlu_law"} if run.facts.benchmark == "mmlu" else {""}
         )
 
 

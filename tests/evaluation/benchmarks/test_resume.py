@@ -117,7 +117,7 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
         works, tmp_path / "out", open_lm=no_model,
         on_result=lambda work, result, fresh: told.append(fresh),
     )  # fmt: skip
-    assert again.told == result
+    assert again.facts == result
     assert told == [False]
 
 
@@ -132,8 +132,8 @@ def test_a_result_counts_only_when_its_last_file_is_there(tmp_path: Path) -> Non
     answer("arc_easy", model, data, out, _SETTINGS)
     next(out.rglob("samples_*.jsonl")).unlink()  # of the first try, or of the second
     answer("arc_easy", model, data, out, _SETTINGS)
-    (found,) = {run.told.key for run in read_runs([str(out)]).runs}
-    assert found == works_for("arc_easy", model, data, _SETTINGS)[0].told.key
+    (found,) = {run.facts.key for run in read_runs([str(out)]).runs}
+    assert found == works_for("arc_easy", model, data, _SETTINGS)[0].facts.key
 
 
 def test_every_setting_the_model_and_the_data_make_another_result(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_every_setting_the_model_and_the_data_make_another_result(tmp_path: Path
     file = changed / "gsm8k/main/test.jsonl"
     file.write_text(file.read_text("utf-8").replace("15 stickers", "16 stickers"), "utf-8")
     variants = [
-        works_for("gsm8k", model, data, settings)[0].told.key
+        works_for("gsm8k", model, data, settings)[0].facts.key
         for settings in (
             _SETTINGS,
             replace(_SETTINGS, profile="ultraeval"),
@@ -158,10 +158,10 @@ def test_every_setting_the_model_and_the_data_make_another_result(tmp_path: Path
             replace(_SETTINGS, ban_states=False),
         )
     ]
-    variants.append(works_for("gsm8k", other, data, _SETTINGS)[0].told.key)
-    variants.append(works_for("gsm8k", model, changed, _SETTINGS)[0].told.key)
+    variants.append(works_for("gsm8k", other, data, _SETTINGS)[0].facts.key)
+    variants.append(works_for("gsm8k", model, changed, _SETTINGS)[0].facts.key)
     assert len(set(variants)) == len(variants)
-    assert works_for("gsm8k", model, data, _SETTINGS)[0].told.key == variants[0]
+    assert works_for("gsm8k", model, data, _SETTINGS)[0].facts.key == variants[0]
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"kind": "another"}'])
