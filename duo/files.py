@@ -185,6 +185,8 @@ def read_json_lines(
 def read_json_records(path: Path, *, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
     """Read the records of anybody's file: JSON Lines, or one JSON list, of any length.
 
+    A `.json` file may also hold objects that go over several lines, such as a single one, indented.
+
     Args:
         path: the file.
         on_bad: called with what is wrong with a line, or with the rest of a file that breaks off.
@@ -194,9 +196,11 @@ def read_json_records(path: Path, *, on_bad: OnBad) -> Iterator[tuple[int, Any]]
     """
     try:
         with _opened(path) as stream:
-            is_list = stream.read(_CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
-        if is_list:
+            start = stream.read(_CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
+        if start[:1] == b"[":
             yield from _list_items(path)
+        elif path.name.removesuffix(".gz").endswith(".json") and _goes_over_lines(start):
+            yield from _objects(path)
         else:
             yield from read_json_lines(path, finite=False, on_bad=on_bad)
     except BadInput as bad:
@@ -220,15 +224,34 @@ def _list_items(path: Path) -> Iterator[tuple[int, Any]]:
             raise items.bad("not JSON: something follows after the list")
 
 
+def _goes_over_lines(start: bytes) -> bool:
+    """Judge by its start whether a text begins with an object that its first line does not end."""
+    line, end, _ = start.partition(b"\n")
+    try:
+        json.loads(line)
+    except ValueError:
+        return bool(end) and line[:1] == b"{" and line.rstrip()[-1:] in b"{[,"
+    return False
+
+
+def _objects(path: Path) -> Iterator[tuple[int, Any]]:
+    """Read JSON objects one after the other, however they are broken into lines."""
+    with _opened(path) as stream:
+        items = _ListReader(stream, path, what="object")
+        while items.next_character():
+            line = items.line
+            yield line, items.item()
+
+
 class _ListReader:
-    """A cursor in the text of a JSON list.
+    """A cursor in the text of a JSON list, or of objects one after the other.
 
     Attributes:
         line: where it stands.
     """
 
-    def __init__(self, stream: IO[bytes], path: Path) -> None:
-        self._text = codecs.getreader("utf-8-sig")(stream)
+    def __init__(self, stream: IO[bytes], path: Path, what: str = "list") -> None:
+        self._text, self._what = codecs.getreader("utf-8-sig")(stream), what
         self._path, self._buffer, self._at = path, "", 0
         self._decoder = json.JSONDecoder()
         self.line = 1
@@ -259,7 +282,8 @@ class _ListReader:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._buffer, self._at)
-                if end < len(self._buffer):
+                # A number may go on behind what was read so far; an object has its bracket.
+                if end < len(self._buffer) or self._buffer[end - 1] in "}]":
                     self.take(end - self._at)
                     return value
                 said = "not closed"
@@ -269,7 +293,7 @@ class _ListReader:
             if size > _LONGEST_ITEM:
                 raise self.bad(said)
             if not self._read_on(size):
-                raise self.bad(f"the list breaks off, or is {said}")
+                raise self.bad(f"the {self._what} breaks off, or is {said}")
             size *= 2
 
     def _read_on(self, size: int) -> bool:

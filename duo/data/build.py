@@ -43,6 +43,9 @@ TRAIN, VALIDATION = "train.jsonl", "validation.jsonl"
 #: Goes up whenever the same settings give other bytes.
 RECIPE_VERSION = 4
 
+#: What is drawn from, and the words by which texts are judged.
+_WORD_LISTS = [Path(__file__).with_name(name) for name in ("english.yaml", "phrases.yaml")]
+
 _ATTEMPTS = 4  # of the writers for a place, and of a plan for a sample
 #: Sentences and dialogues that are lent, kept for each side of the split.
 _LENT_SENTENCES, _LENT_DIALOGUES = 6000, 300
@@ -95,16 +98,20 @@ class Job:
 
     def facts(self) -> dict[str, Any]:
         """List what the bytes depend on."""
+        recipe = asdict(self.recipe)
+        if not recipe["paper"]:  # data sets of before there was another recipe do not say so
+            del recipe["paper"]
         return {
             "recipe_version": RECIPE_VERSION,
             "samples": self.samples,
             "seed": self.seed,
             "split_seed": self.split_seed,
             "validation": self.validation,
-            "recipe": asdict(self.recipe),
+            "recipe": recipe,
             "sources": [{"name": source.name, **source.facts} for source in self.sources],
             "held_out": [{"file": path.name, "sha256": sha256(path)} for path in self.held_out],
             "part_size": self.part_size,
+            "word_lists": {path.name: sha256(path) for path in _WORD_LISTS},
             **self.settings,
         }
 
@@ -191,6 +198,8 @@ def _is_there(out: Path, facts: Mapping[str, Any], unfinished: Path) -> bool:
         return False
     found = read_result(manifest, Manifest).facts
     before = {name: found.get(name) for name in facts}
+    if "word_lists" not in found:  # an older version wrote it, with the lists as they were
+        before["word_lists"] = facts["word_lists"]
     check_same(_by_name(before), _by_name(facts), file=manifest)
     expected = found.get("files") or {}
     return all(

@@ -5,6 +5,7 @@ What a command needs is imported inside it, so that help texts appear at once.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from duo.data.build import Form
+    from duo.data.plan import Recipe
     from duo.data.writers import Writer
 
-_WRITERS, _FORMS = ("extractive", "openai", "model"), ("duo", "duplex")
+_RECIPES, _FORMS = ("paper",), ("duo", "duplex")
+_WRITERS = ("extractive", "openai", "model")
 _RATE = {"min": 0.0, "max": 1.0}
 
 data_app = typer.Typer(
@@ -28,6 +31,7 @@ data_app = typer.Typer(
 
 @data_app.command()
 def build(
+    ctx: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the data set.", show_default=False)],
     source: Annotated[
         list[str] | None,
@@ -38,15 +42,26 @@ def build(
             show_default=False,
         ),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="paper: the paper's own data, dialogues as they stand with remarks by an endpoint "
+            "(OPENAI_API_KEY), and no option that adds to that [default: ours].",
+            show_default=False,
+        ),
+    ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Samples to make [default: one of each dialogue].")
+        int | None,
+        typer.Option(
+            min=1, help="Samples to make [default: one of each dialogue; the paper's: 10000]."
+        ),
     ] = None,
     first: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="Read only the first records of each source, such as a data set on the hub that "
-            "is too large to be fetched whole.",
+            "is too large to be fetched whole: then about as many of each of its files.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
@@ -65,8 +80,13 @@ def build(
         str, typer.Option(help="duo: samples with state tokens; duplex: the baseline's slices.")
     ] = "duo",
     writer: Annotated[
-        str, typer.Option(help="Writer of the remarks: extractive, openai or model.")
-    ] = "extractive",
+        str | None,
+        typer.Option(
+            help="Writer of the remarks: extractive, openai or model [default: extractive; the "
+            "paper's: openai].",
+            show_default=False,
+        ),
+    ] = None,
     remarks: Annotated[
         float, typer.Option(min=0.0, max=5.0, help="Mean number of non-query turns per query.")
     ] = 0.4,
@@ -117,7 +137,9 @@ def build(
             "interruption, switch, opening or asking; repeat for more.",
         ),
     ] = None,
-    max_words: Annotated[int, typer.Option(min=20, help="Words of a sample at most.")] = 1500,
+    max_words: Annotated[
+        int, typer.Option(min=20, help="Words of a sample at most; the paper's: 2500.")
+    ] = 1500,
     held_out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -161,31 +183,44 @@ def build(
     The same command gives the same bytes; a build that was stopped goes on where it was. The
     openai writer takes its endpoint and key from OPENAI_BASE_URL and OPENAI_API_KEY.
 
+    With --recipe paper, --source names Duplex-UltraChat's or UltraChat's files; docs/paper.md goes
+    on from there.
+
     Example: duo data build --source sharegpt --samples 10000 --out runs/data
     """
-    check_choice("writer", writer, _WRITERS)
+    if recipe is not None:
+        check_choice("recipe", recipe, _RECIPES)
+    if writer is not None:
+        check_choice("writer", writer, _WRITERS)
     check_choice("form", form, _FORMS)
 
+    from duo.data import paper
     from duo.data.build import Job
     from duo.data.build import build as build_data
     from duo.data.plan import MIX, Recipe, parse_mix
     from duo.data.sources import find_sources
     from duo.terminal import progress
 
-    recipe = Recipe(
-        remarks=remarks,
-        interruptions=interruptions,
-        unfinished=unfinished,
-        asking=asking,
-        opening=opening,
-        restyle=restyle,
-        careless=careless,
-        disfluency=disfluency,
-        max_words=max_words,
-        mix=parse_mix(mix) if mix else MIX,
-    ).without(frozenset(without or ()))
+    if recipe == "paper":
+        given = _given(ctx)
+        paper.check_options(given)
+        sizes = {name: given[name] for name in ("remarks", "max_words") if name in given}
+        made_to, samples = replace(paper.PAPER, **sizes), samples or paper.SAMPLES
+    else:
+        made_to = Recipe(
+            remarks=remarks,
+            interruptions=interruptions,
+            unfinished=unfinished,
+            asking=asking,
+            opening=opening,
+            restyle=restyle,
+            careless=careless,
+            disfluency=disfluency,
+            max_words=max_words,
+            mix=parse_mix(mix) if mix else MIX,
+        ).without(frozenset(without or ()))
     make_writer, writer_facts = _writer(
-        writer, writer_model, instruction, batch, requests_per_minute, _prices(price)
+        writer, writer_model, instruction, batch, requests_per_minute, _prices(price), made_to
     )
     make_form, form_facts = _form(form, model, seed)
     job = Job(
@@ -195,7 +230,7 @@ def build(
         seed=seed,
         split_seed=split_seed,
         validation=validation,
-        recipe=recipe,
+        recipe=made_to,
         held_out=held_out or (),
         skip_bad=skip_bad,
         writer=make_writer,
@@ -244,35 +279,53 @@ def _prices(text: str | None) -> tuple[float, float] | None:
     return first, second
 
 
+def _given(ctx: typer.Context) -> dict[str, Any]:
+    """List the options that stand on the command line."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return {
+        name: ctx.params[name]
+        for name, source in sources.items()
+        if source is not None and source.name != "DEFAULT"
+    }
+
+
 def _writer(
-    name: str,
+    name: str | None,
     model: str | None,
     instruction: Path | None,
     batch: int,
     requests_per_minute: float,
     prices: tuple[float, float] | None,
+    recipe: Recipe,
 ) -> tuple[Callable[[Path], Writer] | None, dict[str, Any]]:
     """Choose what makes the writer, and list what its texts depend on."""
+    by_default = name is None and recipe.paper and recipe.remarks > 0
+    name = "openai" if by_default else name or "extractive"
     if name == "extractive":
         return None, {"name": name}
-    from duo.data.writers import ModelWriter, OpenAIWriter, read_instruction
+    from duo.data import paper
+    from duo.data.writers import INSTRUCTION, ModelWriter, OpenAIWriter, read_instruction
 
-    text = read_instruction(instruction)
+    text = read_instruction(instruction, paper.INSTRUCTION if recipe.paper else INSTRUCTION)
     if name == "openai":
         asked = model or "gpt-4o-mini"
-        return (
-            lambda folder: OpenAIWriter(
+
+        def make(folder: Path) -> Writer:
+            if by_default:
+                paper.check_endpoint()
+            return OpenAIWriter(
                 asked,
                 folder=folder,
                 instruction=text,
+                whole=recipe.paper,
                 requests_per_minute=requests_per_minute,
                 prices=prices,
-            ),
-            {"name": name, "model": asked, "instruction": text},
-        )
+            )
+
+        return make, {"name": name, "model": asked, "instruction": text}
     local = model or "smollm2"
     return (
-        lambda _: ModelWriter(local, instruction=text, batch=batch),
+        lambda _: ModelWriter(local, instruction=text, whole=recipe.paper, batch=batch),
         {"name": name, "model": local, "instruction": text, "batch": batch},
     )
 

@@ -69,7 +69,8 @@ def usable(
     Not usable are queries longer than anybody says, held-out utterances, and user turns that may
     or may not want an answer: those that neither ask for anything nor follow a question. (The
     other side did say something, but the label `<1>` would be a guess.) The last rule knows English
-    only and passes over scripts without blanks, such as Chinese.
+    only, passes over scripts without blanks, such as Chinese, and does not hold for the paper's
+    samples, all of whose user turns are queries.
 
     Args:
         dialogue: as its source has it.
@@ -92,7 +93,7 @@ def usable(
             reason = "query_held_out"
         elif not answer.text or not count_words(query):
             reason = "query_empty"
-        elif not has_wide(query) and not asks(query) and not before.rstrip("\"') ").endswith("?"):
+        elif not recipe.paper and _is_doubtful(query, before):
             reason = "query_doubtful"
         if reason:
             dropped[reason] += 1
@@ -104,6 +105,11 @@ def usable(
     if first is None:
         return None
     return replace(dialogue, turns=dialogue.turns[2 * first : 2 * last + 2])
+
+
+def _is_doubtful(query: str, before: str) -> bool:
+    """Judge whether a turn neither asks for anything nor follows a question, as far as is known."""
+    return not (has_wide(query) or asks(query) or before.rstrip("\"') ").endswith("?"))
 
 
 def may_be_overheard(text: str, longest: int = 30) -> bool:

@@ -97,6 +97,8 @@ class Recipe:
         max_words: of a sample; dialogues are cut between exchanges.
         max_query_words: dialogues end before a longer query, which nobody would speak.
         max_remark_words: longer texts of a writer are dropped.
+        paper: dialogues as they stand, every user turn of them a query, and remarks after whole
+            answers; of the rates only `remarks` counts. See `duo.data.paper`.
     """
 
     remarks: float = 0.4
@@ -117,6 +119,7 @@ class Recipe:
     max_words: int = 1500
     max_query_words: int = 80
     max_remark_words: int = 60
+    paper: bool = False
 
     def without(self, kinds: frozenset[str]) -> Recipe:
         """Switch some kinds off.
@@ -271,6 +274,9 @@ class _Planner:
     def run(self, dialogue: Dialogue, fresh: bool) -> None:
         """Fill the draft from a dialogue, taken from another place than its start if `fresh`."""
         exchanges = _window(dialogue, self.recipe.max_words, self.random, fresh)
+        if self.recipe.paper:
+            self.add_as_they_stand(exchanges)
+            return
         if self.chance(self.recipe.opening):
             self.open_turn(OPENING)
         self.add_exchanges(exchanges)
@@ -279,6 +285,15 @@ class _Planner:
             self.break_off()
         elif end < self.recipe.unfinished + self.recipe.asking:
             self.ask_in_passing()
+
+    def add_as_they_stand(self, exchanges: list[tuple[str, Turn]]) -> None:
+        """Add queries and answers, and a remark after some of the answers that are whole."""
+        for query, answer in exchanges:
+            self.add_user("query", query)
+            said = DraftTurn("assistant", answer.text, complete=answer.complete)
+            self.turns.append(said)
+            if said.complete and not _asks_back(said) and self.chance(self.recipe.remarks):
+                self.open_turn()
 
     def add_exchanges(self, exchanges: list[tuple[str, Turn]]) -> None:
         """Add queries and answers, and what comes between them."""
@@ -331,14 +346,13 @@ class _Planner:
         while self.chance(recipe.remarks / (1 + recipe.remarks)):
             if free and said.complete and self.chance(recipe.into_answer):
                 self.cut(said)
-            asked = said.text.rstrip("\"') ").endswith(("?", "？")) and said.complete
-            self.open_turn(AFTER_QUESTION if asked else ())
+            self.open_turn(AFTER_QUESTION if _asks_back(said) else ())
         return broken_into
 
     def add_user(self, kind: str, text: str, state: str = RESPOND) -> None:
         self.turns.append(DraftTurn("user", text, kind, state))
 
-    def open_turn(self, among: Sequence[str]) -> None:
+    def open_turn(self, among: Sequence[str] = ()) -> None:
         """Add a turn that a writer will fill, of one of the given kinds or of any."""
         mix = {k: w for k, w in self.recipe.mix.items() if not among or k in among}
         if mix:
@@ -429,7 +443,7 @@ def finish(draft: Draft, recipe: Recipe) -> Sample | None:
         written = style
         if careless.random() < recipe.careless:
             written = Style("lower", "none", style.disfluency)
-        elif style.case == style.marks == "written":
+        elif style.case == style.marks == "written" and not recipe.paper:
             text = like(text, model)
         if not (last and draft.unfinished):
             messages.append(_user(written.apply(text, random), turn.state, turn.kind))
@@ -448,6 +462,11 @@ def finish(draft: Draft, recipe: Recipe) -> Sample | None:
 
 def _user(text: str, state: str | None, kind: str) -> UserTurn:
     return UserTurn.model_validate({"content": text, "state": state, "kind": kind})
+
+
+def _asks_back(answer: DraftTurn) -> bool:
+    """Judge whether an answer ends in a question, to which what follows would be the answer."""
+    return answer.complete and answer.text.rstrip("\"') ").endswith(("?", "？"))
 
 
 def _size(exchange: tuple[str, Turn]) -> int:

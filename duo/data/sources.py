@@ -5,6 +5,7 @@ Every source is read as a stream, one record at a time, as often as it is wanted
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 BACKGROUND_ONLY = frozenset({"chitchat_timed"})
 
 _HUB_NAME = re.compile(r"(?P<id>[\w-][\w.-]*/[\w.-]+)(?::(?P<config>[\w.-]*))?(?::(?P<split>\S+))?")
+_HUB_FILES = 32  # of one data set that are opened where only its beginning is wanted
 _HUB_PATIENCE = 10  # seconds for its first answer
 
 
@@ -78,12 +80,13 @@ def find_sources(names: Iterable[str], *, first: int | None = None) -> list[Sour
     Args:
         names: files and folders, the alias `sharegpt`, or data sets on the hub as
             `owner/name`, `owner/name:config` or `owner/name:config:split`; `sharegpt` if empty.
-        first: read this many records of each, and no more.
+        first: read this many records of each, and no more; of a data set on the hub, the first
+            ones of each of its files.
 
     Raises:
         BadInput: there is no such thing, or two of one name.
     """
-    found = [source for name in list(names) or [SHAREGPT] for source in _named(name)]
+    found = [source for name in list(names) or [SHAREGPT] for source in _named(name, first)]
     seen: dict[str, str] = {}
     for source in found:
         if source.name in seen:
@@ -92,17 +95,20 @@ def find_sources(names: Iterable[str], *, first: int | None = None) -> list[Sour
                 field="source",
             )
         seen[source.name] = source.path
-    return found if first is None else [_beginning(source, first) for source in found]
+    return found
 
 
-def _beginning(source: Source, first: int) -> Source:
+def _beginning(source: Source, first: int | None) -> Source:
+    if first is None:
+        return source
+
     def records(on_bad: OnBad) -> Iterator[tuple[int, Any]]:
         return islice(source.records(on_bad), first)
 
     return replace(source, records=records, facts={**source.facts, "first": first})
 
 
-def _named(name: str) -> list[Source]:
+def _named(name: str, first: int | None) -> list[Source]:
     path = Path(name).expanduser()
     if path.is_dir():
         inside = [
@@ -112,13 +118,13 @@ def _named(name: str) -> list[Source]:
         ]
         if not inside:
             raise BadInput(f"no file ends in {', '.join(_SUFFIXES)} here", file=path)
-        return [_file(file) for file in inside]
+        return [_beginning(_file(file), first) for file in inside]
     if path.is_file():
-        return [_file(path)]
+        return [_beginning(_file(path), first)]
     if name == SHAREGPT:
-        return [Source(name, _MEMBER, _sharegpt, dict(_SHAREGPT_FACTS))]
+        return [_beginning(Source(name, _MEMBER, _sharegpt, dict(_SHAREGPT_FACTS)), first)]
     if (hub := _HUB_NAME.fullmatch(name)) and not name.endswith((*_SUFFIXES, ".json")):
-        return [_hub(name, hub["id"], hub["config"] or None, hub["split"] or "train")]
+        return [_hub(name, hub["id"], hub["config"] or None, hub["split"] or "train", first)]
     raise BadInput("no such file, folder or data set", file=name, field="source")
 
 
@@ -163,8 +169,11 @@ def _without_empty(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if value is not None}
 
 
-def _hub(name: str, dataset: str, config: str | None, split: str) -> Source:
-    """Stream a data set of the Hugging Face hub."""
+def _hub(name: str, dataset: str, config: str | None, split: str, first: int | None) -> Source:
+    """Stream a data set of the Hugging Face hub, of `first` records about as many of each file.
+
+    Files are read one after the other, each by itself, as they need not have the same columns.
+    """
 
     def records(_: OnBad) -> Iterator[tuple[int, Any]]:
         import datasets  # type: ignore[import-untyped]
@@ -173,11 +182,21 @@ def _hub(name: str, dataset: str, config: str | None, split: str) -> Source:
 
         datasets.disable_progress_bars()
         logging.set_verbosity_error()
+
+        def rows(of: Sequence[str] | None) -> Iterable[Mapping[str, Any]]:
+            data_files = None if of is None else {split: list(of)}
+            return datasets.load_dataset(
+                dataset, config, data_files=data_files, split=split, streaming=True
+            )
+
         try:
             HfApi().dataset_info(dataset, timeout=_HUB_PATIENCE)  # fails at once, without retries
-            rows = datasets.load_dataset(dataset, config, split=split, streaming=True)
-            for number, record in enumerate(rows, start=1):
-                yield number, _without_empty(record)
+            builder = datasets.load_dataset_builder(dataset, config)
+            files = list((builder.config.data_files or {}).get(split, ()))
+            numbers = itertools.count(1)
+            for of, most in _shares(files, first):
+                for record in islice(rows(of), most):
+                    yield next(numbers), _without_empty(record)
         except GeneratorExit:
             raise
         except Exception as error:  # no network, a refusal, offline mode: each raises another
@@ -188,7 +207,28 @@ def _hub(name: str, dataset: str, config: str | None, split: str) -> Source:
                 file=name,
             ) from None
 
-    return Source(name.replace("/", "-").replace(":", "-"), name, records, {"hub": name})
+    facts: dict[str, Any] = {"hub": name}
+    if first is not None:
+        facts |= {"first": first, "of": "all files"}
+    return Source(name.replace("/", "-").replace(":", "-"), name, records, facts)
+
+
+def _shares(
+    files: Sequence[str], first: int | None
+) -> Iterator[tuple[Sequence[str] | None, int | None]]:
+    """Share records out among files: yields the files to read (None for all), and how many of it.
+
+    With a limit, no more than `_HUB_FILES` files are opened, which lie evenly among all.
+    """
+    if len(files) < 2:
+        yield None, first
+        return
+    count = len(files) if first is None else min(len(files), _HUB_FILES, first)
+    for number in range(count):
+        most = None
+        if first is not None:
+            most = first * (number + 1) // count - first * number // count
+        yield [files[number * len(files) // count]], most
 
 
 # Real dialogues out of a wheel on the package index: people with ChatGPT, spring 2023. The wheel

@@ -122,25 +122,26 @@ INSTRUCTION = (
 _TURNS, _CHARACTERS = 6, 1200
 
 
-def read_instruction(path: Path | None) -> str:
-    """Read the instruction in a file; ours without one.
+def read_instruction(path: Path | None, default: str = INSTRUCTION) -> str:
+    """Read the instruction in a file; the default without one.
 
     Raises:
         BadInput: it cannot be read, or is empty.
     """
     if path is None:
-        return INSTRUCTION
+        return default
     text = read_text(path).strip()
     if not text:
         raise BadInput("is empty", file=path, field="instruction")
     return text
 
 
-def conversation(place: Place) -> str:
-    """Write the dialogue before a place as text."""
+def conversation(place: Place, *, whole: bool = False) -> str:
+    """Write the dialogue before a place as text: its last turns, or the whole of it."""
+    turns, characters = (None, None) if whole else (-_TURNS, _CHARACTERS)
     return "\n".join(
-        f"{turn.role.capitalize()}: {' '.join(turn.text[:_CHARACTERS].split())}"
-        for turn in place.before[-_TURNS:]
+        f"{turn.role.capitalize()}: {' '.join(turn.text[:characters].split())}"
+        for turn in place.before[turns:]
     )
 
 
@@ -160,6 +161,7 @@ class ModelWriter:
     Args:
         model: a model's name, see `duo.backbone.load`, or a loaded one.
         instruction: what the model is asked.
+        whole: show it the whole dialogue before a remark, as far as it can read.
         batch: remarks written at once.
 
     Raises:
@@ -169,11 +171,18 @@ class ModelWriter:
     _MOST_TOKENS = 40
     _TEMPERATURE, _TOP_P = 0.9, 0.9
 
-    def __init__(self, model: str | Backbone, *, instruction: str, batch: int = 16) -> None:
+    def __init__(
+        self,
+        model: str | Backbone,
+        *,
+        instruction: str,
+        whole: bool = False,
+        batch: int = 16,
+    ) -> None:
         from duo.backbone import load
 
         self._backbone = load(model) if isinstance(model, str) else model
-        self._instruction, self._batch = instruction, batch
+        self._instruction, self._whole, self._batch = instruction, whole, batch
 
     def write(self, places: Sequence[Place], attempt: int) -> list[str]:
         # Texts of one length go together, so that little is padded.
@@ -192,7 +201,7 @@ class ModelWriter:
         """Make the ids up to where the remark begins, in the model's chat format."""
         form = self._backbone.chat
         most = max(64, self._backbone.max_tokens - self._MOST_TOKENS - 64)
-        asked = form.text(f"{self._instruction}\n\n{conversation(place)}")
+        asked = form.text(f"{self._instruction}\n\n{conversation(place, whole=self._whole)}")
         if len(asked) > most:  # keep the instruction and what was said last
             head = len(form.text(self._instruction))
             asked = [*asked[:head], *asked[-max(1, most - head) :]]
@@ -239,6 +248,7 @@ class OpenAIWriter:
         model: as the endpoint calls it.
         folder: where replies are kept.
         instruction: what the model is asked.
+        whole: show it the whole dialogue before a remark, in place of the last turns.
         requests_per_minute: limit over all requests.
         prices: dollars for a million tokens in and out, if the cost is to be shown.
         client: in place of the one that the environment describes.
@@ -258,6 +268,7 @@ class OpenAIWriter:
         *,
         folder: Path,
         instruction: str,
+        whole: bool = False,
         requests_per_minute: float,
         prices: tuple[float, float] | None = None,
         client: Any = None,
@@ -265,15 +276,16 @@ class OpenAIWriter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model, self._instruction, self._prices = model, instruction, prices
+        self._whole = whole
         self._client = client or self._usual_client()
         self._lock = threading.Lock()
         self._every, self._next = 60.0 / requests_per_minute, 0.0
         self._sleep, self._clock = sleep, clock
         self._limit = "max_tokens"
         self._journal = Journal(folder / "replies.jsonl")
-        whole = {"key", "text", "in", "out"}
+        fields = {"key", "text", "in", "out"}
         self._replies = {
-            reply["key"]: reply for reply in self._journal.records if whole <= reply.keys()
+            reply["key"]: reply for reply in self._journal.records if fields <= reply.keys()
         }
 
     @property
@@ -305,7 +317,7 @@ class OpenAIWriter:
     def _remark(self, place: Place, attempt: int) -> str:
         messages = [
             {"role": "system", "content": self._instruction},
-            {"role": "user", "content": conversation(place)},
+            {"role": "user", "content": conversation(place, whole=self._whole)},
         ]
         asked = json.dumps([self._model, messages, place.seed, attempt])
         key = sha256(asked.encode()).hexdigest()

@@ -190,6 +190,59 @@ def test_records_of_a_list_without_ids_get_names_of_their_own(tmp_path: Path) ->
         ids(str(path))
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_objects_over_several_lines_are_read(tmp_path: Path, name: str, count: int) -> None:
+    text = "\n".join(json.dumps(talk, indent=2) for talk in records(count))
+    path = write_lines(tmp_path / name, [f"\ufeff{text}"])
+    assert ids(str(path)) == [talk["id"] for talk in records(count)]
+    write_lines(path, [text[:-9]])
+    bad: list[BadInput] = []
+    [source] = find_sources([str(path)])
+    assert len(list(source.dialogues(bad.append))) == count - 1
+    assert "the object breaks off" in str(*bad)
+
+
+def test_a_bad_first_line_costs_no_other_line(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.json", ['{"id": "x', *records(2)])
+    bad: list[BadInput] = []
+    [source] = find_sources([str(path)])
+    assert len(list(source.dialogues(bad.append))) == 2
+    assert [found.line for found in bad] == [1]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where the hub's client looks for owner/name, which is all it can reach."""
+    import datasets
+    import huggingface_hub
+
+    folder = tmp_path / "owner" / "name"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: None)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("first", "numbers"),
+    [(None, range(30)), (8, (0, 1, 10, 11, 12, 20, 21, 22)), (2, (0, 10))],
+)
+def test_all_files_of_a_data_set_on_the_hub_are_read(
+    hub: Path, first: int | None, numbers: range | tuple[int, ...]
+) -> None:
+    """As with Duplex-UltraChat's eight files, whose records need not have the same other keys."""
+    talks = [record(number) for number in range(30)]
+    for file in range(3):
+        part = [{**talk, f"key{file}": file} for talk in talks[10 * file : 10 * file + 10]]
+        write_lines(hub / f"type{file}.jsonl", part)
+    [source] = find_sources(["owner/name:default"], first=first)
+    found = [talk.id for talk in source.dialogues()]
+    assert found == [talks[number]["id"] for number in numbers]
+    assert [talk.id for talk in source.dialogues()] == found
+
+
 def test_the_wheel_is_filtered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def conversation(name: str, *texts: str) -> dict[str, object]:
         sides = ("human", "gpt")

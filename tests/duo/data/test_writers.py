@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,69 +18,11 @@ from duo.data.writers import (
     tidy,
 )
 from duo.errors import BadInput
+from tests.duo.data.endpoint import Endpoint
 from tests.tiny import tiny_backbone
 
 TURNS = (Turn("user", "What is rain?"), Turn("assistant", "Water that\nfalls."))
 PLACES = [Place("remark", TURNS, "g", False, f"seed/{number}") for number in range(12)]
-
-Answer = Callable[[dict[str, Any], int], tuple[int, Any]]
-
-
-class Endpoint:
-    """An OpenAI-compatible endpoint that answers as it is told."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.answer: Answer = lambda request, _: (200, self.said(f"So rain {request['seed']}."))
-        self.headers: list[str | None] = []
-        lock, endpoint = threading.Lock(), self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with lock:
-                    endpoint.requests.append(request)
-                    endpoint.headers.append(self.headers["Authorization"])
-                    number = len(endpoint.requests)
-                status, content = endpoint.answer(request, number)
-                body = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("Retry-After-Ms", "1")
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-
-    @staticmethod
-    def said(text: str) -> dict[str, Any]:
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-        return {
-            "id": "x", "object": "chat.completion", "created": 0, "model": "m",
-            "choices": [choice], "usage": usage,
-        }  # fmt: skip
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    found = Endpoint()
-    thread = threading.Thread(target=found.server.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("OPENAI_BASE_URL", found.url)
-    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join()
 
 
 def writer(folder: Path, **settings: Any) -> OpenAIWriter:
