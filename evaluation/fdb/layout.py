@@ -11,15 +11,13 @@ The benchmark's fourth task, backchannels *by* the system, is judged on audio an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from duo.errors import BadInput
-from duo.files import write_text
-from duo.terminal import printable
+from duo.files import read_json, write_json
 from duo.words import Interval, Word
 
 Task = Literal["pause_handling", "smooth_turn_taking", "user_interruption"]
@@ -67,10 +65,10 @@ def write_sample(root: Path, sample: Sample) -> None:
         mark: list[Any] = [said]
     else:
         mark = [{"text": _SIGNS[sample.task], "timestamp": span}]
-    _write(folder / _MARKS[sample.task], mark)
-    _write(folder / "transcription.json", [{"speaker": 0, "item": _chunks(sample.user)}])
+    write_json(folder / _MARKS[sample.task], mark)
+    write_json(folder / "transcription.json", [{"speaker": 0, "item": _chunks(sample.user)}])
     text = " ".join(word.text for word in sample.output)
-    _write(folder / "output.json", {"text": text, "chunks": _chunks(sample.output)})
+    write_json(folder / "output.json", {"text": text, "chunks": _chunks(sample.output)})
 
 
 def sample_folders(root: Path) -> list[tuple[Task, Path]]:
@@ -97,20 +95,20 @@ def read_sample(task: Task, folder: Path) -> Sample:
         BadInput: a file is missing, not of this form, or its times run backwards.
     """
     path = folder / _MARKS[task]
-    marks = _read(path)
+    marks = read_json(path)
     first = marks[0] if isinstance(marks, list) and marks else None
     if not isinstance(first, dict):
         raise BadInput("must be a list of one mark", file=path)
     mark = _span(first.get("timestamp"), path, "timestamp")
     output_path = folder / "output.json"
-    output = _read(output_path)
+    output = read_json(output_path)
     if not isinstance(output, dict):
         raise BadInput("must be an object with chunks", file=output_path)
     spoken = _words(output.get("chunks"), output_path, "chunks")
     user_path = folder / "transcription.json"
     user: tuple[Word, ...] = ()
     if user_path.exists():
-        speakers = _read(user_path)
+        speakers = read_json(user_path)
         if isinstance(speakers, list) and speakers and isinstance(speakers[0], dict):
             user = _words(speakers[0].get("item"), user_path, "item")
         else:
@@ -163,19 +161,3 @@ def _span(found: object, path: Path, field: str, *, open_end: bool = False) -> I
 
 def _text(found: object) -> str:
     return found if isinstance(found, str) else ""
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        message = f"cannot be read: {error.strerror or error}"
-    except json.JSONDecodeError as error:
-        raise BadInput("not JSON", file=path, line=error.lineno) from error
-    except (ValueError, RecursionError):
-        message = "not JSON"
-    raise BadInput(printable(message), file=path)
-
-
-def _write(path: Path, content: Any) -> None:
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -60,7 +60,7 @@ def commands() -> dict[str, Any]:
 
 def test_help_texts_say_everything() -> None:
     names = {"record", "chat", "transcript show", "transcript validate"}
-    assert names | {"scenario list", "scenario write", "bench sweep"} == set(commands())
+    assert names | {"scenario list", "scenario write", "bench sweep"} <= set(commands())
     for name, command in commands().items():
         assert f"Example: duo {name}" in (command.help or "")
         for parameter in command.params:
