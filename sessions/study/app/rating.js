@@ -87,7 +87,7 @@ function question(criterion, number, labels, answered) {
 }
 
 function page(root, first, connection) {
-  let data = first, asked = [], waiting = null;
+  let data = first, waiting = null;
   let current = null; // the question gone back to, which keys answer
   let missed = false, comment = null, go = null, spoken = 0, patience = PATIENCE;
   const clicked = new Map(); // what the server has not heard: the answer and the message's number
@@ -115,10 +115,8 @@ function page(root, first, connection) {
   const missing = () => asked.filter((one) => !answer(one.name));
   const now = () => current ?? missing()[0];
 
-  asked = first.criteria.map((criterion, number) => question(criterion, number, labels, (given) => {
-    if (!given) return;
-    choose(criterion.name, given);
-  }));
+  const asked = first.criteria.map((criterion, number) => question(criterion, number, labels,
+    (given) => given && choose(criterion.name, given)));
   const meter = make("div", "track", track), talk = make("div", "talk");
   meter.setAttribute("aria-hidden", "true");
   const replay = make("section", "replay");
