@@ -105,10 +105,11 @@ def build(
 ) -> None:
     """Make one HTML page of whatever runs hold, with its figures and tables beside it.
 
-    Files are recognised by their content: transcripts, interaction figures, decisions, benchmark results
-    (ours and lm-eval's), ratings and study folders, sweeps, training curves, decoding costs,
-    manifests. index.html needs no server and nothing from outside. Whatever is broken is named on
-    it and on standard error, and left out; the exit status is 2 only if nothing can be read.
+    Files are recognised by their content: transcripts, interaction figures, decisions, benchmark
+    results (ours and lm-eval's), ratings and study folders, sweeps, training curves, decoding
+    costs, manifests. index.html needs no server and nothing from outside. Whatever is broken is
+    named on it and on standard error, and left out; the exit status is 2 only if nothing can be
+    read.
 
     Example: duo report build runs/demo --out runs/report
     """

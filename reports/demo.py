@@ -26,6 +26,7 @@ from rich.markup import escape
 from duo.decoding.systems import models_for
 from duo.errors import BadInput
 from duo.files import write_result, write_text
+from duo.speech import conversation_of
 from duo.transcript import Transcript, read_transcript
 from evaluation.interaction.results import portable, score
 from reports.page.build import build
@@ -171,7 +172,7 @@ def write_report(out: Path, paths: Sequence[Path], *, console: Console | None = 
             figure = draw(transcript)
             for suffix in FORMATS:
                 save(figure, out / "timelines" / f"{_stem(transcript)}{suffix}")
-        write_text(out / "forward_passes.csv", all_costs(by_scenario).csv())
+        write_text(out / "forward_passes.csv", all_costs(map(conversation_of, by_scenario)).csv())
         write_result(out / "interaction.json", portable(score(paths)))
     return build([out], console=console)
 

@@ -32,7 +32,7 @@ def assert_all_agree(transcript: Transcript) -> None:
     found = conversation_of(transcript)
     waits = [round(end - start, 3) for start, end in found.waits]
     assert_metrics_agree(found, waits)
-    costs = costs_of(transcript)
+    costs = costs_of(found)
     assert costs.answers == len(found.answers)
     assert costs.cut == sum(answer.ending == "cut" for answer in found.answers)
     assert costs.interruptions == len(found.interruptions)
@@ -41,7 +41,7 @@ def assert_all_agree(transcript: Transcript) -> None:
         f" {len(found.answers)} answers, {len(found.decisions)} decisions"
         in timeline(transcript).caption
     )
-    spoken = [line for line in lines_of(transcript) if line.what.startswith("answer")]
+    spoken = [line for line in lines_of(found) if line.what.startswith("answer")]
     answered = [line.at for line in spoken if line.what != "answer without words"]
     assert answered == [answer.start for answer in found.answers]
     assert_terminal_agrees(transcript, found)

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from duo.errors import BadInput
 from duo.files import check_writable, write_text
+from duo.speech import conversation_of
 from duo.table import Table, latex_document
 from duo.terminal import printable
 from reports.page.collect import Evidence, Piece, RatingSettings, collect
@@ -105,7 +106,9 @@ def draw_all(evidence: Evidence) -> tuple[list[Drawn], list[BadInput]]:
 
 def _write_tables(folder: Path, evidence: Evidence, tables: Tables) -> None:
     if evidence.recordings:
-        write_text(folder / "costs.csv", all_costs(evidence.transcripts).csv())
+        write_text(
+            folder / "costs.csv", all_costs(map(conversation_of, evidence.transcripts)).csv()
+        )
     for kind, found in tables.items():
         for number, piece in enumerate(evidence.of(kind), start=1):
             stem = kind if number == 1 else f"{kind}-{number}"

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from duo.decoding.systems import SYSTEMS
-from duo.speech import conversation_of
 from duo.table import Column, Table, clean
-from duo.transcript import Transcript
 from duo.words import joined, length
 from reports.plots.lanes import decision_text
 
@@ -73,9 +71,8 @@ class Costs:
         )
 
 
-def costs_of(transcript: Transcript) -> Costs:
+def costs_of(found: Conversation) -> Costs:
     """Count one conversation."""
-    found = conversation_of(transcript)
     return Costs(
         seconds=found.seconds,
         forward_passes=sum(cycle.forward_passes for cycle in found.cycles),
@@ -87,12 +84,11 @@ def costs_of(transcript: Transcript) -> Costs:
     )
 
 
-def costs_by_system(transcripts: Iterable[Transcript]) -> dict[str, Costs]:
+def costs_by_system(conversations: Iterable[Conversation]) -> dict[str, Costs]:
     """Add up all conversations of each system, systems in the order of their first."""
     totals: dict[str, Costs] = {}
-    for transcript in transcripts:
-        name = transcript.header.system
-        totals[name] = totals.get(name, Costs()) + costs_of(transcript)
+    for one in conversations:
+        totals[one.system] = totals.get(one.system, Costs()) + costs_of(one)
     return totals
 
 
@@ -117,9 +113,9 @@ def costs_table(title: str, costs: Mapping[str, Costs]) -> Table:
     )  # fmt: skip
 
 
-def all_costs(transcripts: Sequence[Transcript]) -> Table:
+def all_costs(conversations: Iterable[Conversation]) -> Table:
     """Tabulate what each conversation cost, also relative to `REFERENCE`, for programs."""
-    counted = [(transcript.header, costs_of(transcript)) for transcript in transcripts]
+    counted = [(one, costs_of(one)) for one in conversations]
     references = {head.scenario: costs for head, costs in counted if head.system == REFERENCE}
     return Table(
         "Costs of each conversation",
@@ -154,13 +150,12 @@ class Line:
     spoken: bool = False
 
 
-def lines_of(transcript: Transcript) -> list[Line]:
+def lines_of(found: Conversation) -> list[Line]:
     """List all that was said and decided, in the order of time."""
-    return sorted(_lines(transcript), key=lambda line: line.at)
+    return sorted(_lines(found), key=lambda line: line.at)
 
 
-def _lines(transcript: Transcript) -> Iterator[Line]:
-    found = conversation_of(transcript)
+def _lines(found: Conversation) -> Iterator[Line]:
     for one in found.utterances:
         label, kind = (one.label or "says").replace("_", "-"), one.category.replace("_", " ")
         yield Line(
@@ -178,27 +173,26 @@ def _lines(transcript: Transcript) -> Iterator[Line]:
         yield Line(note.at, found.system, "note", note.text)
 
 
-def cautions(transcripts: Iterable[Transcript]) -> list[str]:
+def cautions(conversations: Iterable[Conversation]) -> list[str]:
     """Say of which systems the model did not do its part; nothing is said of the others.
 
     A model does its part only if it was trained to: to say state tokens, by which it judges whether
     it was asked something, or to fall silent in time slices. Without that, only the clock decides.
     """
-    by_system: dict[str, list[Transcript]] = {}
-    for transcript in transcripts:
-        by_system.setdefault(clean(transcript.header.system), []).append(transcript)
+    by_system: dict[str, list[Conversation]] = {}
+    for one in conversations:
+        by_system.setdefault(clean(one.system), []).append(one)
     found: list[str] = []
     for system, held in by_system.items():
         found += [*_decided_by_the_clock(system, held), *_restless(system, held)]
     return found
 
 
-def _decided_by_the_clock(system: str, held: Sequence[Transcript]) -> Iterator[str]:
+def _decided_by_the_clock(system: str, held: Sequence[Conversation]) -> Iterator[str]:
     """Find a system that looks ahead for state tokens, and decided without them."""
-    events = [event for one in held for event in one.of("predicted", "respond", "ignore")]
-    counts = Counter(event.by for event in events if event.kind != "predicted")
+    counts = Counter(decision.by for one in held for decision in one.decisions)
     clock, tokens = sum(counts[ground] for ground in _GROUNDS), counts["state"]
-    if not clock or all(event.kind != "predicted" for event in events):
+    if not clock or all(one.dropped_words is None for one in held):
         return
     grounds = " or ".join(name for ground, name in _GROUNDS.items() if counts[ground])
     if tokens:
@@ -214,12 +208,11 @@ def _decided_by_the_clock(system: str, held: Sequence[Transcript]) -> Iterator[s
     )
 
 
-def _restless(system: str, held: Sequence[Transcript]) -> Iterator[str]:
+def _restless(system: str, held: Sequence[Conversation]) -> Iterator[str]:
     """Find a system that speaks on whatever the user does."""
-    found = [conversation_of(transcript) for transcript in held]
-    answers = [answer for part in found for answer in part.answers]
+    answers = [answer for part in held for answer in part.answers]
     heard = both = 0.0
-    for part in found:
+    for part in held:
         first = min((start for start, _ in part.system_speech), default=part.seconds)
         heard += length((max(start, first), max(end, first)) for start, end in part.user_speech)
         both += length(part.overlaps)

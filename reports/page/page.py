@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from duo.speech import conversation_of
+from duo.speech import Conversation, conversation_of
 from duo.table import Table, clean
 from duo.transcript import Transcript
 from reports.page import player
@@ -122,9 +122,10 @@ def page_of(
         if evidence.of(kind)
     }
     sections = [results.pop(kind) for kind in _ABOUT_CONVERSATIONS if kind in results]
+    conversations = [conversation_of(transcript) for transcript in evidence.transcripts]
     shown, left_out = _shown(evidence.transcripts, scenarios)
     if evidence.recordings:
-        sections.append(_costs_section(evidence.transcripts))
+        sections.append(_costs_section(conversations))
     for number, (name, held) in enumerate(shown.items(), start=1):
         sections.append(_scenario_section(number, name, held))
     sections += [_fork_section(one) for one in drawn if one.piece in evidence.recordings]
@@ -141,7 +142,7 @@ def page_of(
         "page",
         title=_title(evidence),
         facts=_facts(evidence),
-        notes=[*_notes(evidence), *left_out],
+        notes=[*_notes(evidence), *cautions(conversations), *left_out],
         sections=sections,
         conversations=bool(shown),  # without, the page has no script
         player=player,
@@ -188,21 +189,21 @@ def _fork_section(fork: Drawn) -> Section:
     return _section("result", title, "fork", results=[result])
 
 
-def _costs_section(transcripts: Sequence[Transcript]) -> Section:
+def _costs_section(conversations: Sequence[Conversation]) -> Section:
     """Show what each system's conversations cost, all together."""
     title = "All conversations of each system together"
-    table = costs_table(title, costs_by_system(transcripts))
+    table = costs_table(title, costs_by_system(conversations))
     return _section("costs", "What it cost", table=table)
 
 
 def _scenario_section(number: int, name: str, transcripts: Sequence[Transcript]) -> Section:
     """Show one scenario: timelines under one another, costs, and all words as a table."""
     anchor = f"scenario-{number}"
-    drawable = [conversation_of(transcript) for transcript in transcripts]
-    systems = _listed(part.system for part in drawable)
+    held = [conversation_of(transcript) for transcript in transcripts]
+    systems = _listed(one.system for one in held)
     pictures = {
         picture: Markup("").join(
-            _inline(paint(lay_out(drawable, width=width)), f"{anchor}-{picture}-{screen}",
+            _inline(paint(lay_out(held, width=width)), f"{anchor}-{picture}-{screen}",
                     f"{label}: {systems}", f"figure {screen}")
             for screen, width in (("wide", DESK), ("narrow", PHONE))
         )
@@ -211,14 +212,16 @@ def _scenario_section(number: int, name: str, transcripts: Sequence[Transcript])
             ("score", compose, "What is said when"),
         )
     }  # fmt: skip
-    costs = {transcript.header.system: costs_of(transcript) for transcript in transcripts}
     return _section(
         "scenario",
         name,
         anchor,
         played=player.player(transcripts, key=f"player-{number}"),
-        costs=costs_table("This conversation with each system", costs),
-        transcripts=[(transcript.header, lines_of(transcript)) for transcript in transcripts],
+        costs=costs_table(
+            "This conversation with each system", {one.system: costs_of(one) for one in held}
+        ),
+        language=transcripts[0].header.language,
+        transcripts=[(one.system, lines_of(one)) for one in held],
         **pictures,
     )
 
@@ -331,7 +334,6 @@ def _notes(evidence: Evidence) -> Iterator[str]:
             yield "Benchmarks marked smoke are a few items of our own, not the benchmark."
         if "limited" in here:
             yield "Benchmarks marked limited were run on a part of their items."
-    yield from cautions(evidence.transcripts)
 
 
 def _listed(values: Iterable[str]) -> str:
