@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from duo.decoding.systems import SYSTEMS
+from duo.speech import Conversation
 from duo.table import Column, Table, clean
 from duo.words import joined, length
 from reports.plots.lanes import decision_text
