@@ -174,11 +174,11 @@ class Lanes:
         said = [part for one in self.talk.utterances for part in self._of_utterance(one)]
         top = self._words(said, top, "user", "query", above=True)
         strip, top = top, self._decisions(top)
-        for overlap in bridge_breaths(self.talk.overlaps, 0.0):
+        for overlap in self.talk.overlaps:
             if span := self.row.clip(*overlap):
                 self.signs.add("overlap")
                 box = span[0], strip, span[1], top - strip
-                self.scene.add(Rect(*box, edge="overlap", hatch="overlap"))
+                self.scene.add(Rect(*box, edge="overlap", hatch=True))
         answers = (*self.talk.answers, *self.talk.wordless)
         said = [part for answer in answers for part in self._of_answer(answer)]
         lane, top = top, self._words(said, top, self.talk.system, "speech", above=False)

@@ -1,4 +1,4 @@
-"""A picture as plain data, and how it is painted.
+"""Describe a picture as plain data, and paint it.
 
 A layout makes a `Scene`: rectangles, strokes and lines of type, each with its place in points from
 the upper left corner and a colour's role. So what overlaps what can be reasoned about, and tested,
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.patches import Patch
     from matplotlib.text import Text
 
-_HATCH = {"overlap": "\\\\\\\\\\\\"}
-
 
 @dataclass(frozen=True)
 class Rect:
@@ -35,7 +33,7 @@ class Rect:
     edge: str | None = None
     radius: float = 0.0
     dashed: bool = False
-    hatch: str | None = None
+    hatch: bool = False
     layer: int = 1
 
 
@@ -134,7 +132,7 @@ def _rect(rect: Rect) -> Patch:
         "edgecolor": LIGHT[rect.edge] if rect.edge else "none",
         "linewidth": 0.7 if rect.edge and not rect.hatch else 0.0,
         "linestyle": (0, (2.2, 1.4)) if rect.dashed else "solid",
-        "hatch": _HATCH[rect.hatch] if rect.hatch else None,
+        "hatch": "\\\\\\\\\\\\" if rect.hatch else None,
         "zorder": rect.layer,
     }
     corner = (rect.x, rect.y)

@@ -274,7 +274,8 @@ def _glance(scene: Scene, talk: Conversation, row: Row, top: float) -> None:
         scene.add(Rect(x, y, wide, tall, f"{role}-tint", role, 1.0, dashed=role == "remark"))
     for start, end in talk.waits:
         middle = system + height / 2
-        scene.add(Stroke(((row.x(start), middle), (row.x(end), middle)), "faint", 0.7))
+        line = (row.x(start), middle), (row.x(end), middle)
+        scene.add(Stroke(line, "faint", 0.7, layer=0))
     for answer in answers:
         if answer.ending == "cut":
             x = row.x(answer.ended)
@@ -314,7 +315,7 @@ def _swatch(sign: str, x: float, y: float) -> list[Rect | Stroke | Dot | Line]:
         case "exact":
             return [Stroke(((x, middle), (x + _SWATCH, middle)), "ink", 2.0)]
         case "overlap":
-            return [Rect(*box, hatch="overlap", edge="overlap")]
+            return [Rect(*box, hatch=True, edge="overlap")]
         case "wait":
             return [Stroke(((x, middle), (x + _SWATCH, middle)), "soft", arrow=True)]
         case "fork":
