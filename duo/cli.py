@@ -16,8 +16,7 @@ from duo.data.commands import data_app
 from duo.errors import BadInput
 from duo.terminal import printable
 from duo.training.commands import train
-from evaluation.commands import bench_app, eval_app
-from evaluation.fdb.commands import export, import_
+from evaluation.commands import bench_app, eval_app, export, import_
 from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
 from reports.statistics.commands import power, simulate

@@ -1,4 +1,7 @@
-"""Define `duo eval` and `duo bench decode`. Light: what a command needs is imported inside it."""
+"""Define `duo eval`, `duo bench decode`, `duo transcript export` and `import`.
+
+What a command needs is imported inside it, so that help texts appear at once.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import typer
 
 from duo.errors import BadInput
 from evaluation.benchmarks.commands import benchmarks, data
-from evaluation.interaction.commands import interaction
 
 _Model = Annotated[
     str,
@@ -32,7 +34,43 @@ _Figures = Annotated[
 eval_app = typer.Typer(help="Measure models.", no_args_is_help=True)
 eval_app.command()(benchmarks)
 eval_app.command()(data)
-eval_app.command()(interaction)
+
+
+@eval_app.command()
+def interaction(
+    transcripts: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Transcripts, or folders with transcripts, of any number of systems.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSON file for all figures and every single event.", show_default=False),
+    ] = None,
+) -> None:
+    """Score how systems converse: decisions, timing and waste, side by side.
+
+    From transcripts alone: takeover rate for each kind of event, what follows an overlap (RESPOND,
+    RESUME, UNCERTAIN, UNKNOWN), false interruptions, missed queries, premature answers, response
+    and stop latency, overlap, waste and Full-Duplex-Bench's averaged score, each with its interval.
+    What cannot be counted is a dash.
+
+    A transcript that cannot be scored is named on standard error with its line and left out. The
+    exit status is 2 only if none is left.
+
+    Example: duo eval interaction runs/pasta --out runs/interaction.json
+    """
+    from duo.files import write_result
+    from evaluation.interaction.results import score, table
+
+    found = score(transcripts)
+    if out is not None:
+        write_result(out, found)
+    table(found).show()
+    for problem in found.left_out:
+        typer.echo(f"duo: left out: {problem.problem}", err=True)
 
 
 @eval_app.command()
@@ -157,9 +195,7 @@ def decode(
         bool,
         typer.Option("--graphs", help="Conversations held at once run CUDA graphs, on a GPU."),
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
-    ] = None,
+    out: _Figures = None,
 ) -> None:
     """Measure what decoding costs: passes, speed, memory and response times of every system.
 
@@ -188,3 +224,73 @@ def _numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise BadInput(f"{text!r} is not whole numbers by commas", field="sessions") from None
+
+
+_FORMATS = ("fdb",)
+_FORMAT_HELP = "The other form: fdb, the folders of Full-Duplex-Bench v1."
+
+
+def export(
+    transcripts: Annotated[
+        list[Path],
+        typer.Argument(help="Transcripts, or folders with transcripts.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="An empty or new folder.", show_default=False)],
+    format_: Annotated[str, typer.Option("--format", help=_FORMAT_HELP)] = "fdb",
+) -> None:
+    """Write transcripts in another benchmark's form, for its own scripts.
+
+    Full-Duplex-Bench v1: a folder for each pause inside a query, each query after silence and each
+    interruption, in OUT/SYSTEM/TASK/SAMPLE. Its task on backchannels by the system is judged on
+    audio, so that transcripts cannot serve it.
+
+    A transcript that cannot be scored is named on standard error and left out; the exit status is
+    2 only if none is left.
+
+    Example: duo transcript export --format fdb --out runs/fdb runs/pasta
+    """
+    from duo.errors import check_choice
+    from duo.terminal import printable
+    from evaluation.fdb import export as write
+    from evaluation.interaction.results import nothing_left, read_all
+
+    check_choice("--format", format_, _FORMATS)
+    conversations, left_out = read_all(transcripts)
+    if not conversations:
+        raise nothing_left(left_out)
+    for (system, task), count in write(conversations, out).items():
+        typer.echo(f"{printable(system)}: {task}: {count} sample{'s' * (count != 1)}")
+    for problem in left_out:
+        typer.echo(f"duo: left out: {problem}", err=True)
+
+
+def import_(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with samples of one system.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the transcripts.", show_default=False)],
+    format_: Annotated[str, typer.Option("--format", help=_FORMAT_HELP)] = "fdb",
+    system: Annotated[
+        str | None,
+        typer.Option(help="The system's name [default: the folder's]."),
+    ] = None,
+) -> None:
+    """Make transcripts of the recordings that another benchmark made of a system.
+
+    Full-Duplex-Bench v1: every folder with an output.json and pause.json, turn_taking.json or
+    interrupt.json becomes a transcript in OUT/SYSTEM that `duo eval interaction` scores.
+
+    A sample that cannot be read is named on standard error and left out; the exit status is 2 only
+    if none is left.
+
+    Example: duo transcript import --format fdb runs/moshi --system moshi --out runs/speech
+    """
+    from duo.errors import check_choice
+    from evaluation.fdb import import_all
+
+    check_choice("--format", format_, _FORMATS)
+    counts, left_out = import_all(folder, out, system or folder.resolve().name or "imported")
+    for task, count in counts.items():
+        typer.echo(f"{task}: {count} transcript{'s' * (count != 1)} in {out}")
+    for problem in left_out:
+        typer.echo(f"duo: left out: {problem}", err=True)

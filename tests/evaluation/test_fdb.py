@@ -15,11 +15,18 @@ from duo.errors import BadInput
 from duo.speech import Conversation
 from duo.transcript import read_transcript
 from duo.words import Word
-from evaluation.fdb.export import export, safe_name
-from evaluation.fdb.imports import import_all
-from evaluation.fdb.layout import TASKS, Sample, Task, read_sample, write_sample
+from evaluation.fdb import (
+    TASKS,
+    Sample,
+    Task,
+    export,
+    import_all,
+    read_sample,
+    safe_name,
+    write_sample,
+)
 from evaluation.interaction.results import interaction, read_all
-from tests.evaluation.fdb.oracle import scores
+from tests.evaluation.fdb_oracle import scores
 from tests.evaluation.interaction.talk import Talk, answered
 from tests.evaluation.interaction.test_interaction_metrics import random_talk
 

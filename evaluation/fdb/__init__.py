@@ -1,1 +1,0 @@
-"""Exchange with Full-Duplex-Bench v1: transcripts for its scripts, its recordings for us."""
