@@ -23,14 +23,17 @@ from duo.runs import versions
 from duo.terminal import progress
 from evaluation.decode_bench.drive import (
     ENDLESS,
+    TOKENS_PER_SECOND,
     AtOnce,
     Cycle,
     Response,
     Run,
+    Script,
     Shape,
     Steering,
     at_once,
     drive,
+    listening_while_speaking,
     responses,
 )
 from evaluation.decode_bench.machine import (
@@ -54,7 +57,6 @@ from evaluation.decode_bench.results import (
     decode_tables,
     spread,
 )
-from evaluation.decode_bench.script import TOKENS_PER_SECOND, Script, listening_while_speaking
 
 if TYPE_CHECKING:
     from rich.console import Console

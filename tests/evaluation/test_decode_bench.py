@@ -29,10 +29,12 @@ from evaluation.decode_bench.bench import (
 from evaluation.decode_bench.drive import (
     Cycle,
     Run,
+    Script,
     Steering,
     Step,
     at_once,
     drive,
+    listening_while_speaking,
     responses,
 )
 from evaluation.decode_bench.machine import (
@@ -42,7 +44,6 @@ from evaluation.decode_bench.machine import (
     weight_bytes,
 )
 from evaluation.decode_bench.results import DecodeBench, decode_tables
-from evaluation.decode_bench.script import Script, listening_while_speaking
 from tests.tiny import tiny_backbone
 
 PLAN = Plan(rounds=2, tokens=16, sessions=(1, 3))
