@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from duo.data.sample import AssistantTurn, Message, Sample, UserTurn
+from duo.data.sample import AssistantTurn, LabelledUtterance, Message, Sample, UserTurn
 from duo.errors import BadInput
 from duo.files import read_json_lines, validate
 
@@ -41,13 +40,12 @@ class Case:
 def read_cases(path: Path, *, limit: int | None = None, turns: int = 6) -> list[Case]:
     """Read the cases of a file, plain or gzipped.
 
-    It holds samples (`duo.data.sample`), of which every user turn is a case, or utterances:
-    `{"id", "context": [{"spk", "text"}], "text", "label", "needs_response"}`. Of an utterance's
-    context, what `self` said becomes the user's turns and what `other` said the assistant's;
-    utterances in a row by one speaker are one turn. A user turn that the other answers has `<1>`;
-    one that the same speaker goes on after has `<2>`, but before an `interruption` it is the query
-    whose answer is being given, so it has `<1>` and an answer that has just begun. An utterance
-    that needs a response wants one; an `incomplete` one wants waiting; the others are ignored.
+    It holds samples, of which every user turn is a case, or labelled utterances (see
+    `duo.data.sample`). Of an utterance's context, what `self` said becomes the user's turns and
+    what `other` said the assistant's. A user turn that the other answers has `<1>`; one that the
+    same speaker goes on after has `<2>`, but before an `interruption` it is the query whose answer
+    is being given, so it has `<1>` and an answer that has just begun. An utterance that needs a
+    response wants one; an `incomplete` one wants waiting; the others are ignored.
 
     Args:
         path: JSON Lines.
@@ -70,20 +68,15 @@ def read_cases(path: Path, *, limit: int | None = None, turns: int = 6) -> list[
     return cases
 
 
-def _cases(path: Path, line: int, content: Any, turns: int) -> Iterator[Case]:
-    if isinstance(content, dict) and "messages" in content:
+def _cases(path: Path, line: int, content: dict[str, Any], turns: int) -> Iterator[Case]:
+    if "messages" in content:
         yield from _of_sample(validate(content, Sample, file=path, line=line), turns)
-    else:
-        try:
-            yield _of_utterance(content, turns)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            missing = error.args[0] if isinstance(error, KeyError) else None
-            raise BadInput(
-                "is neither a sample (messages) nor a labelled utterance",
-                file=path,
-                line=line,
-                field=missing,
-            ) from None
+        return
+    try:
+        yield _of_utterance(validate(content, LabelledUtterance, file=path, line=line), turns)
+    except BadInput as error:
+        message = f"is neither a sample (messages) nor a labelled utterance: {error.message}"
+        raise BadInput(message, file=path, line=line, field=error.field) from None
 
 
 def _of_sample(sample: Sample, turns: int) -> Iterator[Case]:
@@ -97,31 +90,26 @@ def _of_sample(sample: Sample, turns: int) -> Iterator[Case]:
             yield Case(f"{sample.id}:{place}", label, before, message.content, wanted)
 
 
-def _of_utterance(content: dict[str, Any], turns: int) -> Case:
-    label, text, needs = content["label"], content["text"], content["needs_response"]
-    if not (isinstance(label, str) and isinstance(text, str) and text.strip()):
-        raise ValueError
-    UserTurn(content=f"{content['id']} {label} {text}", state=None)  # must be Unicode text
-    said = [(turn["spk"], turn["text"]) for turn in content.get("context", ()) if turn["text"]]
-    if {speaker for speaker, _ in said} - {"self", "other"}:
-        raise ValueError
-    context = _context(said, interrupts=label == "interruption")[-turns:] if turns else ()
-    wanted: Outcome = "respond" if needs else "wait" if label == "incomplete" else "ignore"
-    return Case(str(content["id"]), label, tuple(context), text, wanted)
+def _of_utterance(said: LabelledUtterance, turns: int) -> Case:
+    context = _context(said.turns, interrupts=said.label == "interruption")
+    wanted: Outcome = "wait" if said.label == "incomplete" else "ignore"
+    return Case(
+        id=str(said.id),
+        label=said.label,
+        context=tuple(context[-turns:] if turns else ()),
+        text=said.text,
+        wanted="respond" if said.needs_response else wanted,
+    )
 
 
 def _context(said: Sequence[tuple[str, str]], interrupts: bool) -> list[Message]:
-    spoken = [
-        (speaker, " ".join(text for _, text in group))
-        for speaker, group in groupby(said, key=lambda turn: turn[0])
-    ]
     turns: list[Message] = []
-    for place, (speaker, text) in enumerate(spoken):
-        last = place == len(spoken) - 1
+    for place, (speaker, text) in enumerate(said):
+        last = place == len(said) - 1
         if speaker == "other":
             turns.append(AssistantTurn(content=text, complete=not last))
         else:
             turns.append(UserTurn(content=text, state="<2>" if last and not interrupts else "<1>"))
-    if interrupts and spoken and spoken[-1][0] == "self":
+    if interrupts and said and said[-1][0] == "self":
         turns.append(AssistantTurn(content="", complete=False))
     return turns

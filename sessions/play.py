@@ -25,8 +25,7 @@ from duo.decoding.conversant import (
 from duo.errors import BadInput
 from duo.transcript import Header, Label, Transcript, TranscriptEvent
 from duo.words import DECIMALS, blank_between
-from sessions.scenario import Scenario
-from sessions.timing import Hearing, heard_text
+from sessions.scenario import Hearing, Scenario, heard_text
 from sessions.user import Said, ScriptedUser
 
 if TYPE_CHECKING:

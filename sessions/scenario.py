@@ -21,8 +21,12 @@
 `say` is a text, a list of texts and pauses spoken at the speaking rate, or a list of words that are
 timed one by one: `{word: Okay, start: 0.0, end: 0.3}`, in seconds from the utterance's start.
 `revisions` are the recogniser's second thoughts: `{after_words: 3, text: What is a, delay: 0.4}`
-replaces the first three words by `text`, `delay` seconds after the third was heard (see
-`sessions.timing.revised`). In Chinese a word is a character.
+replaces the first three words by `text`, `delay` seconds after the third was heard (see `revised`).
+
+A *word* (`duo.words.cut`) is what a recogniser would hand on at once: with its punctuation, and
+with the blank before it, so that the words joined are the text; in Chinese it is a character. Words
+follow each other without a gap; a stretch of n words at r words a minute lasts 60 n / r seconds, of
+which a longer word takes a larger share.
 
 `context` is an optional dialogue that was held before, a list of `{user: ...}` and
 `{assistant: ...}`: the conversation goes on from there. A user turn that no answer follows was not
@@ -45,7 +49,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -66,7 +71,6 @@ from duo.files import MarkedYaml, check_writable, read_yaml, write_text
 from duo.speech import SHORTEST_PAUSE
 from duo.transcript import Label
 from duo.words import blank_between, cut
-from sessions.timing import WITHOUT_BLANKS, Hearing, paced, revised
 
 UtteranceKind = Literal[
     "question", "follow_up", "interruption", "correction", "repetition_request", "stop_request",
@@ -83,7 +87,7 @@ WAITING: tuple[StartRule, ...] = ("after_answer", "into_answer")
 #: Kinds that are one label by what they mean: what is unfinished is no query yet. The others may be
 #: either: a statement can call for an answer, and an utterance is of kind `pause` or `revision` for
 #: how it is spoken or heard.
-_ALWAYS: dict[str, Label] = {
+ALWAYS: dict[str, Label] = {
     **dict.fromkeys(KINDS[:6], "query"),
     **dict.fromkeys(KINDS[7:13], "non_query"),
 }
@@ -91,6 +95,69 @@ _ALWAYS: dict[str, Label] = {
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=2_000, allow_inf_nan=False)]
 Spoken = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+#: Languages whose speaking rate is counted in characters.
+WITHOUT_BLANKS = frozenset({"zh", "yue", "ja"})
+
+#: The share of the time that a word takes besides one for each of its letters.
+_ONSET = 2
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """One thing that is heard of an utterance: a word, or all of it again.
+
+    Attributes:
+        text: the word with the blank before it; if `restates`, the whole utterance as of now.
+        start: seconds from the utterance's start.
+        end: when it is heard, seconds from the utterance's start.
+        restates: the recogniser revises: `text` replaces all that was heard of the utterance.
+    """
+
+    text: str
+    start: float
+    end: float
+    restates: bool = False
+
+
+def paced(words: Sequence[str], *, per_minute: float, start: float = 0.0) -> tuple[Hearing, ...]:
+    """Give each word its time, from `start` on, at a rate in words (Chinese: characters)."""
+    shares = [_ONSET + sum(character.isalnum() for character in word) for word in words]
+    second = len(words) * 60 / per_minute / max(sum(shares), 1)
+    hearings = []
+    done = 0
+    for word, share in zip(words, shares, strict=True):
+        hearings.append(Hearing(word, start + second * done, start + second * (done + share)))
+        done += share
+    return tuple(hearings)
+
+
+def revised(
+    words: Sequence[Hearing], revisions: Iterable[tuple[int, str, float]]
+) -> Iterator[Hearing]:
+    """Return what is heard of an utterance whose recogniser changes its mind, in order.
+
+    A revision (n, text, delay) falls due `delay` seconds after word n ended. `text` then stands for
+    the first n words, whatever was heard of them before; the words after them stay as they are. So
+    the text finally heard is that of the last revision followed by the words after its n.
+    """
+    waiting = list(words)
+    for count, text, delay in revisions:
+        due = words[count - 1].end + delay
+        while waiting and waiting[0].end <= due:
+            yield waiting.pop(0)
+        since = "".join(word.text for word in words[count : len(words) - len(waiting)])
+        yield Hearing(text + since, due, due, restates=True)
+    yield from waiting
+
+
+def heard_text(hearings: Iterable[Hearing]) -> str:
+    """Join all that was heard of an utterance, in the end."""
+    text = ""
+    for hearing in hearings:
+        text = hearing.text if hearing.restates else text + hearing.text
+    return text
 
 
 class Strict(BaseModel):
@@ -213,8 +280,8 @@ class Utterance(Strict):
     def _possible(self) -> Self:
         self._check_rule()
         self._check_say()
-        if _ALWAYS.get(self.kind, self.label) != self.label:
-            raise misfit(f"kind {self.kind} is always a {_ALWAYS[self.kind]}", "label")
+        if ALWAYS.get(self.kind, self.label) != self.label:
+            raise misfit(f"kind {self.kind} is always a {ALWAYS[self.kind]}", "label")
         self._check_revisions()
         return self
 

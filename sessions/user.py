@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from duo.transcript import TranscriptEvent
 from duo.words import DECIMALS
-from sessions.scenario import Scenario, Utterance
-from sessions.timing import Hearing
+from sessions.scenario import Hearing, Scenario, Utterance
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""Read and write training samples: dialogues whose user turns say how to react to them.
+"""Read and write training samples, and read labelled utterances.
+
+Samples are dialogues whose user turns say how to react to them.
 
 A file of samples is JSON Lines, one dialogue a line:
 
@@ -14,12 +16,19 @@ A file of samples is JSON Lines, one dialogue a line:
   of turn to learn.
 - Roles need not alternate: a remark may follow a remark. A leading system message is allowed.
 - `kind` says where a user turn comes from (query, backchannel, third_party ...), for statistics.
+
+A labelled utterance is what one of two people said in their dialogue, and whether it wants an
+answer; `spk` is `self`, who says `text`, or `other`:
+
+    {"id": "x-7", "context": [{"spk": "other", "text": "It rains."}], "text": "Oh, really?",
+     "label": "backchannel", "needs_response": false}
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from duo.errors import misfit
 from duo.files import read_json_lines, validate
+from duo.transcript import Text
 
 State = Literal["<1>", "<2>"]
 
@@ -97,3 +107,33 @@ def read_samples(path: Path) -> Iterator[Sample]:
     """
     for line, content in read_json_lines(path):
         yield validate(content, Sample, file=path, line=line)
+
+
+class LabelledTurn(BaseModel):
+    """A turn before a labelled utterance."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    spk: Literal["self", "other"]
+    text: Text
+
+
+class LabelledUtterance(BaseModel):
+    """An utterance in its dialogue; the module says what its fields mean."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    id: Text | int
+    context: list[LabelledTurn] = []
+    text: Annotated[Text, Field(pattern=r"\S")]
+    label: Text
+    needs_response: bool
+
+    @property
+    def turns(self) -> list[tuple[Literal["self", "other"], str]]:
+        """Speakers and texts of the context; utterances in a row by one speaker are one turn."""
+        said = [turn for turn in self.context if turn.text.strip()]
+        return [
+            (speaker, " ".join(turn.text.strip() for turn in group))
+            for speaker, group in groupby(said, key=lambda turn: turn.spk)
+        ]

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from duo.errors import BadInput
-from sessions.catalogue import find_scenarios
-from sessions.labelled import KIND_OF, read_utterances
+from sessions.catalogue import KIND_OF, find_scenarios, read_utterances
 from sessions.play import play
 from sessions.scenario import Scenario
 from tests.sessions.fakes import Answerer

@@ -13,8 +13,7 @@ from duo.decoding.conversant import CHANNEL_OF, CycleResult, Event, Heard, Kind,
 from duo.errors import BadInput
 from duo.transcript import Header
 from sessions.play import RealTime, Recording, TranscriptBuilder, play
-from sessions.scenario import Scenario
-from sessions.timing import heard_text
+from sessions.scenario import Scenario, heard_text
 from tests.sessions.fakes import Answerer, Random, Scripted, acts, speaks
 from tests.sessions.talk import HEADER, played, scenario, utterance
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.words import blank_between, cut
-from sessions.timing import Hearing, heard_text, paced, revised
+from sessions.scenario import Hearing, heard_text, paced, revised
 
 WORDS = st.lists(st.sampled_from(["a", "soup,", "don't", "“so”", "3.5", "long-winded"]), min_size=1)
 ANY_TEXT = st.one_of(

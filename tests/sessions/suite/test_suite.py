@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from duo.errors import BadInput
 from duo.files import MarkedYaml
 from duo.words import cut
-from sessions.scenario import Pause, Scenario, Utterance, Words, scenario_yaml
+from sessions.scenario import Pause, Scenario, Utterance, Words, heard_text, scenario_yaml
 from sessions.suite import VERSION, suite_scenarios
 from sessions.suite.generate import LABELS, Draws, Texts, heard_as, misheard
 from sessions.suite.plan import (
@@ -30,7 +30,6 @@ from sessions.suite.plan import (
     Half,
     cells,
 )
-from sessions.timing import heard_text
 
 SUITE = suite_scenarios()
 CELLS = tuple(cells())

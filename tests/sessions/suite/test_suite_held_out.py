@@ -9,8 +9,8 @@ from functools import cache
 import pytest
 
 from duo.data.phrases import grammar
+from sessions.scenario import heard_text
 from sessions.suite import suite_scenarios
-from sessions.timing import heard_text
 from tests.sessions.suite.test_suite import plain
 
 RULES = grammar().alternatives
