@@ -439,6 +439,7 @@ class _Rater:
             ConsentView,
             InstructionsView,
             RatingView,
+            WaitingView,
         )
 
         view = self.session.view()
@@ -454,7 +455,7 @@ class _Rater:
             self.session.submit(view.page, self._answers(view), nonce=view.nonce)
             return True
         else:
-            self.done = True
+            self.done = not isinstance(view, WaitingView)
         return False
 
     def _answers(self, view: RatingView) -> dict[str, Answer]:

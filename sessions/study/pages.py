@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -35,6 +35,10 @@ from sessions.study.store import dialogues, items, pages, raters
 from sessions.study.study import Study, record
 
 PageKind = Literal["item", "repeat", "attention"]
+
+#: What there is for a rater: a page; nothing now, but others have only reserved what is left; or
+#: nothing any more, unless somebody is revoked.
+Outlook = Literal["page", "later", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -218,15 +222,43 @@ def width(connection: Connection, item: int) -> int:
     ).scalar_one()
 
 
-def give_page(connection: Connection, study: Study, rater: Any) -> bool:
-    """Give a rater, whose pages are all submitted, the next page; False if there is none.
+def outlook(connection: Connection, study: Study, rater: Any) -> Outlook:
+    """Return what there is for a rater whose pages are all submitted; changes nothing."""
+    chosen = _next(connection, study, rater, pages_of(connection, rater.id))
+    return chosen if isinstance(chosen, str) else "page"
+
+
+def next_release(connection: Connection, study: Study, rater: Any) -> float:
+    """Return in how many seconds the next reserved page of others is given out again, at most."""
+    since = study.clock() - 60 * study.design.reserve_minutes
+    had = select(pages.c.item_id).where(pages.c.rater_id == rater.id)
+    touched = connection.execute(
+        select(func.min(pages.c.touched_at))
+        .join(items, pages.c.item_id == items.c.id)
+        .join(raters, pages.c.rater_id == raters.c.id)
+        .where(
+            items.c.study_id == study.id,
+            items.c.kind == "item",
+            items.c.id.not_in(had),
+            pages.c.repeat == 0,
+            pages.c.submitted_at.is_(None),
+            pages.c.touched_at >= since,
+            raters.c.synthetic.is_(bool(rater.synthetic)),
+            raters.c.revoked_at.is_(None),
+        )
+    ).scalar_one()
+    return 0.0 if touched is None else max(0.0, touched - since)
+
+
+def give_page(connection: Connection, study: Study, rater: Any) -> Outlook:
+    """Give a rater, whose pages are all submitted, the next page if there is one.
 
     The study must be locked: what is given depends on what all others have.
     """
     had = pages_of(connection, rater.id)
     chosen = _next(connection, study, rater, had)
-    if chosen is None:
-        return False
+    if isinstance(chosen, str):
+        return chosen
     kind, placement, repeat = chosen
     item = connection.execute(
         select(items.c.id).where(
@@ -247,7 +279,7 @@ def give_page(connection: Connection, study: Study, rater: Any) -> bool:
     )
     page = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
     record(connection, study, "give", rater=rater.id, page=page)
-    return True
+    return "page"
 
 
 def tally(connection: Connection, study: Study, *, synthetic: bool) -> Tally:
@@ -288,11 +320,11 @@ def _plan(study: Study, rater_number: int) -> tuple[str, ...]:
 
 def _next(
     connection: Connection, study: Study, rater: Any, had: list[Any]
-) -> tuple[str, Placement, int] | None:
+) -> tuple[str, Placement, int] | Literal["later", "nothing"]:
     """Return kind of item, placement and repeat of the next page.
 
-    Follows the rater's plan; where it wants an item and none needs this rater, it goes on to what
-    comes after.
+    Follows the rater's plan; where it wants an item and none needs this rater now, it goes on to
+    what comes after. "later" if then nothing is left but what others have reserved.
     """
     first = [Placement(page.number, page.placement) for page in had if _is_first(page)]
     again = [page.number for page in had if page.repeat]
@@ -300,18 +332,22 @@ def _next(
     given = Counter(item=len(first), repeat=len(again), attention=attention)
     design, seed, systems = study.design, study.design.seed, len(study.systems)
     fresh: Placement | None = None
+    none: Literal["later", "nothing"] = "nothing"
     if given["item"] < study.pages_wanted:
+        counted = tally(connection, study, synthetic=bool(rater.synthetic))
+        if _open(study, counted, {placement.item for placement in first}):
+            none = "later"
         fresh = choose(
             items=study.items,
             systems=systems,
             raters_per_item=design.raters_per_item,
-            tally=tally(connection, study, synthetic=bool(rater.synthetic)),
+            tally=counted,
             own=first,
             rater=rater.number,
             seed=seed,
         )
     if not first and fresh is None:  # checks alone would be of no use
-        return None
+        return none
     for kind in _plan(study, rater.number):
         if given[kind] > 0:
             given[kind] -= 1
@@ -323,7 +359,15 @@ def _next(
             once_more = repeated(first, again, systems=systems, rater=rater.number, seed=seed)
             if once_more is not None:
                 return "item", once_more, 1
-    return None
+    return none
+
+
+def _open(study: Study, counted: Tally, had: Collection[int]) -> bool:
+    """Tell whether an item that a rater has not had lacks submissions."""
+    wanted = study.design.raters_per_item
+    return any(
+        counted.submitted.get(item, 0) < wanted for item in range(study.items) if item not in had
+    )
 
 
 def _is_first(page: Any) -> bool:

@@ -17,7 +17,16 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from sessions.study.pages import dialogues_of, give_page, pages_of, total_pages, width
+from sessions.study.pages import (
+    Outlook,
+    dialogues_of,
+    give_page,
+    next_release,
+    outlook,
+    pages_of,
+    total_pages,
+    width,
+)
 from sessions.study.people import Refused, admit, rater_of
 from sessions.study.store import actions, drafts, pages, raters, ratings, upsert
 from sessions.study.study import Study, last_action, record
@@ -32,6 +41,7 @@ from sessions.study.views import (
     Shown,
     StoppedView,
     View,
+    WaitingView,
 )
 
 COMMENT_LIMIT = 5_000
@@ -96,9 +106,13 @@ class Session:
         with self.study.database.write(alone=True) as connection:
             self.study.lock(connection)
             rater = self._locked(connection)
-            waiting = any(page.submitted_at is None for page in pages_of(connection, self.rater))
-            if not waiting and not give_page(connection, self.study, rater):
-                self._finish(connection, rater)
+            had = pages_of(connection, self.rater)
+            if all(page.submitted_at is not None for page in had):
+                given = give_page(connection, self.study, rater)
+                if given == "later" or not (given == "page" or had):
+                    return self._without_a_page(connection, rater, given, len(had))
+                if given == "nothing":
+                    self._finish(connection, rater)
         return self.view(number)
 
     def consent(self, given: bool) -> None:
@@ -308,10 +322,11 @@ class Session:
             return StoppedView("declined")
         if state == "paused":
             return StoppedView("paused")
-        if rater.state == "invited":
-            return ConsentView()
-        if rater.state == "consented":
-            return InstructionsView()
+        if rater.state in ("invited", "consented"):  # nobody reads all that for nothing
+            there = outlook(connection, self.study, rater)
+            if there != "page":
+                return self._without_a_page(connection, rater, there, 0)
+            return ConsentView() if rater.state == "invited" else InstructionsView()
         check = self.study.design.comprehension
         last = last_action(connection, self.rater, "comprehension")
         wrong = json.loads(last.data)["wrong"] if last else []
@@ -335,6 +350,15 @@ class Session:
         if state == "closed":
             return StoppedView("closed")
         return StoppedView("paused") if state == "paused" else None
+
+    def _without_a_page(
+        self, connection: Connection, rater: Any, there: Outlook, submitted: int
+    ) -> View:
+        """Return what a rater sees who is not done, but for whom there is no page."""
+        if there == "nothing":
+            return StoppedView("full")
+        seconds = next_release(connection, self.study, rater)
+        return WaitingView(submitted, total_pages(self.study, rater.number), seconds)
 
     def _page(self, connection: Connection, rater: Any, had: list[Any], page: Any) -> RatingView:
         shown = dialogues_of(connection, page.item_id, page.placement)

@@ -219,7 +219,7 @@ class RatingView:
 
 @dataclass(frozen=True)
 class FinishedView:
-    """Thank the rater: all is done.
+    """Thank the rater: all pages are done, or all that the others left.
 
     Attributes:
         code: to copy into the panel's page; "" if there is none.
@@ -233,10 +233,30 @@ class FinishedView:
 
 
 @dataclass(frozen=True)
-class StoppedView:
-    """Say why there is nothing to do now."""
+class WaitingView:
+    """Say that there is nothing to rate just now: others have reserved all that is left.
 
-    reason: Literal["paused", "closed", "declined", "screened_out"]
+    Look again after a while: reservations end by a submission, or expire.
+
+    Attributes:
+        submitted, total: pages of this rater.
+        seconds: until the next reservation expires.
+    """
+
+    submitted: int
+    total: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StoppedView:
+    """Say why there is nothing to do, and that the rater is not done either.
+
+    Attributes:
+        reason: `full`: all places are taken for good, and this rater had none.
+    """
+
+    reason: Literal["paused", "closed", "full", "declined", "screened_out"]
 
     @property
     def message(self) -> str:
@@ -244,11 +264,23 @@ class StoppedView:
         return _REASONS[self.reason]
 
 
-View = ConsentView | InstructionsView | ComprehensionView | RatingView | FinishedView | StoppedView
+View = (
+    ConsentView
+    | InstructionsView
+    | ComprehensionView
+    | RatingView
+    | WaitingView
+    | FinishedView
+    | StoppedView
+)
 
 _REASONS = {
     "paused": "The study is paused. Please come back later: your answers are kept.",
     "closed": "The study is closed. Thank you for your interest.",
+    "full": (
+        "All places in this study are taken, so there is nothing for you to rate. Should a place "
+        "become free, your link will work again. Thank you for your interest."
+    ),
     "declined": "You chose not to take part. If you change your mind, open your link again.",
     "screened_out": (
         "The questions about the instructions were not answered as needed, so the study ends here. "

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 import streamlit as st
 
 from sessions.study.app import asset
 from sessions.study.app.look import authored, heading, literally, place, plain, press, title
+from sessions.study.people import Refused
 from sessions.study.session import Session
 from sessions.study.views import (
     ComprehensionView,
     FinishedView,
     StoppedView,
+    WaitingView,
     drawn,
     example_dialogues,
 )
+
+#: Seconds after which a waiting rater's page looks again.
+LOOK_AGAIN = 20
 
 _CHECKED = "checked"
 
@@ -96,6 +102,38 @@ def stopped(session: Session, view: StoppedView) -> None:
     if view.reason == "declined":
         with st.container(key="text-end"):
             press("Show me the consent page again", session.reconsider)
+
+
+def waiting(session: Session, view: WaitingView) -> None:
+    """Say that there is nothing to rate just now; look again from time to time."""
+    minutes = math.ceil(view.seconds / 60)
+    message(
+        "Nothing to rate just now",
+        "Other people are rating all that is left. A place becomes free if one of them stops: "
+        f"the next one in {minutes} minute{'s' * (minutes != 1)} if nothing is heard of them.",
+    )
+    with st.container(key="text-waiting"):
+        if view.submitted:
+            plain(
+                f"You are not done yet: {view.submitted} of {view.total} pages are rated and "
+                "stored. You get your completion page after the last one."
+            )
+        plain(
+            "You can leave this page open: it looks again by itself and goes on as soon as there "
+            "is something. Or close it, and open your link again later."
+        )
+    _look_again(session)
+
+
+@st.fragment(run_every=LOOK_AGAIN)
+def _look_again(session: Session) -> None:
+    """Show the rater's page again once they need not wait."""
+    try:
+        waits = isinstance(session.view(), WaitingView)
+    except Refused:
+        waits = False
+    if not waits:
+        st.rerun()
 
 
 def finished(view: FinishedView) -> None:

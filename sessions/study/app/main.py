@@ -21,6 +21,7 @@ from sessions.study.app.entrance import (
     instructions,
     message,
     stopped,
+    waiting,
 )
 from sessions.study.app.look import dress, place
 from sessions.study.app.rating import hear, rating, said_before
@@ -34,6 +35,7 @@ from sessions.study.views import (
     FinishedView,
     InstructionsView,
     RatingView,
+    WaitingView,
 )
 
 #: Parameters by which panels name a participant in their links.
@@ -96,6 +98,8 @@ def _rater(session: Session) -> None:
         comprehension(session, view)
     elif isinstance(view, FinishedView):
         finished(view)
+    elif isinstance(view, WaitingView):
+        waiting(session, view)
     else:
         stopped(session, view)
 

@@ -308,6 +308,34 @@ def test_a_study_that_rests_says_so(make_sqlite: StudyMaker, opens: Opener, stat
     assert f"The study is {state}" in texts(opens(study, t=invitation.token))
 
 
+def test_nothing_just_now_and_done_are_two_pages(
+    make_sqlite: StudyMaker, opens: Opener, page: Page, says: Callable[..., None]
+) -> None:
+    clock = Clock()
+    study = make_sqlite(items=2, raters_per_item=1, clock=clock)
+    open_session(study, at_work(study)).view()  # and leaves
+    token = at_work(study)
+    app = opens(study, t=token)
+    says(app, go="next", speed=LEFT, sense=LEFT)
+    assert "Nothing to rate just now" in texts(app)
+    assert "You are not done yet: 1 of 2 pages" in texts(app)
+    assert "the next one in 60 minutes" in texts(app)
+    assert not app.code
+    (invitation,) = invite_raters(study, 1)
+    late = opens(study, t=invitation.token)
+    assert "Nothing to rate just now" in texts(late)
+    assert "You are not done" not in texts(late)
+    clock.pass_(3601)
+    app.run()
+    assert page.data["number"] == 2
+    says(app, go="next", speed=LEFT, sense=LEFT)
+    assert "Thank you: that was all" in texts(app)
+    late.run()
+    assert "All places in this study are taken" in texts(late)
+    assert not late.code
+    assert not late.exception
+
+
 def test_a_database_that_fails_is_a_clear_page(
     make_sqlite: StudyMaker,
     opens: Opener,
