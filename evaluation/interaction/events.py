@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import Field
+
+from duo.files import Record
 from duo.speech import Answer, Conversation, Exchange, Utterance
 from duo.words import Word
 
@@ -67,70 +70,78 @@ class Latency:
     machine_ms: float | None = None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One event and what became of it.
+def takes_turn(words: Sequence[Word]) -> bool:
+    """Apply Full-Duplex-Bench v1's rule: output of 1 s or longer, or of more than 3 words.
+
+    The length is measured from the first word's start to the last word's end. In Chinese and
+    Japanese a character counts as a word.
+    """
+    if not words:
+        return False
+    return words[-1].end - words[0].start >= TURN_SECONDS or len(words) > TURN_WORDS
+
+
+def _behaviour(event: dict[str, Any]) -> Behaviour | None:
+    """Find the class of an event from the facts that stand before it; see `Outcome.behaviour`."""
+    if not event["overlapped"] or event["wanted"] == "wait":
+        return None
+    if event["wanted"] == "stop" and event["done"] == "stopped":
+        return "RESPOND"
+    return _BEHAVIOUR_OF[event["done"]]
+
+
+class Outcome(Record):
+    """One event and what became of it; texts and words are not in the file of the result.
 
     Attributes:
-        scenario, file: where it happened.
+        system, scenario, file: where it happened.
         utterance, kind, category, wanted: what the event is.
+        done: see `Done`.
         start, end: of the utterance; of a pause in a query, of the pause.
         overlapped: the system was speaking when it began.
+        behaviour: Full-Duplex-Bench v1.5's class; None where nothing overlapped, and for pauses.
+            Its authors ask a language model; here the transcript says it. RESPOND: a new answer,
+            whole or of a turn's length (to a stop request: silence). RESUME: the old answer goes
+            on, or had already been completed. UNCERTAIN: a few words that lead nowhere. UNKNOWN:
+            none of these: silence, or speech of which nobody says whose answer it is.
         words: the output that counts for the takeover rate.
-        done: see `Done`.
+        taken: the system took the turn; see `takes_turn`.
         given_up: an old answer was given up for it.
         premature: the system began to answer before the query was over.
         replied: something was said after the query was over that belongs to it.
+        intact: the old answer went on without a break.
         response: from the query's end to its answer's first word.
         stop: from the onset of a query to the old answer's last word, whatever ended it.
         words_after_onset, tokens_after_onset: of the old answer.
-        intact: the old answer went on without a break.
         text, context: what was said, and the query before it.
         user_words: the utterance's words.
     """
 
+    system: str = ""
     scenario: str
-    file: str
+    file: str = ""
     utterance: str
     kind: str
     category: str
     wanted: Wanted
+    done: Done
     start: float
     end: float
     overlapped: bool
-    words: tuple[Word, ...]
-    done: Done
+    behaviour: Behaviour | None = Field(default_factory=_behaviour)
+    words: tuple[Word, ...] = Field(default=(), exclude=True)
+    taken: bool = Field(default_factory=lambda event: takes_turn(event["words"]))
     given_up: bool = False
     premature: bool = False
     replied: bool = False
+    intact: bool = False
     response: Latency | None = None
     stop: Latency | None = None
     words_after_onset: int | None = None
     tokens_after_onset: int | None = None
-    intact: bool = False
-    text: str = ""
-    context: str = ""
-    user_words: tuple[Word, ...] = ()
-
-    @property
-    def taken(self) -> bool:
-        """Whether the system took the turn; see `takes_turn`."""
-        return takes_turn(self.words)
-
-    @property
-    def behaviour(self) -> Behaviour | None:
-        """Full-Duplex-Bench v1.5's class; None where nothing overlapped, and for pauses.
-
-        Its authors ask a language model; here the transcript says it. RESPOND: a new answer, whole
-        or of a turn's length (to a stop request: silence). RESUME: the old answer goes on, or had
-        already been completed. UNCERTAIN: a few words that lead nowhere. UNKNOWN: none of these:
-        silence, or speech of which nobody says whose answer it is.
-        """
-        if not self.overlapped or self.wanted == "wait":
-            return None
-        if self.wanted == "stop" and self.done == "stopped":
-            return "RESPOND"
-        return _BEHAVIOUR_OF[self.done]
+    text: str = Field(default="", exclude=True)
+    context: str = Field(default="", exclude=True)
+    user_words: tuple[Word, ...] = Field(default=(), exclude=True)
 
 
 def wanted_after(utterance: Utterance) -> Wanted:
@@ -147,17 +158,6 @@ def kind_of(exchange: Exchange) -> str:
         speaking = category == "interruption" or exchange.old is not None
         return "interruption" if speaking else "turn_end"
     return _SAME.get(category, category) or "non_query"
-
-
-def takes_turn(words: Sequence[Word]) -> bool:
-    """Apply Full-Duplex-Bench v1's rule: output of 1 s or longer, or of more than 3 words.
-
-    The length is measured from the first word's start to the last word's end. In Chinese and
-    Japanese a character counts as a word.
-    """
-    if not words:
-        return False
-    return words[-1].end - words[0].start >= TURN_SECONDS or len(words) > TURN_WORDS
 
 
 def outcomes_of(conversation: Conversation) -> Iterator[Outcome]:
@@ -181,68 +181,72 @@ def _outcome(conversation: Conversation, exchange: Exchange) -> Outcome:
     query = wanted == "answer"
     after = said.end if kind == "interruption" else said.start
     done = _done(exchange)
-    stops = wanted in ("answer", "stop") and done != "talked_on"
+    # The old answer where it should stop, and it is known whether it did.
+    stopped = old if wanted in ("answer", "stop") and done != "talked_on" else None
+    breath = conversation.breath
     return Outcome(
-        scenario=conversation.scenario,
-        file=conversation.file,
-        utterance=said.name,
+        **_facts(conversation, exchange),
         kind=kind,
-        category=said.category,
         wanted=wanted,
         start=said.start,
         end=said.end,
-        overlapped=old is not None,
         words=tuple(word for answer in exchange.answers for word in answer.words_from(after)),
         done=done,
         given_up=exchange.given_up,
         premature=query and any(answer.start < said.end for answer in exchange.answers),
         replied=query and any(answer.words_from(said.end) for answer in exchange.answers),
+        intact=done == "went_on" and old is not None and _unbroken(old, said.start, breath),
         response=_response(conversation, exchange),
-        stop=_latency(conversation, said.start, old.end, old.end)
-        if old is not None and stops
-        else None,
-        words_after_onset=len(old.words_from(said.start)) if old is not None and stops else None,
-        tokens_after_onset=sum(piece.start >= said.start for piece in old.pieces)
-        if old is not None and stops
-        else None,
-        intact=done == "went_on"
-        and old is not None
-        and _unbroken(old, said.start, conversation.breath),
-        text=said.text,
-        context=exchange.before,
-        user_words=said.words,
+        **({} if stopped is None else _after_onset(conversation, said.start, stopped)),
     )
 
 
+def _after_onset(conversation: Conversation, onset: float, stopped: Answer) -> dict[str, Any]:
+    """Measure how long an old answer still went on."""
+    return {
+        "stop": _latency(conversation, onset, stopped.end, stopped.end),
+        "words_after_onset": len(stopped.words_from(onset)),
+        "tokens_after_onset": sum(piece.start >= onset for piece in stopped.pieces),
+    }
+
+
+def _facts(conversation: Conversation, exchange: Exchange) -> dict[str, Any]:
+    """Collect the facts about an utterance that all its events share."""
+    said = exchange.utterance
+    return {
+        "scenario": conversation.scenario,
+        "file": conversation.file,
+        "utterance": said.name,
+        "category": said.category,
+        "overlapped": exchange.old is not None,
+        "text": said.text,
+        "context": exchange.before,
+        "user_words": said.words,
+    }
+
+
 def _response(conversation: Conversation, exchange: Exchange) -> Latency | None:
-    """The time to a query's reply; the passes up to the one that brought its first piece."""
+    """Measure the time to a query's reply; the passes up to the one with its first piece."""
     if exchange.wait is None or exchange.reply is None:
         return None
     return _latency(conversation, *exchange.wait, exchange.reply.pieces[0].end)
 
 
 def _pause(conversation: Conversation, exchange: Exchange) -> Outcome:
-    """The event that a query with a pause in it is: nothing may be answered before its end."""
+    """Make the event that a query with a pause is: nothing may be answered before its end."""
     said = exchange.utterance
     start, end = max(said.pauses, key=lambda pause: pause[1] - pause[0])
     words = tuple(
         word for answer in exchange.answers for word in answer.words if word.start < said.end
     )
     return Outcome(
-        scenario=conversation.scenario,
-        file=conversation.file,
-        utterance=said.name,
+        **_facts(conversation, exchange),
         kind="pause",
-        category=said.category,
         wanted="wait",
         start=start,
         end=end,
-        overlapped=exchange.old is not None,
         words=words,
         done="answered" if takes_turn(words) else "brief" if words else "silent",
-        text=said.text,
-        context=exchange.before,
-        user_words=said.words,
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from duo.errors import BadInput
-from duo.files import Result
+from duo.files import Record, Result
 from duo.speech import Conversation, read_conversation
 from duo.table import Cell, Column, Table
 from duo.transcript import transcript_files
@@ -21,7 +21,6 @@ from evaluation.interaction.events import (
     KINDS,
     Behaviour,
     Done,
-    Latency,
     Outcome,
     Wanted,
     outcomes_of,
@@ -33,13 +32,7 @@ SCHEMA: Literal[2] = 2
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
-    """A part of the result."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Figure(_Part):
+class Figure(Record):
     """A number with its interval; None where there was nothing to count.
 
     Attributes:
@@ -53,14 +46,14 @@ class Figure(_Part):
     n: Count = 0
 
 
-class Quantiles(_Part):
+class Quantiles(Record):
     """Of a latency: the median and the 90th percentile."""
 
     p50: Figure
     p90: Figure
 
 
-class Waste(_Part):
+class Waste(Record):
     """Ratios of what is computed and said in vain; see `metrics`."""
 
     tokens_after_onset: Figure
@@ -70,7 +63,7 @@ class Waste(_Part):
     dropped_per_word: Figure
 
 
-class SystemFigures(_Part):
+class SystemFigures(Record):
     """The figures of one system; `metrics` has a function for each.
 
     Attributes:
@@ -105,33 +98,7 @@ class SystemFigures(_Part):
     confusion: dict[Wanted, dict[Done, Count]]
 
 
-class EventFigures(_Part):
-    """One event and what became of it; see `events.Outcome`."""
-
-    system: str
-    scenario: str
-    file: str = ""
-    utterance: str
-    kind: str
-    category: str
-    wanted: Wanted
-    done: Done
-    behaviour: Behaviour | None
-    start: float
-    end: float
-    overlapped: bool
-    taken: bool
-    given_up: bool
-    premature: bool
-    replied: bool
-    intact: bool
-    response: Latency | None
-    stop: Latency | None
-    words_after_onset: int | None
-    tokens_after_onset: int | None
-
-
-class Intervals(_Part):
+class Intervals(Record):
     """The method of the intervals."""
 
     method: str = "percentile bootstrap over scenarios; Wilson for shares of none or all"
@@ -140,7 +107,7 @@ class Intervals(_Part):
     seed: Count = SEED
 
 
-class LeftOut(_Part):
+class LeftOut(Record):
     """A transcript that could not be scored."""
 
     file: str
@@ -162,7 +129,7 @@ class Interaction(Result):
     scored: Count
     left_out: tuple[LeftOut, ...] = ()
     systems: dict[str, SystemFigures]
-    events: tuple[EventFigures, ...] = ()
+    events: tuple[Outcome, ...] = ()
 
 
 def score(paths: Iterable[Path]) -> Interaction:
@@ -214,7 +181,11 @@ def interaction(
             LeftOut(file=str(error.file), line=error.line, problem=str(error)) for error in left_out
         ),
         systems={name: _figures(held, outcomes[name]) for name, held in named.items()},
-        events=tuple(_event(name, outcome) for name in named for outcome in outcomes[name]),
+        events=tuple(
+            outcome.model_copy(update={"system": name})
+            for name, own in outcomes.items()
+            for outcome in own
+        ),
     )
 
 
@@ -324,11 +295,6 @@ def _figure(found: Estimate) -> Figure:
         for number in (found.value, found.low, found.high)
     )
     return Figure(value=value, low=low, high=high, n=found.n)
-
-
-def _event(system: str, outcome: Outcome) -> EventFigures:
-    names = set(EventFigures.model_fields) - {"system"}
-    return EventFigures(system=system, **{name: getattr(outcome, name) for name in names})
 
 
 # The figures as a table.
