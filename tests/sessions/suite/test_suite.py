@@ -18,17 +18,22 @@ from duo.errors import BadInput
 from duo.files import MarkedYaml
 from duo.words import cut
 from sessions.scenario import Pause, Scenario, Utterance, Words, heard_text, scenario_yaml
-from sessions.suite import VERSION, suite_scenarios
-from sessions.suite.generate import LABELS, Draws, Texts, heard_as, misheard
-from sessions.suite.plan import (
+from sessions.suite import (
     EVENT_KINDS,
     HALVES,
+    LABELS,
     PAUSES,
     RATES,
     RECOGNISERS,
+    VERSION,
     Cell,
+    Draws,
     Half,
+    Texts,
     cells,
+    heard_as,
+    misheard,
+    suite_scenarios,
 )
 
 SUITE = suite_scenarios()

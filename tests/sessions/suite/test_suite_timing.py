@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from duo.decoding.conversant import CycleResult, Event, Heard
 from duo.transcript import Transcript
 from sessions.play import play
-from sessions.suite import suite_scenarios
-from sessions.suite.plan import Position, cells
+from sessions.suite import Position, cells, suite_scenarios
 from tests.sessions.fakes import Answerer
 from tests.sessions.talk import HEADER, starts
 
