@@ -27,7 +27,6 @@ from duo.runs import Stopwatch, versions
 from duo.terminal import progress
 from duo.training.loss import batches_of_area, logits_only_where
 from evaluation.cases import OUTCOMES, Case, read_cases
-from evaluation.lookahead import AREA, encoder_for, side_by_side, utterance_ids
 from evaluation.scores import (
     Data,
     LabelScore,
@@ -37,6 +36,7 @@ from evaluation.scores import (
     probe_table,
     threshold_answering,
 )
+from evaluation.states import AREA, encoder_for, side_by_side, utterance_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

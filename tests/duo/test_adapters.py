@@ -12,7 +12,7 @@ from duo.backbone import Backbone, load
 from duo.data.sample import AssistantTurn, Sample, UserTurn
 from duo.training.encode import Encoder
 from duo.wheels import ADAPTERS, ALIAS, adapter_folder
-from evaluation.lookahead import Row, look_ahead
+from evaluation.states import Row, look_ahead
 
 FILES = {"README.md", "adapter_config.json", "adapter_model.safetensors", "training.json"}
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from duo.errors import BadInput
 from duo.files import read_result
 from evaluation.cases import Case
-from evaluation.lookahead import encoder_for, utterance_ids
 from evaluation.probe import Features, _folds, evaluate_probe, group, learning_curve, read_features
 from evaluation.scores import Probe
+from evaluation.states import encoder_for, utterance_ids
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
 

@@ -15,9 +15,8 @@ from duo.data.sample import AssistantTurn, UserTurn
 from duo.decoding.conversant import Kind
 from duo.decoding.duo import Duo, DuoSettings
 from evaluation.cases import Case
-from evaluation.lookahead import Row, look_ahead
 from evaluation.scores import settled, state_tables
-from evaluation.states import evaluate_states, judge
+from evaluation.states import Row, evaluate_states, judge, look_ahead
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
 
