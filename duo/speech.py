@@ -133,12 +133,12 @@ class Answer:
 
     @property
     def end(self) -> float:
-        """When its last word was said."""
+        """The end of its last word."""
         return self.shown[-1].end if self.shown else self.ended
 
     @property
     def text(self) -> str:
-        """What was said."""
+        """The words that were said, as one text."""
         return joined(self.shown)
 
     def words_from(self, moment: float) -> tuple[Word, ...]:
@@ -265,18 +265,38 @@ class Conversation:
         return max(self.cycle_seconds, BREATH)
 
     @property
+    def forward_passes(self) -> int:
+        """Forward passes of all cycles."""
+        return sum(cycle.forward_passes for cycle in self.cycles)
+
+    @property
+    def tokens_processed(self) -> int:
+        """Tokens that went through the model, of all channels."""
+        return sum(cycle.tokens_processed for cycle in self.cycles)
+
+    @property
+    def words_spoken(self) -> int:
+        """Words of all answers."""
+        return sum(len(answer.words) for answer in self.answers)
+
+    @property
+    def pieces_spoken(self) -> int:
+        """Pieces of all answers: tokens, in the recorder's transcripts."""
+        return sum(len(answer.pieces) for answer in self.answers)
+
+    @property
     def user_speech(self) -> list[Interval]:
-        """When the user speaks: each word."""
+        """The user's words, as intervals."""
         return [(word.start, word.end) for u in self.utterances for word in u.words]
 
     @property
     def system_speech(self) -> list[Interval]:
-        """When the system speaks: each word."""
+        """The system's words, as intervals."""
         return [(word.start, word.end) for answer in self.answers for word in answer.words]
 
     @cached_property
     def overlaps(self) -> list[Interval]:
-        """When both speak at once."""
+        """The intervals in which both speak at once."""
         return common(self.user_speech, self.system_speech)
 
     @cached_property

@@ -308,14 +308,13 @@ def _with_seconds(line: Text, row: Row) -> Text:
 def _title(transcript: Transcript, width: int) -> list[Text]:
     header: Header = transcript.header
     found = conversation_of(transcript)
-    passes = sum(cycle.forward_passes for cycle in found.cycles)
     facts = (
         f"system {header.system}",
         f"model {header.model}",
         f"seed {header.seed}",
         f"{header.clock} clock",
         f"{transcript.seconds:g} s",
-        f"{passes} forward passes",
+        f"{found.forward_passes} forward passes",
         f"{len(found.answers)} answer{'s' * (len(found.answers) != 1)}",
         f"both speak {length(found.overlaps):.2f} s",
     )

@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -48,9 +48,6 @@ from duo.files import MarkedYaml, Result, read_yaml, write_result
 from sessions.catalogue import find_scenarios, sample
 from sessions.play import MAX_SECONDS
 from sessions.recorder import Job, record_jobs
-
-if TYPE_CHECKING:
-    pass
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=,+-]+", re.ASCII)
 _LONGEST_NAME = 120

@@ -178,29 +178,17 @@ def tokens_after_onset(outcomes: Iterable[Outcome]) -> list[Sample]:
 
 def passes_per_word(conversations: Iterable[Conversation]) -> Ratios:
     """Forward passes over spoken words: comparable across tokenizers."""
-    return [
-        (c.scenario, float(sum(cycle.forward_passes for cycle in c.cycles)), float(_words(c)))
-        for c in conversations
-        if c.cycles
-    ]
+    return [(c.scenario, c.forward_passes, c.words_spoken) for c in conversations if c.cycles]
 
 
 def passes_per_token(conversations: Iterable[Conversation]) -> Ratios:
     """Forward passes over spoken tokens; 1 for plain decoding without listening."""
-    return [
-        (c.scenario, float(sum(cycle.forward_passes for cycle in c.cycles)), float(_tokens(c)))
-        for c in conversations
-        if c.cycles
-    ]
+    return [(c.scenario, c.forward_passes, c.pieces_spoken) for c in conversations if c.cycles]
 
 
 def processed_per_token(conversations: Iterable[Conversation]) -> Ratios:
     """Tokens that went through the model, of all channels, over spoken tokens."""
-    return [
-        (c.scenario, float(sum(cycle.tokens_processed for cycle in c.cycles)), float(_tokens(c)))
-        for c in conversations
-        if c.cycles
-    ]
+    return [(c.scenario, c.tokens_processed, c.pieces_spoken) for c in conversations if c.cycles]
 
 
 def dropped_per_word(conversations: Iterable[Conversation]) -> Ratios:
@@ -209,7 +197,7 @@ def dropped_per_word(conversations: Iterable[Conversation]) -> Ratios:
     Counted in words, as a transcript has the text of a look-ahead and not its tokens.
     """
     return [
-        (c.scenario, float(c.dropped_words), float(sum(len(u.words) for u in c.utterances)))
+        (c.scenario, c.dropped_words, sum(len(u.words) for u in c.utterances))
         for c in conversations
         if c.dropped_words is not None
     ]
@@ -231,11 +219,3 @@ def _ignorable(outcome: Outcome) -> bool:
 def _latencies(found: Iterable[tuple[str, Latency | None]], unit: Unit) -> list[Sample]:
     values = ((name, getattr(latency, unit)) for name, latency in found if latency is not None)
     return [(name, float(value)) for name, value in values if value is not None]
-
-
-def _words(conversation: Conversation) -> int:
-    return sum(len(answer.words) for answer in conversation.answers)
-
-
-def _tokens(conversation: Conversation) -> int:
-    return sum(len(answer.pieces) for answer in conversation.answers)

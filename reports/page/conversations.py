@@ -76,8 +76,8 @@ def costs_of(found: Conversation) -> Costs:
     """Count one conversation."""
     return Costs(
         seconds=found.seconds,
-        forward_passes=sum(cycle.forward_passes for cycle in found.cycles),
-        tokens_processed=sum(cycle.tokens_processed for cycle in found.cycles),
+        forward_passes=found.forward_passes,
+        tokens_processed=found.tokens_processed,
         answers=len(found.answers),
         cut=sum(answer.ending == "cut" for answer in found.answers),
         interruptions=len(found.interruptions),

@@ -6,7 +6,7 @@ when one of its two cells is full, where speech has a line end, and after a sile
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
@@ -16,6 +16,7 @@ from rich.cells import get_character_cell_size
 from duo.terminal import printable
 from duo.transcript import TranscriptEvent
 from duo.words import blank_between, cut
+from sessions.chat.live import common_start
 
 Lane = Literal["you", "system"]
 Look = Literal["you", "speech", "ghost", "gone", "respond", "ignore", "mark", "note"]
@@ -97,7 +98,7 @@ class Lanes:
             case "revision":
                 # That it was heard stays true: what no longer holds is struck, not removed.
                 old, new = cut(self._utterance), cut(text)
-                kept = _common(old, new)
+                kept = common_start(old, new)
                 self._strike("you", "you", "".join(old[kept:]))
                 self._heard(text, "".join(new[kept:]), at)
             case "predicted":
@@ -219,11 +220,3 @@ def _units(text: str) -> list[str]:
             units.append("")
         units[-1] += character
     return units
-
-
-def _common(old: Sequence[str], new: Sequence[str]) -> int:
-    """Count the words that two utterances have in common at their beginning."""
-    return next(
-        (n for n, (one, other) in enumerate(zip(old, new, strict=False)) if one != other),
-        min(len(old), len(new)),
-    )

@@ -8,7 +8,7 @@ conversation runs behind the full screen, over a pipe, and in the tests.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,7 +64,7 @@ class TypedInput:
     @property
     def unheard(self) -> str:
         """The text typed after what was heard."""
-        return self._text[_common(self._text, self._heard) :]
+        return self._text[common_start(self._text, self._heard) :]
 
     @property
     def span(self) -> tuple[float, float]:
@@ -102,7 +102,7 @@ class TypedInput:
 
     def decided(self) -> None:
         """The system has decided: the utterance ends with what was heard of it."""
-        kept = _common(self._text, self._heard)
+        kept = common_start(self._text, self._heard)
         if kept < len(self._entered):
             self._entered = self._entered[kept:].lstrip()
         else:
@@ -114,7 +114,7 @@ class TypedInput:
         self._heard = ""
 
     def _write(self, text: str, now: float) -> None:
-        kept = _common(self._text, text)
+        kept = common_start(self._text, text)
         self._text = text
         self._times[kept:] = [now] * (len(text) - kept)
         self.last_key = now
@@ -150,8 +150,8 @@ def _joined(before: str, line: str) -> str:
     return before + blank_between(before, line) + line
 
 
-def _common(one: str, other: str) -> int:
-    """Count the characters that two texts have in common at their beginning."""
+def common_start(one: Sequence[str], other: Sequence[str]) -> int:
+    """Count the characters of two texts, or the words of two lists, that are the same at first."""
     return next(
         (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
         min(len(one), len(other)),
