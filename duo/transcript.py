@@ -164,7 +164,7 @@ class Transcript(BaseModel):
 
     @property
     def seconds(self) -> float:
-        """When the last event ends."""
+        """The end of the last event."""
         return max((event.end for event in self.events), default=0.0)
 
     def of(self, *kinds: EventKind) -> Iterator[TranscriptEvent]:

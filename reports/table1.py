@@ -76,7 +76,7 @@ class Slot:
 
     @property
     def name(self) -> str:
-        """What the place is called where both share a line."""
+        """The place's name where both share a line."""
         return MODELS[self.paper].role if self.paper else self.ours or ""
 
 
@@ -124,7 +124,7 @@ class Ours(Number):
 
 @dataclass(frozen=True)
 class PaperDifference:
-    """What the paper's two columns differ by, and its standard error if nothing were paired.
+    """The difference of the paper's two columns, and its standard error if nothing were paired.
 
     The paper's results by item are not published; answers to the same items usually go together, so
     its true standard error is smaller.

@@ -49,7 +49,7 @@ class Clock(Protocol):
 
     @property
     def name(self) -> Literal["simulated", "real-time"]:
-        """Which of the two it is."""
+        """The clock's name, as transcripts have it."""
 
     def begin(self, due: float) -> float:
         """Wait for `due`, in seconds from the first call; the time at which the cycle begins."""

@@ -195,7 +195,7 @@ class RevisionOfWords(Strict):
 
 
 def _tag(part: Any) -> str:
-    """Which form a part of `say` has; only a mapping with a `pause` or a `word` is not text."""
+    """Tell the form of a part of `say`; only a mapping with a `pause` or a `word` is not text."""
     keys = part if isinstance(part, dict) else vars(part) if isinstance(part, BaseModel) else ()
     return "<pause>" if "pause" in keys else "<word>" if "word" in keys else "<text>"
 

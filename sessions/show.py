@@ -159,7 +159,7 @@ class Row:
     until: float
 
     def column(self, moment: float) -> int:
-        """Where a moment is: between known ones in proportion."""
+        """Find the column of a moment: between known ones in proportion."""
         after = bisect_right(self.moments, moment)
         if after == 0:
             return round(self.columns[0])
@@ -203,7 +203,7 @@ def _row(waiting: deque[Piece], width: int) -> Row:
 
 
 class _Axis:
-    """Where time is on a row, so far: at least in proportion, but long silence is shortened."""
+    """The time axis of a row, so far: at least in proportion, but long silence is shortened."""
 
     def __init__(self, start: float) -> None:
         self.moments, self.columns = [start], [0.0]

@@ -24,17 +24,17 @@ class Said:
 
     @property
     def start(self) -> float:
-        """When its first word begins."""
+        """The start of its first word."""
         return min(hearing.start for hearing in self.hearings)
 
     @property
     def spoken_until(self) -> float:
-        """When its last word ends."""
+        """The end of its last word."""
         return max(hearing.end for hearing in self.hearings if not hearing.restates)
 
     @property
     def end(self) -> float:
-        """When the last of it is heard, a late revision included."""
+        """The moment at which the last of it is heard, a late revision included."""
         return max(hearing.end for hearing in self.hearings)
 
 
@@ -89,7 +89,7 @@ class ScriptedUser:
         self.floor.user_speaks(said.end, query=utterance.label == "query")
 
     def _start_of(self, utterance: Utterance, now: float) -> float | None:
-        """When the utterance starts, by what is known now; None if that is still open."""
+        """Find the utterance's start by what is known now; None if that is still open."""
         rule, seconds = utterance.start_rule
         if rule == "at":
             start = seconds
@@ -105,7 +105,7 @@ class ScriptedUser:
         return round(max(start, self._end), DECIMALS)
 
     def _by_the_answer(self, utterance: Utterance, *, into_it: bool, seconds: float) -> float:
-        """Where the answer puts the utterance, or the user's giving up on it."""
+        """Find the start that the answer gives the utterance, or the user's giving up on it."""
         floor = self.floor
         moment = floor.began if into_it else floor.ended
         if moment is not None and (into_it or not floor.busy):

@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no hub, a cache of their own, and the embedded model."""
+"""Give all tests one thread, no hub, a cache of their own, and the embedded model."""
 
 from __future__ import annotations
 

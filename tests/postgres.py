@@ -82,7 +82,7 @@ def new_database(server: str, name: str) -> str:
 
 
 def _unprivileged() -> str | None:
-    """Who the server runs as, if we are root."""
+    """Name the user that the server runs as, if we are root."""
     if os.getuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}

@@ -43,7 +43,7 @@ def test_rooms_import_one_way(room: str) -> None:
 
 
 def defines_a_result(path: Path) -> bool:
-    """Whether a module has a model of a JSON file."""
+    """Tell whether a module has a model of a JSON file."""
     classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
     return any(isinstance(b, ast.Name) and b.id == "Result" for one in classes for b in one.bases)
 

@@ -41,7 +41,7 @@ LINES = [(path.name, words) for path in DOCUMENTS for words in commands(path)]
 
 
 def duo_words(words: Sequence[str]) -> list[str] | None:
-    """What follows `duo` in a command, also below `accelerate launch`; None if it is another."""
+    """Cut `duo`, also below `accelerate launch`, off a command; None if it is another."""
     if words[0] == "duo":
         return list(words[1:])
     if words[:2] == ["accelerate", "launch"]:

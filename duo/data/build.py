@@ -49,7 +49,7 @@ _WORD_LISTS = [Path(__file__).with_name(name) for name in ("english.yaml", "phra
 _ATTEMPTS = 4  # of the writers for a place, and of a plan for a sample
 #: Sentences and dialogues that are lent, kept for each side of the split.
 _LENT_SENTENCES, _LENT_DIALOGUES = 6000, 300
-#: No conversation has so many pieces: a source that is one by its ids has other ids.
+#: No conversation has this number of pieces: a source that is one by its ids has other ids.
 _PIECES = 50
 _NAMED = 3  # bad records of a source
 _TOLD_WORDS = 60  # most words of a turn that is told again

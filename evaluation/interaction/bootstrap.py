@@ -51,7 +51,7 @@ class Resamples:
 
     @cached_property
     def _weights(self) -> ndarray:
-        """How often each is drawn, `[resamples, scenarios]`."""
+        """The number of times that each is drawn, `[resamples, scenarios]`."""
         import numpy as np
 
         n = len(self.scenarios)

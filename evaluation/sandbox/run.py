@@ -48,7 +48,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may use. All are hard limits.
+    """Limit what one program may use. All are hard limits.
 
     HumanEval's own harness allows 3 seconds of wall time. Here CPU time decides, so that a busy
     machine gives the same verdicts as an idle one; wall time only ends what sleeps or waits. It is
@@ -80,7 +80,7 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one program ended.
+    """The end of one program.
 
     Attributes:
         outcome: `passed`: the tests ran to their end. `failed`: they raised, the candidate raised,
@@ -106,7 +106,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Protection:
-    """What stands between a program and the machine, besides limits, which are always set.
+    """The barriers between a program and the machine, besides limits, which are always set.
 
     Attributes:
         namespaces: user or root-made namespaces: no network at all, a file tree with nothing but

@@ -97,7 +97,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class RatingSettings:
-    """How to read and analyse ratings.
+    """The way in which ratings are read and analysed.
 
     Attributes:
         columns, choices: what another tool calls things; see `read_ratings`.
@@ -426,7 +426,7 @@ def _exported(file: File) -> Ratings:
 
 
 def _same(one: Ratings, other: Ratings) -> bool:
-    """Whether the votes are the same; CSV and Parquet write the time of a vote differently."""
+    """Tell whether the votes are the same; CSV and Parquet write the time of a vote differently."""
     return bool(
         one.rows.drop(columns="submitted_at").equals(other.rows.drop(columns="submitted_at"))
     )

@@ -19,7 +19,7 @@ _ABSOLUTE = re.compile(r"^(?:/|[A-Za-z]:[\\/]|~)")
 
 @dataclass(frozen=True)
 class Origin:
-    """How files came to be.
+    """The origin of files.
 
     Attributes:
         name: of the manifest, or of the one file that says it of itself.

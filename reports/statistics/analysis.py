@@ -262,7 +262,7 @@ def _notices(ratings: Ratings, criteria: Sequence[str], synthetic: int) -> list[
 
 
 class _Study:
-    """What is the same for both sets of raters."""
+    """Facts that are the same for both sets of raters."""
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ _DIFFER = {0.0: "not at all", 0.3: "some", 0.6: "much"}
 
 
 class Coverage(BaseModel):
-    """What was found for one design.
+    """The findings for one design.
 
     Attributes:
         design: what the studies were drawn from.

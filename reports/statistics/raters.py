@@ -122,7 +122,7 @@ class SideBias:
 
 @dataclass(frozen=True)
 class Consistency:
-    """Whether raters say the same about the same pair again.
+    """Agreement of raters with themselves, on the same pair shown again.
 
     Attributes:
         same: share of repeated votes with the first vote's outcome.

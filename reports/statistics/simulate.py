@@ -44,7 +44,7 @@ _FARTHEST, _WIDEST_TIE = 60.0, 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class Voting:
-    """What the raters and the dialogues of a simulated study are drawn from, in log odds.
+    """The distributions of raters and dialogues in a simulated study, in log odds.
 
     Attributes:
         dialogue_sd, rater_sd: how much the preference between two systems varies by dialogue and
@@ -209,7 +209,7 @@ def truth(design: Design, nodes: int = 60) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Effect:
-    """What is believed to be true of the votes on two systems.
+    """The assumed truth about the votes on two systems.
 
     Attributes:
         preference: share of the votes that are no ties that go to the better system.

@@ -68,7 +68,7 @@ class TypedInput:
 
     @property
     def span(self) -> tuple[float, float]:
-        """When the first and the last key were struck of what was heard of the utterance."""
+        """The times of the first and the last key of what was heard of the utterance."""
         times = self._times[: len(self._heard)] or [self.last_key]
         return times[0], times[-1]
 

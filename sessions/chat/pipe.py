@@ -101,7 +101,7 @@ class PipeChat:
 
     @property
     def now(self) -> float:
-        """When the next cycle begins."""
+        """The moment at which the next cycle begins."""
         return self._conversation.cycle * self._length
 
     def play(self, lines: Iterable[Line], name: str = "<stdin>") -> None:

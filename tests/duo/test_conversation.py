@@ -1,4 +1,4 @@
-"""What is read from a transcript: who spoke when, what was decided, what was forgotten."""
+"""Test what is read from a transcript: who spoke when, what was decided, what was forgotten."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Html(HTMLParser):
 
 
 def seen(table: Table) -> list[list[str]]:
-    """What readers should see: the names and the rows."""
+    """The text that readers should see: the names and the rows."""
     names = [column.name for column in table.heads]
     return [[in_text(text) for text in row] for row in (names, *table.marked)]
 
@@ -233,7 +233,7 @@ def test_a_row_of_another_length_is_an_error() -> None:
 
 
 def printed(table: Table, width: int = 80) -> str:
-    """What a terminal of a width shows."""
+    """Show a table on a terminal of a width."""
     stream = io.StringIO()
     table.show(Console(file=stream, width=width, force_terminal=True, color_system=None))
     return stream.getvalue()

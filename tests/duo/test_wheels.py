@@ -53,7 +53,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> P
 
 
 def kept(cache: Path) -> list[str]:
-    """What lies in the cache, but for the files that processes lock."""
+    """List the cache's files, but for those that processes lock."""
     return sorted(
         path.name for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"
     )

@@ -118,7 +118,7 @@ milliseconds = st.integers(0, 9_000)
 
 @st.composite
 def samples(draw: st.DrawFn) -> Sample:
-    """What a speech system did: any words at any times."""
+    """Draw what a speech system did: any words at any times."""
     task: Task = draw(st.sampled_from(TASKS))
     onset, end = sorted(draw(st.tuples(milliseconds, milliseconds)))
     texts = draw(st.lists(st.sampled_from(["yes", "well,", "it's", "42", "no!"]), max_size=6))

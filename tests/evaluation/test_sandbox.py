@@ -248,7 +248,7 @@ def test_what_could_not_be_run_is_not_scored(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_sandbox_that_is_killed_is_no_error_of_ours(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where signals are not refused a candidate can do it, and must not end the whole run so."""
+    """A candidate can do it if signals are not refused, and must not end the whole run so."""
     suicide = tmp_path / "suicide"
     suicide.write_text("#!/bin/sh\nkill -9 $$\n")
     suicide.chmod(0o755)
@@ -358,7 +358,7 @@ def benchmark_rows(*parts: str) -> list[dict[str, Any]]:
 
 
 def failed(programs: dict[Any, Program], *, sample: int | None) -> list[Any]:
-    """Which of the programs (a fixed random sample, or all) do not pass."""
+    """List the programs (of a fixed random sample, or of all) that do not pass."""
     names = list(programs)
     if sample is not None and "DUO_ALL_PROGRAMS" not in os.environ:
         names = sorted(random.Random(7).sample(names, sample))

@@ -73,7 +73,7 @@ def run(source: str, way: Protection, *, tests: str = "attack()", **limits: Any)
 
 
 def said(source: str, way: Protection, **limits: Any) -> Any:
-    """What the candidate's `attack()` returns: plain data that the detail of a failure carries."""
+    """Return what the candidate's `attack()` returns: plain data in the detail of a failure."""
     verdict = run(source, way, tests="raise AssertionError(repr(attack()))", **limits)
     assert verdict.outcome == "failed", verdict
     text = verdict.detail.removeprefix("AssertionError: ").removesuffix(" (line 1 of the tests)")

@@ -31,7 +31,7 @@ def played(system: Conversant, *utterances: dict[str, Any], **more: Any) -> Tran
 
 
 def starts(transcript: Transcript) -> dict[str, float]:
-    """When each utterance began."""
+    """Find when each utterance began."""
     found: dict[str, float] = {}
     for event in transcript.of("word"):
         found.setdefault(event.utterance, event.start)

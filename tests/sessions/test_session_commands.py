@@ -36,7 +36,7 @@ app.add_typer(bench_app, name="bench")
 
 
 def run(*words: str | Path) -> str:
-    """What the command prints."""
+    """Run the command and return what it prints."""
     result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output

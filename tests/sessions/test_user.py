@@ -1,4 +1,4 @@
-"""When a scenario's user speaks: the start rules, on systems whose every act is known."""
+"""Test when a scenario's user speaks: the start rules, on systems whose every act is known."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_known_forms() -> None:
 
 
 def test_forms_of_other_projects() -> None:
-    """What people have on their disks: whatever a project calls the sides, the two take turns."""
+    """Dialogues in other projects' terms: whatever the sides are called, the two take turns."""
     asked, told = "How deep is the lake?", "Nobody knows."
     expected = Dialogue("x-7", "x", (Turn("user", asked), Turn("assistant", told)))
 

@@ -1,4 +1,4 @@
-"""What is shown: colours by what is trained on, statistics, and nothing that a terminal obeys."""
+"""Test what is shown: colours by what is trained on, statistics, nothing that a terminal obeys."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Talk:
         return name
 
     def speaks(self, start: float, words: int, pace: float = 0.25) -> float:
-        """The system says so many words from `start` on, one every `pace` seconds; until when."""
+        """Let the system say words from `start` on, one every `pace` seconds; return the end."""
         for number in range(words):
             since = round(start + number * pace, 3)
             self.add("speech", since, round(since + pace, 3), text=f" word{number}")

@@ -1,4 +1,4 @@
-"""Which answer is whose, and what became of an event: small conversations, judged by hand."""
+"""Test whose an answer is, and what became of an event: small conversations, judged by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused, with file, line and field; what the recorder writes is read."""
+"""Test what is refused, with file, line and field; what the recorder writes is read."""
 
 from __future__ import annotations
 

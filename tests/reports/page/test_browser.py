@@ -67,7 +67,7 @@ def browse(tmp_path: Path, file: Path, *flags: str) -> tuple[str, str]:
 
 
 def probe(tmp_path: Path, page: str, width: int, *flags: str) -> dict[str, Any]:
-    """What the page is like in a frame `width` pixels wide."""
+    """Measure the page in a frame `width` pixels wide."""
     text = json.dumps(page).replace("</", "<\\/").replace("<!--", "<\\!--")
     file = tmp_path / "probe.html"
     file.write_text(PROBE.replace("WIDTH", str(width)).replace("PAGE", text), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a run is read as: every kind by its content, and what is broken by file and line."""
+"""Test what a run is read as: every kind by its content, and what is broken by file and line."""
 
 from __future__ import annotations
 

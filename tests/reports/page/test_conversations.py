@@ -1,4 +1,4 @@
-"""What the page says of conversations: counts, costs as tables, cautions."""
+"""Test what the page says of conversations: counts, costs as tables, cautions."""
 
 from __future__ import annotations
 

@@ -52,11 +52,11 @@ class Reader:
         self._known: dict[tuple[str, int], frozenset[int]] = {}
 
     def derives(self, symbol: str) -> bool:
-        """Whether the symbol can be the whole text."""
+        """Tell whether the symbol can be the whole text."""
         return len(self.words) in self.ends(symbol, 0)
 
     def ends(self, symbol: str, start: int) -> frozenset[int]:
-        """Where a derivation of the symbol that begins at a word can end."""
+        """Find where a derivation of the symbol that begins at a word can end."""
         if symbol in LENGTHS:
             least, most = LENGTHS[symbol]
             return frozenset(range(start + least, min(start + most, len(self.words)) + 1))
@@ -78,7 +78,7 @@ class Reader:
 
 
 def literal_runs(length: int) -> Iterator[tuple[str, ...]]:
-    """All runs of so many words that stand in the grammar as they are."""
+    """List all runs of this number of words that stand in the grammar as they are."""
     for symbol in RULES:
         for pieces in alternatives(symbol):
             for place in range(len(pieces) - length + 1):

@@ -46,7 +46,7 @@ def recorded(number: int, **answers: object) -> tuple[Transcript, float]:
 
 
 def first_answer(transcript: Transcript) -> tuple[float, float]:
-    """When the answer to the first query began, and when it ended or was given up."""
+    """Find when the answer to the first query began, and when it ended or was given up."""
     began = next(transcript.of("speech")).start
     return began, next(event.start for event in transcript.of("answer_end", "cut"))
 
