@@ -147,7 +147,8 @@ def assert_legible(scene: Scene) -> None:
             xs, ys = zip(*item.points, strict=True)
             stroke = min(xs) - item.width / 2, min(ys), max(xs) + item.width / 2, max(ys)
             for line in scene.lines:
-                assert apart(stroke, line.box) or line.weight == "bold", (item, line)
+                hidden = line.ground or line.weight == "bold"  # behind its ground, or its pill
+                assert hidden or apart(stroke, line.box), (item, line)
 
 
 def apart(one: Corners, other: Corners) -> bool:
@@ -172,7 +173,7 @@ def assert_in_boxes(scene: Scene) -> None:
     assert all(apart(a, b) for a, b in combinations(boxes, 2))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(transcripts(), st.sampled_from([14.0, 20.0, 42.0]))
 def test_words_stand_in_their_boxes(transcript: Transcript, second: float) -> None:
     talk = conversation_of(transcript)
