@@ -36,9 +36,9 @@ def build(
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="JSON Lines, a JSON list (both also .gz), Parquet, a folder of such, `sharegpt` "
-            "(real dialogues from the package index), or a data set on the hub as "
-            "OWNER/NAME[:CONFIG[:SPLIT]]; repeat for more [default: sharegpt].",
+            help="JSON Lines, JSON that is a list or an object (also .gz), Parquet, a folder of "
+            "JSON Lines and Parquet, `sharegpt` (real dialogues from the package index), or a data "
+            "set on the hub as OWNER/NAME[:CONFIG[:SPLIT]]; repeat for more [default: sharegpt].",
             show_default=False,
         ),
     ] = None,

@@ -243,6 +243,20 @@ def test_all_files_of_a_data_set_on_the_hub_are_read(
     assert [talk.id for talk in source.dialogues()] == found
 
 
+def test_a_data_set_on_the_hub_of_several_parts_names_them(hub: Path) -> None:
+    for part in "ab":
+        (hub / part).mkdir()
+        for file in range(2):
+            talk = {**record(1), "id": f"{part}{file}"}
+            write_lines(hub / part / f"{file}.jsonl", [talk])
+    parts = "".join(f"- config_name: {part}\n  data_files: {part}/*.jsonl\n" for part in "ab")
+    (hub / "README.md").write_text(f"---\nconfigs:\n{parts}---\n")
+    assert ids("owner/name:a", "owner/name:b") == ["a0", "a1", "b0", "b1"]
+    with pytest.raises(BadInput, match=r"Config name is missing.*\['a', 'b'\]") as error:
+        ids("owner/name:")
+    assert "\n" not in str(error.value)
+
+
 def test_the_wheel_is_filtered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def conversation(name: str, *texts: str) -> dict[str, object]:
         sides = ("human", "gpt")
