@@ -47,8 +47,8 @@ class Answerer:
     """Answers every utterance at the first silence after it with `words` words, four a cycle.
 
     What is heard while it speaks opens an input channel; at the next silence it responds to it,
-    dropping the old answer, if it ends with a question mark, and ignores it otherwise. A cycle takes
-    the machine `takes` seconds.
+    dropping the old answer, if it ends with a question mark, and ignores it otherwise. A cycle
+    takes the machine `takes` seconds.
     """
 
     name = "answerer"
