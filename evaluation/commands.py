@@ -52,10 +52,10 @@ def interaction(
 ) -> None:
     """Score how systems converse: decisions, timing and waste, side by side.
 
-    From transcripts alone: takeover rate for each kind of event, what follows an overlap (RESPOND,
-    RESUME, UNCERTAIN, UNKNOWN), false interruptions, missed queries, premature answers, response
-    and stop latency, overlap, waste and Full-Duplex-Bench's averaged score, each with its interval.
-    What cannot be counted is a dash.
+    Computes from transcripts alone: takeover rate for each kind of event, what follows an overlap
+    (RESPOND, RESUME, UNCERTAIN, UNKNOWN), false interruptions, missed queries, premature answers,
+    response and stop latency, overlap, waste and Full-Duplex-Bench's averaged score, each with its
+    interval. What cannot be counted is a dash.
 
     A transcript that cannot be scored is named on standard error with its line and left out. The
     exit status is 2 only if none is left.
@@ -85,8 +85,8 @@ def states(
 ) -> None:
     """Judge whether a model answers queries, ignores what is none, and waits for the rest.
 
-    After each utterance the model looks ahead as in decoding: precision, recall and F1 of answering
-    and ignoring, outcomes by label, states that come too early, calibration.
+    After each utterance the model looks ahead as in decoding. Reports precision, recall and F1 of
+    answering and ignoring, outcomes by label, states that come too early, and calibration.
 
     Example: duo eval states runs/adapter runs/data/validation.jsonl --out runs/states.json
     """
@@ -107,11 +107,12 @@ def probe(
     ] = None,
     out: _Figures = None,
 ) -> None:
-    """Probe what a model could tell apart with labels of the utterances it is judged on.
+    """Measure how well linear probes of a model tell queries from other utterances.
 
-    Linear probes on the model's hidden states at the end of each utterance, tested on other
-    dialogues than they were trained on, beside the model's own decision. Where the probe is no
-    better, the text or the model hardly gives more; where it is, better data would.
+    The probes read the model's hidden states at the end of each utterance, and are tested on other
+    dialogues than they were trained on, beside the model's own decision. If they do no better, this
+    model can probably not do much better from the text; if they do, better training data would
+    help.
 
     Example: duo eval probe smollm2-duo utterances_dev.jsonl.gz --out runs/probe.json
     """
@@ -135,7 +136,7 @@ def answers(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="What `states` takes; the first one is what the others are compared with.",
+            help="Models, as for `states`; the others are compared with the first.",
             show_default=False,
         ),
     ],
@@ -156,7 +157,7 @@ def answers(
     evaluate_answers(models, data, limit=limit, out=out)
 
 
-bench_app = typer.Typer(help="Measure this package itself.", no_args_is_help=True)
+bench_app = typer.Typer(help="Benchmark this package itself.", no_args_is_help=True)
 
 
 @bench_app.command()
@@ -180,9 +181,11 @@ def decode(
     ] = 48,
     sessions: Annotated[
         str,
-        typer.Option(help="Numbers of conversations held at once, by commas; empty for none."),
+        typer.Option(
+            help="Numbers of conversations held at once, separated by commas; empty for none."
+        ),
     ] = "1,2,4,8",
-    device: Annotated[str, typer.Option(help="Where the model runs, such as cpu or cuda:0.")] = (
+    device: Annotated[str, typer.Option(help="Device of the model, such as cpu or cuda:0.")] = (
         "auto"
     ),
     dtype: Annotated[
@@ -193,7 +196,7 @@ def decode(
     ] = "sdpa",
     graphs: Annotated[
         bool,
-        typer.Option("--graphs", help="Conversations held at once run CUDA graphs, on a GPU."),
+        typer.Option("--graphs", help="Run conversations held at once as CUDA graphs, on a GPU."),
     ] = False,
     out: _Figures = None,
 ) -> None:
@@ -227,7 +230,7 @@ def _numbers(text: str) -> list[int]:
 
 
 _FORMATS = ("fdb",)
-_FORMAT_HELP = "The other form: fdb, the folders of Full-Duplex-Bench v1."
+_FORMAT_HELP = "The other format: fdb, the folders of Full-Duplex-Bench v1."
 
 
 def export(
@@ -238,11 +241,11 @@ def export(
     out: Annotated[Path, typer.Option(help="An empty or new folder.", show_default=False)],
     format_: Annotated[str, typer.Option("--format", help=_FORMAT_HELP)] = "fdb",
 ) -> None:
-    """Write transcripts in another benchmark's form, for its own scripts.
+    """Write transcripts in another benchmark's format, for its own scripts.
 
-    Full-Duplex-Bench v1: a folder for each pause inside a query, each query after silence and each
-    interruption, in OUT/SYSTEM/TASK/SAMPLE. Its task on backchannels by the system is judged on
-    audio, so that transcripts cannot serve it.
+    For Full-Duplex-Bench v1, makes a folder for each pause inside a query, each query after silence
+    and each interruption, in OUT/SYSTEM/TASK/SAMPLE. Its task on backchannels by the system is
+    judged on audio, so that transcripts cannot serve it.
 
     A transcript that cannot be scored is named on standard error and left out; the exit status is
     2 only if none is left.
@@ -277,7 +280,7 @@ def import_(
 ) -> None:
     """Make transcripts of the recordings that another benchmark made of a system.
 
-    Full-Duplex-Bench v1: every folder with an output.json and pause.json, turn_taking.json or
+    Of Full-Duplex-Bench v1, every folder with an output.json and pause.json, turn_taking.json or
     interrupt.json becomes a transcript in OUT/SYSTEM that `duo eval interaction` scores.
 
     A sample that cannot be read is named on standard error and left out; the exit status is 2 only

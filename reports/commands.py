@@ -15,14 +15,14 @@ from reports.plots.make import figure
 from reports.statistics.commands import statistics
 
 report_app = typer.Typer(
-    help="Make tables and figures of what runs have written.", no_args_is_help=True
+    help="Make tables and figures from the outputs of runs.", no_args_is_help=True
 )
 report_app.command()(statistics)
 report_app.command()(figure)
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for all that is written.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the outputs.")] = Path("runs/demo"),
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,7 +52,7 @@ def demo(
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
     ] = False,
 ) -> None:
-    """Hold the same conversations with three systems and make a page of what happened.
+    """Hold the same conversations with three systems and make a page of the results.
 
     Writes transcripts, a timeline picture of each, a table of forward passes, a small Table 1 and
     index.html to OUT.
@@ -92,18 +92,18 @@ def build(
     ] = 12,
     rules: Annotated[
         Path | None,
-        typer.Option(help="YAML file: whom to leave out (default: the paper study's rules)."),
+        typer.Option(help="YAML file: rules for leaving raters out (default: the paper study's)."),
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(help="OURS=THEIRS: what another tool calls a column of ratings; repeat."),
+        typer.Option(help="OURS=THEIRS: another tool's name for a column of ratings; repeat."),
     ] = None,
     choice: Annotated[
         list[str] | None,
         typer.Option(help="THEIRS=OURS: another tool's word for left, right, tie or both_bad."),
     ] = None,
 ) -> None:
-    """Make one HTML page of whatever runs hold, with its figures and tables beside it.
+    """Make one HTML page of the results in runs, with its figures and tables beside it.
 
     Files are recognised by their content: transcripts, interaction figures, decisions, benchmark
     results (ours and lm-eval's), ratings and study folders, sweeps, training curves, decoding
@@ -133,13 +133,11 @@ def table1(
         typer.Argument(
             metavar="[NAME=]RUN...",
             help="Folders (or single files) with benchmark results, of duo eval benchmarks or of "
-            "lm-eval itself; NAME is what a model of lm-eval's is called in the table.",
+            "lm-eval itself; NAME names a model of lm-eval's in the table.",
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for all that is written.")] = Path(
-        "runs/table1"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the outputs.")] = Path("runs/table1"),
     base: Annotated[
         str | None,
         typer.Option(

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 _PACED = {"duo": "lookahead", "duo-sequential": "lookahead", "turn-based": "tokens_per_cycle"}
 _MODEL_HELP = (
     "A hub id, a model or adapter folder, or the embedded model's alias, smollm2, smollm2-duo or "
-    "smollm2-duplex [default: of these, what was trained for the system]."
+    "smollm2-duplex [default: the embedded one trained for the system]."
 )
 
 transcript_app = typer.Typer(
-    help="Look at transcripts of recorded conversations, and check them.", no_args_is_help=True
+    help="Show, check and exchange transcripts of recorded conversations.", no_args_is_help=True
 )
 
 
-scenario_app = typer.Typer(help="Look at scenarios and write them out.", no_args_is_help=True)
+scenario_app = typer.Typer(help="List scenarios and write them as files.", no_args_is_help=True)
 
 
 def _list_scenarios(wanted: bool) -> None:
@@ -49,15 +49,15 @@ def record(
         str,
         typer.Option(
             help="Systems, separated by commas: duo, duo-sequential, duplex, turn-based, or "
-            "anybody's as package.module:factory."
+            "your own as package.module:factory."
         ),
     ] = "duo,duplex,turn-based",
     model: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[SYSTEM=]MODEL",
-            help=f"{_MODEL_HELP} SYSTEM=MODEL names one system's; repeat for more. Foreign systems "
-            "get one only if asked for.",
+            help=f"{_MODEL_HELP} SYSTEM=MODEL names one system's; repeat for more. Systems of "
+            "your own get one only if it is named.",
         ),
     ] = None,
     scenario: Annotated[
@@ -75,7 +75,7 @@ def record(
         bool,
         typer.Option(
             "--list-scenarios",
-            help="Show the library and leave; see also `duo scenario list`.",
+            help="Show the library and exit; see also `duo scenario list`.",
             is_eager=True,
             callback=_list_scenarios,
         ),
@@ -104,7 +104,7 @@ def record(
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Where the model runs, such as cpu or cuda:0.")
+        str | None, typer.Option(help="Device of the model, such as cpu or cuda:0.")
     ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="Number format of the weights, such as float32.")
@@ -120,11 +120,11 @@ def record(
     real_time: Annotated[
         bool,
         typer.Option(
-            "--real-time", help="On the real clock: a slow system answers late, as it would live."
+            "--real-time", help="Use the real clock: a slow system answers late, as it would live."
         ),
     ] = False,
     max_seconds: Annotated[
-        float, typer.Option(min=1, help="A conversation is cut after this many seconds.")
+        float, typer.Option(min=1, help="Cut a conversation after this many seconds.")
     ] = 180.0,
     force: Annotated[
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
@@ -133,12 +133,13 @@ def record(
         int,
         typer.Option(
             min=1,
-            help="Conversations held at once with each of our systems: faster, and the same but "
-            "for the rounding of the arithmetic. Their machine time is shared, and not scored.",
+            help="Conversations held at once with each built-in system: faster, and the same up "
+            "to the rounding of the arithmetic. Their machine time is shared, and not scored.",
         ),
     ] = 1,
     graphs: Annotated[
-        bool, typer.Option("--graphs", help="Forward passes as CUDA graphs, for speed on a GPU.")
+        bool,
+        typer.Option("--graphs", help="Run forward passes as CUDA graphs, for speed on a GPU."),
     ] = False,
 ) -> None:
     """Record systems on scripted users: a transcript for every system and scenario.
@@ -174,7 +175,8 @@ def record(
 
 def chat(
     model: Annotated[
-        str | None, typer.Option(help=f"{_MODEL_HELP} A foreign system gets one only if asked for.")
+        str | None,
+        typer.Option(help=f"{_MODEL_HELP} A system of your own gets one only if it is named."),
     ] = None,
     system: Annotated[
         str, typer.Option(help="The system to talk to; see `duo record --help`.")
@@ -190,17 +192,17 @@ def chat(
     save: Annotated[
         Path | None,
         typer.Option(
-            help="Where the transcript goes; if not given, to runs/chat, named by date and time.",
+            help="File for the transcript [default: one in runs/chat, named by date and time].",
             show_default=False,
         ),
     ] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Lines with times instead of a full screen.")
+        bool, typer.Option("--plain", help="Print lines with times instead of a full screen.")
     ] = False,
 ) -> None:
     """Talk to a system while it talks: words are heard as you type them.
 
-    Esc leaves and saves the transcript. With --plain, or where there is no terminal, lines
+    Esc ends the chat and saves the transcript. With --plain, or where there is no terminal, lines
     "SECONDS TEXT" come in, or just "TEXT", and events go out; an empty line waits for the answer.
 
     Example: duo chat --system duo --save runs/chat.jsonl
@@ -269,7 +271,7 @@ def sweep(
         Path, typer.Option(help="Folder for the points' recordings.", show_default=False)
     ],
     device: Annotated[
-        str | None, typer.Option(help="Where the models run, such as cpu or cuda:0.")
+        str | None, typer.Option(help="Device of the models, such as cpu or cuda:0.")
     ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="Number format of the weights, such as float32.")
@@ -285,7 +287,8 @@ def sweep(
         int, typer.Option(min=1, help="Conversations held at once, as in `duo record`.")
     ] = 1,
     graphs: Annotated[
-        bool, typer.Option("--graphs", help="Forward passes as CUDA graphs, as in `duo record`.")
+        bool,
+        typer.Option("--graphs", help="Run forward passes as CUDA graphs, as in `duo record`."),
     ] = False,
 ) -> None:
     """Record the same scenarios under many settings, to see what each setting does.

@@ -25,7 +25,7 @@ _WRITERS = ("extractive", "openai", "model")
 _RATE = {"min": 0.0, "max": 1.0}
 
 data_app = typer.Typer(
-    help="Make training samples out of dialogues, and look at them.", no_args_is_help=True
+    help="Make training samples of dialogues, and inspect them.", no_args_is_help=True
 )
 
 
@@ -150,8 +150,8 @@ def build(
     skip_bad: Annotated[
         bool,
         typer.Option(
-            help="Pass over records that are no dialogues, name the first and count all; or end at "
-            "the first."
+            help="Skip records that are no dialogues, name the first and count all; or stop "
+            "at the first."
         ),
     ] = True,
     model: Annotated[
@@ -165,7 +165,8 @@ def build(
         ),
     ] = None,
     instruction: Annotated[
-        Path | None, typer.Option(help="File with what a model is asked, in place of ours.")
+        Path | None,
+        typer.Option(help="File with the instruction to the writer, in place of the built-in one."),
     ] = None,
     batch: Annotated[
         int, typer.Option(min=1, help="Remarks that a local model writes at once.")
@@ -252,11 +253,11 @@ def inspect(
         Path, typer.Argument(help="A data set's folder, or a file of samples.", show_default=False)
     ],
     n: Annotated[int, typer.Option("--n", "-n", min=0, help="Samples to show.")] = 5,
-    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of their draw.")] = 0,
     kind: Annotated[
         str | None, typer.Option(help="Only samples with a turn of this kind, such as stop.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Long turns whole.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show long turns in full.")] = False,
 ) -> None:
     """Show samples, coloured by what is trained on, and statistics of lengths and labels.
 

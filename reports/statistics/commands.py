@@ -24,18 +24,21 @@ def statistics(
     ] = Path("runs/statistics"),
     rules: Annotated[
         Path | None,
-        typer.Option(help="YAML file: whom to leave out (default: the paper study's rules)."),
+        typer.Option(help="YAML file: rules for leaving raters out (default: the paper study's)."),
     ] = None,
     systems: Annotated[
         str | None,
         typer.Option(help="Order of the systems, separated by commas (default: by name)."),
     ] = None,
     cluster: Annotated[
-        str, typer.Option(help="What is one dialogue: item, or scenario where items share one.")
+        str,
+        typer.Option(
+            help="Column that names the dialogue: item, or scenario where items share one."
+        ),
     ] = "item",
     column: Annotated[
         list[str] | None,
-        typer.Option(help="OURS=THEIRS: what another tool calls a column; repeat for more."),
+        typer.Option(help="OURS=THEIRS: another tool's name for a column; repeat for more."),
     ] = None,
     choice: Annotated[
         list[str] | None,
@@ -44,12 +47,12 @@ def statistics(
             "more."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstraps.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstraps.")] = 0,
 ) -> None:
     """Analyse a study: shares with intervals, tests, scores, agreement and rater quality.
 
-    Votes of one rater, and votes on one dialogue, hang together; intervals and tests know that.
-    Results are shown with and without the raters whom the rules leave out.
+    Votes of one rater, and votes on one dialogue, are correlated; intervals and tests allow for
+    that. Results are shown with and without the raters whom the rules leave out.
 
     Example: duo report statistics ratings.csv --out runs/statistics
     """
@@ -106,9 +109,9 @@ def power(
         float, typer.Option(help="Spread of the preference between raters, in log odds.")
     ] = 0.3,
     criteria: Annotated[int, typer.Option(min=1, help="Criteria tested at once.")] = 5,
-    level: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Of the test.")] = 0.05,
+    level: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Level of the test.")] = 0.05,
     simulations: Annotated[int, typer.Option(min=100, help="Simulated studies.")] = 2_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the simulation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
 ) -> None:
     """Find how many raters and dialogues an effect needs, by simulation.
 
@@ -151,7 +154,7 @@ def simulate(
     careless: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of raters who answer at random.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the raters.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the raters.")] = 0,
 ) -> None:
     """Let synthetic raters rate, to try a design out. Every row of theirs is marked.
 
