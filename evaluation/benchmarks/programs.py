@@ -5,14 +5,33 @@ Named by the task files of HumanEval and MBPP, in place of lm-eval's own functio
 
 from __future__ import annotations
 
+import ast
+import builtins
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from textwrap import dedent, indent
 from typing import Any
 
-_BLOCK = re.compile(r"```[^\n`]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+#: A line that opens or closes a block of code, in a list too: "- ```python".
+_FENCE = re.compile(r"((?:[ \t]*(?:[-*+]|\d+[.)])(?=[ \t]))?[ \t]*)(`{3,}|~{3,})([^`]*)")
+
+#: Opens a block for certain: a closing fence names no language.
+_LANGUAGE = re.compile(r"[ \t]*[\w+#.-]+[ \t]*|[ \t]*\{.*\}[ \t]*")
+
+#: Ends thoughts before the answer; where they begin may stand in the prompt.
+_THOUGHTS = re.compile(r"</(?:think|thinking|thought|reasoning)>")
 
 #: What begins in the first column after a function's body belongs to something else.
 _AFTER = re.compile(r"\n(?=\S)")
+
+_BEGINS_CODE = re.compile(r"(?:def|class|async|import|from)\b|@")
+
+#: Longer texts are not read as Python: no answer to a problem is so long.
+_LONGEST = 30_000
+
+#: Pieces of text after a program that are left out, one by one.
+_MOST_AFTER = 50
 
 _Answers = Sequence[Sequence[str]]
 
@@ -38,40 +57,170 @@ def completed(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[
         docs: the problems, with `prompt` and `entry_point`.
     """
     return [
-        [complete(answer, doc["prompt"], doc["entry_point"]) for answer in answers]
+        [program(answer, {doc["entry_point"]}, doc["prompt"]) for answer in answers]
         for answers, doc in zip(responses, docs, strict=True)
     ]
 
 
-def complete(answer: str, prompt: str, function: str) -> str:
-    """Make a program that defines `function` from an answer to `prompt`.
-
-    A block of code counts instead of the text around it. If the function is defined in it, it is
-    taken as it is, after what the prompt defines before the function; otherwise it is the body.
-    """
-    block = _BLOCK.search(answer)
-    code = block.group(1) if block else answer
-    if re.search(rf"^def {re.escape(function)}\b", code, re.MULTILINE):
-        before = prompt.partition(f"def {function}")[0]
-        return f"{before}\n{code}\n"
-    body = _AFTER.split(code if code.startswith("\n") else f"\n{code}", maxsplit=1)
-    first = body[0] if body[0].strip() else code  # an answer that begins in the first column
-    return f"{prompt.rstrip()}\n{first.strip(chr(10))}\n"
-
-
 def whole(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Make programs from answers to MBPP: the first block of code, or else the answer itself.
+    """Make programs from answers to MBPP, which define the functions that the tests call.
 
     Args:
         responses: for each problem its answers.
-        docs: the problems; not needed.
+        docs: the problems, with `test_list` and `test_setup_code`.
     """
-    return [[_whole(answer) for answer in answers] for answers in responses]
+    return [
+        [program(answer, called_by_tests(doc)) for answer in answers]
+        for answers, doc in zip(responses, docs, strict=True)
+    ]
 
 
-def _whole(answer: str) -> str:
-    block = _BLOCK.search(answer)
-    return block.group(1) if block else answer.partition("[DONE]")[0]
+def called_by_tests(doc: dict[str, Any]) -> frozenset[str]:
+    """Name the functions that every test of an MBPP problem calls and does not bring along."""
+    trees = [_tree(test) for test in doc.get("test_list") or ()]
+    called = [
+        {
+            node.func.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        for tree in trees
+        if tree
+    ]
+    setup = _tree(doc.get("test_setup_code") or "")
+    known = set(dir(builtins)) | (set(_defined(setup)) if setup else set())
+    return frozenset(set.intersection(*called) - known if called else ())
+
+
+def program(answer: str, names: Collection[str], prompt: str = "") -> str:
+    """Find the program in an answer, however it is fenced.
+
+    Blocks of code go before the text around them, what is thought aloud before the answer does not
+    count, and of several readings the first is taken that is Python and gives every function that
+    is wanted a body. So a shell line, an example or a bare header in an earlier block does not hide
+    the solution; imports and other functions in earlier blocks come along.
+
+    Args:
+        answer: what the model wrote.
+        names: functions that the tests call; empty if unknown.
+        prompt: header and docstring of the one function, which the answer may continue; empty if
+            the answer has to be whole.
+    """
+    said = _THOUGHTS.split(answer)[-1]
+    texts = _texts(said if said.strip() else answer)
+    readings = list(_whole_programs(texts, names, prompt))
+    if prompt:
+        readings += [f"{prompt.rstrip()}\n{body}\n" for body in _bodies(texts)]
+    for reading in readings:
+        tree = _tree(reading)
+        if tree is not None and set(names) <= set(_defined(tree)):
+            return reading
+    return readings[0] if readings else prompt + answer  # none is right: the tests will say so
+
+
+def _texts(answer: str) -> list[str]:
+    """List what may be code: the blocks, then all that stands between two fences or has none.
+
+    The latter for fences that do not pair up, such as a closing one alone after a function's body.
+    """
+    blocks: list[list[str]] = []
+    segments: list[list[str]] = [[]]
+    opened: re.Match[str] | None = None
+    for line in answer.partition("[DONE]")[0].split("\n"):
+        fence = _FENCE.fullmatch(line.rstrip())
+        if fence is None or (opened and not fence[2].startswith(opened[2])):
+            segments[-1].append(line)
+            if opened:
+                blocks[-1].append(_outdented(line, len(opened[1])))
+            continue
+        segments.append([])
+        if opened is None or _LANGUAGE.fullmatch(fence[3]):
+            opened = fence
+            blocks.append([])
+        else:
+            opened = None
+    found = ["\n".join(lines) for lines in (*blocks, *segments)]
+    return [text for text in dict.fromkeys(found) if text.strip()]
+
+
+def _outdented(line: str, most: int) -> str:
+    """Take away the indentation of the block that a line stands in."""
+    return line[min(most, len(line) - len(line.lstrip(" \t"))) :]
+
+
+def _whole_programs(texts: Sequence[str], names: Collection[str], prompt: str) -> Iterator[str]:
+    """Read texts as programs that define what is wanted themselves."""
+    wanted = [re.compile(rf"^(?:async )?(?:def|class) {re.escape(name)}\b|^{re.escape(name)}\s*=",
+                         re.MULTILINE) for name in names]  # fmt: skip
+    header = next(filter(None, (name.search(prompt) for name in wanted)), None)
+    before = prompt[: header.start()] if header else ""
+    for text in texts:
+        code = dedent(text)
+        if all(name.search(code) for name in wanted):
+            helpers = [other for other in texts[: texts.index(text)] if _only_defines(other)]
+            for part in _parts(code):
+                yield "\n".join([*filter(None, (before, *helpers)), part]) + "\n" * bool(prompt)
+
+
+def _parts(code: str) -> Iterator[str]:
+    """List a text as it is, and without what stands before and after its code."""
+    chunks = _AFTER.split(code)
+    first = next((n for n, chunk in enumerate(chunks) if _BEGINS_CODE.match(chunk)), 0)
+    for start in dict.fromkeys((0, first)):
+        for end in range(len(chunks), max(start, len(chunks) - _MOST_AFTER), -1):
+            yield "\n".join(chunks[start:end])
+
+
+def _bodies(texts: Sequence[str]) -> Iterator[str]:
+    """Read texts as a function's body: as they stand, then those that lost their indentation."""
+    for text in texts:
+        body = _AFTER.split(text if text.startswith("\n") else f"\n{text}", maxsplit=1)[0]
+        if body.strip():
+            yield body.strip("\n")
+    for text in texts:
+        if re.search(r"\b(?:return|yield)\b", text):
+            code = dedent(text).strip("\n")
+            yield indent(code, "    ")
+            yield f"    {code.lstrip()}"
+    yield from (text.strip("\n") for text in texts)
+
+
+def _only_defines(text: str) -> bool:
+    tree = _tree(text)
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return tree is not None and all(isinstance(statement, kinds) for statement in tree.body)
+
+
+def _tree(code: str) -> ast.Module | None:
+    """Parse Python that somebody wrote; None if it is none."""
+    if len(code) > _LONGEST:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(code)
+            compile(tree, "answer", "exec", dont_inherit=True)  # refuses a return outside, too
+            return tree
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        return None
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    """List what a program defines, but functions whose body says nothing."""
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            if not all(_says_nothing(part) for part in statement.body):
+                yield statement.name
+        elif isinstance(statement, ast.ClassDef):
+            yield statement.name
+        elif isinstance(statement, ast.Assign):
+            yield from (part.id for part in statement.targets if isinstance(part, ast.Name))
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    """Recognise a docstring, `...` or `pass`."""
+    constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return constant or isinstance(statement, ast.Pass)
 
 
 def pass_at_k(
