@@ -155,30 +155,6 @@ class Round:
     peak_bytes: int | None
 
 
-@dataclass(frozen=True)
-class Scripts:
-    """The conversations that were run, and a system's clock.
-
-    Attributes:
-        talk, quiet: the scripts.
-        length: seconds of a cycle.
-    """
-
-    talk: Script
-    quiet: Script
-    length: float
-
-    def over_the_answer(self, run: Run) -> list[Cycle]:
-        """Select the cycles of either run in which the user of the talk is heard over an answer."""
-        starts = [number * self.length for number in range(len(run.cycles))]
-        return [
-            cycle
-            for start, cycle in zip(starts, run.cycles, strict=True)
-            if self.talk.heard(start - self.length, start)
-            != self.quiet.heard(start - self.length, start)
-        ]
-
-
 def measure(
     backbone: Backbone,
     plan: Plan,
@@ -203,9 +179,6 @@ def measure(
     products: dict[str, list[float]] = {system: [] for system in systems}
     many: dict[int, list[AtOnce]] = {count: [] for count in plan.sessions}
     generated: list[float] = []
-    heard = {
-        system: Scripts(talk, quiet, _built(backbone, system).cycle_seconds) for system in systems
-    }
     bandwidth, weights = 0.0, weight_bytes(backbone)
     prompt, tokens = _same_for_generate(backbone, quiet)
     for candidate in candidates:  # first runs are slow: memory is allocated, kernels are chosen
@@ -223,10 +196,9 @@ def measure(
             else:
                 one = _round(backbone, candidate, steering, talk, quiet)
                 rounds[candidate].append(one)
-                if needed := shapes(one, heard[candidate]):
+                if needed := shapes(one):
                     seconds = product_seconds(backbone, needed)
-                    rate = rate_of_products(one, heard[candidate], seconds)
-                    products[candidate].append(rate)
+                    products[candidate].append(rate_of_products(one, seconds))
             ends()
         for count in plan.sessions:
             begins(f"{count} at once")
@@ -238,11 +210,11 @@ def measure(
         tokens_per_second=bandwidth / weights,
     )
     costs = {
-        system: system_cost(own, heard[system], generated, limit, products[system])
+        system: system_cost(own, generated, limit, products[system])
         for system, own in rounds.items()
     }
     if "duo" in rounds and "duo-sequential" in rounds:
-        against = against_sequential(rounds["duo"], rounds["duo-sequential"], heard["duo"])
+        against = against_sequential(rounds["duo"], rounds["duo-sequential"])
         costs["duo"] = costs["duo"].model_copy(update={"against_sequential": against})
     return DecodeBench(
         model=backbone.name,
@@ -306,7 +278,6 @@ def alone(run: Run) -> tuple[int, float]:
 
 def system_cost(
     rounds: Sequence[Round],
-    scripts: Scripts,
     generated: Sequence[float],
     limit: Limit,
     products: Sequence[float],
@@ -315,7 +286,6 @@ def system_cost(
 
     Args:
         rounds: of the system.
-        scripts: what was run.
         generated: tokens a second of `generate()` in each round.
         limit: of the machine.
         products: see `rate_of_products`, in each round; none for a system whose steps take several
@@ -323,11 +293,11 @@ def system_cost(
     """
     first = rounds[0]
     every = _counts(first.talk.cycles)
-    listening = _counts(scripts.over_the_answer(first.talk))
-    quiet = _counts(scripts.over_the_answer(first.quiet))
-    rates = [_rates(one, scripts) for one in rounds]
+    listening = _counts(first.talk.over_the_answer)
+    quiet = _counts(first.quiet.over_the_answer)
+    rates = [_rates(one) for one in rounds]
     peaks = [one.peak_bytes for one in rounds if one.peak_bytes is not None]
-    by_round = [responses(one.talk, scripts.talk, scripts.length) for one in rounds]
+    by_round = [responses(one.talk) for one in rounds]
     return SystemCost(
         counts=PartCounts(all=every, listening=listening, quiet=quiet),
         passes_per_token=_ratio(every.passes, every.spoken),
@@ -361,12 +331,12 @@ def _ratio(over: float, under: float) -> float | None:
     return over / under if under else None
 
 
-def _rates(one: Round, scripts: Scripts) -> dict[str, float]:
+def _rates(one: Round) -> dict[str, float]:
     """Compute tokens a second; see `Rates`."""
     tokens, seconds = alone(one.quiet)
     rates = {"alone": tokens / seconds}
     for name, run in (("listening", one.talk), ("quiet", one.quiet)):
-        cycles = scripts.over_the_answer(run)
+        cycles = run.over_the_answer
         rates[name] = sum(c.spoken for c in cycles) / sum(c.seconds for c in cycles)
     return rates
 
@@ -384,44 +354,41 @@ def _response(same: Sequence[Response | None]) -> ResponseCost | None:
     )
 
 
-def shapes(one: Round, scripts: Scripts) -> set[Shape]:
+def shapes(one: Round) -> set[Shape]:
     """List the forward passes where the user is heard over the answer, and in the quiet twin.
 
     Returns:
         Nothing if some of the system's steps take more than one pass: how their tokens are divided
         among these is the system's own.
     """
-    cycles = [*scripts.over_the_answer(one.talk), *scripts.over_the_answer(one.quiet)]
+    cycles = [*one.talk.over_the_answer, *one.quiet.over_the_answer]
     steps = [step for cycle in cycles for step in cycle.steps if step.passes]
     return {step.shape for step in steps} if all(step.passes == 1 for step in steps) else set()
 
 
-def rate_of_products(one: Round, scripts: Scripts, seconds: Mapping[Shape, float]) -> float:
+def rate_of_products(one: Round, seconds: Mapping[Shape, float]) -> float:
     """Compute the share of its rate that a system would keep if its products were all it did.
 
     Args:
         one: round of a system.
-        scripts: what was run.
         seconds: of the products of each forward pass, see `shapes`.
     """
     rates = []
     for run in (one.talk, one.quiet):
-        cycles = scripts.over_the_answer(run)
+        cycles = run.over_the_answer
         took = sum(seconds[step.shape] for c in cycles for step in c.steps if step.passes)
         rates.append(sum(c.spoken for c in cycles) / took)
     return rates[0] / rates[1]
 
 
-def against_sequential(
-    fused: Sequence[Round], sequential: Sequence[Round], scripts: Scripts
-) -> AgainstSequential:
+def against_sequential(fused: Sequence[Round], sequential: Sequence[Round]) -> AgainstSequential:
     """Compute how much more the published scheme takes where it listens while it speaks.
 
     Both systems had the same cycles, and the rounds are compared one by one.
     """
     passes, seconds = [], []
     for one, other in zip(fused, sequential, strict=True):
-        mine, its = scripts.over_the_answer(one.talk), scripts.over_the_answer(other.talk)
+        mine, its = one.talk.over_the_answer, other.talk.over_the_answer
         passes.append(sum(c.passes for c in its) / sum(c.passes for c in mine))
         seconds.append(sum(c.seconds for c in its) / sum(c.seconds for c in mine))
     return AgainstSequential(passes=passes[0], seconds=spread(seconds))

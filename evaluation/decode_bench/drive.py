@@ -67,10 +67,17 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Script:
-    """A user's side of a conversation that lasts `seconds`."""
+    """A user's side of a conversation.
+
+    Attributes:
+        utterances: in order.
+        seconds: the conversation's length.
+        over: what is said over an answer, in this conversation or in its twin.
+    """
 
     utterances: tuple[Utterance, ...]
     seconds: float
+    over: tuple[Utterance, ...] = ()
 
     def heard(self, start: float, end: float) -> str:
         """Join the words that end in [start, end), in seconds."""
@@ -80,6 +87,10 @@ class Script:
             for word, said in zip(utterance.words, utterance.ends, strict=True)
             if start <= said < end
         )
+
+    def talks_over(self, start: float, end: float) -> bool:
+        """Tell whether a word said over the answer ends in [start, end), here or in the twin."""
+        return any(start <= said < end for utterance in self.over for said in utterance.ends)
 
     def last_heard(self, before: float) -> tuple[Utterance | None, bool]:
         """Find the utterance heard last before a moment, and whether all of it was heard."""
@@ -102,7 +113,8 @@ def listening_while_speaking(tokens: int) -> tuple[Script, Script]:
     )
     second = _utterance(_SECOND.split(), _next_slice(remark) + _PAUSE, "respond")
     seconds = _next_slice(second) + _PAUSE
-    return Script((question, remark, second), seconds), Script((question,), seconds)
+    over = (remark, second)
+    return Script((question, *over), seconds, over), Script((question,), seconds, over)
 
 
 def _utterance(words: list[str], start: float, state: Literal["respond", "ignore"]) -> Utterance:
@@ -158,12 +170,14 @@ class Cycle:
         seconds: machine time.
         steps: in order.
         result: as the system reports it.
+        over: the user is heard over an answer in it, in this conversation or in its twin.
     """
 
     heard: bool
     seconds: float
     steps: tuple[Step, ...]
     result: CycleResult
+    over: bool = False
 
     @property
     def spoken(self) -> int:
@@ -188,10 +202,24 @@ class Cycle:
 
 @dataclass(frozen=True)
 class Run:
-    """A whole conversation: its cycles, and the most bytes that its cache took."""
+    """A whole conversation.
 
+    Attributes:
+        script: what the user said.
+        length: seconds of a cycle.
+        cycles: in order.
+        cache_bytes: the most that the cache took.
+    """
+
+    script: Script
+    length: float
     cycles: tuple[Cycle, ...]
-    cache_bytes: int
+    cache_bytes: int = 0
+
+    @property
+    def over_the_answer(self) -> list[Cycle]:
+        """The cycles in which the user is heard over an answer, here or in the twin."""
+        return [cycle for cycle in self.cycles if cycle.over]
 
     @property
     def seconds(self) -> float:
@@ -235,13 +263,14 @@ def drive(system: Any, script: Script, steering: Steering) -> Run:
     cycles, cache = [], 0
     for number in range(int(script.seconds // length)):
         now = number * length
-        heard = script.heard(now - length, now)
-        cycles.append(_cycle(system, heard, script, steering, now))
+        cycles.append(_cycle(system, script, steering, now))
         cache = max(cache, system.channels.cache_bytes)
-    return Run(tuple(cycles), cache)
+    return Run(script, length, tuple(cycles), cache)
 
 
-def _cycle(system: Any, heard: str, script: Script, steering: Steering, now: float) -> Cycle:
+def _cycle(system: Any, script: Script, steering: Steering, now: float) -> Cycle:
+    since = now - system.cycle_seconds
+    heard = script.heard(since, now)
     channels: Channels = system.channels
     pending: list[tuple[int, int, bool, bool]] = []
     done: list[float] = []
@@ -264,7 +293,7 @@ def _cycle(system: Any, heard: str, script: Script, steering: Steering, now: flo
     seconds = time.perf_counter() - began
     done += [seconds] * (len(pending) - len(done))
     made = tuple(Step(*facts, moment) for facts, moment in zip(pending, done, strict=True))
-    return Cycle(bool(heard.strip()), seconds, made, result)
+    return Cycle(bool(heard.strip()), seconds, made, result, script.talks_over(since, now))
 
 
 @dataclass(frozen=True)
@@ -285,19 +314,14 @@ class Response:
     after_decision: int | None
 
 
-def responses(run: Run, script: Script, length: float) -> list[Response | None]:
+def responses(run: Run) -> list[Response | None]:
     """Find the response to each query of the script, in order; None if there was none in time.
 
     A system that reports no decisions at all (time slices) answers with the first token it speaks.
-
-    Args:
-        run: of the script.
-        script: what was run.
-        length: seconds of a cycle.
     """
     decides = any(cycle.decided is not None for cycle in run.cycles)
-    queries = [utterance for utterance in script.utterances if utterance.state == "respond"]
-    starts = [int(query.ends[-1] // length) + 1 for query in queries]
+    queries = [utterance for utterance in run.script.utterances if utterance.state == "respond"]
+    starts = [int(query.ends[-1] // run.length) + 1 for query in queries]
     stops = [*starts[1:], len(run.cycles)]
     return [
         _response(run.cycles[start:stop], decides)

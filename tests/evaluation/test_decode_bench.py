@@ -20,7 +20,6 @@ from evaluation.decode_bench import bench
 from evaluation.decode_bench.bench import (
     Plan,
     Round,
-    Scripts,
     decode_bench,
     measure,
     rate_of_products,
@@ -63,11 +62,10 @@ def found() -> DecodeBench:
 
 
 @lru_cache
-def run(system: str, quiet: bool = False) -> tuple[Run, Scripts]:
+def run(system: str, quiet: bool = False) -> Run:
     talk, alone = listening_while_speaking(PLAN.tokens)
     made = build(system, backbone(), **({} if system == "duplex" else {"max_answer_tokens": 9999}))
-    scripts = Scripts(talk, alone, made.cycle_seconds)
-    return drive(made, alone if quiet else talk, Steering(backbone())), scripts
+    return drive(made, alone if quiet else talk, Steering(backbone()))
 
 
 # -- the script ----------------------------------------------------------------------------------
@@ -89,6 +87,10 @@ def test_every_word_is_heard_once_and_no_cycle_of_an_utterance_is_silent(
             if utterance.ends[0] < start - length and start <= utterance.ends[-1]
         ]
         assert all(inside)
+    over = [talk.talks_over(start - length, start) for start in starts]
+    assert over == [quiet.talks_over(start - length, start) for start in starts]
+    alone = [quiet.heard(start - length, start) for start in starts]
+    assert over == [one != other for one, other in zip(heard, alone, strict=True)]
     assert quiet.seconds == talk.seconds
     assert quiet.utterances == talk.utterances[:1]
 
@@ -107,7 +109,7 @@ def test_an_utterance_is_whole_once_its_last_word_is_said() -> None:
 
 def test_steps_add_up_to_what_the_cycles_report() -> None:
     for system in ("duo", "duo-sequential", "duplex", "turn-based"):
-        for cycle in run(system)[0].cycles:
+        for cycle in run(system).cycles:
             assert cycle.passes == cycle.result.forward_passes
             assert cycle.tokens == cycle.result.tokens_processed
             assert [step.done for step in cycle.steps] == sorted(step.done for step in cycle.steps)
@@ -115,8 +117,8 @@ def test_steps_add_up_to_what_the_cycles_report() -> None:
 
 
 def test_listening_costs_duo_no_pass() -> None:
-    (talk, scripts), (quiet, _) = run("duo"), run("duo", quiet=True)
-    listening, undisturbed = scripts.over_the_answer(talk), scripts.over_the_answer(quiet)
+    listening = run("duo").over_the_answer
+    undisturbed = run("duo", quiet=True).over_the_answer
     assert sum(cycle.passes for cycle in listening) == sum(cycle.spoken for cycle in listening)
     assert sum(cycle.passes for cycle in undisturbed) == sum(cycle.passes for cycle in listening)
     assert all(step.listens for cycle in listening for step in cycle.steps)
@@ -125,55 +127,52 @@ def test_listening_costs_duo_no_pass() -> None:
 
 def test_the_published_scheme_needs_almost_twice_the_passes_where_it_listens() -> None:
     """Twice while the user speaks; the cycle of the last word looks ahead by one token only."""
-    (fused, scripts), (sequential, _) = run("duo"), run("duo-sequential")
-    pairs = zip(scripts.over_the_answer(fused), scripts.over_the_answer(sequential), strict=True)
+    fused, sequential = run("duo"), run("duo-sequential")
+    pairs = zip(fused.over_the_answer, sequential.over_the_answer, strict=True)
     assert {(one.passes, other.passes) for one, other in pairs} == {(4, 8), (4, 5)}
     for one, other in zip(fused.cycles, sequential.cycles, strict=True):
         assert one.result.events == other.result.events
 
 
 def test_what_products_alone_would_keep_counts_the_rows_of_each_pass() -> None:
-    (talk, scripts), (quiet, _) = run("duo"), run("duo", quiet=True)
+    talk, quiet = run("duo"), run("duo", quiet=True)
     one = Round(talk, quiet, None)
-    needed = shapes(one, scripts)
+    needed = shapes(one)
     assert (1, 1) in needed  # alone, a pass carries one token
     assert (2, 2) in needed  # and two while it listens
     assert max(tokens for tokens, _ in needed) > 2  # words come in several at once
-    assert rate_of_products(one, scripts, dict.fromkeys(needed, 1.0)) == 1.0  # no pass is added
+    assert rate_of_products(one, dict.fromkeys(needed, 1.0)) == 1.0  # no pass is added
     by_tokens = {shape: float(shape[0]) for shape in needed}
-    carried = [sum(c.tokens for c in scripts.over_the_answer(one)) for one in (quiet, talk)]
-    assert rate_of_products(one, scripts, by_tokens) == pytest.approx(carried[0] / carried[1])
+    carried = [sum(c.tokens for c in one.over_the_answer) for one in (quiet, talk)]
+    assert rate_of_products(one, by_tokens) == pytest.approx(carried[0] / carried[1])
     timed = product_seconds(backbone(), needed, rounds=1)
     assert timed.keys() == needed
     assert min(timed.values()) > 0
 
 
 def test_products_of_steps_of_several_passes_are_not_guessed() -> None:
-    (talk, scripts), (quiet, _) = run("duo-sequential"), run("duo-sequential", quiet=True)
-    assert shapes(Round(talk, quiet, None), scripts) == set()
+    talk, quiet = run("duo-sequential"), run("duo-sequential", quiet=True)
+    assert shapes(Round(talk, quiet, None)) == set()
     assert found().systems["duo-sequential"].products_rate is None
 
 
 def test_the_first_token_comes_one_pass_after_the_decision() -> None:
     for system in ("duo", "duo-sequential"):
-        done, scripts = run(system)
-        for response in responses(done, scripts.talk, scripts.length):
+        for response in responses(run(system)):
             assert response is not None
             assert response.after_decision == 1
             assert response.cycles == 2  # that of the last word, and the first silent one
 
 
 def test_who_does_not_listen_while_speaking_does_not_respond_in_time() -> None:
-    done, scripts = run("turn-based")
-    first, interrupting = responses(done, scripts.talk, scripts.length)
+    first, interrupting = responses(run("turn-based"))
     assert first is not None
     assert (first.passes, first.cycles) == (1, 2)
     assert interrupting is None
 
 
 def test_time_slices_respond_in_the_slice_of_the_last_word() -> None:
-    done, scripts = run("duplex")
-    for response in responses(done, scripts.talk, scripts.length):
+    for response in responses(run("duplex")):
         assert response is not None
         assert (response.passes, response.cycles, response.after_decision) == (1, 1, None)
 
@@ -194,7 +193,7 @@ def test_a_response_is_counted_from_the_last_word() -> None:
     only = Script(script.utterances[:1], 8.0)
     silent = Cycle(True, 0.0, (), CycleResult())
     before = int(only.utterances[0].ends[-1]) + 1
-    (response,) = responses(Run((silent,) * before + cycles, 0), only, 1.0)
+    (response,) = responses(Run(only, 1.0, (silent,) * before + cycles))
     assert response is not None
     assert (response.passes, response.after_decision, response.cycles) == (4, 1, 2)
     assert response.seconds == 2.75
