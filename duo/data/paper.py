@@ -2,8 +2,9 @@
 
 A sample is a dialogue as it stands, with `<1>` after every user turn, into which remarks with `<2>`
 are inserted: about two to five turns of the user. Nothing that this package adds is in it: nobody
-is cut off who is not in the source, no utterance is unfinished, nothing is written otherwise than
-it is there. The paper's plain text of a sample (Figure 6) is made by training, with `chat=plain`.
+is cut off who is not in the source, no utterance is unfinished, and nothing is written otherwise
+than it is there, but that what a user says is on one line. The plain text of a sample (Figure 6) is
+made by training, with `chat=plain`.
 
 Dialogues come from Duplex-UltraChat, whose time slices are joined to turns, or from UltraChat. The
 paper does not say what becomes of Duplex-UltraChat's types in which the user interrupts. Every

@@ -216,7 +216,7 @@ def _hub(name: str, dataset: str, config: str | None, split: str, first: int | N
 def _shares(
     files: Sequence[str], first: int | None
 ) -> Iterator[tuple[Sequence[str] | None, int | None]]:
-    """Share records out among files: yields the files to read (None for all), and how many of it.
+    """Share records out among files: yields files to read (None for all) and how many of theirs.
 
     With a limit, no more than `_HUB_FILES` files are opened, which lie evenly among all.
     """

@@ -110,8 +110,8 @@ def _from_another(pool: Sequence[Overheard], place: Place, random: Random) -> st
 
 # What a model is asked (the paper's section 3.1), and what is taken from its reply.
 
-#: The paper's instruction in our words: coherent with the dialogue, from the user's side,
-#: declarative, nothing that wants an answer, and nothing else in the reply.
+#: Coherent with the dialogue, from the user's side, declarative, nothing that wants an answer, and
+#: nothing else in the reply, as in the paper (`duo.data.paper.INSTRUCTION`); and short.
 INSTRUCTION = (
     "Below is a conversation between a user and an assistant. Write the one thing that the user "
     "might say next that does not need any reply: a remark, a reaction or a thought of their own. "
