@@ -142,7 +142,7 @@ class Answer:
         return joined(self.shown)
 
     def words_from(self, moment: float) -> tuple[Word, ...]:
-        """The words that begin at this moment or later."""
+        """Select the words that begin at this moment or later."""
         return tuple(word for word in self.words if word.start >= moment)
 
 
@@ -315,7 +315,7 @@ class Conversation:
         return [exchange.wait for exchange in self.exchanges if exchange.wait is not None]
 
     def passes_between(self, start: float, end: float) -> float | None:
-        """Forward passes from one moment to another; None if they were not counted.
+        """Count forward passes from one moment to another; None if nobody counted them.
 
         The passes of a cycle are spread evenly over it.
         """
@@ -384,7 +384,7 @@ def conversation_of(transcript: Transcript) -> Conversation:
 
 
 def _utterances(transcript: Transcript) -> tuple[Utterance, ...]:
-    """The user's utterances in order."""
+    """List the user's utterances in order."""
     heard: dict[str, list[Piece]] = {}
     for event in transcript.of("word"):
         heard.setdefault(event.utterance, []).append(_piece(event))

@@ -168,7 +168,7 @@ class Transcript(BaseModel):
         return max((event.end for event in self.events), default=0.0)
 
     def of(self, *kinds: EventKind) -> Iterator[TranscriptEvent]:
-        """The events of these kinds, in order."""
+        """Select the events of these kinds, in order."""
         return (event for event in self.events if event.kind in kinds)
 
 
@@ -395,5 +395,5 @@ def _line(content: Mapping[str, Any]) -> str:
 
 
 def _sorted_inside(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The header's fields as they are, with the keys of the objects in them in order."""
+    """Keep the header's fields as they are, with the keys of the objects in them in order."""
     return {key: json.loads(json.dumps(value, sort_keys=True)) for key, value in header.items()}

@@ -176,7 +176,7 @@ def words_and_signs(pieces: Iterable[Piece]) -> tuple[tuple[Word, ...], tuple[Wo
 
 
 def _cut_run(pieces: Sequence[Piece]) -> Iterator[Word]:
-    """The words of speech without a long silence in it."""
+    """Cut speech without a long silence in it into words."""
     text, starts, ends = "", list[float](), list[float]()
     breaks: set[int] = set()  # where blanks hold a line break
     for piece in pieces:

@@ -180,7 +180,7 @@ def _chunks(words: Sequence[Word]) -> list[dict[str, Any]]:
 
 
 def _words(chunks: Sequence[_Chunk], path: Path, field: str) -> tuple[Word, ...]:
-    """Words in order; one that lasts into the next ends where that begins."""
+    """Put words in order; one that lasts into the next ends where that begins."""
     words: list[Word] = []
     for number, chunk in enumerate(chunks):
         start, end = chunk.timestamp

@@ -231,7 +231,7 @@ class Answers(Result):
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927), 95 %; (0, 1) for no cases."""
+    """Compute Wilson's score interval of a share (Wilson 1927), 95 %; (0, 1) for no cases."""
     from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
     if not n:

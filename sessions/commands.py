@@ -363,7 +363,7 @@ def _settings(
     cycle_seconds: float | None,
     assignments: Iterable[str],
 ) -> dict[str, dict[str, JsonValue]]:
-    """Each system's settings; later assignments win."""
+    """Collect each system's settings; later assignments win."""
     from duo.files import read_scalar
 
     settings: dict[str, dict[str, JsonValue]] = {
@@ -383,6 +383,6 @@ def _settings(
 
 
 def _pace(system: str, lookahead: int | None, cycle_seconds: float | None) -> dict[str, JsonValue]:
-    """The settings that say how fast a system goes, as far as they are given."""
+    """Collect the settings of a system's pace, as far as they are given."""
     tokens = _PACED.get(system, "lookahead")
     return _given(**{tokens: lookahead, "cycle_seconds": cycle_seconds})

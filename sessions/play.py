@@ -52,7 +52,7 @@ class Clock(Protocol):
         """The clock's name, as transcripts have it."""
 
     def begin(self, due: float) -> float:
-        """Wait for `due`, in seconds from the first call; the time at which the cycle begins."""
+        """Wait for `due`, in seconds from the first call; return when the cycle begins."""
 
 
 class Simulated:
@@ -61,7 +61,7 @@ class Simulated:
     name: Literal["simulated"] = "simulated"
 
     def begin(self, due: float) -> float:
-        """`due` itself."""
+        """Return `due` itself."""
         return due
 
 
@@ -103,11 +103,11 @@ class TranscriptBuilder:
         self._events: list[TranscriptEvent] = []
 
     def word(self, text: str, *, start: float, end: float, cycle: int, utterance: str) -> None:
-        """The system heard `text`, spoken from `start` to `end`."""
+        """Write down that the system heard `text`, spoken from `start` to `end`."""
         self._add("word", start, end, "input", cycle, text=text, utterance=utterance)
 
     def revision(self, text: str, *, at: float, cycle: int, utterance: str) -> None:
-        """The recogniser replaced all that was heard of the utterance by `text`."""
+        """Write down that `text` replaces all that was heard of the utterance."""
         self._add("revision", at, at, "input", cycle, text=text, utterance=utterance)
 
     def utterance(
@@ -121,7 +121,7 @@ class TranscriptBuilder:
         label: Label | None,
         category: str,
     ) -> None:
-        """An utterance of the user is complete."""
+        """Write down that an utterance of the user is complete."""
         self._add(
             "utterance", start, end, "input", cycle,
             text=text, utterance=name, label=label, category=category,
@@ -157,11 +157,11 @@ class TranscriptBuilder:
         return tuple(self._events[first:])
 
     def note(self, text: str, *, at: float, cycle: int) -> None:
-        """Something about the recording itself that its reader should know."""
+        """Write down something about the recording that its reader should know."""
         self._add("note", at, at, "system", cycle, text=text)
 
     def transcript(self) -> Transcript:
-        """All events, by start time; an utterance before its words, others in their order."""
+        """Put all events in order of start; an utterance before its words, others as they came."""
         events = sorted(self._events, key=lambda event: (event.start, event.kind != "utterance"))
         return Transcript(header=self.header, events=tuple(events))
 
@@ -319,7 +319,7 @@ def recall(scenario: Scenario, conversant: Conversant) -> None:
 
 
 def cycle_length(conversant: Conversant) -> float:
-    """A system's `cycle_seconds`.
+    """Check and return a system's `cycle_seconds`.
 
     Raises:
         BadInput: not even a millisecond, so that time would stand still, or no number at all.
@@ -370,7 +370,7 @@ class _Listener:
             self._told = ""
 
     def _word(self, utterance: str, hearing: Hearing) -> str:
-        """The word as it joins what the system was told before."""
+        """Make the word join what the system was told before."""
         first = utterance != self.utterance
         if first:
             self.utterance = utterance

@@ -143,12 +143,12 @@ def record_jobs(
 
 
 def folder_name(system: str) -> str:
-    """A system's name as a folder's: `my.package:make` becomes `my.package-make`."""
+    """Make a system's name a folder's: `my.package:make` becomes `my.package-make`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", system).lstrip(".") or "system"
 
 
 def _pairs(job: Job) -> list[_Pair]:
-    """All pairs, checked as far as that goes without a model."""
+    """List all pairs, checked as far as that goes without a model."""
     systems = list(dict.fromkeys(job.systems))
     if not systems:
         raise BadInput("no system is given", field="systems")
@@ -264,13 +264,13 @@ def _recordings(
 
 
 def _system_order(pairs: Iterable[_Pair]) -> Callable[[_Pair], int]:
-    """A key that sorts pairs by system, in the order in which systems first come."""
+    """Make a key that sorts pairs by system, in the order in which systems first come."""
     systems = list(dict.fromkeys(pair.system for pair in pairs))
     return lambda pair: systems.index(pair.system)
 
 
 def _session(pair: _Pair, report: Callable[[str], None], conversant: Any) -> Session[Recording]:
-    """One recording among others."""
+    """Make one recording among others."""
     return playing(**_part(pair, conversant, report), steps=conversant.steps)
 
 

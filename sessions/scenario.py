@@ -20,7 +20,7 @@
 
 `say` is a text, a list of texts and pauses spoken at the speaking rate, or a list of words that are
 timed one by one: `{word: Okay, start: 0.0, end: 0.3}`, in seconds from the utterance's start.
-`revisions` are the recogniser's second thoughts: `{after_words: 3, text: What is a, delay: 0.4}`
+`revisions` are made by the recogniser: `{after_words: 3, text: What is a, delay: 0.4}`
 replaces the first three words by `text`, `delay` seconds after the third was heard (see `revised`).
 
 A *word* (`duo.words.cut`) is what a recogniser would hand on at once: with its punctuation, and
@@ -136,7 +136,7 @@ def paced(words: Sequence[str], *, per_minute: float, start: float = 0.0) -> tup
 def revised(
     words: Sequence[Hearing], revisions: Iterable[tuple[int, str, float]]
 ) -> Iterator[Hearing]:
-    """Return what is heard of an utterance whose recogniser changes its mind, in order.
+    """Return what is heard of an utterance that its recogniser revises, in order.
 
     A revision (n, text, delay) falls due `delay` seconds after word n ended. `text` then stands for
     the first n words, whatever was heard of them before; the words after them stay as they are. So
@@ -201,7 +201,7 @@ def _tag(part: Any) -> str:
 
 
 def _as_parts(say: Any) -> Any:
-    """Texts in `say`, alone or in a list, as the mappings that the schema knows."""
+    """Make texts in `say`, alone or in a list, the mappings that the schema knows."""
     if isinstance(say, (list, tuple)):
         return tuple({"text": part} if isinstance(part, str) else part for part in say)
     if isinstance(say, str):
@@ -251,7 +251,7 @@ class Utterance(Strict):
         return tuple(revised(self._timed(rate), changes))
 
     def _words(self) -> list[str]:
-        """All words of `say`, each with the blank before it."""
+        """List all words of `say`, each with the blank before it."""
         words: list[str] = []
         for part in self.say:
             if isinstance(part, Pause):
@@ -420,7 +420,7 @@ class Scenario(Strict):
 
 
 def parse_scenario(text: str, file: str | Path) -> Scenario:
-    """The scenario that a YAML text describes.
+    """Parse the scenario that a YAML text describes.
 
     Raises:
         BadInput: it describes none; says the file, line and field of the first mistake.
@@ -434,7 +434,7 @@ def read_scenario(path: Path) -> Scenario:
 
 
 def scenario_yaml(scenario: Scenario) -> str:
-    """The text of a scenario's file; `parse_scenario` makes the same scenario of it."""
+    """Write the text of a scenario's file; `parse_scenario` makes the same scenario of it."""
     content = scenario.model_dump(mode="json", exclude_defaults=True)
     for utterance in content["utterances"]:
         parts = [part.get("text", part) for part in utterance["say"]]

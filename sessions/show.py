@@ -68,7 +68,7 @@ class Piece:
 
 
 def pieces(transcript: Transcript) -> list[Piece]:
-    """All pieces, by start."""
+    """List all pieces, by start."""
     found = conversation_of(transcript)
     shown: list[Piece] = []
     labels = {utterance.name: utterance.label for utterance in found.utterances}
@@ -128,13 +128,13 @@ def remarks(transcript: Transcript) -> list[Remark]:
 
 
 def harmless(text: str) -> str:
-    """One line of text that a terminal shows and does not act on."""
+    """Make one line of text that a terminal shows and does not act on."""
     text = re.sub(r"[^\S\n]*\n\s*", f"{NEW_LINE} ", text)
     return printable(re.sub(r"\s", " ", text))
 
 
 def fitting(piece: Piece, width: int) -> Iterator[Piece]:
-    """The piece in parts of at most `width` columns: nearly always itself."""
+    """Divide the piece into parts of at most `width` columns; nearly always it fits."""
     while piece.width > width:
         head = set_cell_size(piece.text, width)
         head = head if piece.text.startswith(head) else head[:-1]
@@ -210,12 +210,12 @@ class _Axis:
         self.ends: list[float] = []  # of pieces that may be still ahead
 
     def at(self, moment: float) -> float:
-        """The column of a moment after all that are known, if no text needs more room."""
+        """Find the column of a moment after all that are known, if no text needs more room."""
         seconds = min(moment - self.moments[-1], _LONGEST_SILENCE)
         return self.columns[-1] + _SCALE * seconds
 
     def mark(self, moment: float, column: float) -> None:
-        """A moment is at this column; of several things at one moment the first says where."""
+        """Fix a moment's column; of several things at one moment the first counts."""
         if moment > self.moments[-1]:
             self.moments.append(moment)
             self.columns.append(column)
@@ -229,7 +229,7 @@ class _Axis:
 
 
 def drawing(transcript: Transcript, width: int) -> list[Text]:
-    """The whole drawing, line by line, none wider than `width` columns."""
+    """Draw the transcript, line by line, none wider than `width` columns."""
     system = harmless(transcript.header.system)
     names = {CAPTION: "", USER: "user", AHEAD: "ahead", SYSTEM: system}
     gutter = min(_GUTTER, max(map(cell_len, names.values())) + 2)
@@ -277,7 +277,7 @@ def _lane(row: Row, lane: str) -> Text:
 
 
 def _axis(row: Row, shown: Iterable[Piece]) -> Text:
-    """The time axis: seconds where there is room, and how many speak."""
+    """Draw the time axis: seconds where there is room, and how many speak."""
     speakers = [0] * max(round(row.columns[-1]), 1)
     for lane in (USER, SYSTEM):
         spoken: set[int] = set()
@@ -329,6 +329,6 @@ def _remark(remark: Remark, gutter: int, width: int) -> list[Text]:
 
 
 def _wrapped(text: str, width: int, style: str = "dim", indent: str = "") -> list[Text]:
-    """A line of text, as several where it is too wide."""
+    """Break a line of text where it is too wide."""
     lines = Text(text, style).wrap(Console(), width - len(indent))
     return [Text(indent) + line for line in lines]

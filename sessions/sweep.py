@@ -218,7 +218,7 @@ def _settings(
     systems: Sequence[str],
     seed: int,
 ) -> dict[str, dict[str, JsonValue]]:
-    """Each system's settings, checked: those of the base and more; one system's own win.
+    """Collect and check each system's settings: the base's and more; one system's own win.
 
     Raises:
         BadInput: a setting of no system here, or one that its system cannot have.
@@ -238,7 +238,7 @@ def _settings(
 
 
 def _name(swept: Mapping[str, JsonValue]) -> str:
-    """A point's name, and its folder's: `cycle_seconds=0.5,patience=2`."""
+    """Name a point and its folder: `cycle_seconds=0.5,patience=2`."""
     text = ",".join(
         f"{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in swept.items()

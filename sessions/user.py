@@ -157,7 +157,7 @@ class Floor:
         self._heard_more = False  # words have come since the last decision
 
     def user_speaks(self, end: float, *, query: bool) -> None:
-        """The user begins an utterance that will end at `end`."""
+        """Take note that the user begins an utterance that will end at `end`."""
         self.quiet_since = max(self.quiet_since, end)
         if query:
             self._query_end = end
@@ -165,7 +165,7 @@ class Floor:
             self._expect_answer()
 
     def words_are_heard(self) -> None:
-        """The system hears something in this cycle."""
+        """Take note that the system hears something in this cycle."""
         self._heard_more = True
 
     def system_acts(self, events: Iterable[TranscriptEvent], *, busy: bool) -> None:

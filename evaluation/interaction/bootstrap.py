@@ -1,6 +1,6 @@
 """Estimate figures with intervals: scenarios are drawn again, with all that happened in them.
 
-What happens in one scenario hangs together, so the scenario is the unit that is resampled (cluster
+What happens in one scenario is correlated, so the scenario is the unit that is resampled (cluster
 bootstrap, Davison and Hinkley 1997, section 3.8), with fixed seeds. Intervals are percentiles of
 2,000 resamples and cover 95 %. A share of none or all would have an interval without width, as if
 0 of 6 showed that it never happens: it gets Wilson's interval (1927), in which events count as
@@ -27,7 +27,7 @@ Sample = tuple[str, float]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure; `low` and `high` are None where fewer than two scenarios have a say in it.
+    """A figure; `low` and `high` are None where it comes from fewer than two scenarios.
 
     Attributes:
         value: None if there was nothing to count.
@@ -63,11 +63,11 @@ class Resamples:
         return {scenario: number for number, scenario in enumerate(self.scenarios)}
 
     def mean(self, samples: Sequence[Sample]) -> Estimate:
-        """The mean."""
+        """Estimate the mean."""
         return self.ratio([(scenario, value, 1.0) for scenario, value in samples])
 
     def share(self, samples: Sequence[Sample]) -> Estimate:
-        """The share of ones among zeros and ones; of none or all with Wilson's interval."""
+        """Estimate the share of ones among zeros and ones; none or all get Wilson's interval."""
         found = self.mean(samples)
         if found.value not in (0.0, 1.0) or found.low is None:
             return found
@@ -80,7 +80,7 @@ class Resamples:
         return replace(found, low=low, high=high)
 
     def ratio(self, pairs: Sequence[tuple[str, float, float]]) -> Estimate:
-        """A sum over another: of `(scenario, numerator, denominator)`."""
+        """Estimate a sum over another: of `(scenario, numerator, denominator)`."""
         import numpy as np
 
         above = sum(numerator for _, numerator, _ in pairs)
@@ -98,7 +98,7 @@ class Resamples:
         return estimate(above / below, len(pairs), draws, several)
 
     def quantile(self, samples: Sequence[Sample], q: float) -> Estimate:
-        """The q-quantile, interpolated linearly between the two nearest values."""
+        """Estimate the q-quantile, interpolated linearly between the two nearest values."""
         import numpy as np
 
         if not samples:
@@ -119,7 +119,7 @@ class Resamples:
 
 
 def estimate(value: float, n: int, draws: ndarray, several: bool) -> Estimate:
-    """An estimate with the percentile interval of its draws."""
+    """Make an estimate with the percentile interval of its draws."""
     import numpy as np
 
     known = draws[~np.isnan(draws)]

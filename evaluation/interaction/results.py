@@ -402,7 +402,7 @@ def _waste(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
 
 
 def _behaviours(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
-    """The four classes of each kind of event in one row."""
+    """Put the four classes of each kind of event in one row."""
     for kind in dict.fromkeys(kind for system in systems for kind in system.behaviour):
         cells = []
         for system in systems:
@@ -423,7 +423,7 @@ def _number(figure: Figure | None) -> Cell:
 
 
 def _cell(figure: Figure | None, write: Callable[[float], str], unit: str = "") -> Cell:
-    """A figure with its interval and n."""
+    """Show a figure with its interval and n."""
     if figure is None or figure.value is None:
         return Cell(None)
     between = ""

@@ -99,7 +99,7 @@ def _is_screen() -> bool:
 
 
 def _by_date(folder: Path) -> Path:
-    """A name that no transcript in the folder has yet."""
+    """Find a name that no transcript in the folder has yet."""
     name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     path, again = folder / f"{name}.jsonl", 1
     while path.exists():

@@ -44,7 +44,7 @@ class Cell:
         return columns(self.text)
 
     def runs(self) -> Iterator[tuple[str, Look]]:
-        """The text in stretches of one look."""
+        """Split the text into stretches of one look."""
         for look, run in groupby(self.characters, key=lambda character: character[1]):
             yield "".join(character for character, _ in run), look
 
@@ -77,7 +77,7 @@ class Lanes:
         self._ghost, self._ghost_at = text, at
 
     def rows(self) -> list[Row]:
-        """All rows; after what was heard stand the words that are expected next."""
+        """Return all rows; after what was heard stand the words that are expected next."""
         if not self._ghost:
             return self._rows
         expected = Lanes(self._widths)
@@ -199,7 +199,7 @@ class Lanes:
 
 
 def _visible(text: str) -> str:
-    """Text on one line, in which only the blank is white space."""
+    """Put text on one line, in which only the blank is white space."""
     return printable(text.translate(dict.fromkeys(map(ord, "\t\r\n"), " ")))
 
 

@@ -37,7 +37,7 @@ class TypedInput:
     """
 
     def __init__(self, pause: float) -> None:
-        """`pause`: seconds without a key after which a word half typed is heard as it stands."""
+        """Hear a word half typed as it stands after `pause` seconds without a key."""
         self._pause = pause
         self._entered = ""  # whole lines of this utterance
         self._line = ""
@@ -73,7 +73,7 @@ class TypedInput:
         return times[0], times[-1]
 
     def typed(self, line: str, now: float) -> None:
-        """The input line reads `line` now."""
+        """Take note that the input line reads `line` now."""
         if line != self._line:
             self._line = line
             self._write(_joined(self._entered, line), now)
@@ -84,7 +84,7 @@ class TypedInput:
         self._write(self._entered, now)
 
     def corrected(self, text: str, now: float) -> None:
-        """The whole open utterance reads `text` now: how a recogniser changes its mind."""
+        """Replace the whole open utterance by `text`: how a recogniser revises it."""
         self._entered, self._line = text.strip(), ""
         self._write(self._entered, now)
 
@@ -101,7 +101,7 @@ class TypedInput:
         return Revision(complete), ()
 
     def decided(self) -> None:
-        """The system has decided: the utterance ends with what was heard of it."""
+        """End the utterance with what was heard of it, as the system has decided about it."""
         kept = common_start(self._text, self._heard)
         if kept < len(self._entered):
             self._entered = self._entered[kept:].lstrip()
@@ -145,7 +145,7 @@ def _ends_word(character: str) -> bool:
 
 
 def _joined(before: str, line: str) -> str:
-    """A further line of the same utterance."""
+    """Append a further line of the same utterance."""
     line = line.lstrip()
     return before + blank_between(before, line) + line
 
@@ -229,7 +229,7 @@ class Conversation:
         return self._builder.fresh()
 
     def settle(self, event: TranscriptEvent) -> list[TranscriptEvent]:
-        """The event, and the end of the utterance if the event decides about it.
+        """Return the event, and the end of the utterance if the event decides about it.
 
         A system that reports no decisions has taken up what it answers.
         """
@@ -238,7 +238,7 @@ class Conversation:
         return [event, *(self._close(event.cycle) if event.kind in DECISIONS or answers else ())]
 
     def finish(self) -> Transcript:
-        """The transcript. An utterance without a decision ends with the conversation."""
+        """Return the transcript. An utterance without a decision ends with the conversation."""
         self._close(max(self.cycle - 1, 0))
         return self._builder.transcript()
 
@@ -301,7 +301,7 @@ class _Builder(TranscriptBuilder):
         self._read = 0
 
     def fresh(self) -> list[TranscriptEvent]:
-        """The events since the last call, in the order in which they were written."""
+        """Return the events since the last call, in the order in which they were written."""
         written = self._events[self._read :]
         self._read = len(self._events)
         return written

@@ -5,8 +5,8 @@ What comes in, one line each:
 - `SECONDS TEXT`: the text is typed at this time, and Enter after it. Times never decrease. Without
   text, time only passes. A line that begins with a number is always read so.
 - `TEXT`: typed as soon as the line before it, so both are heard in the same cycle.
-- `=SECONDS TEXT` or `=TEXT`: the utterance that is still open reads so from the beginning: how a
-  recogniser changes its mind. With no utterance open it is ordinary text.
+- `=SECONDS TEXT` or `=TEXT`: the whole utterance that is still open reads so, as when a recogniser
+  revises it. With no utterance open it is ordinary text.
 - an empty line: nothing is typed until the system is quiet, that is, has decided about what it
   heard and has said all that it has to say. Lines with empty lines between them are turns.
 
@@ -59,7 +59,7 @@ class Line:
 
 
 def read_lines(stream: Iterable[bytes], name: str = "<stdin>") -> Iterator[Line]:
-    """The lines of a conversation, one by one as they arrive.
+    """Parse the lines of a conversation, one by one as they arrive.
 
     Raises:
         BadInput: a line is not UTF-8, or its time is impossible or before that of an earlier line.

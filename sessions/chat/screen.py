@@ -36,7 +36,7 @@ SCROLLBAR = 1
 
 
 def lane_widths(width: int) -> dict[Lane, int]:
-    """Columns of each lane in a view of this width; a system says more than a person types."""
+    """Divide a view's width between the lanes; a system says more than a person types."""
     lanes = max(width - TIME - RULE, 4)
     you = lanes * 2 // 5
     return {"you": you, "system": lanes - you}
@@ -93,7 +93,7 @@ class LanesView(ScrollView, can_focus=False):
         self._draw()
 
     def text(self) -> list[tuple[str, str]]:
-        """The text of the two lanes, row by row."""
+        """Return the text of the two lanes, row by row."""
         return [(row.you.text, row.system.text) for row in self._rows]
 
     def on_resize(self, event: events.Resize) -> None:
@@ -104,7 +104,7 @@ class LanesView(ScrollView, can_focus=False):
         self._draw()
 
     def render_line(self, y: int) -> Strip:
-        """One row (the line interface of Textual)."""
+        """Draw one row (the line interface of Textual)."""
         place = y + self.scroll_offset.y
         width = self.scrollable_content_region.width
         widths = lane_widths(width)
