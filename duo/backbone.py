@@ -71,9 +71,10 @@ class Backbone:
 
     @property
     def max_tokens(self) -> int:
-        """The model's context length in tokens."""
-        length = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return int(length or self.tokenizer.model_max_length)
+        """The model's context length in tokens, as far as its positions are those of any length."""
+        from duo.decoding.check import exact_length
+
+        return exact_length(self.model) or int(self.tokenizer.model_max_length)
 
 
 def load(

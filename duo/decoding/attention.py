@@ -56,7 +56,7 @@ def attention_layers(model: PreTrainedModel) -> dict[str, int | None]:
         or ["sliding_attention" if window else "full_attention"]
     )
     if unknown := kinds - {"full_attention", "sliding_attention"}:
-        raise BadInput(f"layers of the kind {', '.join(sorted(unknown))} cannot hold two channels")
+        raise BadInput(f"its layers of the kind {', '.join(sorted(unknown))} have no such mask")
     return {kind: window if kind == "sliding_attention" else None for kind in sorted(kinds)}
 
 

@@ -40,8 +40,8 @@ class TrainSettings:
         steps: optimiser steps.
         batch: samples of one step, all processes together.
         micro_batches: parts that each process splits its share of a batch into, to save memory.
-        packing: samples of a part in one row, each seeing only itself; else in padded rows of
-            about the same length.
+        packing: samples of a part in one row, each seeing only itself; else, or where the model
+            would let them see each other, in padded rows of about the same length.
         learning_rate, schedule, warmup_steps, weight_decay, max_grad_norm: of AdamW.
         lora_rank: 0 trains all weights.
         lora_alpha: the adapter's scale is alpha / rank.

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from duo.backbone import Backbone, load, resolve_device, resolve_dtype
+from duo.decoding.check import keeps_samples_apart
 from duo.errors import BadInput
 from duo.files import check_writable, read_json, read_result, sha256, whole_file, write_result
 from duo.runs import (
@@ -85,7 +86,9 @@ def train(
     identity["train_sha256"] = learning.sha256
     if (before := begun(out)) is not None:
         check_same(before, identity, file=out / RUN)
-    trainer = _trainer(backbone, settings, learning, validation, out, start)
+    apart = not settings.packing or keeps_samples_apart(backbone.model)
+    used = settings if apart else replace(settings, packing=False)
+    trainer = _trainer(backbone, used, learning, validation, out, start)
     parameters = _parameters(trainer.model)
     first = trainer.is_world_process_zero()
     if first:
@@ -93,6 +96,12 @@ def train(
             print(
                 f"left out: {learning.too_long} of {learning.too_long + len(learning.samples)} "
                 f"samples, whose last exchange alone is longer than {longest} tokens",
+                file=sys.stderr,
+            )
+        if not apart:
+            print(
+                f"packing: {type(backbone.model).__name__} lets samples of a row see each other, "
+                "so rows are padded instead",
                 file=sys.stderr,
             )
         claim(out, identity)
@@ -126,6 +135,7 @@ def train(
             recipe=settings.recipe,
             data=facts,
             parameters=parameters,
+            packing=used.packing,
             processes=trainer.args.world_size,
         )
     trainer.accelerator.wait_for_everyone()

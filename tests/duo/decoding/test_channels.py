@@ -227,5 +227,5 @@ def test_other_kinds_of_attention_give_the_same_logits(attention: str, architect
 def test_a_model_without_keys_and_values_is_refused() -> None:
     model = tiny_backbone("llama").model
     model.config.layer_types = ["linear_attention", "full_attention", "full_attention"]
-    with pytest.raises(BadInput, match="linear_attention cannot hold two channels"):
+    with pytest.raises(BadInput, match="its layers of the kind linear_attention"):
         FusedChannels(model)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import OPTConfig, OPTForCausalLM
 
 from duo.backbone import load
 from duo.data.sample import Sample, UserTurn, sample_line
@@ -23,6 +24,7 @@ from duo.training.encode import Encoder, read_split
 from duo.training.loss import validate
 from duo.training.train import save, train, trainable
 from tests.duo.training.material import data_folder, model_folder, settings, slices_folder
+from tests.tiny import tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -189,6 +191,32 @@ def test_how_a_batch_is_split_does_not_matter(place: Path, tmp_path: Path) -> No
         split = weights(run(place, tmp_path / name, steps=2, **values))
         for key, weight in whole.items():
             torch.testing.assert_close(split[key], weight, rtol=1e-2, atol=1e-3)
+
+
+def test_rows_are_padded_where_packed_samples_would_see_each_other(
+    place: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = tiny_tokenizer(states=False)
+    sizes = {"hidden_size": 32, "word_embed_proj_dim": 32, "ffn_dim": 64, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    opt = OPTForCausalLM(
+        OPTConfig(vocab_size=len(tokenizer), num_attention_heads=4, init_std=0.3, **sizes)
+    )
+    opt.save_pretrained(tmp_path / "opt")
+    tokenizer.save_pretrained(tmp_path / "opt")
+    made = {}
+    for packing in (False, True):
+        made[packing] = tmp_path / f"packing {packing}"
+        run(place, made[packing], model=str(tmp_path / "opt"), steps=2, packing=packing)
+        said = [line for line in capfd.readouterr().err.splitlines() if "packing" in line]
+        assert len(said) == packing
+        manifest = json.loads((made[packing] / "manifest.json").read_text())
+        assert manifest["packing"] is False
+    for key, weight in weights(made[False]).items():
+        assert torch.equal(weights(made[True])[key], weight)
+    packed = run(place, tmp_path / "llama", steps=1, packing=True)
+    assert json.loads((packed / "manifest.json").read_text())["packing"] is True
+    assert "packing" not in capfd.readouterr().err
 
 
 def test_a_killed_run_goes_on_to_the_same_end(place: Path, tmp_path: Path) -> None:

@@ -1,0 +1,190 @@
+"""Encode utterances in their dialogues, and look ahead after each of their words, many at a time.
+
+The decoder predicts up to `lookahead` tokens greedily after what was heard, and stops at a state
+token (a decision) or at the end of a turn. Here the same is done after every word of a dialogue at
+once: the dialogue is encoded in one pass, and each word to look after gets a branch of its own,
+which sees the dialogue up to that word and itself. So all branches advance in one pass a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from duo.backbone import Backbone
+from duo.data.sample import Sample, UserTurn
+from duo.errors import BadInput
+from duo.training.encode import Encoder, TooLong
+from duo.training.loss import logits_only_where
+from evaluation.cases import Case
+
+#: Tokens of an utterance with its context at most.
+_CONTEXT_TOKENS = 1024
+#: Padded tokens that are encoded side by side.
+AREA = 2048
+
+
+def encoder_for(backbone: Backbone, *, room: int = 0) -> Encoder:
+    """Make an encoder of dialogues that leaves `room` tokens of the model's context free."""
+    longest = min(backbone.max_tokens - room, _CONTEXT_TOKENS)
+    return Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
+
+
+def utterance_ids(encoder: Encoder, case: Case, text: str) -> tuple[int, ...]:
+    """Encode the case's dialogue with `text` as its last turn, which is not over.
+
+    Raises:
+        BadInput: it is too long.
+    """
+    said = UserTurn(content=text, state=None)
+    try:
+        return encoder.sample(Sample(id=case.id, messages=(*case.context, said))).ids
+    except TooLong:
+        raise BadInput(f"{case.id}: the utterance is too long for the model") from None
+
+
+def side_by_side(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Put rows of numbers into a tensor `[rows, longest]`, padded with 0 at the end.
+
+    Padding comes last, where no token before it sees it.
+    """
+    made = [torch.tensor(row, dtype=torch.long) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(made, batch_first=True).to(device)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A dialogue and the places in it to look ahead from.
+
+    Attributes:
+        ids: its tokens.
+        places: the last token that is seen, for each look; in order.
+    """
+
+    ids: tuple[int, ...]
+    places: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Look:
+    """The tokens that are expected at a place.
+
+    Attributes:
+        tokens: predicted greedily, up to and including a state token or an end of turn.
+        p_respond, p_ignore: probabilities of the state tokens as the very next token.
+    """
+
+    tokens: tuple[int, ...]
+    p_respond: float
+    p_ignore: float
+
+
+@torch.inference_mode()
+def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[list[Look]]:
+    """Look ahead from all places of all rows.
+
+    Args:
+        backbone: the model.
+        rows: encoded side by side, so best of about the same length.
+        lookahead: tokens predicted at most, 1 or more.
+
+    Raises:
+        BadInput: the model takes no masks of ours.
+    """
+    from transformers import DynamicCache
+
+    from duo.decoding.check import check
+
+    model, states = backbone.model, backbone.states
+    check(model)
+    device = model.device
+    ids = side_by_side([row.ids for row in rows], device)
+    place = side_by_side([row.places for row in rows], device)  # spare looks look after token 0
+    width, looks = ids.shape[1], place.shape[1]
+    cache = DynamicCache()
+    seen = torch.arange(width, device=device)
+    where = torch.zeros_like(ids, dtype=torch.bool)
+    where[torch.arange(len(rows), device=device)[:, None], place] = True
+    with logits_only_where(model, where):
+        scores = model(
+            input_ids=ids,
+            position_ids=seen.expand(len(rows), width),
+            attention_mask=_masks(model, seen.expand(len(rows), width), seen, None),
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[0]
+    # Which of the chosen places is which look's.
+    index = torch.zeros_like(ids)
+    index[where] = torch.arange(len(scores), device=device)
+    scores = scores[index.gather(1, place)].float()  # [rows, looks, vocabulary]
+    chances = scores.softmax(-1)[..., [states.respond, states.ignore]].tolist()
+    predicted = [scores.argmax(-1)]
+    ends = {states.respond, states.ignore, *backbone.chat.stop}
+    last = torch.tensor(sorted(ends), device=device)
+    for step in range(1, lookahead):
+        if bool(torch.isin(torch.stack(predicted), last).any(0).all()):
+            break
+        where_now = place + step
+        own = torch.eye(looks, dtype=torch.bool, device=device).repeat(1, step)
+        logits = model(
+            input_ids=predicted[-1],
+            position_ids=where_now,
+            attention_mask=_masks(model, where_now, seen, (place, own)),
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+        predicted.append(logits.argmax(-1))
+    made = torch.stack(predicted, -1).tolist()
+    return [
+        [
+            Look(_until(made[number][look], ends), *chances[number][look])
+            for look in range(len(row.places))
+        ]
+        for number, row in enumerate(rows)
+    ]
+
+
+def _masks(model: Any, query: Tensor, seen: Tensor, branches: tuple[Tensor, Tensor] | None) -> Any:
+    """Make additive masks `[rows, 1, queries, keys]`: one, or one for each kind of layer.
+
+    Args:
+        model: whose configuration says which layers see a window only.
+        query: `[rows, queries]`, positions.
+        seen: `[width]`, positions of the dialogue's tokens.
+        branches: `[rows, looks]`, the last position of the dialogue that a branch sees; and
+            `[looks, looks * steps]`, which of the branches' tokens are its own.
+    """
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = getattr(config, "sliding_window", None)
+    if getattr(config, "use_sliding_window", True) is False:
+        window = None
+    if window and not getattr(config, "layer_types", None):
+        kinds = {"sliding_attention"}
+    masks = {}
+    for kind in kinds:
+        limit = query if branches is None else branches[0]
+        allowed = seen <= limit[..., None]
+        if kind == "sliding_attention" and window:
+            allowed = allowed & (query[..., None] - seen < window)
+        if branches is not None:
+            own = branches[1].expand(len(query), *branches[1].shape)
+            allowed = torch.cat([allowed, own], -1)
+        mask = torch.zeros(allowed.shape, dtype=model.dtype, device=query.device)
+        masks[kind] = mask.masked_fill(~allowed, torch.finfo(model.dtype).min)[:, None]
+    return masks if len(masks) > 1 else next(iter(masks.values()))
+
+
+def _until(tokens: Sequence[int], ends: set[int]) -> tuple[int, ...]:
+    """Cut tokens off after the first that is an end."""
+    for place, token in enumerate(tokens):
+        if token in ends:
+            return tuple(tokens[: place + 1])
+    return tuple(tokens)
