@@ -223,10 +223,16 @@ def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[
         backbone: the model.
         rows: encoded side by side, so best of about the same length.
         lookahead: tokens predicted at most, 1 or more.
+
+    Raises:
+        BadInput: the model takes no masks of ours.
     """
     from transformers import DynamicCache
 
+    from duo.decoding.check import check
+
     model, states = backbone.model, backbone.states
+    check(model)
     device = model.device
     ids = side_by_side([row.ids for row in rows], device)
     place = side_by_side([row.places for row in rows], device)  # spare looks look after token 0
