@@ -21,6 +21,9 @@ PAPER = Path(__file__).with_name("paper.yaml")
 Text = Annotated[str, Field(min_length=1, pattern=r"\S", max_length=20_000)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Count = Annotated[int, Field(ge=0, le=10_000)]
+Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Address = Annotated[str, Field(pattern=r"^https://\S+$")]
+Parameter = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,39}$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False, strict=False)]
 
 
@@ -106,36 +109,111 @@ class Checks(_Strict):
     """Checks on the raters; none of them discards a vote.
 
     Attributes:
-        attention: pages for each rater on which a dialogue stands beside itself with the
-            assistant's words shuffled.
-        repeats: pages for each rater that were seen before, with the sides swapped.
+        attention: pages for each rater on which the assistant of one dialogue asks to be chosen;
+            None: as many as suit the rater's pages.
+        instruction: what it says.
+        repeats: pages for each rater that were seen before, with the sides swapped; None: as many
+            as suit the rater's pages.
         least_seconds: a page rated in less time is counted as too fast.
         idle_seconds: a longer gap between two actions counts as this much time on task.
     """
 
-    attention: Count = 0
-    repeats: Count = 0
+    attention: Count | None = 0
+    instruction: Text = (
+        "This is a check that the conversations are read. Please choose this conversation as the "
+        "better one for every question on this page, and then go on."
+    )
+    repeats: Count | None = 0
     least_seconds: Seconds = 6
     idle_seconds: Annotated[float, Field(gt=0, le=86_400, strict=False)] = 120
 
+    def attention_for(self, pages: int) -> int:
+        """Return how many attention checks stand among so many pages of a rater.
+
+        Unless it is given: one for each five pages, but no more than two.
+        """
+        return min(2, -(-pages // 5)) if self.attention is None else self.attention
+
+    def repeats_for(self, pages: int) -> int:
+        """Return how many of so many pages of a rater are repeated.
+
+        Unless it is given: one for each four pages, but no more than two. With fewer than four
+        pages no repeat could stand far from its original.
+        """
+        return min(2, pages // 4) if self.repeats is None else self.repeats
+
+
+class Ending(_Strict):
+    """What somebody gets who leaves the study before the end, to tell their panel.
+
+    Attributes:
+        text: a code, the same for all.
+        return_url: an https address to go back to; `{code}` in it becomes the code, and
+            `{participant}` the panel's id of the participant.
+    """
+
+    text: Code | None = None
+    return_url: Address | None = None
+
 
 class Completion(_Strict):
-    """The completion code that a rater gets at the end.
+    """The completion code that a rater gets at the end, and what others get.
 
     Attributes:
         code: "rater": a random code for each; "study": the same `text` for all; "none".
-        return_url: an https address to go back to; `{code}` in it becomes the code.
+        return_url: as in `Ending`.
+        screened_out: for who did not answer the comprehension questions as needed.
+        declined: for who did not consent.
+        full: for who came when all places were taken for good.
     """
 
     code: Literal["rater", "study", "none"] = "rater"
-    text: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
-    return_url: Annotated[str, Field(pattern=r"^https://\S+$")] | None = None
+    text: Code | None = None
+    return_url: Address | None = None
+    screened_out: Ending = Ending()
+    declined: Ending = Ending()
+    full: Ending = Ending()
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if (self.code == "study") != (self.text is not None):
             raise misfit("goes with code: study, and only with that", "text")
         return self
+
+
+class Panel(_Strict):
+    """How a panel's links name who comes: the parameters of the address.
+
+    Attributes:
+        participant, study, session: their names. Prolific's are the default; CloudResearch Connect
+            has participantId, projectId and assignmentId.
+        link: what `duo study invite --panel` adds to the link; None for the names as Prolific
+            fills them in. Such as "id=%SURVEY_CODE%" for SONA; "" where the panel adds its own.
+    """
+
+    participant: Parameter = "PROLIFIC_PID"
+    study: Parameter | None = "STUDY_ID"
+    session: Parameter | None = "SESSION_ID"
+    link: Annotated[str, Field(pattern=r"^[^\s#]*$", max_length=500)] | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        names = [name for name in (self.participant, self.study, self.session) if name]
+        for field, name in (("participant", self.participant), ("study", self.study),
+                            ("session", self.session)):  # fmt: skip
+            if name in ("t", "admin"):
+                raise misfit("is a parameter of our own links", field)
+        if len(set(names)) != len(names):
+            raise misfit("two parameters have the same name")
+        return self
+
+    @property
+    def suffix(self) -> str:
+        """What is added to a link for the panel to fill in."""
+        if self.link is not None:
+            return f"&{self.link.lstrip('&?')}" if self.link else ""
+        names = (self.study, self.session, self.participant)
+        return "".join(f"&{name}={{{{%{name}%}}}}" for name in names if name)
 
 
 class Design(_Strict):
@@ -154,6 +232,7 @@ class Design(_Strict):
     checks: Checks = Checks()
     reserve_minutes: Annotated[float, Field(gt=0, le=100_000, strict=False)] = 60
     completion: Completion = Completion()
+    panel: Panel = Panel()
     hypotheses: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     analysis: str = ""
     exclusions: str = ""

@@ -135,6 +135,7 @@ class _Importer:
             number=row["rater_number"],
             synthetic=row["synthetic"],
             action="import",
+            panel={"study": row["panel_study"], "session": row["panel_session"]},
             state=state,
             revoked_at=self.study.clock() if row["revoked"] else None,
         )

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -31,11 +32,13 @@ from sessions.study.study import MARKER, SCHEMA, Marker, Study, begun, open_stud
 #: Sound files that belong to a transcript if they stand beside it under the same name.
 AUDIO = (".wav", ".mp3", ".ogg", ".opus", ".flac", ".m4a")
 
-#: Names of the two "systems" of an attention check.
-INTACT, SHUFFLED = "intact", "shuffled"
+#: Names of the two "systems" of an attention check: the first asks to be chosen.
+WANTED, OTHER = "wanted", "other"
+#: What was to be chosen in studies of older versions: the words of the other one were shuffled.
+INTACT = "intact"
 
-#: Words that the assistant must say for a dialogue to serve as an attention check.
-_ENOUGH_WORDS = 8
+#: How fast the assistant of an attention check speaks: seconds a character, and at least a word.
+_CHARACTER, _WORD = 0.06, 0.2
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,13 @@ def create_study(
         BadInput: the folder has a study, or cannot be written; or the database cannot be used.
     """
     watch = Stopwatch()
-    checks = attention_checks(materials.items, design.checks.attention, seed=design.seed)
+    pages = min(design.pages_per_rater or len(materials.items), len(materials.items))
+    checks = attention_checks(
+        materials.items,
+        design.checks.attention_for(pages),
+        design.checks.instruction,
+        seed=design.seed,
+    )
     check_writable(folder)
     name = begun(folder) or _new_name(folder)
     with closing(Database(database_url(folder))) as database:
@@ -239,55 +248,38 @@ def _add_item(
     )
 
 
-def attention_checks(items: Sequence[Item], count: int, *, seed: int) -> tuple[Item, ...]:
-    """Make pages on which the right answer is beyond doubt.
+def attention_checks(
+    items: Sequence[Item], count: int, instruction: str, *, seed: int
+) -> tuple[Item, ...]:
+    """Make pages on which the right answer is stated.
 
-    Each shows a dialogue of the study beside itself with the assistant's words in random order, at
-    the same times: it looks like every other page, and no attentive reader can prefer the second.
-
-    Raises:
-        BadInput: checks are wanted, but no dialogue has enough words for it to be seen.
+    Each shows a dialogue of the study beside itself with other words of the assistant, which ask to
+    choose this one: until it is read it looks like every other page, and however weak the systems
+    are, whoever reads it knows what to answer.
     """
-    able = [
-        (item, recording)
-        for item in items
-        for recording in item.recordings
-        if len({word.text.strip() for word in _spoken(recording.shown)}) >= _ENOUGH_WORDS
-    ]
-    if count and not able:
-        raise BadInput(
-            f"no dialogue has {_ENOUGH_WORDS} words of the assistant to shuffle: set it to 0",
-            field="checks.attention",
-        )
+    able = [(item, recording) for item in items for recording in item.recordings]
     draw = random.Random(f"attention {seed}")
     draw.shuffle(able)
     checks = []
     for number in range(count):
         item, recording = able[number % len(able)]
-        intact = replace(recording, system=INTACT, audio=None)
-        broken = replace(intact, system=SHUFFLED, shown=_shuffled(recording.shown, draw))
+        other = replace(recording, system=OTHER, audio=None)
+        wanted = replace(other, system=WANTED, shown=_asking(recording.shown, instruction))
         name = f"attention-{number + 1}"
-        checks.append(Item(name, item.scenario, item.seed, (intact, broken)))
+        checks.append(Item(name, item.scenario, item.seed, (wanted, other)))
     return tuple(checks)
 
 
-def _shuffled(dialogue: Dialogue, draw: random.Random) -> Dialogue:
-    """Put the assistant's words in another order, at the same times."""
-    said = [word.text.strip() for word in _spoken(dialogue)]
-    mixed = list(said)
-    while mixed == said:
-        draw.shuffle(mixed)
-    texts = iter(mixed)
-    return Dialogue(
-        tuple(
-            replace(word, text=f" {next(texts)}") if word.who == "assistant" else word
-            for word in dialogue.words
-        )
-    )
-
-
-def _spoken(dialogue: Dialogue) -> list[Word]:
-    return [word for word in dialogue.words if word.who == "assistant"]
+def _asking(dialogue: Dialogue, instruction: str) -> Dialogue:
+    """Let the assistant say something else, from when it first speaks, at a usual pace."""
+    own = [word for word in dialogue.words if word.who == "user"]
+    starts = [word.start for word in dialogue.words if word.who == "assistant"]
+    now = min(starts, default=own[0].end if own else 0.0)
+    for text in instruction.split():
+        end = now + max(_WORD, _CHARACTER * len(text))
+        own.append(Word("assistant", round(now, 3), round(end, 3), f" {text}"))
+        now = end
+    return Dialogue(tuple(sorted(own, key=attrgetter("start"))))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -34,6 +34,9 @@ from sessions.study.blinding import Dialogue
 from sessions.study.store import dialogues, items, pages, raters
 from sessions.study.study import Study, record
 
+#: Pages that lie between an item and its repeat, if a rater has enough.
+_APART = 3
+
 PageKind = Literal["item", "repeat", "attention"]
 
 #: What there is for a rater: a page; nothing now, but others have only reserved what is left; or
@@ -149,13 +152,14 @@ def skeleton(
 ) -> tuple[PageKind, ...]:
     """Plan of what kind each of a rater's pages is.
 
-    Attention checks stand anywhere but first. Repeats stand in the last third, so that the rater
-    has forgotten the first time. With no items there is nothing to repeat.
+    Attention checks stand anywhere but first. Repeats come when three quarters of the items were
+    seen, so that the rater has forgotten the first time. With no items there is nothing to repeat.
     """
     draw = random.Random(f"pages {seed} {rater}")
     kinds: list[PageKind] = ["item"] * items
+    late = max(1, -(-3 * items // 4))
     for _ in range(min(repeats, items)):
-        kinds.insert(draw.randint(max(1, 2 * len(kinds) // 3), len(kinds)), "repeat")
+        kinds.insert(draw.randint(late, len(kinds)), "repeat")
     for _ in range(attention):
         kinds.insert(draw.randint(min(1, len(kinds)), len(kinds)), "attention")
     return tuple(kinds)
@@ -171,13 +175,13 @@ def repeated(
         again: items that were already repeated.
 
     Returns:
-        One of the earlier half of those left, or None if there is none.
+        One of the first quarter, then the earliest of those left; None if there is none.
     """
     left = [placement for placement in own if placement.item not in again]
     if not left:
         return None
     draw = random.Random(f"repeat {seed} {rater} {len(again)}")
-    placement = draw.choice(left[: (len(left) + 1) // 2])
+    placement = draw.choice(left[: max(1, len(own) // 4 - len(again))])
     rows = orders(systems)
     return Placement(placement.item, rows.index(rows[placement.order][::-1]))
 
@@ -312,9 +316,9 @@ def tally(connection: Connection, study: Study, *, synthetic: bool) -> Tally:
 
 
 def _plan(study: Study, rater_number: int) -> tuple[str, ...]:
-    checks, seed = study.design.checks, study.design.seed
+    seed = study.design.seed
     return skeleton(
-        study.pages_wanted, checks.repeats, study.attention, rater=rater_number, seed=seed
+        study.pages_wanted, study.repeats, study.attention, rater=rater_number, seed=seed
     )
 
 
@@ -355,11 +359,17 @@ def _next(
             return "item", fresh, 0
         elif kind == "attention":
             return "attention", _check(rater.number, attention, study), 0
-        elif kind == "repeat":
+        elif kind == "repeat" and none == "nothing":  # else items come first, after a while
             once_more = repeated(first, again, systems=systems, rater=rater.number, seed=seed)
-            if once_more is not None:
+            if once_more is not None and _is_far(study, once_more.item, had):
                 return "item", once_more, 1
     return none
+
+
+def _is_far(study: Study, item: int, had: Sequence[Any]) -> bool:
+    """Tell whether enough pages lie behind a rater since an item: also where few could be had."""
+    position = next(page.position for page in had if _is_first(page) and page.number == item)
+    return len(had) - int(position) > min(_APART, study.pages_wanted // 2)
 
 
 def _open(study: Study, counted: Tally, had: Collection[int]) -> bool:

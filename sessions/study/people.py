@@ -8,19 +8,28 @@ name such as `r007`; a panel's own id of a participant is kept as a hash, to kno
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from sqlalchemy import Connection, func, select
 
 from duo.errors import BadInput
+from duo.table import clean
 from sessions.study.store import raters, tokens
 from sessions.study.study import Study, record
 
+#: Signs that no panel's ids have, but placeholders do: {{%ID%}}, ${ID}, [ID], <ID>, %ID%.
+_PLACEHOLDER = re.compile(r"[{}\[\]<>$]|^%.*%$")
+#: What some panels and browsers write where they have nothing.
+_NOTHING = ("null", "none", "undefined", "nan")
+_ID_LIMIT = 200
+
 LinkKind = Literal["rater", "panel", "admin"]
-Refusal = Literal["unknown", "revoked", "expired", "panel_id", "closed", "page"]
+Refusal = Literal["unknown", "revoked", "expired", "panel_id", "placeholder", "closed", "page"]
 
 _TOKEN_BYTES = 24
 _MESSAGES: dict[Refusal, str] = {
@@ -28,6 +37,14 @@ _MESSAGES: dict[Refusal, str] = {
     "revoked": "This link is no longer valid.",
     "expired": "This link has expired.",
     "panel_id": "This link lacks your participant number. Please open it from your panel's page.",
+    "placeholder": (
+        "The link was opened without a participant number: in the address, {detail} is a "
+        "placeholder that was not filled in. Nothing was stored. If you take part: please open "
+        "the study from your panel's page; if you see this again, send this text to the "
+        "researcher. If you run the study: the panel must put the participant's id in place of "
+        "the placeholder (in Prolific choose to record ids by URL parameters), and `panel` in the "
+        "study's design must name the parameters that your panel uses."
+    ),
     "closed": "This study is closed. Your earlier answers are kept.",
     "page": "This page is not one of yours.",
 }
@@ -40,8 +57,8 @@ class Refused(Exception):
         reason: what is wrong, as one word.
     """
 
-    def __init__(self, reason: Refusal) -> None:
-        super().__init__(_MESSAGES[reason])
+    def __init__(self, reason: Refusal, detail: str = "") -> None:
+        super().__init__(_MESSAGES[reason].replace("{detail}", detail))
         self.reason = reason
 
 
@@ -51,17 +68,18 @@ class Invitation:
 
     Attributes:
         name: of the rater, or the label of a panel's or administrator's link.
+        suffix: what a panel fills in; see `design.Panel`.
     """
 
     kind: LinkKind
     name: str
     token: str
+    suffix: str = ""
 
     def link(self, base: str) -> str:
         """Return the address to send, for a server at `base`."""
         page = {"rater": "?t=", "panel": "?t=", "admin": "?admin="}[self.kind]
-        panel = "&PROLIFIC_PID={{%PROLIFIC_PID%}}" if self.kind == "panel" else ""
-        return f"{base.rstrip('/')}/{page}{self.token}{panel}"
+        return f"{base.rstrip('/')}/{page}{self.token}{self.suffix}"
 
 
 def invite_raters(
@@ -142,7 +160,8 @@ def rater_of(
     else:
         found = connection.execute(
             select(raters.c.id).where(
-                raters.c.study_id == study.id, raters.c.panel_key == _panel_key(link.id, panel_id)
+                raters.c.study_id == study.id,
+                raters.c.panel_key == _panel_key(study, link.id, panel_id),
             )
         ).scalar_one_or_none()
         if found is None:
@@ -154,14 +173,25 @@ def rater_of(
     return rater
 
 
-def admit(connection: Connection, study: Study, token: str, panel_id: str | None) -> int:
-    """Return the rater of a panel's participant; add one who comes the first time."""
+def admit(
+    connection: Connection,
+    study: Study,
+    token: str,
+    panel_id: str | None,
+    panel: Mapping[str, str | None] | None = None,
+) -> int:
+    """Return the rater of a panel's participant; add one who comes the first time.
+
+    Args:
+        panel: the panel's ids of `study` and `session`; kept in the history of a new rater.
+    """
     study.lock(connection)
     rater = rater_of(connection, study, token, panel_id)
     if rater is not None:
         return rater
     link = _valid(connection, study, token, ("panel",))
-    return add_rater(connection, study, panel_key=_panel_key(link.id, panel_id))[0]
+    key = _panel_key(study, link.id, panel_id)
+    return add_rater(connection, study, panel=panel, panel_key=key)[0]
 
 
 def check_admin(study: Study, token: str) -> str:
@@ -182,6 +212,7 @@ def add_rater(
     number: int | None = None,
     synthetic: bool = False,
     action: str = "invite",
+    panel: Mapping[str, str | None] | None = None,
     **values: Any,
 ) -> tuple[int, str]:
     """Add a rater; return the row's id and the name.
@@ -190,6 +221,7 @@ def add_rater(
         name: if not given, it is made of the number.
         number: wanted for the rater; the next one is taken instead if another has it.
         action: what the history calls it.
+        panel: the panel's ids of `study` and `session`, for the history.
         values: of further columns.
     """
     study.lock(connection)
@@ -210,7 +242,10 @@ def add_rater(
     }
     row = raters.insert().values(**(facts | values))
     rater = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
-    record(connection, study, action, rater=rater, data={"synthetic": synthetic})
+    said = {name: clean((text or "").strip())[:_ID_LIMIT] for name, text in (panel or {}).items()}
+    ids = {name: text for name, text in said.items() if text and not unfilled(text)}
+    data = {"synthetic": synthetic} | ({"panel": ids} if ids else {})
+    record(connection, study, action, rater=rater, data=data)
     return rater, name
 
 
@@ -253,10 +288,28 @@ def _new_token(
             expires_at=None if valid_seconds is None else now + valid_seconds,
         )
     )
-    return Invitation(kind, label, token)
+    suffix = study.design.panel.suffix if kind == "panel" else ""
+    return Invitation(kind, label, token, suffix)
 
 
-def _panel_key(link: int, panel_id: str | None) -> str:
-    if not panel_id or not panel_id.strip():
+def unfilled(text: str, name: str = "") -> bool:
+    """Tell whether a parameter of a link is still a placeholder, and nobody's id.
+
+    Args:
+        name: of the parameter; written in its own place, it is one, too.
+
+    >>> unfilled("{{%PROLIFIC_PID%}}"), unfilled("[ID]"), unfilled("5f3a9c")
+    (True, True, False)
+    """
+    text = unquote(text).strip()
+    same = text.casefold() in (*_NOTHING, name.casefold())
+    return same or _PLACEHOLDER.search(text) is not None
+
+
+def _panel_key(study: Study, link: int, panel_id: str | None) -> str:
+    panel_id, name = (panel_id or "").strip(), study.design.panel.participant
+    if not panel_id:
         raise Refused("panel_id")
-    return hashed(f"{link} {panel_id.strip()}")
+    if unfilled(panel_id, name):
+        raise Refused("placeholder", f"{name}={clean(panel_id)[:60]}")
+    return hashed(f"{link} {panel_id}")

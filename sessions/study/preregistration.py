@@ -73,7 +73,7 @@ def _text(study: Study, now: datetime) -> str:
 
 {study.items} items, each rated by {design.raters_per_item} raters; {study.pages_wanted} items a \
 rater. Systems compared: {", ".join(study.systems)}. For each rater {study.attention} attention \
-checks and {design.checks.repeats} repeated items. Sides and orders are counterbalanced (Williams \
+checks and {study.repeats} repeated items. Sides and orders are counterbalanced (Williams \
 designs), assignment goes to the items with the fewest raters.
 
 Criteria:

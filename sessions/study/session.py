@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
+from sessions.study.design import Ending
 from sessions.study.pages import (
     Outlook,
     dialogues_of,
@@ -38,6 +39,7 @@ from sessions.study.views import (
     FinishedView,
     InstructionsView,
     RatingView,
+    Reason,
     Shown,
     StoppedView,
     View,
@@ -58,20 +60,27 @@ class Unanswered(Exception):
         self.criteria = tuple(criteria)
 
 
-def open_session(study: Study, token: str, panel_id: str | None = None) -> Session:
+def open_session(
+    study: Study,
+    token: str,
+    panel_id: str | None = None,
+    panel: Mapping[str, str | None] | None = None,
+) -> Session:
     """Open the session of the rater whose link has this token.
 
     Args:
         panel_id: the participant's id, which a panel adds to its link.
+        panel: the panel's ids of its `study` and `session`.
 
     Raises:
-        Refused: the link is unknown, revoked or expired, or lacks the panel's id.
+        Refused: the link is unknown, revoked or expired, or lacks the panel's id, or has a
+            placeholder in its place.
     """
     with study.database.read() as connection:
         rater = rater_of(connection, study, token, panel_id)
     if rater is None:
         with study.database.write(alone=True) as connection:
-            rater = admit(connection, study, token, panel_id)
+            rater = admit(connection, study, token, panel_id, panel)
     return Session(study, rater)
 
 
@@ -311,15 +320,15 @@ class Session:
     def _view(self, connection: Connection, number: int | None) -> View | None:
         """Return what to show; None if all pages are done and a new one is to be given."""
         rater = self._locked(connection, lock=False)
-        state = self.study.state(connection)
+        state, completion = self.study.state(connection), self.study.design.completion
         if rater.state in ("rating", "finished"):
             return self._view_at_work(connection, rater, state, number)
         if rater.state == "screened_out":
-            return StoppedView("screened_out")
+            return self._left("screened_out", completion.screened_out)
         if state == "closed":
             return StoppedView("closed")
         if rater.state == "declined":
-            return StoppedView("declined")
+            return self._left("declined", completion.declined)
         if state == "paused":
             return StoppedView("paused")
         if rater.state in ("invited", "consented"):  # nobody reads all that for nothing
@@ -345,18 +354,22 @@ class Session:
                 return self._page(connection, rater, had, waiting[0])
         if rater.state == "finished":
             code = rater.code or ""
-            url = (self.study.design.completion.return_url or "").replace("{code}", code)
+            url = _address(self.study.design.completion.return_url, code)
             return FinishedView(code, url, 0 if state == "closed" else len(had))
         if state == "closed":
             return StoppedView("closed")
         return StoppedView("paused") if state == "paused" else None
+
+    def _left(self, reason: Reason, ending: Ending) -> StoppedView:
+        code = ending.text or ""
+        return StoppedView(reason, code, _address(ending.return_url, code))
 
     def _without_a_page(
         self, connection: Connection, rater: Any, there: Outlook, submitted: int
     ) -> View:
         """Return what a rater sees who is not done, but for whom there is no page."""
         if there == "nothing":
-            return StoppedView("full")
+            return self._left("full", self.study.design.completion.full)
         seconds = next_release(connection, self.study, rater)
         return WaitingView(submitted, total_pages(self.study, rater.number), seconds)
 
@@ -379,6 +392,10 @@ class Session:
             changed=connection.execute(drafted).first() is not None,
             nonce=secrets.token_urlsafe(12),
         )
+
+
+def _address(url: str | None, code: str) -> str:
+    return (url or "").replace("{code}", code)
 
 
 def _answers_on(connection: Connection, page: int) -> dict[str, Answer]:

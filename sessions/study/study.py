@@ -77,6 +77,11 @@ class Study:
         """Items that one rater is asked to rate."""
         return min(self.design.pages_per_rater or self.items, self.items)
 
+    @property
+    def repeats(self) -> int:
+        """Items that one rater sees once more."""
+        return self.design.checks.repeats_for(self.pages_wanted)
+
     def state(self, connection: Connection) -> str:
         """Return whether raters may come in: "open", "paused" or "closed"."""
         return str(

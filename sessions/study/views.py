@@ -22,6 +22,9 @@ _OF_PAIRS = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "both_bad": (1, 1)}
 #: Speech that pauses for no longer than this many seconds is drawn as one piece.
 BREATH = 0.4
 
+#: Why there is nothing to do for a rater.
+Reason = Literal["paused", "closed", "full", "declined", "screened_out"]
+
 #: Labels of the dialogues on a page, from left to right.
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -223,7 +226,8 @@ class FinishedView:
 
     Attributes:
         code: to copy into the panel's page; "" if there is none.
-        return_url: where to go back to; "" if nowhere.
+        return_url: where to go back to; "" if nowhere. `{participant}` in it is the panel's id of
+            the participant, which is not kept.
         last: pages that may still be looked at and changed, by number from 1.
     """
 
@@ -254,9 +258,12 @@ class StoppedView:
 
     Attributes:
         reason: `full`: all places are taken for good, and this rater had none.
+        code, return_url: as in `FinishedView`; of their own for each reason.
     """
 
-    reason: Literal["paused", "closed", "full", "declined", "screened_out"]
+    reason: Reason
+    code: str = ""
+    return_url: str = ""
 
     @property
     def message(self) -> str:

@@ -12,7 +12,7 @@ ratings.dictionary.csv    what each column means
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from itertools import groupby
@@ -20,13 +20,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from duo.files import whole_file, write_text
 from duo.table import Table, csv_text
-from sessions.study.materials import INTACT
+from sessions.study.materials import INTACT, WANTED
 from sessions.study.pages import orders
-from sessions.study.store import items, pages, raters, ratings
+from sessions.study.store import actions, items, pages, raters, ratings
 from sessions.study.study import Study, stored_items
 from sessions.study.views import Answer
 
@@ -42,8 +42,8 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-def _column(meaning: str, values: str = "", *, derived: bool = False) -> Any:
-    return field(init=not derived, metadata={"meaning": meaning, "values": values})
+def _column(meaning: str, values: str = "", *, derived: bool = False, **default: str) -> Any:
+    return field(init=not derived, metadata={"meaning": meaning, "values": values}, **default)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class Vote:
     rater_state: str = _column("How far the rater came.", "rating, finished ...")
     revoked: bool = _column("The rater was revoked; the row is kept.")
     comment: str = _column("What the rater wrote about the page.")
+    panel_study: str = _column("The panel's id of its study.", "empty: none", default="")
+    panel_session: str = _column("The panel's id of the session.", "empty: none", default="")
 
     def __post_init__(self) -> None:
         sides = {"left": self.system_left, "right": self.system_right}
@@ -143,6 +145,7 @@ def votes(study: Study) -> list[Vote]:
                 pages.c.position.label("before"),
                 pages.c.placement,
                 items.c.id.label("item_id"),
+                raters.c.id.label("rater_id"),
                 items.c.kind,
                 raters.c.revoked_at,
             )
@@ -151,19 +154,39 @@ def votes(study: Study) -> list[Vote]:
             .join(raters, ratings.c.rater_id == raters.c.id)
             .where(raters.c.study_id == study.id)
         ).all()
+        facts = _facts_of_raters(connection, study)
     rows = sorted(rows, key=lambda row: (row.rater_number, row.before, rank.get(row.criterion, 99)))
     by_page = (list(group) for _, group in groupby(rows, key=attrgetter("page")))
-    return [vote for page in by_page for vote in _votes_of(study, page, systems[page[0].item_id])]
+    return [
+        vote
+        for page in by_page
+        for vote in _votes_of(
+            study, page, systems[page[0].item_id], facts.get(page[0].rater_id, {})
+        )
+    ]
+
+
+def _facts_of_raters(connection: Connection, study: Study) -> dict[int, dict[str, str]]:
+    """Return the panel's ids, which the history has, of each rater who has any."""
+    rows = connection.execute(
+        select(actions.c.rater_id, actions.c.data).where(
+            actions.c.study_id == study.id,
+            actions.c.kind.in_(("invite", "import")),
+            actions.c.rater_id.is_not(None),
+            actions.c.page_id.is_(None),
+        )
+    )
+    return {row.rater_id: json.loads(row.data).get("panel", {}) for row in rows}
 
 
 def passed(choices: dict[str, str], order: tuple[str, ...]) -> bool:
-    """Tell whether an attention check was passed: the intact dialogue wins most criteria.
+    """Tell whether an attention check was passed: the dialogue that asks for it wins most criteria.
 
     Args:
         choices: "left", "right", "tie" or "both_bad" by criterion.
         order: the check's dialogues from left to right.
     """
-    side = "left" if order[0] == INTACT else "right"
+    side = "left" if order[0] in (WANTED, INTACT) else "right"
     return 2 * sum(choice == side for choice in choices.values()) > len(choices)
 
 
@@ -213,8 +236,14 @@ def from_text(kind: Kind, text: str) -> Any:
     return int(text) if kind == "integer" else float(text)
 
 
-def _votes_of(study: Study, page: list[Any], systems: tuple[str, ...]) -> Iterator[Vote]:
-    """Yield the votes of one page, of which there is a row for each criterion."""
+def _votes_of(
+    study: Study, page: list[Any], systems: tuple[str, ...], panel: Mapping[str, str]
+) -> Iterator[Vote]:
+    """Yield the votes of one page, of which there is a row for each criterion.
+
+    Args:
+        panel: the panel's ids of `study` and `session`.
+    """
     order = tuple(systems[place] for place in orders(len(systems))[page[0].placement])
     answers = {row.criterion: Answer.from_json(row.answer) for row in page}
     choices = {criterion: answer.choice for criterion, answer in answers.items()}
@@ -233,6 +262,8 @@ def _votes_of(study: Study, page: list[Any], systems: tuple[str, ...]) -> Iterat
             "ranking": json.dumps(answer.ranks),
             "all_bad": answer.both_bad,
             "revoked": row.revoked_at is not None,
+            "panel_study": panel.get("study", ""),
+            "panel_session": panel.get("session", ""),
         }
         for left, right, choice in answer.pairs():
             yield Vote(**facts, system_left=order[left], system_right=order[right], choice=choice)

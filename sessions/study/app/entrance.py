@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from html import escape
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -96,9 +97,12 @@ def comprehension(session: Session, view: ComprehensionView) -> None:
         _explain(session)
 
 
-def stopped(session: Session, view: StoppedView) -> None:
+def stopped(session: Session, view: StoppedView, participant: str) -> None:
     """Say that the rater cannot go on now."""
     message(session.study.design.title, view.message)
+    if view.code or view.return_url:
+        with st.container(key="text-code"):
+            _way_back(view, "Your code", participant)
     if view.reason == "declined":
         with st.container(key="text-end"):
             press("Show me the consent page again", session.reconsider)
@@ -136,20 +140,26 @@ def _look_again(session: Session) -> None:
         st.rerun()
 
 
-def finished(view: FinishedView) -> None:
+def finished(view: FinishedView, participant: str) -> None:
     """Thank the rater, and give the completion code."""
     with st.container(key="text-stopped"):
         heading("Thank you: that was all")
         plain("Your answers are stored. You can close this page now.")
-        if view.code:
-            heading("Your completion code", 2)
-            plain("Copy it to where you came from, so that they know you finished.", "soft")
-            st.code(view.code, language=None)
-        if view.return_url:
-            st.link_button("Back to your panel", view.return_url, type="primary")
+        _way_back(view, "Your completion code", participant)
         if view.last and st.button("Look at my answers again"):
             place().number = view.last
             st.rerun()
+
+
+def _way_back(view: FinishedView | StoppedView, name: str, participant: str) -> None:
+    """Show the code and the link for the panel from which the rater came."""
+    if view.code:
+        heading(name, 2)
+        plain("Copy it to where you came from, so that they know how it ended.", "soft")
+        st.code(view.code, language=None)
+    if view.return_url:
+        url = view.return_url.replace("{participant}", quote(participant.strip(), safe=""))
+        st.link_button("Back to your panel", url, type="primary")
 
 
 def message(title: str, text: str) -> None:

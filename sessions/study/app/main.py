@@ -38,8 +38,8 @@ from sessions.study.views import (
     WaitingView,
 )
 
-#: Parameters by which panels name a participant in their links.
-_PANEL_IDS = ("PROLIFIC_PID", "participant")
+#: The parameter that names a participant whatever the design's `panel` says.
+_ANY_PANEL = "participant"
 
 _log = logging.getLogger(__name__)
 
@@ -77,11 +77,13 @@ def _show() -> None:
             "To take part you need the link that was sent to you. Please open it again, all of it.",
         )
         return
-    panel = next((st.query_params[name] for name in _PANEL_IDS if name in st.query_params), None)
-    _rater(open_session(study, token, panel))
+    names, given = study.design.panel, st.query_params
+    participant = given.get(names.participant) or given.get(_ANY_PANEL)
+    panel = {"study": given.get(names.study or ""), "session": given.get(names.session or "")}
+    _rater(open_session(study, token, participant, panel), participant or "")
 
 
-def _rater(session: Session) -> None:
+def _rater(session: Session, participant: str) -> None:
     """Show where the rater is, as the database has it."""
     here = place()
     hear(session, here, said_before())
@@ -97,11 +99,11 @@ def _rater(session: Session) -> None:
     elif isinstance(view, ComprehensionView):
         comprehension(session, view)
     elif isinstance(view, FinishedView):
-        finished(view)
+        finished(view, participant)
     elif isinstance(view, WaitingView):
         waiting(session, view)
     else:
-        stopped(session, view)
+        stopped(session, view, participant)
 
 
 def _out_of_order() -> None:

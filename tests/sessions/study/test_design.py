@@ -32,6 +32,17 @@ def test_the_papers_criteria_are_the_default() -> None:
     assert chosen.comprehension.questions
 
 
+def test_the_papers_texts_do_not_say_which_behaviour_is_better() -> None:
+    """They teach how to read and to answer: what systems differ in is for the rater to judge."""
+    text = PAPER.read_text(encoding="utf-8").partition("hypotheses:")[0].casefold()
+    for word in ("mm-hm", "interrupt", "stops", "talks on", "prompt", "late or", "chopped"):
+        assert word not in text, word
+    example = read_design().example
+    assert example is not None
+    turns = {tuple((one.who, one.start, one.end) for one in lines) for lines in example.dialogues}
+    assert len(turns) == 1  # both behave alike
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     for chosen in (read_design(), read_design(design(tmp_path, LEAST), seed=5, raters_per_item=7)):
         again = read_design(design(tmp_path, chosen.as_yaml()))
@@ -64,6 +75,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
             "    - [{who: user, start: 3, end: 2, say: a}]\n",
             "design.yaml:10: example.dialogues[1][0].end: 2 is before",
         ),
+        (LEAST + "panel:\n  session: t\n", "design.yaml:7: panel.session: is a parameter of our"),
+        (LEAST + "panel: {study: a, session: a}\n", "design.yaml:6: panel: two parameters"),
+        (LEAST + "completion:\n  full: {text: a b}\n", "design.yaml:7: completion.full.text: "),
         ("- a\n", "design.yaml:1: must be a mapping"),
         ("", "design.yaml: is empty"),
         ("a: [", "design.yaml:1: not YAML"),
@@ -79,6 +93,20 @@ def test_what_the_command_line_changes_is_not_blamed_on_the_file() -> None:
     with pytest.raises(BadInput) as caught:
         read_design(PAPER, raters_per_item=0)
     assert (caught.value.file, caught.value.field) == (None, "raters_per_item")
+
+
+@pytest.mark.parametrize(
+    ("panel", "suffix"),
+    [
+        ("{}", "&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
+               "&PROLIFIC_PID={{%PROLIFIC_PID%}}"),
+        ("{participant: id, study: null, session: null, link: 'id=%SURVEY_CODE%'}",
+         "&id=%SURVEY_CODE%"),
+        ("{participant: participantId, study: projectId, session: assignmentId, link: ''}", ""),
+    ],
+)  # fmt: skip
+def test_a_panels_link_has_the_panels_parameters(tmp_path: Path, panel: str, suffix: str) -> None:
+    assert read_design(design(tmp_path, LEAST + f"panel: {panel}\n")).panel.suffix == suffix
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from sqlalchemy import select
 
 from duo.errors import BadInput
 from duo.transcript import Header, Transcript, TranscriptEvent, write_transcript
+from sessions.study.blinding import Dialogue
 from sessions.study.materials import (
-    INTACT,
-    SHUFFLED,
+    OTHER,
+    WANTED,
     attention_checks,
     create_study,
     find_materials,
@@ -92,33 +94,44 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         find_materials(tmp_path)
 
 
-def test_attention_checks_differ_only_in_the_order_of_words() -> None:
-    items = materials(3).items
-    checks = attention_checks(items, 5, seed=1)
-    assert checks == attention_checks(items, 5, seed=1)
-    for check in checks:
-        intact, broken = check.recordings
-        assert (intact.system, broken.system) == (INTACT, SHUFFLED)
-        texts = [
-            [word.text.strip() for word in one.shown.words if word.who == "assistant"]
-            for one in check.recordings
-        ]
-        assert texts[0] != texts[1]
-        assert sorted(texts[0]) == sorted(texts[1])
-        assert [(word.start, word.end) for word in intact.shown.words] == [
-            (word.start, word.end) for word in broken.shown.words
-        ]
-
-
-def test_attention_checks_need_words() -> None:
+def test_attention_checks_state_their_answer_whatever_the_systems_say() -> None:
     from dataclasses import replace
 
     from tests.sessions.study.studies import dialogue
 
-    (item,) = materials(1).items
-    poor = [replace(one, shown=dialogue("so so so so so so so so so")) for one in item.recordings]
-    with pytest.raises(BadInput, match=r"checks\.attention: no dialogue has 8 words"):
-        attention_checks([replace(item, recordings=tuple(poor))], 1, seed=0)
+    (poor,) = materials(1).items
+    mute = Dialogue(tuple(word for word in dialogue().words if word.who == "user"))
+    weak = [replace(poor.recordings[0], shown=one) for one in (dialogue("so so so"), mute)]
+    items = [*materials(3).items, replace(poor, name="weak", recordings=tuple(weak))]
+    said = "Please choose this one."
+    checks = attention_checks(items, 9, said, seed=1)
+    assert checks == attention_checks(items, 9, said, seed=1)
+    shown = {one.shown for item in items for one in item.recordings}
+    for check in checks:
+        wanted, other = check.recordings
+        assert (wanted.system, other.system) == (WANTED, OTHER)
+        assert other.shown in shown
+        assert [one.text for one in wanted.shown.of("assistant")] == [said]
+        assert wanted.shown.of("user") == other.shown.of("user")
+        spoken = [word for word in wanted.shown.words if word.who == "assistant"]
+        assert all(one.end <= two.start for one, two in pairwise(spoken))
+        if other.shown.of("assistant"):
+            assert spoken[0].start == other.shown.of("assistant")[0].start
+
+
+@pytest.mark.parametrize(
+    ("pages", "attention", "repeats"), [(1, 1, 0), (3, 1, 0), (4, 1, 1), (8, 2, 2), (40, 2, 2)]
+)
+def test_small_studies_have_few_checks(
+    make_sqlite: StudyMaker, pages: int, attention: int, repeats: int
+) -> None:
+    by_size = {"attention": None, "repeats": None}
+    study = make_sqlite(items=pages, checks=by_size)
+    assert (study.attention, study.repeats) == (attention, repeats)
+    study = make_sqlite(items=50, pages_per_rater=pages, checks=by_size)
+    assert (study.attention, study.repeats) == (attention, repeats)
+    study = make_sqlite(items=pages, checks={"attention": 3, "repeats": 1})
+    assert (study.attention, study.repeats) == (3, 1)
 
 
 def test_the_folder_says_what_it_is(tmp_path: Path) -> None:

@@ -161,7 +161,25 @@ def test_checks_are_never_first_and_repeats_come_late(
     assert kinds[0] == "item"
     without: Sequence[str] = [kind for kind in kinds if kind != "attention"]
     if "repeat" in without:
-        assert without.index("repeat") >= max(1, 2 * items // 3)
+        assert without.index("repeat") >= max(1, 3 * items / 4)
+
+
+@given(st.integers(4, 60), st.integers(1, 15), st.integers(0, 4), st.integers(0, 99))
+def test_repeats_stand_far_from_their_originals(
+    items: int, repeats: int, attention: int, rater: int
+) -> None:
+    """At least half of the items lie in between, if no more than a quarter is repeated."""
+    kinds = skeleton(items, min(repeats, items // 4), attention, rater=rater, seed=0)
+    own: list[Placement] = []
+    again: list[int] = []
+    for kind in kinds:
+        if kind == "item":
+            own.append(Placement(len(own), 0))
+        elif kind == "repeat":
+            chosen = repeated(own, again, systems=2, rater=rater, seed=0)
+            assert chosen is not None
+            assert len(own) - 1 - chosen.item >= items / 2
+            again.append(chosen.item)
 
 
 @given(st.integers(2, 5), st.lists(st.integers(0, 20), min_size=1, unique=True), st.data())

@@ -31,7 +31,7 @@ from sessions.study.views import (
     View,
     WaitingView,
 )
-from sessions.study.votes import votes
+from sessions.study.votes import passed, votes
 from tests.sessions.study.studies import (
     CRITERIA,
     Clock,
@@ -247,7 +247,7 @@ def test_repeats_and_attention_checks(make: StudyMaker) -> None:
 
     def attentive(view: RatingView) -> dict[str, Answer]:
         text = [shown.dialogue.of("assistant")[0].text for shown in view.dialogues]
-        left = text[0].startswith("here speaks number")
+        left = "choose this conversation" in text[0] or text[1].startswith("here speaks number")
         return dict.fromkeys(CRITERIA, Answer.of("left" if left else "right"))
 
     session = newcomer(study)
@@ -256,8 +256,8 @@ def test_repeats_and_attention_checks(make: StudyMaker) -> None:
     cast = votes(study)
     checks = [vote for vote in cast if vote.attention]
     assert len(checks) == 2 * len(CRITERIA)
-    assert all(vote.passed and vote.winner == "intact" for vote in checks)
-    assert {vote.system_left for vote in checks} == {"intact", "shuffled"}
+    assert all(vote.passed and vote.winner == "wanted" for vote in checks)
+    assert {vote.system_left for vote in checks} == {"wanted", "other"}
     assert all(vote.passed is None for vote in cast if not vote.attention)
     again = [vote for vote in cast if vote.repeat]
     assert len({vote.item for vote in again}) == 2
@@ -268,9 +268,29 @@ def test_repeats_and_attention_checks(make: StudyMaker) -> None:
             if (one.item, one.criterion, one.repeat) == (vote.item, vote.criterion, 0)
         )
         assert (first.system_left, first.system_right) == (vote.system_right, vote.system_left)
-        assert first.position < vote.position
+        assert first.position < vote.position - 3
     (status,) = study_status(study).raters
     assert (status.checks, status.failed, status.consistency) == (2, 0, 0.0)
+
+
+def test_nobody_sees_at_once_again_what_they_have_just_seen(make: StudyMaker) -> None:
+    """Neither who waits nor who was left but one item gets it as a repeat."""
+    study = make(items=8, raters_per_item=1, checks={"repeats": 2})
+    holders = [newcomer(study) for _ in range(7)]
+    for holder in holders:
+        rating(holder.view())
+    last = newcomer(study)
+    assert rate_all(last) == 1
+    assert isinstance(last.view(), WaitingView)
+    for holder in holders:
+        assert rate_page(holder)
+    assert isinstance(last.view(), FinishedView)
+    assert not any(vote.repeat for vote in votes(study))
+
+
+def test_checks_of_older_studies_are_judged_as_they_were() -> None:
+    assert passed({"a": "right", "b": "right", "c": "tie"}, ("shuffled", "intact"))
+    assert not passed({"a": "right", "b": "left"}, ("intact", "shuffled"))
 
 
 def test_a_careless_rater_is_flagged(make: StudyMaker) -> None:
@@ -492,6 +512,74 @@ def test_a_panels_participants_are_known_again(make: StudyMaker) -> None:
     revoke(study, ["prolific"])
     with pytest.raises(Refused, match="no longer valid"):
         open_session(study, link.token, "5f3a")
+
+
+@pytest.mark.parametrize(
+    "unfilled",
+    [
+        "{{%PROLIFIC_PID%}}", " {{%PROLIFIC_PID%}} ", "%7B%7B%25PROLIFIC_PID%25%7D%7D",
+        "{{PROLIFIC_PID}}", "${PROLIFIC_PID}", "${e://Field/PROLIFIC_PID}", "$PROLIFIC_PID$",
+        "[PROLIFIC_PID]", "[%PID%]", "<id>", "%SURVEY_CODE%", "PROLIFIC_PID", "undefined", "null",
+    ],
+)  # fmt: skip
+def test_a_placeholder_is_nobody(make: StudyMaker, unfilled: str) -> None:
+    study = make()
+    link = invite(study, "panel", label="prolific")
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"PROLIFIC_PID=.* is a placeholder that was not filled"):
+            open_session(study, link.token, unfilled)
+    assert study_status(study).raters == ()
+
+
+@pytest.mark.parametrize("given", ["5f3a9c01b2", "A-b_c.d@x.org", "007", "a=b+c/d~", "Nullus"])
+def test_ids_of_panels_are_somebody(make_sqlite: StudyMaker, given: str) -> None:
+    study = make_sqlite()
+    link = invite(study, "panel", label="p")
+    assert open_session(study, link.token, given).rater
+
+
+def test_the_panels_study_and_session_are_in_the_data(make: StudyMaker) -> None:
+    study = make(items=1)
+    link = invite(study, "panel", label="p")
+    for who, ids in (
+        ("5f", {"study": "st-1", "session": "se\0-1"}),
+        ("6f", {"study": "{{%STUDY_ID%}}", "session": "x" * 1000}),
+    ):
+        session = open_session(study, link.token, who, ids)
+        begin(session)
+        rate_all(session)
+    open_session(study, link.token, "5f", {"study": "other", "session": "other"})
+    kept = {(vote.panel_study, vote.panel_session) for vote in votes(study)}
+    assert kept == {("st-1", "se\ufffd-1"), ("", "x" * 200)}
+
+
+ENDINGS = {
+    name: {"text": name.upper(), "return_url": f"https://x.org/{name}?cc={{code}}"}
+    for name in ("screened_out", "declined", "full")
+}
+
+
+def test_each_way_to_leave_has_its_code(make: StudyMaker) -> None:
+    study = make(
+        items=1,
+        raters_per_item=1,
+        completion=ENDINGS,
+        comprehension={"attempts": 1, "questions": [QUESTION]},
+    )
+    sessions = [open_session(study, one.token) for one in invite_raters(study, 4)]
+    declines, fails, rates, late = sessions
+    declines.consent(False)
+    fails.consent(True)
+    fails.understood()
+    fails.answer_questions(["no"])
+    begin(rates)
+    rate_all(rates)
+    for session, reason in ((declines, "declined"), (fails, "screened_out"), (late, "full")):
+        url = f"https://x.org/{reason}?cc={reason.upper()}"
+        assert session.view() == StoppedView(reason, reason.upper(), url)  # type: ignore[arg-type]
+    end = rates.view()
+    assert isinstance(end, FinishedView)
+    assert end.code not in ("", "DECLINED", "SCREENED_OUT", "FULL")
 
 
 def test_comments_of_any_kind_are_kept(make: StudyMaker) -> None:

@@ -72,7 +72,7 @@ def test_the_columns_that_statistics_rely_on_come_first(make: StudyMaker, tmp_pa
         check = row["attention"] == "true"
         assert (row["passed"] in ("true", "false")) == check
         assert {row["system_left"], row["system_right"]} == (
-            {"intact", "shuffled"} if check else {"duo", "duplex"}
+            {"wanted", "other"} if check else {"duo", "duplex"}
         )
         assert (row["synthetic"] == "true") == row["rater"].startswith("s")
         assert (row["revoked"] == "true") == (row["rater"] == "r002")
@@ -198,7 +198,7 @@ def test_what_contradicts_is_refused(make: StudyMaker, tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"rater,item\n", "x.csv:1: repeat: is missing"),
         (b"\xff\xfe", "is not UTF-8 text"),
-        (",".join(NAMES).encode() + b"\n1,2\n", "x.csv:2: 2 fields, not 26"),
+        (",".join(NAMES).encode() + b"\n1,2\n", "x.csv:2: 2 fields, not 28"),
         (",".join(NAMES).encode() + b'\n"open', "is not CSV"),
     ],
 )

@@ -108,7 +108,7 @@ def test_hostile_words_are_shown_as_they_are_and_nothing_names_a_system(tmp_path
         wire = browser.received()
         page = browser.driver.page_source + browser.text()
         assert b"plain" in wire  # the frames were caught
-        for secret in (*SYSTEMS, MODEL, "hidden-scenario-name", "intact", "shuffled"):
+        for secret in (*SYSTEMS, MODEL, "hidden-scenario-name", "wanted", "attention-1"):
             assert secret.encode() not in wire
             assert secret not in page
         for token in ("<1>", "<2>", "<idle>", "<|im_end|>"):

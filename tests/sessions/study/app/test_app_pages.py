@@ -289,6 +289,30 @@ def test_links_that_end_are_clear_pages(make_sqlite: StudyMaker, opens: Opener) 
     assert "May we?" in texts(opens(study, t=panel.token, PROLIFIC_PID="5f"))
 
 
+def test_a_link_with_a_placeholder_says_what_is_wrong(
+    make_sqlite: StudyMaker, opens: Opener
+) -> None:
+    study = make_sqlite(panel={"participant": "who"})
+    token = invite(study, "panel", label="p").token
+    app = opens(study, t=token, who="{{%PROLIFIC_PID%}}")
+    assert "who={{%PROLIFIC_PID%}} is a placeholder that was not filled in" in texts(app)
+    assert "If you run the study" in texts(app)
+    assert "participant number" in texts(opens(study, t=token, PROLIFIC_PID="5f"))
+    assert "May we?" in texts(opens(study, t=token, who="5f"))
+    assert "May we?" in texts(opens(study, t=token, participant="6f"))
+
+
+def test_who_declines_gets_a_code_and_the_way_back(make_sqlite: StudyMaker, opens: Opener) -> None:
+    url = "https://x.org/?cc={code}&who={participant}"
+    study = make_sqlite(completion={"declined": {"text": "NO1", "return_url": url}})
+    app = opens(study, t=invite(study, "panel", label="p").token, PROLIFIC_PID="5 &f")
+    button(app, "I do not want to take part").click().run()
+    (code,) = app.code
+    assert code.value == "NO1"
+    (link,) = app.get("link_button")
+    assert link.proto.url == "https://x.org/?cc=NO1&who=5%20%26f"
+
+
 def test_a_rater_who_is_revoked_at_work_is_told(
     make_sqlite: StudyMaker, opens: Opener, says: Callable[..., None]
 ) -> None:
