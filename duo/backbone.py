@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from duo.chatformat import STYLES, ChatFormat, chat_format
 from duo.errors import BadInput, check_choice
-from duo.files import read_json_object
+from duo.files import read_json_object, write_json
 from duo.terminal import quiet
 from duo.tokens import IDLE, IGNORE, RESPOND, StateTokens, add_state_tokens
 from duo.wheels import ADAPTERS, ALIAS, adapter_folder, smollm2_folder
@@ -35,6 +35,9 @@ DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 ATTENTION = ("sdpa", "eager", "flex_attention")
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
+
+#: What `duo train` writes beside a model: the form that it was trained in, and the training record.
+FORM, TRAINING = "duo.json", "training.json"
 
 #: A name of a model on the hub: at most one slash, unlike most paths.
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
@@ -83,7 +86,7 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     attention: str = "sdpa",
-    chat: str = "template",
+    chat: str | None = None,
     system: str | None = None,
 ) -> Backbone:
     """Load a model with its tokenizer, state tokens and chat format.
@@ -96,27 +99,101 @@ def load(
         dtype: of the weights: "auto" (bfloat16 on a GPU made for it, else float32) or one of
             `DTYPES`.
         attention: "sdpa" (eager where the architecture has none), "eager" or "flex_attention".
-        chat: chat format, "template" or "plain".
+        chat: chat format, one of `STYLES`; None for what `chat_style` finds.
         system: a system prompt in place of the template's own.
 
     Raises:
         BadInput: no such model, a damaged one, one that needs its own code; a device, dtype or
-            chat format that is not to be had; the hub or the package index cannot be reached.
+            chat format that is not to be had; a chat format that the model was not trained in; the
+            hub or the package index cannot be reached.
     """
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
     check_choice("attention", attention, ATTENTION)
-    check_choice("chat", chat, STYLES)
+    if chat is not None:
+        check_choice("chat", chat, STYLES)
     folder = model_folder(name)
+    style = chat_style(folder, chat)
     with quiet():
         model, tokenizer = open_weights(folder, kind, attention)
         states = add_state_tokens(model, tokenizer)
-        form = chat_format(tokenizer, chat, system)
+        form = chat_format(tokenizer, style, system)
         model = moved(model, place).eval()
     ends = model.generation_config.eos_token_id
     ends = {ends} if isinstance(ends, int) else set(ends or ())
     form = replace(form, stop=form.stop | ends)
     return Backbone(model=model, tokenizer=tokenizer, name=name, states=states, chat=form)
+
+
+def chat_style(folder: Path, wanted: str | None = None) -> str:
+    """Choose the chat format of a model: the one that it was trained in, as far as that is known.
+
+    It stands beside what `duo train` wrote. MiniCPM as published has a form of its own; of any
+    other model it is the chat template.
+
+    Args:
+        folder: of a model or an adapter.
+        wanted: a style that somebody asks for.
+
+    Raises:
+        BadInput: the model was trained in another style than the one that is wanted.
+    """
+    trained = trained_style(folder)
+    if wanted is None:
+        return trained or ("minicpm" if is_minicpm(folder) else "template")
+    if trained not in (None, wanted):
+        raise BadInput(
+            f"this model was trained in the {trained} form, not {wanted}: leave it out",
+            file=folder,
+            field="chat",
+        )
+    return wanted
+
+
+def trained_style(folder: Path) -> str | None:
+    """Read the chat format that `duo train` wrote beside a model, an adapter, or its base model."""
+    for file in (FORM, TRAINING):  # older versions wrote the second one alone
+        if (folder / file).is_file():
+            facts = read_json_object(folder / file, finite=False)
+            settings = facts.get("settings")
+            style = (settings if isinstance(settings, dict) else facts).get("chat")
+            if style in STYLES:
+                return str(style)
+    base = base_folder(folder)
+    return None if base is None else trained_style(base)
+
+
+def save_style(folder: Path, style: str) -> None:
+    """Write the chat format that a model was trained in beside it."""
+    write_json(folder / FORM, {"kind": "form", "chat": style})
+
+
+def is_minicpm(folder: Path) -> bool:
+    """Tell whether this is MiniCPM as it was published, or an adapter of it."""
+    if (base := base_folder(folder)) is not None:
+        return is_minicpm(base)
+    return (folder / CONFIG).is_file() and _is_minicpm(
+        read_json_object(folder / CONFIG, finite=False)
+    )
+
+
+def base_folder(folder: Path) -> Path | None:
+    """Find the folder of an adapter's base model; None for a whole model.
+
+    Raises:
+        BadInput: the adapter names none, or one that is not to be had.
+    """
+    config = folder / ADAPTER
+    if not config.is_file():
+        return None
+    base = read_json_object(config, finite=False).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise BadInput("names no base model", file=config, field="base_model_name_or_path")
+    beside = folder / base  # a relative path may be meant from the adapter's folder
+    where = beside if beside.is_dir() else model_folder(base)
+    if where.resolve() == folder.resolve():
+        raise BadInput("names the adapter itself", file=config, field="base_model_name_or_path")
+    return where
 
 
 def resolve_device(name: str) -> torch.device:
@@ -176,11 +253,11 @@ def open_weights(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any,
     Raises:
         BadInput: damaged, foreign, or in need of code of its own.
     """
-    if (folder / ADAPTER).is_file():
-        return _adapted(folder, dtype, attention)
+    if (base := base_folder(folder)) is not None:
+        return _adapted(folder, base, dtype, attention)
     config = read_json_object(folder / CONFIG, finite=False)
     try:
-        return _model(folder, config, dtype, attention), _tokenizer(folder)
+        return _model(folder, config, dtype, attention), open_tokenizer(folder)
     except BadInput:
         raise
     except Exception as error:  # whatever a damaged or foreign folder makes the libraries raise
@@ -201,7 +278,7 @@ def _model(folder: Path, config: dict[str, Any], dtype: torch.dtype, attention: 
         "local_files_only": True,
         "output_loading_info": True,
     }
-    if config.get("model_type") == _MINICPM:
+    if _is_minicpm(config):
         from transformers import GraniteConfig, GraniteForCausalLM
 
         try:
@@ -216,29 +293,29 @@ def _model(folder: Path, config: dict[str, Any], dtype: torch.dtype, attention: 
     return model
 
 
-def _tokenizer(folder: Path) -> Any:
+def open_tokenizer(folder: Path) -> Any:
+    """Open the tokenizer of a folder.
+
+    MiniCPM's SentencePiece model puts no blank before a text, and its published settings do not say
+    so, where `transformers` would put one at the beginning and after every special token.
+    """
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    how = {"add_prefix_space": False} if is_minicpm(folder) else {}
+    return AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=False, local_files_only=True, **how
+    )
 
 
-def _adapted(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
+def _adapted(folder: Path, base: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
     """Open a base model, merge a PEFT adapter into it; with the adapter's tokenizer."""
     from peft import PeftModel
 
-    config = folder / ADAPTER
-    base = read_json_object(config, finite=False).get("base_model_name_or_path")
-    if not isinstance(base, str) or not base:
-        raise BadInput("names no base model", file=config, field="base_model_name_or_path")
-    beside = folder / base  # a relative path may be meant from the adapter's folder
-    where = beside if beside.is_dir() else model_folder(base)
-    if where.resolve() == folder.resolve():
-        raise BadInput("names the adapter itself", file=config, field="base_model_name_or_path")
-    model, tokenizer = open_weights(where, dtype, attention)
+    model, tokenizer = open_weights(base, dtype, attention)
     states = add_state_tokens(model, tokenizer)  # as in training: the adapter has rows for them
     try:
         if (folder / "tokenizer_config.json").is_file():
-            tokenizer = _tokenizer(folder)
+            tokenizer = open_tokenizer(folder)
             if add_state_tokens(model, tokenizer) != states:
                 raise BadInput("the tokenizer's state tokens are not the base model's", file=folder)
         return PeftModel.from_pretrained(model, folder).merge_and_unload(), tokenizer
@@ -329,8 +406,14 @@ def first_line(error: Exception) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
-#: The model type of MiniCPM in its configuration.
-_MINICPM = "minicpm"
+def _is_minicpm(config: Mapping[str, Any]) -> bool:
+    """Tell MiniCPM by its configuration, which may name an architecture and no model type."""
+    names = config.get("architectures")
+    kind = config.get("model_type")
+    return kind == "minicpm" or (
+        not kind and isinstance(names, list) and "MiniCPMForCausalLM" in names
+    )
+
 
 #: Settings that MiniCPM and Granite have in common.
 _NEEDED = (

@@ -5,11 +5,14 @@ being given, adds words as they are heard, and closes the turn once it is known 
 it needs the pieces of the model's chat format, not whole rendered dialogues. `chat_format` derives
 them from the tokenizer's own chat template: what stands before, between and after the messages of
 three short probe dialogues says how turns open and close, and a check on many texts makes sure that
-the pieces put together give exactly the template's ids. The other style is the paper's plain text
-form (Figure 6), for models without a template:
-`<user>: question<1> <assistant>: answer</s> <user>: ...`
+the pieces put together give exactly the template's ids. Two other styles are known by name:
 
-In both, the state token stands at the end of the user's text.
+- "plain", the paper's plain text form (Figure 6), for models without a template:
+  `<user>: question<1> <assistant>: answer</s> <user>: ...`
+- "minicpm", the form of MiniCPM and MiniCPM-duplex as published, which their template writes in
+  part only: `<s><用户>question<1><AI>answer</s><用户>...`
+
+In all, the state token stands at the end of the user's text.
 """
 
 from __future__ import annotations
@@ -20,9 +23,9 @@ from itertools import pairwise
 from typing import Any
 
 from duo.errors import BadInput
-from duo.tokens import OPENERS, TextEncoder, encode, opening_ids
+from duo.tokens import OPENERS, TextEncoder, control_ids, encode, opening_ids
 
-STYLES = ("template", "plain")
+STYLES = ("template", "plain", "minicpm")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class ChatFormat:
     """The pieces of a chat format, as token ids.
 
     Attributes:
-        name: "template" or "plain".
+        name: one of `STYLES`.
         preamble: before the first user turn's opening: BOS, default or given system prompt.
         user_open: opens a user turn.
         user_close: closes a user turn, after its state token if there is one.
@@ -110,7 +113,8 @@ def chat_format(tokenizer: Any, style: str = "template", system: str | None = No
 
     Args:
         tokenizer: of `transformers`.
-        style: "template" (the tokenizer's own; plain if it has none) or "plain" (the paper's).
+        style: "template" (the tokenizer's own; plain if it has none), "plain" (the paper's) or
+            "minicpm".
         system: a system prompt; None for the template's default, if it has one.
 
     Raises:
@@ -119,6 +123,8 @@ def chat_format(tokenizer: Any, style: str = "template", system: str | None = No
     """
     if style not in STYLES:
         raise BadInput(f"unknown chat format {style!r}: use one of {', '.join(STYLES)}")
+    if style == "minicpm":
+        return _minicpm(tokenizer, system)
     plain = style == "plain" or not tokenizer.chat_template
     try:
         if plain:
@@ -137,6 +143,11 @@ def chat_format(tokenizer: Any, style: str = "template", system: str | None = No
     return form
 
 
+#: What opens a user turn and an answer of the paper's plain form.
+_PLAIN_USER, _PLAIN_ASSISTANT = "<user>:", "<assistant>:"
+PLAIN_OPENING = f" {_PLAIN_ASSISTANT} "
+
+
 def _plain(tokenizer: Any, system: str | None) -> ChatFormat:
     """Make the paper's plain text form (Figure 6)."""
     end = tokenizer.eos_token
@@ -149,14 +160,91 @@ def _plain(tokenizer: Any, system: str | None) -> ChatFormat:
     starts = tokenizer("a", verbose=False)["input_ids"][:1] == [tokenizer.bos_token_id]
     pieces = Pieces(
         preamble=(tokenizer.bos_token if starts else "") + (f"{system}\n" if system else ""),
-        user_open=" <user>: ",
+        user_open=f" {_PLAIN_USER} ",
         user_close="",
-        assistant_open=" <assistant>: ",
+        assistant_open=PLAIN_OPENING,
         assistant_close=end,
         user_end="",
         assistant_end=end,
     )
     return replace(_format(tokenizer, pieces), name="plain", assistant_cut=())
+
+
+#: What opens a user turn and an answer of MiniCPM.
+_MINICPM_USER, _MINICPM_ASSISTANT = "<用户>", "<AI>"
+
+
+def _minicpm(tokenizer: Any, system: str | None) -> ChatFormat:
+    """Make the form of MiniCPM: BOS, marks in plain text, EOS after every answer and every slice.
+
+    Marks and texts are encoded by themselves: in one piece `<AI>"` would end in the token `>"`, and
+    the mark would be another one before each answer.
+    """
+    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    if start is None or end is None:
+        raise BadInput(
+            "the tokenizer has no token that begins or ends a sequence, which the minicpm chat "
+            "format needs",
+            file=tokenizer.name_or_path or None,
+        )
+    user, assistant = (
+        tuple(encode(tokenizer, mark)) for mark in (_MINICPM_USER, _MINICPM_ASSISTANT)
+    )
+    encoder = TextEncoder(
+        tokenizer,
+        {"user": "", "assistant": ""},
+        (start, end),
+        marks=(_MINICPM_USER, _MINICPM_ASSISTANT),
+    )
+    return ChatFormat(
+        name="minicpm",
+        preamble=(start, *((*encoder(system, "user"), *encode(tokenizer, "\n")) if system else ())),
+        user_open=user,
+        user_close=(),
+        assistant_open=assistant,
+        assistant_close=(end,),
+        assistant_cut=(end,),
+        user_end=(),
+        assistant_end=(end,),
+        stop=frozenset({end}),
+        encoder=encoder,
+        tokenizer=tokenizer,
+    )
+
+
+def style_template(tokenizer: Any, style: str) -> str:
+    """Make a Jinja chat template that writes "plain" or "minicpm", for programs of others.
+
+    State tokens are no part of it. A text that spells a mark is changed as `duo.tokens` says.
+    """
+    start = chat_format(tokenizer, style).preamble[:1] == (tokenizer.bos_token_id,)
+    plain = style == "plain"
+    marks = (_PLAIN_USER, _PLAIN_ASSISTANT) if plain else (_MINICPM_USER, _MINICPM_ASSISTANT)
+    said = "m.content|trim" + "".join(
+        f"|replace('{mark}','{mark[0]} {mark[1:]}')" for mark in marks
+    )
+    user, assistant = (f" {mark} " for mark in marks) if plain else marks
+    return (
+        f"{'{{ bos_token }}' if start else ''}"
+        "{% for m in messages %}{% if m.role == 'system' %}"
+        "{{ m.content|trim }}{{ '\n' }}{% elif m.role == 'user' %}"
+        f"{{{{ '{user}' + ({said}) }}}}{{% else %}}"
+        f"{{{{ '{assistant}' + ({said}) + eos_token }}}}{{% endif %}}{{% endfor %}}"
+        f"{{% if add_generation_prompt %}}{{{{ '{assistant}' }}}}{{% endif %}}"
+    )
+
+
+def _plain_marks(tokenizer: Any, fixed: Iterable[int], pieces: Pieces) -> list[str]:
+    """List what opens and closes turns without a control token, and so could be spelled."""
+    control = control_ids(tokenizer, fixed)
+    marks = (
+        pieces.user_open, pieces.user_close, pieces.assistant_open, pieces.assistant_close
+    )  # fmt: skip
+    return [
+        mark.strip()
+        for mark in marks
+        if control.isdisjoint(encode(tokenizer, mark)) and len(mark.strip()) > 1
+    ]
 
 
 def _format(tokenizer: Any, pieces: Pieces) -> ChatFormat:
@@ -187,7 +275,8 @@ def _format(tokenizer: Any, pieces: Pieces) -> ChatFormat:
     preamble = start[: -len(user_open)] if marked else tuple(ids(pieces.preamble))
     fixed = {*preamble, *user_open, *user_close, *assistant_open, *assistant_close}
     contexts = {"user": head, "assistant": asked + pieces.assistant_open}
-    encoder = TextEncoder(tokenizer, contexts, fixed)
+    marks = _plain_marks(tokenizer, fixed, pieces)
+    encoder = TextEncoder(tokenizer, contexts, fixed, marks)
     ends = {id for id in assistant_close if id in encoder.control}
     return ChatFormat(
         name="template",

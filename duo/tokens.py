@@ -4,11 +4,16 @@ A chat model is steered by control tokens: those that open and close turns, end 
 the state tokens of the paper's section 2 (`<1>`: answer this, `<2>`: ignore it; `<idle>` is the
 time-slice baseline's silence). They are real special tokens of the tokenizer. What a user types or
 a recogniser hears must never become one, whatever it spells.
+
+Some forms mark turns by plain text, such as the paper's `<user>:` or MiniCPM's `<AI>`. Where what
+is said spells such a mark, a blank is put after the mark's first character: `< user>:`, `< AI>`.
+The rule is the same in training and in decoding, and text that spells no mark stays as it is.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +25,10 @@ STATE_TOKENS = (RESPOND, IGNORE, IDLE)
 #: Texts that begin in every way that matters to a tokenizer: what their ids have in common after
 #: a given opening belongs to the opening.
 OPENERS = ("A", "a", "I", "the", "7", "?", '"', "(", "-", "é", "Ω", "你", "。", "🙂")
+
+
+#: How often a mark is broken up for a tokenizer that puts it together again.
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,10 @@ def common_prefix(sequences: Sequence[list[int]]) -> list[int]:
     return first
 
 
+def _broken(mark: re.Match[str]) -> str:
+    return f"{mark[0]} "
+
+
 class TextEncoder:
     """Encodes what is said in a turn, as they stand after the turn's opening.
 
@@ -75,9 +88,18 @@ class TextEncoder:
         contexts: by role, the text before a turn's text.
         fixed: ids of the chat format's own pieces; tokens added to the vocabulary that occur there
             are control tokens even where the tokenizer does not call them special.
+        marks: of the turns, where they are plain text.
     """
 
-    def __init__(self, tokenizer: Any, contexts: Mapping[str, str], fixed: Iterable[int]) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        contexts: Mapping[str, str],
+        fixed: Iterable[int],
+        marks: Iterable[str] = (),
+    ) -> None:
+        broken = [f"{re.escape(mark[0])}(?={re.escape(mark[1:])})" for mark in sorted(set(marks))]
+        self._marks = re.compile("|".join(broken)) if broken else None
         self._tokenizer = tokenizer
         self._contexts = dict(contexts)
         self.control = control_ids(tokenizer, fixed)
@@ -87,8 +109,19 @@ class TextEncoder:
         }
 
     def __call__(self, text: str, role: str) -> list[int]:
-        """Encode `text` without the blanks around it, none of them a control token."""
+        """Encode `text` without the blanks around it, none of them a control token or a mark."""
         text = text.encode("utf-8", "replace").decode("utf-8").strip()
+        if self._marks is None:
+            return self._encoded(text, role)
+        # What counts is what the ids say: a tokenizer may normalise a text to a mark.
+        for _ in range(_TRIES):
+            ids = self._encoded(self._marks.sub(_broken, text), role)
+            text = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+            if not self._marks.search(text):
+                return ids
+        return self._encoded(self._marks.sub("", text), role)
+
+    def _encoded(self, text: str, role: str) -> list[int]:
         if not text:
             return []
         before, opening = self._contexts[role], self._openings[role]

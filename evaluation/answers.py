@@ -80,7 +80,12 @@ def answer_loss(
 
 
 def evaluate_answers(
-    models: Sequence[str], data: Path, *, limit: int | None = None, out: Path | None = None
+    models: Sequence[str],
+    data: Path,
+    *,
+    limit: int | None = None,
+    out: Path | None = None,
+    chat: str | None = None,
 ) -> Answers:
     """Measure models on the same dialogues and print a table; others are compared with the first.
 
@@ -89,6 +94,7 @@ def evaluate_answers(
         data: samples that none of them was trained on, such as `validation.jsonl`.
         limit: how many dialogues, the first ones; None for all.
         out: JSON file for the result; None for none.
+        chat: chat format of all; see `duo.backbone.load`.
 
     Raises:
         BadInput: of a model or the data.
@@ -103,7 +109,7 @@ def evaluate_answers(
     losses: dict[str, AnswerLoss] = {}
     with progress("reading", len(models) * len(samples)) as bar:
         for model in models:
-            losses[model] = answer_loss(load(model), samples, on_done=bar.advance)
+            losses[model] = answer_loss(load(model, chat=chat), samples, on_done=bar.advance)
             if not losses[model].tokens:
                 raise BadInput(f"every dialogue is too long for {model}", file=data)
     found = Answers(

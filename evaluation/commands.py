@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from duo.errors import BadInput
+from duo.options import Chat
 from evaluation.benchmarks.commands import benchmarks, data
 
 _Model = Annotated[
@@ -81,6 +82,7 @@ def states(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Utterances to judge, drawn from all.")
     ] = None,
+    chat: Chat = None,
     out: _Figures = None,
 ) -> None:
     """Judge whether a model answers queries, ignores what is none, and waits for the rest.
@@ -95,7 +97,7 @@ def states(
     share_cores()
     from evaluation.states import evaluate_states
 
-    evaluate_states(model=model, data=data, lookahead=lookahead, limit=limit, out=out)
+    evaluate_states(model=model, data=data, lookahead=lookahead, limit=limit, out=out, chat=chat)
 
 
 @eval_app.command()
@@ -105,6 +107,7 @@ def probe(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Utterances to probe with, drawn from all.")
     ] = None,
+    chat: Chat = None,
     out: _Figures = None,
 ) -> None:
     """Measure how well linear probes of a model tell queries from other utterances.
@@ -121,7 +124,7 @@ def probe(
     share_cores()
     from evaluation.probe import evaluate_probe
 
-    evaluate_probe(model=model, data=data, limit=limit, out=out)
+    evaluate_probe(model=model, data=data, limit=limit, out=out, chat=chat)
 
 
 @eval_app.command()
@@ -143,6 +146,7 @@ def answers(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Dialogues to measure on, the first ones.")
     ] = None,
+    chat: Chat = None,
     out: _Figures = None,
 ) -> None:
     """Measure what training cost: the loss of plain answers, without state tokens and remarks.
@@ -154,7 +158,7 @@ def answers(
     share_cores()
     from evaluation.answers import evaluate_answers
 
-    evaluate_answers(models, data, limit=limit, out=out)
+    evaluate_answers(models, data, limit=limit, out=out, chat=chat)
 
 
 bench_app = typer.Typer(help="Benchmark this package itself.", no_args_is_help=True)
@@ -194,6 +198,7 @@ def decode(
     attention: Annotated[
         str, typer.Option(help="Attention of the model: sdpa, eager or flex_attention.")
     ] = "sdpa",
+    chat: Chat = None,
     graphs: Annotated[
         bool,
         typer.Option("--graphs", help="Run conversations held at once as CUDA graphs, on a GPU."),
@@ -218,6 +223,7 @@ def decode(
         device=device,
         dtype=dtype,
         attention=attention,
+        chat=chat,
     )
 
 

@@ -78,6 +78,7 @@ def evaluate_probe(
     limit: int | None = None,
     out: Path | None = None,
     console: Console | None = None,
+    chat: str | None = None,
 ) -> Probe:
     """Probe a model on the utterances of a file, print a table and write the result.
 
@@ -87,6 +88,7 @@ def evaluate_probe(
         limit: how many utterances; None for all.
         out: JSON file for the result; None for none.
         console: where the table goes; standard output by default.
+        chat: chat format; see `duo.backbone.load`.
 
     Raises:
         BadInput: of the model or the data; too few utterances to probe.
@@ -98,7 +100,7 @@ def evaluate_probe(
     watch = Stopwatch()
     cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
     _check_enough(cases, data)
-    backbone = load(model)
+    backbone = load(model, chat=chat)
     with progress("reading", len(cases)) as bar:
         features = read_features(backbone, cases, bar.advance)
     with progress("probing", _FOLDS * sum(draws for _, draws in _PARTS)) as bar:

@@ -45,7 +45,7 @@ def evaluate_states(
     limit: int | None = None,
     out: Path | None = None,
     console: Console | None = None,
-    chat: str = "template",
+    chat: str | None = None,
 ) -> States:
     """Judge a model on the utterances of a file, print tables and write the result.
 
@@ -56,7 +56,7 @@ def evaluate_states(
         limit: how many utterances; None for all.
         out: JSON file for the result; None for none.
         console: where tables go; standard output by default.
-        chat: chat format.
+        chat: chat format; see `duo.backbone.load`.
 
     Raises:
         BadInput: of the model or the data.

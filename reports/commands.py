@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from duo.options import Chat
 from reports.plots.make import figure
 from reports.statistics.commands import statistics
 
@@ -48,6 +49,7 @@ def demo(
             "--benchmarks/--no-benchmarks", help="Ask the models a few items of benchmarks too."
         ),
     ] = True,
+    chat: Chat = None,
     force: Annotated[
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
     ] = False,
@@ -64,7 +66,13 @@ def demo(
     from reports.demo import run_demo
 
     run_demo(
-        out, model or (), scenario or (), open_page=open_page, benchmarks=benchmarks, force=force
+        out,
+        model or (),
+        scenario or (),
+        open_page=open_page,
+        benchmarks=benchmarks,
+        force=force,
+        chat=chat,
     )
 
 

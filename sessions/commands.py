@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.errors import BadInput
+from duo.options import Chat
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -117,6 +118,7 @@ def record(
         str | None,
         typer.Option(help="A system prompt in place of the chat template's own."),
     ] = None,
+    chat: Chat = None,
     real_time: Annotated[
         bool,
         typer.Option(
@@ -162,7 +164,9 @@ def record(
         models=models_for(names, model or ()),
         seed=seed,
         settings=_settings(names, lookahead, cycle_seconds, set_ or ()),
-        load_settings=_given(device=device, dtype=dtype, attention=attention, system=prompt),
+        load_settings=_given(
+            device=device, dtype=dtype, attention=attention, system=prompt, chat=chat
+        ),
         real_time=real_time,
         max_seconds=max_seconds,
         force=force,
@@ -189,6 +193,7 @@ def chat(
         float | None, typer.Option(help="Length of a cycle in seconds [default: 1.0].")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the system's random draws.")] = 0,
+    style: Chat = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -212,6 +217,7 @@ def chat(
     run(
         model=model,
         system=system,
+        chat=style,
         seed=seed,
         save=save,
         plain=plain,
@@ -280,6 +286,7 @@ def sweep(
         str | None,
         typer.Option(help="Attention of the models: sdpa, eager or flex_attention."),
     ] = None,
+    chat: Chat = None,
     force: Annotated[
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
     ] = False,
@@ -303,7 +310,7 @@ def sweep(
     from sessions.sweep import read_sweep, record_sweep
 
     found = read_sweep(file, out)
-    loading = _given(device=device, dtype=dtype, attention=attention)
+    loading = _given(device=device, dtype=dtype, attention=attention, chat=chat)
     job = replace(found.job, load_settings=loading, force=force, batch=batch, graphs=graphs)
     folders = record_sweep(replace(found, job=job))
     typer.echo(f"{len(folders)} point{'s' * (len(folders) != 1)} in {out}")

@@ -171,17 +171,13 @@ def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[Role, str]]]]:
 
 
 def _tokenizer(model: str) -> Any:
-    from transformers import AutoTokenizer
-
-    from duo.backbone import first_line, model_folder
+    from duo.backbone import first_line, model_folder, open_tokenizer
     from duo.terminal import quiet
 
     folder = model_folder(model)
     try:
         with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=False, local_files_only=True
-            )
+            tokenizer = open_tokenizer(folder)
     except Exception as error:  # whatever a damaged or foreign folder makes the library raise
         raise BadInput(f"cannot load this tokenizer: {first_line(error)}", file=folder) from error
     if not tokenizer.is_fast:

@@ -55,7 +55,7 @@ class DuplexSettings(Settings):
 class _Pair:
     """A user slice and the answer slice to it."""
 
-    user: str  # what was heard, or IDLE
+    user: str | None  # what was heard; None for silence: a typed `<idle>` is text
     answer: list[int] = field(default_factory=list)
     ended: bool = False  # the answer ends with the end-of-turn token
 
@@ -112,7 +112,7 @@ class Duplex:
             slices = [ids[at : at + size] for at in range(0, len(ids), size)]
             if self._history and self._history[-1].answer == [self._states.idle] and slices:
                 self._history[-1].answer = slices.pop(0)
-            self._history += [_Pair(IDLE, answer, True) for answer in slices]
+            self._history += [_Pair(None, answer, True) for answer in slices]
 
     def cycle(self, heard: Heard) -> CycleResult:
         """Take in and give one slice; see `Conversant.cycle`."""
@@ -124,22 +124,22 @@ class Duplex:
         # 1. The slice is the text that came in, or `<idle>`. Slices that were already answered
         #    cannot be revised, so a revision is heard as what it says now.
         words = heard.text if isinstance(heard, Revision) else heard
-        words = words.strip() or IDLE
+        words = words.strip()
         # 2. Nothing is under way and nothing was said: no model call.
-        if self._refused or (not self._active and words == IDLE):
+        if self._refused or (not self._active and not words):
             return log.result(busy=False)
         # 3. Tidy the history; if that leaves nothing under way and nothing was said, stop.
         if self._active:
             self._active = self._tidy()
-            if not self._active and words == IDLE:
+            if not self._active and not words:
                 self._end_answer(log)
                 return log.result(busy=False)
         # 4. Words set the conversation going.
-        if words != IDLE:
+        if words:
             self._active = True
             self._speech = Speech(self._tokenizer)
         # 5. The prompt is encoded from nothing for each slice.
-        self._history.append(_Pair(words))
+        self._history.append(_Pair(words or None))
         # 6. A context that is full ends the session.
         prompt = self._prompt(log)
         if prompt is None:
@@ -203,7 +203,7 @@ class Duplex:
 
     def _is_silent(self, pair: _Pair) -> bool:
         said = self._tokenizer.decode(pair.answer) + (_END if pair.ended else "")
-        return pair.user == IDLE and said.strip(" .\n,") in _SAYS_NOTHING
+        return pair.user is None and said.strip(" .\n,") in _SAYS_NOTHING
 
     def _prompt(self, log: CycleLog) -> list[int] | None:
         """Encode the history, open for the next answer slice; None if there is no room."""
@@ -227,5 +227,5 @@ class Duplex:
 
     def _user_slice(self, pair: _Pair) -> list[int]:
         chat = self._chat
-        words = [self._states.idle] if pair.user == IDLE else chat.text(pair.user)
+        words = [self._states.idle] if pair.user is None else chat.text(pair.user)
         return [*chat.user_open, *words, *chat.user_close, *chat.assistant_open]

@@ -30,7 +30,8 @@ class TrainSettings:
 
     Attributes:
         recipe: "duo" (state tokens) or "duplex" (time slices, the baseline).
-        chat: chat format, "template" or "plain".
+        chat: chat format: "template", "plain" (the paper's) or "minicpm"; "auto" for the one that
+            the model has (see `duo.backbone.chat_style`).
         max_tokens: longer samples lose whole exchanges from the front.
         too_long: what happens to a sample whose last exchange alone is longer: "drop" (counted)
             or "refuse" (an error).
@@ -70,7 +71,7 @@ class TrainSettings:
     """
 
     recipe: Recipe = "duo"
-    chat: Literal["template", "plain"] = "template"
+    chat: Literal["auto", "template", "plain", "minicpm"] = "auto"
     max_tokens: int = 1024
     too_long: Literal["drop", "refuse"] = "drop"
     answer_tokens: int = 0

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from duo.backbone import Backbone, load, resolve_device, resolve_dtype
+from duo.backbone import Backbone, load, resolve_device, resolve_dtype, save_style, trained_style
+from duo.chatformat import style_template
 from duo.decoding.check import keeps_samples_apart
 from duo.errors import BadInput
 from duo.files import check_writable, read_json, read_result, sha256, whole_file, write_result
@@ -69,12 +70,12 @@ def train(
     _check_launch(settings)
     identity = _identity(settings, model, start)
     _begin(out, identity, data)
-    backbone = load(model, device="cpu", dtype="float32", chat=settings.chat)
+    backbone = load(model, device="cpu", dtype="float32", chat=_style(settings, start))
     longest = min(settings.max_tokens, backbone.max_tokens)
     encoder = Encoder(
         backbone.tokenizer,
         max_tokens=longest,
-        chat=settings.chat,
+        chat=backbone.chat.name,
         answer_tokens=settings.answer_tokens,
     )
     learning = read_split(data / "train.jsonl", encoder, settings)
@@ -113,7 +114,11 @@ def train(
         gathered = trainer.accelerator.get_state_dict(trainer.model)
     trained = trainer.accelerator.unwrap_model(trainer.model)
     if first:
+        style = backbone.chat.name
+        if style != "template":
+            backbone.tokenizer.chat_template = style_template(backbone.tokenizer, style)
         save(trained, backbone.tokenizer, out, settings.save_dtype, gathered)
+        save_style(out, style)
         facts = {"train": learning.facts, "validation": validation.facts}
         result = Training(
             settings=asdict(settings),
@@ -185,6 +190,19 @@ def _identity(settings: TrainSettings, model: str, start: Path | None) -> dict[s
         "model": base_name(model),
         "start": weights and sha256(weights),
     }
+
+
+def _style(settings: TrainSettings, start: Path | None) -> str | None:
+    """Choose the chat format: the one asked for, that of the adapter to begin with, or none.
+
+    Raises:
+        BadInput: the adapter was trained in another than the one asked for.
+    """
+    asked = None if settings.chat == "auto" else settings.chat
+    form = None if start is None else trained_style(start)
+    if form is not None and asked not in (None, form):
+        raise BadInput(f"was trained in the {form} form, not {asked}", file=start, field="chat")
+    return asked or form
 
 
 def _recipe(adapter: Path) -> str | None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from duo.options import Chat
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -72,6 +74,7 @@ def benchmarks(
         bool | None,
         typer.Option(help="Ask in the model's chat format.", show_default="as the profile says"),
     ] = None,
+    chat: Chat = None,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Cap on the length of generated answers.")
     ] = None,
@@ -96,7 +99,7 @@ def benchmarks(
     settings = read_settings(
         experiment, model or [], columns, profile=profile, tasks=tasks, seeds=seeds, limit=limit,
         data_dir=data_dir, sources=sources, partial_data=partial_data, allow_code=allow_code,
-        ban_states=not allow_state_tokens, chat_template=chat_template,
+        ban_states=not allow_state_tokens, chat_template=chat_template, chat=chat,
         max_new_tokens=max_new_tokens, batch_size=batch_size, dtype=dtype, device=device,
         backend=backend,
     )  # fmt: skip

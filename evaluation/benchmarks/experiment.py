@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from duo.backbone import ADAPTER, DTYPES, model_folder
+from duo.backbone import ADAPTER, DTYPES, chat_style, model_folder
+from duo.chatformat import STYLES
 from duo.errors import BadInput, check_choice
 from duo.files import read_json, read_yaml
 from evaluation.benchmarks.catalogue import BENCHMARKS
@@ -46,14 +47,18 @@ class Column:
         """What is loaded: the adapter brings its base model along."""
         return self.adapter or self.model
 
-    def check(self) -> None:
+    def check(self, chat: str | None = None) -> None:
         """Make sure that the model is to be had, before hours of work on others.
 
+        Args:
+            chat: the chat format that is asked for, if one is.
+
         Raises:
-            BadInput: it is not, or the adapter belongs to another model.
+            BadInput: it is not, was trained in another format, or the adapter belongs to another
+                model.
         """
         if self.adapter is None:
-            model_folder(self.model)
+            chat_style(model_folder(self.model), chat)
             return
         config = Path(self.adapter).expanduser() / ADAPTER
         field = f"columns.{self.name}.adapter"
@@ -71,6 +76,7 @@ class Column:
             raise BadInput(
                 f"is an adapter of {base}, not of {self.model}", file=self.adapter, field=field
             )
+        chat_style(config.parent, chat)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class Settings:
         allow_code: whether programs that a model wrote may be run in the sandbox.
         ban_states: whether state tokens are kept out of generated answers.
         chat_template: whether questions are turns in the chat format; None as the profile says.
+        chat: the chat format in which they are; None for the one that each model was trained in.
         max_new_tokens: a cap on the length of generated answers; None for the task's own.
         batch_size: a number, or "auto".
         dtype, device: as `duo.backbone.load` takes them.
@@ -106,6 +113,7 @@ class Settings:
     allow_code: bool = False
     ban_states: bool = True
     chat_template: bool | None = None
+    chat: str | None = None
     max_new_tokens: int | None = None
     batch_size: str = "auto"
     dtype: str = "auto"
@@ -121,6 +129,8 @@ class Settings:
         check_choice("profile", self.profile, PROFILES)
         check_choice("backend", self.backend, BACKENDS)
         check_choice("dtype", self.dtype, DTYPES)
+        if self.chat is not None:
+            check_choice("chat", self.chat, STYLES)
         for name in self.tasks or ():
             check_choice("tasks", name, tuple(BENCHMARKS))
         for source in self.sources:

@@ -24,6 +24,7 @@ from lm_eval.models.huggingface import HFLM
 
 from duo import backbone
 from duo.backbone import ADAPTER, model_folder
+from duo.chatformat import PLAIN_OPENING, style_template
 from duo.errors import BadInput
 from duo.files import read_json, sha256
 from duo.runs import Journal
@@ -50,14 +51,16 @@ class Loaded:
         model: of `transformers`, in evaluation mode.
         tokenizer: its tokenizer.
         states: ids of the state tokens; empty if the model has none.
+        style: its chat format, which the tokenizer's template writes.
     """
 
     model: Any
     tokenizer: Any
     states: tuple[int, ...]
+    style: str = "template"
 
 
-def open_model(name: str, *, device: str, dtype: str) -> Loaded:
+def open_model(name: str, *, device: str, dtype: str, chat: str | None = None) -> Loaded:
     """Load a model, or an adapter merged into its base model, without adding anything.
 
     Decoding gives every model state tokens. A benchmark measures the base model as its makers
@@ -68,12 +71,16 @@ def open_model(name: str, *, device: str, dtype: str) -> Loaded:
     """
     place = backbone.resolve_device(_own_device(device))
     kind = backbone.resolve_dtype(dtype, place)
+    folder = model_folder(name)
+    style = backbone.chat_style(folder, chat)
     with quiet():
-        model, tokenizer = backbone.open_weights(model_folder(name), kind, "sdpa")
+        model, tokenizer = backbone.open_weights(folder, kind, "sdpa")
         model = backbone.moved(model, place).eval()
+    if style != "template":
+        tokenizer.chat_template = style_template(tokenizer, style)
     known = tokenizer.get_added_vocab()
     states = tuple(known[token] for token in STATE_TOKENS if token in known)
-    return Loaded(model, tokenizer, states)
+    return Loaded(model, tokenizer, states, style)
 
 
 def _own_device(device: str) -> str:
@@ -212,6 +219,7 @@ class Answering(HFLM):
         )
         self._settings, self._on_done = settings, on_done
         self._states = list(loaded.states)
+        self._opening = PLAIN_OPENING if loaded.style == "plain" else None
         _join_processes(self)
 
     def begin(self, kept: KeptAnswers, seed: int) -> None:
@@ -274,6 +282,12 @@ class Answering(HFLM):
             [request.args for request in requests],
             lambda left: HFLM.generate_until(self, left, disable_tqdm=True),
         )
+
+    def tok_batch_encode(self, strings: list[str], *args: Any, **how: Any) -> Any:
+        """Encode questions; the blank that opens an answer in the plain form is the answer's."""
+        if self._opening is not None:
+            strings = [text[:-1] if text.endswith(self._opening) else text for text in strings]
+        return super().tok_batch_encode(strings, *args, **how)
 
     def _room(self, settings: dict[str, Any]) -> int:
         """Count the tokens that a question may have; at none lm-eval would stop."""
@@ -369,7 +383,9 @@ def open_lm(column: Column, settings: Settings, on_done: Callable[[int, int], No
     """
     if settings.backend == "vllm":
         return _open_vllm(column, settings)
-    loaded = open_model(column.loaded, device=settings.device, dtype=settings.dtype)
+    loaded = open_model(
+        column.loaded, device=settings.device, dtype=settings.dtype, chat=settings.chat
+    )
     with silence():
         return Answering(loaded, settings, on_done)
 
@@ -399,6 +415,7 @@ def _open_vllm(column: Column, settings: Settings) -> Any:
         loaded.model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
     known = AutoTokenizer.from_pretrained(folder).get_added_vocab()
+    style = backbone.chat_style(model_folder(column.loaded), settings.chat)
 
     class AnsweringVLLM(VLLM):
         """lm-eval's model with what a run asks of one."""
@@ -415,6 +432,9 @@ def _open_vllm(column: Column, settings: Settings) -> Any:
         def truncated(self) -> int | None:
             return None
 
-    return AnsweringVLLM(
+    made = AnsweringVLLM(
         pretrained=str(folder), dtype=settings.dtype, batch_size=settings.batch_size
     )
+    if style != "template":
+        made.tokenizer.chat_template = style_template(made.tokenizer, style)
+    return made

@@ -103,6 +103,8 @@ def _work(
         "backend": settings.backend,
         "generation": task.task.get("generation_kwargs", {}),
     }
+    if settings.chat is not None:  # else the model itself says it, and its hash is in the key
+        how["chat"] = settings.chat
     key = fingerprint(
         model=model_hash, task=task.version, settings=how, seed=seed, data=found.data.sha256,
         spare=found.spare.sha256 if found.spare else None,
@@ -342,7 +344,7 @@ def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = N
     if any(task.about.code for task in chosen):
         _tell_protection(first)
     for column in settings.columns:
-        column.check()
+        column.check(settings.chat)
     finder = Finder(
         data_dir=settings.data_dir, sources=settings.sources, partial=settings.partial_data
     )

@@ -31,6 +31,7 @@ def run(
     seed: int = 0,
     save: Path | None = None,
     plain: bool = False,
+    chat: str | None = None,
     **settings: Any,
 ) -> None:
     """Hold one conversation and save its transcript, however it ends.
@@ -41,6 +42,7 @@ def run(
         seed: of the system's random draws.
         save: where the transcript goes; None for `runs/chat/<date-time>.jsonl`.
         plain: use the lines of `sessions.chat.pipe` even in a terminal.
+        chat: the model's chat format; see `duo.backbone.load`.
         settings: of the system.
 
     Raises:
@@ -51,7 +53,7 @@ def run(
     path = _writable(save or _by_date(Path("runs/chat")))
     model = models_for([system], [model] if model else []).get(system)
     on_screen = not plain and _is_screen()
-    conversant = _load(model, system, seed, settings)
+    conversant = _load(model, chat, system, seed, settings)
     if not conversant.cycle_seconds >= SHORTEST_CYCLE:
         raise BadInput(
             f"a cycle of {conversant.cycle_seconds} s is no time at all", field="cycle_seconds"
@@ -63,7 +65,7 @@ def run(
         seed=seed,
         clock="real-time" if on_screen else "simulated",
         cycle_seconds=conversant.cycle_seconds,
-        settings=settings,
+        settings=settings | ({"backbone": {"chat": chat}} if chat else {}),
         versions=versions(),
     )
     conversation = Conversation(conversant, header)
@@ -84,13 +86,15 @@ def run(
         _say(f"saved {path}")
 
 
-def _load(model: str | None, system: str, seed: int, settings: dict[str, Any]) -> Conversant:
+def _load(
+    model: str | None, chat: str | None, system: str, seed: int, settings: dict[str, Any]
+) -> Conversant:
     if model is None:
         return build(system, None, seed=seed, **settings)
     _say(f"loading {model} ...")
     from duo import backbone
 
-    return build(system, backbone.load(model), seed=seed, **settings)
+    return build(system, backbone.load(model, chat=chat), seed=seed, **settings)
 
 
 def _is_screen() -> bool:
