@@ -452,6 +452,9 @@ class _Rater:
             self.session.answer_questions([question.answer for question in questions])
         elif isinstance(view, RatingView):
             clock.now += self.rng.lognormal(math.log(3 if self.careless else 40), 0.4)
+            if self.study.design.checks.exposure != "none":
+                labels = [shown.label for shown in view.dialogues]
+                self.session.exposed(view.page, labels, labels)
             self.session.submit(view.page, self._answers(view), nonce=view.nonce)
             return True
         else:

@@ -114,6 +114,9 @@ class Checks(_Strict):
         instruction: what it says.
         repeats: pages for each rater that were seen before, with the sides swapped; None: as many
             as suit the rater's pages.
+        exposure: what a rater must have done with each dialogue before a page is taken: "opened"
+            it (on a narrow screen, where one is shown at a time), or "replayed" it; "none" is
+            required by default. What was done is recorded anyway.
         least_seconds: a page rated in less time is counted as too fast.
         idle_seconds: a longer gap between two actions counts as this much time on task.
     """
@@ -124,6 +127,7 @@ class Checks(_Strict):
         "better one for every question on this page, and then go on."
     )
     repeats: Count | None = 0
+    exposure: Literal["none", "opened", "replayed"] = "none"
     least_seconds: Seconds = 6
     idle_seconds: Annotated[float, Field(gt=0, le=86_400, strict=False)] = 120
 

@@ -21,7 +21,7 @@ from duo.files import read_text
 from duo.terminal import printable
 from sessions.study.pages import orders
 from sessions.study.people import add_rater
-from sessions.study.store import pages, raters, ratings
+from sessions.study.store import actions, pages, raters, ratings
 from sessions.study.study import StoredItem, Study, record, stored_items
 from sessions.study.views import Answer
 from sessions.study.votes import COLUMNS, from_text
@@ -116,7 +116,30 @@ class _Importer:
             submitted_at=row["submitted_at"].timestamp(),
             revisions=row["revisions"] or 0,
         )
+        self._add_look(row, rater, page)
         return True
+
+    def _add_look(self, row: _Row, rater: int, page: int) -> None:
+        """Store what was done on the page; older exports say nothing of it."""
+        data: dict[str, Any] = {
+            name: row.list_of(str, name) for name in ("opened", "replayed") if row[name]
+        }
+        seconds = row["question_seconds"]
+        if seconds is not None:
+            if not 0 <= seconds < 2**31:
+                row.refuse("must be 0 or more", "question_seconds")
+            data["criterion"] = row["criterion"]
+        if any(data.values()):
+            self._insert(
+                actions,
+                study_id=self.study.id,
+                rater_id=rater,
+                page_id=page,
+                kind="import",
+                at=row["submitted_at"].timestamp(),
+                seconds=seconds or 0.0,
+                data=json.dumps(data),
+            )
 
     def _rater(self, row: _Row) -> int:
         """Return the rater's id; a rater who is not there is added, without a link."""

@@ -181,7 +181,7 @@ def _rate(study: Study, token: str, think: float) -> tuple[_Sent, _Spent]:
 def _design(pages: int, raters: int) -> Design:
     """Take the paper's, with as many raters an item as there are: everybody rates all."""
     design = read_design(raters_per_item=raters, pages_per_rater=pages)
-    checks = design.checks.model_copy(update={"attention": 0, "repeats": 0})
+    checks = design.checks.model_copy(update={"attention": 0, "repeats": 0, "exposure": "none"})
     return design.model_copy(update={"checks": checks, "title": "Load test"})
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +58,20 @@ class Unanswered(Exception):
     def __init__(self, criteria: Sequence[str]) -> None:
         super().__init__(f"Please answer also: {', '.join(criteria)}.")
         self.criteria = tuple(criteria)
+
+
+class Unseen(Exception):
+    """A page was submitted before all of it was seen; `labels` names the dialogues.
+
+    Attributes:
+        needed: "opened" or "replayed".
+    """
+
+    def __init__(self, needed: str, labels: Sequence[str]) -> None:
+        which = f"conversation{'s' * (len(labels) > 1)} {' and '.join(labels)}"
+        do = {"opened": "Please look at {} first.", "replayed": "Please play {} first, to the end."}
+        super().__init__(do[needed].format(which))
+        self.needed, self.labels = needed, tuple(labels)
 
 
 def open_session(
@@ -199,6 +213,18 @@ class Session:
             self._own(connection, page)
             record(connection, self.study, event, rater=self.rater, page=page)
 
+    def exposed(self, page: int, opened: Iterable[str], replayed: Iterable[str]) -> None:
+        """Note which dialogues of a page were opened and replayed so far, by their labels."""
+        with self._acting(durable=False) as (connection, _):
+            labels = LABELS[: width(connection, self._own(connection, page).item_id)]
+            before = exposure_of(connection, page)
+            given = {"opened": set(opened), "replayed": set(replayed)}
+            new = {
+                name: [one for one in labels if one in given[name] - before[name]] for name in given
+            }
+            if any(new.values()):
+                record(connection, self.study, "exposure", rater=self.rater, page=page, data=new)
+
     def submit(
         self,
         page: int,
@@ -221,6 +247,7 @@ class Session:
 
         Raises:
             Unanswered: a criterion has no answer; nothing is changed.
+            Unseen: the design requires more exposure; nothing is changed.
         """
         with self._acting() as (connection, _):
             row = self._own(connection, page)
@@ -229,6 +256,7 @@ class Session:
             names = self.study.design.criterion_names
             if missing := [name for name in names if name not in merged]:
                 raise Unanswered(missing)
+            self._check_exposure(connection, page, len(merged[names[0]].ranks))
             said = {name: merged[name].as_data() for name in names}
             key = hashlib.sha256(json.dumps([nonce, page, said, comment]).encode()).hexdigest()
             same = actions.c.rater_id == self.rater, actions.c.key == key
@@ -288,6 +316,14 @@ class Session:
                 raise ValueError(f"unknown criterion {name!r}")
             if len(answer.ranks) != places:
                 raise ValueError(f"{len(answer.ranks)} ranks for {places} dialogues")
+
+    def _check_exposure(self, connection: Connection, page: int, places: int) -> None:
+        needed = self.study.design.checks.exposure
+        if needed == "none":
+            return
+        seen = exposure_of(connection, page)[needed]
+        if missing := [label for label in LABELS[:places] if label not in seen]:
+            raise Unseen(needed, missing)
 
     def _comment(self, connection: Connection, page: Any, text: str) -> None:
         """Store a comment as a database can hold it: no NUL, no halves of pairs, not endless."""
@@ -392,6 +428,16 @@ class Session:
             changed=connection.execute(drafted).first() is not None,
             nonce=secrets.token_urlsafe(12),
         )
+
+
+def exposure_of(connection: Connection, page: int) -> dict[str, set[str]]:
+    """Return the labels of a page's dialogues that were `opened`, and `replayed`."""
+    noted = select(actions.c.data).where(actions.c.page_id == page, actions.c.kind == "exposure")
+    found: dict[str, set[str]] = {"opened": set(), "replayed": set()}
+    for data in connection.execute(noted).scalars():
+        for name, labels in json.loads(data).items():
+            found[name].update(labels)
+    return found
 
 
 def _address(url: str | None, code: str) -> str:

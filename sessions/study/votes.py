@@ -12,6 +12,7 @@ ratings.dictionary.csv    what each column means
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -36,14 +37,15 @@ _KINDS: dict[str, Kind] = {
     "str": "text",
     "int": "integer",
     "float": "number",
+    "float | None": "number",
     "bool": "true or false",
     "bool | None": "true or false",
     "datetime": "time",
 }
 
 
-def _column(meaning: str, values: str = "", *, derived: bool = False, **default: str) -> Any:
-    return field(init=not derived, metadata={"meaning": meaning, "values": values}, **default)  # type: ignore[call-overload]
+def _column(meaning: str, values: str = "", *, derived: bool = False, **default: Any) -> Any:
+    return field(init=not derived, metadata={"meaning": meaning, "values": values}, **default)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ class Vote:
     rater_state: str = _column("How far the rater came.", "rating, finished ...")
     revoked: bool = _column("The rater was revoked; the row is kept.")
     comment: str = _column("What the rater wrote about the page.")
+    opened: str = _column("Dialogues that were opened on the page.", "JSON list", default="[]")
+    replayed: str = _column("Dialogues that were replayed.", "JSON list", default="[]")
+    question_seconds: float | None = _column(
+        "Time that led to the clicks on this question.", "empty: not known", default=None
+    )
     panel_study: str = _column("The panel's id of its study.", "empty: none", default="")
     panel_session: str = _column("The panel's id of the session.", "empty: none", default="")
 
@@ -154,19 +161,24 @@ def votes(study: Study) -> list[Vote]:
             .join(raters, ratings.c.rater_id == raters.c.id)
             .where(raters.c.study_id == study.id)
         ).all()
-        facts = _facts_of_raters(connection, study)
+        panels = _panels(connection, study)
+        looks = _looks(connection, study)
     rows = sorted(rows, key=lambda row: (row.rater_number, row.before, rank.get(row.criterion, 99)))
     by_page = (list(group) for _, group in groupby(rows, key=attrgetter("page")))
     return [
         vote
         for page in by_page
         for vote in _votes_of(
-            study, page, systems[page[0].item_id], facts.get(page[0].rater_id, {})
+            study,
+            page,
+            systems[page[0].item_id],
+            panels.get(page[0].rater_id, {}),
+            looks.get(page[0].page, _Look()),
         )
     ]
 
 
-def _facts_of_raters(connection: Connection, study: Study) -> dict[int, dict[str, str]]:
+def _panels(connection: Connection, study: Study) -> dict[int, dict[str, str]]:
     """Return the panel's ids, which the history has, of each rater who has any."""
     rows = connection.execute(
         select(actions.c.rater_id, actions.c.data).where(
@@ -177,6 +189,37 @@ def _facts_of_raters(connection: Connection, study: Study) -> dict[int, dict[str
         )
     )
     return {row.rater_id: json.loads(row.data).get("panel", {}) for row in rows}
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a rater did on a page before answering; time by criterion, in seconds."""
+
+    opened: set[str] = field(default_factory=set)
+    replayed: set[str] = field(default_factory=set)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def _looks(connection: Connection, study: Study) -> dict[int, _Look]:
+    """Return what was done on each page, from the history.
+
+    The time of a click is the time since the rater's last action on the page.
+    """
+    rows = connection.execute(
+        select(actions.c.page_id, actions.c.seconds, actions.c.data).where(
+            actions.c.study_id == study.id,
+            actions.c.kind.in_(("draft", "exposure", "import")),
+            actions.c.page_id.is_not(None),
+        )
+    )
+    found: dict[int, _Look] = defaultdict(_Look)
+    for row in rows:
+        look, data = found[row.page_id], json.loads(row.data)
+        look.opened.update(data.get("opened", ()))
+        look.replayed.update(data.get("replayed", ()))
+        if criterion := data.get("criterion"):
+            look.seconds[criterion] = look.seconds.get(criterion, 0.0) + row.seconds
+    return found
 
 
 def passed(choices: dict[str, str], order: tuple[str, ...]) -> bool:
@@ -237,19 +280,24 @@ def from_text(kind: Kind, text: str) -> Any:
 
 
 def _votes_of(
-    study: Study, page: list[Any], systems: tuple[str, ...], panel: Mapping[str, str]
+    study: Study,
+    page: list[Any],
+    systems: tuple[str, ...],
+    panel: Mapping[str, str],
+    look: _Look,
 ) -> Iterator[Vote]:
     """Yield the votes of one page, of which there is a row for each criterion.
 
     Args:
         panel: the panel's ids of `study` and `session`.
+        look: what was done on the page.
     """
     order = tuple(systems[place] for place in orders(len(systems))[page[0].placement])
     answers = {row.criterion: Answer.from_json(row.answer) for row in page}
     choices = {criterion: answer.choice for criterion, answer in answers.items()}
     attention = page[0].kind == "attention"
     for row in page:
-        answer = answers[row.criterion]
+        answer, spent = answers[row.criterion], look.seconds.get(row.criterion)
         facts = {name: value for name, value in row._mapping.items() if name in NAMES} | {
             "study": study.name,
             "seconds": round(row.seconds, 3),
@@ -262,6 +310,9 @@ def _votes_of(
             "ranking": json.dumps(answer.ranks),
             "all_bad": answer.both_bad,
             "revoked": row.revoked_at is not None,
+            "opened": json.dumps(sorted(look.opened)),
+            "replayed": json.dumps(sorted(look.replayed)),
+            "question_seconds": None if spent is None else round(spent, 3),
             "panel_study": panel.get("study", ""),
             "panel_session": panel.get("session", ""),
         }

@@ -39,6 +39,12 @@ _CHECKS_ARE_PAIRS = (
     " Some pages show only two conversations: there you choose the better one, Tie, or Both bad."
 )
 
+#: What must be done with each dialogue, by the design's setting.
+_NEEDED = {
+    "opened": "Look at each conversation before you go on to the next page.",
+    "replayed": "Play each conversation to the end before you go on to the next page.",
+}
+
 
 def consent(session: Session) -> None:
     """Ask for consent."""
@@ -186,6 +192,8 @@ def _explain(session: Session) -> None:
             plain(_PAIRS)
         else:
             plain(_RANKS + (_CHECKS_ARE_PAIRS if session.study.attention else ""))
+        if needed := _NEEDED.get(design.checks.exposure):
+            plain(needed)
         if design.example:
             heading("An example", 2)
     if design.example:

@@ -14,7 +14,7 @@ import streamlit as st
 from duo.terminal import printable
 from sessions.study.app import asset
 from sessions.study.people import Refused
-from sessions.study.session import Unanswered
+from sessions.study.session import Unanswered, Unseen
 from sessions.study.study import Study, open_study
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Place:
         except Unanswered as error:
             names = ", ".join(title(name) for name in error.criteria)
             self.problem = f"Please answer also: {names}."
-        except Refused as refusal:
+        except (Refused, Unseen) as refusal:
             self.problem = str(refusal)
         except Exception as error:
             _log.error("a click was not stored: %s", printable(f"{type(error).__name__}: {error}"))

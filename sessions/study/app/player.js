@@ -2,6 +2,7 @@
 
 const LEAST = 18, MOST = 48; // pixels a second
 const BETWEEN = 0.8; // seconds between dialogues that are played one after the other
+const MOSTLY = 0.8; // share of a dialogue that must be played for it to be replayed
 const NAMES = { user: "Person", assistant: "Assistant" };
 
 function make(tag, className, ...children) {
@@ -157,6 +158,18 @@ function timelines(root, data, notify) {
   const bar = make("div", "controls", play, begin, position, reading, order, speed);
   root.replaceChildren(bar, overview, key, tabs, scroller, text);
 
+  // What was looked at, by label: a dialogue is replayed once most of it was.
+  const opened = new Set(), replayed = new Set(), played = dialogues.map(() => 0);
+
+  function count(passed) {
+    times().forEach((time, n) => {
+      const d = dialogues[n];
+      if (time === null || time > d.seconds + BETWEEN) return;
+      played[n] += Math.min(passed, 1);
+      if (played[n] >= MOSTLY * d.seconds) replayed.add(d.label);
+    });
+  }
+
   const total = () =>
     state.turns ? dialogues.reduce((sum, d) => sum + d.seconds + BETWEEN, 0) : seconds;
 
@@ -188,7 +201,9 @@ function timelines(root, data, notify) {
 
   function layout() {
     if (!root.isConnected || !scroller.clientWidth) return;
-    root.classList.toggle("narrow", root.clientWidth < 40 + 215 * dialogues.length);
+    const narrow = root.clientWidth < 40 + 215 * dialogues.length; // one is shown at a time
+    root.classList.toggle("narrow", narrow);
+    dialogues.forEach((d, n) => { if (!narrow || n === state.shown) opened.add(d.label); });
     const needed = [];
     for (const c of columns)
       for (const lane of ["user", "assistant"]) {
@@ -287,8 +302,10 @@ function timelines(root, data, notify) {
   let last = 0;
   function frame(now) {
     if (!state.playing) return;
-    state.time += ((now - last) / 1000) * state.speed;
+    const passed = ((now - last) / 1000) * state.speed;
+    state.time += passed;
     last = now;
+    count(passed);
     if (state.time >= total()) {
       stop("pause");
       state.time = 0;
@@ -335,6 +352,8 @@ function timelines(root, data, notify) {
   show(0);
   return {
     toggle,
+    opened,
+    replayed,
     end() {
       state.playing = false;
       sound();

@@ -132,6 +132,7 @@ function page(root, first, connection) {
       make("div", "onward", back, next),
       make("label", "keys", keys, make("span", "", "Keyboard shortcuts")))));
   const timeline = timelines(replay, first, (event) => connection.event(event));
+  const looked = () => ({ opened: [...timeline.opened], replayed: [...timeline.replayed] });
 
   /** Tell the server all that it has not heard. */
   function say() {
@@ -141,7 +142,7 @@ function page(root, first, connection) {
     connection.said({
       page: first.page, number: first.number, nonce: first.nonce, message: spoken, go,
       answers: Object.fromEntries([...clicked].map(([name, one]) => [name, one.answer])),
-      comment: comment?.text ?? null,
+      comment: comment?.text ?? null, ...looked(),
     });
     clearTimeout(waiting);
     waiting = setTimeout(() => {

@@ -33,6 +33,7 @@ class _Said(BaseModel):
         message: counts the browser's messages.
         answers: those that the browser does not know to be stored, by criterion.
         comment: if it was changed.
+        opened, replayed: labels of the dialogues with which that was done so far.
         go: the rater wants to leave the page.
     """
 
@@ -42,6 +43,8 @@ class _Said(BaseModel):
     message: int
     answers: dict[str, _Ranking]
     comment: str | None
+    opened: tuple[str, ...] = ()
+    replayed: tuple[str, ...] = ()
     go: Literal["next", "back"] | None
 
 
@@ -120,6 +123,8 @@ def _store(session: Session, view: RatingView, said: _Said) -> None:
     Looking at a page again is no revision. Going back submits only what was submitted before.
     """
     changed = view.changed
+    if said.opened or said.replayed:
+        session.exposed(view.page, said.opened, said.replayed)
     for name, one in said.answers.items():
         answer = Answer.ranked(one.places, both_bad=one.both_bad)
         if answer != view.answers.get(name):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from sessions.study.people import Refused, invite, invite_raters, revoke
-from sessions.study.session import COMMENT_LIMIT, Session, Unanswered, open_session
+from sessions.study.session import COMMENT_LIMIT, Session, Unanswered, Unseen, open_session
 from sessions.study.status import study_status
 from sessions.study.store import actions, pages, ratings
 from sessions.study.study import Study, open_study, set_state
@@ -330,6 +330,46 @@ def test_time_on_task_leaves_out_what_is_not_on_the_page(make: StudyMaker) -> No
     clock.pass_(2)
     session.submit(view.page, LEFT | {"speed": Answer.of("tie")}, nonce="other")
     assert {vote.seconds for vote in votes(study)} == {10 + 60 + 5 + 2}
+
+
+def test_what_was_opened_and_replayed_is_in_the_data(make: StudyMaker) -> None:
+    clock = Clock()
+    study = make(items=1, clock=clock)
+    session = newcomer(study)
+    view = rating(session.view())
+    session.exposed(view.page, ["A"], [])
+    session.exposed(view.page, ["A", "B", "Z"], ["B"])
+    session.exposed(view.page, ["A", "B"], ["B"])  # nothing new
+    clock.pass_(7)
+    session.draft(view.page, "speed", Answer.of("left"))
+    clock.pass_(3)
+    session.draft(view.page, "sense", Answer.of("left"))
+    clock.pass_(4)
+    session.draft(view.page, "speed", Answer.of("tie"))
+    session.submit(view.page, nonce="n")
+    cast = {vote.criterion: vote for vote in votes(study)}
+    assert {(vote.opened, vote.replayed) for vote in cast.values()} == {('["A", "B"]', '["B"]')}
+    assert {name: vote.question_seconds for name, vote in cast.items()} == {"speed": 11, "sense": 3}
+    assert count(study, actions) == len(["invite", "consent", "understood", "give"]) + 2 + 3 + 1
+
+
+@pytest.mark.parametrize("needed", ["opened", "replayed"])
+def test_a_page_is_taken_when_all_of_it_was_seen_if_that_is_required(
+    make: StudyMaker, needed: str
+) -> None:
+    study = make(checks={"exposure": needed})
+    session, other = newcomer(study), newcomer(study)
+    view = rating(session.view())
+    session.exposed(view.page, ["A", "B"] if needed == "replayed" else ["A"], ["A"])
+    with pytest.raises(Refused):
+        other.exposed(view.page, ["A", "B"], ["A", "B"])
+    with pytest.raises(Unseen) as caught:
+        session.submit(view.page, LEFT, nonce="n")
+    assert (caught.value.needed, caught.value.labels) == (needed, ("B",))
+    assert count(study, ratings) == 0
+    session.exposed(view.page, ["B"], ["B"])
+    assert session.submit(view.page, LEFT, nonce="n")
+    assert count(study, ratings) == len(CRITERIA)
 
 
 def test_a_page_that_is_left_alone_is_given_to_others(make: StudyMaker) -> None:

@@ -50,7 +50,10 @@ def rated(make: StudyMaker, **changes: Any) -> Study:
         }
 
     first = newcomer(study)
-    first.draft_comment(first.view().page, '=1+1, "so", said\nI\tfoo')  # type: ignore[union-attr]
+    page = first.view().page  # type: ignore[union-attr]
+    first.exposed(page, ["A"], ["B"])
+    first.draft(page, CRITERIA[0], Answer(tuple(range(1, 1 + len(study.systems)))))
+    first.draft_comment(page, '=1+1, "so", said\nI\tfoo')
     rate_all(first, any_way)
     rate_all(newcomer(study), any_way)
     simulate_raters(study, 2, {"duo": 1.0})
@@ -156,6 +159,8 @@ def spoilt(study: Study, folder: Path, change: Callable[[list[dict[str, str]]], 
         ("seconds", "nan", "must be 0 or more"),
         ("submitted_at", "yesterday", "Invalid isoformat"),
         ("submitted_at", "2026-01-01T00:00:00", "must say its time zone"),
+        ("opened", "A", "is not a JSON list"),
+        ("question_seconds", "-1", "must be 0 or more"),
         ("position", "0", "must be 1 or more"),
         ("rater", "", "is missing"),
         ("rater_state", "asleep", "unknown 'asleep'"),
@@ -198,7 +203,7 @@ def test_what_contradicts_is_refused(make: StudyMaker, tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"rater,item\n", "x.csv:1: repeat: is missing"),
         (b"\xff\xfe", "is not UTF-8 text"),
-        (",".join(NAMES).encode() + b"\n1,2\n", "x.csv:2: 2 fields, not 28"),
+        (",".join(NAMES).encode() + b"\n1,2\n", "x.csv:2: 2 fields, not 31"),
         (",".join(NAMES).encode() + b'\n"open', "is not CSV"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -73,7 +73,14 @@ def opens(monkeypatch: pytest.MonkeyPatch, page: Page) -> Opener:
 def says(page: Page) -> Callable[..., None]:
     """Lets the browser say something of the page that it shows."""
 
-    def say(app: Any, *, go: str | None = None, comment: str | None = None, **answers: Any) -> None:
+    def say(
+        app: Any,
+        *,
+        go: str | None = None,
+        comment: str | None = None,
+        opened: Sequence[str] = (),
+        **answers: Any,
+    ) -> None:
         data = page.data
         page.said = {name: data[name] for name in ("page", "number", "nonce")} | {
             "message": data["heard"] + 1,
@@ -84,6 +91,8 @@ def says(page: Page) -> Callable[..., None]:
                 for name, places in answers.items()
             },
             "comment": comment,
+            "opened": opened,
+            "replayed": [],
             "go": go,
         }
         app.run()
@@ -230,6 +239,23 @@ def test_back_and_forward_store_only_what_changed(
     says(app, go="back", sense=TIE)
     assert page.data["number"] == 1
     assert number(study, drafts) == 0  # of a page that was submitted before, changes are submitted
+
+
+def test_a_page_says_what_must_be_seen_first(
+    make_sqlite: StudyMaker, opens: Opener, page: Page, says: Callable[..., None]
+) -> None:
+    study = make_sqlite(checks={"exposure": "opened"})
+    (invitation,) = invite_raters(study, 1)
+    session = open_session(study, invitation.token)
+    session.consent(True)
+    assert "Look at each conversation" in texts(opens(study, t=invitation.token))
+    session.understood()
+    app = opens(study, t=invitation.token)
+    says(app, go="next", speed=LEFT, sense=LEFT, opened=["A"])
+    assert page.data["problem"] == "Please look at conversation B first."
+    assert (page.data["number"], page.answers) == (1, [LEFT, LEFT])
+    says(app, go="next", opened=["A", "B"])
+    assert page.data["number"] == 2
 
 
 def test_more_than_two_are_ranked(
