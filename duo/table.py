@@ -37,7 +37,7 @@ _LATEX = {
     "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
     "`": r"\textasciigrave{}", "±": r"$\pm$", "−": "$-$",
-    "×": r"$\times$", "†": r"$\dagger$", "‡": r"$\ddagger$", "–": r"\textendash{}",
+    "×": r"$\times$", "†": r"$\dagger$", "‡": r"$\ddagger$", "§": r"\S{}", "–": r"\textendash{}",
     "—": r"\textemdash{}", "…": r"\dots{}", "‘": r"\textquoteleft{}", "’": r"\textquoteright{}",
     "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}",
 }  # fmt: skip

@@ -19,12 +19,12 @@ from duo.errors import BadInput
 from duo.files import Result, check_writable, write_result, write_text
 from duo.table import MINUS, NONE, Cell, Column, Table, Value, latex_document
 from evaluation.benchmarks import compare
-from evaluation.benchmarks.catalogue import BENCHMARKS
+from evaluation.benchmarks.catalogue import BENCHMARKS, Published
 from evaluation.benchmarks.results import read_runs
 from evaluation.scores import wilson
 
 NAME = "table1"
-IMPOSSIBLE, LIMITED, SMOKE, MISSING = "*", "†", "‡", "missing"
+IMPOSSIBLE, LIMITED, SMOKE, FAULTY, MISSING = "*", "†", "‡", "§", "missing"
 
 #: Rows of a benchmark come in this order, other profiles after them.
 _PROFILES = ("lm-eval", "ultraeval")
@@ -265,7 +265,7 @@ def _published(name: str, slot: Slot) -> Number:
         profile="published", metric="accuracy", average=paper.average, shots=paper.shots,
         n=paper.n, n_full=paper.n, coverage="full", value=float(f"{value:.4f}"),
         stderr=paper.stderr(slot.paper), low=low, high=high,
-        note="no whole count" if slot.paper in paper.impossible else "",
+        note={IMPOSSIBLE: "no whole count", FAULTY: "wrong key"}.get(_mark(paper, slot.paper), ""),
     )  # fmt: skip
 
 
@@ -448,12 +448,17 @@ def _main_row(
     row += [_joined(str(one.seeds) for one in there)] if several else []
     for slot in slots:
         if slot.paper:
-            mark = IMPOSSIBLE if slot.paper in about.paper.impossible else ""
+            mark = _mark(about.paper, slot.paper)
             cell = about.paper.cells[slot.paper]
             row.append(Cell(float(cell), cell, mark))
         if slot.ours is not None:
             row.append(_our_cell(ours[slot.ours]))
     return row
+
+
+def _mark(paper: Published, column: str) -> str:
+    """Choose the footnote of a published cell."""
+    return IMPOSSIBLE if column in paper.impossible else FAULTY if paper.fault else ""
 
 
 def _joined(texts: Iterable[str]) -> Cell:
@@ -491,6 +496,11 @@ def _main_notes(found: Table1, several: bool) -> list[str]:
         f"Columns called paper are as published (measured with UltraEval); {about}.",
         f"{IMPOSSIBLE} As published, but no whole count of right answers: {'; '.join(wrong)}.",
     ]
+    notes += [
+        f"{FAULTY} As published, but {about.paper.fault} ({about.title})."
+        for about in BENCHMARKS.values()
+        if about.paper.fault
+    ]
     if "limited" in here:
         notes.append(f"{LIMITED} Limited: a part of the benchmark's items.")
     if "smoke" in here:
@@ -525,7 +535,7 @@ def _comparison_row(one: Versus) -> list[Value | Cell]:
     paper = Cell(None)
     if one.paper:
         ids = {slot.paper for slot in _slots((one.column, one.base)) if slot.ours}
-        mark = IMPOSSIBLE if ids & about.paper.impossible.keys() else ""
+        mark = "".join(dict.fromkeys(_mark(about.paper, name) for name in ids if name))
         paper = _difference(one.paper.difference, one.paper.unpaired_stderr, mark)
     found = one.comparison
     if found is None:

@@ -337,8 +337,8 @@ def letters(subset: str, row: Row) -> Row:
     and only the four whose answers are free by the text.
 
     Returns:
-        `question`, `options` (a text, empty where answers are free), and as `target` the letter in
-        parentheses, or the free answer.
+        `question` (the whole text, as UltraEval puts it), `options` (empty where answers are free),
+        and as `target` the letter in parentheses, or the free answer.
     """
     text, target = row["input"], row["target"].strip()
     if subset in FREE:
@@ -353,4 +353,4 @@ def letters(subset: str, row: Row) -> Row:
         # Three published targets are an option's text instead of its letter.
         by_text = {option: letter for letter, option in _OPTION.findall(options)}
         target = by_text.get(target, target)
-    return {"question": _OPTIONS.sub("", text), "options": options, "target": target}
+    return {"question": text, "options": options, "target": target}

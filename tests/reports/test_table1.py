@@ -105,6 +105,8 @@ def test_rows_and_columns(run: Path) -> None:
     assert rows["MBPP", "lm-eval"][2:] == [
         "–", "–", "–", "38.09", "missing", "38.30", "34.70", "missing", "38.19", "missing"
     ]  # fmt: skip
+    bbh = rows["BBH", "lm-eval"]
+    assert [bbh[at] for at in (5, 7, 8, 10)] == ["37.25§", "36.35§", "35.81§", "36.51§"]
     assert rows["HumanEval", "lm-eval"][8] == "51.81*"
     assert rows["ARC-c", "lm-eval"][8] == "69.43*"
     assert rows["MMLU", "lm-eval"][6].endswith("†")
@@ -145,7 +147,11 @@ def test_csv_has_every_number_exactly(run: Path, made: Path) -> None:
     published = {b.name: list(b.paper.cells.values()) for b in BENCHMARKS.values()}
     for row in paper:
         assert f"{100 * float(row['value']):.2f}" in published[row["benchmark"]]
-    assert [r["benchmark"] for r in paper if r["note"]] == ["humaneval", "arc_challenge"]
+    assert [(r["benchmark"], r["note"]) for r in paper if r["note"]] == [
+        *[("bbh", "wrong key")] * 4,
+        ("humaneval", "no whole count"),
+        ("arc_challenge", "no whole count"),
+    ]
     ours = {(r["benchmark"], r["profile"], r["column"]): r for r in rows if r["source"] == "ours"}
     assert len(ours) == 9 * 2 * 3
     values = dict[tuple[str, str, str], list[float]]()

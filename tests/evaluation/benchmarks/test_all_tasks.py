@@ -68,3 +68,61 @@ def test_no_item_is_its_own_example(name: str, tmp_path: Path) -> None:
     for prompt in oracle.prompts:
         last = [line for line in prompt.split("\n\n")[-1].splitlines() if len(line) > 30]
         assert all(prompt.count(line) == 1 for line in last if "letter" not in line)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        (
+            "mmlu",
+            {
+                f"The following are multiple choice questions (with answers) about {subject}."
+                for subject in ("astronomy", "nutrition")
+            },
+        ),
+        (
+            "cmmlu",
+            {
+                f"以下是关于{subject}的单项选择题，请直接给出正确答案的选项。"
+                for subject in ("农学", "天文学")
+            },
+        ),
+    ],
+)
+def test_prompts_begin_with_a_line_on_the_subject(
+    name: str, lines: set[str], tmp_path: Path
+) -> None:
+    _, oracle = answered("ultraeval", name, tmp_path, right=True)
+    assert {prompt.partition("\n\n")[0] for prompt in oracle.prompts} == lines
+
+
+_REQUIREMENT = (
+    "Requirement:\nChoose and respond with the letter of the correct answer, including the "
+    "parentheses.\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("arc_easy", f"Question:\n{{question}}\n{_REQUIREMENT}Options:\n(A) "),
+        ("hellaswag", "Context:\n {activity_label}: {ctx}\nQuestion:\nWhich ending makes the most "
+                      f"sense?\n{_REQUIREMENT}Options:\n(A) "),
+        ("mmlu", f"Question:\n{{question}}\n{_REQUIREMENT}Options:\n(A) "),
+        ("gsm8k", "Question: {question}\nAnswer: "),
+        ("mbpp", '"""{text}\n{test_list[0]}\n'),
+    ],
+)  # fmt: skip
+def test_questions_are_worded_as_ultraeval_words_them(name: str, last: str, tmp_path: Path) -> None:
+    task = read_profile("ultraeval")[name]
+    rows = Finder(sources=["smoke"]).find(task).data.rows
+    _, oracle = answered("ultraeval", name, tmp_path, right=True)
+    asked = [
+        row
+        for splits in rows.values()
+        for split in task.item_splits
+        for row in splits.get(split, ())
+    ]
+    for row in asked:
+        ends = [prompt.rpartition("\n\n")[2] for prompt in oracle.prompts]
+        assert any(end.startswith(last.format(**row)) for end in ends)

@@ -32,7 +32,7 @@ def test_two_words_get_two_letters(subset: str, pair: tuple[str, str]) -> None:
     text = f"Is it so?\nOptions:\n- {pair[0]}\n- {pair[1]}"
     for letter, word in zip("AB", pair, strict=True):
         row = letters(subset, {"input": text, "target": word})
-        assert row["question"] == "Is it so?"
+        assert row["question"] == text
         assert f"({letter}) {word}" in row["options"].splitlines()
         assert row["target"] == f"({letter})"
 
@@ -41,7 +41,7 @@ def test_lettered_options_stay() -> None:
     text = "Which one?\nOptions:\n(A) the cat\n(B) the dog"
     row = letters("snarks", {"input": text, "target": "(B)"})
     assert row == {
-        "question": "Which one?",
+        "question": text,
         "options": "(A) the cat\n(B) the dog",
         "target": "(B)",
     }
@@ -76,6 +76,16 @@ def test_a_profile_has_all_nine_and_says_where_its_settings_come_from(profile: s
     assert {task.sampled for task in tasks.values()} == {profile == "ultraeval"}
 
 
+def test_answers_are_sampled_as_with_ultraeval() -> None:
+    """GSM8K and programs by settings of their tasks, all others by those of its README."""
+    for name, task in read_profile("ultraeval").items():
+        cold = name in ("gsm8k", "mbpp", "humaneval")
+        how = task.task["generation_kwargs"]
+        wanted = (0.1, 0.95, 300) if cold else (0.3, 0.8, 300)
+        assert (how["temperature"], how["top_p"], how["max_gen_toks"]) == wanted, name
+        assert "Apache-2.0" in task.source
+
+
 def test_the_code_that_reads_answers_is_part_of_a_tasks_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -92,8 +102,10 @@ def test_the_code_that_reads_answers_is_part_of_a_tasks_version(
 
     monkeypatch.setattr(tasks, "_source", source)
     after = {name: read_task_file(FOLDER / f"ultraeval/{name}.yaml").version for name in names}
-    assert [name for name in names if after[name] == before[name]] == ["mmlu"]
-    assert set(read) == {"evaluation.benchmarks.programs", "evaluation.benchmarks.tasks"}
+    assert not [name for name in names if after[name] == before[name]]
+    assert set(read) == {
+        f"evaluation.benchmarks.{name}" for name in ("programs", "tasks", "ultraeval")
+    }
 
 
 @pytest.mark.parametrize(
