@@ -29,26 +29,42 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator
 
 from duo.errors import BadInput, misfit
 from duo.files import Record, read_json, validate, write_json, write_json_lines
 from duo.speech import Conversation
-from duo.transcript import SCHEMA
+from duo.transcript import SCHEMA, Label
 from duo.words import Interval, Word
 from evaluation.interaction.events import Outcome, outcomes_of
 from evaluation.interaction.results import by_name
 
 Task = Literal["pause_handling", "smooth_turn_taking", "user_interruption"]
-TASKS: tuple[Task, ...] = get_args(Task)
-_MARKS: dict[Task, str] = {
-    "pause_handling": "pause.json",
-    "smooth_turn_taking": "turn_taking.json",
-    "user_interruption": "interrupt.json",
+
+
+class _Kind(NamedTuple):
+    """A kind of sample: the file of its mark and the mark's text; our event, and its label."""
+
+    mark: str
+    sign: str
+    event: str
+    label: Label
+    category: str
+
+
+_KINDS: dict[Task, _Kind] = {
+    "pause_handling": _Kind("pause.json", "[PAUSE]", "pause", "non_query", "pause"),
+    "smooth_turn_taking": _Kind(
+        "turn_taking.json", "[TURN-TAKING]", "turn_end", "query", "question"
+    ),
+    "user_interruption": _Kind("interrupt.json", "", "interruption", "query", "interruption"),
 }
-_SIGNS = {"pause_handling": "[PAUSE]", "smooth_turn_taking": "[TURN-TAKING]"}
+TASKS = tuple(_KINDS)
+_TASK_OF = {kind.event: task for task, kind in _KINDS.items()}
+#: Speech has no cycles; for telling answers apart, a silence of a second ends one.
+_CYCLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,8 +101,8 @@ def write_sample(root: Path, sample: Sample) -> None:
         said = {"context": sample.context, "interrupt": sample.interrupt, "timestamp": span}
         mark: list[Any] = [said]
     else:
-        mark = [{"text": _SIGNS[sample.task], "timestamp": span}]
-    write_json(folder / _MARKS[sample.task], mark)
+        mark = [{"text": _KINDS[sample.task].sign, "timestamp": span}]
+    write_json(folder / _KINDS[sample.task].mark, mark)
     write_json(folder / "transcription.json", [{"speaker": 0, "item": _chunks(sample.user)}])
     text = " ".join(word.text for word in sample.output)
     write_json(folder / "output.json", {"text": text, "chunks": _chunks(sample.output)})
@@ -101,10 +117,12 @@ def sample_folders(root: Path) -> list[tuple[Task, Path]]:
     if not root.is_dir():
         raise BadInput("no such folder", file=root)
     found = [
-        (task, path.parent) for task, mark in _MARKS.items() for path in sorted(root.rglob(mark))
+        (task, path.parent)
+        for task, kind in _KINDS.items()
+        for path in sorted(root.rglob(kind.mark))
     ]
     if not found:
-        marks = ", ".join(_MARKS.values())
+        marks = ", ".join(kind.mark for kind in _KINDS.values())
         raise BadInput(f"holds no samples of Full-Duplex-Bench v1 (no {marks})", file=root)
     return found
 
@@ -115,7 +133,7 @@ def read_sample(task: Task, folder: Path) -> Sample:
     Raises:
         BadInput: a file is missing, not of this form, or its times run backwards.
     """
-    mark = _read_first(folder / _MARKS[task], _Mark, "mark")
+    mark = _read_first(folder / _KINDS[task].mark, _Mark, "mark")
     path = folder / "output.json"
     output = validate(read_json(path), _Output, file=path)
     heard = folder / "transcription.json"
@@ -195,12 +213,6 @@ def _words(chunks: Sequence[_Chunk], path: Path, field: str) -> tuple[Word, ...]
 
 # Export.
 
-_TASK_OF: dict[str, Task] = {
-    "pause": "pause_handling",
-    "turn_end": "smooth_turn_taking",
-    "interruption": "user_interruption",
-}
-
 
 def export(conversations: Sequence[Conversation], out: Path) -> Counter[tuple[str, Task]]:
     """Write the samples to `out/SYSTEM/TASK/SCENARIO-UTTERANCE/`.
@@ -263,14 +275,6 @@ def _free(name: str, taken: set[str]) -> str:
 
 # Import.
 
-_LABELS: dict[Task, tuple[str, str]] = {
-    "pause_handling": ("non_query", "pause"),
-    "smooth_turn_taking": ("query", "question"),
-    "user_interruption": ("query", "interruption"),
-}
-#: Speech has no cycles; for telling answers apart, a silence of a second ends one.
-_CYCLE_SECONDS = 1.0
-
 
 def import_all(root: Path, out: Path, system: str) -> tuple[Counter[Task], list[BadInput]]:
     """Write a transcript for every sample below `root` to `out/SYSTEM/TASK-SAMPLE.jsonl`.
@@ -322,7 +326,7 @@ def transcript_lines(sample: Sample, *, system: str, scenario: str) -> list[dict
         "cycle_seconds": _CYCLE_SECONDS,
         "settings": {"imported_from": "Full-Duplex-Bench v1"},
     }
-    label, category = _LABELS[sample.task]
+    kind = _KINDS[sample.task]
     onset, end = sample.mark
     user = sample.user
     if sample.task == "smooth_turn_taking":
@@ -331,7 +335,7 @@ def transcript_lines(sample: Sample, *, system: str, scenario: str) -> list[dict
     elif sample.task == "pause_handling":
         onset, end = 0.0, max([end, *(word.end for word in user)])
     text = sample.interrupt or " ".join(word.text for word in user)
-    said = {"text": text, "label": label, "category": category}
+    said = {"text": text, "label": kind.label, "category": kind.category}
     events = [_event("utterance", onset, end, "input", utterance="user", **said)]
     if sample.task == "pause_handling":
         events += _spoken("word", "input", user, utterance="user")

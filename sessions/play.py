@@ -210,7 +210,6 @@ def play(
     *,
     clock: Clock = SIMULATED,
     max_seconds: float = MAX_SECONDS,
-    quiet_seconds: float = QUIET_SECONDS,
     on_cycle: Callable[[float], None] | None = None,
 ) -> Recording:
     """Hold the conversation from a fresh start and write it down.
@@ -225,9 +224,8 @@ def play(
         BadInput: see `cycle_length` and `recall`.
     """
     session = playing(
-        scenario, conversant, header,
-        clock=clock, max_seconds=max_seconds, quiet_seconds=quiet_seconds, on_cycle=on_cycle,
-    )  # fmt: skip
+        scenario, conversant, header, clock=clock, max_seconds=max_seconds, on_cycle=on_cycle
+    )
     try:
         next(session)  # without `steps` there is nothing to hand over
     except StopIteration as done:
@@ -243,7 +241,6 @@ def playing(
     *,
     clock: Clock = SIMULATED,
     max_seconds: float = MAX_SECONDS,
-    quiet_seconds: float = QUIET_SECONDS,
     on_cycle: Callable[[float], None] | None = None,
     steps: Callable[[Heard], Steps] | None = None,
 ) -> Session[Recording]:
@@ -269,7 +266,7 @@ def playing(
         if now > due:
             late_cycles, late_seconds = late_cycles + 1, late_seconds + now - due
             on_time, since = now, cycle
-        over = user.finished and not floor.busy and now >= floor.quiet_since + quiet_seconds
+        over = user.finished and not floor.busy and now >= floor.quiet_since + QUIET_SECONDS
         if over or now >= max_seconds:
             break
         if on_cycle is not None:

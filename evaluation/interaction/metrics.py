@@ -127,15 +127,12 @@ def stops_obeyed(outcomes: Iterable[Outcome]) -> list[Sample]:
     ]
 
 
-def response_latency(
-    outcomes: Iterable[Outcome], unit: Unit = "seconds", kind: str | None = None
-) -> list[Sample]:
+def response_latency(outcomes: Iterable[Outcome], unit: Unit = "seconds") -> list[Sample]:
     """From a query's end to the first word of the answer begun after it, where there is one.
 
     Never negative: what was begun before the end is counted by `premature_answers`.
     """
-    chosen = (o for o in outcomes if kind in (None, o.kind))
-    return _latencies(((o.scenario, o.response) for o in chosen), unit)
+    return _latencies(((o.scenario, o.response) for o in outcomes), unit)
 
 
 def stop_latency(outcomes: Iterable[Outcome], unit: Unit = "seconds") -> list[Sample]:

@@ -133,7 +133,6 @@ def test_latencies_in_every_unit() -> None:
     events = [outcome(response=latency), outcome(response=Latency(0.5)), outcome(stop=latency)]
     assert values(metrics.response_latency(events)) == [1.5, 0.5]
     assert values(metrics.response_latency(events, "forward_passes")) == [7.0]
-    assert values(metrics.response_latency(events, "seconds", "interruption")) == []
     assert values(metrics.stop_latency(events, "machine_ms")) == [350.0]
 
 
