@@ -14,12 +14,21 @@ from duo.errors import BadInput, check_choice
 from duo.terminal import printable
 
 if TYPE_CHECKING:
+    from sessions.study.design import Design
     from sessions.study.people import Invitation
 
 study_app = typer.Typer(help="Have people compare recorded dialogues, blind.", no_args_is_help=True)
 
 _Study = Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)]
 _URL = "http://localhost:8501"
+
+
+def _ask_for_facts(design: Design) -> None:
+    """Say what the consent page does not say."""
+    if missing := design.about.missing:
+        typer.echo(
+            f"the consent page does not say: {', '.join(missing)} (`about` in the design)", err=True
+        )
 
 
 @study_app.command()
@@ -64,6 +73,7 @@ def create(
         f"{study.items} item{'s' * (study.items != 1)} of {', '.join(study.systems)} in {out}; "
         f"{chosen.raters_per_item} raters each"
     )
+    _ask_for_facts(chosen)
     typer.echo(f"next: duo study check {out}; duo study invite {out}; duo study serve {out}")
 
 
@@ -79,11 +89,13 @@ def check(study: _Study) -> None:
     from sessions.study.leaks import find_leaks, leaks_tables, leaks_verdict
     from sessions.study.study import open_study
 
-    leaks = find_leaks(open_study(study))
+    opened = open_study(study)
+    leaks = find_leaks(opened)
     for table in leaks_tables(leaks):
         table.show()
     for sentence in leaks_verdict(leaks):
         typer.echo(sentence)
+    _ask_for_facts(opened.design)
     if not leaks.clean:
         raise typer.Exit(1)
 
@@ -268,6 +280,7 @@ def serve(
     from sessions.study.study import open_study
 
     opened = open_study(study)
+    _ask_for_facts(opened.design)
     typer.echo(f"http://{'localhost' if host == '127.0.0.1' else host}:{port} (Ctrl-C stops)")
     raise typer.Exit(run(opened, host=host, port=port))
 

@@ -185,6 +185,30 @@ class Completion(_Strict):
         return self
 
 
+class About(_Strict):
+    """What people should know before they consent; stands below the text of the consent page.
+
+    Attributes:
+        who: does the study; `contact` is how to reach them.
+        purpose: of the study; `duration` and `pay` of taking part.
+        data: what is stored, for how long, and who sees it.
+        withdrawal: how to withdraw, also later.
+    """
+
+    who: Text | None = None
+    contact: Text | None = None
+    purpose: Text | None = None
+    duration: Text | None = None
+    pay: Text | None = None
+    data: Text | None = None
+    withdrawal: Text | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of what is not said."""
+        return tuple(name for name, text in self if text is None)
+
+
 class Panel(_Strict):
     """How a panel's links name who comes: the parameters of the address.
 
@@ -229,6 +253,7 @@ class Design(_Strict):
     pages_per_rater: Annotated[int, Field(ge=1, le=10_000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     consent: Text
+    about: About = About()
     instructions: Text
     criteria: Annotated[tuple[Criterion, ...], Field(strict=False, min_length=1, max_length=20)]
     example: Example | None = None

@@ -39,6 +39,17 @@ _CHECKS_ARE_PAIRS = (
     " Some pages show only two conversations: there you choose the better one, Tie, or Both bad."
 )
 
+#: Headings of what people should know before they consent.
+_ABOUT = {
+    "who": "Who does this study",
+    "contact": "Contact",
+    "purpose": "Purpose",
+    "duration": "Duration",
+    "pay": "Pay",
+    "data": "Your data",
+    "withdrawal": "How to withdraw",
+}
+
 #: What must be done with each dialogue, by the design's setting.
 _NEEDED = {
     "opened": "Look at each conversation before you go on to the next page.",
@@ -52,6 +63,12 @@ def consent(session: Session) -> None:
     with st.container(key="text"):
         heading(design.title)
         authored(design.consent)
+        said = [(name, text) for name, text in design.about if text is not None]
+        if said:
+            rows = "".join(
+                f"<dt><b>{_ABOUT[name]}</b></dt><dd>{escape(text)}</dd>" for name, text in said
+            )
+            st.html(f'<dl class="duo">{rows}</dl>')
         yes, no = st.columns(2)
         with yes:
             press(

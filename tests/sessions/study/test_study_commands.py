@@ -56,6 +56,7 @@ def made(tmp_path: Path) -> Path:
     said = study("create", "--transcripts", tmp_path / "in", "--raters", "2", "--out", out)
     assert "left out: c: no transcript of duplex" in said
     assert f"2 items of duo, duplex in {out}; 2 raters each" in said
+    assert "the consent page does not say: who, contact, purpose, " in said
     return out
 
 

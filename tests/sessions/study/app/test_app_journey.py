@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from sessions.study.materials import create_study
-from sessions.study.people import Invitation, invite_raters
+from sessions.study.people import Invitation, invite_raters, revoke
 from sessions.study.session import open_session
 from sessions.study.status import study_status
 from sessions.study.store import actions, drafts, pages, ratings
@@ -163,6 +163,11 @@ def test_two_raters_at_once_to_the_end(
     assert said["r001", 1, "sense"] == "right"
     assert said["r002", 1, "sense"] == "both_bad"
     assert {said[rater, 2, "speed"] for rater in ("r001", "r002")} == {"right"}
+    # A wide window shows all dialogues at once, a phone one at a time.
+    assert {(vote.rater, vote.opened) for vote in votes(study)} == {
+        ("r001", '["A", "B"]'),
+        ("r002", '["A"]'),
+    }
     assert study_status(study).done == 1
     assert b"between us" not in other.received()
     for browser in (one, other):
@@ -233,6 +238,31 @@ def test_keyboard_alone(study: Study, server: Server, one: Browser) -> None:
     one.press("n")
     one.sees("Page 2 of 2")
     until(lambda: one.driver.execute_script(FOCUS).startswith("H1 Which"), why="the title is read")
+
+
+def test_on_a_phone_both_must_be_opened_and_who_waits_goes_on_by_itself(
+    make_sqlite: StudyMaker,
+) -> None:
+    study = make_sqlite(items=2, raters_per_item=1, checks={"exposure": "opened"})
+    gone, stays = invite_raters(study, 2)
+    idler = open_session(study, gone.token)
+    begin(idler)
+    idler.view()
+    begin(open_session(study, stays.token))
+    with served(study) as server, browsing(width=390, height=844) as browser:
+        browser.open(stays.link(server.address))
+        browser.choose(0, "Tie")
+        browser.choose(1, "Tie")
+        browser.click("Next")
+        browser.sees("Please look at conversation B first.")
+        browser.click("Conversation B")
+        browser.click("Next")
+        browser.sees("Nothing to rate just now")
+        browser.sees("You are not done yet: 1 of 2 pages")
+        assert "completion code" not in browser.text()
+        revoke(study, [gone.name])
+        browser.sees("Page 2 of 2")
+        assert browser.complaints() == []
 
 
 def drafted(study: Study, invitation: Invitation) -> list[str]:

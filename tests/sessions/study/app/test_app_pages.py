@@ -241,6 +241,20 @@ def test_back_and_forward_store_only_what_changed(
     assert number(study, drafts) == 0  # of a page that was submitted before, changes are submitted
 
 
+def test_the_consent_page_has_the_facts_that_are_given(
+    make_sqlite: StudyMaker, opens: Opener
+) -> None:
+    study = make_sqlite(about={"who": "Ada <b>L.</b>", "pay": "$5"})
+    assert set(study.design.about.missing) == {
+        "contact", "purpose", "duration", "data", "withdrawal",
+    }  # fmt: skip
+    said = texts(opens(study, t=invite_raters(study, 1)[0].token))
+    assert "Who does this study" in said
+    assert "Ada &lt;b&gt;L.&lt;/b&gt;" in said
+    assert "$5" in said
+    assert "Contact" not in said
+
+
 def test_a_page_says_what_must_be_seen_first(
     make_sqlite: StudyMaker, opens: Opener, page: Page, says: Callable[..., None]
 ) -> None:
