@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from duo.chatformat import STYLES, ChatFormat, chat_format
 from duo.errors import BadInput, check_choice
 from duo.files import read_json_object, write_json
+from duo.merging import merge
 from duo.terminal import quiet
 from duo.tokens import IDLE, IGNORE, RESPOND, StateTokens, add_state_tokens
 from duo.wheels import ADAPTERS, ALIAS, adapter_folder, smollm2_folder
@@ -309,16 +310,10 @@ def open_tokenizer(folder: Path) -> Any:
 
 def _adapted(folder: Path, base: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
     """Open a base model, merge a PEFT adapter into it; with the adapter's tokenizer."""
-    from peft import PeftModel
-
     model, tokenizer = open_weights(base, dtype, attention)
-    states = add_state_tokens(model, tokenizer)  # as in training: the adapter has rows for them
     try:
-        if (folder / "tokenizer_config.json").is_file():
-            tokenizer = open_tokenizer(folder)
-            if add_state_tokens(model, tokenizer) != states:
-                raise BadInput("the tokenizer's state tokens are not the base model's", file=folder)
-        return PeftModel.from_pretrained(model, folder).merge_and_unload(), tokenizer
+        own = open_tokenizer(folder) if (folder / "tokenizer_config.json").is_file() else None
+        return merge(model, tokenizer, folder, own)
     except BadInput:
         raise
     except Exception as error:
@@ -401,9 +396,12 @@ def _from_hub(name: str) -> Path:
 
 
 def first_line(error: Exception) -> str:
-    """Shorten a library's error message, which may be a screen long, to its first line."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    """Shorten a library's error message, which may be a screen long, to its first statement."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    whole = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return whole[:300]
 
 
 def _is_minicpm(config: Mapping[str, Any]) -> bool:

@@ -1,0 +1,110 @@
+"""Merge a PEFT adapter into its base model, whoever made it.
+
+An adapter may bring tokens of its own, whole matrices in place of the base model's (an embedding,
+an output head), or single rows of them. The base model then gets as many rows as it had when the
+adapter was trained, so that the logits are those that it was saved with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from duo.errors import BadInput
+from duo.tokens import STATE_TOKENS, add_state_tokens, state_tokens
+
+
+def merge(model: Any, tokenizer: Any, folder: Path, own: Any | None) -> tuple[Any, Any]:
+    """Merge the adapter of a folder into `model`; changes `model` and `tokenizer` in place.
+
+    Args:
+        model: the base model, as it was published.
+        tokenizer: of the base model.
+        folder: of the adapter.
+        own: the adapter's tokenizer, if one lies beside it.
+
+    Returns:
+        The model, and the tokenizer that goes with it.
+
+    Raises:
+        BadInput: its tokenizer and its weights do not go together.
+        Exception: whatever PEFT raises on a damaged adapter.
+    """
+    from peft import PeftConfig, PeftModel, load_peft_weights
+
+    config = PeftConfig.from_pretrained(str(folder))
+    weights = load_peft_weights(str(folder), device="cpu")
+    whole = _whole_rows(model, weights)
+    last = max(_single_rows(config), default=-1)
+    if whole is None:
+        _add_as_in_training(model, tokenizer, folder, own, last)
+    rows = model.get_input_embeddings().weight.shape[0]
+    wanted = whole or max(rows, last + 1, len(own) if own is not None else 0)
+    if wanted != rows:
+        _resize(model, wanted)
+    merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    _untie_if_parted(merged)
+    return merged, tokenizer if own is None else own
+
+
+def _add_as_in_training(
+    model: Any, tokenizer: Any, folder: Path, own: Any | None, last: int
+) -> None:
+    """Add the state tokens first where the adapter was trained by `duo train`, which does so."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if own is None:
+        if last >= min(rows, len(tokenizer)):
+            add_state_tokens(model, tokenizer)
+    elif set(STATE_TOKENS) <= set(own.get_added_vocab()) and add_state_tokens(
+        model, tokenizer
+    ) != state_tokens(own):
+        raise BadInput("the tokenizer's state tokens are not the base model's", file=folder)
+
+
+def _whole_rows(model: Any, weights: dict[str, Any]) -> int | None:
+    """Find how many rows the matrices in the adapter have, if it has any of the vocabulary's."""
+    names = {id(module): name for name, module in model.named_modules()}
+    embedding = names[id(model.get_input_embeddings())]
+    head = names.get(id(model.get_output_embeddings()), "")
+    for key, weight in weights.items():
+        for name in filter(None, (embedding, head)):
+            kind = key.removeprefix("base_model.model.").removeprefix(f"{name}.")
+            if key != f"base_model.model.{name}.{kind}":
+                continue
+            if kind.startswith("lora_embedding_A"):
+                return int(weight.shape[1])
+            if kind.endswith("weight") and not kind.startswith("lora_A"):
+                return int(weight.shape[0])
+    return None
+
+
+def _single_rows(config: Any) -> list[int]:
+    """List the tokens whose rows the adapter has."""
+    indices = getattr(config, "trainable_token_indices", None) or []
+    if isinstance(indices, dict):
+        indices = [number for numbers in indices.values() for number in numbers]
+    return list(indices)
+
+
+def _resize(model: Any, rows: int) -> None:
+    """Give both matrices that many rows; new ones are the mean, as untrained state tokens are."""
+    import torch
+
+    before = model.get_input_embeddings().weight.shape[0]
+    model.resize_token_embeddings(rows, mean_resizing=False)
+    matrices = (model.get_input_embeddings(), model.get_output_embeddings())
+    weights = {id(w): w for matrix in matrices if matrix is not None for w in matrix.parameters()}
+    for weight in weights.values():  # tied ones once
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        weight.data[before:] = weight.data[:before].mean(0, dtype=wide).to(weight.dtype)
+
+
+def _untie_if_parted(model: Any) -> None:
+    """Say in the configuration that head and embedding differ, where an adapter parted them.
+
+    Else the next change of the number of rows would tie them again.
+    """
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not model.get_input_embeddings().weight:
+        for config in (model.config, model.config.get_text_config()):
+            config.tie_word_embeddings = False
