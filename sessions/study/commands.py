@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 study_app = typer.Typer(help="Have people compare recorded dialogues, blind.", no_args_is_help=True)
 
 _Study = Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)]
-_URL = "http://localhost:8501"
 
 
 def _ask_for_facts(design: Design) -> None:
@@ -114,7 +113,13 @@ def invite(
     days: Annotated[
         float | None, typer.Option(min=0, help="Days until the links expire [default: never].")
     ] = None,
-    url: Annotated[str, typer.Option(help="Address of the server.")] = _URL,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Address of the server [default: the design's, or this machine's]."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="As `serve` has it, if it is this machine.")
+    ] = 8501,
     out: Annotated[
         Path | None,
         typer.Option(help="CSV file for the links instead of the terminal.", show_default=False),
@@ -138,7 +143,8 @@ def invite(
         made.append(people.invite(opened, "panel", label=panel, valid_seconds=valid))
     if admin:
         made.append(people.invite(opened, "admin", label=admin, valid_seconds=valid))
-    lines = [(one.kind, one.name, one.link(url)) for one in made]
+    base = url or opened.design.address or f"http://localhost:{port}"
+    lines = [(one.kind, one.name, one.link(base)) for one in made]
     if out is None:
         for line in lines:
             typer.echo("\t".join(line))
@@ -281,8 +287,11 @@ def serve(
 
     opened = open_study(study)
     _ask_for_facts(opened.design)
-    typer.echo(f"http://{'localhost' if host == '127.0.0.1' else host}:{port} (Ctrl-C stops)")
-    raise typer.Exit(run(opened, host=host, port=port))
+    address = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
+    status = run(
+        opened, host=host, port=port, ready=lambda: typer.echo(f"{address} (Ctrl-C stops)")
+    )
+    raise typer.Exit(status)
 
 
 def bench(

@@ -245,13 +245,19 @@ class Panel(_Strict):
 
 
 class Design(_Strict):
-    """All of a study but its dialogues."""
+    """All of a study but its dialogues.
+
+    Attributes:
+        address: where raters reach the server; links begin with it.
+        reserve_minutes: a page that was left so long ago is given to others, too.
+    """
 
     title: Text
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")] = "en"
     raters_per_item: Annotated[int, Field(ge=1, le=10_000)] = 3
     pages_per_rater: Annotated[int, Field(ge=1, le=10_000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    address: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     consent: Text
     about: About = About()
     instructions: Text

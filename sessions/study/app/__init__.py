@@ -12,11 +12,14 @@ may use Markdown (never HTML), all others are shown as they are.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 #: The environment variable that tells the pages which study they are of.
 VARIABLE = "DUO_STUDY"
+_PR_SET_PDEATHSIG = 1
 APP = Path(__file__).with_name("main.py")
 
 #: No browser is opened, nothing is reported to anybody, no traceback and no menu reach a rater.
@@ -80,16 +84,21 @@ def environment(study: Study) -> dict[str, str]:
     return {**os.environ, VARIABLE: str(study.folder.resolve())}
 
 
-def serve(study: Study, *, host: str, port: int) -> int:
+def serve(study: Study, *, host: str, port: int, ready: Callable[[], None]) -> int:
     """Run the server until it is stopped; return its exit status.
+
+    Args:
+        ready: called once it can be reached.
 
     Raises:
         BadInput: as `command`.
     """
     words = command(study, host=host, port=port)
-    with subprocess.Popen(words, env=environment(study)) as server:
+    with subprocess.Popen(words, env=environment(study), preexec_fn=_end_with_parent) as server:
         before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         try:
+            if _is_up(server, host, port):
+                ready()
             return server.wait()
         except KeyboardInterrupt:  # the server got it, too
             return server.wait(timeout=10)
@@ -97,6 +106,25 @@ def serve(study: Study, *, host: str, port: int) -> int:
             signal.signal(signal.SIGTERM, before)
             if server.poll() is None:
                 server.kill()
+
+
+def _end_with_parent() -> None:
+    """Let Linux end this process when its parent is killed, so that the port is free again."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _is_up(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
+    """Wait until the server can be reached; return False if it ended before."""
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    while server.poll() is None:
+        try:
+            socket.create_connection((own, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False
 
 
 def _check_free(host: str, port: int) -> None:

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,43 @@ def test_a_study_from_beginning_to_end(made: Path, tmp_path: Path) -> None:
     assert study("state", made, "paused").endswith("is paused\n")
     assert ": paused, " in study("status", made)
     assert study("revoke", made, "r001", "me") == "2 revoked\n"
+
+
+def test_links_begin_with_the_servers_address(made: Path, tmp_path: Path) -> None:
+    assert "http://localhost:8501/?t=" in study("invite", made, "--raters", "1")
+    assert "http://localhost:9000/?t=" in study("invite", made, "--raters", "1", "--port", "9000")
+    design = tmp_path / "design.yaml"
+    design.write_text((made / "design.yaml").read_text("utf-8").replace(
+        "address: null", "address: https://study.x.org/"
+    ), "utf-8")  # fmt: skip
+    other = tmp_path / "other"
+    study("create", "--transcripts", tmp_path / "in", "--design", design, "--out", other)
+    assert "https://study.x.org/?t=" in study("invite", other, "--raters", "1")
+    assert "https://y.org/?t=" in study("invite", other, "--raters", "1", "--url", "https://y.org")
+
+
+def test_the_server_says_its_address_when_it_is_there_and_leaves_no_child(made: Path) -> None:
+    pytest.importorskip("streamlit")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-u", "-c", "from duo.cli import main; main()", "study", "serve",
+             str(made), "--port", str(port)]  # fmt: skip
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        while f"http://localhost:{port} (Ctrl-C" not in (line := server.stdout.readline()):
+            assert line
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        server.kill()
+        server.wait(timeout=30)
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            except OSError:
+                break
+            time.sleep(0.2)
+        else:
+            pytest.fail("a child still listens")
 
 
 def test_links_of_a_panel(made: Path) -> None:
