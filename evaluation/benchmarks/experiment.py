@@ -36,11 +36,13 @@ class Column:
         name: of the column, and of the folder of its results.
         model: see `duo.backbone.load`.
         adapter: folder of a PEFT adapter of that model, if it is not in `model` itself.
+        slices: whether it is asked in time slices, see `evaluation.benchmarks.slices`.
     """
 
     name: str
     model: str
     adapter: str | None = None
+    slices: bool = False
 
     @property
     def loaded(self) -> str:
@@ -149,6 +151,7 @@ class _ColumnEntry(BaseModel):
 
     model: str = Field(min_length=1)
     adapter: str | None = Field(default=None, min_length=1)
+    slices: bool = False
 
 
 class Experiment(BaseModel):
@@ -170,7 +173,7 @@ class Experiment(BaseModel):
 
     def models(self) -> list[Column]:
         """List the columns in the order of the file."""
-        return [Column(name, entry.model, entry.adapter) for name, entry in self.columns.items()]
+        return [Column(name, **dict(entry)) for name, entry in self.columns.items()]
 
 
 def read_experiment(path: Path) -> Experiment:

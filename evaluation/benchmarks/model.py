@@ -381,6 +381,8 @@ def open_lm(column: Column, settings: Settings, on_done: Callable[[int, int], No
     Raises:
         BadInput: it cannot be loaded, or its back end cannot do what is asked.
     """
+    if column.slices:
+        return _open_slicing(column, settings, on_done)
     if settings.backend == "vllm":
         return _open_vllm(column, settings)
     loaded = open_model(
@@ -388,6 +390,27 @@ def open_lm(column: Column, settings: Settings, on_done: Callable[[int, int], No
     )
     with silence():
         return Answering(loaded, settings, on_done)
+
+
+def _open_slicing(
+    column: Column, settings: Settings, on_done: Callable[[int, int], None]
+) -> Answering:
+    from evaluation.benchmarks.slices import Slicing
+
+    if settings.backend != "hf":
+        raise BadInput(
+            f"questions cannot be put in slices to {settings.backend}: use --backend hf",
+            field="slices",
+        )
+    with quiet():
+        loaded = backbone.load(
+            column.loaded,
+            device=_own_device(settings.device),
+            dtype=settings.dtype,
+            chat=settings.chat,
+        )
+    with silence():
+        return Slicing(loaded, settings, on_done)
 
 
 def _open_vllm(column: Column, settings: Settings) -> Any:

@@ -91,6 +91,7 @@ def _work(
 ) -> Work:
     asked = min(found.n, settings.limit or found.n)
     chat = task.chat_template if settings.chat_template is None else settings.chat_template
+    chat = chat and not column.slices  # which are turns by themselves
     how: dict[str, Any] = {
         "shots": task.shots,
         "shots_from": "smoke" if found.spare else task.shots_from,
@@ -102,7 +103,7 @@ def _work(
         "state_tokens": "banned" if settings.ban_states else "allowed",
         "backend": settings.backend,
         "generation": task.task.get("generation_kwargs", {}),
-    }
+    } | ({"slices": "4 to 6 words"} if column.slices else {})
     if settings.chat is not None:  # else the model itself says it, and its hash is in the key
         how["chat"] = settings.chat
     key = fingerprint(
