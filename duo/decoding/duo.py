@@ -31,6 +31,10 @@ from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
 from duo.decoding.speaker import Speaker
 
+#: Rules of the published code: the pieces of `<1>` as text, and the silent cycles after which it
+#: answers, while an answer is being given and while none is.
+_STATE_PIECES, _PATIENCE_SPEAKING, _PATIENCE_SILENT = 3, 3, 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class DuoSettings(Settings):
@@ -49,6 +53,8 @@ class DuoSettings(Settings):
             after the finished answer, as the paper's training samples have it.
         after_interruption: "drop" what was spoken between the interruption's first words and the
             decision (the paper), or "merge" it into the context, as the user did hear it.
+        published: decide by the rules of the published code, in place of `patience` and
+            `on_silence`; see `duo.decoding.sequential`.
     """
 
     lookahead: int = 4
@@ -56,6 +62,7 @@ class DuoSettings(Settings):
     on_silence: Literal["likelier", "respond", "ignore"] = "likelier"
     ignored_utterances: Literal["forget", "remember"] = "forget"
     after_interruption: Literal["drop", "merge"] = "drop"
+    published: bool = False
 
 
 class Duo:
@@ -155,6 +162,9 @@ class Duo:
     def _decide(self, log: CycleLog) -> None:
         """Act on silence: by the state token, or without one by patience."""
         self._silent_cycles += 1
+        if self.settings.published:
+            self._decide_as_published(log)
+            return
         state = self._expected[-1] if self._expected else None
         if state == self._states.respond:
             self._respond("state", log)
@@ -162,6 +172,18 @@ class Duo:
             self._ignore("state", log)
         elif self._silent_cycles >= self.settings.patience:
             self._run_out(log)
+
+    def _decide_as_published(self, log: CycleLog) -> None:
+        """Read a state only while an answer is given, and only if all its pieces were expected."""
+        speaking = self.channels.speaking
+        fits = len(self._expected) + _STATE_PIECES - 1 <= self.settings.lookahead
+        state = self._expected[-1] if speaking and fits and self._expected else None
+        if state == self._states.respond:
+            self._respond("state", log)
+        elif state == self._states.ignore:
+            self._ignore("state", log)
+        elif self._silent_cycles >= (_PATIENCE_SPEAKING if speaking else _PATIENCE_SILENT):
+            self._respond("patience", log)
 
     def _run_out(self, log: CycleLog) -> None:
         policy = self.settings.on_silence

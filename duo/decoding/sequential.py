@@ -3,6 +3,17 @@
 It runs the same conversation with the same tokens as `FusedChannels`, at the price of two passes
 where that needs one and of a copy of the whole cache at each fork. It uses transformers' own cache
 and causal mask and nothing of ours, which makes it the reference that the fused form is held to.
+
+The published code decides by other rules than the paper. With the setting `published` they are:
+
+- A state token is a string of three pieces, which must all be among the tokens looked ahead. So a
+  look-ahead of 4 leaves room for one word before it, where our single tokens leave room for three.
+- While an answer is given, silence alone forces a new one after three silent cycles; while none is,
+  after two, and no state is read then: whatever was said is answered, a remark as well.
+
+Not reproduced, with the setting or without: the predicted words that stay in the input channel when
+the next slice arrives, after which the code stops with an assertion; the search that misses a state
+at the very end of the look-ahead; the client, which stops the voice at any word.
 """
 
 from __future__ import annotations

@@ -466,3 +466,29 @@ def test_in_the_papers_plain_form_only_whole_answers_are_closed(answer: int, who
     end = model.tokenizer.eos_token
     assert text.count(end) == whole
     assert (end if whole else "") + " <user>: Why?<1>" in text
+
+
+@pytest.mark.parametrize(("words", "seen"), [(0, True), (1, True), (2, False)])
+def test_by_the_published_rules_a_state_needs_room_for_its_three_pieces(
+    words: int, seen: bool
+) -> None:
+    model = backbone()
+    please = model.chat.text("the, please")[-1]
+
+    last = "salt" + model.tokenizer.decode([please]) * words
+
+    def rule(text: str) -> int | None:
+        return model.states.ignore if text.endswith(last) else please
+
+    channels = steered(model, rule, ending_after(model, 10_000), SequentialChannels)
+    system = Duo(model, DuoSettings(published=True), channels=channels)
+    # Nothing is being said: whatever is heard is answered after two silent cycles.
+    heard = play(system, ["Pass me the salt", "", ""])
+    assert [Kind.RESPOND in kinds(result) for result in heard] == [False, False, True]
+    assert [event.by for event in heard[-1].events if event.kind is Kind.RESPOND] == ["patience"]
+    # An answer is being given: a state is read if all its pieces fit, else silence decides.
+    heard = play(system, ["And the salt", "", "", ""])
+    found = [kinds(result) for result in heard]
+    assert (Kind.IGNORE in found[1]) == seen
+    assert (Kind.RESPOND in found[3]) != seen
+    assert Kind.RESPOND not in [*found[0], *found[1], *found[2]]
