@@ -72,7 +72,8 @@ def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:
 
 def test_there_are_commands_in_every_document() -> None:
     for path in DOCUMENTS:
-        assert len([name for name, _ in OURS if name == path.name]) > 10
+        if path.name != "models.md":  # a table
+            assert len([name for name, _ in OURS if name == path.name]) > 10
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ Coverage = Literal["full", "limited", "smoke"]
 #: An item's subset ("" where the benchmark has none) and its id in it.
 Key = tuple[str, str]
 
+#: What there can be one result of: column, benchmark, profile, seed.
+_Cell = tuple[str, str, str, int]
+
 _OURS = re.compile(r"benchmark_(.+)\.json")
 _HARNESS = re.compile(r"results_(.+)\.json")
 _EARLIER = re.compile(r".+-seed-?\d+\.[0-9a-f]{12}\.json")
@@ -155,7 +158,7 @@ class Run:
     facts: BenchmarkResult
 
     @property
-    def cell(self) -> tuple[str, str, str, int]:
+    def cell(self) -> _Cell:
         """What there can be one result of: column, benchmark, profile, seed."""
         return self.facts.column, self.facts.benchmark, self.facts.profile, self.facts.seed
 
@@ -381,16 +384,20 @@ def _files(root: Path) -> list[Path]:
 def _one_for_each_cell(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Choose one result for each cell, and note those left out.
 
-    A result in the format of earlier versions gives way to one of today's. A folder in which
+    A result in the format of earlier versions gives way to one of today's, and so does one of an
+    earlier definition of its task, where it was measured again. A folder in which
     `--limit` grew has several that differ in it: of each benchmark the largest size counts that all
     its cells have, so that columns are about the same items; if there is none, each cell's largest.
     """
     found: list[Run] = []
     notes: list[str] = []
     todays = {run.cell for run in runs if run.facts.filter is not None}
-    cells: dict[tuple[str, str, str, int], dict[int, Run]] = {}
+    current = _current_versions(runs)
+    cells: dict[_Cell, dict[int, Run]] = {}
     for run in runs:
-        if run.facts.filter is None and run.cell in todays:
+        version = _version(run)
+        earlier = run.facts.filter is None and run.cell in todays
+        if earlier or (version and current.get(run.cell, version) != version):
             notes.append(f"Left out: {run.file.name}, of an earlier version, measured again since.")
             continue
         facts, sizes = run.facts, cells.setdefault(run.cell, {})
@@ -414,6 +421,27 @@ def _one_for_each_cell(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
             if other != n
         ]
     return found, notes
+
+
+def _version(run: Run) -> str | None:
+    """Give the version of the task that a result of ours is of; None for lm-eval's own results."""
+    ours = run.facts.filter is not None and run.facts.data.source != "lm-eval"
+    return run.facts.settings.get("task_version") if ours else None
+
+
+def _current_versions(runs: Sequence[Run]) -> dict[_Cell, str]:
+    """Find today's definition of a task where there are results of several, today's among them."""
+    found: dict[_Cell, set[str]] = {}
+    for run in runs:
+        if version := _version(run):
+            found.setdefault(run.cell, set()).add(version)
+    several = {cell: versions for cell, versions in found.items() if len(versions) > 1}
+    if not several:
+        return {}
+    from evaluation.benchmarks.tasks import read_profile
+
+    current = {cell: read_profile(cell[2])[cell[1]].version for cell in several}
+    return {cell: version for cell, version in current.items() if version in several[cell]}
 
 
 def _facts(run: Run, other_n: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from duo.errors import BadInput
 from evaluation.benchmarks.compare import cells, compare_columns
 from evaluation.benchmarks.results import Run, read_runs
+from evaluation.benchmarks.tasks import read_profile
 from tests.evaluation.benchmarks.files import write_result
 
 
@@ -162,6 +164,24 @@ def test_results_of_earlier_versions_are_read(tmp_path: Path) -> None:
     assert both.notes == (f"Left out: {path.name}, of an earlier version, measured again since.",)
     with pytest.raises(BadInput, match="is no benchmark result of duo"):
         read_result(change(path, schema=2))
+
+
+def test_a_result_of_an_earlier_definition_of_its_task_gives_way_to_todays(tmp_path: Path) -> None:
+    """A task that is scored otherwise since is measured again into the same folder."""
+    today = read_profile("ultraeval")["gsm8k"].version
+    write = partial(write_result, column="base", benchmark="gsm8k", profile="ultraeval")
+    old = write(
+        tmp_path / "old", scores=[1, 1], metric="exact_match", settings={"task_version": "0" * 64}
+    )
+    assert [run.file for run in read_runs([str(tmp_path)]).runs] == [old]
+    new = write(tmp_path / "new", scores=[1, 0], settings={"task_version": today})
+    found = read_runs([str(tmp_path)])
+    assert [run.file for run in found.runs] == [new]
+    assert found.notes == (f"Left out: {old.name}, of an earlier version, measured again since.",)
+    write(tmp_path / "older", scores=[0, 0], settings={"task_version": "1" * 64})
+    assert [run.file for run in read_runs([str(tmp_path)]).runs] == [new]
+    with pytest.raises(BadInput, match="with other numbers or settings: keep one of them"):
+        read_runs([str(tmp_path / "old"), str(tmp_path / "older")])
 
 
 def test_seeds_are_averaged_and_their_spread_is_kept(tmp_path: Path) -> None:
