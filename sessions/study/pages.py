@@ -359,7 +359,7 @@ def _next(
             return "item", fresh, 0
         elif kind == "attention":
             return "attention", _check(rater.number, attention, study), 0
-        elif kind == "repeat" and none == "nothing":  # else items come first, after a while
+        elif kind == "repeat" and not (fresh is None and none == "later"):  # items come first
             once_more = repeated(first, again, systems=systems, rater=rater.number, seed=seed)
             if once_more is not None and _is_far(study, once_more.item, had):
                 return "item", once_more, 1

@@ -217,7 +217,7 @@ class Session:
         """Note which dialogues of a page were opened and replayed so far, by their labels."""
         with self._acting(durable=False) as (connection, _):
             labels = LABELS[: width(connection, self._own(connection, page).item_id)]
-            before = exposure_of(connection, page)
+            before = self._exposure(connection, page)
             given = {"opened": set(opened), "replayed": set(replayed)}
             new = {
                 name: [one for one in labels if one in given[name] - before[name]] for name in given
@@ -317,11 +317,21 @@ class Session:
             if len(answer.ranks) != places:
                 raise ValueError(f"{len(answer.ranks)} ranks for {places} dialogues")
 
+    def _exposure(self, connection: Connection, page: int) -> dict[str, set[str]]:
+        """Return the labels of a page's dialogues that were `opened`, and `replayed`."""
+        own = actions.c.rater_id == self.rater, actions.c.page_id == page
+        noted = select(actions.c.data).where(*own, actions.c.kind == "exposure")
+        found: dict[str, set[str]] = {"opened": set(), "replayed": set()}
+        for data in connection.execute(noted).scalars():
+            for name, labels in json.loads(data).items():
+                found[name].update(labels)
+        return found
+
     def _check_exposure(self, connection: Connection, page: int, places: int) -> None:
         needed = self.study.design.checks.exposure
         if needed == "none":
             return
-        seen = exposure_of(connection, page)[needed]
+        seen = self._exposure(connection, page)[needed]
         if missing := [label for label in LABELS[:places] if label not in seen]:
             raise Unseen(needed, missing)
 
@@ -428,16 +438,6 @@ class Session:
             changed=connection.execute(drafted).first() is not None,
             nonce=secrets.token_urlsafe(12),
         )
-
-
-def exposure_of(connection: Connection, page: int) -> dict[str, set[str]]:
-    """Return the labels of a page's dialogues that were `opened`, and `replayed`."""
-    noted = select(actions.c.data).where(actions.c.page_id == page, actions.c.kind == "exposure")
-    found: dict[str, set[str]] = {"opened": set(), "replayed": set()}
-    for data in connection.execute(noted).scalars():
-        for name, labels in json.loads(data).items():
-            found[name].update(labels)
-    return found
 
 
 def _address(url: str | None, code: str) -> str:

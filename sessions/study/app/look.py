@@ -31,11 +31,13 @@ class Place:
         number: of the page that the rater went back to; None for where they are.
         heard: number of the last message of the rating page that was acted on.
         problem: what went wrong with the last click.
+        exposure: the last that was stored: page, labels opened, labels replayed.
     """
 
     number: int | None = None
     heard: int = 0
     problem: str = ""
+    exposure: tuple[int, tuple[str, ...], tuple[str, ...]] = (0, (), ())
 
     def store(self, action: Callable[[], object]) -> bool:
         """Do what a click asks for; return whether that worked. If not, the page says so."""

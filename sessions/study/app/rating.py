@@ -108,7 +108,7 @@ def hear(session: Session, here: Place, given: Any) -> bool:
     view = session.view(said.number)
     if isinstance(view, RatingView) and view.page == said.page:
         here.number = said.number
-        stored = here.store(partial(_store, session, view, said))
+        stored = here.store(partial(_store, session, view, said, here))
         if stored and said.go == "back":
             here.number = view.number - 1
         elif stored and said.go == "next":
@@ -117,14 +117,12 @@ def hear(session: Session, here: Place, given: Any) -> bool:
     return True
 
 
-def _store(session: Session, view: RatingView, said: _Said) -> None:
+def _store(session: Session, view: RatingView, said: _Said, here: Place) -> None:
     """Store what differs from what is stored, and submit the page when it is left.
 
     Looking at a page again is no revision. Going back submits only what was submitted before.
     """
     changed = view.changed
-    if said.opened or said.replayed:
-        session.exposed(view.page, said.opened, said.replayed)
     for name, one in said.answers.items():
         answer = Answer.ranked(one.places, both_bad=one.both_bad)
         if answer != view.answers.get(name):
@@ -132,6 +130,10 @@ def _store(session: Session, view: RatingView, said: _Said) -> None:
             changed = True
     if said.comment is not None and said.comment != view.comment:
         session.draft_comment(view.page, said.comment)
+    exposure = (view.page, said.opened, said.replayed)
+    if exposure != here.exposure:  # after the answers, which the time until now led to
+        session.exposed(*exposure)
+        here.exposure = exposure
     leaves = said.go == "next" or (said.go == "back" and view.submitted)
     if leaves and (changed or not view.submitted):
         session.submit(view.page, nonce=said.nonce)

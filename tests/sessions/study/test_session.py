@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from sessions.study.pages import pages_of, skeleton
 from sessions.study.people import Refused, invite, invite_raters, revoke
 from sessions.study.session import COMMENT_LIMIT, Session, Unanswered, Unseen, open_session
 from sessions.study.status import study_status
@@ -286,6 +287,17 @@ def test_nobody_sees_at_once_again_what_they_have_just_seen(make: StudyMaker) ->
         assert rate_page(holder)
     assert isinstance(last.view(), FinishedView)
     assert not any(vote.repeat for vote in votes(study))
+
+
+def test_pages_follow_the_raters_plan(make_sqlite: StudyMaker) -> None:
+    study = make_sqlite(items=12, raters_per_item=3, checks={"attention": 2, "repeats": 3})
+    for number in range(3):
+        session = newcomer(study)
+        rate_all(session)
+        with study.database.read() as connection:
+            had = pages_of(connection, session.rater)
+        kinds = ["repeat" if page.repeat else page.kind for page in had]
+        assert tuple(kinds) == skeleton(12, 3, 2, rater=number, seed=study.design.seed)
 
 
 def test_checks_of_older_studies_are_judged_as_they_were() -> None:

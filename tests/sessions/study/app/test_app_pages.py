@@ -268,6 +268,9 @@ def test_a_page_says_what_must_be_seen_first(
     says(app, go="next", speed=LEFT, sense=LEFT, opened=["A"])
     assert page.data["problem"] == "Please look at conversation B first."
     assert (page.data["number"], page.answers) == (1, [LEFT, LEFT])
+    with study.database.read() as connection:  # the time until now led to the answers
+        kinds = list(connection.execute(select(actions.c.kind).order_by(actions.c.id)).scalars())
+    assert kinds[-3:] == ["draft", "draft", "exposure"]
     says(app, go="next", opened=["A", "B"])
     assert page.data["number"] == 2
 
