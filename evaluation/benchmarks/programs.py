@@ -155,7 +155,7 @@ def _whole_programs(texts: Sequence[str], names: Collection[str], prompt: str) -
     header = next(filter(None, (name.search(prompt) for name in wanted)), None)
     before = prompt[: header.start()] if header else ""
     for text in texts:
-        code = dedent(text)
+        code = dedent(text) if text.lstrip("\n")[:1].isspace() else text  # it alters blank lines
         if all(name.search(code) for name in wanted):
             helpers = [other for other in texts[: texts.index(text)] if _only_defines(other)]
             for part in _parts(code):
