@@ -39,9 +39,10 @@ _MESSAGES: dict[Refusal, str] = {
     "panel_id": "This link lacks your participant number. Please open it from your panel's page.",
     "placeholder": (
         "The link was opened without a participant number: in the address, {detail} is a "
-        "placeholder that was not filled in. Nothing was stored. If you take part: please open "
-        "the study from your panel's page; if you see this again, send this text to the "
-        "researcher. If you run the study: the panel must put the participant's id in place of "
+        "placeholder that was not filled in. Nothing was stored.\n\n"
+        "If you take part: please open the study from your panel's page; if you see this again, "
+        "send this text to the researcher.\n\n"
+        "If you run the study: the panel must put the participant's id in place of "
         "the placeholder (in Prolific choose to record ids by URL parameters), and `panel` in the "
         "study's design must name the parameters that your panel uses."
     ),

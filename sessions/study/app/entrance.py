@@ -189,7 +189,8 @@ def message(title: str, text: str) -> None:
     """Show a page that only says something."""
     with st.container(key="text-stopped"):
         heading(title)
-        plain(text)
+        for paragraph in text.split("\n\n"):
+            plain(paragraph)
 
 
 def _explain(session: Session) -> None:
