@@ -50,7 +50,7 @@ def test_models_are_compared_on_the_same_dialogues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbones = {"one": tiny_backbone(), "other": tiny_backbone(seed=1)}
-    monkeypatch.setattr("duo.backbone.load", backbones.__getitem__)
+    monkeypatch.setattr("duo.backbone.load", lambda name, **_: backbones[name])
     samples = [Sample(id=str(n), messages=(QUERY, ANSWER)) for n in range(3)]
     data, out = tmp_path / "data.jsonl", tmp_path / "out.json"
     data.write_text("\n".join(map(sample_line, samples)) + "\n")
