@@ -46,23 +46,27 @@ _PREFIX = 11
 _found: WeakKeyDictionary[PreTrainedModel, dict[Any, Any]] = WeakKeyDictionary()
 
 
-def check(model: PreTrainedModel) -> None:
-    """Make sure that a model decodes two channels in one pass, and conversations side by side.
+def check(model: PreTrainedModel, *, fused: bool = True) -> None:
+    """Make sure that a model decodes two channels exactly, and conversations side by side.
+
+    Args:
+        model: a causal LM of `transformers`.
+        fused: both channels in one pass (`FusedChannels`), else one after the other.
 
     Raises:
         BadInput: it does not; with what does.
     """
-    if reason := fault(model):
+    if reason := fault(model, fused=fused):
         raise BadInput(reason)
 
 
-def fault(model: PreTrainedModel) -> str:
+def fault(model: PreTrainedModel, *, fused: bool = True) -> str:
     """Say in a line why a model cannot hold two channels, and what can; empty if it can."""
     known = _found.setdefault(model, {})
-    key = (model.config._attn_implementation, model.dtype, model.device)
+    key = (fused, model.config._attn_implementation, model.dtype, model.device)
     if key not in known:
         known[key] = ""  # the check itself builds channels
-        known[key] = _remembered(model, _examine)
+        known[key] = _remembered(model, _examine if fused else _examine_sequential)
     return str(known[key])
 
 
@@ -150,8 +154,6 @@ def _original_lengths(config: dict[str, Any]) -> Iterable[int]:
 
 
 def _examine(model: PreTrainedModel) -> str:
-    from duo.decoding.sequential import SequentialChannels
-
     why = _difference(model, _fused)
     if not why:
         return ""
@@ -159,16 +161,32 @@ def _examine(model: PreTrainedModel) -> str:
     usual = model.config._attn_implementation
     if usual != "eager":
         try:
-            model.set_attn_implementation("eager")
+            with quiet():
+                model.set_attn_implementation("eager")
             if not _difference(model, _fused):
                 return f"{name} is not exact with {usual} attention ({why}): use eager attention"
         except ValueError:  # it has no other
             pass
         finally:
-            model.set_attn_implementation(usual)
-    if not _difference(model, lambda model: [SequentialChannels(model), SequentialChannels(model)]):
-        return f"{name} cannot hold two channels in one pass ({why}): use --system duo-sequential"
-    return f"{name} cannot hold two channels ({why}): use a model whose layers are all attention"
+            with quiet():
+                model.set_attn_implementation(usual)
+    if _difference(model, _sequential):
+        return f"{name} cannot hold two channels ({why}): {_OTHER}"
+    return f"{name} cannot hold two channels in one pass ({why}): use the system duo-sequential"
+
+
+def _examine_sequential(model: PreTrainedModel) -> str:
+    why = _difference(model, _sequential)
+    return why and f"{type(model).__name__} cannot go on from a cache ({why}): {_OTHER}"
+
+
+_OTHER = "use a model whose layers are all attention"
+
+
+def _sequential(model: PreTrainedModel) -> list[Any]:
+    from duo.decoding.sequential import SequentialChannels
+
+    return [SequentialChannels(model), SequentialChannels(model)]
 
 
 def _fused(model: PreTrainedModel) -> list[Any]:
@@ -305,7 +323,10 @@ def _prefix_length(model: PreTrainedModel) -> int:
     """Choose a prefix that is longer than the layers' windows, where these are not too long."""
     from duo.decoding.attention import attention_layers
 
-    windows = [window for window in attention_layers(model).values() if window is not None]
+    try:
+        windows = [window for window in attention_layers(model).values() if window is not None]
+    except BadInput:  # such layers may still be decoded one channel after the other
+        windows = []
     length = max([_PREFIX, *(window + 3 for window in windows)])
     passes = 5
     work = 2 * passes * length * model.num_parameters()
@@ -335,7 +356,7 @@ def _remembered(model: PreTrainedModel, examine: Callable[[PreTrainedModel], str
     """Take the result of a large model from the cache folder, or put it there."""
     if model.num_parameters() < _LARGE:
         return examine(model)
-    file = cache_folder() / "checks" / f"{_identity(model)}.json"
+    file = cache_folder() / "checks" / f"{_identity(model, examine.__name__)}.json"
     try:
         return str(read_json(file)["fault"])
     except (BadInput, KeyError, TypeError):
@@ -347,10 +368,10 @@ def _remembered(model: PreTrainedModel, examine: Callable[[PreTrainedModel], str
     return found
 
 
-def _identity(model: PreTrainedModel) -> str:
+def _identity(model: PreTrainedModel, what: str) -> str:
     """Hash what the result depends on: configuration, some of every weight, versions, device."""
     facts = (
-        _VERSION, torch.__version__, transformers.__version__, type(model).__name__,
+        _VERSION, what, torch.__version__, transformers.__version__, type(model).__name__,
         model.config._attn_implementation, str(model.dtype), model.device.type,
         model.config.to_json_string(),
     )  # fmt: skip

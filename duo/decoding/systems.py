@@ -112,7 +112,8 @@ def build(
         settings: fields of the system's settings (`lookahead`, `patience` ...), and of `Sampling`.
 
     Raises:
-        BadInput: unknown system or setting, or a value out of its range.
+        BadInput: unknown system or setting, a value out of its range, or a model that does not
+            decode exactly so.
     """
     check_system(system)
     if is_foreign(system):
@@ -120,6 +121,7 @@ def build(
     if backbone is None:
         raise BadInput(f"system {system!r} needs a model")
 
+    from duo.decoding.check import check
     from duo.decoding.duo import Duo
     from duo.decoding.duplex import Duplex
     from duo.decoding.fused import FusedChannels
@@ -129,6 +131,8 @@ def build(
     chosen = _settings(system, seed, settings)
     usual = SequentialChannels if system == "duo-sequential" else FusedChannels
     kind = channels or usual
+    if kind is SequentialChannels:
+        check(backbone.model, fused=False)
     if system == "duplex":
         return Duplex(backbone, chosen, channels=kind)
     if system == "turn-based":

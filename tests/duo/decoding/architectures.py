@@ -163,8 +163,9 @@ _PAGE = """# Architectures
 Verified with tiny random models of transformers {version} on a CPU: {count} causal architectures
 and forms of them, of which {exact} are exact. *Exact*: two channels and several conversations in
 one forward pass give the logits of a plain forward pass of each alone. *`duo-sequential` alone*:
-the model takes no mask of ours, and decodes one channel after the other. *Refused*: its past cannot
-be rolled back (state spaces, convolutions), or it cannot decode a text alone.
+the model takes no mask of ours, and is exact one channel after the other (one that keeps no keys
+and values, such as Mamba, reads the whole text again in each step). *Refused*: some of its layers
+have a past that cannot be rolled back, or it is no decoder of text alone.
 
 The same check runs on every model that is loaded, whatever its name; what fails it is refused in
 one line. `python -m tests.duo.decoding.architectures` writes this page, and a test holds it.

@@ -84,7 +84,10 @@ def test_every_architecture_is_exact_or_refused(name: str) -> None:
         with pytest.raises(BadInput):
             FusedChannels(model)
         if "duo-sequential" in reason:
+            assert fault(model, fused=False) == ""
             assert differs(model, SequentialChannels(model), seed=3) < 5e-3
+        else:
+            assert ": use " in fault(model, fused=False)
     else:
         assert differs(model, FusedChannels(model), seed=3) < 5e-3
 
@@ -174,7 +177,11 @@ def test_large_models_are_checked_once(own_cache: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(checking, "_LARGE", 1)
     fault(tiny_model())
     (file,) = own_cache.rglob("checks/*.json")
-    monkeypatch.setattr(checking, "_examine", lambda model: pytest.fail("it is known"))
+
+    def _examine(model: Any) -> str:
+        pytest.fail("it is examined again")
+
+    monkeypatch.setattr(checking, "_examine", _examine)
     assert fault(tiny_model()) == ""
     with pytest.raises(pytest.fail.Exception):
         fault(tiny_model(seed=1))  # other weights
