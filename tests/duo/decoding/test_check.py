@@ -167,10 +167,20 @@ def test_what_is_wrong_with_one_attention_is_said_with_the_one_to_use(
     assert fault(eager) == ""
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_half_precision_is_held_to_what_it_can(dtype: torch.dtype) -> None:
-    assert fault(tiny_model(dtype=dtype)) == ""
-    assert "duo-sequential" in fault(architectures.tiny("falcon").to(dtype))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("room", [True, False])
+def test_half_precision_is_checked_in_single_precision_where_that_fits(
+    dtype: torch.dtype, room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not room:
+        monkeypatch.setattr(checking, "_HALVES", ())
+    model = tiny_model(dtype=dtype)
+    before = {name: weight.data_ptr() for name, weight in model.named_parameters()}
+    assert fault(model) == ""
+    assert {name: weight.data_ptr() for name, weight in model.named_parameters()} == before
+    assert model.dtype == dtype
+    falcon = architectures.tiny("falcon").to(dtype)
+    assert "cannot hold two channels" in fault(falcon)
 
 
 def test_large_models_are_checked_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
