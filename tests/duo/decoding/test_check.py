@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from transformers import FalconConfig, FalconForCausalLM
 
+from duo.backbone import load
 from duo.decoding import attention
 from duo.decoding import check as checking
+from duo.decoding.batched import build_together
 from duo.decoding.channels import Channels
 from duo.decoding.check import check, exact_length, fault
 from duo.decoding.duo import Duo, DuoSettings
@@ -22,7 +25,7 @@ from duo.decoding.sequential import SequentialChannels
 from duo.decoding.systems import build
 from duo.errors import BadInput
 from tests.duo.decoding import architectures
-from tests.tiny import tiny_backbone, tiny_model
+from tests.tiny import tiny_backbone, tiny_model, tiny_tokenizer
 
 
 @lru_cache
@@ -181,6 +184,23 @@ def test_half_precision_is_checked_in_single_precision_where_that_fits(
     assert model.dtype == dtype
     falcon = architectures.tiny("falcon").to(dtype)
     assert "cannot hold two channels" in fault(falcon)
+
+
+def test_a_model_that_is_refused_is_held_by_the_system_that_is_named(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer(states=False)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    FalconForCausalLM(FalconConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    backbone = load(str(tmp_path), device="cpu")
+    for system in ("duo", "duplex", "turn-based"):
+        with pytest.raises(BadInput, match="use the system duo-sequential"):
+            build(system, backbone)
+    with pytest.raises(BadInput, match="use the system duo-sequential"):
+        build_together("duo", backbone, 2)
+    sequential = build("duo-sequential", backbone)
+    sequential.reset()
+    assert sequential.cycle("What is it?").forward_passes
 
 
 def test_large_models_are_checked_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
