@@ -27,12 +27,18 @@ def merge(model: Any, tokenizer: Any, folder: Path, own: Any | None) -> tuple[An
         The model, and the tokenizer that goes with it.
 
     Raises:
-        BadInput: its tokenizer and its weights do not go together.
+        BadInput: its tokenizer and weights do not go together, or it is a prompt, not weights.
         Exception: whatever PEFT raises on a damaged adapter.
     """
     from peft import PeftConfig, PeftModel, load_peft_weights
 
     config = PeftConfig.from_pretrained(str(folder))
+    if config.is_prompt_learning:
+        raise BadInput(
+            f"an adapter of the kind {config.peft_type.value} is a prompt, not weights that can be "
+            "merged: use LoRA or one like it",
+            file=folder,
+        )
     weights = load_peft_weights(str(folder), device="cpu")
     whole = _whole_rows(model, weights)
     last = max(_single_rows(config), default=-1)

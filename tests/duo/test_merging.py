@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from duo.backbone import load, open_weights
@@ -107,3 +107,13 @@ def test_an_adapter_of_another_width_is_refused_in_one_line(tmp_path: Path) -> N
         load(str(adapter), device="cpu")
     assert "\n" not in str(caught.value)
     assert not str(caught.value).endswith(":")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_learned_prompt_is_refused(tmp_path: Path) -> None:
+    made(tmp_path, "plain")
+    base = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    get_peft_model(base, config).save_pretrained(tmp_path / "prompt")
+    with pytest.raises(BadInput, match="PROMPT_TUNING is a prompt"):
+        load(str(tmp_path / "prompt"), device="cpu")

@@ -16,7 +16,7 @@ from transformers import FalconConfig, FalconForCausalLM
 from duo.backbone import load
 from duo.decoding import attention
 from duo.decoding import check as checking
-from duo.decoding.batched import build_together
+from duo.decoding.batched import build_together, hold_together
 from duo.decoding.channels import Channels
 from duo.decoding.check import check, exact_length, fault
 from duo.decoding.duo import Duo, DuoSettings
@@ -132,6 +132,29 @@ def test_positions_that_change_with_the_length_bound_the_context() -> None:
     for _ in range(60):
         system.cycle("and what else is there to be said?")
         assert system.channels.length <= 300
+
+
+def test_a_short_conversation_beside_a_long_one_is_what_it_is_alone() -> None:
+    backbone = tiny_backbone(rope_parameters=LONGROPE, max_tokens=2048)
+    scripts = [["what is it?"] + [""] * 5, ["and what else is there to be said? "] * 40]
+
+    def session(script: list[str]) -> Any:
+        def begin(system: Any) -> Any:
+            system.reset()
+            said = []
+            for heard in script:
+                said.append((yield from system.steps(heard)))
+            return said
+
+        return begin
+
+    together = dict(
+        hold_together(build_together("duo", backbone, 2), [session(s) for s in scripts])
+    )
+    for number, script in enumerate(scripts):
+        system: Any = build("duo", backbone)
+        system.reset()
+        assert together[number] == [system.cycle(heard) for heard in script]
 
 
 @pytest.mark.parametrize(
