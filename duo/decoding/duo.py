@@ -49,6 +49,8 @@ class DuoSettings(Settings):
             hum is no question. If it leans towards ignoring and says nothing meanwhile, it waits
             on: that costs nothing, and half a question is not forgotten. "respond" is what the
             authors' code does; or "ignore".
+        forget_after: seconds of silence after which an utterance that is still waited on is
+            ignored, so that what is said minutes later does not join it.
         ignored_utterances: "forget" them (the paper's decoder), or "remember": re-encode the remark
             after the finished answer, as the paper's training samples have it.
         after_interruption: "drop" what was spoken between the interruption's first words and the
@@ -60,6 +62,7 @@ class DuoSettings(Settings):
     lookahead: int = 4
     patience: int = 2
     on_silence: Literal["likelier", "respond", "ignore"] = "likelier"
+    forget_after: float = 10.0
     ignored_utterances: Literal["forget", "remember"] = "forget"
     after_interruption: Literal["drop", "merge"] = "drop"
     published: bool = False
@@ -187,9 +190,10 @@ class Duo:
 
     def _run_out(self, log: CycleLog) -> None:
         policy = self.settings.on_silence
+        over = self._silent_cycles * self.cycle_seconds >= self.settings.forget_after
         if policy == "respond" or (policy == "likelier" and bool(self._answers)):
             self._respond("patience", log)
-        elif policy == "ignore" or self.channels.output.ids:  # an answer goes on since the fork
+        elif policy == "ignore" or over or self.channels.output.ids:  # an answer since the fork
             self._ignore("patience", log)
 
     def _respond(self, by: str, log: CycleLog) -> None:

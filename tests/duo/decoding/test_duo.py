@@ -275,12 +275,8 @@ def test_in_doubt_the_likelier_state_may_decide(heard: list[str], patience: int)
         assert likelier.context.listening
 
 
-@pytest.mark.parametrize("ignore", [True, False])
-def test_in_doubt_half_a_question_waits_and_a_hum_into_an_answer_does_not(ignore: bool) -> None:
-    model = backbone()
-    more, less = model.states.ignore, model.states.respond
-    if not ignore:
-        more, less = less, more
+def in_doubt(model: Any, more: int, less: int) -> Any:
+    """Channels whose model expects no state token, but `more` sooner than `less`."""
 
     class Leaning(steered(model, by_ending(model))):  # type: ignore[misc]
         def bent(self, scores: Scores) -> Scores:
@@ -291,7 +287,17 @@ def test_in_doubt_half_a_question_waits_and_a_hum_into_an_answer_does_not(ignore
                 scores = replace(scores, input=scores.input.index_copy(0, places, raised))
             return scores
 
-    system = Duo(model, DuoSettings(patience=2, on_silence="likelier"), channels=Leaning)
+    return Leaning
+
+
+@pytest.mark.parametrize("ignore", [True, False])
+def test_in_doubt_half_a_question_waits_and_a_hum_into_an_answer_does_not(ignore: bool) -> None:
+    model = backbone()
+    more, less = model.states.ignore, model.states.respond
+    if not ignore:
+        more, less = less, more
+    leaning = in_doubt(model, more, less)
+    system = Duo(model, DuoSettings(patience=2, on_silence="likelier"), channels=leaning)
     idle = play(system, ["What is the", "", "", "", " capital?", ""])
     everything = [kind for result in idle for kind in kinds(result)]
     assert everything.count(Kind.RESPOND) == (1 if ignore else 2)
@@ -301,6 +307,26 @@ def test_in_doubt_half_a_question_waits_and_a_hum_into_an_answer_does_not(ignore
     during = play(system, ["so the", "", ""])
     decided = [event for result in during for event in result.events if event.by == "patience"]
     assert [event.kind for event in decided] == [Kind.IGNORE if ignore else Kind.RESPOND]
+
+
+@pytest.mark.parametrize(("cycle_seconds", "silent"), [(1.0, 7), (2.0, 4), (0.5, 14)])
+def test_what_is_waited_on_is_forgotten_after_a_silence(cycle_seconds: float, silent: int) -> None:
+    model = backbone()
+    channels = in_doubt(model, model.states.ignore, model.states.respond)
+    system = Duo(
+        model, DuoSettings(forget_after=7.0, cycle_seconds=cycle_seconds), channels=channels
+    )
+    *waiting, last = play(system, ["What is the", *[""] * silent])
+    assert not {Kind.IGNORE, Kind.RESPOND} & {kind for one in waiting for kind in kinds(one)}
+    assert [(event.kind, event.by) for event in last.events] == [(Kind.IGNORE, "patience")]
+    assert not system.context.listening
+    later = play(system, ["What is the capital?", ""])
+    assert [kinds(one)[0] for one in later] == [Kind.FORK, Kind.RESPOND]
+    assert model.tokenizer.decode(system.channels.prefix.ids).count("What is") == 1
+    # Words put the end off.
+    system.reset()
+    results = play(system, ["What is the", *[""] * (silent - 1), " tall", *[""] * (silent - 1)])
+    assert all(Kind.IGNORE not in kinds(one) for one in results)
 
 
 def test_a_decision_by_patience_leaves_no_expected_words_and_no_state_token() -> None:
