@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duo.chatformat import STYLES, ChatFormat, chat_format
+from duo.chatformat import DATE, STYLES, ChatFormat, chat_format
 from duo.errors import BadInput, check_choice
 from duo.files import read_json_object, write_json
 from duo.merging import merge
@@ -89,6 +89,7 @@ def load(
     attention: str = "sdpa",
     chat: str | None = None,
     system: str | None = None,
+    date: str = DATE,
 ) -> Backbone:
     """Load a model with its tokenizer, state tokens and chat format.
 
@@ -102,6 +103,7 @@ def load(
         attention: "sdpa" (eager where the architecture has none), "eager" or "flex_attention".
         chat: chat format, one of `STYLES`; None for what `chat_style` finds.
         system: a system prompt in place of the template's own.
+        date: today's, for chat templates that show it.
 
     Raises:
         BadInput: no such model, a damaged one, one that needs its own code; a device, dtype or
@@ -118,7 +120,7 @@ def load(
     with quiet():
         model, tokenizer = open_weights(folder, kind, attention)
         states = add_state_tokens(model, tokenizer)
-        form = chat_format(tokenizer, style, system)
+        form = chat_format(tokenizer, style, system, date)
         model = moved(model, place).eval()
     ends = model.generation_config.eos_token_id
     ends = {ends} if isinstance(ends, int) else set(ends or ())

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date as Date
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +27,10 @@ from duo.errors import BadInput
 from duo.tokens import OPENERS, TextEncoder, control_ids, encode, opening_ids
 
 STYLES = ("template", "plain", "minicpm")
+
+#: The day that templates with a date are told, so that it does not depend on when they are asked.
+#: It is the one that Llama's templates have where they know no other.
+DATE = "2024-07-26"
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,9 @@ class ChatFormat:
         assistant_close: closes a complete answer.
         assistant_cut: closes an answer that was broken off (plain style: nothing).
         user_end, assistant_end: what closes the last turn of a whole dialogue, instead.
-        stop: ids that end an answer; never part of its text.
+        stop: ids that end an answer; never part of its text. Where nothing closes an answer but the
+            mark of the next turn (as in GLM-4), this mark.
+        date: the day that stands in the preamble, "2024-07-26"; None if the template has none.
     """
 
     name: str
@@ -56,6 +63,26 @@ class ChatFormat:
     stop: frozenset[int]
     encoder: TextEncoder = field(repr=False, compare=False)
     tokenizer: Any = field(repr=False, compare=False)
+    date: str | None = None
+
+    @property
+    def shown_day(self) -> dict[str, str]:
+        """The date in the preamble, among the versions of a recording; empty without one."""
+        return {} if self.date is None else {"chat_template_date": self.date}
+
+    def ending(self, last: bool = False) -> tuple[int, ...]:
+        """Find what a complete answer ends with, up to the token at which generation stops.
+
+        It may be the beginning of the next turn's opening, and another token for the last answer
+        of a dialogue than for earlier ones. If there is no such token, it is all that closes one.
+        """
+        close = (*self.assistant_close, *self.user_open)
+        if last and not self.stop.isdisjoint(self.assistant_end):
+            close = self.assistant_end
+        for place, id in enumerate(close):
+            if id in self.stop:
+                return close[: place + 1]
+        return self.assistant_close
 
     def text(self, text: str, role: str = "user") -> list[int]:
         """Encode a turn's text without the blanks around it; never a control token's id.
@@ -83,7 +110,7 @@ class ChatFormat:
         """
         messages = list(messages)
         if messages and messages[0]["role"] == "system":
-            form = chat_format(self.tokenizer, self.name, messages[0]["content"])
+            form = chat_format(self.tokenizer, self.name, messages[0]["content"], self.date or DATE)
             return form.render(messages[1:])
         ids = list(self.preamble)
         for place, message in enumerate(messages):
@@ -108,7 +135,9 @@ class ChatFormat:
         return [*self.assistant_open, *self.text(text, "assistant")]
 
 
-def chat_format(tokenizer: Any, style: str = "template", system: str | None = None) -> ChatFormat:
+def chat_format(
+    tokenizer: Any, style: str = "template", system: str | None = None, date: str = DATE
+) -> ChatFormat:
     """Derive the chat format of a tokenizer, whose state tokens must be in it already.
 
     Args:
@@ -116,10 +145,11 @@ def chat_format(tokenizer: Any, style: str = "template", system: str | None = No
         style: "template" (the tokenizer's own; plain if it has none), "plain" (the paper's) or
             "minicpm".
         system: a system prompt; None for the template's default, if it has one.
+        date: today's, for a template that asks: year, month and day, as in "2024-07-26".
 
     Raises:
-        BadInput: an unknown style, a template that refuses the system prompt, or one that cannot
-            be split into turns.
+        BadInput: an unknown style, no such day, a template that refuses the system prompt, or one
+            that cannot be split into turns.
     """
     if style not in STYLES:
         raise BadInput(f"unknown chat format {style!r}: use one of {', '.join(STYLES)}")
@@ -129,9 +159,12 @@ def chat_format(tokenizer: Any, style: str = "template", system: str | None = No
     try:
         if plain:
             return _plain(tokenizer, system)
-        pieces = template_pieces(tokenizer, system)
+        pieces = template_pieces(tokenizer, system, date)
         form = _format(tokenizer, pieces)
         _check(tokenizer, pieces, form)
+        other = _render(tokenizer, system, "1999-12-31", _A)
+        if other != _render(tokenizer, system, date, _A):
+            form = replace(form, date=date)
     except Unsplittable as error:
         what, advice = (
             ("plain chat format", "") if plain else ("chat template", ": use --chat plain")
@@ -277,7 +310,11 @@ def _format(tokenizer: Any, pieces: Pieces) -> ChatFormat:
     contexts = {"user": head, "assistant": asked + pieces.assistant_open}
     marks = _plain_marks(tokenizer, fixed, pieces)
     encoder = TextEncoder(tokenizer, contexts, fixed, marks)
+    assistant_end = added(answer, pieces.assistant_end)
     ends = {id for id in assistant_close if id in encoder.control}
+    if not ends:  # the next turn's opening ends an answer, if it begins with a token of its own
+        ends = set(user_open[:1]) & encoder.control
+    ends |= {id for id in assistant_end if id in encoder.control}
     return ChatFormat(
         name="template",
         preamble=preamble,
@@ -287,7 +324,7 @@ def _format(tokenizer: Any, pieces: Pieces) -> ChatFormat:
         assistant_close=assistant_close,
         assistant_cut=assistant_close,
         user_end=added(query, pieces.user_end),
-        assistant_end=added(answer, pieces.assistant_end),
+        assistant_end=assistant_end,
         stop=frozenset(ends | {tokenizer.eos_token_id} - {None}),
         encoder=encoder,
         tokenizer=tokenizer,
@@ -342,25 +379,55 @@ class Pieces:
         return whole + last
 
 
-def template_pieces(tokenizer: Any, system: str | None) -> Pieces:
+def dated(template: str, date: str = DATE) -> str:
+    """Fix the day that a chat template shows, by a `strftime_now` and a `date_string` of its own.
+
+    A template that asks for neither stays as it is.
+
+    Raises:
+        BadInput: it is no day.
+    """
+    try:
+        day = Date.fromisoformat(date)
+    except ValueError:
+        raise BadInput(
+            f"{date!r} is no day such as {DATE} (year, month, day)", field="date"
+        ) from None
+    head = ""
+    if "strftime_now" in template:
+        parts = "".join(f"|replace('{part}','{day.strftime(part)}')" for part in _PARTS)
+        parts += f"|replace('%-d','{day.day}')|replace('%-m','{day.month}')"
+        head += f"{{% macro strftime_now(format) %}}{{{{ format{parts} }}}}{{% endmacro %}}"
+    if "date_string" in template:
+        head += f"{{% set date_string = '{day.strftime('%d %b %Y')}' %}}"
+    return head + template
+
+
+#: What a format of `strftime` can ask for; composed ones first, and the time is midnight.
+_PARTS = [f"%{letter}" for letter in "cxXYmdBbAaHIMSpyjUWuwFDTRehGVZz"]
+
+
+def template_pieces(tokenizer: Any, system: str | None, date: str = DATE) -> Pieces:
     """Find the pieces of the tokenizer's chat template.
 
     Raises:
         BadInput: the template refuses or ignores the system prompt, or hides it in a turn.
         Unsplittable: there are no such pieces.
     """
-    pieces = _probed(tokenizer, system)
+    pieces = _probed(tokenizer, system, date)
     for one, other in pairwise((*TEXTS, *PROBES)):
         for texts in ((one,), (one, other), (one, other, one)):
             known = pieces.uniform or len(texts) < 3
-            if known and pieces.dialogue(*texts) != _render(tokenizer, system, *texts):
+            if known and pieces.dialogue(*texts) != _render(tokenizer, system, date, *texts):
                 raise Unsplittable("it changes what is said")
     return pieces
 
 
-def _probed(tokenizer: Any, system: str | None) -> Pieces:
+def _probed(tokenizer: Any, system: str | None, date: str) -> Pieces:
     """Derive the pieces from three probe dialogues."""
-    one, two, three = (_render(tokenizer, system, *(_A, _B, _C)[:count]) for count in (1, 2, 3))
+    one, two, three = (
+        _render(tokenizer, system, date, *(_A, _B, _C)[:count]) for count in (1, 2, 3)
+    )
     head, user_end = _split(one, _A)
     again, to_answer, assistant_end = _split(two, _A, _B)
     first, earlier, to_user, end = _split(three, _A, _B, _C)
@@ -369,12 +436,14 @@ def _probed(tokenizer: Any, system: str | None) -> Pieces:
     if system is not None and system.strip() not in head:
         raise BadInput("the chat template ignores the system prompt: leave it out")
     over = tokenizer.eos_token or ""
-    assistant_close = _common(assistant_end, to_user, over)
-    user_open = to_user.removeprefix(assistant_close)
-    # Turns may be joined by blanks rather than end in them: then the first has none before it.
-    while user_open[:1].isspace() and not head.endswith(user_open):
-        user_open = user_open[1:]
-    if not user_open or not head.endswith(user_open):
+    for assistant_close in _closings(tokenizer, assistant_end, to_user):
+        user_open = to_user.removeprefix(assistant_close)
+        # Turns may be joined by blanks rather than end in them: then the first has none before it.
+        while user_open[:1].isspace() and not head.endswith(user_open):
+            user_open = user_open[1:]
+        if user_open and head.endswith(user_open):
+            break
+    else:
         if system is not None:
             raise BadInput(
                 "the chat template puts the system prompt into a user turn: leave it out"
@@ -396,6 +465,28 @@ def _probed(tokenizer: Any, system: str | None) -> Pieces:
     )
 
 
+def _closings(tokenizer: Any, end: str, between: str) -> list[str]:
+    """List how an answer may close, from what follows the last one and what stands before a turn.
+
+    The last may end with another token than earlier ones (in gpt-oss, `<|return|>` and `<|end|>`).
+    """
+    try:
+        found = [_common(end, between, tokenizer.eos_token or "")]
+    except Unsplittable:
+        found = []
+    ids = encode(tokenizer, between)
+    control = control_ids(tokenizer, ids[:2])
+    if ids and ids[0] in control:
+        token = tokenizer.convert_ids_to_tokens(ids[0])
+        # It closes an answer if the last one is closed too and another such token opens the turn;
+        # else it may itself be what opens the turn.
+        closes = end and found == [""] and not control.isdisjoint(ids[1:2])
+        found.insert(0 if closes else len(found), token)
+    if not found:
+        raise Unsplittable("a turn's closing depends on the turn after it")
+    return found
+
+
 def _common(end: str, between: str, over: str) -> str:
     """Find how a turn closes, from what follows it at the end of a dialogue and in its middle.
 
@@ -407,17 +498,26 @@ def _common(end: str, between: str, over: str) -> str:
     raise Unsplittable("a turn's closing depends on the turn after it")
 
 
-def _render(tokenizer: Any, system: str | None, *texts: str) -> str:
+def _render(tokenizer: Any, system: str | None, date: str, *texts: str) -> str:
     """Render a dialogue, user and assistant in turn, by the template."""
     messages = alternating(*texts)
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
     try:
         # Templates that know no thinking take no notice of the switch.
-        return tokenizer.apply_chat_template(messages, tokenize=False, enable_thinking=False)
+        return tokenizer.apply_chat_template(
+            messages,
+            chat_template=dated(tokenizer.get_chat_template(), date),
+            tokenize=False,
+            enable_thinking=False,
+        )
+    except BadInput:
+        raise
     except Exception as error:  # a template is a program of somebody else's and may raise anything
         if system is not None:
-            _render(tokenizer, None, *texts)  # does it fail without the system prompt as well?
+            _render(
+                tokenizer, None, date, *texts
+            )  # does it fail without the system prompt as well?
             raise BadInput(f"the chat template refuses the system prompt: {error}") from None
         raise Unsplittable(str(error)) from None
 

@@ -119,6 +119,14 @@ def record(
         typer.Option(help="A system prompt in place of the chat template's own."),
     ] = None,
     chat: Chat = None,
+    date: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YYYY-MM-DD",
+            help="Today's date for chat templates that show it; not the real one, so that a "
+            "recording can be repeated [default: 2024-07-26].",
+        ),
+    ] = None,
     real_time: Annotated[
         bool,
         typer.Option(
@@ -165,7 +173,7 @@ def record(
         seed=seed,
         settings=_settings(names, lookahead, cycle_seconds, set_ or ()),
         load_settings=_given(
-            device=device, dtype=dtype, attention=attention, system=prompt, chat=chat
+            device=device, dtype=dtype, attention=attention, system=prompt, chat=chat, date=date
         ),
         real_time=real_time,
         max_seconds=max_seconds,

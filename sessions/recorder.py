@@ -243,6 +243,7 @@ def _recordings(
             loaded = None  # before the next one takes its memory
             loaded = wanted, load(name, **job.load_settings)  # type: ignore[arg-type]
         model = loaded[1] if loaded is not None and name is not None else None
+        day = model.chat.shown_day if model is not None else {}
         given: dict[str, Any] = {"seed": job.seed, **job.settings.get(system, {})}
         foreign = is_foreign(system)
         rows = 1 if foreign else min(job.batch, len(own))
@@ -254,11 +255,11 @@ def _recordings(
             systems = build_together(system, model, rows, graphs=job.graphs, **given)
         if rows == 1:
             for pair in own:
-                yield pair, play(**_part(pair, systems[0], report))
+                yield pair, play(**_part(pair, systems[0], report, day))
             continue
         from duo.decoding.batched import hold_together
 
-        sessions = [partial(_session, pair, report) for pair in own]
+        sessions = [partial(_session, pair, report, day) for pair in own]
         for number, recording in hold_together(systems, sessions):
             yield own[number], recording
 
@@ -269,18 +270,22 @@ def _system_order(pairs: Iterable[_Pair]) -> Callable[[_Pair], int]:
     return lambda pair: systems.index(pair.system)
 
 
-def _session(pair: _Pair, report: Callable[[str], None], conversant: Any) -> Session[Recording]:
+def _session(
+    pair: _Pair, report: Callable[[str], None], day: Mapping[str, str], conversant: Any
+) -> Session[Recording]:
     """Make one recording among others."""
-    return playing(**_part(pair, conversant, report), steps=conversant.steps)
+    return playing(**_part(pair, conversant, report, day), steps=conversant.steps)
 
 
-def _part(pair: _Pair, conversant: Conversant, report: Callable[[str], None]) -> dict[str, Any]:
-    """Return the arguments of `play` for a pair."""
+def _part(
+    pair: _Pair, conversant: Conversant, report: Callable[[str], None], day: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the arguments of `play` for a pair; `day` is what the chat template shows, if any."""
     header = Header(
         **pair.identity,
         language=pair.scenario.language,
         cycle_seconds=cycle_length(conversant),
-        versions=versions(),
+        versions={**versions(), **day},
     )
     return {
         "scenario": pair.scenario,

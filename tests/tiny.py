@@ -125,6 +125,32 @@ TEMPLATES: dict[str, str] = {
         "{% endfor %}"
         "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
     ),
+    # An answer ends where the next turn begins, by that turn's mark (as in GLM-4).
+    "marks": (
+        "<s>{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    ),
+    # The last answer ends with a token of its own; channels; a preamble with the date (gpt-oss).
+    "return": (
+        "<|start|>system<|message|>Today is {{ strftime_now('%Y-%m-%d') }}.<|end|>"
+        "{% for m in messages %}"
+        "{% if m.role == 'assistant' %}<|start|>assistant<|channel|>final<|message|>"
+        "{{ m.content }}{{ '<|return|>' if loop.last else '<|end|>' }}"
+        "{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+    ),
+    # Today's date in the system turn, unless it is given (as in Llama 3.2).
+    "dated": (
+        "{% if date_string is not defined %}"
+        "{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+        "{{ bos_token }}<|start_of_role|>system<|end_of_role|>Today Date: {{ date_string }}\n"
+        "{% if messages[0].role == 'system' %}{{ messages[0].content | trim }}{% endif %}<|im_end|>"
+        "{% for m in messages %}{% if m.role != 'system' %}"
+        "<|start_of_role|>{{ m.role }}<|end_of_role|>\n\n{{ m.content | trim }}<|im_end|>"
+        "{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|start_of_role|>assistant<|end_of_role|>\n\n{% endif %}"
+    ),
     # An empty thinking block before the last answer only.
     "thinking": (
         "{% for m in messages %}"
@@ -142,6 +168,12 @@ _SPECIAL = (
     "<|endoftext|>", "<s>", "<|im_start|>", "<|im_end|>", "<start_of_turn>", "<end_of_turn>",
     "<|start_of_role|>", "<|end_of_role|>",
 )  # fmt: skip
+
+#: Special tokens of single templates, beside those of all.
+_OWN_SPECIAL = {
+    "marks": ("<|user|>", "<|assistant|>", "<|system|>"),
+    "return": ("<|start|>", "<|message|>", "<|channel|>", "<|end|>", "<|return|>"),
+}
 
 KINDS = ("bytes", "metaspace")
 
@@ -201,7 +233,14 @@ def tiny_tokenizer(
         kind: "bytes" or "metaspace".
         states: whether it has the state tokens.
     """
-    end = {"chatml": "<|im_end|>", "trimming": "<|im_end|>", "thinking": "<|im_end|>"}
+    end = {
+        "chatml": "<|im_end|>", "trimming": "<|im_end|>", "thinking": "<|im_end|>",
+        "return": "<|return|>",
+    }  # fmt: skip
+    own = [
+        AddedToken(token, special=True, normalized=False)
+        for token in _OWN_SPECIAL.get(template or "", ())
+    ]
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(_trained(kind)),
         bos_token="<s>",
@@ -209,6 +248,8 @@ def tiny_tokenizer(
         clean_up_tokenization_spaces=False,
         **({"unk_token": "<unk>"} if kind == "metaspace" else {}),
     )
+    if own:
+        tokenizer.add_tokens(own, special_tokens=True)
     if template is not None:
         tokenizer.chat_template = TEMPLATES[template]
     if states:

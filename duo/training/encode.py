@@ -113,6 +113,8 @@ class Encoder:
         self._max_tokens, self._answer_tokens = max_tokens, answer_tokens
         self._format = lru_cache(maxsize=64)(lambda system: chat_format(tokenizer, chat, system))
         self.chat: ChatFormat = self._format(None)
+        #: What ends an answer and opens the user's turn, where the template has one mark for both.
+        self._shared = self.chat.ending()[len(self.chat.assistant_close) :]
 
     def sample(self, sample: Sample, context: int = 0) -> Encoded:
         """Encode a sample of the `duo` recipe.
@@ -128,12 +130,16 @@ class Encoder:
         first = sample.messages[0]
         system = first.content if isinstance(first, SystemMessage) else None
         exchanges: list[_Row] = []
+        ended = False  # the turn before is a complete answer that is learned
         for number, message in enumerate(sample.messages):
             turn = _Row()
             if isinstance(message, UserTurn):
-                self._user(turn, message)
+                self._user(turn, message, ended)
+                ended = False
             elif isinstance(message, AssistantTurn):
-                self._assistant(turn, message)
+                following = sample.messages[number + 1 : number + 2]
+                asked = any(isinstance(after, UserTurn) for after in following)
+                ended = self._assistant(turn, message, asked) and number >= context
             else:
                 continue
             if isinstance(message, UserTurn) or not exchanges:
@@ -155,10 +161,10 @@ class Encoder:
         pairs: list[_Row] = []
         answer: list[int] = []  # of this turn so far, whose words go over the ends of slices
         said = ""
-        for role, text in slices:
+        for place, (role, text) in enumerate(slices):
             if role == "user":
                 pairs.append(_Row())
-                pairs[-1].context(self.chat.user_open)
+                self._open(pairs[-1], ended=place > 0 and slices[place - 1][0] != "user")
                 idle = text.strip() == IDLE
                 pairs[-1].context([self.states.idle] if idle else self.chat.text(text))
                 pairs[-1].context(self.chat.user_close)
@@ -176,34 +182,50 @@ class Encoder:
                 more = whole[len(answer) :] if whole[: len(answer)] == answer else None
                 pairs[-1].learned(more or self.chat.text(text, "assistant"))
                 answer = whole
-            self._end(pairs[-1])
+            self._end(
+                pairs[-1], asked=any(after == "user" for after, _ in slices[place + 1 : place + 2])
+            )
         return self._fitted(self.chat.preamble, pairs)
 
-    def _user(self, row: _Row, turn: UserTurn) -> None:
-        row.context(self.chat.user_open)
+    def _open(self, row: _Row, ended: bool) -> None:
+        """Open a user turn: learned as far as the answer before is `ended` by it."""
+        shared = len(self._shared) if ended else 0
+        row.learned(self.chat.user_open[:shared])
+        row.context(self.chat.user_open[shared:])
+
+    def _user(self, row: _Row, turn: UserTurn, ended: bool) -> None:
+        self._open(row, ended)
         row.utterance(self.chat.text(turn.content), finished=turn.state is not None)
         if turn.state is not None:
             states = {"<1>": self.states.respond, "<2>": self.states.ignore}
             row.learned([states[turn.state]])
             row.context(self.chat.user_close)
 
-    def _assistant(self, row: _Row, turn: AssistantTurn) -> None:
+    def _assistant(self, row: _Row, turn: AssistantTurn, asked: bool) -> bool:
+        """Encode an answer; return whether it is complete."""
         row.context(self.chat.assistant_open)
         ids = self.chat.text(turn.content, "assistant")
         short = ids[: self._answer_tokens] if self._answer_tokens else ids
         row.learned(short)
         if turn.complete and len(short) == len(ids):
-            self._end(row)
-        else:
-            row.context(self.chat.assistant_cut)
+            self._end(row, asked)
+            return True
+        row.context(self.chat.assistant_cut)
+        return False
 
-    def _end(self, row: _Row) -> None:
-        """Close an answer: learned up to the token that ends it, as generation stops there."""
+    def _end(self, row: _Row, asked: bool) -> None:
+        """Close an answer: learned up to the token that ends it, as generation stops there.
+
+        If the user is `asked` next, that token may be the first one of the user's turn.
+        """
         close = self.chat.assistant_close
-        ends = [place for place, id in enumerate(close) if id in self.chat.stop]
-        learned = ends[0] + 1 if ends else len(close)
-        row.learned(close[:learned])
-        row.context(close[learned:])
+        if asked and self._shared:
+            row.learned(close)
+            return
+        ending = self.chat.ending(last=not asked)
+        row.learned(ending)
+        if close[: len(ending)] == ending:
+            row.context(close[len(ending) :])
 
     def _fitted(self, preamble: Sequence[int], exchanges: list[_Row]) -> Encoded:
         room = self._max_tokens - len(preamble)
@@ -215,6 +237,9 @@ class Encoder:
             kept.insert(0, exchange)
         if not kept:
             raise TooLong
+        if len(kept) < len(exchanges):  # what its opening ended is not there any more
+            shared = len(self._shared)
+            kept[0].labels[:shared] = [NOT_LEARNED] * shared
         row = _Row()
         row.context(preamble)
         for exchange in kept:

@@ -128,7 +128,7 @@ def train(
             curve=tuple(_moment(line) for line in trainer.state.log_history),
             parameters=parameters,
             data=facts,
-            versions=versions(),
+            versions=versions() | backbone.chat.shown_day,
             wall_seconds=round(watch.seconds, 1),
         )
         write_result(out / RESULT, result)

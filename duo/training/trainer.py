@@ -271,7 +271,7 @@ class DuoTrainer(Trainer):
 
 def turn_end(chat: ChatFormat) -> int:
     """Find the token that ends an answer."""
-    return next((id for id in chat.assistant_close if id in chat.stop), min(chat.stop))
+    return next((id for id in chat.ending() if id in chat.stop), min(chat.stop))
 
 
 def _only(batch: list[Any]) -> Any:

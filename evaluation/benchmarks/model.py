@@ -24,7 +24,7 @@ from lm_eval.models.huggingface import HFLM
 
 from duo import backbone
 from duo.backbone import ADAPTER, model_folder
-from duo.chatformat import PLAIN_OPENING, style_template
+from duo.chatformat import PLAIN_OPENING, dated, style_template
 from duo.errors import BadInput
 from duo.files import read_json, sha256
 from duo.runs import Journal
@@ -78,6 +78,8 @@ def open_model(name: str, *, device: str, dtype: str, chat: str | None = None) -
         model = backbone.moved(model, place).eval()
     if style != "template":
         tokenizer.chat_template = style_template(tokenizer, style)
+    elif isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = dated(tokenizer.chat_template)
     known = tokenizer.get_added_vocab()
     states = tuple(known[token] for token in STATE_TOKENS if token in known)
     return Loaded(model, tokenizer, states, style)
@@ -460,4 +462,6 @@ def _open_vllm(column: Column, settings: Settings) -> Any:
     )
     if style != "template":
         made.tokenizer.chat_template = style_template(made.tokenizer, style)
+    elif isinstance(made.tokenizer.chat_template, str):
+        made.tokenizer.chat_template = dated(made.tokenizer.chat_template)
     return made

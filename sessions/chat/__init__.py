@@ -53,7 +53,7 @@ def run(
     path = _writable(save or _by_date(Path("runs/chat")))
     model = models_for([system], [model] if model else []).get(system)
     on_screen = not plain and _is_screen()
-    conversant = _load(model, chat, system, seed, settings)
+    conversant, day = _load(model, chat, system, seed, settings)
     if not conversant.cycle_seconds >= SHORTEST_CYCLE:
         raise BadInput(
             f"a cycle of {conversant.cycle_seconds} s is no time at all", field="cycle_seconds"
@@ -66,7 +66,7 @@ def run(
         clock="real-time" if on_screen else "simulated",
         cycle_seconds=conversant.cycle_seconds,
         settings=settings | ({"backbone": {"chat": chat}} if chat else {}),
-        versions=versions(),
+        versions=versions() | day,
     )
     conversation = Conversation(conversant, header)
     try:
@@ -88,13 +88,15 @@ def run(
 
 def _load(
     model: str | None, chat: str | None, system: str, seed: int, settings: dict[str, Any]
-) -> Conversant:
+) -> tuple[Conversant, dict[str, str]]:
+    """Load the system; with the day that its chat template shows, if any."""
     if model is None:
-        return build(system, None, seed=seed, **settings)
+        return build(system, None, seed=seed, **settings), {}
     _say(f"loading {model} ...")
     from duo import backbone
 
-    return build(system, backbone.load(model, chat=chat), seed=seed, **settings)
+    loaded = backbone.load(model, chat=chat)
+    return build(system, loaded, seed=seed, **settings), loaded.chat.shown_day
 
 
 def _is_screen() -> bool:

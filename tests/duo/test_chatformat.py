@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from duo.chatformat import ChatFormat, chat_format
+from duo.chatformat import DATE, ChatFormat, chat_format, dated
 from duo.errors import BadInput
 from duo.tokens import IDLE, IGNORE, RESPOND, STATE_TOKENS, state_tokens
 from tests.tiny import KINDS, TEMPLATES, tiny_tokenizer
@@ -49,7 +50,11 @@ def messages(*texts: str) -> list[dict[str, str]]:
 
 def rendered(tokenizer: Any, turns: list[dict[str, str]]) -> list[int]:
     return tokenizer.apply_chat_template(
-        turns, tokenize=True, return_dict=False, enable_thinking=False
+        turns,
+        chat_template=dated(tokenizer.chat_template),
+        tokenize=True,
+        return_dict=False,
+        enable_thinking=False,
     )
 
 
@@ -206,6 +211,70 @@ def test_answers_end_at_the_end_of_a_turn() -> None:
     assert ends["chatml"] == ["<|im_end|>"]
     assert ends["turns"] == ["<|endoftext|>", "<end_of_turn>"]
     assert ends["inst"] == ["<|endoftext|>"]
+    assert ends["marks"] == ["<|endoftext|>", "<|user|>"]
+    assert sorted(ends["return"]) == ["<|end|>", "<|return|>"]
+
+
+def test_the_last_answer_may_end_otherwise_than_earlier_ones() -> None:
+    tokenizer, form = tokenizer_of("return", "bytes"), form_of("return", "bytes")
+    text = tokenizer.decode(form.render(messages("Why?", "So.", "Oh?", "Yes.")))
+    assert text.count("So.<|end|>") == text.count("Yes.<|return|>") == 1
+    assert tokenizer.convert_ids_to_tokens(form.ending()) == ["<|end|>"]
+    assert tokenizer.convert_ids_to_tokens(form.ending(last=True)) == ["<|return|>"]
+    # A system turn that closes as answers do is no part of the user's opening.
+    assert tokenizer.decode(form.user_open) == "<|start|>user<|message|>"
+
+
+@pytest.mark.parametrize("last", ["", "{% if loop.last %}<|endoftext|>{% endif %}"])
+def test_an_answer_may_end_with_the_mark_of_the_next_turn(last: str) -> None:
+    tokenizer = tiny_tokenizer("marks")
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}"
+        f"{{% if m.role == 'assistant' %}}{last}{{% endif %}}{{% endfor %}}"
+    )
+    form = chat_format(tokenizer)
+    assert tokenizer.decode(form.user_open) == "<|user|>\n"
+    assert form.assistant_close == ()
+    assert tokenizer.convert_ids_to_tokens(form.ending()) == ["<|user|>"]
+    assert tokenizer.convert_ids_to_tokens(form.ending(last=True)) == [
+        "<|endoftext|>" if last else "<|user|>"
+    ]
+
+
+DAYS = [("dated", "Today Date: {:%d %b %Y}"), ("return", "Today is {:%Y-%m-%d}.")]
+
+
+@pytest.mark.parametrize(("template", "shown"), DAYS)
+@settings(max_examples=10)
+@given(day=st.dates(min_value=date(1900, 1, 1)))
+def test_a_day_in_the_preamble_is_the_one_that_is_set(template: str, shown: str, day: date) -> None:
+    tokenizer = tokenizer_of(template, "bytes")
+    form = chat_format(tokenizer, date=day.isoformat())
+    assert form.date == day.isoformat()
+    assert shown.format(day) in tokenizer.decode(form.preamble)
+    said = [{"role": "system", "content": "Be brief."}, *messages("Why?")]
+    assert shown.format(day) in tokenizer.decode(form.render(said))
+
+
+def test_the_day_does_not_change_by_itself() -> None:
+    for template, shown in DAYS:
+        form = chat_format(tokenizer_of(template, "bytes"))
+        assert form.date == DATE == "2024-07-26"
+        day = date.fromisoformat(DATE)
+        assert shown.format(day) in form.tokenizer.decode(form.preamble)
+    assert form_of("chatml", "bytes").date is None
+    with pytest.raises(BadInput, match="is no day"):
+        chat_format(tokenizer_of("dated", "bytes"), date="tomorrow")
+
+
+@given(day=st.dates(min_value=date(1900, 1, 1)), form=st.sampled_from([
+    "%d %b %Y", "%Y-%m-%d", "%B %d, %Y", "%A, %-d %B", "%d/%m/%y", "%H:%M:%S", "Day %j, %d %B %Y",
+]))  # fmt: skip
+def test_days_are_written_as_strftime_does(day: date, form: str) -> None:
+    tokenizer = tokenizer_of("chatml", "bytes")
+    template = dated(f"{{{{ strftime_now('{form}') }}}}", day.isoformat())
+    written = tokenizer.apply_chat_template(messages("x"), chat_template=template, tokenize=False)
+    assert written == day.strftime(form)
 
 
 @pytest.mark.parametrize("kind", KINDS)

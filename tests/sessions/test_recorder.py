@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from duo.chatformat import DATE, chat_format
 from duo.errors import BadInput
 from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios
 from sessions.recorder import Job, folder_name, record_all
 from tests.sessions import fakes
+from tests.tiny import tiny_backbone
 
 FAKE = "tests.sessions.fakes:factory"
 FOLDER = "tests.sessions.fakes-factory"
@@ -66,6 +68,26 @@ def test_every_pair_is_recorded(job: Job) -> None:
     assert header.settings == {"max_seconds": 180.0}
     kinds = {event.kind for path in paths for event in read_transcript(path).events}
     assert {"utterance", "word", "fork", "respond", "ignore", "cut", "speech", "cycle"} <= kinds
+
+
+def test_the_day_that_a_chat_template_shows_is_written_down(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str, **how: Any) -> Any:
+        backbone = tiny_backbone(template=name)
+        return replace(backbone, chat=chat_format(backbone.tokenizer, **how))
+
+    monkeypatch.setattr("duo.backbone.load", load)
+    job = replace(job, systems=["turn-based"], scenarios=SCENARIOS[:1], max_seconds=2.0)
+
+    def recorded(template: str, **how: Any) -> dict[str, str]:
+        models = {"turn-based": template}
+        (path,) = record_all(replace(job, models=models, load_settings=how, force=True))
+        return read_transcript(path).header.versions
+
+    assert recorded("dated")["chat_template_date"] == DATE
+    assert recorded("dated", date="2025-12-24")["chat_template_date"] == "2025-12-24"
+    assert "chat_template_date" not in recorded("chatml")
 
 
 def test_the_same_job_writes_the_same_bytes(job: Job, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def rendered(turns: list[Turn], query: str, model: Backbone, *, states: bool) ->
 
 
 @settings(max_examples=40)
-@given(TURNS, TEXT, st.sampled_from(["chatml", "words", "role"]))
+@given(TURNS, TEXT, st.sampled_from(["chatml", "words", "role", "marks", "return"]))
 def test_the_words_that_follow_stand_where_they_would(
     turns: list[Turn], query: str, template: str
 ) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import pytest
 import torch
 
 from duo.backbone import Backbone
-from duo.decoding.conversant import CycleResult, Kind, Revision
+from duo.decoding.conversant import CycleLog, CycleResult, Kind, Revision
 from duo.decoding.settings import Sampling
 from duo.decoding.turn_based import TurnBased, TurnBasedSettings
 from tests.tiny import tiny_backbone
@@ -52,6 +53,29 @@ def test_answers_are_those_of_plain_greedy_generation() -> None:
     )[0].tolist()
     answer = generated[len(prompt) :]
     assert said[len(prompt) :] == [token for token in answer if token not in model.chat.stop]
+
+
+@pytest.mark.parametrize(
+    ("template", "end"),
+    [("marks", "<|user|>"), ("return", "<|end|>"), ("return", "<|return|>")],
+)
+def test_each_token_that_ends_an_answer_ends_it(template: str, end: str) -> None:
+    model = tiny_backbone(template=template)
+    system = TurnBased(model, TurnBasedSettings(patience=1))
+    for heard in ("Why?", ""):
+        system.cycle(heard)
+    scores = torch.zeros(len(model.tokenizer))
+    scores[model.tokenizer.convert_tokens_to_ids(end)] = 1.0
+    log = CycleLog(system.channels, 4)
+    system._speaker.speak(scores, log)
+    assert [event.kind for event in log.result(busy=False).events] == [Kind.ANSWER_END]
+    answer = system.channels.output.ids or []
+    said = model.tokenizer.decode(system.context.ids)
+    system.cycle("Oh?")
+    system.cycle("")
+    opened = model.tokenizer.decode([*model.chat.assistant_close, *model.chat.user_open])
+    assert model.tokenizer.decode(system.channels.prefix.ids).startswith(f"{said}{opened}Oh?")
+    assert model.chat.stop.isdisjoint(answer)
 
 
 def test_words_during_an_answer_wait_until_it_ends() -> None:

@@ -17,6 +17,10 @@ from tests.tiny import TEMPLATES, tiny_backbone, tiny_tokenizer
 STYLES = [*TEMPLATES, None]
 
 
+#: What ends an earlier answer and the last one, where no token closes both.
+ENDS = {"marks": ("<|user|>", "<|user|>"), "return": ("<|end|>", "<|return|>")}
+
+
 def learned_runs(encoded: Encoded) -> list[list[int]]:
     """Labels that follow one another without a gap."""
     runs: list[list[int]] = [[]]
@@ -36,7 +40,7 @@ def test_labels_are_states_and_answers_exactly(template: str | None, seed: int) 
     dialogue = sample(seed, unfinished=seed % 2 == 0)
     encoded = encoder.sample(dialogue)
     expected: list[list[int]] = []
-    for message in dialogue.messages:
+    for place, message in enumerate(dialogue.messages):
         if isinstance(message, UserTurn):
             if message.state is not None:
                 expected.append(
@@ -45,13 +49,54 @@ def test_labels_are_states_and_answers_exactly(template: str | None, seed: int) 
         elif isinstance(message, AssistantTurn):
             ids = encoder.chat.text(message.content, "assistant")
             if message.complete:
-                close = encoder.chat.assistant_close
-                ends = [n + 1 for n, id in enumerate(close) if id in encoder.chat.stop]
-                ids = [*ids, *close[: ends[0] if ends else len(close)]]
+                last = place == len(dialogue.messages) - 1
+                if template in ENDS:
+                    ids.append(tokenizer.convert_tokens_to_ids(ENDS[template][last]))
+                else:
+                    close = encoder.chat.assistant_close
+                    ends = [n + 1 for n, id in enumerate(close) if id in encoder.chat.stop]
+                    ids += close[: ends[0] if ends else len(close)]
             expected.append(ids)
     assert learned_runs(encoded) == expected
     learned = [id for id, label in zip(encoded.ids, encoded.labels, strict=True) if label >= 0]
     assert learned == [label for label in encoded.labels if label >= 0]
+
+
+@pytest.mark.parametrize("template", ENDS)
+@pytest.mark.parametrize("followed", [True, False])
+def test_a_cut_answer_is_not_taught_to_end(template: str, followed: bool) -> None:
+    tokenizer = tiny_tokenizer(template)
+    encoder = Encoder(tokenizer, max_tokens=5000)
+    after = [UserTurn(content="I see.", state="<2>")] if followed else []
+    end = tokenizer.convert_tokens_to_ids(ENDS[template][not followed])
+    learned = {}
+    for complete in (True, False):
+        answer = AssistantTurn(content="It is seven.", complete=complete)
+        turns = (UserTurn(content="Is it late?", state="<1>"), answer, *after)
+        encoded = encoder.sample(Sample(id="x", messages=turns))
+        learned[complete] = learned_runs(encoded)[1]
+        if not followed:
+            assert (encoded.ids[-1] == end) == complete
+    assert learned[True] == [*learned[False], end]
+    assert end in encoder.chat.stop
+
+
+def test_an_end_whose_answer_was_left_out_is_not_learned() -> None:
+    """The mark that ends an answer opens the next turn, which may become the first."""
+    messages = [
+        turn
+        for _ in range(4)
+        for turn in (UserTurn(content="Is it late?", state="<1>"), AssistantTurn(content="Yes."))
+    ]
+    sample = Sample(id="x", messages=tuple(messages))
+    whole = Encoder(tiny_tokenizer("marks"), max_tokens=5000).sample(sample)
+    encoder = Encoder(tiny_tokenizer("marks"), max_tokens=len(whole) - 1)
+    shorter = encoder.sample(sample)
+    head = len(encoder.chat.preamble) + len(encoder.chat.user_open)
+    assert len(shorter) < len(whole)
+    assert shorter.ids[:head] == whole.ids[:head]
+    assert set(shorter.labels[:head]) == {NOT_LEARNED}
+    assert len(learned_runs(shorter)) == len(learned_runs(whole)) - 2
 
 
 @pytest.mark.parametrize("template", STYLES)
@@ -68,7 +113,9 @@ def test_inside_are_the_words_of_an_utterance_but_its_last(template: str | None)
         assert places == [*range(first, last), *([last] if state is None else [])]
 
 
-@pytest.mark.parametrize("template", ["chatml", "joined", "turns", "words", None])
+@pytest.mark.parametrize(
+    "template", ["chatml", "joined", "turns", "words", "marks", "return", None]
+)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("remember", [True, False])
 def test_ids_are_those_of_the_decoders_context(
@@ -162,8 +209,9 @@ def test_a_system_message_replaces_the_preamble() -> None:
     assert "Be brief." not in tokenizer.decode(plain.ids)
 
 
-def test_slices_are_learned_with_the_end_of_turn() -> None:
-    tokenizer = tiny_tokenizer("chatml")
+@pytest.mark.parametrize("template", ["chatml", "marks", "return"])
+def test_slices_are_learned_with_the_end_of_turn(template: str) -> None:
+    tokenizer = tiny_tokenizer(template)
     encoder = Encoder(tokenizer, max_tokens=500)
     encoded = encoder.slices(
         [
@@ -172,10 +220,13 @@ def test_slices_are_learned_with_the_end_of_turn() -> None:
             ("user", "<idle>"), ("assistant", " on Paris."),
         ]
     )  # fmt: skip
-    end = next(id for id in encoder.chat.assistant_close if id in encoder.chat.stop)
+    ends = [
+        tokenizer.convert_tokens_to_ids(end)
+        for end in ENDS.get(template, ("<|im_end|>", "<|im_end|>"))
+    ]
     runs = learned_runs(encoded)
-    assert runs[0] == [encoder.states.idle, end]
-    assert [run[-1] for run in runs] == [end] * 3
+    assert runs[0] == [encoder.states.idle, ends[0]]
+    assert [run[-1] for run in runs] == [ends[0], *ends]
     spoken = tokenizer.decode([*runs[1][:-1], *runs[2][:-1]])
     assert spoken == "The rain falls on Paris."
     assert encoder.states.idle in encoded.ids[encoded.ids.index(runs[1][0]) :]
