@@ -403,7 +403,7 @@ def dated(template: str, date: str = DATE) -> str:
     return head + template
 
 
-#: What a format of `strftime` can ask for; composed ones first, and the time is midnight.
+#: What a format of `strftime` can ask for; the time is midnight.
 _PARTS = [f"%{letter}" for letter in "cxXYmdBbAaHIMSpyjUWuwFDTRehGVZz"]
 
 
@@ -515,9 +515,7 @@ def _render(tokenizer: Any, system: str | None, date: str, *texts: str) -> str:
         raise
     except Exception as error:  # a template is a program of somebody else's and may raise anything
         if system is not None:
-            _render(
-                tokenizer, None, date, *texts
-            )  # does it fail without the system prompt as well?
+            _render(tokenizer, None, date, *texts)  # does it fail without it as well?
             raise BadInput(f"the chat template refuses the system prompt: {error}") from None
         raise Unsplittable(str(error)) from None
 
