@@ -278,7 +278,10 @@ def test_short_words_are_whole_on_a_terminal(table: Table) -> None:
                 assert word in text or cell_len(word) > 24
 
 
-def test_in_a_pipe_lines_are_as_long_as_they_must(capsys: pytest.CaptureFixture[str]) -> None:
+def test_in_a_pipe_lines_are_as_long_as_they_must(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # workers of a parallel test run have it
     WIDE.show()
     out = capsys.readouterr().out
     assert "measure number 8" in next(line for line in out.splitlines() if "criterion" in line)

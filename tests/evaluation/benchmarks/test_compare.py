@@ -221,6 +221,7 @@ def test_holm_by_hand() -> None:
     assert holm([0.7, 0.6]) == [1.0, 1.0]
 
 
+@settings(max_examples=25)  # statsmodels collects garbage at each call, 50 ms in a large process
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_keeps_order_and_never_lowers(ps: list[float]) -> None:
     adjusted = holm(ps)
