@@ -17,3 +17,18 @@ Chat = Annotated[
         show_default=False,
     ),
 ]
+
+#: Where a model runs and how its weights are kept; None for what `duo.backbone.load` chooses.
+Device = Annotated[
+    str | None, typer.Option("--device", help="Device of the model, such as cpu or cuda:0.")
+]
+DType = Annotated[
+    str | None, typer.Option("--dtype", help="Number format of the weights, such as float32.")
+]
+Attention = Annotated[
+    str | None,
+    typer.Option(
+        "--attention",
+        help="Attention of the model: sdpa, eager or flex_attention [default: sdpa].",
+    ),
+]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.errors import BadInput
-from duo.options import Chat
+from duo.options import Attention, Chat, Device, DType
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -104,16 +104,9 @@ def record(
             help="Any setting, of one system or of all; repeat for more.",
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Device of the model, such as cpu or cuda:0.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Number format of the weights, such as float32.")
-    ] = None,
-    attention: Annotated[
-        str | None,
-        typer.Option(help="Attention of the model: sdpa, eager or flex_attention [default: sdpa]."),
-    ] = None,
+    device: Device = None,
+    dtype: DType = None,
+    attention: Attention = None,
     prompt: Annotated[
         str | None,
         typer.Option(help="A system prompt in place of the chat template's own."),
@@ -284,16 +277,9 @@ def sweep(
     out: Annotated[
         Path, typer.Option(help="Folder for the points' recordings.", show_default=False)
     ],
-    device: Annotated[
-        str | None, typer.Option(help="Device of the models, such as cpu or cuda:0.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Number format of the weights, such as float32.")
-    ] = None,
-    attention: Annotated[
-        str | None,
-        typer.Option(help="Attention of the models: sdpa, eager or flex_attention."),
-    ] = None,
+    device: Device = None,
+    dtype: DType = None,
+    attention: Attention = None,
     chat: Chat = None,
     force: Annotated[
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
