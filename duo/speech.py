@@ -26,7 +26,6 @@ Metrics, pictures, cost tables, captions, players and the terminal take the `Con
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +35,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from duo.errors import BadInput
+from duo.files import read_json
+from duo.runs import MANIFEST
 from duo.transcript import TOLERANCE, Label, Transcript, TranscriptEvent, read_scorable
 from duo.words import (
     BREATH,
@@ -606,10 +608,10 @@ def seconds_per_pass(transcript: Path) -> float | None:
     file = transcript.resolve()
     for folder in (file.parent, file.parent.parent):
         try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            manifest = read_json(folder / MANIFEST)
             entry = manifest["transcripts"][file.relative_to(folder).as_posix()]
             seconds, passes = float(entry["machine_seconds"]), float(entry["forward_passes"])
-        except (OSError, ValueError, LookupError, TypeError):
+        except (BadInput, ValueError, LookupError, TypeError):
             continue
         return seconds / passes if passes > 0 and 0 < seconds < float("inf") else None
     return None
