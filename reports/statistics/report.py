@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from duo.files import check_writable, write_result, write_text
-from duo.runs import Stopwatch, write_manifest
+from duo.runs import MANIFEST, Stopwatch, write_manifest
 from duo.table import MINUS, Cell, Column, Table, Value
 from duo.terminal import printable
 from reports.statistics.analysis import (
@@ -63,9 +63,7 @@ def report_statistics(
     result = analyse(read, seed=seed, rules=chosen, systems=systems, cluster=cluster)
     write_result(out / "statistics.json", result)
     write_text(out / "statistics.csv", long_table(result).csv())
-    write_manifest(
-        out / "manifest.json", watch=watch, seed=seed, ratings=read.source, sha256=read.digest
-    )
+    write_manifest(out / MANIFEST, watch=watch, seed=seed, ratings=read.source, sha256=read.digest)
     for table in tables(result):
         table.show(console)
     console = console or Console()

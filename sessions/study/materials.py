@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from duo.errors import BadInput
 from duo.files import check_writable, sha256, whole_file, write_result, write_text
-from duo.runs import Stopwatch, write_manifest
+from duo.runs import MANIFEST, Stopwatch, write_manifest
 from duo.transcript import Header, read_transcript, transcripts_below
 from sessions.study.blinding import Dialogue, Word, blinded
 from sessions.study.design import Design
@@ -151,7 +151,7 @@ def create_study(
         with database.write() as connection:
             _store(connection, name, design, materials, checks, audio)
     write_manifest(
-        folder / "manifest.json",
+        folder / MANIFEST,
         watch=watch,
         study=name,
         seed=design.seed,
