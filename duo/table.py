@@ -15,8 +15,10 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from duo.files import AnyResult, check_writable, write_result
 from duo.terminal import printable
 
 if TYPE_CHECKING:
@@ -391,6 +393,31 @@ class Table:
                 part = list(keys)
             part.append(at)
         yield _spread(part, widths, room)
+
+
+def make_result(
+    out: Path | None,
+    compute: Callable[[], AnyResult],
+    tables: Callable[[AnyResult], Sequence[Table]],
+) -> AnyResult:
+    """Compute a result, write it as JSON and show its tables.
+
+    Args:
+        out: the file, known to be writable before anything is computed; None for none.
+        compute: returns the result.
+        tables: tabulates it.
+
+    Raises:
+        BadInput: the file cannot be written; or of `compute`.
+    """
+    if out is not None:
+        check_writable(out.parent, wanted=out)
+    found = compute()
+    if out is not None:
+        write_result(out, found)
+    for table in tables(found):
+        table.show()
+    return found
 
 
 def latex_document(tables: Sequence[Table]) -> str:

@@ -17,12 +17,12 @@ from torch.nn import functional
 from duo.backbone import Backbone
 from duo.data.sample import AssistantTurn, Sample, UserTurn, read_samples
 from duo.errors import BadInput
-from duo.files import check_writable, sha256, write_result
+from duo.files import sha256
 from duo.runs import versions
 from duo.terminal import progress
 from duo.training.encode import NOT_LEARNED, Encoder, TooLong
 from duo.training.loss import logits_only_where
-from evaluation.scores import AnswerLoss, Answers, Data, answers_table
+from evaluation.scores import AnswerLoss, Answers, Data
 
 
 def plain_dialogue(sample: Sample) -> Sample | None:
@@ -84,16 +84,14 @@ def evaluate_answers(
     data: Path,
     *,
     limit: int | None = None,
-    out: Path | None = None,
     chat: str | None = None,
 ) -> Answers:
-    """Measure models on the same dialogues and print a table; others are compared with the first.
+    """Measure models on the same dialogues.
 
     Args:
         models: see `duo.backbone.load`.
         data: samples that none of them was trained on, such as `validation.jsonl`.
         limit: how many dialogues, the first ones; None for all.
-        out: JSON file for the result; None for none.
         chat: chat format of all; see `duo.backbone.load`.
 
     Raises:
@@ -101,8 +99,6 @@ def evaluate_answers(
     """
     from duo.backbone import load
 
-    if out is not None:
-        check_writable(out.parent, wanted=out)
     samples = list(islice(filter(None, map(plain_dialogue, read_samples(data))), limit))
     if not samples:
         raise BadInput("no dialogue with an answer", file=data)
@@ -112,12 +108,8 @@ def evaluate_answers(
             losses[model] = answer_loss(load(model, chat=chat), samples, on_done=bar.advance)
             if not losses[model].tokens:
                 raise BadInput(f"every dialogue is too long for {model}", file=data)
-    found = Answers(
+    return Answers(
         data=Data(file=data.name, sha256=sha256(data), dialogues=len(samples)),
         models=losses,
         versions=versions(),
     )
-    if out is not None:
-        write_result(out, found)
-    answers_table(found).show()
-    return found

@@ -5,6 +5,7 @@ What a command needs is imported inside it, so that help texts appear at once.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -63,13 +64,10 @@ def interaction(
 
     Example: duo eval interaction runs/pasta --out runs/interaction.json
     """
-    from duo.files import write_result
+    from duo.table import make_result
     from evaluation.interaction.results import score, table
 
-    found = score(transcripts)
-    if out is not None:
-        write_result(out, found)
-    table(found).show()
+    found = make_result(out, partial(score, transcripts), lambda found: [table(found)])
     for problem in found.left_out:
         typer.echo(f"duo: left out: {problem.problem}", err=True)
 
@@ -95,9 +93,12 @@ def states(
     from duo.backbone import share_cores
 
     share_cores()
+    from duo.table import make_result
+    from evaluation.scores import state_tables
     from evaluation.states import evaluate_states
 
-    evaluate_states(model=model, data=data, lookahead=lookahead, limit=limit, out=out, chat=chat)
+    judge = partial(evaluate_states, model, data, lookahead=lookahead, limit=limit, chat=chat)
+    make_result(out, judge, state_tables)
 
 
 @eval_app.command()
@@ -122,9 +123,12 @@ def probe(
     from duo.backbone import share_cores
 
     share_cores()
+    from duo.table import make_result
     from evaluation.probe import evaluate_probe
+    from evaluation.scores import probe_table
 
-    evaluate_probe(model=model, data=data, limit=limit, out=out, chat=chat)
+    read = partial(evaluate_probe, model, data, limit=limit, chat=chat)
+    make_result(out, read, lambda found: [probe_table(found)])
 
 
 @eval_app.command()
@@ -156,9 +160,12 @@ def answers(
     from duo.backbone import share_cores
 
     share_cores()
+    from duo.table import make_result
     from evaluation.answers import evaluate_answers
+    from evaluation.scores import answers_table
 
-    evaluate_answers(models, data, limit=limit, out=out, chat=chat)
+    measure = partial(evaluate_answers, models, data, limit=limit, chat=chat)
+    make_result(out, measure, lambda found: [answers_table(found)])
 
 
 bench_app = typer.Typer(help="Benchmark this package itself.", no_args_is_help=True)
@@ -213,18 +220,14 @@ def decode(
 
     Example: duo bench decode --rounds 5 --out runs/bench/decode.json
     """
+    from duo.table import make_result
     from evaluation.decode_bench.bench import Plan, decode_bench
+    from evaluation.decode_bench.results import decode_tables
 
     names = [name.strip() for name in systems.split(",") if name.strip()]
-    decode_bench(
-        model,
-        Plan(names, rounds, tokens, _numbers(sessions), graphs),
-        out=out,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        chat=chat,
-    )
+    plan = Plan(names, rounds, tokens, _numbers(sessions), graphs)
+    load = {"device": device, "dtype": dtype, "attention": attention, "chat": chat}
+    make_result(out, partial(decode_bench, model, plan, **load), decode_tables)
 
 
 def _numbers(text: str) -> list[int]:

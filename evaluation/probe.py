@@ -22,7 +22,7 @@ import torch
 
 from duo.backbone import Backbone
 from duo.errors import BadInput
-from duo.files import check_writable, sha256, write_result
+from duo.files import sha256
 from duo.runs import Stopwatch, versions
 from duo.terminal import progress
 from duo.training.loss import batches_of_area, logits_only_where
@@ -33,14 +33,12 @@ from evaluation.scores import (
     Probe,
     ProbePoint,
     area,
-    probe_table,
     threshold_answering,
 )
 from evaluation.states import AREA, encoder_for, side_by_side, utterance_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from rich.console import Console
 
 #: The threshold of a score is where this percentage of what wants an answer gets one.
 ANSWERED = 95
@@ -72,22 +70,18 @@ class Features:
 
 
 def evaluate_probe(
-    *,
     model: str,
     data: Path,
+    *,
     limit: int | None = None,
-    out: Path | None = None,
-    console: Console | None = None,
     chat: str | None = None,
 ) -> Probe:
-    """Probe a model on the utterances of a file, print a table and write the result.
+    """Probe a model on the utterances of a file.
 
     Args:
         model: see `duo.backbone.load`.
         data: see `evaluation.cases.read_cases`; utterances that are not over are left out.
         limit: how many utterances; None for all.
-        out: JSON file for the result; None for none.
-        console: where the table goes; standard output by default.
         chat: chat format; see `duo.backbone.load`.
 
     Raises:
@@ -95,8 +89,6 @@ def evaluate_probe(
     """
     from duo.backbone import load
 
-    if out is not None:
-        check_writable(out.parent, wanted=out)
     watch = Stopwatch()
     cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
     _check_enough(cases, data)
@@ -105,7 +97,7 @@ def evaluate_probe(
         features = read_features(backbone, cases, bar.advance)
     with progress("probing", _FOLDS * sum(draws for _, draws in _PARTS)) as bar:
         curve = learning_curve(cases, features, bar.advance)
-    found = Probe(
+    return Probe(
         model=model,
         data=Data(file=data.name, sha256=sha256(data)),
         n=len(cases),
@@ -115,10 +107,6 @@ def evaluate_probe(
         versions=versions(),
         wall_seconds=round(watch.seconds, 1),
     )
-    if out is not None:
-        write_result(out, found)
-    probe_table(found).show(console)
-    return found
 
 
 def _check_enough(cases: Sequence[Case], data: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,17 +19,13 @@ from torch import Tensor
 from duo.backbone import Backbone
 from duo.data.sample import Sample, UserTurn
 from duo.errors import BadInput
-from duo.files import check_writable, sha256, write_result
+from duo.files import sha256
 from duo.runs import Stopwatch, versions
 from duo.terminal import progress
 from duo.training.encode import Encoder, TooLong
 from duo.training.loss import batches_of_area, logits_only_where
 from evaluation.cases import Case, Outcome, read_cases
-from evaluation.scores import Data, Judged, States, score_states, state_tables
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
+from evaluation.scores import Data, Judged, States, score_states
 
 #: Tokens of an utterance with its context at most.
 _CONTEXT_TOKENS = 1024
@@ -38,24 +34,20 @@ AREA = 2048
 
 
 def evaluate_states(
-    *,
     model: str,
     data: Path,
+    *,
     lookahead: int = 4,
     limit: int | None = None,
-    out: Path | None = None,
-    console: Console | None = None,
     chat: str | None = None,
 ) -> States:
-    """Judge a model on the utterances of a file, print tables and write the result.
+    """Judge a model on the utterances of a file.
 
     Args:
         model: see `duo.backbone.load`.
         data: see `evaluation.cases.read_cases`.
         lookahead: tokens that the decoder predicts at most.
         limit: how many utterances; None for all.
-        out: JSON file for the result; None for none.
-        console: where tables go; standard output by default.
         chat: chat format; see `duo.backbone.load`.
 
     Raises:
@@ -63,14 +55,12 @@ def evaluate_states(
     """
     from duo.backbone import load
 
-    if out is not None:
-        check_writable(out.parent, wanted=out)
     watch = Stopwatch()
     cases = read_cases(data, limit=limit)
     backbone = load(model, chat=chat)
     with progress("judging", len(cases)) as bar:
         judged = judge(backbone, cases, lookahead, bar.advance)
-    found = score_states(
+    return score_states(
         judged,
         model=model,
         data=Data(file=data.name, sha256=sha256(data)),
@@ -78,11 +68,6 @@ def evaluate_states(
         versions=versions(),
         wall_seconds=round(watch.seconds, 1),
     )
-    if out is not None:
-        write_result(out, found)
-    for table in state_tables(found):
-        table.show(console)
-    return found
 
 
 def judge(

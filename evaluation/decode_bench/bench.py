@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -18,7 +17,6 @@ from duo.backbone import Backbone
 from duo.decoding.slots import check_graphs
 from duo.decoding.systems import SYSTEM_NAMES, build
 from duo.errors import BadInput, check_choice
-from duo.files import check_writable, write_result
 from duo.runs import versions
 from duo.terminal import progress
 from evaluation.decode_bench.drive import (
@@ -54,12 +52,8 @@ from evaluation.decode_bench.results import (
     ResponseCost,
     SystemCost,
     Together,
-    decode_tables,
     spread,
 )
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _GENERATE = "generate"
 #: Tokens that a second of the conversation adds to a context at most: words, answer, openings of
@@ -106,39 +100,23 @@ class Plan:
                 raise BadInput(f"must be {least} or more, not {value}", field=field)
 
 
-def decode_bench(
-    model: str,
-    plan: Plan,
-    *,
-    out: Path | None = None,
-    console: Console | None = None,
-    **load_settings: Any,
-) -> DecodeBench:
-    """Measure, print tables, and write the result.
+def decode_bench(model: str, plan: Plan, **load_settings: Any) -> DecodeBench:
+    """Load a model and measure it, showing progress.
 
     Args:
         model: see `duo.backbone.load`.
         plan: what to measure.
-        out: JSON file; None for none.
-        console: where tables go; standard output by default.
         load_settings: of `duo.backbone.load`.
 
     Raises:
-        BadInput: of the plan, the model or the file.
+        BadInput: of the plan or the model.
     """
     plan.check()
-    if out is not None:
-        check_writable(out.parent, wanted=out)
     from duo.backbone import load
 
     backbone = load(model, **load_settings)
     with progress(total=plan.runs) as bar:
-        found = measure(backbone, plan, begins=lambda name: bar.update(what=name), ends=bar.advance)
-    if out is not None:
-        write_result(out, found)
-    for table in decode_tables(found):
-        table.show(console)
-    return found
+        return measure(backbone, plan, begins=lambda name: bar.update(what=name), ends=bar.advance)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Light: what they need is imported inside.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -90,9 +91,16 @@ def bench(
 
     Example: duo bench statistics --studies 1000 --processes 2 --out runs/bench/statistics.json
     """
-    from reports.statistics.coverage import bench_statistics
+    from duo.files import write_text
+    from duo.table import make_result
+    from reports.statistics.coverage import bench_statistics, bench_table
 
-    bench_statistics(studies=studies, seed=seed, resamples=resamples, processes=processes, out=out)
+    draw = partial(
+        bench_statistics, studies=studies, seed=seed, resamples=resamples, processes=processes
+    )
+    found = make_result(out, draw, lambda found: [bench_table(found)])
+    if out is not None:
+        write_text(out.with_suffix(".md"), bench_table(found).markdown())
 
 
 def power(

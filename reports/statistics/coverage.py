@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import groupby
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
-from duo.files import Result, check_writable, write_result, write_text
+from duo.files import Result
 from duo.runs import Stopwatch
 from duo.table import Cell, Column, Table
 from duo.terminal import progress
@@ -83,40 +82,25 @@ def bench_statistics(
     seed: int = 0,
     resamples: int = 299,
     processes: int = 1,
-    out: Path | None = None,
-    console: Console | None = None,
 ) -> StatisticsBench:
-    """Simulate studies of all designs, print the table and write JSON and Markdown.
+    """Simulate studies of all designs, showing progress.
 
     Args:
         studies: of each design.
         seed: of all draws.
         resamples: of the bootstrap that stands for comparison; 0 leaves it out.
         processes: how many work at once.
-        out: JSON file; the table is written beside it as `.md`. None for neither.
-        console: where the table goes; standard output by default.
-
-    Raises:
-        BadInput: `out` cannot be written.
     """
-    if out is not None:
-        check_writable(out.parent, wanted=out)
     watch, chosen = Stopwatch(), designs()
     with progress("studies", len(chosen) * studies) as bar:
         cells = measure(
             chosen, studies,
             seed=seed, resamples=resamples, processes=processes, on_done=bar.advance,
         )  # fmt: skip
-    result = StatisticsBench(studies=studies, seed=seed, resamples=resamples, cells=cells)
-    table = bench_table(result)
-    if out is not None:
-        write_result(out, result)
-        write_text(out.with_suffix(".md"), table.markdown())
-    table.show(console)
     Console(stderr=True).print(
         f"{len(cells) * studies} studies in {watch.seconds:.0f} s", highlight=False
     )
-    return result
+    return StatisticsBench(studies=studies, seed=seed, resamples=resamples, cells=cells)
 
 
 def designs() -> tuple[Design, ...]:

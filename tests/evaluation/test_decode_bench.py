@@ -16,6 +16,7 @@ from duo.backbone import Backbone
 from duo.decoding.systems import build
 from duo.errors import BadInput
 from duo.files import read_result
+from evaluation.commands import decode
 from evaluation.decode_bench import bench
 from evaluation.decode_bench.bench import (
     Plan,
@@ -227,17 +228,18 @@ def test_all_figures_are_there() -> None:
     assert duo.counts.listening.spoken == duo.counts.quiet.spoken
 
 
-def test_it_is_printed_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_printed_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("duo.backbone.load", lambda name, **_: backbone())
     monkeypatch.setattr(bench, "measure", lambda *_, **__: found())
-    shown = io.StringIO()
     out = tmp_path / "new" / "decode.json"
-    console = Console(file=shown, width=160)
-    decode_bench("tiny", PLAN, out=out, console=console)
+    decode("tiny", "duo,duo-sequential", out=out)
     assert json.loads(out.read_text())["kind"] == "decode-bench"
     assert read_result(out, DecodeBench) == found()
+    shown = capsys.readouterr().out
     for expected in ("duo-sequential", "generate()", "none in time", "at once"):
-        assert expected in shown.getvalue()
+        assert expected in shown
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from duo.errors import BadInput
 from duo.files import read_result
 from evaluation.cases import Case
+from evaluation.commands import probe
 from evaluation.probe import Features, _folds, evaluate_probe, group, learning_curve, read_features
 from evaluation.scores import Probe
 from evaluation.states import encoder_for, utterance_ids
@@ -109,20 +109,17 @@ def written(path: Path, count: int) -> Path:
     return path
 
 
-def test_figures_are_written_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_are_written_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     backbone = tiny_backbone(dtype=torch.float32)
     monkeypatch.setattr("duo.backbone.load", lambda *args, **kwargs: backbone)
     data, out = written(tmp_path / "u.jsonl", 60), tmp_path / "probe.json"
-    with (tmp_path / "shown").open("w") as shown:
-        figures = evaluate_probe(
-            model="tiny", data=data, out=out, console=Console(file=shown, width=100)
-        )
-    stored = json.loads(out.read_text())
-    assert stored["n"] == figures.n == 60
-    assert read_result(out, Probe) == figures
-    assert "its own" in (tmp_path / "shown").read_text()
+    probe("tiny", data, out=out)
+    assert json.loads(out.read_text())["n"] == read_result(out, Probe).n == 60
+    assert "its own" in capsys.readouterr().out
 
 
 def test_too_few_utterances_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="utterances to answer in 15 dialogues"):
-        evaluate_probe(model="tiny", data=written(tmp_path / "u.jsonl", 30))
+        evaluate_probe("tiny", data=written(tmp_path / "u.jsonl", 30))

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 
 from duo.backbone import Backbone
 from duo.data.sample import AssistantTurn, UserTurn
 from duo.decoding.conversant import Kind
 from duo.decoding.duo import Duo, DuoSettings
+from duo.files import read_result
 from evaluation.cases import Case
-from evaluation.scores import settled, state_tables
-from evaluation.states import Row, evaluate_states, judge, look_ahead
+from evaluation.commands import states
+from evaluation.scores import States, settled, state_tables
+from evaluation.states import Row, judge, look_ahead
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
 
@@ -111,7 +112,9 @@ def test_early_outcomes_are_those_of_the_beginnings() -> None:
     assert judged.early == tuple(part.outcome for part in judge(backbone, parts, 4))
 
 
-def test_figures_are_written_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_are_written_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     backbone = tiny_backbone(dtype=torch.float32)
     monkeypatch.setattr("duo.backbone.load", lambda *args, **kwargs: backbone)
     lines: list[dict[str, Any]] = [
@@ -122,10 +125,9 @@ def test_figures_are_written_and_shown(tmp_path: Path, monkeypatch: pytest.Monke
     ]
     data = tmp_path / "u.jsonl"
     data.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    console = Console(record=True, width=100, file=(tmp_path / "shown").open("w"))
-    figures = evaluate_states(model="tiny", data=data, out=tmp_path / "out.json", console=console)
-    console.file.close()
-    shown = (tmp_path / "shown").read_text(encoding="utf-8")
+    states("tiny", data, out=tmp_path / "out.json")
+    figures = read_result(tmp_path / "out.json", States)
+    shown = capsys.readouterr().out
     assert "[red]x" in shown
     assert "\x1b[2J" not in shown
     stored = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
