@@ -230,11 +230,25 @@ def read_scorable(path: Path) -> Transcript:
 def transcripts_below(folder: Path) -> list[Path]:
     """List the JSON Lines files below a folder that are meant as transcripts, by path.
 
-    Other things may lie there too, such as the items of benchmarks: passed over is a file whose
-    first line is an object that is neither a header nor an event. A broken file is not: whoever
-    reads it says what is wrong with it.
+    Other things may lie there too, such as the items of benchmarks: these are passed over. A broken
+    file is not: whoever reads it says what is wrong with it.
     """
-    return sorted(path for path in folder.rglob("*.jsonl") if path.is_file() and _is_meant(path))
+    return sorted(path for path in folder.rglob("*.jsonl") if path.is_file() and _may_be(path))
+
+
+def is_transcript(path: Path) -> bool:
+    """Tell whether a JSON Lines file is meant as a transcript.
+
+    It is if its first line is a header, says a schema version, or is an event where the header
+    should be.
+
+    Raises:
+        BadInput: it cannot be read, is empty, or its first line is no JSON object.
+    """
+    for _, first in read_json_lines(path, finite=False):
+        is_header = first.get("type") == "header" or "schema_version" in first
+        return is_header or {"start", "end"} <= first.keys()
+    raise BadInput("is empty", file=path)
 
 
 def transcript_files(paths: Iterable[Path]) -> list[Path]:
@@ -260,17 +274,11 @@ def transcript_files(paths: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _is_meant(path: Path) -> bool:
+def _may_be(path: Path) -> bool:
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            first = json.loads(next((line for line in lines if line.strip()), ""))
-    except (OSError, ValueError, RecursionError):
+        return is_transcript(path)
+    except BadInput:
         return True
-    return (
-        not isinstance(first, dict)
-        or not first
-        or bool({"type", "schema_version"} & first.keys() or {"start", "end"} <= first.keys())
-    )
 
 
 def _read(

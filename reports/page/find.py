@@ -7,7 +7,6 @@ these are told by what they hold, never by their names.
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from duo.errors import BadInput
 from duo.files import kind_of, read_json
 from duo.terminal import printable
+from duo.transcript import is_transcript
 from reports.statistics.ratings import NEEDED
 from sessions.study.study import MARKER
 
@@ -112,7 +112,7 @@ def recognise(path: Path, columns: Mapping[str, str] | None = None) -> tuple[str
         case ".json":
             return _json(path)
         case ".jsonl":
-            return ("transcript", None) if _is_transcript(path) else None
+            return ("transcript", None) if is_transcript(path) else None
         case ".csv":
             header = _csv_header(path)
         case _:
@@ -180,25 +180,6 @@ def _json(path: Path) -> tuple[str, Any] | None:
         (kind for kind, keys in _KEYS.items() if content.keys() >= keys), None
     )
     return None if kind is None else (kind, content)
-
-
-def _is_transcript(path: Path) -> bool:
-    """Tell whether the first line is a transcript's header, or an event where that should be."""
-    try:
-        with path.open("rb") as stream:
-            line = stream.readline(LARGEST)
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
-    if not line.strip():
-        raise BadInput("is empty", file=path)
-    try:
-        content = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        whole = line.endswith(b"\n")
-        raise BadInput("not JSON" if whole else "is cut off", file=path, line=1) from None
-    return isinstance(content, dict) and (
-        content.get("type") == "header" or content.keys() >= {"start", "end", "channel", "kind"}
-    )
 
 
 def _csv_header(path: Path) -> set[str]:

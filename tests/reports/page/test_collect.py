@@ -174,7 +174,7 @@ def test_nothing_that_can_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing that a report could be made of"):
         collect([tmp_path])
     recording(tmp_path / "t.jsonl").write_text("{")
-    with pytest.raises(BadInput, match=r"t\.jsonl:1: is cut off"):
+    with pytest.raises(BadInput, match=r"t\.jsonl:1: the last line is cut off"):
         collect([tmp_path])
 
 
