@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from duo.decoding.channels import Channels, Scores
@@ -22,6 +22,8 @@ class Revision:
 
     text: str
 
+
+Result = TypeVar("Result")
 
 #: What is heard in one cycle: more text of the utterance (joined as it is, so words bring their own
 #: blanks), a `Revision`, or "" for silence.
@@ -135,14 +137,14 @@ class Recalling(Protocol):
 Steps: TypeAlias = "Generator[Channels, Scores, CycleResult]"
 
 
-def run(steps: Steps) -> CycleResult:
-    """Run one cycle of one conversation."""
+def run(steps: Generator[Channels, Scores, Result]) -> Result:
+    """Run one cycle of one conversation, or whatever consists of such cycles."""
     try:
         channels = next(steps)
         while True:
             channels = steps.send(channels.encode())
     except StopIteration as done:
-        result: CycleResult = done.value
+        result: Result = done.value
         return result
 
 

@@ -14,8 +14,9 @@ and all systems are measured on the same course of events.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice, repeat
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ import torch
 from duo.backbone import Backbone
 from duo.decoding.batched import Session, build_together, hold_together
 from duo.decoding.channels import Channels, Scores
-from duo.decoding.conversant import CycleResult, Kind, Steps
+from duo.decoding.conversant import CycleResult, Kind, run
 
 #: Words a second (150 a minute, a common pace of English conversation).
 WORDS_PER_SECOND = 2.5
@@ -250,8 +251,8 @@ class Steering:
                 scores.input[self._no_state] = -torch.inf
 
 
-def drive(system: Any, script: Script, steering: Steering) -> Run:
-    """Hold the conversation from a fresh start.
+def conversation(system: Any, script: Script, steering: Steering) -> Session[Run]:
+    """Hold the conversation from a fresh start, as a session that others encode for.
 
     Args:
         system: one of ours, with `steps` and `channels`.
@@ -262,13 +263,17 @@ def drive(system: Any, script: Script, steering: Steering) -> Run:
     length: float = system.cycle_seconds
     cycles, cache = [], 0
     for number in range(int(script.seconds // length)):
-        now = number * length
-        cycles.append(_cycle(system, script, steering, now))
+        cycles.append((yield from _cycle(system, script, steering, number * length)))
         cache = max(cache, system.channels.cache_bytes)
     return Run(script, length, tuple(cycles), cache)
 
 
-def _cycle(system: Any, script: Script, steering: Steering, now: float) -> Cycle:
+def drive(system: Any, script: Script, steering: Steering) -> Run:
+    """Hold one conversation by itself; see `conversation`."""
+    return run(conversation(system, script, steering))
+
+
+def _cycle(system: Any, script: Script, steering: Steering, now: float) -> Session[Cycle]:
     since = now - system.cycle_seconds
     heard = script.heard(since, now)
     channels: Channels = system.channels
@@ -281,7 +286,7 @@ def _cycle(system: Any, script: Script, steering: Steering, now: float) -> Cycle
         while True:
             before = channels.forward_passes, channels.tokens_processed
             listens = channels.input is not None
-            scores = channels.encode()
+            scores = yield channels
             passes = channels.forward_passes - before[0]
             tokens = channels.tokens_processed - before[1]
             pending.append((passes, tokens, scores.output is not None, listens))
@@ -390,59 +395,19 @@ def at_once(
         listening_while_speaking(_TOKENS[number % len(_TOKENS)])[0]
         for number in range(_WAVES * sessions)
     ]
-    conversations = [_conversation(script, steering) for script in scripts]
+    conversations = [partial(conversation, script=one, steering=steering) for one in scripts]
     if graphs:
         for _ in hold_together(systems, conversations):
             pass
     before = pool.forward_passes
     began = time.perf_counter()
-    counts = [count for _, count in hold_together(systems, conversations)]
+    runs = [one for _, one in hold_together(systems, conversations)]
     seconds = time.perf_counter() - began
     return AtOnce(
         sessions=sessions,
-        spoken=sum(spoken for spoken, _ in counts),
+        spoken=sum(cycle.spoken for one in runs for cycle in one.cycles),
         passes=pool.forward_passes - before,
-        single_passes=sum(passes for _, passes in counts),
+        single_passes=sum(cycle.passes for one in runs for cycle in one.cycles),
         seconds=seconds,
         cache_bytes=pool.cache.bytes,
     )
-
-
-def _conversation(script: Script, steering: Steering) -> Callable[[Any], Session[tuple[int, int]]]:
-    """Make a session of the script that returns the tokens spoken and the passes needed."""
-
-    def session(system: Any) -> Session[tuple[int, int]]:
-        system.reset()
-        spoken = passes = 0
-        length: float = system.cycle_seconds
-        for number in range(int(script.seconds // length)):
-            now = number * length
-            speaks = _Count()
-            steps = system.steps(script.heard(now - length, now))
-            result = yield from _steered(steps, steering, script, now, speaks)
-            spoken, passes = spoken + speaks.number, passes + result.forward_passes
-        return spoken, passes
-
-    return session
-
-
-class _Count:
-    """The tokens that a cycle spoke."""
-
-    number = 0
-
-
-def _steered(
-    steps: Steps, steering: Steering, script: Script, now: float, speaks: _Count
-) -> Session[CycleResult]:
-    """Run a cycle whose scores are bent to the script."""
-    try:
-        channels = next(steps)
-        while True:
-            scores = yield channels
-            speaks.number += scores.output is not None
-            steering.bend(scores, script, now)
-            channels = steps.send(scores)
-    except StopIteration as done:
-        result: CycleResult = done.value
-        return result
