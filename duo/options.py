@@ -18,6 +18,18 @@ Chat = Annotated[
     ),
 ]
 
+#: The day that chat templates with a date show; None for `duo.chatformat.DATE`.
+Date = Annotated[
+    str | None,
+    typer.Option(
+        "--date",
+        metavar="YYYY-MM-DD",
+        help="Today's date for chat templates that show it; not the real one, so that the same "
+        "command gives the same bytes [default: 2024-07-26].",
+        show_default=False,
+    ),
+]
+
 #: Where a model runs and how its weights are kept; None for what `duo.backbone.load` chooses.
 Device = Annotated[
     str | None, typer.Option("--device", help="Device of the model, such as cpu or cuda:0.")

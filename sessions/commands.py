@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.errors import BadInput
-from duo.options import Attention, Chat, Device, DType
+from duo.options import Attention, Chat, Date, Device, DType
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -112,14 +112,7 @@ def record(
         typer.Option(help="A system prompt in place of the chat template's own."),
     ] = None,
     chat: Chat = None,
-    date: Annotated[
-        str | None,
-        typer.Option(
-            metavar="YYYY-MM-DD",
-            help="Today's date for chat templates that show it; not the real one, so that a "
-            "recording can be repeated [default: 2024-07-26].",
-        ),
-    ] = None,
+    date: Date = None,
     real_time: Annotated[
         bool,
         typer.Option(
@@ -195,6 +188,7 @@ def chat(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the system's random draws.")] = 0,
     style: Chat = None,
+    date: Date = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -218,7 +212,7 @@ def chat(
     run(
         model=model,
         system=system,
-        chat=style,
+        loading=_given(chat=style, date=date),
         seed=seed,
         save=save,
         plain=plain,
@@ -281,6 +275,7 @@ def sweep(
     dtype: DType = None,
     attention: Attention = None,
     chat: Chat = None,
+    date: Date = None,
     force: Annotated[
         bool, typer.Option("--force", help="Record again transcripts that do not match.")
     ] = False,
@@ -304,7 +299,7 @@ def sweep(
     from sessions.sweep import read_sweep, record_sweep
 
     found = read_sweep(file, out)
-    loading = _given(device=device, dtype=dtype, attention=attention, chat=chat)
+    loading = _given(device=device, dtype=dtype, attention=attention, chat=chat, date=date)
     job = replace(found.job, load_settings=loading, force=force, batch=batch, graphs=graphs)
     folders = record_sweep(replace(found, job=job))
     typer.echo(f"{len(folders)} point{'s' * (len(folders) != 1)} in {out}")

@@ -46,6 +46,19 @@ def test_every_command_shows_an_example(words: tuple[str, ...]) -> None:
     assert f"Example: duo {' '.join(words)}" in " ".join(done.stdout.split())
 
 
+def test_every_command_that_loads_a_model_takes_its_chat_format() -> None:
+    without = []
+    for words in commands():
+        command = get_command(app)
+        for word in words:
+            command = command.commands[word]  # type: ignore[attr-defined]
+        names = {parameter.name for parameter in command.params}
+        options = {option for parameter in command.params for option in parameter.opts}
+        if names & {"model", "models", "dtype"} and "--chat" not in options:
+            without.append(" ".join(words))
+    assert without == []
+
+
 def groups() -> Iterator[tuple[str, ...]]:
     """The words of the command line itself and of every group of commands."""
     yield ()

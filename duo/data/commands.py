@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from duo.errors import BadInput, check_choice
+from duo.options import Chat, Date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +165,8 @@ def build(
             "openai: the model as the endpoint calls it [default: gpt-4o-mini]."
         ),
     ] = None,
+    chat: Chat = None,
+    date: Date = None,
     instruction: Annotated[
         Path | None,
         typer.Option(help="File with the instruction to the writer, in place of the built-in one."),
@@ -220,9 +223,11 @@ def build(
             max_words=max_words,
             mix=parse_mix(mix) if mix else MIX,
         ).without(frozenset(without or ()))
+    loading = {name: said for name, said in (("chat", chat), ("date", date)) if said is not None}
     make_writer, writer_facts = _writer(
-        writer, writer_model, instruction, batch, requests_per_minute, _prices(price), made_to
-    )
+        writer, writer_model, loading, instruction, batch, requests_per_minute, _prices(price),
+        made_to,
+    )  # fmt: skip
     make_form, form_facts = _form(form, model, seed)
     job = Job(
         sources=find_sources(source or (), first=first),
@@ -293,6 +298,7 @@ def _given(ctx: typer.Context) -> dict[str, Any]:
 def _writer(
     name: str | None,
     model: str | None,
+    loading: dict[str, str],
     instruction: Path | None,
     batch: int,
     requests_per_minute: float,
@@ -302,6 +308,10 @@ def _writer(
     """Choose what makes the writer, and list what its texts depend on."""
     by_default = name is None and recipe.paper and recipe.remarks > 0
     name = "openai" if by_default else name or "extractive"
+    if loading and name != "model":
+        raise BadInput(
+            "is of a local writer: give it with --writer model", field=next(iter(loading))
+        )
     if name == "extractive":
         return None, {"name": name}
     from duo.data import paper
@@ -326,8 +336,10 @@ def _writer(
         return make, {"name": name, "model": asked, "instruction": text}
     local = model or "smollm2"
     return (
-        lambda _: ModelWriter(local, instruction=text, whole=recipe.paper, batch=batch),
-        {"name": name, "model": local, "instruction": text, "batch": batch},
+        lambda _: ModelWriter(
+            local, instruction=text, whole=recipe.paper, batch=batch, loading=loading
+        ),
+        {"name": name, "model": local, "instruction": text, "batch": batch, **loading},
     )
 
 

@@ -163,9 +163,10 @@ class ModelWriter:
         instruction: what the model is asked.
         whole: show it the whole dialogue before a remark, as far as it can read.
         batch: remarks written at once.
+        loading: how a named model is loaded, where not as usual.
 
     Raises:
-        BadInput: there is no such model.
+        BadInput: there is no such model, or not so; see `duo.backbone.load`.
     """
 
     _MOST_TOKENS = 40
@@ -178,10 +179,11 @@ class ModelWriter:
         instruction: str,
         whole: bool = False,
         batch: int = 16,
+        loading: Mapping[str, Any] | None = None,
     ) -> None:
         from duo.backbone import load
 
-        self._backbone = load(model) if isinstance(model, str) else model
+        self._backbone = load(model, **loading or {}) if isinstance(model, str) else model
         self._instruction, self._whole, self._batch = instruction, whole, batch
 
     def write(self, places: Sequence[Place], attempt: int) -> list[str]:

@@ -19,10 +19,9 @@ from typing import Any, TypeVar
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores
-from duo.decoding.check import check
 from duo.decoding.fused import FusedChannels
 from duo.decoding.slots import SIZES, Chunk, SlotPool, check_graphs, cuda_graph
-from duo.decoding.systems import build
+from duo.decoding.systems import build, channels_for
 
 System = TypeVar("System")
 Result = TypeVar("Result")
@@ -45,16 +44,16 @@ def build_together(
     Args:
         system, backbone, settings: see `duo.decoding.systems.build`.
         count: sessions that can be held at once.
-        graphs: whether passes of the usual lengths are CUDA graphs; `duo-sequential` has none.
+        graphs: whether passes of the usual lengths are CUDA graphs; those of channels that are
+            encoded one after the other are none.
 
     Raises:
         BadInput: as `build`; a model that is not exact so; graphs of one that cannot have them.
     """
     if graphs and backbone is not None:
         check_graphs(backbone.model)
-    if backbone is None or system == "duo-sequential":  # one channel after the other is its point
+    if backbone is None or channels_for(system, backbone.model) is not FusedChannels:
         return [build(system, backbone, **settings) for _ in range(count)]
-    check(backbone.model)
     static: dict[str, Any] = {"sizes": SIZES, "capture": cuda_graph} if graphs else {}
     channels = partial(FusedChannels, pool=SlotPool(backbone.model, count, **static))
     return [build(system, backbone, channels=channels, **settings) for _ in range(count)]

@@ -67,13 +67,7 @@ def fault(model: PreTrainedModel, *, fused: bool = True) -> str:
     known = _found.setdefault(model, {})
     key = (fused, model.config._attn_implementation, model.dtype, model.device)
     if key not in known:
-        if known.get("under way"):  # the check itself builds channels
-            return ""
-        known["under way"] = True
-        try:
-            known[key] = _remembered(model, _examine if fused else _examine_sequential)
-        finally:
-            known["under way"] = False
+        known[key] = _remembered(model, _examine if fused else _examine_sequential)
     return str(known[key])
 
 

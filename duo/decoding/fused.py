@@ -14,7 +14,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.decoding.channels import Channels, Scores, Strand
-from duo.decoding.check import check
 from duo.decoding.mask import Owner
 from duo.decoding.slots import Chunk, SlotCache, SlotPool
 
@@ -26,13 +25,11 @@ class FusedChannels(Channels):
         model: a causal LM of `transformers`.
         pool: the slots; one row of it is taken. None for slots of its own.
 
-    Raises:
-        BadInput: the model is not exact so; see `duo.decoding.check`.
+    Whether the model is exact so is checked by `duo.decoding.systems`.
     """
 
     def __init__(self, model: PreTrainedModel, pool: SlotPool | None = None) -> None:
         super().__init__()
-        check(model)
         self.pool = SlotPool(model) if pool is None else pool
         self._row = self.pool.take_row()
         self._free: list[int] = []  # a heap: low slots first keeps the used range short

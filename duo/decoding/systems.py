@@ -108,7 +108,7 @@ def build(
         system: a name of `SYSTEMS` or `package.module:factory`.
         backbone: the model that it talks with; a foreign system may do without.
         seed: of its random draws.
-        channels: what it computes with, where not with channels of its own; for ours only.
+        channels: what it computes with, in place of what `channels_for` chooses; for ours only.
         settings: fields of the system's settings (`lookahead`, `patience` ...), and of `Sampling`.
 
     Raises:
@@ -121,23 +121,36 @@ def build(
     if backbone is None:
         raise BadInput(f"system {system!r} needs a model")
 
-    from duo.decoding.check import check
     from duo.decoding.duo import Duo
     from duo.decoding.duplex import Duplex
-    from duo.decoding.fused import FusedChannels
-    from duo.decoding.sequential import SequentialChannels
     from duo.decoding.turn_based import TurnBased
 
     chosen = _settings(system, seed, settings)
-    usual = SequentialChannels if system == "duo-sequential" else FusedChannels
-    kind = channels or usual
-    if kind is SequentialChannels:
-        check(backbone.model, fused=False)
+    kind = channels or channels_for(system, backbone.model)
     if system == "duplex":
         return Duplex(backbone, chosen, channels=kind)
     if system == "turn-based":
         return TurnBased(backbone, chosen, channels=kind)
     return Duo(backbone, chosen, channels=kind, name=system)
+
+
+def channels_for(system: str, model: PreTrainedModel) -> type[Channels]:
+    """Choose what one of our systems computes with, and make sure that the model is exact so.
+
+    Both channels go in one pass where the model takes our mask. Where it does not, systems that
+    hold one channel at a time lose nothing by the plain passes of `SequentialChannels`; `duo` would
+    lose what it is, and is refused.
+
+    Raises:
+        BadInput: the model does not decode exactly so; see `duo.decoding.check`.
+    """
+    from duo.decoding.check import check, fault
+    from duo.decoding.fused import FusedChannels
+    from duo.decoding.sequential import SequentialChannels
+
+    fused = system == "duo" or (system != "duo-sequential" and not fault(model))
+    check(model, fused=fused)
+    return FusedChannels if fused else SequentialChannels
 
 
 def _settings(system: str, seed: int, given: Mapping[str, Any]) -> Any:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from duo.options import Chat
+
 
 def train(
     data: Annotated[
@@ -31,6 +33,7 @@ def train(
         Path | None,
         typer.Option(help="Folder of an adapter of this model to train further [default: none]."),
     ] = None,
+    chat: Chat = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
@@ -48,7 +51,8 @@ def train(
 
     share_cores()
     keep_memory()
-    settings = load_settings(preset, recipe, parse_assignments(set_ or ()))
+    given = parse_assignments(set_ or ()) | ({} if chat is None else {"chat": chat})
+    settings = load_settings(preset, recipe, given)
 
     from duo.training.train import train as run
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from duo.backbone import Backbone
 from duo.decoding.conversant import Kind
-from duo.decoding.duplex import Duplex, DuplexSettings
-from duo.decoding.settings import Sampling
+from duo.decoding.duplex import Duplex
+from duo.decoding.systems import build
 from duo.errors import BadInput
 from evaluation.benchmarks.experiment import Settings
 from evaluation.benchmarks.model import Answering, Loaded
@@ -67,12 +67,14 @@ class Slicing(Answering):
         digest = sha256(f"{self._seed} {question}".encode()).digest()
         seed = int.from_bytes(digest[:7], "big")
         drawn = bool(how.get("do_sample"))
-        sampling = Sampling(
+        system = build(
+            "duplex",
+            self._backbone,
+            seed=seed,
             temperature=float(how["temperature"]) if drawn else 0.0,
             top_p=float(how.get("top_p", 1.0)) if drawn else 1.0,
-            seed=seed,
         )
-        system = Duplex(self._backbone, DuplexSettings(sampling=sampling))
+        assert isinstance(system, Duplex)
         answer, full, busy = "", False, False
         tokens = int(how.get("max_gen_toks") or self.max_gen_toks)
         silent = ["" for _ in range(0, tokens, system.settings.slice_tokens)]

@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ def run(
     seed: int = 0,
     save: Path | None = None,
     plain: bool = False,
-    chat: str | None = None,
+    loading: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> None:
     """Hold one conversation and save its transcript, however it ends.
@@ -42,7 +42,7 @@ def run(
         seed: of the system's random draws.
         save: where the transcript goes; None for `runs/chat/<date-time>.jsonl`.
         plain: use the lines of `sessions.chat.pipe` even in a terminal.
-        chat: the model's chat format; see `duo.backbone.load`.
+        loading: how the model is loaded, where not as usual; see `duo.backbone.load`.
         settings: of the system.
 
     Raises:
@@ -53,7 +53,7 @@ def run(
     path = _writable(save or _by_date(Path("runs/chat")))
     model = models_for([system], [model] if model else []).get(system)
     on_screen = not plain and _is_screen()
-    conversant, day = _load(model, chat, system, seed, settings)
+    conversant, day = _load(model, loading or {}, system, seed, settings)
     if not conversant.cycle_seconds >= SHORTEST_CYCLE:
         raise BadInput(
             f"a cycle of {conversant.cycle_seconds} s is no time at all", field="cycle_seconds"
@@ -65,7 +65,7 @@ def run(
         seed=seed,
         clock="real-time" if on_screen else "simulated",
         cycle_seconds=conversant.cycle_seconds,
-        settings=settings | ({"backbone": {"chat": chat}} if chat else {}),
+        settings=settings | ({"backbone": dict(loading)} if loading else {}),
         versions=versions() | day,
     )
     conversation = Conversation(conversant, header)
@@ -87,7 +87,11 @@ def run(
 
 
 def _load(
-    model: str | None, chat: str | None, system: str, seed: int, settings: dict[str, Any]
+    model: str | None,
+    loading: Mapping[str, Any],
+    system: str,
+    seed: int,
+    settings: dict[str, Any],
 ) -> tuple[Conversant, dict[str, str]]:
     """Load the system; with the day that its chat template shows, if any."""
     if model is None:
@@ -95,7 +99,7 @@ def _load(
     _say(f"loading {model} ...")
     from duo import backbone
 
-    loaded = backbone.load(model, chat=chat)
+    loaded = backbone.load(model, **loading)
     return build(system, loaded, seed=seed, **settings), loaded.chat.shown_day
 
 

@@ -137,7 +137,7 @@ def verdict(name: str, model: Any) -> str:
     """Say what is to be expected of an architecture, for the table."""
     whole = getattr(model.config, "max_position_embeddings", None)
     if reason := fault(model):
-        return "`duo-sequential` alone" if "duo-sequential" in reason else "refused"
+        return "all but `duo`" if "duo-sequential" in reason else "refused"
     if exact_length(model) != whole:
         return "exact, up to the length where its positions change"
     return "exact"
@@ -162,10 +162,11 @@ _PAGE = """# Architectures
 
 Verified with tiny random models of transformers {version} on a CPU: {count} causal architectures
 and forms of them, of which {exact} are exact. *Exact*: two channels and several conversations in
-one forward pass give the logits of a plain forward pass of each alone. *`duo-sequential` alone*:
-the model takes no mask of ours, and is exact one channel after the other (one that keeps no keys
-and values, such as Mamba, reads the whole text again in each step). *Refused*: some of its layers
-have a past that cannot be rolled back, or it is no decoder of text alone.
+one forward pass give the logits of a plain forward pass of each alone. *All but `duo`*: the model
+takes no mask of ours, and is exact one channel and one conversation after the other: so `duplex`
+and `turn-based` hold it, and `duo-sequential` in place of `duo` (a model that keeps no keys and
+values, such as Mamba, reads the whole text again in each step). *Refused*: some of its layers have
+a past that cannot be rolled back, or it is no decoder of text alone.
 
 The same check runs on every model that is loaded, whatever its name; what fails it is refused in
 one line. `python -m tests.duo.decoding.architectures` writes this page, and a test holds it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from duo.decoding.check import check, exact_length, fault
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.sequential import SequentialChannels
-from duo.decoding.systems import build
+from duo.decoding.systems import SYSTEM_NAMES, build, channels_for
 from duo.errors import BadInput
 from tests.duo.decoding import architectures
 from tests.tiny import tiny_backbone, tiny_model, tiny_tokenizer
@@ -85,7 +85,7 @@ def test_every_architecture_is_exact_or_refused(name: str) -> None:
         assert len(reason) < 260
         assert ": use " in reason
         with pytest.raises(BadInput):
-            FusedChannels(model)
+            channels_for("duo", model)
         if "duo-sequential" in reason:
             assert fault(model, fused=False) == ""
             assert differs(model, SequentialChannels(model), seed=3) < 5e-3
@@ -209,21 +209,30 @@ def test_half_precision_is_checked_in_single_precision_where_that_fits(
     assert "cannot hold two channels" in fault(falcon)
 
 
-def test_a_model_that_is_refused_is_held_by_the_system_that_is_named(tmp_path: Path) -> None:
+def test_a_model_without_our_mask_is_held_one_channel_at_a_time(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer(states=False)
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     FalconForCausalLM(FalconConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     backbone = load(str(tmp_path), device="cpu")
-    for system in ("duo", "duplex", "turn-based"):
+    for make in (build, partial(build_together, count=2)):
         with pytest.raises(BadInput, match="use the system duo-sequential"):
-            build(system, backbone)
-    with pytest.raises(BadInput, match="use the system duo-sequential"):
-        build_together("duo", backbone, 2)
-    sequential = build("duo-sequential", backbone)
-    sequential.reset()
-    assert sequential.cycle("What is it?").forward_passes
+            make("duo", backbone)
+    script = ["What is it?", "", " and", "", "", ""]
+    for name in ("duo-sequential", "duplex", "turn-based"):
+        alone: Any = build(name, backbone)
+        assert type(alone.channels) is SequentialChannels
+        alone.reset()
+        assert sum(alone.cycle(heard).forward_passes for heard in script)
+
+
+def test_a_model_that_no_channels_take_is_refused_by_every_system() -> None:
+    model = architectures.tiny("jamba")
+    assert model is not None
+    for name in SYSTEM_NAMES:
+        with pytest.raises(BadInput, match="use a model whose layers are all attention"):
+            channels_for(name, model)
 
 
 def test_large_models_are_checked_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.sequential import SequentialChannels
 from duo.decoding.settings import Sampling
+from duo.decoding.systems import build
 from duo.errors import BadInput
 from tests.duo.decoding.steering import by_ending, ending_after, steered
 from tests.tiny import tiny_backbone
@@ -240,6 +241,28 @@ def test_one_pass_or_two_the_conversation_is_the_same(
         assert one.busy == other.busy
         assert one.forward_passes <= other.forward_passes
         assert fused.context.ids == sequential.context.ids
+
+
+@pytest.mark.parametrize("name", ["turn-based", "duplex"])
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    architecture=st.sampled_from(ARCHITECTURES),
+    answer=st.integers(1, 12),
+    script=st.lists(
+        st.sampled_from(["", "", "so the rain", " mhm", " and?"]) | phrases.map(Revision),
+        max_size=12,
+    ),
+)
+def test_systems_with_one_channel_say_the_same_over_either_kind(
+    name: str, architecture: str, answer: int, script: list[Heard]
+) -> None:
+    model = backbone(architecture)
+    bent = [
+        steered(model, speaking=ending_after(model, answer), kind=kind)
+        for kind in (FusedChannels, SequentialChannels)
+    ]
+    one, other = (build(name, model, channels=kind) for kind in bent)
+    assert play(one, script) == play(other, script)
 
 
 @pytest.mark.parametrize(("policy", "kind"), [("respond", Kind.RESPOND), ("ignore", Kind.IGNORE)])
