@@ -245,6 +245,24 @@ def _minicpm(tokenizer: Any, system: str | None) -> ChatFormat:
     )
 
 
+def write_style(tokenizer: Any, style: str) -> None:
+    """Give a tokenizer a template of "plain" or "minicpm", for programs of others; in place.
+
+    They render a dialogue first and encode it as a whole. So that MiniCPM's marks have the ids that
+    they have by themselves even then, nothing merges across them any more; that is not saved with
+    the tokenizer.
+    """
+    tokenizer.chat_template = style_template(tokenizer, style)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if style == "minicpm" and backend is not None:
+        from tokenizers import Regex
+        from tokenizers.pre_tokenizers import Sequence, Split
+
+        marks = Split(Regex(f"{_MINICPM_USER}|{_MINICPM_ASSISTANT}"), "isolated")
+        others = [backend.pre_tokenizer] if backend.pre_tokenizer is not None else []
+        backend.pre_tokenizer = Sequence([marks, *others])
+
+
 def style_template(tokenizer: Any, style: str) -> str:
     """Make a Jinja chat template that writes "plain" or "minicpm", for programs of others.
 

@@ -18,6 +18,8 @@ from duo.cli import app
 from duo.errors import BadInput
 from duo.tokens import STATE_TOKENS, state_tokens
 from duo.transcript import read_transcript
+from evaluation.benchmarks.experiment import Settings
+from evaluation.benchmarks.model import Answering, open_model
 from tests.duo.training.material import data_folder, slices_folder
 from tests.minicpm import PUBLISHED, save_minicpm, sentencepiece_model
 
@@ -220,6 +222,30 @@ def test_the_template_for_others_writes_the_form(model: Path, style: str) -> Non
     written = tokenizer.apply_chat_template(said, tokenize=False)
     assert written == tokenizer.decode(form.render(said))
     assert form_has(form, state_tokens(tokenizer).idle) is False
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_benchmarks_ask_in_the_ids_of_the_form(tmp_path: Path, published: bool) -> None:
+    """The tokenizer would merge `<AI>` with what follows, and what precedes with `<用户>`."""
+    if published and not PUBLISHED.is_dir():
+        pytest.skip("the published settings are not here")
+    folder = save_minicpm(tmp_path / "minicpm", published=published)
+    opened = open_model(str(folder), device="cpu", dtype="float32")
+    form = chat_format(opened.tokenizer, "minicpm")
+    asked = Answering(opened, Settings())
+    said = [
+        {"role": "user", "content": '(a) <b> "x" <AI>"y" (why)'},
+        {"role": "assistant", "content": '"so" (no)'},
+        {"role": "user", "content": "(and)\n"},
+    ]
+    start = asked.apply_chat_template(said)
+    ids = [*form.render(said), *form.assistant_open]
+    assert asked.tok_batch_encode([start])[0][0].tolist() == ids
+    whole = opened.tokenizer.backend_tokenizer.pre_tokenizer
+    answer = form.text('"yes"', "assistant")
+    assert asked._encode_pair(start, '"yes"') == (ids, answer)
+    opened.tokenizer.backend_tokenizer.pre_tokenizer = type(whole)([whole[1]])
+    assert asked.tok_batch_encode([start + '"'])[0][0].tolist() != [*ids, *form.text('"')]
 
 
 def form_has(form: ChatFormat, token: int) -> bool:

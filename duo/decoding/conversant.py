@@ -149,10 +149,16 @@ def run(steps: Generator[Channels, Scores, Result]) -> Result:
 
 
 class CycleLog:
-    """Collects what happens in a cycle; `step` counts the forward passes made."""
+    """Collects what happens in a cycle.
+
+    Attributes:
+        step: the forward passes made.
+        mute: the voice is stopped, so that what would be spoken is `unheard` instead.
+    """
 
     def __init__(self, channels: Channels, steps: int) -> None:
         self.step = 0
+        self.mute, self.unheard = False, ""
         self._steps = steps
         self._channels = channels
         self._before = channels.forward_passes, channels.tokens_processed
@@ -164,7 +170,9 @@ class CycleLog:
 
     def speech(self, text: str) -> None:
         """Note spoken text; an empty piece is none."""
-        if text:
+        if self.mute:
+            self.unheard += text
+        elif text:
             self.add(Kind.SPEECH, text)
 
     def result(self, *, busy: bool) -> CycleResult:

@@ -56,7 +56,8 @@ class DuoSettings(Settings):
         after_interruption: "drop" what was spoken between the interruption's first words and the
             decision (the paper), or "merge" it into the context, as the user did hear it.
         published: decide by the rules of the published code, in place of `patience` and
-            `on_silence`; see `duo.decoding.sequential`.
+            `on_silence`, and stop the voice at any word, as its client does; see
+            `duo.decoding.sequential`.
     """
 
     lookahead: int = 4
@@ -118,6 +119,7 @@ class Duo:
         if self.context.refused:
             return log.result(busy=False)
         silent = self._hear(heard, log)
+        log.mute = self.settings.published and not silent
         self._speaker.make_room(log)
         if silent and self.context.listening:
             self._decide(log)
@@ -138,6 +140,8 @@ class Duo:
                 looked += 1
         if looked and (text := self._expected_text()):
             log.add(Kind.PREDICTED, text)
+        if log.unheard:
+            log.add(Kind.NOTE, f"the voice was stopped by the user's words before: {log.unheard}")
         return log.result(busy=self.channels.speaking)
 
     # -- hearing and deciding ----------------------------------------------------------------

@@ -10,10 +10,14 @@ The published code decides by other rules than the paper. With the setting `publ
   look-ahead of 4 leaves room for one word before it, where our single tokens leave room for three.
 - While an answer is given, silence alone forces a new one after three silent cycles; while none is,
   after two, and no state is read then: whatever was said is answered, a remark as well.
+- The client stops the voice at any word of the user and throws away what waits to be spoken; the
+  server is not told and goes on. Here text is spoken as it is decoded and nothing waits, so what is
+  decoded in a cycle that brings words is what is lost: it stays in the context, and nobody hears
+  it. Without the setting the voice goes on until a decision.
 
 Not reproduced, with the setting or without: the predicted words that stay in the input channel when
 the next slice arrives, after which the code stops with an assertion; the search that misses a state
-at the very end of the look-ahead; the client, which stops the voice at any word.
+at the very end of the look-ahead.
 """
 
 from __future__ import annotations

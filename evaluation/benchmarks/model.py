@@ -24,7 +24,7 @@ from lm_eval.models.huggingface import HFLM
 
 from duo import backbone
 from duo.backbone import ADAPTER, model_folder
-from duo.chatformat import PLAIN_OPENING, dated, style_template
+from duo.chatformat import PLAIN_OPENING, dated, write_style
 from duo.errors import BadInput
 from duo.files import read_json, sha256
 from duo.runs import Journal
@@ -76,13 +76,18 @@ def open_model(name: str, *, device: str, dtype: str, chat: str | None = None) -
     with quiet():
         model, tokenizer = backbone.open_weights(folder, kind, "sdpa")
         model = backbone.moved(model, place).eval()
-    if style != "template":
-        tokenizer.chat_template = style_template(tokenizer, style)
-    elif isinstance(tokenizer.chat_template, str):
-        tokenizer.chat_template = dated(tokenizer.chat_template)
+    _write_form(tokenizer, style)
     known = tokenizer.get_added_vocab()
     states = tuple(known[token] for token in STATE_TOKENS if token in known)
     return Loaded(model, tokenizer, states, style)
+
+
+def _write_form(tokenizer: Any, style: str) -> None:
+    """Make the template of a tokenizer write a model's chat format, with the day that is pinned."""
+    if style != "template":
+        write_style(tokenizer, style)
+    elif isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = dated(tokenizer.chat_template)
 
 
 def _own_device(device: str) -> str:
@@ -460,8 +465,5 @@ def _open_vllm(column: Column, settings: Settings) -> Any:
     made = AnsweringVLLM(
         pretrained=str(folder), dtype=settings.dtype, batch_size=settings.batch_size
     )
-    if style != "template":
-        made.tokenizer.chat_template = style_template(made.tokenizer, style)
-    elif isinstance(made.tokenizer.chat_template, str):
-        made.tokenizer.chat_template = dated(made.tokenizer.chat_template)
+    _write_form(made.tokenizer, style)
     return made

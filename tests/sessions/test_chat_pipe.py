@@ -14,13 +14,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from duo.cli import app
 from duo.decoding.conversant import Conversant, CycleResult, Event, Kind, Revision
+from duo.decoding.duo import Duo
 from duo.errors import BadInput
 from duo.transcript import Header, Transcript, read_transcript
 from sessions.chat.live import Conversation
 from sessions.chat.pipe import Line, PipeChat, read_lines
+from tests.duo.decoding.test_duo import in_doubt
 from tests.sessions.chat_fakes import Mute, Parrot
+from tests.tiny import tiny_backbone
 
 ROOT = Path(__file__).parents[2]
 FAKES = "tests.sessions.chat_fakes"
@@ -280,6 +285,28 @@ def test_an_empty_line_lets_the_system_finish() -> None:
 def test_a_time_that_has_passed_while_waiting_is_named() -> None:
     with pytest.raises(BadInput, match=r"<stdin>:3: time: 1 s has passed: .* quiet at 2 s"):
         talk("what?\n\n1 and why?\n")
+
+
+def test_half_a_question_is_forgotten_and_what_is_said_later_is_another_utterance() -> None:
+    model = tiny_backbone()
+    leaning = in_doubt(model, model.states.ignore, model.states.respond)
+    lines, transcript = talk("0 what is the\n60 thanks a lot\n", Duo(model, channels=leaning))
+    assert [event.text for event in transcript.of("utterance")] == ["what is the", "thanks a lot"]
+    assert lines.count(["10.000", "input", "ignore", "patience"]) == 1
+
+
+def test_the_day_of_a_template_can_be_chosen(tmp_path: Path) -> None:
+    model = tiny_backbone("llama", template="dated")
+    model.model.save_pretrained(tmp_path / "model")
+    model.tokenizer.save_pretrained(tmp_path / "model")
+    path = tmp_path / "chat.jsonl"
+    words = ["chat", "--model", str(tmp_path / "model"), "--save", str(path)]
+    for more, day in ([], "2024-07-26"), (["--date", "2031-02-03"], "2031-02-03"):
+        done = CliRunner().invoke(app, [*words, *more], input="0 hm\n", catch_exceptions=False)
+        assert done.exit_code == 0
+        header = read_transcript(path).header
+        assert header.versions["chat_template_date"] == day
+        assert header.settings.get("backbone", {}) == ({"date": day} if more else {})
 
 
 def test_a_system_that_never_decides_ends_too() -> None:

@@ -541,3 +541,28 @@ def test_by_the_published_rules_a_state_needs_room_for_its_three_pieces(
     assert (Kind.IGNORE in found[1]) == seen
     assert (Kind.RESPOND in found[3]) != seen
     assert Kind.RESPOND not in [*found[0], *found[1], *found[2]]
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_the_published_client_stops_the_voice_at_any_word_and_the_server_goes_on(
+    published: bool,
+) -> None:
+    model = backbone()
+    script: list[Heard] = [QUERY, "", "", "", "mhm", " mhm", "", "", ""]
+    options = {"published": published, "lookahead": 6}
+    system = duo(model, kind=SequentialChannels, **options)
+    quiet = duo(model, kind=SequentialChannels, **options)
+    heard = play(system, script)
+    undisturbed = play(quiet, [*script[:4], *[""] * 5])
+    spoken = [result.spoken for result in heard]
+    if published:
+        assert [bool(text) for text in spoken[3:]] == [True, False, False, True, True, True]
+        notes = [event.text for event in heard[4].events if event.kind is Kind.NOTE]
+        assert notes == [
+            f"the voice was stopped by the user's words before: {undisturbed[4].spoken}"
+        ]
+        spoken[4:6] = [result.spoken for result in undisturbed[4:6]]
+    # What is not heard stays in the context: the answer goes on after it.
+    assert spoken == [result.spoken for result in undisturbed]
+    assert Kind.IGNORE in kinds(heard[6])
+    assert system.context.ids == quiet.context.ids
