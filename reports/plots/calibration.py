@@ -47,11 +47,13 @@ def _draw(rows: list[tuple[Any, ...]], width: float) -> Figure:
         counts, probabilities, shares, lows, highs = zip(*rows, strict=True)
         curve(axes, 0, probabilities, shares, zip(lows, highs, strict=True))
         for n, x in zip(counts, probabilities, strict=True):
-            axes.annotate(str(n), (x, -0.02), fontsize=LABEL - 1, color=LIGHT["soft"], ha="center",
-                          va="top")  # fmt: skip
+            axes.annotate(
+                str(n), (x, 0), (0, -4), textcoords="offset points", fontsize=LABEL - 1,
+                color=LIGHT["soft"], ha="center", va="top",
+            )  # fmt: skip
         percent(axes)
         percent(axes, "x")
-        axes.set_ylim(-0.13, 1.04)
+        axes.set_ylim(-0.16, 1.04)
         axes.set_xlabel("probability of <1>")
         axes.set_ylabel("share that wants an answer")
     return figure
