@@ -73,7 +73,8 @@ def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:
 def test_there_are_commands_in_every_document() -> None:
     for path in DOCUMENTS:
         if path.name != "models.md":  # a table
-            assert len([name for name, _ in OURS if name == path.name]) > 10
+            least = 10 if path.name in ("README.md", "paper.md") else 2
+            assert len([name for name, _ in OURS if name == path.name]) > least
 
 
 @pytest.mark.parametrize(
