@@ -29,9 +29,9 @@ from reports.page.find import File, find, recognise
 
 if TYPE_CHECKING:
     from reports.statistics.analysis import StudyResult
-    from reports.statistics.raters import Rules
     from reports.statistics.ratings import Ratings
     from reports.table1 import Table1
+    from sessions.study.signs import Rules
 
 T = TypeVar("T")
 

@@ -21,7 +21,6 @@ from reports.statistics.raters import (
     Agreement,
     Consistency,
     Excluded,
-    Rules,
     SideBias,
     agreement,
     consistency,
@@ -38,6 +37,7 @@ from reports.statistics.ratings import (
     scored,
     votes_on,
 )
+from sessions.study.signs import Rules
 
 if TYPE_CHECKING:
     import pandas as pd

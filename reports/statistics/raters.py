@@ -6,40 +6,17 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import krippendorff
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from duo.files import read_yaml
 from reports.statistics.clustered import LEVEL, Estimate, estimate, finite, mean, p_value
+from sessions.study.signs import Conduct, Rules, signs
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Rules(BaseModel):
-    """Rules of exclusion that were fixed before the votes were seen; None switches one off.
-
-    Attributes:
-        failed_checks: leave out who failed more than this share of the attention checks seen.
-        least_seconds: leave out whose median page took less.
-        one_sided: leave out who chose the same side in at least this share of untied votes ...
-        one_sided_votes: ... among at least this many.
-        revoked: whether to leave out whom the researchers shut out of the study.
-    """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-    failed_checks: Share | None = 0.5
-    least_seconds: Annotated[float, Field(ge=0)] | None = 6.0
-    one_sided: Share | None = 0.95
-    one_sided_votes: Annotated[int, Field(ge=0)] = 20
-    revoked: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,40 +48,18 @@ def excluded(rows: pd.DataFrame, rules: Rules) -> tuple[Excluded, ...]:
     """
     found = []
     for rater, own in rows.groupby("rater", sort=True):
-        reasons = [*_failed(own, rules), *_fast(own, rules), *_one_sided(own, rules)]
-        if rules.revoked and own["revoked"].any():
-            reasons.append("was shut out of the study")
-        if reasons:
-            found.append(Excluded(str(rater), tuple(reasons)))
+        if reasons := signs(_conduct(own), rules):
+            found.append(Excluded(str(rater), reasons))
     return tuple(found)
 
 
-def _failed(own: pd.DataFrame, rules: Rules) -> list[str]:
-    checks = own[own["attention"] & own["passed"].notna()]
-    if rules.failed_checks is None or checks.empty:
-        return []
+def _conduct(own: pd.DataFrame) -> Conduct:
+    checks, data = own[own["attention"] & own["passed"].notna()], own[~own["attention"]]
+    seconds = data.groupby(["study", "item", "repeat"])["seconds"].max().dropna()
     passed = checks["passed"].astype(bool).groupby([checks["item"], checks["repeat"]]).all()
-    failed = int((~passed).sum())
-    if failed <= rules.failed_checks * len(passed):
-        return []
-    return [f"failed {failed} of {len(passed)} attention checks"]
-
-
-def _fast(own: pd.DataFrame, rules: Rules) -> list[str]:
-    pages = own[~own["attention"]].groupby(["study", "item", "repeat"])["seconds"].max().dropna()
-    if rules.least_seconds is None or pages.empty or pages.median() >= rules.least_seconds:
-        return []
-    return [f"median page took {pages.median():.1f} s, less than {rules.least_seconds:g} s"]
-
-
-def _one_sided(own: pd.DataFrame, rules: Rules) -> list[str]:
-    chosen = own[~own["attention"] & own["choice"].isin(["left", "right"])]["choice"]
-    if rules.one_sided is None or len(chosen) < max(rules.one_sided_votes, 1):
-        return []
-    side, most = chosen.value_counts().index[0], int(chosen.value_counts().iloc[0])
-    if most < rules.one_sided * len(chosen):
-        return []
-    return [f"chose the {side} side in {most} of {len(chosen)} untied votes"]
+    return Conduct(
+        seconds.tolist(), data["choice"].tolist(), passed.tolist(), bool(own["revoked"].any())
+    )
 
 
 @dataclass(frozen=True)

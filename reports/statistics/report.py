@@ -19,8 +19,9 @@ from reports.statistics.analysis import (
     analyse,
 )
 from reports.statistics.clustered import Estimate
-from reports.statistics.raters import Rules, read_rules
+from reports.statistics.raters import read_rules
 from reports.statistics.ratings import OUTCOMES, read_ratings
+from sessions.study.signs import Rules
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,10 +7,11 @@ rules that were written down before (see `preregistration`).
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,14 +21,15 @@ from duo.errors import check_choice
 from duo.table import Column, Table
 from sessions.study.pages import tally, total_pages
 from sessions.study.people import check_admin, revoke
+from sessions.study.signs import Conduct, Rules, signs
 from sessions.study.store import actions, items, pages, raters
 from sessions.study.study import STATES, Study, set_state, stored_items
 from sessions.study.votes import Vote, votes
 
-#: Always the same side: so rare by chance (two-sided) among the rater's pages that had a winner.
-_SIDE_CHANCE = 0.01
-#: Too fast: this share of the rater's pages took less than `checks.least_seconds`.
-_FAST_SHARE = 0.2
+#: Slow: the median page took this many times as long as that of the raters in the middle.
+_SLOW = 3.0
+#: Stopped: not seen for so many seconds, with pages left.
+_STOPPED = 86_400.0
 #: Actions about a rater that are not the rater's own.
 _NOT_SEEN = ("invite", "revoke", "import")
 
@@ -39,13 +41,14 @@ class RaterStatus:
     Attributes:
         state: invited, consented, asked, rating, finished, declined, screened_out; or revoked.
         submitted, total: pages.
-        seconds: median time on task of the submitted pages; None without any.
+        seconds: median time on task of the submitted pages that are data; None without any.
         checks, failed: attention checks seen and failed.
         consistency: share of repeated votes that agree with the first; None without any.
-        left: share of pages with a winner that the left side won; None without any.
+        left: share of untied votes for the left side; None without any.
         code: completion code; "" before the end.
         last_seen: time of the last action, seconds since 1970; None if never.
-        flags: what looks odd, in words.
+        flags: what to look at, in words: signs of not looking, by which raters would be left out of
+            the analysis by the usual rules (`signs`); who is slow; and who stopped.
     """
 
     name: str
@@ -171,14 +174,17 @@ def study_status(study: Study) -> Status:
         pages_by_rater[page.rater_id].append(page)
     data = [vote for vote in cast if not vote.attention and vote.synthetic == synthetic]
     valid = [vote for vote in data if not vote.revoked]
+    found = [
+        _rater(study, person, pages_by_rater[person.id], by_rater[person.name]) for person in people
+    ]
+    times = [one.seconds for one in found if one.seconds is not None]
+    usual = statistics.median(times) if len(times) > 2 else math.inf
+    now = study.clock()
     return Status(
         study=study.name,
         state=state,
         synthetic=synthetic,
-        raters=tuple(
-            _rater(study, person, pages_by_rater[person.id], by_rater[person.name])
-            for person in people
-        ),
+        raters=tuple(replace(one, flags=(*one.flags, *_pace(one, usual, now))) for one in found),
         items=tuple(
             ItemStatus(
                 item.name,
@@ -293,10 +299,11 @@ def consistency(cast: Iterable[Vote]) -> float | None:
 
 def _rater(study: Study, person: Any, own: Sequence[Any], cast: Sequence[Vote]) -> RaterStatus:
     done = [page for page in own if page.submitted_at is not None]
-    checks = {vote.item: vote.passed for vote in cast if vote.attention}
-    failed = sum(passed is False for passed in checks.values())
-    left, right = _sides(cast)
-    seconds = [page.seconds for page in done]
+    checks = {vote.item: bool(vote.passed) for vote in cast if vote.attention}
+    data = [vote for vote in cast if not vote.attention]
+    seconds = [vote.seconds for vote in {vote.position: vote for vote in data}.values()]
+    sides = Counter(vote.choice for vote in data if vote.choice in ("left", "right"))
+    conduct = Conduct(seconds, [vote.choice for vote in data], list(checks.values()))
     return RaterStatus(
         name=person.name,
         state="revoked" if person.revoked_at is not None else person.state,
@@ -305,40 +312,19 @@ def _rater(study: Study, person: Any, own: Sequence[Any], cast: Sequence[Vote]) 
         total=max(total_pages(study, person.number), len(own)),
         seconds=statistics.median(seconds) if seconds else None,
         checks=len(checks),
-        failed=failed,
+        failed=len(checks) - sum(checks.values()),
         consistency=consistency(cast),
-        left=left / (left + right) if left + right else None,
+        left=sides["left"] / sides.total() if sides else None,
         code=person.code or "",
         last_seen=person.seen,
-        flags=tuple(_flags(study, seconds, failed, left, right)),
+        flags=signs(conduct, Rules(least_seconds=study.design.checks.least_seconds)),
     )
 
 
-def _flags(
-    study: Study, seconds: Sequence[float], failed: int, left: int, right: int
-) -> Iterable[str]:
-    least = study.design.checks.least_seconds
-    fast = sum(one < least for one in seconds)
-    if seconds and fast / len(seconds) >= _FAST_SHARE:
-        yield f"too fast: {fast} of {len(seconds)} pages in less than {least:g} s"
-    if failed:
-        yield f"failed {failed} attention check{'s' * (failed != 1)}"
-    if left + right and _sign_test(left, right) < _SIDE_CHANCE:
-        side, share = ("left", left) if left > right else ("right", right)
-        yield f"nearly always the {side} side: {share} of {left + right} pages"
-
-
-def _sign_test(left: int, right: int) -> float:
-    from scipy.stats import binomtest
-
-    return float(binomtest(left, left + right).pvalue)
-
-
-def _sides(cast: Sequence[Vote]) -> tuple[int, int]:
-    """Count the pages of two dialogues of which the left side won most criteria, and the right."""
-    pages_won: dict[int, int] = defaultdict(int)
-    for vote in cast:
-        if vote.places == 2 and not vote.attention:
-            pages_won[vote.position] += {"left": 1, "right": -1}.get(vote.choice, 0)
-    values = list(pages_won.values())
-    return sum(value > 0 for value in values), sum(value < 0 for value in values)
+def _pace(one: RaterStatus, usual: float, now: float) -> Iterator[str]:
+    """Say whether a rater is slow, or stopped half-way; `usual` is the median of the medians."""
+    if one.seconds is not None and one.seconds > _SLOW * usual:
+        yield f"slow: median page took {one.seconds:.0f} s, the usual one takes {usual:.0f} s"
+    if one.state == "rating" and one.last_seen is not None and now - one.last_seen > _STOPPED:
+        days = (now - one.last_seen) / 86_400
+        yield f"stopped: {one.submitted} of {one.total} pages, not seen for {days:.1f} days"

@@ -14,9 +14,9 @@ from rich.console import Console
 from duo.errors import BadInput
 from duo.files import as_result, read_result, write_result
 from reports.statistics.analysis import Comparison, StudyResult, analyse
-from reports.statistics.raters import Rules
 from reports.statistics.report import long_table, tables
 from reports.statistics.simulate import Design
+from sessions.study.signs import Rules
 from tests.reports.rated import drawn, ratings, row
 
 OFF = Rules(failed_checks=None, least_seconds=None, one_sided=None)

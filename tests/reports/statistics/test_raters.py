@@ -15,7 +15,6 @@ from statsmodels.stats.inter_rater import fleiss_kappa as statsmodels_fleiss
 
 from duo.errors import BadInput
 from reports.statistics.raters import (
-    Rules,
     agreement,
     alpha,
     cohens_kappa,
@@ -27,6 +26,7 @@ from reports.statistics.raters import (
 )
 from reports.statistics.ratings import votes_on
 from reports.statistics.simulate import Design, draw
+from sessions.study.signs import Rules
 from tests.reports.rated import ratings, row
 
 OFF = Rules(failed_checks=None, least_seconds=None, one_sided=None, revoked=False)

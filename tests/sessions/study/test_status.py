@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,12 +10,23 @@ import krippendorff
 import pytest
 
 from duo.errors import BadInput
+from reports.statistics.raters import excluded
+from reports.statistics.ratings import frame
 from sessions.study.load import load_test
 from sessions.study.people import invite_raters
 from sessions.study.preregistration import preregister
-from sessions.study.status import agreement
-from sessions.study.votes import Vote
-from tests.sessions.study.studies import StudyMaker, newcomer, rate_all
+from sessions.study.signs import Rules
+from sessions.study.status import agreement, study_status
+from sessions.study.views import CHOICES, Answer, RatingView
+from sessions.study.votes import Vote, votes
+from tests.sessions.study.studies import (
+    Clock,
+    StudyMaker,
+    all_left,
+    newcomer,
+    rate_all,
+    rate_page,
+)
 
 
 def vote(rater: str, item: str, winner: str, **more: object) -> Vote:
@@ -54,6 +66,49 @@ def test_agreement_needs_two_raters_and_two_opinions() -> None:
     assert agreement([]) is None
     assert agreement([vote("r1", "i", "a"), vote("r1", "j", "b")]) is None
     assert agreement([vote("r1", "i", "a"), vote("r2", "i", "a")]) is None
+
+
+def test_the_administrator_and_the_analysis_go_by_one_rule(make_sqlite: StudyMaker) -> None:
+    """Whoever is flagged while the study runs is who would be left out of it."""
+    clock = Clock()
+    study = make_sqlite(items=10, raters_per_item=4, clock=clock)
+
+    def at_pace(seconds: float, choose: Callable[[RatingView], Mapping[str, Answer]]) -> None:
+        def answer(view: RatingView) -> Mapping[str, Answer]:
+            clock.pass_(seconds)
+            return choose(view)
+
+        rate_all(newcomer(study), answer)
+
+    def by_turns(view: RatingView) -> Mapping[str, Answer]:
+        return dict.fromkeys(all_left(view), Answer.of(CHOICES[view.number % 4]))
+
+    for seconds, choose in ((1, by_turns), (9, by_turns), (9, all_left)):
+        at_pace(seconds, choose)
+    rows = frame([vote.row() for vote in votes(study)])
+    left_out = {one.rater: one.reasons for one in excluded(rows, Rules())}
+    flagged = {one.name: one.flags for one in study_status(study).raters if one.flags}
+    assert flagged == left_out
+    assert set(flagged) == {"r001", "r003"}
+
+
+def test_who_is_slow_or_stopped_is_named(make_sqlite: StudyMaker) -> None:
+    clock = Clock()
+    study = make_sqlite(items=4, raters_per_item=6, clock=clock)
+    for seconds in (10, 12, 50):
+        session = newcomer(study)
+        for _ in range(3 if seconds == 12 else 4):
+            session.view()
+            clock.pass_(seconds)
+            rate_page(session)
+    found = {one.name: one.flags for one in study_status(study).raters}
+    assert found == {
+        "r001": (),
+        "r002": (),
+        "r003": ("slow: median page took 50 s, the usual one takes 12 s",),
+    }
+    clock.pass_(25 * 3600)
+    assert study_status(study).raters[1].flags == ("stopped: 3 of 4 pages, not seen for 1.0 days",)
 
 
 def test_the_preregistration_says_what_will_be_done(make: StudyMaker) -> None:

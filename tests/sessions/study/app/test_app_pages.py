@@ -468,7 +468,7 @@ def test_the_administrator_sees_progress_and_has_the_switches(
     assert values["Votes"] == "16"
     assert values["Raters done"] == "2"
     flags, agreement, raters, items = (one.value for one in app.dataframe)
-    assert all("too fast" in flag for flag in flags["flag"])
+    assert all("less than 60 s" in flag for flag in flags["flag"])
     assert list(agreement["criterion"]) == ["speed", "sense"]
     assert list(raters["pages"]) == ["4 of 4"] * 2
     assert list(items["rated"]) == ["2"] * 4
