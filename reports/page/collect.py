@@ -411,7 +411,7 @@ def _sets(reader: _Reader, settings: RatingSettings) -> list[tuple[Ratings, tupl
 
 def _exported(file: File) -> Ratings:
     """Read the votes in a study's database, as `duo study export` writes them."""
-    from reports.statistics.ratings import COLUMNS, Ratings, frame
+    from reports.statistics.ratings import Ratings, frame
     from sessions.study.study import open_study
     from sessions.study.votes import NAMES, votes, votes_table
 
@@ -422,7 +422,7 @@ def _exported(file: File) -> Ratings:
         study.database.close()
     rows = [dict(zip(NAMES, row, strict=True)) for row in table.rows]
     digest = hashlib.sha256(table.csv().encode()).hexdigest()
-    return Ratings(frame([{name: row[name] for name in COLUMNS} for row in rows]), digest=digest)
+    return Ratings(frame(rows), digest=digest)
 
 
 def _same(one: Ratings, other: Ratings) -> bool:

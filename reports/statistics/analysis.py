@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,17 +15,16 @@ from scipy.stats import rankdata
 from duo.errors import BadInput, check_choice
 from duo.files import Result
 from reports.statistics import clustered
+from reports.statistics.bias import Biases, biases, with_holm
 from reports.statistics.bradley_terry import Scores, bradley_terry, pairs
 from reports.statistics.clustered import Estimate, MixedCheck, estimate, finite, holm, mixed_check
 from reports.statistics.raters import (
     Agreement,
     Consistency,
     Excluded,
-    SideBias,
     agreement,
     consistency,
     excluded,
-    side_bias,
 )
 from reports.statistics.ratings import (
     ESTIMANDS,
@@ -113,13 +112,21 @@ class Comparison:
 
 @dataclass(frozen=True)
 class CriterionResult:
-    """One criterion: its comparisons, the sides, and scores from three systems on."""
+    """One criterion.
+
+    Attributes:
+        comparisons: of its pairs of systems.
+        scores: from three systems on.
+        biases: None in results of older versions.
+        strengths: untied first votes by the strength that was said; empty where nobody was asked.
+    """
 
     criterion: str
     comparisons: tuple[Comparison, ...]
-    sides: SideBias
     scores: Scores | None
     note: str = ""
+    biases: Biases | None = None
+    strengths: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -281,13 +288,18 @@ class _Study:
         results = tuple(self._criterion(name, rows) for name in self.criteria)
         every = [one for result in results for one in result.comparisons]
         adjusted = iter(_adjusted(every))
+        corrected = with_holm([one.biases for one in results if one.biases is not None])
         return Findings(
             ratings=len(rows),
             raters=rows["rater"].nunique(),
             dialogues=rows[self.cluster].nunique(),
             criteria=tuple(
-                replace(result, comparisons=tuple(next(adjusted) for _ in result.comparisons))
-                for result in results
+                replace(
+                    result,
+                    comparisons=tuple(next(adjusted) for _ in result.comparisons),
+                    biases=found,
+                )
+                for result, found in zip(results, corrected, strict=True)
             ),
         )
 
@@ -299,9 +311,10 @@ class _Study:
                 self._comparison(name, own, first, second)
                 for first, second in combinations(self.systems, 2)
             ),
-            sides=side_bias(own, cluster=self.cluster),
             scores=self._scores(name, own) if len(self.systems) > 2 else None,
             note="" if len(own) else "no ratings",
+            biases=biases(own, cluster=self.cluster),
+            strengths=_strengths(own),
         )
 
     def _comparison(self, name: str, rows: pd.DataFrame, first: str, second: str) -> Comparison:
@@ -372,6 +385,13 @@ def _adjusted(every: Sequence[Comparison]) -> list[Comparison]:
         replace(one, **{test: replace(getattr(one, test), p_holm=ps[test][at]) for test in TESTS})
         for at, one in enumerate(every)
     ]
+
+
+def _strengths(rows: pd.DataFrame) -> dict[str, int]:
+    """Count the strengths of untied first votes, by name; nothing where none was said."""
+    firsts = rows[(rows["repeat"] == 0) & rows["choice"].isin(["left", "right"])]
+    counts = firsts["strength"].value_counts().sort_index()
+    return {str(name): int(count) for name, count in counts.items()} if any(counts.index) else {}
 
 
 def _note(of: Panel) -> str:

@@ -1,4 +1,4 @@
-"""Describe raters: whom to leave out, side bias, consistency, and agreement with each other."""
+"""Describe raters: whom to leave out, consistency, and agreement with each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import krippendorff
 import numpy as np
 
 from duo.files import read_yaml
-from reports.statistics.clustered import LEVEL, Estimate, estimate, finite, mean, p_value
+from reports.statistics.clustered import LEVEL, Estimate, estimate, finite
+from reports.statistics.ratings import cells
 from sessions.study.signs import Conduct, Rules, signs
 
 if TYPE_CHECKING:
@@ -63,19 +64,6 @@ def _conduct(own: pd.DataFrame) -> Conduct:
 
 
 @dataclass(frozen=True)
-class SideBias:
-    """Preference for the left side.
-
-    Attributes:
-        left: share of untied votes for the left system; `n` is how many were untied.
-        p: two-sided p of one half, clustered by dialogue and rater.
-    """
-
-    left: Estimate
-    p: float | None
-
-
-@dataclass(frozen=True)
 class Consistency:
     """Agreement of raters with themselves, on the same pair shown again.
 
@@ -88,25 +76,6 @@ class Consistency:
     same: Estimate
     reversed: Estimate
     kappa: float | None
-
-
-def side_bias(rows: pd.DataFrame, *, cluster: str = "item") -> SideBias:
-    """Estimate the share of the left side among untied first votes: no bias is one half.
-
-    Sides must have been counterbalanced; then a better system wins on the left as often as on the
-    right. The test is `clustered.p_value`, which knows that votes of one rater hang together.
-
-    Args:
-        rows: ratings of one criterion.
-        cluster: the column that names the dialogue.
-    """
-    chosen = rows[~rows["attention"] & (rows["repeat"] == 0)]
-    chosen = chosen[chosen["choice"].isin(["left", "right"])]
-    left = (chosen["choice"] == "left").to_numpy(dtype=float)
-    sums, counts = _cells(chosen, left, cluster)
-    found = estimate(sums, counts, nothing="no untied votes")
-    p = finite(p_value(mean(sums, counts), 0.5)) if len(chosen) else None
-    return SideBias(found, p)
 
 
 def consistency(rows: pd.DataFrame, *, cluster: str = "item") -> Consistency:
@@ -124,12 +93,12 @@ def consistency(rows: pd.DataFrame, *, cluster: str = "item") -> Consistency:
     both = rows[rows["repeat"] > 0].merge(first[[*key, "outcome"]], on=key, suffixes=("", "_first"))
     again, before = both["outcome"].to_numpy(dtype=str), both["outcome_first"].to_numpy(dtype=str)
     sides = np.isin(again, ["win", "loss"]) & np.isin(before, ["win", "loss"])
+    kinds = np.stack([again == before, sides & (again != before), np.ones(len(both))], axis=-1)
+    same, reversed, counts = np.moveaxis(cells(both, kinds.astype(float), cluster), -1, 0)
     nothing = "no repeated items"
     return Consistency(
-        estimate(*_cells(both, (again == before).astype(float), cluster), nothing=nothing),
-        estimate(
-            *_cells(both, (sides & (again != before)).astype(float), cluster), nothing=nothing
-        ),
+        estimate(same, counts, nothing=nothing),
+        estimate(reversed, counts, nothing=nothing),
         cohens_kappa(before, again),
     )
 
@@ -144,19 +113,6 @@ def cohens_kappa(one: np.ndarray, other: np.ndarray) -> float | None:
         for value in sorted({*one.tolist(), *other.tolist()})
     )
     return None if expected > 1 - 1e-12 else (observed - expected) / (1 - expected)
-
-
-def _cells(rows: pd.DataFrame, values: np.ndarray, cluster: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sum values and counts by dialogue and rater."""
-    import pandas as pd
-
-    dialogue, dialogues = pd.factorize(rows[cluster], sort=True)
-    rater, raters = pd.factorize(rows["rater"], sort=True)
-    sums = np.zeros((len(dialogues), len(raters)))
-    counts = np.zeros_like(sums)
-    np.add.at(sums, (dialogue, rater), values)
-    np.add.at(counts, (dialogue, rater), 1.0)
-    return sums, counts
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,16 @@ DEFAULTS: dict[str, Any] = {
     "passed": None,
     "synthetic": False,
     "revoked": False,
+    "strength": "",
+    "words_left": None,
+    "words_right": None,
 }
 COLUMNS = (
     "study", "rater", "item", "scenario", "repeat", "criterion", "system_left", "system_right",
     "choice", "winner", "seconds", "submitted_at", "attention", "passed", "synthetic",
-    "revoked",
+    "revoked", "strength", "words_left", "words_right",
 )  # fmt: skip
+_NUMBERS = ("seconds", "words_left", "words_right")
 #: The paper's criteria, in its order; others follow by name.
 PAPER_CRITERIA = ("responsiveness", "human-likeness", "faithfulness", "factuality", "overall")
 #: The outcomes of a vote, seen from the first system of the pair.
@@ -61,7 +65,8 @@ class Ratings:
 
     Attributes:
         rows: a frame with the columns `COLUMNS`, in an order that does not depend on the file's;
-            `seconds` is NaN and `passed` None where not known.
+            `seconds` and the assistant's `words_left` and `words_right` are NaN and `passed` None
+            where not known.
         source: name of the file.
         digest: SHA-256 of the file; empty for ratings that come from none.
         notices: what the reader should know, one line each.
@@ -143,7 +148,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     table = pd.DataFrame([DEFAULTS | row for row in rows], columns=list(COLUMNS))
     kinds = dict.fromkeys(("attention", "synthetic", "revoked"), "bool")
-    kinds |= {"repeat": "int64", "seconds": "float64"}
+    kinds |= {"repeat": "int64"} | dict.fromkeys(_NUMBERS, "float64")
     table = table.astype({name: kinds.get(name, "object") for name in COLUMNS})
     order = ["study", "criterion", "item", "rater", "repeat", "system_left", "system_right"]
     return table.sort_values(order, kind="stable").reset_index(drop=True)
@@ -247,10 +252,12 @@ def _row(
     if not (repeat >= 0 and repeat.is_integer()):
         raise bad("repeat", f"{text['repeat']!r} is no whole number from 0 on")
     row["repeat"] = int(repeat)
-    if row["seconds"] is not None:
-        row["seconds"] = _number(text["seconds"])
-        if not (math.isfinite(row["seconds"]) and row["seconds"] >= 0):
-            raise bad("seconds", f"{text['seconds']!r} is no time in seconds")
+    for name in _NUMBERS:
+        if row[name] is not None:
+            row[name] = _number(text[name])
+            if not (math.isfinite(row[name]) and row[name] >= 0):
+                what = "time in seconds" if name == "seconds" else "number of words"
+                raise bad(name, f"{text[name]!r} is no {what}")
     for name in ("attention", "passed", "synthetic", "revoked"):
         if isinstance(row[name], str):
             word = row[name].lower()
@@ -327,11 +334,28 @@ def panel(rows: pd.DataFrame, first: str, second: str, *, cluster: str = "item")
     chosen = votes_on(rows, first, second)
     chosen = chosen[chosen["repeat"] == 0]
     outcome = chosen["outcome"].map({name: at for at, name in enumerate(OUTCOMES)}).to_numpy(int)
-    dialogue, dialogues = pd.factorize(chosen[cluster], sort=True)
-    rater, raters = pd.factorize(chosen["rater"], sort=True)
-    counts = np.zeros((len(dialogues), len(raters), len(OUTCOMES)))
-    np.add.at(counts, (dialogue, rater, outcome), 1.0)
-    return Panel(counts, tuple(dialogues), tuple(raters))
+    names = (pd.factorize(chosen[column], sort=True)[1] for column in (cluster, "rater"))
+    return Panel(cells(chosen, np.eye(len(OUTCOMES))[outcome], cluster), *map(tuple, names))
+
+
+def cells(rows: pd.DataFrame, values: np.ndarray, cluster: str) -> np.ndarray:
+    """Sum values by dialogue and rater, both in the order of their names.
+
+    Args:
+        rows: ratings.
+        values: of each row, shape (rows, kinds).
+        cluster: the column that names the dialogue.
+
+    Returns:
+        Sums of shape (dialogues, raters, kinds).
+    """
+    import pandas as pd
+
+    dialogue, dialogues = pd.factorize(rows[cluster], sort=True)
+    rater, raters = pd.factorize(rows["rater"], sort=True)
+    sums = np.zeros((len(dialogues), len(raters), values.shape[1]))
+    np.add.at(sums, (dialogue, rater), values)
+    return sums
 
 
 def votes_on(rows: pd.DataFrame, first: str, second: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from reports.statistics.analysis import (
     StudyResult,
     analyse,
 )
+from reports.statistics.bias import Bias
 from reports.statistics.clustered import Estimate
 from reports.statistics.raters import read_rules
 from reports.statistics.ratings import OUTCOMES, read_ratings
@@ -26,6 +27,7 @@ from sessions.study.signs import Rules
 if TYPE_CHECKING:
     from rich.console import Console
 
+NOT_SAID = "not said"
 _LONG = (
     "raters", "criterion", "first", "second", "measure", "value", "low", "high", "n", "note",
 )  # fmt: skip
@@ -84,6 +86,8 @@ def tables(result: StudyResult) -> Iterator[Table]:
         if any(criterion.scores is not None for criterion in found.criteria):
             yield _scores(found, title)
         yield _quality(found, title)
+        yield _biases(found, title)
+        yield from _strengths(found, title)
     if result.excluded:
         rows = [(one.rater, "; ".join(one.reasons)) for one in result.excluded]
         yield Table("Left out", ["rater", "why"], rows)
@@ -108,11 +112,20 @@ def _long_rows(criterion: CriterionResult) -> Iterator[tuple[Value, ...]]:
             yield (*about, measure, *_parts(of))
         for measure, value in _values(one):
             yield (*about, measure, _rounded(value), None, None, None, None)
-    yield (name, None, None, "left share", *_parts(criterion.sides.left))
-    yield (name, None, None, "left share p", _rounded(criterion.sides.p), None, None, None, None)
+    for measure, bias in _biases_of(criterion):
+        yield (name, None, None, f"{measure} wins", *_parts(bias.wins))
+        for which, p in (("p", bias.p), ("p holm", bias.p_holm)):
+            yield (name, None, None, f"{measure} wins {which}", _rounded(p), *[None] * 4)
+    for strength, count in criterion.strengths.items():
+        yield (name, None, None, f"strength: {strength or NOT_SAID}", count, *[None] * 4)
     for standing in criterion.scores.standings if criterion.scores else ():
         yield (name, standing.system, None, "score", *_parts(standing.score))
         yield (name, standing.system, None, "rank", standing.rank, *standing.ranks, None, None)
+
+
+def _biases_of(criterion: CriterionResult) -> Iterator[tuple[str, Bias]]:
+    if criterion.biases is not None:
+        yield from (("left", criterion.biases.left), ("longer", criterion.biases.longer))
 
 
 def _estimates(one: Comparison) -> Iterator[tuple[str, Estimate]]:
@@ -217,14 +230,13 @@ def _scores(found: Findings, title: str) -> Table:
 
 
 def _quality(found: Findings, title: str) -> Table:
-    names = ("alpha", "alpha (ordinal)", "kappa", "same again %", "left share %")
+    names = ("alpha", "alpha (ordinal)", "kappa", "same again %")
     return Table(
         f"Raters{title}",
         [
             "criterion",
             "pair",
             *(Column(name, "number") for name in names),
-            Column("left p", "number", p_text),
         ],
         [
             (
@@ -233,12 +245,53 @@ def _quality(found: Findings, title: str) -> Table:
                 _interval(one.agreement.alpha_ordinal, ".2f"),
                 _interval(one.agreement.kappa, ".2f"),
                 _percent(one.consistency.same),
-                _percent(criterion.sides.left),
-                criterion.sides.p,
             )
-            for criterion, one in _rated(found)
+            for _, one in _rated(found)
         ],
     )
+
+
+def _biases(found: Findings, title: str) -> Table:
+    rows = []
+    for criterion in found.criteria:
+        of = [] if criterion.note else [bias for _, bias in _biases_of(criterion)]
+        if of:
+            flags = "; ".join(bias.favoured for bias in of if bias.favoured)
+            shares = [cell for bias in of for cell in (_percent(bias.wins), bias.p_holm)]
+            rows.append((criterion.criterion, *shares, flags or "nothing found"))
+    return Table(
+        f"Do place or length decide?{title}",
+        [
+            "criterion",
+            Column("left wins %", "number"),
+            Column("p", "number", p_text),
+            Column("longer wins %", "number"),
+            Column("p longer", "number", p_text),
+            "favoured",
+        ],
+        rows,
+        notes=[
+            "Of the votes that are no ties; without a bias, half of them. p: Holm over the criteria.",
+            "Longer: the conversation in which the assistant says more words. It may win because "
+            "raters like length, or because the better system says more.",
+        ],
+    )
+
+
+def _strengths(found: Findings, title: str) -> Iterator[Table]:
+    """Show how strong the preferences are, if that was asked."""
+    levels = sorted({level for one in found.criteria for level in one.strengths})
+    if levels:
+        yield Table(
+            f"How strong are the preferences?{title}",
+            ["criterion", *(Column(level or NOT_SAID, "number") for level in levels)],
+            [
+                (one.criterion, *(one.strengths.get(level, 0) for level in levels))
+                for one in found.criteria
+                if one.strengths
+            ],
+            notes=["Votes that are no ties, repeats left out."],
+        )
 
 
 def _rated(found: Findings) -> Iterator[tuple[CriterionResult, Comparison]]:

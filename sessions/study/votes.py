@@ -25,9 +25,10 @@ from sqlalchemy import Connection, select
 
 from duo.files import whole_file, write_text
 from duo.table import Table, csv_text
+from sessions.study.blinding import Dialogue
 from sessions.study.materials import INTACT, WANTED
 from sessions.study.pages import orders
-from sessions.study.store import actions, items, pages, raters, ratings
+from sessions.study.store import actions, dialogues, items, pages, raters, ratings
 from sessions.study.study import Study, stored_items
 from sessions.study.views import Answer
 
@@ -36,6 +37,7 @@ Kind = Literal["text", "integer", "number", "true or false", "time"]
 _KINDS: dict[str, Kind] = {
     "str": "text",
     "int": "integer",
+    "int | None": "integer",
     "float": "number",
     "float | None": "number",
     "bool": "true or false",
@@ -90,6 +92,13 @@ class Vote:
     panel_study: str = _column("The panel's id of its study.", "empty: none", default="")
     panel_session: str = _column("The panel's id of the session.", "empty: none", default="")
 
+    words_left: int | None = _column(
+        "Words that the assistant says in the dialogue on the left.", ">= 0", default=None
+    )
+    words_right: int | None = _column(
+        "Words that the assistant says in the dialogue on the right.", ">= 0", default=None
+    )
+
     def __post_init__(self) -> None:
         sides = {"left": self.system_left, "right": self.system_right}
         object.__setattr__(self, "winner", sides.get(self.choice, self.choice))
@@ -105,11 +114,6 @@ class Vote:
     def row(self) -> dict[str, Any]:
         """Return it by the export's columns, in their order."""
         return {name: getattr(self, name) for name in NAMES}
-
-    @property
-    def places(self) -> int:
-        """How many dialogues the page has."""
-        return len(json.loads(self.order))
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ def votes(study: Study) -> list[Vote]:
         ).all()
         panels = _panels(connection, study)
         looks = _looks(connection, study)
+        lengths = _lengths(connection, study)
     rows = sorted(rows, key=lambda row: (row.rater_number, row.before, rank.get(row.criterion, 99)))
     by_page = (list(group) for _, group in groupby(rows, key=attrgetter("page")))
     return [
@@ -174,8 +179,23 @@ def votes(study: Study) -> list[Vote]:
             systems[page[0].item_id],
             panels.get(page[0].rater_id, {}),
             looks.get(page[0].page, _Look()),
+            lengths[page[0].item_id],
         )
     ]
+
+
+def _lengths(connection: Connection, study: Study) -> dict[int, dict[str, int]]:
+    """Count the words that the assistant says, by item and system."""
+    rows = connection.execute(
+        select(dialogues.c.item_id, dialogues.c.system, dialogues.c.shown)
+        .join(items, dialogues.c.item_id == items.c.id)
+        .where(items.c.study_id == study.id)
+    )
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    for row in rows:
+        spoken = Dialogue.from_data(json.loads(row.shown)).words
+        found[row.item_id][row.system] = sum(word.who == "assistant" for word in spoken)
+    return found
 
 
 def _panels(connection: Connection, study: Study) -> dict[int, dict[str, str]]:
@@ -285,12 +305,14 @@ def _votes_of(
     systems: tuple[str, ...],
     panel: Mapping[str, str],
     look: _Look,
+    lengths: Mapping[str, int],
 ) -> Iterator[Vote]:
     """Yield the votes of one page, of which there is a row for each criterion.
 
     Args:
         panel: the panel's ids of `study` and `session`.
         look: what was done on the page.
+        lengths: words of the assistant, by system.
     """
     order = tuple(systems[place] for place in orders(len(systems))[page[0].placement])
     answers = {row.criterion: Answer.from_json(row.answer) for row in page}
@@ -317,7 +339,14 @@ def _votes_of(
             "panel_session": panel.get("session", ""),
         }
         for left, right, choice in answer.pairs():
-            yield Vote(**facts, system_left=order[left], system_right=order[right], choice=choice)
+            yield Vote(
+                **facts,
+                system_left=order[left],
+                system_right=order[right],
+                choice=choice,
+                words_left=lengths[order[left]],
+                words_right=lengths[order[right]],
+            )
 
 
 def _moment(at: datetime) -> str:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import binomtest
 from statsmodels.stats.inter_rater import cohens_kappa as statsmodels_cohen
 from statsmodels.stats.inter_rater import fleiss_kappa as statsmodels_fleiss
 
@@ -22,7 +21,6 @@ from reports.statistics.raters import (
     excluded,
     fleiss_kappa,
     read_rules,
-    side_bias,
 )
 from reports.statistics.ratings import votes_on
 from reports.statistics.simulate import Design, draw
@@ -30,27 +28,6 @@ from sessions.study.signs import Rules
 from tests.reports.rated import ratings, row
 
 OFF = Rules(failed_checks=None, least_seconds=None, one_sided=None, revoked=False)
-
-
-def test_side_bias_is_the_share_left_of_untied_first_votes() -> None:
-    rows = [
-        row(f"r{r}", f"i{i}", "left" if (i + r) % 4 else "right")
-        for r in range(5)
-        for i in range(40)
-    ]
-    rows += [row("r0", "i40", "tie"), row("r0", "i0", "right", repeat=1)]
-    rows += [row("r0", "check", "right", attention=True)]
-    found = side_bias(ratings(rows).rows)
-    assert found.left.n == 200
-    assert found.left.value == pytest.approx(0.75)
-    assert found.p is not None
-    assert found.p < 0.001
-    assert binomtest(150, 200).pvalue < 0.001
-
-
-def test_no_untied_vote_shows_no_side() -> None:
-    found = side_bias(ratings([row(choice="tie")]).rows)
-    assert (found.left.value, found.p, found.left.note) == (None, None, "no untied votes")
 
 
 def test_consistency_pairs_a_rater_with_himself_whatever_the_side() -> None:
