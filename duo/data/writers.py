@@ -8,13 +8,11 @@ be written by a local model or by one behind an endpoint, as the paper did.
 from __future__ import annotations
 
 import json
-import os
-import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -23,10 +21,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from duo.data.english import repeatable, sentences, topics
 from duo.data.phrases import grammar
 from duo.data.plan import Place
+from duo.endpoint import CONCURRENCY, Endpoint, Replies
 from duo.errors import BadInput
 from duo.files import read_text
-from duo.runs import Journal
-from duo.terminal import printable
 
 if TYPE_CHECKING:
     from duo.backbone import Backbone
@@ -241,10 +238,10 @@ class ModelWriter:
 
 
 class OpenAIWriter:
-    """Writes remarks by an OpenAI-compatible endpoint, several at once, no faster than allowed.
+    """Writes remarks by an OpenAI-compatible endpoint, several at once.
 
-    Endpoint and key come from OPENAI_BASE_URL and OPENAI_API_KEY. Every reply is kept in the
-    build's folder as it comes, so that a build that was stopped asks, and pays, only for the rest.
+    Every reply is kept in the build's folder as it comes, so that a build that was stopped asks,
+    and pays, only for the rest.
 
     Args:
         model: as the endpoint calls it.
@@ -253,15 +250,12 @@ class OpenAIWriter:
         whole: show it the whole dialogue before a remark, in place of the last turns.
         requests_per_minute: limit over all requests.
         prices: dollars for a million tokens in and out, if the cost is to be shown.
-        client: in place of the one that the environment describes.
-        sleep, clock: for tests.
+        more: see `Endpoint`.
 
     Raises:
-        BadInput: there is no key in the environment; or, from `write`, the endpoint refuses or
-            cannot be reached after several attempts. What was written so far is kept.
+        BadInput: as `Endpoint`; what was written so far is kept.
     """
 
-    _CONCURRENCY, _RETRIES, _TIMEOUT = 8, 6, 60.0
     _MOST_TOKENS = 60
 
     def __init__(
@@ -273,42 +267,25 @@ class OpenAIWriter:
         whole: bool = False,
         requests_per_minute: float,
         prices: tuple[float, float] | None = None,
-        client: Any = None,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
+        **more: Any,
     ) -> None:
-        self._model, self._instruction, self._prices = model, instruction, prices
-        self._whole = whole
-        self._client = client or self._usual_client()
-        self._lock = threading.Lock()
-        self._every, self._next = 60.0 / requests_per_minute, 0.0
-        self._sleep, self._clock = sleep, clock
-        self._limit = "max_tokens"
-        self._journal = Journal(folder / "replies.jsonl")
-        fields = {"key", "text", "in", "out"}
-        self._replies = {
-            reply["key"]: reply for reply in self._journal.records if fields <= reply.keys()
-        }
+        self._model, self._instruction, self._whole = model, instruction, whole
+        self._endpoint = Endpoint(
+            model,
+            most_tokens=self._MOST_TOKENS,
+            requests_per_minute=requests_per_minute,
+            option="--writer-model",
+            **more,
+        )
+        self._replies = Replies(folder / "replies.jsonl", prices)
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """For the manifest: the tokens that all replies took, in this build and before."""
-        tokens_in, tokens_out = (
-            sum(reply[side] for reply in self._replies.values()) for side in ("in", "out")
-        )
-        cost = f"{tokens_in} tokens in, {tokens_out} out"
-        if self._prices is not None:
-            dollars = (tokens_in * self._prices[0] + tokens_out * self._prices[1]) / 1e6
-            cost = f"${dollars:.4f}"
-        return {
-            "requests": len(self._replies),
-            "tokens_in": tokens_in,
-            "tokens_out": tokens_out,
-            "cost": cost,
-        }
+        return self._replies.facts
 
     def write(self, places: Sequence[Place], attempt: int) -> list[str]:
-        with ThreadPoolExecutor(self._CONCURRENCY) as pool:
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
             asked = [pool.submit(self._remark, place, attempt) for place in places]
             try:
                 return [tidy(found.result()) for found in asked]
@@ -323,72 +300,5 @@ class OpenAIWriter:
         ]
         asked = json.dumps([self._model, messages, place.seed, attempt])
         key = sha256(asked.encode()).hexdigest()
-        if key not in self._replies:
-            reply = {"key": key, **self._ask(messages, seed=int(key[:7], 16))}
-            with self._lock:
-                self._replies[key] = reply
-                self._journal.append(reply)
-        return str(self._replies[key]["text"])
-
-    def _ask(self, messages: list[dict[str, str]], seed: int) -> dict[str, Any]:
-        import openai
-
-        with self._lock:
-            now = self._clock()
-            start = max(now, self._next)
-            self._next = start + self._every
-        if start > now:
-            self._sleep(start - now)
-        try:
-            done = self._complete(messages, seed)
-            text = done.choices[0].message.content or ""
-        except openai.AuthenticationError:
-            raise BadInput("the endpoint refuses the key in OPENAI_API_KEY") from None
-        except openai.APIConnectionError as error:
-            raise BadInput(
-                f"cannot reach the endpoint ({error.message.rstrip('.')}): check OPENAI_BASE_URL "
-                "and the network, then give the same command again to go on"
-            ) from None
-        except openai.APIStatusError as error:
-            passing = error.status_code >= 500 or error.status_code in (408, 429)
-            raise BadInput(
-                f"the endpoint answers with an error ({error.status_code}: "
-                f"{printable(error.message[:200])}); "
-                + ("the same command goes on" if passing else "check --writer-model and the key")
-            ) from None
-        except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError) as error:
-            raise BadInput(
-                f"the endpoint's answer makes no sense ({type(error).__name__})"
-            ) from error
-        used = done.usage
-        return {
-            "text": text,
-            "in": getattr(used, "prompt_tokens", 0) or 0,
-            "out": getattr(used, "completion_tokens", 0) or 0,
-        }
-
-    def _complete(self, messages: list[dict[str, str]], seed: int) -> Any:
-        """Ask for one completion; the limit of its length has two names: most know the first."""
-        import openai
-
-        for name in (self._limit, "max_completion_tokens"):
-            try:
-                return self._client.chat.completions.create(
-                    model=self._model, messages=messages, seed=seed, **{name: self._MOST_TOKENS}
-                )
-            except openai.BadRequestError as error:
-                if name != "max_tokens" or "max_tokens" not in error.message:
-                    raise
-                self._limit = "max_completion_tokens"
-        raise AssertionError("the second name is the last")
-
-    def _usual_client(self) -> Any:
-        import openai
-
-        if not os.environ.get("OPENAI_API_KEY"):
-            raise BadInput("OPENAI_API_KEY is not set, which --writer openai needs")
-        # The client waits between its attempts as the endpoint tells it to, and longer each time.
-        try:
-            return openai.OpenAI(max_retries=self._RETRIES, timeout=self._TIMEOUT)
-        except Exception as error:  # of the HTTP library, whichever that is, for no address
-            raise BadInput(f"OPENAI_BASE_URL is no address: {printable(str(error))}") from error
+        ask = partial(self._endpoint.ask, messages, seed=int(key[:7], 16))
+        return self._replies.get(key, ask).text

@@ -271,7 +271,7 @@ def _biases(found: Findings, title: str) -> Table:
         ],
         rows,
         notes=[
-            "Of the votes that are no ties; without a bias, half of them. p: Holm over the criteria.",
+            "Of the votes that are no ties; without a bias, half of them. p: by Holm.",
             "Longer: the conversation in which the assistant says more words. It may win because "
             "raters like length, or because the better system says more.",
         ],

@@ -1,0 +1,198 @@
+"""Ask a model behind an OpenAI-compatible endpoint, no faster than allowed, and keep its replies.
+
+Remarks for training data and verdicts on studies are asked for alike. Keys come from the
+environment and are never written anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from duo.errors import BadInput
+from duo.runs import Journal
+from duo.terminal import printable
+
+#: The environment variables that say where the endpoint is and who asks.
+URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
+#: How many questions are under way at once.
+CONCURRENCY = 8
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model said, and how many tokens it read and wrote."""
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+
+
+class Replies:
+    """Replies that are kept as they come, so that a run that was stopped pays for the rest only.
+
+    May be used by several threads.
+
+    Args:
+        path: of the journal.
+        prices: dollars for a million tokens in and out, if the cost is to be shown.
+    """
+
+    def __init__(self, path: Path, prices: tuple[float, float] | None = None) -> None:
+        self._journal, self._prices = Journal(path), prices
+        self._lock = threading.Lock()
+        self._kept = {
+            record["key"]: Reply(record["text"], record["in"], record["out"])
+            for record in self._journal.records
+            if {"key", "text", "in", "out"} <= record.keys()
+        }
+
+    def get(self, key: str, ask: Callable[[], Reply]) -> Reply:
+        """Return the reply of this key; ask for it, and keep it, if it is not there."""
+        if key not in self._kept:
+            reply = ask()
+            record = {"key": key, "text": reply.text}
+            with self._lock:
+                self._kept[key] = reply
+                self._journal.append(record | {"in": reply.tokens_in, "out": reply.tokens_out})
+        return self._kept[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._kept
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """For the manifest: the tokens that all replies took, in this run and before."""
+        tokens_in = sum(reply.tokens_in for reply in self._kept.values())
+        tokens_out = sum(reply.tokens_out for reply in self._kept.values())
+        cost = f"{tokens_in} tokens in, {tokens_out} out"
+        if self._prices is not None:
+            dollars = (tokens_in * self._prices[0] + tokens_out * self._prices[1]) / 1e6
+            cost = f"${dollars:.4f}"
+        return {
+            "requests": len(self._kept),
+            "tokens_in": tokens_in,
+            "tokens_out": tokens_out,
+            "cost": cost,
+        }
+
+
+class Endpoint:
+    """A model behind an OpenAI-compatible endpoint; may be asked by several threads.
+
+    Args:
+        model: as the endpoint calls it.
+        most_tokens: of a reply.
+        requests_per_minute: limit over all requests.
+        url: of the endpoint, which may then need no key; None for what the environment says.
+        option: of the command line that names the model, for messages.
+        client: in place of the usual one.
+        sleep, clock: for tests.
+
+    Raises:
+        BadInput: there is no key in the environment; or the URL is none.
+    """
+
+    _RETRIES, _TIMEOUT = 6, 60.0
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        most_tokens: int,
+        requests_per_minute: float,
+        url: str | None = None,
+        option: str = "--model",
+        client: Any = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model, self._most, self._option = model, most_tokens, option
+        self._where = "--endpoint" if url else URL
+        self._client = client or self._usual_client(url)
+        self._lock = threading.Lock()
+        self._every, self._next = 60.0 / requests_per_minute, 0.0
+        self._sleep, self._clock = sleep, clock
+        self._limit = "max_tokens"
+
+    def ask(self, messages: list[dict[str, str]], *, seed: int, **settings: Any) -> Reply:
+        """Ask for one reply, in turn.
+
+        Args:
+            messages: with `role` and `content`.
+            seed: of the sampling, for endpoints that have one.
+            settings: further parameters of the request, such as `temperature`.
+
+        Raises:
+            BadInput: the endpoint refuses, cannot be reached after several attempts, or makes no
+                sense.
+        """
+        import openai
+
+        with self._lock:
+            now = self._clock()
+            start = max(now, self._next)
+            self._next = start + self._every
+        if start > now:
+            self._sleep(start - now)
+        try:
+            done = self._complete(messages, seed=seed, **settings)
+            text = done.choices[0].message.content or ""
+        except openai.AuthenticationError:
+            raise BadInput(f"the endpoint refuses the key in {KEY}") from None
+        except openai.APIConnectionError as error:
+            raise BadInput(
+                f"cannot reach the endpoint ({error.message.rstrip('.')}): check {self._where} "
+                "and the network, then give the same command again to go on"
+            ) from None
+        except openai.APIStatusError as error:
+            passing = error.status_code >= 500 or error.status_code in (408, 429)
+            raise BadInput(
+                f"the endpoint answers with an error ({error.status_code}: "
+                f"{printable(error.message[:200])}); "
+                + ("the same command goes on" if passing else f"check {self._option} and the key")
+            ) from None
+        except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError) as error:
+            raise BadInput(
+                f"the endpoint's answer makes no sense ({type(error).__name__})"
+            ) from error
+        used = done.usage
+        return Reply(
+            text,
+            getattr(used, "prompt_tokens", 0) or 0,
+            getattr(used, "completion_tokens", 0) or 0,
+        )
+
+    def _complete(self, messages: list[dict[str, str]], **settings: Any) -> Any:
+        """Ask for one completion; the limit of its length has two names: most know the first."""
+        import openai
+
+        for name in (self._limit, "max_completion_tokens"):
+            try:
+                return self._client.chat.completions.create(
+                    model=self._model, messages=messages, **{name: self._most}, **settings
+                )
+            except openai.BadRequestError as error:
+                if name != "max_tokens" or "max_tokens" not in error.message:
+                    raise
+                self._limit = "max_completion_tokens"
+        raise AssertionError("the second name is the last")
+
+    def _usual_client(self, url: str | None) -> Any:
+        import openai
+
+        key = os.environ.get(KEY) or ("none" if url else "")
+        if not key:
+            raise BadInput(f"{KEY} is not set, which the endpoint needs")
+        # The client waits between its attempts as the endpoint tells it to, and longer each time.
+        try:
+            return openai.OpenAI(
+                base_url=url, api_key=key, max_retries=self._RETRIES, timeout=self._TIMEOUT
+            )
+        except Exception as error:  # of the HTTP library, whichever that is, for no address
+            raise BadInput(f"{self._where} is no address: {printable(str(error))}") from error
