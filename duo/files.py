@@ -1,9 +1,9 @@
 """Read and write files: whole or not at all; JSON, JSON Lines and YAML under one set of rules.
 
-Every reader takes UTF-8 with or without a byte order mark, plain or gzipped (`.gz`), refuses
-numbers that are not finite, and says in one line what is wrong with a file, and on which line.
-A *result* is a JSON file whose content is a pydantic model, a `Result`, of the module that writes
-it; its `kind` says which.
+Every reader takes UTF-8 with or without byte order marks, or UTF-16 with one, plain or gzipped
+(`.gz`), refuses numbers that are not finite, and says in one line what is wrong with a file, and on
+which line. A *result* is a JSON file whose content is a pydantic model, a `Result`, of the module
+that writes it; its `kind` says which.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import hashlib
+import io
 import json
 import math
 import os
@@ -167,7 +168,7 @@ def read_json_lines(
             if not line.strip(b"\xef\xbb\xbf \t\r\n"):
                 continue
             try:
-                content = decoder.decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                content = decoder.decode(line.decode("utf-8-sig"))  # of several files in one, too
                 said = "" if isinstance(content, dict) else "not a JSON object"
             except UnicodeDecodeError:
                 said = "is not UTF-8 text"
@@ -509,11 +510,22 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     path = Path(path)
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            yield cast("IO[bytes]", stream)
+            yield _as_utf8(cast("IO[bytes]", stream), path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput("cannot be read: is damaged", file=path) from error
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def _as_utf8(stream: IO[bytes], path: Path) -> IO[bytes]:
+    """Read a file that says that it is UTF-16 (spreadsheets, Windows) as if it were UTF-8."""
+    start = cast("io.BufferedReader", stream).peek(2)[:2]  # a pipe cannot be wound back
+    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        try:
+            return io.BytesIO(stream.read().decode("utf-16").encode())
+        except UnicodeDecodeError:
+            raise BadInput("is not UTF-8 text", file=path) from None
+    return stream
 
 
 def _not_json(error: Exception) -> str:

@@ -12,18 +12,37 @@ from duo.tokens import IDLE
 
 Role = Literal["user", "assistant"]
 
-#: What files call the two sides, in lower case.
+#: What files call the two sides, in lower case and without a number behind.
 _ROLES: Mapping[str, Role] = {
-    **dict.fromkeys(("user", "human", "prompter"), "user"),
     **dict.fromkeys(
-        ("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai", "bing", "bard"),
+        ("user", "human", "prompter", "customer", "client", "question", "用户", "人类"), "user"
+    ),
+    **dict.fromkeys(
+        (
+            "assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai", "llm", "agent",
+            "answer", "bing", "bard", "claude", "gemini", "llama", "vicuna", "助手",
+        ),
         "assistant",
     ),
-}
+}  # fmt: skip
 #: Whose messages are no speech: they are left out.
-_NOT_SPOKEN = frozenset({"system", "developer", "tool", "function", "function_call", "observation"})
+_NOT_SPOKEN = frozenset(
+    {
+        "system", "developer", "tool", "tool_call", "tool_response", "tool_result", "function",
+        "function_call", "function_response", "observation", "ipython", "environment",
+    }
+)  # fmt: skip
 #: Fields that may hold a dialogue: the first that is a list with something in it does.
-_FIELDS = ("output", "messages", "conversations", "conversation", "data")
+_FIELDS = (
+    "output", "messages", "conversations", "conversation", "data", "dialogue", "dialog", "turns"
+)  # fmt: skip
+#: Fields of a message: whose it is, and what is said. The first that holds something counts.
+_WHO, _WHAT = ("role", "from", "speaker"), ("content", "value", "text", "message", "parts")
+#: Fields of a record that is one question with its answer, which may be after a `history` of pairs.
+_EXCHANGES = (
+    ("instruction", "output"), ("instruction", "response"), ("prompt", "response"),
+    ("prompt", "completion"), ("question", "answer"), ("query", "response"),
+)  # fmt: skip
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？][\"'”’)\]*]*$")
 #: Control characters but for tabs and line ends.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -88,8 +107,9 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
 
     Known are lists of messages, each with `role` (or `from`) and `content` (or `value`): as
     `messages` or `conversations`, or as Duplex-UltraChat's `output`, time slices of both sides with
-    silence as `<idle>`; and UltraChat's `data`, a list of texts, the user's first. A content may
-    be a list of parts, as in OpenAI's API. Other keys are passed over.
+    silence as `<idle>`; UltraChat's `data`, a list of texts, the user's first; and one question
+    with its answer, as Alpaca's. A content may be a list of parts, as in OpenAI's API. Other keys
+    are passed over.
 
     Args:
         record: as its file has it.
@@ -99,6 +119,8 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
     Raises:
         NotADialogue: the record has another form.
     """
+    if isinstance(record, list):
+        record = {"messages": record}
     if not isinstance(record, Mapping):
         raise NotADialogue("must be an object")
     name = record.get("id")
@@ -106,6 +128,8 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
         raise NotADialogue("must be a string or a number", "id")
     there = [field for field in _FIELDS if field in record]
     lists = [field for field in there if isinstance(record[field], list | tuple)]
+    if not lists and (exchange := _exchange(record)):
+        there, lists, record = ["data"], ["data"], {"id": name, "data": exchange}
     if not there:
         raise NotADialogue("has none of the fields messages, conversations, output, data")
     if not lists:
@@ -125,23 +149,68 @@ def _said(items: Sequence[Any], field: str) -> Iterator[tuple[Role, str]]:
         if field == "data" and isinstance(item, str):
             yield ("assistant" if place % 2 else "user"), clean(item)
             continue
+        if item is None:
+            continue
         if not isinstance(item, Mapping):
             raise NotADialogue("must be an object", at)
-        who_field = "role" if item.get("role") is not None or "from" not in item else "from"
-        text_field = "content" if item.get("content") is not None else "value"
-        if text_field not in item:  # there is none: the message names the field that is expected
-            text_field = "value" if who_field == "from" else "content"
-        who = str(item.get(who_field)).strip().lower()
-        if who in _NOT_SPOKEN or (item.get("content") is None and "tool_calls" in item):
+        who_field = _filled(item, _WHO)
+        if who_field is None and item and all(_role(name) for name in item):  # both sides at once
+            for name, content in item.items():
+                yield _ROLES[_role(name)], clean(_text(content, f"{at}.{name}"))
             continue
-        text = _text(item.get(text_field), f"{at}.{text_field}")
-        if who not in _ROLES:
+        if who_field is None:
+            raise NotADialogue(f"has none of {', '.join(_WHO)}, but {_names(item)}", at)
+        said_by = str(item[who_field])
+        if said_by.strip().lower() in _NOT_SPOKEN:
+            continue
+        text_field = _filled(item, _WHAT)
+        role = _ROLES.get(_role(said_by))
+        if text_field is None:
+            there = next((name for name in _WHAT if name in item), None)
+            if there is None:
+                raise NotADialogue(f"has none of {', '.join(_WHAT)}, but {_names(item)}", at)
+            if role == "assistant":  # nothing is said, as beside a call of a tool
+                continue
+            raise NotADialogue("is not a text", f"{at}.{there}")
+        text = _text(item[text_field], f"{at}.{text_field}")
+        if role is None:
             raise NotADialogue("must be user, assistant or system", f"{at}.{who_field}")
-        yield _ROLES[who], clean(text)
+        yield role, clean(text)
+
+
+def _exchange(record: Mapping[str, Any]) -> list[str]:
+    """List the texts of a record that is one question with its answer; none if it is not."""
+    for asked, answered in _EXCHANGES:
+        query, answer = record.get(asked), record.get(answered)
+        if isinstance(query, str) and isinstance(answer, str):
+            more = record.get("input")
+            if isinstance(more, str) and more.strip() and asked == "instruction":
+                query = f"{query}\n{more}"
+            pairs = [*(record.get("history") or ()), (query, answer)]
+            if all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+                texts = [text for pair in pairs for text in pair]
+                return texts if all(isinstance(text, str) for text in texts) else []
+    return []
+
+
+def _filled(item: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    return next((name for name in names if item.get(name) is not None), None)
+
+
+def _role(said_by: str) -> str:
+    """Find the name in `_ROLES` of what a file calls a side, such as "GPT-4" or "User:"; or ""."""
+    name = re.split(r"[\s_-]*\d", said_by.strip().lower())[0].rstrip(":： ")
+    return name if name in _ROLES else ""
+
+
+def _names(item: Mapping[str, Any]) -> str:
+    return ", ".join(map(str, list(item)[:4])) or "nothing"
 
 
 def _text(content: Any, at: str) -> str:
     """Read the content of a message: a text, or a list of parts that are texts."""
+    if isinstance(content, Mapping) and isinstance(content.get("parts"), list):
+        content, at = content["parts"], f"{at}.parts"
     if not isinstance(content, list):
         content, places = [content], [at]
     else:

@@ -17,10 +17,12 @@ from typing import Any
 from duo.data.dialogue import Dialogue, NotADialogue, dialogue_of
 from duo.errors import BadInput
 from duo.files import OnBad, read_json_records, sha256
+from duo.runs import MANIFEST
 from duo.wheels import wheel_file
 
 #: Files in a folder of dialogues that are read; those called utterances... hold no dialogues.
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+_JSON = (".json", ".json.gz")
 #: Sources of which only sentences are used, as background speech: two people who chat with each
 #: other, where neither is an assistant and "answers" are no answers.
 BACKGROUND_ONLY = frozenset({"chitchat_timed"})
@@ -111,10 +113,14 @@ def _beginning(source: Source, first: int | None) -> Source:
 def _named(name: str, first: int | None) -> list[Source]:
     path = Path(name).expanduser()
     if path.is_dir():
-        inside = [
+        there = [
             file
             for file in sorted(path.iterdir())
-            if file.name.endswith(_SUFFIXES) and not file.name.startswith(("utterances", "."))
+            if file.is_file() and not file.name.startswith(("utterances", "."))
+        ]
+        # A JSON file may say something about the others; it is taken for dialogues if it is alone.
+        inside = [file for file in there if file.name.endswith(_SUFFIXES)] or [
+            file for file in there if file.name.endswith(_JSON) and file.name != MANIFEST
         ]
         if not inside:
             raise BadInput(f"no file ends in {', '.join(_SUFFIXES)} here", file=path)
@@ -129,7 +135,7 @@ def _named(name: str, first: int | None) -> list[Source]:
 
 
 def _file(path: Path) -> Source:
-    if not path.name.endswith((*_SUFFIXES, ".json.gz", ".json")):
+    if not path.name.endswith((*_SUFFIXES, *_JSON)):
         raise BadInput(f"unknown form: must end in {', '.join((*_SUFFIXES, '.json'))}", file=path)
     stem = path.name
     for suffix in (".gz", ".parquet", ".jsonl", ".json"):

@@ -16,6 +16,7 @@ from duo.files import (
     Result,
     read_json,
     read_json_lines,
+    read_json_records,
     read_result,
     read_text,
     read_yaml,
@@ -46,6 +47,24 @@ def test_a_byte_order_mark_blank_lines_and_gzip_are_read_over(
     one.write_bytes(gzip.compress(content) if gzipped else content)
     assert read_text(one) == "a: No\n"
     assert read_yaml(one).data == {"a": "No"}
+
+
+def test_marks_in_the_middle_and_utf16_are_read_by_every_reader(tmp_path: Path) -> None:
+    """Files that were put together, and what spreadsheets and shells on Windows write."""
+    path = tmp_path / "a.json"
+    path.write_bytes('\ufeff{"a": 1}\r\n\r\n\ufeff{"a": "é\u2028"}\r\n'.encode())
+    assert [row["a"] for _, row in read_json_lines(path)] == [1, "é\u2028"]
+    for encoding in ("utf-16", "utf-16-be"):
+        mark = "" if encoding == "utf-16" else "\ufeff"
+        path.write_bytes(f'{mark}{{"a": 1}}\r\n{{"a": "é\u2028"}}\r\n'.encode(encoding))
+        assert [(n, row["a"]) for n, row in read_json_lines(path)] == [(1, 1), (2, "é\u2028")]
+        path.write_bytes(f'{mark}[{{"a": "é"}}]'.encode(encoding))
+        assert read_json(path) == [{"a": "é"}]
+        assert list(read_json_records(path, on_bad=pytest.fail)) == [(1, {"a": "é"})]
+        assert read_text(path) == '[{"a": "é"}]'
+    path.write_bytes(b"\xff\xfe{")
+    with pytest.raises(BadInput, match=r"a\.json: is not UTF-8 text"):
+        read_text(path)
 
 
 @pytest.mark.parametrize(

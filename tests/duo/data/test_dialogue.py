@@ -115,16 +115,23 @@ def test_clean_text_has_no_control_characters_and_can_be_written(text: str) -> N
 @pytest.mark.parametrize(
     ("record", "field"),
     [
-        ([], None),
+        (3, None),
         ({}, None),
         ({"id": [], "messages": []}, "id"),
         ({"messages": "no"}, "messages"),
         ({"messages": ["no"]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
         ({"messages": [{"role": "dog", "content": "wow"}]}, "messages[0].role"),
-        ({"output": [{"role": "user"}]}, "output[0].content"),
+        ({"output": [{"role": "user"}]}, "output[0]"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
+        ({"messages": [{"speaker": "dog", "text": "wow"}]}, "messages[0].speaker"),
+        ({"messages": [{"name": "user", "content": "a"}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "said": "a"}]}, "messages[0]"),
+        ({"prompt": "a", "response": ["b"]}, None),
+        ({"instruction": "a", "output": "b", "history": [["c"]]}, "output"),
         ({"conversations": [{"from": "dog", "value": "wow"}]}, "conversations[0].from"),
-        ({"conversations": [{"from": "human"}]}, "conversations[0].value"),
+        ({"conversations": [{"from": "human"}]}, "conversations[0]"),
+        ({"conversations": [{"from": "human", "value": 3}]}, "conversations[0].value"),
         (
             {"messages": [{"role": "user", "content": ["a", {"image": "b"}]}]},
             "messages[0].content[1]",
@@ -178,9 +185,32 @@ def test_forms_of_other_projects() -> None:
                 for side, part in zip(("user", "assistant"), parts, strict=True)
             ]
         },
-    ]
-    for record in records:
+        *(
+            {"messages": pair("role", "content", *sides)}
+            for sides in (
+                ("USER", "ASSISTANT:"), ("human_1", "gpt-4o-mini"), ("User", "Claude 3"),
+                ("user", "ChatGPT"), ("用户", "助手"), ("customer", "agent"),
+                ("user", "llama-3-8b"),
+            )
+        ),
+        {"dialogue": pair("speaker", "text", "user", "model")},
+        {"messages": pair("role", "message", "user", "bot")},
+        {"messages": [None, *messages, {"role": "assistant", "content": None}]},
+        {"messages": [{"role": "ipython", "content": "1"}, *messages]},
+        {"conversation": [{"human": asked, "assistant": told}]},
+        {"messages": [{"role": r, "content": {"content_type": "text", "parts": [t]}}
+                      for r, t in (("user", asked), ("assistant", told))]},
+        {"messages": [{"role": r, "parts": [{"text": t}]}
+                      for r, t in (("user", asked), ("model", told))]},
+        {"instruction": asked, "input": "", "output": told},
+        {"prompt": asked, "completion": told},
+    ]  # fmt: skip
+    for record in [*records, messages]:
         assert dialogue_of(record, source="x", fallback_id="x-7") == expected, record
+    alpaca = {"instruction": asked, "input": "In feet.", "output": told, "history": [["Hi", "Ho"]]}
+    found = dialogue_of(alpaca, source="x", fallback_id="x-7")
+    assert found is not None
+    assert [turn.text for turn in found.turns] == ["Hi", "Ho", f"{asked}\nIn feet.", told]
 
 
 @pytest.mark.parametrize(
