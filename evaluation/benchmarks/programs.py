@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import html
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -21,6 +22,10 @@ _LANGUAGE = re.compile(r"[ \t]*[\w+#.-]+[ \t]*|[ \t]*\{.*\}[ \t]*")
 
 #: Ends thoughts before the answer; where they begin may stand in the prompt.
 _THOUGHTS = re.compile(r"</(?:think|thinking|thought|reasoning)>")
+
+#: Marks of code in place of fences, and what stands before each line of a quotation or a session.
+_TAGS = re.compile(r"\[/?(?:PYTHON|CODE)\]|</?(?:pre|code)\b[^>\n]*>", re.IGNORECASE)
+_PREFIX = re.compile(r"^[ \t]*(?:>>>|\.\.\.|>)(?: |$)", re.MULTILINE)
 
 #: What begins in the first column after a function's body belongs to something else.
 _AFTER = re.compile(r"\n(?=\S)")
@@ -107,10 +112,15 @@ def program(answer: str, names: Collection[str], prompt: str = "") -> str:
             the answer has to be whole.
     """
     said = _THOUGHTS.split(answer)[-1]
-    texts = _texts(said if said.strip() else answer)
-    readings = list(_whole_programs(texts, names, prompt))
-    if prompt:
-        readings += [f"{prompt.rstrip()}\n{body}\n" for body in _bodies(texts)]
+    said = said if said.strip() else answer
+    readings: list[str] = []
+    forms = [said, _unmarked(said)]
+    if _TAGS.search(said):  # one of them is Python, too
+        forms.reverse()
+    for texts in dict.fromkeys(tuple(_texts(form)) for form in forms):
+        readings += _whole_programs(texts, names, prompt)
+        if prompt:
+            readings += [f"{prompt.rstrip()}\n{body}\n" for body in _bodies(texts)]
     for reading in readings:
         tree = _tree(reading)
         if tree is not None and set(names) <= set(_defined(tree)):
@@ -118,28 +128,41 @@ def program(answer: str, names: Collection[str], prompt: str = "") -> str:
     return readings[0] if readings else prompt + answer  # none is right: the tests will say so
 
 
-def _texts(answer: str) -> list[str]:
-    """List what may be code: the blocks, then all that stands between two fences or has none.
+def _unmarked(answer: str) -> str:
+    """Take away what marks code in other ways than by fences."""
+    if _TAGS.search(answer):
+        answer = html.unescape(_TAGS.sub("\n```\n", answer))
+    return _PREFIX.sub("", answer).replace("\N{NO-BREAK SPACE}", " ")
 
-    The latter for fences that do not pair up, such as a closing one alone after a function's body.
+
+def _texts(answer: str) -> list[str]:
+    """List what may be code: the blocks, all that stands between two fences or has none, and all
+    from the first fence to the last.
+
+    The latter two for fences that do not pair up, such as a closing one alone after a function's
+    body, or one in a docstring.
     """
     blocks: list[list[str]] = []
     segments: list[list[str]] = [[]]
     opened: re.Match[str] | None = None
-    for line in answer.partition("[DONE]")[0].split("\n"):
+    lines = answer.partition("[DONE]")[0].split("\n")
+    fences: list[int] = []
+    for place, line in enumerate(lines):
         fence = _FENCE.fullmatch(line.rstrip())
         if fence is None or (opened and not fence[2].startswith(opened[2])):
             segments[-1].append(line)
             if opened:
                 blocks[-1].append(_outdented(line, len(opened[1])))
             continue
+        fences.append(place)
         segments.append([])
         if opened is None or _LANGUAGE.fullmatch(fence[3]):
             opened = fence
             blocks.append([])
         else:
             opened = None
-    found = ["\n".join(lines) for lines in (*blocks, *segments)]
+    across = lines[fences[0] + 1 : fences[-1]] if fences else []
+    found = ["\n".join(part) for part in (*blocks, *segments, across)]
     return [text for text in dict.fromkeys(found) if text.strip()]
 
 

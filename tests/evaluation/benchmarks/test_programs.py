@@ -93,6 +93,28 @@ def test_whole_functions_of_either_benchmark(answer: str) -> None:
     assert run(of_humaneval(answer)) == 2.5
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "\n".join(f"> {line}" for line in ["```python", *FUNCTION.split("\n"), "```"]),
+        f"[PYTHON]\n{FUNCTION}\n[/PYTHON]",
+        f'<pre><code class="language-python">{FUNCTION}\n# &lt;-- half</code></pre>',
+        f"So:\n<code>\n{FUNCTION}\n</code>\nIt divides.",
+        ">>> def half(n):\n...     return n / 2\n...\n>>> half(5)\n2.5",
+        '```python\ndef half(n):\n    """Half.\n\n    ```\n    half(2)\n    ```\n    """\n'
+        "    return n / 2\n```",
+        f"```python\n{FUNCTION}\n```".replace("    ", "\N{NO-BREAK SPACE}" * 4),
+        f"```python\r\n{FUNCTION}\r\n```".replace("\n", "\r\n"),
+        f"1. Do it:\n\n\t```python\n{indent(FUNCTION, chr(9))}\n\t```\n2. Done.",
+        f"```{{.python}}\n{FUNCTION}\n```<|im_end|>",
+        "```python\nhalf = lambda n: n / 2\n```",
+    ],
+)
+def test_code_that_is_marked_in_other_ways(answer: str) -> None:
+    assert run(of_mbpp(answer)) == 2.5
+    assert run(of_humaneval(answer)) == 2.5
+
+
 _PROSE = st.sampled_from(
     ["", "Here it is:", "OK", "Don't use `eval`: it is slow.", "1. First\n2. Then", "# Answer"]
 )
