@@ -22,6 +22,7 @@ from duo.transcript import Transcript
 from sessions.study.app import asset
 from sessions.study.blinding import blinded
 from sessions.study.views import Shown, drawn
+from sessions.study.wording import words_in
 
 _EXPORT = "export default function ("
 _ADAPTER = """
@@ -53,6 +54,7 @@ def player(transcripts: Sequence[Transcript], *, key: str) -> Markup:
     data = {
         "key": key,
         "language": transcripts[0].header.language,
+        "words": {"player": words_in("en").group("player")},
         "dialogues": [
             drawn(Shown(clean(one.header.system), blinded(one), None)) for one in transcripts
         ],

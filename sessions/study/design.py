@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from duo.errors import BadInput, misfit
+from duo.errors import BadInput, misfit, problems
 from duo.files import read_yaml
+from sessions.study.parts import Language, Name, Strict, Text
+from sessions.study.questionnaire import Asked
+from sessions.study.translations import translated
+from sessions.study.wording import LANGUAGES, read_words, words_of
 
 #: The design that is used where none is given: the paper's five criteria (its section 4.3).
 PAPER = Path(__file__).with_name("paper.yaml")
 
-Text = Annotated[str, Field(min_length=1, pattern=r"\S", max_length=20_000)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Address = Annotated[str, Field(pattern=r"^https://\S+$")]
@@ -27,28 +29,31 @@ Parameter = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,39}$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False, strict=False)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Criterion(_Strict):
+class Criterion(Strict):
     """Something that dialogues are compared in.
 
     Attributes:
         name: in the data.
+        title: what raters see as its name, if it is not the name itself.
         question: what the rater is asked.
         definition: what is meant.
         better, worse: anchors; what a dialogue is like that does well, and one that does badly.
     """
 
     name: Name
+    title: Text | None = None
     question: Text
     definition: Text
     better: Text
     worse: Text
 
+    @property
+    def shown(self) -> str:
+        """Its name as it is shown, such as "Human-likeness"."""
+        return self.title or self.name[:1].upper() + self.name[1:].replace("_", " ")
 
-class Line(_Strict):
+
+class Line(Strict):
     """One stretch of speech of the worked example, in seconds."""
 
     who: Literal["user", "assistant"]
@@ -66,7 +71,7 @@ class Line(_Strict):
 _Lines = Annotated[tuple[Line, ...], Field(strict=False, min_length=1)]
 
 
-class Example(_Strict):
+class Example(Strict):
     """The worked example: dialogues, and how they are to be judged and why."""
 
     explanation: Text
@@ -79,7 +84,7 @@ class Example(_Strict):
         return self
 
 
-class Question(_Strict):
+class Question(Strict):
     """A question about the instructions, of which one option is right."""
 
     ask: Text
@@ -98,14 +103,14 @@ class Question(_Strict):
         return self
 
 
-class Comprehension(_Strict):
+class Comprehension(Strict):
     """The check that the instructions were understood; no questions: no check."""
 
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     questions: Annotated[tuple[Question, ...], Field(strict=False)] = ()
 
 
-class Checks(_Strict):
+class Checks(Strict):
     """Checks on the raters; none of them discards a vote.
 
     Attributes:
@@ -147,7 +152,7 @@ class Checks(_Strict):
         return min(2, pages // 4) if self.repeats is None else self.repeats
 
 
-class Ending(_Strict):
+class Ending(Strict):
     """What somebody gets who leaves the study before the end, to tell their panel.
 
     Attributes:
@@ -160,7 +165,7 @@ class Ending(_Strict):
     return_url: Address | None = None
 
 
-class Completion(_Strict):
+class Completion(Strict):
     """The completion code that a rater gets at the end, and what others get.
 
     Attributes:
@@ -169,6 +174,7 @@ class Completion(_Strict):
         screened_out: for who did not answer the comprehension questions as needed.
         declined: for who did not consent.
         full: for who came when all places were taken for good.
+        withdrawn: for who withdrew after having begun.
     """
 
     code: Literal["rater", "study", "none"] = "rater"
@@ -177,6 +183,7 @@ class Completion(_Strict):
     screened_out: Ending = Ending()
     declined: Ending = Ending()
     full: Ending = Ending()
+    withdrawn: Ending = Ending()
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -185,7 +192,7 @@ class Completion(_Strict):
         return self
 
 
-class About(_Strict):
+class About(Strict):
     """What people should know before they consent; stands below the text of the consent page.
 
     Attributes:
@@ -209,7 +216,40 @@ class About(_Strict):
         return tuple(name for name, text in self if text is None)
 
 
-class Panel(_Strict):
+_Kinds = Annotated[dict[Name, Text], Field(max_length=9)]
+
+
+class Strength(Strict):
+    """How strong a preference is; asked where one of two dialogues is preferred.
+
+    Attributes:
+        levels: from weak to strong, each with its label; none: it is not asked.
+        required: a preference counts as an answer only with its strength.
+    """
+
+    levels: _Kinds = Field(default_factory=dict)
+    required: bool = False
+
+
+class Marks(Strict):
+    """What raters may mark at a turn of an assistant.
+
+    Attributes:
+        kinds: each with its label, such as "Here it should have stopped"; none: nothing is marked.
+        least: marks that a page needs before it is taken.
+    """
+
+    kinds: _Kinds = Field(default_factory=dict)
+    least: Count = 0
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.least and not self.kinds:
+            raise misfit("needs kinds of marks", "least")
+        return self
+
+
+class Panel(Strict):
     """How a panel's links name who comes: the parameters of the address.
 
     Attributes:
@@ -244,26 +284,42 @@ class Panel(_Strict):
         return "".join(f"&{name}={{{{%{name}%}}}}" for name in names if name)
 
 
-class Design(_Strict):
+class Design(Strict):
     """All of a study but its dialogues.
 
     Attributes:
+        language: of the pages; several: raters choose.
+        spoken: the language of the dialogues, if it is not that of the pages.
+        strings: the pages' own texts in further languages, as `languages/en.yaml` has them: a file
+            or its content, by language.
+        translations: texts of this design in further languages, by language: a file or its content.
+            At most one language of `language` has none: the one that this design is written in.
         address: where raters reach the server; links begin with it.
+        withdrawal: what becomes of the answers of who withdraws: "ask": they say it.
+        before, after: questions about the rater, before the instructions and after the last page.
         reserve_minutes: a page that was left so long ago is given to others, too.
     """
 
     title: Text
-    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")] = "en"
+    language: Language | Annotated[tuple[Language, ...], Field(strict=False, min_length=1)] = "en"
+    spoken: Language | None = None
+    strings: dict[Language, dict[str, Any]] = Field(default_factory=dict)
+    translations: dict[Language, dict[str, Any]] = Field(default_factory=dict)
     raters_per_item: Annotated[int, Field(ge=1, le=10_000)] = 3
     pages_per_rater: Annotated[int, Field(ge=1, le=10_000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     address: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     consent: Text
     about: About = About()
+    withdrawal: Literal["ask", "delete", "keep"] = "ask"
+    before: Annotated[tuple[Asked, ...], Field(strict=False, max_length=40)] = ()
     instructions: Text
     criteria: Annotated[tuple[Criterion, ...], Field(strict=False, min_length=1, max_length=20)]
     example: Example | None = None
     comprehension: Comprehension = Comprehension()
+    strength: Strength = Strength()
+    marks: Marks = Marks()
+    after: Annotated[tuple[Asked, ...], Field(strict=False, max_length=40)] = ()
     checks: Checks = Checks()
     reserve_minutes: Annotated[float, Field(gt=0, le=100_000, strict=False)] = 60
     completion: Completion = Completion()
@@ -272,6 +328,8 @@ class Design(_Strict):
     analysis: str = ""
     exclusions: str = ""
 
+    _in: dict[str, Design] = PrivateAttr(default_factory=dict)
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         seen: set[str] = set()
@@ -279,7 +337,43 @@ class Design(_Strict):
             if criterion.name in seen:
                 raise misfit("is taken by a criterion above", "criteria", number, "name")
             seen.add(criterion.name)
+        asked: set[str] = set()
+        for part in ("before", "after"):
+            for number, one in enumerate(getattr(self, part)):
+                if one.name in asked:
+                    raise misfit("is taken by a question above", part, number, "name")
+                asked.add(one.name)
+        self._translate()
         return self
+
+    def _translate(self) -> None:
+        """Make this design in each of its languages, and check that it can be."""
+        own = [name for name in self.languages if name not in self.translations]
+        if len(own) > 1:
+            raise misfit(f"has no translation into {' or into '.join(own)}", "language")
+        for name, words in self.strings.items():
+            words_of(words, "strings", name)
+        for name in self.languages:
+            if name not in self.strings and name not in LANGUAGES:
+                message = f"the pages do not speak {name!r}: give their texts under `strings`"
+                raise misfit(message, "language")
+        data = self.model_dump(mode="json") | {"translations": {}, "strings": {}, "language": "en"}
+        for name, over in self.translations.items():
+            changed = translated(data, over, "translations", name)
+            try:
+                self._in[name] = Design.model_validate(changed)
+            except ValidationError as error:
+                first = next(problems(error))
+                raise misfit(first.message, "translations", name, *first.loc) from error
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that raters may choose from; the first is the default."""
+        return (self.language,) if isinstance(self.language, str) else self.language
+
+    def in_language(self, language: str) -> Design:
+        """Return this design with its texts in one of its languages."""
+        return self._in.get(language, self)
 
     @property
     def criterion_names(self) -> tuple[str, ...]:
@@ -306,6 +400,13 @@ def read_design(path: Path | None = None, **changes: Any) -> Design:
     document = read_yaml(path)
     given = {name: value for name, value in changes.items() if value is not None}
     data = document.data | given if isinstance(document.data, dict) else document.data
+    if isinstance(data, dict):
+        for field, read in (("strings", read_words), ("translations", _read_texts)):
+            if isinstance(files := data.get(field), dict):
+                data[field] = {
+                    name: read(path.parent / one) if isinstance(one, str) else one
+                    for name, one in files.items()
+                }
     try:
         return Design.model_validate(data)
     except ValidationError as error:
@@ -313,3 +414,7 @@ def read_design(path: Path | None = None, **changes: Any) -> Design:
         if first.loc and first.loc[0] in given:
             raise BadInput(first.message, field=first.field) from error
         raise document.refusal(error) from error
+
+
+def _read_texts(path: Path) -> Any:
+    return read_yaml(path).data

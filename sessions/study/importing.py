@@ -30,7 +30,10 @@ _NEEDED = (
     "rater", "item", "repeat", "criterion", "seconds", "submitted_at", "position", "order",
     "ranking", "all_bad", "synthetic",
 )  # fmt: skip
-_STATES = ("invited", "consented", "asked", "rating", "finished", "declined", "screened_out")
+_STATES = (
+    "invited", "before", "consented", "asked", "rating", "after", "finished", "declined",
+    "screened_out",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class _Importer:
         if row["criterion"] not in self.study.design.criterion_names:
             row.refuse(f"the study has no criterion {row['criterion']!r}", "criterion")
         placement, answer = _placement(row, item), _answer(row, len(item.systems))
+        if answer.strength and answer.strength not in self.study.design.strength.levels:
+            row.refuse(f"the study has no strength {answer.strength!r}", "strength")
         rater = self._rater(row)
         page = self._page(row, rater, item.id, placement)
         there = self.connection.execute(
@@ -161,6 +166,8 @@ class _Importer:
             panel={"study": row["panel_study"], "session": row["panel_session"]},
             state=state,
             revoked_at=self.study.clock() if row["revoked"] else None,
+            withdrawn_at=self.study.clock() if row["withdrawn"] else None,
+            language=(row["language"] or "")[:35] or None,
         )
         self.raters[name] = rater
         return rater
@@ -214,7 +221,7 @@ def _answer(row: _Row, systems: int) -> Answer:
     if len(ranks) != systems:
         row.refuse(f"must have {systems} ranks", "ranking")
     try:
-        return Answer(tuple(ranks), row["all_bad"])
+        return Answer(tuple(ranks), row["all_bad"], row["strength"] or "")
     except ValueError as error:
         row.refuse(str(error), "ranking")
 

@@ -46,7 +46,7 @@ Outlook = Literal["page", "later", "nothing"]
 
 @dataclass(frozen=True)
 class Tally:
-    """Count the pages that are submitted or reserved by raters who were not revoked.
+    """Count the pages submitted or reserved by raters who neither were revoked nor withdrew.
 
     Attributes:
         raters: for each item number, how many raters have it.
@@ -249,6 +249,7 @@ def next_release(connection: Connection, study: Study, rater: Any) -> float:
             pages.c.touched_at >= since,
             raters.c.synthetic.is_(bool(rater.synthetic)),
             raters.c.revoked_at.is_(None),
+            raters.c.withdrawn_at.is_(None),
         )
     ).scalar_one()
     return 0.0 if touched is None else max(0.0, touched - since)
@@ -303,6 +304,7 @@ def tally(connection: Connection, study: Study, *, synthetic: bool) -> Tally:
             pages.c.repeat == 0,
             raters.c.synthetic.is_(synthetic),
             raters.c.revoked_at.is_(None),
+            raters.c.withdrawn_at.is_(None),
             or_(submitted, pages.c.touched_at >= since),
         )
         .group_by(items.c.number, pages.c.placement, submitted)

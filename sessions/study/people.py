@@ -21,6 +21,7 @@ from duo.errors import BadInput
 from duo.table import clean
 from sessions.study.store import raters, tokens
 from sessions.study.study import Study, record
+from sessions.study.wording import words_in
 
 #: Signs that no panel's ids have, but placeholders do: {{%ID%}}, ${ID}, [ID], <ID>, %ID%.
 _PLACEHOLDER = re.compile(r"[{}\[\]<>$]|^%.*%$")
@@ -29,38 +30,23 @@ _NOTHING = ("null", "none", "undefined", "nan")
 _ID_LIMIT = 200
 
 LinkKind = Literal["rater", "panel", "admin"]
-Refusal = Literal["unknown", "revoked", "expired", "panel_id", "placeholder", "closed", "page"]
+Refusal = Literal[
+    "unknown", "revoked", "withdrawn", "expired", "panel_id", "placeholder", "closed", "page"
+]  # fmt: skip
 
 _TOKEN_BYTES = 24
-_MESSAGES: dict[Refusal, str] = {
-    "unknown": "This link is not known. Please check that you copied all of it.",
-    "revoked": "This link is no longer valid.",
-    "expired": "This link has expired.",
-    "panel_id": "This link lacks your participant number. Please open it from your panel's page.",
-    "placeholder": (
-        "The link was opened without a participant number: in the address, {detail} is a "
-        "placeholder that was not filled in. Nothing was stored.\n\n"
-        "If you take part: please open the study from your panel's page; if you see this again, "
-        "send this text to the researcher.\n\n"
-        "If you run the study: the panel must put the participant's id in place of "
-        "the placeholder (in Prolific choose to record ids by URL parameters), and `panel` in the "
-        "study's design must name the parameters that your panel uses."
-    ),
-    "closed": "This study is closed. Your earlier answers are kept.",
-    "page": "This page is not one of yours.",
-}
 
 
 class Refused(Exception):
-    """Somebody may not do this; the message is meant for their browser.
+    """Somebody may not do this; the pages' words have a message for their browser.
 
     Attributes:
-        reason: what is wrong, as one word.
+        reason: what is wrong, as one word; `detail` goes into the message.
     """
 
     def __init__(self, reason: Refusal, detail: str = "") -> None:
-        super().__init__(_MESSAGES[reason].replace("{detail}", detail))
-        self.reason = reason
+        super().__init__(words_in("en")(f"refused.{reason}", detail=detail))
+        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True)

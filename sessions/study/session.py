@@ -12,7 +12,7 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -29,7 +29,16 @@ from sessions.study.pages import (
     width,
 )
 from sessions.study.people import Refused, admit, rater_of
-from sessions.study.store import actions, drafts, pages, raters, ratings, upsert
+from sessions.study.store import (
+    actions,
+    drafts,
+    marks,
+    pages,
+    raters,
+    ratings,
+    replies,
+    upsert,
+)
 from sessions.study.study import Study, last_action, record
 from sessions.study.views import (
     LABELS,
@@ -38,6 +47,8 @@ from sessions.study.views import (
     ConsentView,
     FinishedView,
     InstructionsView,
+    Mark,
+    QuestionnaireView,
     RatingView,
     Reason,
     Shown,
@@ -45,6 +56,7 @@ from sessions.study.views import (
     View,
     WaitingView,
 )
+from sessions.study.withdrawal import is_erased, withdraw
 
 COMMENT_LIMIT = 5_000
 
@@ -53,11 +65,19 @@ EVENTS = ("play", "pause", "seek", "focus", "blur")
 
 
 class Unanswered(Exception):
-    """A page was submitted without an answer to each criterion; `criteria` names those missing."""
+    """Something was submitted without what it needs; `missing` names criteria or questions."""
 
-    def __init__(self, criteria: Sequence[str]) -> None:
-        super().__init__(f"Please answer also: {', '.join(criteria)}.")
-        self.criteria = tuple(criteria)
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(f"no answer to {', '.join(missing)}")
+        self.missing = tuple(missing)
+
+
+class Unmarked(Exception):
+    """A page was submitted with fewer marks than the design requires: `least`."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(f"fewer than {least} marks")
+        self.least = least
 
 
 class Unseen(Exception):
@@ -68,9 +88,7 @@ class Unseen(Exception):
     """
 
     def __init__(self, needed: str, labels: Sequence[str]) -> None:
-        which = f"conversation{'s' * (len(labels) > 1)} {' and '.join(labels)}"
-        do = {"opened": "Please look at {} first.", "replayed": "Please play {} first, to the end."}
-        super().__init__(do[needed].format(which))
+        super().__init__(f"{', '.join(labels)} not {needed}")
         self.needed, self.labels = needed, tuple(labels)
 
 
@@ -134,21 +152,98 @@ class Session:
                 given = give_page(connection, self.study, rater)
                 if given == "later" or not (given == "page" or had):
                     return self._without_a_page(connection, rater, given, len(had))
-                if given == "nothing":
+                if given == "nothing" and self.study.design.after and rater.state == "rating":
+                    self._move(connection, "after", "rated")
+                elif given == "nothing":
                     self._finish(connection, rater)
         return self.view(number)
+
+    def speak(self, language: str) -> None:
+        """Store in which language the rater reads the pages."""
+        with self.study.database.write() as connection:
+            rater = self._locked(connection)
+            if language in self.study.design.languages and rater.language != language:
+                own = raters.update().where(raters.c.id == self.rater)
+                connection.execute(own.values(language=language))
+                said = {"language": language}
+                record(connection, self.study, "language", rater=self.rater, data=said)
+
+    @property
+    def language(self) -> str | None:
+        """The language that the rater chose, if they did."""
+        with self.study.database.read() as connection:
+            own = select(raters.c.language).where(raters.c.id == self.rater)
+            chosen: str | None = connection.execute(own).scalar_one()
+            return chosen
+
+    def may_withdraw(self) -> bool:
+        """Tell whether there is something to withdraw from: the rater agreed once, and stays."""
+        with self.study.database.read() as connection:
+            rater = self._locked(connection, lock=False)
+            return rater.withdrawn_at is None and rater.state not in ("invited", "declined")
+
+    def withdraw(self, *, erase: bool) -> None:
+        """Let the rater withdraw, whatever state the study is in; see `withdrawal.withdraw`.
+
+        Args:
+            erase: delete the answers; the design may have decided that already.
+        """
+        setting = self.study.design.withdrawal
+        erase = erase if setting == "ask" else setting == "delete"
+        with self.study.database.write(alone=True) as connection:
+            self.study.lock(connection)
+            rater = self._locked(connection)
+            if rater.state not in ("invited", "declined"):
+                withdraw(connection, self.study, rater, erase=erase)
 
     def consent(self, given: bool) -> None:
         """Store that the rater agrees to take part, or does not (and may think again later)."""
         with self._acting() as (connection, rater):
             if rater.state in ("invited", "declined"):
-                self._move(connection, "consented" if given else "declined", "consent")
+                agreed = "before" if self.study.design.before else "consented"
+                self._move(connection, agreed if given else "declined", "consent")
 
     def reconsider(self) -> None:
         """Let somebody who declined see the consent page again."""
         with self._acting() as (connection, rater):
             if rater.state == "declined":
                 self._move(connection, "invited", "reconsider")
+
+    def answer_questionnaire(self, answers: Mapping[str, Any]) -> None:
+        """Store what the rater says about themselves, and go on.
+
+        Args:
+            answers: by the question's name: what `Asked.reply` reads; without those not answered.
+
+        Raises:
+            Unanswered: a required answer is missing; nothing is stored.
+            ValueError: an answer that the question does not have.
+        """
+        design = self.study.design
+        with self._acting() as (connection, rater):
+            if rater.state not in ("before", "after"):
+                return
+            asked = design.before if rater.state == "before" else design.after
+            said = {one.name: one.reply(answers.get(one.name)) for one in asked}
+            if missing := [one.name for one in asked if one.required and said[one.name] is None]:
+                raise Unanswered(missing)
+            given = {name: reply for name, reply in said.items() if reply is not None}
+            at = self.study.clock()
+            for name, reply in given.items():
+                key = {"rater_id": self.rater, "question": name}
+                answer = json.dumps(reply, ensure_ascii=False)
+                connection.execute(replies.insert().values(**key, answer=answer, at=at))
+            if rater.state == "before":
+                self._move(connection, "consented", "questionnaire", {"answers": given})
+            else:
+                record(
+                    connection,
+                    self.study,
+                    "questionnaire",
+                    rater=self.rater,
+                    data={"answers": given},
+                )
+                self._finish(connection, rater)
 
     def understood(self) -> None:
         """Store that the rater has read the instructions."""
@@ -166,7 +261,7 @@ class Session:
         check = self.study.design.comprehension
         with self._acting() as (connection, rater):
             if rater.state != "asked":
-                return rater.state in ("rating", "finished")
+                return rater.state in ("rating", "after", "finished")
             right = [question.answer for question in check.questions]
             passed = list(options) == right
             attempts = rater.attempts + 1
@@ -200,6 +295,35 @@ class Session:
         """Store the comment as it stands. Longer than `COMMENT_LIMIT` is cut there."""
         with self._acting(durable=False) as (connection, _):
             self._comment(connection, self._own(connection, page), text)
+
+    def mark(self, page: int, marked: Iterable[Mark]) -> None:
+        """Store what is marked on a page now: all of it.
+
+        Raises:
+            ValueError: there is no such turn of an assistant, or no such mark; nothing is changed.
+        """
+        wanted = set(marked)
+        with self._acting(durable=False) as (connection, _):
+            row = self._own(connection, page)
+            shown = [one for one, _ in dialogues_of(connection, row.item_id, row.placement)]
+            for one in wanted:
+                turns = shown[one.place].utterances if 0 <= one.place < len(shown) else ()
+                real = 0 <= one.turn < len(turns) and turns[one.turn].who == "assistant"
+                if not real or one.mark not in self.study.design.marks.kinds:
+                    raise ValueError(f"no such mark: {one}")
+            before = set(_marks_on(connection, page))
+            if wanted == before:
+                return
+            data = {
+                "added": [list(vars(one).values()) for one in sorted(wanted - before)],
+                "removed": [list(vars(one).values()) for one in sorted(before - wanted)],
+            }
+            at = record(connection, self.study, "mark", rater=self.rater, page=page, data=data)
+            for one in before - wanted:
+                same = (marks.c[name] == value for name, value in vars(one).items())
+                connection.execute(delete(marks).where(marks.c.page_id == page, *same))
+            for one in wanted - before:
+                connection.execute(marks.insert().values(page_id=page, at=at, **vars(one)))
 
     def happened(self, page: int, event: str) -> None:
         """Note something else that the rater did on a page: one of `EVENTS`.
@@ -247,6 +371,7 @@ class Session:
 
         Raises:
             Unanswered: a criterion has no answer; nothing is changed.
+            Unmarked: the design requires more marks; nothing is changed.
             Unseen: the design requires more exposure; nothing is changed.
         """
         with self._acting() as (connection, _):
@@ -254,8 +379,10 @@ class Session:
             self._check_answers(connection, page, answers or {})
             merged = _answers_on(connection, page) | dict(answers or {})
             names = self.study.design.criterion_names
-            if missing := [name for name in names if name not in merged]:
+            if missing := [name for name in names if not self._is_whole(merged.get(name))]:
                 raise Unanswered(missing)
+            if len(_marks_on(connection, page)) < self.study.design.marks.least:
+                raise Unmarked(self.study.design.marks.least)
             self._check_exposure(connection, page, len(merged[names[0]].ranks))
             said = {name: merged[name].as_data() for name in names}
             key = hashlib.sha256(json.dumps([nonce, page, said, comment]).encode()).hexdigest()
@@ -288,7 +415,10 @@ class Session:
         with self.study.database.write(durable=durable) as connection:
             if self.study.state(connection) == "closed":
                 raise Refused("closed")
-            yield connection, self._locked(connection)
+            rater = self._locked(connection)
+            if rater.withdrawn_at is not None:
+                raise Refused("withdrawn")
+            yield connection, rater
 
     def _locked(self, connection: Connection, *, lock: bool = True) -> Any:
         """Return the rater's row, unless they were revoked."""
@@ -316,6 +446,15 @@ class Session:
                 raise ValueError(f"unknown criterion {name!r}")
             if len(answer.ranks) != places:
                 raise ValueError(f"{len(answer.ranks)} ranks for {places} dialogues")
+            if answer.strength and answer.strength not in self.study.design.strength.levels:
+                raise ValueError(f"unknown strength {answer.strength!r}")
+
+    def _is_whole(self, answer: Answer | None) -> bool:
+        """Tell whether an answer says all that is required."""
+        if answer is None:
+            return False
+        required = self.study.design.strength.required and answer.is_preference
+        return bool(answer.strength) or not required
 
     def _exposure(self, connection: Connection, page: int) -> dict[str, set[str]]:
         """Return the labels of a page's dialogues that were `opened`, and `replayed`."""
@@ -367,7 +506,10 @@ class Session:
         """Return what to show; None if all pages are done and a new one is to be given."""
         rater = self._locked(connection, lock=False)
         state, completion = self.study.state(connection), self.study.design.completion
-        if rater.state in ("rating", "finished"):
+        if rater.withdrawn_at is not None:
+            left = self._left("withdrawn", completion.withdrawn)
+            return replace(left, kept=not is_erased(connection, self.rater))
+        if rater.state in ("rating", "after", "finished"):
             return self._view_at_work(connection, rater, state, number)
         if rater.state == "screened_out":
             return self._left("screened_out", completion.screened_out)
@@ -377,10 +519,12 @@ class Session:
             return self._left("declined", completion.declined)
         if state == "paused":
             return StoppedView("paused")
-        if rater.state in ("invited", "consented"):  # nobody reads all that for nothing
+        if rater.state in ("invited", "before", "consented"):  # nobody reads all that for nothing
             there = outlook(connection, self.study, rater)
             if there != "page":
                 return self._without_a_page(connection, rater, there, 0)
+            if rater.state == "before":
+                return QuestionnaireView("before")
             return ConsentView() if rater.state == "invited" else InstructionsView()
         check = self.study.design.comprehension
         last = last_action(connection, self.rater, "comprehension")
@@ -404,6 +548,8 @@ class Session:
             return FinishedView(code, url, 0 if state == "closed" else len(had))
         if state == "closed":
             return StoppedView("closed")
+        if rater.state == "after":
+            return QuestionnaireView("after", len(had))
         return StoppedView("paused") if state == "paused" else None
 
     def _left(self, reason: Reason, ending: Ending) -> StoppedView:
@@ -433,6 +579,7 @@ class Session:
             ),
             criteria=self.study.design.criteria,
             answers=_answers_on(connection, page.id),
+            marks=_marks_on(connection, page.id),
             comment=page.comment,
             submitted=page.submitted_at is not None,
             changed=connection.execute(drafted).first() is not None,
@@ -450,3 +597,11 @@ def _answers_on(connection: Connection, page: int) -> dict[str, Answer]:
     clicked = select(drafts.c.criterion, drafts.c.answer).where(drafts.c.page_id == page)
     rows = [*connection.execute(submitted), *connection.execute(clicked)]
     return {criterion: Answer.from_json(answer) for criterion, answer in rows}
+
+
+def _marks_on(connection: Connection, page: int) -> tuple[Mark, ...]:
+    """Return what is marked on a page, in the order of dialogues and turns."""
+    rows = connection.execute(
+        select(marks.c.place, marks.c.turn, marks.c.mark).where(marks.c.page_id == page)
+    )
+    return tuple(sorted(Mark(*row) for row in rows))

@@ -39,7 +39,8 @@ class RaterStatus:
     """One rater.
 
     Attributes:
-        state: invited, consented, asked, rating, finished, declined, screened_out; or revoked.
+        state: invited, consented, asked, rating, finished, declined, screened_out; or revoked,
+            or withdrawn.
         submitted, total: pages.
         seconds: median time on task of the submitted pages that are data; None without any.
         checks, failed: attention checks seen and failed.
@@ -306,7 +307,7 @@ def _rater(study: Study, person: Any, own: Sequence[Any], cast: Sequence[Vote]) 
     conduct = Conduct(seconds, [vote.choice for vote in data], list(checks.values()))
     return RaterStatus(
         name=person.name,
-        state="revoked" if person.revoked_at is not None else person.state,
+        state=_state(person),
         synthetic=bool(person.synthetic),
         submitted=len(done),
         total=max(total_pages(study, person.number), len(own)),
@@ -328,3 +329,9 @@ def _pace(one: RaterStatus, usual: float, now: float) -> Iterator[str]:
     if one.state == "rating" and one.last_seen is not None and now - one.last_seen > _STOPPED:
         days = (now - one.last_seen) / 86_400
         yield f"stopped: {one.submitted} of {one.total} pages, not seen for {days:.1f} days"
+
+
+def _state(person: Any) -> str:
+    if person.revoked_at is not None:
+        return "revoked"
+    return "withdrawn" if person.withdrawn_at is not None else str(person.state)

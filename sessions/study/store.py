@@ -1,8 +1,9 @@
 """Store studies in a database: its tables, connections and transactions, on SQLite or PostgreSQL.
 
 Tables: times are seconds since 1970 (UTC). A database may hold many studies. What a rater said is
-in `ratings` (the current answers), `drafts` (clicked, not yet submitted) and `actions` (all that
-happened, to which rows are only ever added).
+in `ratings` (the current answers), `drafts` (clicked, not yet submitted), `marks` (at turns),
+`replies` (to questionnaires) and `actions` (all that happened). Rows are only ever added to the
+last two; they go when a rater withdraws and wants that.
 
 SQLite: one short-lived connection for each transaction, write-ahead log, foreign keys enforced; a
 writer takes its lock at the start and waits for others up to `BUSY_SECONDS`. PostgreSQL: a small
@@ -30,6 +31,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Double,
     Engine,
@@ -48,6 +50,7 @@ from sqlalchemy import (
     make_url,
     select,
     text,
+    true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
@@ -60,7 +63,7 @@ VARIABLE = "DUO_DATABASE_URL"
 FILE = "study.sqlite"
 
 #: Version of the tables below; a database of another one is refused and not touched.
-VERSION = 4
+VERSION = 5
 
 #: How long a writer waits for other writers before it gives up.
 BUSY_SECONDS = 30.0
@@ -136,8 +139,10 @@ raters = Table(
     Column("attempts", Integer, nullable=False),  # at the comprehension check
     Column("code", String(64), nullable=True),  # for the completion
     Column("synthetic", Boolean, nullable=False, server_default=false()),
+    Column("language", String(35), nullable=True),  # of the pages, if the rater could choose
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double, nullable=True),
+    Column("withdrawn_at", Double, nullable=True),
     UniqueConstraint("study_id", "number"),
     UniqueConstraint("study_id", "name"),
     UniqueConstraint("study_id", "panel_key"),
@@ -199,6 +204,27 @@ ratings = Table(
     Column("revisions", Integer, nullable=False),  # how often it was submitted again
 )
 
+#: What a rater marked at a turn of a dialogue; as it stands now, on submitted pages or not.
+marks = Table(
+    "marks",
+    metadata,
+    _of("page", key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),  # of the dialogue on the page
+    Column("turn", Integer, primary_key=True, autoincrement=False),  # of its utterances, from 0
+    Column("mark", String(40), primary_key=True),  # a name of the design
+    Column("at", Double, nullable=False),
+)
+
+#: What a rater said in the questionnaires.
+replies = Table(
+    "replies",
+    metadata,
+    _of("rater", key=True),
+    Column("question", String(40), primary_key=True),  # a name of the design
+    Column("answer", Text, nullable=False),  # JSON: a text, a number or a list of texts
+    Column("at", Double, nullable=False),
+)
+
 actions = Table(
     "actions",
     metadata,
@@ -215,6 +241,11 @@ actions = Table(
 )
 Index("actions_of_rater", actions.c.rater_id, actions.c.id)
 Index("pages_of_item", pages.c.item_id)
+
+
+def counted(withdrawn: bool) -> ColumnElement[bool]:
+    """Return the condition that a rater did not withdraw; or none, if those count, too."""
+    return true() if withdrawn else raters.c.withdrawn_at.is_(None)
 
 
 class Database:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from duo.words import bridge_breaths
 from sessions.study.blinding import Dialogue, example_dialogue
 from sessions.study.design import Criterion, Example
+from sessions.study.questionnaire import Part
 
 CHOICES = ("left", "right", "tie", "both_bad")
 _OF_PAIRS = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "both_bad": (1, 1)}
@@ -23,7 +24,7 @@ _OF_PAIRS = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "both_bad": (1, 1)}
 BREATH = 0.4
 
 #: Why there is nothing to do for a rater.
-Reason = Literal["paused", "closed", "full", "declined", "screened_out"]
+Reason = Literal["paused", "closed", "full", "declined", "screened_out", "withdrawn"]
 
 #: Labels of the dialogues on a page, from left to right.
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -41,19 +42,24 @@ class Answer:
         ranks: of each position, dense: the best is 1, the next 2 ..., without gaps; equal ranks are
             a tie.
         both_bad: none of the dialogues is acceptable.
+        strength: of the preference between two, one of the design's levels; "" where it was not
+            said.
 
     Raises:
-        ValueError: ranks with gaps, or fewer than two positions.
+        ValueError: ranks with gaps, or fewer than two positions; a strength of no preference.
     """
 
     ranks: tuple[int, ...]
     both_bad: bool = False
+    strength: str = ""
 
     def __post_init__(self) -> None:
         if len(self.ranks) < 2 or set(self.ranks) != set(range(1, max(self.ranks) + 1)):
             raise ValueError(f"{self.ranks} are not ranks of two or more without gaps")
         if len(self.ranks) == 2 and self.both_bad and len(set(self.ranks)) > 1:
             raise ValueError("both bad, and one better: choose one of the two")
+        if self.strength and not self.is_preference:
+            raise ValueError("a strength goes with a preference between two")
 
     @classmethod
     def of(cls, choice: str) -> Answer:
@@ -64,15 +70,22 @@ class Answer:
         """
         return cls(_OF_PAIRS[choice], choice == "both_bad")
 
+    @property
+    def is_preference(self) -> bool:
+        """Whether it prefers one of two dialogues."""
+        return len(self.ranks) == 2 and self.ranks[0] != self.ranks[1]
+
     @classmethod
-    def ranked(cls, order: Sequence[float], *, both_bad: bool = False) -> Answer:
+    def ranked(
+        cls, order: Sequence[float], *, both_bad: bool = False, strength: str = ""
+    ) -> Answer:
         """Return the answer that orders positions as these numbers do, the smallest being the best.
 
         >>> Answer.ranked([3, 1, 3]).ranks
         (2, 1, 2)
         """
         levels = {value: rank for rank, value in enumerate(sorted(set(order)), start=1)}
-        return cls(tuple(levels[value] for value in order), both_bad)
+        return cls(tuple(levels[value] for value in order), both_bad, strength)
 
     @property
     def choice(self) -> str:
@@ -93,7 +106,8 @@ class Answer:
 
     def as_data(self) -> dict[str, Any]:
         """Return it as JSON has it."""
-        return {"ranks": list(self.ranks), "both_bad": self.both_bad}
+        strength = {"strength": self.strength} if self.strength else {}
+        return {"ranks": list(self.ranks), "both_bad": self.both_bad} | strength
 
     def as_json(self) -> str:
         """Return the text that is stored; `from_json` reads it."""
@@ -109,9 +123,23 @@ class Answer:
         content: Any = json.loads(text)
         try:
             ranks = tuple(int(rank) for rank in content["ranks"])
-            return cls(ranks, bool(content["both_bad"]))
+            return cls(ranks, bool(content["both_bad"]), str(content.get("strength", "")))
         except (TypeError, KeyError) as error:
             raise ValueError("not an answer") from error
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    """Something that a rater marked at a turn of an assistant.
+
+    Attributes:
+        place: of the dialogue on the page, from 0 at the left; `turn` is one of its utterances.
+        mark: a name of the design.
+    """
+
+    place: int
+    turn: int
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -172,6 +200,19 @@ class ConsentView:
 
 
 @dataclass(frozen=True)
+class QuestionnaireView:
+    """Ask about the rater. Answer with `Session.answer_questionnaire`.
+
+    Attributes:
+        part: of the design: before the instructions, or after the last page.
+        last: pages that may still be looked at and changed, by number from 1.
+    """
+
+    part: Part
+    last: int = 0
+
+
+@dataclass(frozen=True)
 class InstructionsView:
     """Show the instructions and the worked example. Go on with `Session.understood`."""
 
@@ -197,6 +238,7 @@ class RatingView:
         number: of the page, from 1; `total` is how many there will be, as far as one knows.
         last: the highest number that the rater may go to.
         answers: what was chosen so far, submitted or not, by the criterion's name.
+        marks: what was marked so far.
         submitted: whether the page was submitted once; `changed`: whether something was chosen
             since.
         nonce: goes with `Session.submit`; a form keeps the one that it was first shown with.
@@ -209,6 +251,7 @@ class RatingView:
     dialogues: tuple[Shown, ...]
     criteria: tuple[Criterion, ...]
     answers: Mapping[str, Answer]
+    marks: tuple[Mark, ...]
     comment: str
     submitted: bool
     changed: bool
@@ -259,20 +302,18 @@ class StoppedView:
     Attributes:
         reason: `full`: all places are taken for good, and this rater had none.
         code, return_url: as in `FinishedView`; of their own for each reason.
+        kept: the rater withdrew, but left the answers; they may still have them deleted.
     """
 
     reason: Reason
     code: str = ""
     return_url: str = ""
-
-    @property
-    def message(self) -> str:
-        """The reason in words."""
-        return _REASONS[self.reason]
+    kept: bool = False
 
 
 View = (
     ConsentView
+    | QuestionnaireView
     | InstructionsView
     | ComprehensionView
     | RatingView
@@ -280,17 +321,3 @@ View = (
     | FinishedView
     | StoppedView
 )
-
-_REASONS = {
-    "paused": "The study is paused. Please come back later: your answers are kept.",
-    "closed": "The study is closed. Thank you for your interest.",
-    "full": (
-        "All places in this study are taken, so there is nothing for you to rate. Should a place "
-        "become free, your link will work again. Thank you for your interest."
-    ),
-    "declined": "You chose not to take part. If you change your mind, open your link again.",
-    "screened_out": (
-        "The questions about the instructions were not answered as needed, so the study ends here. "
-        "Thank you for your time."
-    ),
-}

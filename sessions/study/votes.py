@@ -28,7 +28,7 @@ from duo.table import Table, csv_text
 from sessions.study.blinding import Dialogue
 from sessions.study.materials import INTACT, WANTED
 from sessions.study.pages import orders
-from sessions.study.store import actions, dialogues, items, pages, raters, ratings
+from sessions.study.store import actions, counted, dialogues, items, pages, raters, ratings
 from sessions.study.study import Study, stored_items
 from sessions.study.views import Answer
 
@@ -91,7 +91,11 @@ class Vote:
     )
     panel_study: str = _column("The panel's id of its study.", "empty: none", default="")
     panel_session: str = _column("The panel's id of the session.", "empty: none", default="")
-
+    strength: str = _column(
+        "How strong the preference is.", "a level of the design; empty: not said", default=""
+    )
+    language: str = _column("Of the rater's pages, if chosen.", "empty: the first", default="")
+    withdrawn: bool = _column("The rater withdrew, but left the answers.", default=False)
     words_left: int | None = _column(
         "Words that the assistant says in the dialogue on the left.", ">= 0", default=None
     )
@@ -130,8 +134,12 @@ COLUMNS = tuple(Column(one.name, _KINDS[str(one.type)], **one.metadata) for one 
 NAMES = tuple(column.name for column in COLUMNS)
 
 
-def votes(study: Study) -> list[Vote]:
-    """Return all votes, by rater, page, criterion (in the design's order) and pair."""
+def votes(study: Study, *, withdrawn: bool = False) -> list[Vote]:
+    """Return all votes, by rater, page, criterion (in the design's order) and pair.
+
+    Args:
+        withdrawn: those, too, of raters who withdrew but left their answers.
+    """
     rank = {name: place for place, name in enumerate(study.design.criterion_names)}
     with study.database.read() as connection:
         systems = {item.id: item.systems for item in stored_items(connection, study)}
@@ -150,6 +158,7 @@ def votes(study: Study) -> list[Vote]:
                 raters.c.number.label("rater_number"),
                 raters.c.state.label("rater_state"),
                 raters.c.synthetic,
+                raters.c.language,
                 # not columns of the export:
                 ratings.c.answer,
                 pages.c.id.label("page"),
@@ -159,11 +168,13 @@ def votes(study: Study) -> list[Vote]:
                 raters.c.id.label("rater_id"),
                 items.c.kind,
                 raters.c.revoked_at,
+                raters.c.withdrawn_at,
             )
             .join(pages, ratings.c.page_id == pages.c.id)
             .join(items, ratings.c.item_id == items.c.id)
             .join(raters, ratings.c.rater_id == raters.c.id)
             .where(raters.c.study_id == study.id)
+            .where(counted(withdrawn))
         ).all()
         panels = _panels(connection, study)
         looks = _looks(connection, study)
@@ -253,8 +264,11 @@ def passed(choices: dict[str, str], order: tuple[str, ...]) -> bool:
     return 2 * sum(choice == side for choice in choices.values()) > len(choices)
 
 
-def export(study: Study, path: Path) -> int:
+def export(study: Study, path: Path, *, withdrawn: bool = False) -> int:
     """Write `path` (CSV), and beside it the Parquet file and the dictionary.
+
+    Args:
+        withdrawn: as in `votes`.
 
     Returns:
         How many rows there are.
@@ -262,7 +276,7 @@ def export(study: Study, path: Path) -> int:
     Raises:
         BadInput: the files cannot be written.
     """
-    held = votes(study)
+    held = votes(study, withdrawn=withdrawn)
     write_text(path, votes_table(held).csv())
     explained = [[one.name, one.kind, one.values, one.meaning] for one in COLUMNS]
     dictionary = Table("", ("column", "type", "values", "meaning"), explained)
@@ -337,6 +351,9 @@ def _votes_of(
             "question_seconds": None if spent is None else round(spent, 3),
             "panel_study": panel.get("study", ""),
             "panel_session": panel.get("session", ""),
+            "strength": answer.strength,
+            "language": row.language or "",
+            "withdrawn": row.withdrawn_at is not None,
         }
         for left, right, choice in answer.pairs():
             yield Vote(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import streamlit as st
 
 from duo.terminal import printable
 from sessions.study.app import asset
+from sessions.study.design import Design
 from sessions.study.people import Refused
-from sessions.study.session import Unanswered, Unseen
+from sessions.study.session import Unanswered, Unmarked, Unseen
 from sessions.study.study import Study, open_study
+from sessions.study.wording import Words, words_in
 
 _log = logging.getLogger(__name__)
 
@@ -32,29 +34,47 @@ class Place:
         heard: number of the last message of the rating page that was acted on.
         problem: what went wrong with the last click.
         exposure: the last that was stored: page, labels opened, labels replayed.
+        leaving: the rater is asked whether to withdraw.
+        words: what the pages say, in the rater's language; `design` is the study's in it.
     """
 
     number: int | None = None
     heard: int = 0
     problem: str = ""
     exposure: tuple[int, tuple[str, ...], tuple[str, ...]] = (0, (), ())
+    leaving: bool = False
+    words: Words = field(default_factory=lambda: words_in("en"))
+    design: Design | None = None
 
     def store(self, action: Callable[[], object]) -> bool:
         """Do what a click asks for; return whether that worked. If not, the page says so."""
         self.problem = ""
         try:
             action()
-        except Unanswered as error:
-            names = ", ".join(title(name) for name in error.criteria)
-            self.problem = f"Please answer also: {names}."
-        except (Refused, Unseen) as refusal:
-            self.problem = str(refusal)
         except Exception as error:
-            _log.error("a click was not stored: %s", printable(f"{type(error).__name__}: {error}"))
-            self.problem = (
-                "Your last click could not be stored. Please look at your answers and click again."
-            )
+            self.problem = self._said_of(error)
         return not self.problem
+
+    def _said_of(self, error: Exception) -> str:
+        """Say in words what went wrong with a click."""
+        words = self.words
+        if isinstance(error, Unanswered) and self.design is not None:
+            shown = {one.name: one.shown for one in self.design.criteria}
+            asked = {one.name: one.ask for one in (*self.design.before, *self.design.after)}
+            names = ", ".join((shown | asked)[name] for name in error.missing)
+            if error.missing[0] in shown:
+                return words("rating.missing", questions=names)
+            return words("questionnaire.missing", questions=names)
+        if isinstance(error, Unseen):
+            key = {"opened": "rating.look_first", "replayed": "rating.play_first"}[error.needed]
+            labels = words("rating.and").join(error.labels)
+            return words(key, labels=labels, count=len(error.labels))
+        if isinstance(error, Unmarked):
+            return words("rating.mark_more", count=error.least)
+        if isinstance(error, Refused):
+            return refusal(error)
+        _log.error("a click was not stored: %s", printable(f"{type(error).__name__}: {error}"))
+        return words("page.not_stored")
 
     def show_problem(self) -> None:
         """Say what went wrong with the click that led to this run."""
@@ -67,6 +87,16 @@ def place() -> Place:
     """Return the place of this browser."""
     kept: Place = st.session_state.setdefault("place", Place())
     return kept
+
+
+def words() -> Words:
+    """Return what the pages say in the language of this browser."""
+    return place().words
+
+
+def refusal(error: Refused) -> str:
+    """Return what a rater is told who may not do something."""
+    return words()(f"refused.{error.reason}", detail=error.detail)
 
 
 @st.cache_resource(show_spinner=False)
@@ -104,15 +134,6 @@ def plain(text: str, kind: str = "") -> None:
 def authored(text: str) -> None:
     """Show a text of the design in which Markdown counts; never HTML, and a dollar is a dollar."""
     st.markdown(text.replace("$", r"\$"))
-
-
-def title(name: str) -> str:
-    """Return a criterion's name as it is shown.
-
-    >>> title("human-likeness")
-    'Human-likeness'
-    """
-    return name[:1].upper() + name[1:].replace("_", " ")
 
 
 def literally(text: str) -> str:

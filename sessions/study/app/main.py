@@ -23,20 +23,28 @@ from sessions.study.app.entrance import (
     stopped,
     waiting,
 )
-from sessions.study.app.look import dress, heading, place, plain, press
+from sessions.study.app.leaving import offer_to_withdraw, withdrawal
+from sessions.study.app.look import dress, heading, place, plain, press, words
+from sessions.study.app.questionnaire import questionnaire
 from sessions.study.app.rating import hear, rating, said_before
+from sessions.study.design import Design
 from sessions.study.people import Refused
 from sessions.study.session import Session, open_session
 from sessions.study.status import Admin, Status, open_admin, status_tables
 from sessions.study.store import VARIABLE as DATABASE
+from sessions.study.study import Study
 from sessions.study.views import (
     ComprehensionView,
     ConsentView,
     FinishedView,
     InstructionsView,
+    QuestionnaireView,
     RatingView,
+    StoppedView,
+    View,
     WaitingView,
 )
+from sessions.study.wording import LANGUAGES, closest, words_in, words_of_design
 
 #: The parameter that names a participant whatever the design's `panel` says.
 _ANY_PANEL = "participant"
@@ -56,12 +64,16 @@ _log = logging.getLogger(__name__)
 
 def show() -> None:
     """Run the page once. Whatever goes wrong is a clear page, and a line for the terminal."""
-    st.set_page_config(page_title="Study", layout="wide", initial_sidebar_state="collapsed")
+    here = place()
+    if here.design is None:
+        here.words = words_in(closest(LANGUAGES, st.context.locale, "en"))
+    title = here.words("page.title")
+    st.set_page_config(page_title=title, layout="wide", initial_sidebar_state="collapsed")
     dress()
     try:
         _show()
-    except Refused as refusal:
-        message("This page cannot be opened", str(refusal))
+    except Refused as error:
+        message(words()("page.refused"), look.refusal(error))
     except BadInput as error:
         _log.error("%s", printable(str(error)))
         _out_of_order()
@@ -75,22 +87,48 @@ def _show() -> None:
     if not folder:
         raise BadInput("is not set: start the pages with `duo study serve`", field=VARIABLE)
     study = look.opened(folder, os.environ.get(DATABASE, ""))
-    st.set_page_config(page_title=study.design.title)
     token = st.query_params.get("admin")
     if token:
+        st.set_page_config(page_title=study.design.title)
         _administration(open_admin(study, token))
         return
+    design = _speak(study, None)
     token = st.query_params.get("t")
     if not token:
-        message(
-            study.design.title,
-            "To take part you need the link that was sent to you. Please open it again, all of it.",
-        )
+        message(design.title, words()("page.no_link"))
         return
     names, given = study.design.panel, st.query_params
     participant = given.get(names.participant) or given.get(_ANY_PANEL)
     panel = {"study": given.get(names.study or ""), "session": given.get(names.session or "")}
-    _rater(open_session(study, token, participant, panel), participant or "")
+    session = open_session(study, token, participant, panel)
+    _speak(study, session)
+    _choose_language(session)
+    _rater(session, participant or "")
+
+
+def _speak(study: Study, session: Session | None) -> Design:
+    """Use the rater's language: the one chosen, or the browser's, or the first of the design."""
+    here, languages = place(), study.design.languages
+    chosen = session.language if session and len(languages) > 1 else None
+    chosen = chosen or closest(languages, st.context.locale, languages[0])
+    here.words = words_of_design(study.design, chosen)
+    here.design = study.design.in_language(chosen)
+    st.set_page_config(page_title=here.design.title)
+    return here.design
+
+
+def _choose_language(session: Session) -> None:
+    """Let the rater choose a language, where there are several."""
+    design, now = session.study.design, words()
+    if len(design.languages) < 2:
+        return
+    names = {one: words_of_design(design, one)("language.name") for one in design.languages}
+    with st.container(key="languages", horizontal=True, horizontal_alignment="right"):
+        for language, name in names.items():
+            same = language == now.language
+            kind = "secondary" if same else "tertiary"
+            key = f"language {language}"
+            press(name, partial(session.speak, language), type=kind, key=key, disabled=same)
 
 
 def _rater(session: Session, participant: str) -> None:
@@ -98,12 +136,23 @@ def _rater(session: Session, participant: str) -> None:
     here = place()
     hear(session, here, said_before())
     view = session.view(here.number)
+    if here.leaving:
+        withdrawal(session)
+        return
     if isinstance(view, RatingView):
         rating(session, view, here)
-        return
-    here.show_problem()
+    else:
+        here.show_problem()
+        _around(session, view, participant)
+    offer_to_withdraw(session, view)
+
+
+def _around(session: Session, view: View, participant: str) -> None:
+    """Show a page around the rating."""
     if isinstance(view, ConsentView):
         consent(session)
+    elif isinstance(view, QuestionnaireView):
+        questionnaire(session, view)
     elif isinstance(view, InstructionsView):
         instructions(session)
     elif isinstance(view, ComprehensionView):
@@ -112,7 +161,7 @@ def _rater(session: Session, participant: str) -> None:
         finished(view, participant)
     elif isinstance(view, WaitingView):
         waiting(session, view)
-    else:
+    elif isinstance(view, StoppedView):
         stopped(session, view, participant)
 
 
@@ -175,11 +224,7 @@ def _revoke(admin: Admin, status: Status) -> None:
 
 
 def _out_of_order() -> None:
-    message(
-        "The study cannot be shown just now",
-        "Nothing that you answered is lost. Please try again in a few minutes, with the same link; "
-        "if it does not help, tell the person who invited you.",
-    )
+    message(words()("page.broken"), words()("page.broken_text"))
 
 
 if __name__ == "__main__":

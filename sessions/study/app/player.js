@@ -3,13 +3,18 @@
 const LEAST = 18, MOST = 48; // pixels a second
 const BETWEEN = 0.8; // seconds between dialogues that are played one after the other
 const MOSTLY = 0.8; // share of a dialogue that must be played for it to be replayed
-const NAMES = { user: "Person", assistant: "Assistant" };
 
 function make(tag, className, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
   element.append(...children);
   return element;
+}
+
+/** A text with values in its places; of its two forms, the one for the count. */
+function fill(text, values = {}) {
+  const form = typeof text === "string" ? text : text[values.count === 1 ? "one" : "other"];
+  return form.replace(/\{([a-z]+)\}/g, (place, name) => values[name] ?? place);
 }
 
 function clock(seconds) {
@@ -49,16 +54,24 @@ function strip(dialogue, seconds) {
   return { row: make("div", "strip", make("b", "", dialogue.label), lanes), head };
 }
 
+/** Let an element say which turn of an assistant it shows: a page may let raters mark it. */
+function tell(element, dialogue, turn) {
+  if (dialogue.utterances[turn].who === "assistant")
+    Object.assign(element.dataset, { label: dialogue.label, turn });
+  return element;
+}
+
 /** A dialogue word by word, from top to bottom: a column for each speaker. */
-function column(dialogue, language) {
+function column(dialogue, language, names) {
   const lanes = { user: make("div", "lane user"), assistant: make("div", "lane assistant") };
   const blocks = [], marks = [], words = [];
   const silences = pauses(dialogue), into = entries(dialogue);
   const body = make("div", "body");
   for (const span of dialogue.both) marks.push([body.appendChild(make("i", "both")), span]);
   for (const span of silences.filter(([start, end]) => end - start >= 1.5 && start > 0))
-    marks.push([body.appendChild(make("i", "silence", `${(span[1] - span[0]).toFixed(1)} s`)), span]);
-  for (const u of dialogue.utterances) {
+    marks.push([body.appendChild(make("i", "silence",
+      fill(names.silence, { seconds: (span[1] - span[0]).toFixed(1) }))), span]);
+  for (const [turn, u] of dialogue.utterances.entries()) {
     const say = make("div", "say");
     say.dir = "auto";
     say.lang = language;
@@ -68,6 +81,7 @@ function column(dialogue, language) {
       say.append(word);
     }
     const block = lanes[u.who].appendChild(make("div", "block", say));
+    tell(block, dialogue, turn);
     for (const span of u.bars)
       marks.push([block.appendChild(make("i", into.includes(span) ? "bar in" : "bar")), span, u.start]);
     blocks.push({ block, say, u });
@@ -76,28 +90,31 @@ function column(dialogue, language) {
   const head = make("i", "head");
   body.append(lanes.user, lanes.assistant, head);
   const title = make("div", "title", make("b", "", dialogue.label));
-  title.append(make("span", "", NAMES.user), make("span", "", NAMES.assistant));
+  title.append(make("span", "", names.user), make("span", "", names.assistant));
   return { title, body, blocks, marks, words, head, said: words.length };
 }
 
 /** The dialogue as a list, for screen readers and whoever prefers to read. */
-function list(dialogue, language) {
-  const items = dialogue.utterances.map((u) => {
+function list(dialogue, language, words) {
+  const items = dialogue.utterances.map((u, turn) => {
     const text = make("bdi", "", u.words.map((word) => word[2]).join("").trim());
     text.lang = language;
-    const when = `${clock(u.start)} to ${clock(u.end)}, `;
-    return make("li", u.who, make("span", "when", when), make("b", "", `${NAMES[u.who]}: `), text);
+    const when = fill(words.span, { start: clock(u.start), end: clock(u.end) });
+    const item = make("li", u.who, make("span", "when", when), make("b", "", `${words[u.who]}: `), text);
+    return tell(item, dialogue, turn);
   });
-  return make("div", "", make("h4", "", `Conversation ${dialogue.label}`), make("ol", "", ...items));
+  const heading = make("h4", "", fill(words.conversation, { label: dialogue.label }));
+  return make("div", "", heading, make("ol", "", ...items));
 }
 
 /** Draw dialogues into an element. `notify` hears of play, pause and seek. */
 function timelines(root, data, notify) {
+  const words = data.words.player;
   const state = { time: 0, playing: false, speed: 1, turns: false, shown: 0 };
   const dialogues = data.dialogues;
   const seconds = Math.max(1, ...dialogues.map((d) => d.seconds));
   const strips = dialogues.map((d) => strip(d, seconds));
-  const columns = dialogues.map((d) => column(d, data.language));
+  const columns = dialogues.map((d) => column(d, data.language, words));
 
   const button = (label, className) => {
     const element = make("button", className, label);
@@ -110,13 +127,13 @@ function timelines(root, data, notify) {
     picture.setAttribute("aria-hidden", "true");
     play.replaceChildren(picture, word);
   };
-  face("▶", "Play");
+  face("▶", words.play);
   const begin = button("↺", "begin");
-  begin.title = "Start over";
-  begin.setAttribute("aria-label", "Start over");
+  begin.title = words.begin;
+  begin.setAttribute("aria-label", words.begin);
   const position = make("input");
   Object.assign(position, { type: "range", min: 0, step: 0.1, value: 0 });
-  position.setAttribute("aria-label", "Position");
+  position.setAttribute("aria-label", words.position);
   const reading = make("span", "reading");
   const choice = (label, options) => {
     const select = make("select");
@@ -125,15 +142,15 @@ function timelines(root, data, notify) {
     return select;
   };
   const heard = dialogues.some((d) => d.sound); // two at once could not be understood
-  const order = choice("Order of the replay",
-    [["", heard ? "Side by side, silent" : "Side by side"], ["1", "One after the other"]]);
+  const order = choice(words.order,
+    [["", heard ? words.together_silent : words.together], ["1", words.turns]]);
   order.value = heard ? "1" : "";
-  const speed = choice("Speed", [["1", "1×"], ["1.5", "1.5×"], ["2", "2×"]]);
+  const speed = choice(words.speed, [["1", "1×"], ["1.5", "1.5×"], ["2", "2×"]]);
   const tabs = make("div", "tabs");
   tabs.setAttribute("role", "group");
-  tabs.setAttribute("aria-label", "Conversation that is shown");
+  tabs.setAttribute("aria-label", words.shown);
   dialogues.forEach((d, n) => {
-    const tab = tabs.appendChild(button(`Conversation ${d.label}`, ""));
+    const tab = tabs.appendChild(button(fill(words.conversation, { label: d.label }), ""));
     tab.onclick = () => show(n);
   });
 
@@ -147,14 +164,12 @@ function timelines(root, data, notify) {
   const scroller = make("div", "scroller", sheet);
   scroller.tabIndex = 0;
   scroller.setAttribute("role", "region");
-  scroller.setAttribute("aria-label", "Timelines. The same words stand under Read as text.");
-  const meanings = { user: "person", assistant: "assistant", both: "both speak", in: "cuts in",
-    quiet: "nobody speaks" };
-  const key = make("p", "key", ...Object.entries(meanings).map(([sign, meaning]) =>
-    make("span", "", make("i", sign), meaning)));
+  scroller.setAttribute("aria-label", words.timelines);
+  const key = make("p", "key", ...["user", "assistant", "both", "in", "quiet"].map((sign) =>
+    make("span", "", make("i", sign), words[`key_${sign}`])));
   key.setAttribute("aria-hidden", "true");
-  const text = make("details", "text", make("summary", "", "Read as text"),
-    ...dialogues.map((d) => list(d, data.language)));
+  const text = make("details", "text", make("summary", "", words.text),
+    ...dialogues.map((d) => list(d, data.language, words)));
   const bar = make("div", "controls", play, begin, position, reading, order, speed);
   root.replaceChildren(bar, overview, key, tabs, scroller, text);
 
@@ -246,7 +261,7 @@ function timelines(root, data, notify) {
     const begun = state.playing || state.time > 0;
     position.max = total().toFixed(1);
     position.value = state.time;
-    position.setAttribute("aria-valuetext", `${Math.round(state.time)} seconds`);
+    position.setAttribute("aria-valuetext", fill(words.seconds, { seconds: Math.round(state.time) }));
     reading.textContent = `${clock(state.time)} / ${clock(total())}`;
     let focus = null;
     columns.forEach((c, n) => {
@@ -295,7 +310,7 @@ function timelines(root, data, notify) {
     if (!state.playing) return;
     state.playing = false;
     sound();
-    face("▶", "Play");
+    face("▶", words.play);
     if (what) notify(what);
   }
 
@@ -318,7 +333,7 @@ function timelines(root, data, notify) {
   function toggle() {
     if (state.playing) return stop("pause");
     state.playing = true;
-    face("❚❚", "Pause");
+    face("❚❚", words.pause);
     last = performance.now();
     notify("play");
     requestAnimationFrame(frame);

@@ -13,9 +13,9 @@ import streamlit as st
 from pydantic import BaseModel, ValidationError
 
 from sessions.study.app import asset
-from sessions.study.app.look import Place, plain, title
+from sessions.study.app.look import Place, plain, words
 from sessions.study.session import COMMENT_LIMIT, EVENTS, Session
-from sessions.study.views import Answer, RatingView, audible, drawn
+from sessions.study.views import LABELS, Answer, Mark, RatingView, audible, drawn
 
 _KEY = "page"
 
@@ -23,6 +23,13 @@ _KEY = "page"
 class _Ranking(BaseModel):
     places: list[int]
     both_bad: bool
+    strength: str = ""
+
+
+class _Marked(BaseModel):
+    label: str
+    turn: int
+    mark: str
 
 
 class _Said(BaseModel):
@@ -32,7 +39,7 @@ class _Said(BaseModel):
         page, number: of the page that it is about; `nonce` is the form's.
         message: counts the browser's messages.
         answers: those that the browser does not know to be stored, by criterion.
-        comment: if it was changed.
+        comment: if it was changed; `marks`: all that there are now, if they were changed.
         opened, replayed: labels of the dialogues with which that was done so far.
         go: the rater wants to leave the page.
     """
@@ -43,6 +50,7 @@ class _Said(BaseModel):
     message: int
     answers: dict[str, _Ranking]
     comment: str | None
+    marks: list[_Marked] | None = None
     opened: tuple[str, ...] = ()
     replayed: tuple[str, ...] = ()
     go: Literal["next", "back"] | None
@@ -51,8 +59,11 @@ class _Said(BaseModel):
 def rating(session: Session, view: RatingView, here: Place) -> None:
     """Show a page."""
     problem, here.problem = here.problem, ""
+    design, say = here.design or session.study.design, here.words
+    own = session.study.design
     data = {
-        "key": f"page {view.page}",
+        "key": f"page {view.page} {say.language}",
+        "words": {name: say.group(name) for name in ("rating", "player")},
         "page": view.page,
         "number": view.number,
         "total": view.total,
@@ -63,13 +74,18 @@ def rating(session: Session, view: RatingView, here: Place) -> None:
         "changed": view.changed,
         "comment": view.comment,
         "limit": COMMENT_LIMIT,
-        "language": session.study.design.language,
+        "language": own.spoken or (own.languages[0] if len(own.languages) == 1 else ""),
         "dialogues": [drawn(one) for one in view.dialogues],
-        "criteria": [one.model_dump() | {"title": title(one.name)} for one in view.criteria],
+        "criteria": [one.model_dump() | {"title": one.shown} for one in design.criteria],
         "answers": {
-            name: {"places": one.ranks, "both_bad": one.both_bad}
+            name: {"places": one.ranks, "both_bad": one.both_bad, "strength": one.strength}
             for name, one in view.answers.items()
         },
+        "strength": design.strength.model_dump(),
+        "kinds": design.marks.kinds,
+        "marks": [
+            {"label": LABELS[one.place], "turn": one.turn, "mark": one.mark} for one in view.marks
+        ],
     }
     result = draw(data)
     event = result.get("event")
@@ -124,12 +140,17 @@ def _store(session: Session, view: RatingView, said: _Said, here: Place) -> None
     """
     changed = view.changed
     for name, one in said.answers.items():
-        answer = Answer.ranked(one.places, both_bad=one.both_bad)
+        answer = Answer.ranked(one.places, both_bad=one.both_bad, strength=one.strength)
         if answer != view.answers.get(name):
             session.draft(view.page, name, answer)
             changed = True
     if said.comment is not None and said.comment != view.comment:
         session.draft_comment(view.page, said.comment)
+    if said.marks is not None:
+        marks = [Mark(LABELS.index(one.label), one.turn, one.mark) for one in said.marks]
+        if tuple(sorted(marks)) != view.marks:
+            session.mark(view.page, marks)
+            changed = True
     exposure = (view.page, said.opened, said.replayed)
     if exposure != here.exposure:  # after the answers, which the time until now led to
         session.exposed(*exposure)
@@ -144,7 +165,7 @@ def _sounds(view: RatingView) -> None:
     with st.container(key="sounds"):
         for shown in view.dialogues:
             if audible(shown):
-                plain(f"Sound of conversation {shown.label}", "soft small")
+                plain(words()("rating.sound", label=shown.label), "soft small")
                 st.audio(str(shown.audio))
 
 

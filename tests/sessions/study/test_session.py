@@ -168,7 +168,7 @@ def test_an_answer_to_each_criterion_is_needed(make: StudyMaker) -> None:
     session.draft(view.page, "sense", Answer.of("tie"))
     with pytest.raises(Unanswered) as caught:
         session.submit(view.page, nonce=view.nonce)
-    assert caught.value.criteria == ("speed",)
+    assert caught.value.missing == ("speed",)
     assert rating(session.view()).page == view.page
     assert count(session.study, ratings) == 0
 

@@ -1,0 +1,149 @@
+"""Ask raters about themselves, before the rating and after it, and export what they say."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from sqlalchemy import select
+
+from duo.errors import misfit
+from duo.files import write_text
+from duo.table import Table
+from sessions.study.parts import Name, Strict, Text
+from sessions.study.store import counted, raters, replies
+
+if TYPE_CHECKING:
+    from sessions.study.study import Study
+
+#: Characters of an answer in words; longer ones are cut there.
+LIMIT = 5_000
+
+#: Before the rating, or after it.
+Part = Literal["before", "after"]
+
+_COLUMNS = (
+    "study", "rater", "part", "question", "kind", "ask", "answer", "answered_at", "language",
+    "synthetic", "revoked", "withdrawn",
+)  # fmt: skip
+
+_Bound = Annotated[float, Field(allow_inf_nan=False, strict=False)]
+
+
+class Asked(Strict):
+    """A question about the rater.
+
+    Attributes:
+        name: in the data.
+        kind: "choice": one of the options; "several": any of them; "scale": a number from 1 to
+            `points`; "text"; "number".
+        ask: what is asked.
+        options: of a choice, and of several.
+        points: of a scale, whose ends mean `low` and `high`.
+        least, most: a number may be.
+        required: the rater cannot go on without an answer.
+    """
+
+    name: Name
+    kind: Literal["choice", "several", "scale", "text", "number"]
+    ask: Text
+    options: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    points: Annotated[int, Field(ge=2, le=11)] = 5
+    low: Text | None = None
+    high: Text | None = None
+    least: _Bound | None = None
+    most: _Bound | None = None
+    required: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        listed = self.kind in ("choice", "several")
+        if listed and len(self.options) < 2:
+            raise misfit("two options or more are needed", "options")
+        if not listed and self.options:
+            raise misfit(f"goes with choice and several, not with {self.kind}", "options")
+        if len(set(self.options)) != len(self.options):
+            raise misfit("an option is given twice", "options")
+        if self.kind != "number" and (self.least, self.most) != (None, None):
+            raise misfit("goes with number only", "least" if self.least is not None else "most")
+        if self.least is not None and self.most is not None and self.least > self.most:
+            raise misfit(f"is less than the least ({self.least:g})", "most")
+        return self
+
+    def reply(self, given: Any) -> Any:
+        """Return an answer as it is stored; None if there is none.
+
+        Raises:
+            ValueError: it is none to this question.
+        """
+        if given in (None, "", [], ()):
+            return None
+        if self.kind == "choice" and given in self.options:
+            return given
+        if self.kind == "several" and isinstance(given, list | tuple):
+            if all(one in self.options for one in given):
+                return [option for option in self.options if option in given]
+        elif self.kind == "text" and isinstance(given, str):
+            text = given.replace("\0", "").encode("utf-8", "replace").decode("utf-8").strip()
+            return text[:LIMIT] or None
+        elif isinstance(given, int | float) and not isinstance(given, bool):
+            scale = self.kind == "scale" and given in range(1, self.points + 1)
+            least = -math.inf if self.least is None else self.least
+            most = math.inf if self.most is None else self.most
+            number = self.kind == "number" and math.isfinite(given) and least <= given <= most
+            if scale or number:
+                return int(given) if given == int(given) else given
+        raise ValueError(f"{self.name} cannot be {given!r}")
+
+
+def export_replies(study: Study, path: Path, *, withdrawn: bool = False) -> int:
+    """Write what raters said in the questionnaires as CSV, one row an answer.
+
+    Several options are a JSON list.
+
+    Args:
+        withdrawn: also of raters who withdrew and left their answers.
+
+    Returns:
+        How many answers there are.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
+    design = study.design
+    parts = {one.name: ("before", one) for one in design.before}
+    parts |= {one.name: ("after", one) for one in design.after}
+    rank = {name: place for place, name in enumerate(parts)}
+    with study.database.read() as connection:
+        found = connection.execute(
+            select(raters, replies.c.question, replies.c.answer, replies.c.at)
+            .join(raters, replies.c.rater_id == raters.c.id)
+            .where(raters.c.study_id == study.id)
+            .where(counted(withdrawn))
+        ).all()
+    rows = []
+    for row in sorted(found, key=lambda row: (row.number, rank[row.question])):
+        part, asked = parts[row.question]
+        said = json.loads(row.answer)
+        rows.append(
+            [
+                study.name,
+                row.name,
+                part,
+                row.question,
+                asked.kind,
+                asked.ask,
+                json.dumps(said, ensure_ascii=False) if isinstance(said, list) else said,
+                datetime.fromtimestamp(row.at, UTC).isoformat().replace("+00:00", "Z"),
+                row.language or "",
+                bool(row.synthetic),
+                row.revoked_at is not None,
+                row.withdrawn_at is not None,
+            ]
+        )
+    write_text(path, Table("Questionnaire", _COLUMNS, rows).csv())
+    return len(rows)
