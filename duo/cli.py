@@ -20,7 +20,7 @@ from duo.terminal import printable
 from evaluation.commands import bench_app, eval_app, export, import_
 from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
-from reports.statistics.commands import power, simulate
+from reports.statistics.commands import judge, power, simulate
 from sessions.commands import chat, record, scenario_app, sweep, transcript_app
 from sessions.study.commands import bench as bench_study
 from sessions.study.commands import study_app
@@ -115,6 +115,7 @@ transcript_app.command()(export)
 transcript_app.command("import")(import_)
 app.add_typer(transcript_app, name="transcript", cls=WholeSummaries)
 app.add_typer(data_app, name="data", cls=WholeSummaries)
+study_app.command()(judge)
 study_app.command()(power)
 study_app.command()(simulate)
 app.add_typer(study_app, name="study", cls=WholeSummaries)

@@ -119,6 +119,8 @@ class Endpoint:
         self._every, self._next = 60.0 / requests_per_minute, 0.0
         self._sleep, self._clock = sleep, clock
         self._limit = "max_tokens"
+        #: Names of settings that the model does not take.
+        self.refused: set[str] = set()
 
     def ask(self, messages: list[dict[str, str]], *, seed: int, **settings: Any) -> Reply:
         """Ask for one reply, in turn.
@@ -169,19 +171,25 @@ class Endpoint:
         )
 
     def _complete(self, messages: list[dict[str, str]], **settings: Any) -> Any:
-        """Ask for one completion; the limit of its length has two names: most know the first."""
+        """Ask for one completion, without the settings that the model refuses.
+
+        The limit of the length has two names: most endpoints know the first.
+        """
         import openai
 
-        for name in (self._limit, "max_completion_tokens"):
+        while True:
+            sent = {name: value for name, value in settings.items() if name not in self.refused}
             try:
                 return self._client.chat.completions.create(
-                    model=self._model, messages=messages, **{name: self._most}, **settings
+                    model=self._model, messages=messages, **{self._limit: self._most}, **sent
                 )
             except openai.BadRequestError as error:
-                if name != "max_tokens" or "max_tokens" not in error.message:
+                named = {name for name in sent if f"'{name}'" in error.message}
+                if self._limit == "max_tokens" and "max_tokens" in error.message:
+                    self._limit = "max_completion_tokens"
+                elif not named:
                     raise
-                self._limit = "max_completion_tokens"
-        raise AssertionError("the second name is the last")
+                self.refused |= named
 
     def _usual_client(self, url: str | None) -> Any:
         import openai

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
 
 # Before any library reads them. No test may depend on the network but through the package index.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from duo.errors import BadInput
+from tests.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from duo.backbone import Backbone
@@ -47,3 +50,19 @@ def smollm2() -> Backbone:
         if "cannot reach the package index" in error.message:
             pytest.skip(f"the embedded model is not in the cache: {error.message}")
         raise
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    """An endpoint on this machine, which the environment names."""
+    found = Endpoint()
+    thread = threading.Thread(target=found.server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv("OPENAI_BASE_URL", found.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+    thread.join()

@@ -1,5 +1,5 @@
-"""Define the commands `duo report statistics`, `duo bench statistics`, `duo study power` and
-`duo study simulate`.
+"""Define the commands `duo report statistics`, `duo bench statistics`, and `duo study` `judge`,
+`power` and `simulate`.
 
 Light: what they need is imported inside.
 """
@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from duo.errors import BadInput
+from duo.options import Device, DType
 
 
 def statistics(
@@ -48,6 +49,10 @@ def statistics(
             "more."
         ),
     ] = None,
+    judge: Annotated[
+        Path | None,
+        typer.Option(help="Verdicts of `duo study judge`: show how far they agree with people."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstraps.")] = 0,
 ) -> None:
     """Analyse a study: shares with intervals, tests, scores, agreement and rater quality.
@@ -67,8 +72,97 @@ def statistics(
         cluster=cluster,
         columns=mapping("--column", column),
         choices=mapping("--choice", choice),
+        judge=judge,
         seed=seed,
     )
+
+
+def judge(
+    study: Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)],
+    model: Annotated[
+        str, typer.Option(help="A local model as for `duo chat`, or the endpoint's name for one.")
+    ],
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="An OpenAI-compatible endpoint, such as https://api.openai.com/v1; the key is "
+            "taken from OPENAI_API_KEY [default: the model is local].",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the verdicts [default: judge in the study].")
+    ] = None,
+    requests_per_minute: Annotated[
+        float, typer.Option(min=0.001, help="Limit for the endpoint.")
+    ] = 500.0,
+    most_tokens: Annotated[
+        int, typer.Option(min=1, help="Of a reply; models that think before need thousands.")
+    ] = 16,
+    price: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="IN OUT", help="Dollars for a million tokens, to show the cost."),
+    ] = None,
+    device: Device = None,
+    dtype: DType = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the intervals of the agreement.")] = 0,
+) -> None:
+    """Let a language model judge all pairs in both orders, and show how far it agrees with people.
+
+    Its verdicts stay apart from people's ratings, in files of their own. The same command goes on
+    where it was stopped.
+
+    Example: duo study judge runs/st --model gpt-4o-mini --endpoint https://api.openai.com/v1
+    """
+    from urllib.parse import urlsplit
+
+    from duo.endpoint import CONCURRENCY, Endpoint
+    from duo.files import write_result
+    from duo.terminal import progress
+    from reports.statistics.judges import agreement_with_people, read_verdicts
+    from reports.statistics.ratings import Ratings, frame
+    from reports.statistics.report import AGREEMENT, judge_table
+    from sessions.study import judge as judging
+    from sessions.study.study import open_study
+    from sessions.study.votes import votes
+
+    opened, folder = open_study(study), out or study / "judge"
+    if endpoint is None:
+        from duo.backbone import load
+
+        ask = judging.local_judge(load(model, device=device or "auto", dtype=dtype or "auto"))
+        threads, refused, where = 1, set[str](), ""
+    else:
+        asked = Endpoint(
+            model,
+            most_tokens=most_tokens,
+            requests_per_minute=requests_per_minute,
+            url=endpoint,
+        )
+        ask, threads, refused = judging.endpoint_judge(asked), CONCURRENCY, asked.refused
+        parts = urlsplit(endpoint)  # without a password that may stand in it
+        where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    with progress("verdicts", judging.questions_of(opened)) as bar:
+        found = judging.judge_study(
+            opened,
+            folder,
+            ask,
+            name=model,
+            endpoint=where,
+            prices=price,
+            threads=threads,
+            refused=lambda: sorted(refused),
+            on_done=bar.advance,
+        )
+    found.table().show()
+    people = Ratings(frame([vote.row() for vote in votes(opened)]))
+    beside = agreement_with_people(*read_verdicts(folder / judging.VERDICTS), people, seed=seed)
+    write_result(folder / AGREEMENT, beside)
+    if beside.people:
+        judge_table(beside).show()
+    else:
+        typer.echo("nobody has voted yet: there is no agreement to show")
+    typer.echo(f"{folder / judging.VERDICTS}: never part of people's ratings")
 
 
 def bench(

@@ -148,9 +148,9 @@ def agreement(values: np.ndarray, rng: np.random.Generator, resamples: int = 999
     ordered = np.stack([values[:, 3], values[:, 1] + values[:, 2], values[:, 0]], axis=1)
     draws = rng.integers(0, max(len(values), 1), (resamples, len(values)))
     return Agreement(
-        _estimate(lambda units: alpha(units, "nominal"), values, draws),
-        _estimate(lambda units: alpha(units, "ordinal"), ordered, draws),
-        _estimate(fleiss_kappa, values, draws),
+        over_dialogues(lambda units: alpha(units, "nominal"), values, draws),
+        over_dialogues(lambda units: alpha(units, "ordinal"), ordered, draws),
+        over_dialogues(fleiss_kappa, values, draws),
     )
 
 
@@ -191,9 +191,16 @@ def fleiss_kappa(values: np.ndarray) -> float | None:
     return None if expected > 1 - 1e-12 else float((observed - expected) / (1 - expected))
 
 
-def _estimate(
+def over_dialogues(
     measure: Callable[[np.ndarray], float | None], values: np.ndarray, draws: np.ndarray
 ) -> Estimate:
+    """Estimate a coefficient of agreement, with its percentile interval over dialogues.
+
+    Args:
+        measure: gives the coefficient, None where it is not defined.
+        values: of each dialogue, shape (dialogues, values).
+        draws: numbers of dialogues, shape (resamples, dialogues).
+    """
     n = len(values)
     if n == 0:
         return Estimate(None, None, None, 0, "no dialogue was rated by two raters")

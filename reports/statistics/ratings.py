@@ -116,7 +116,7 @@ def read_ratings(
     """
     path = Path(path)
     parquet = path.suffix.lower() == ".parquet"
-    table = _parquet_rows(path) if parquet else _csv_rows(path)
+    table = _parquet_rows(path) if parquet else csv_rows(path)
     header = next(table)[1]
     ours = _mapped(path, header, columns or {})
     rows, seen = [], dict[tuple, int]()
@@ -179,7 +179,7 @@ def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[s
     return ours
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
+def csv_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
     """Read line numbers and cells, the header first, over the marks that spreadsheets leave.
 
     These are a first line `sep=;`, another delimiter than a comma, and empty rows and columns at

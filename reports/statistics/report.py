@@ -20,6 +20,7 @@ from reports.statistics.analysis import (
 )
 from reports.statistics.bias import Bias
 from reports.statistics.clustered import Estimate
+from reports.statistics.judges import JudgeAgreement, agreement_with_people, read_verdicts
 from reports.statistics.raters import read_rules
 from reports.statistics.ratings import OUTCOMES, read_ratings
 from sessions.study.signs import Rules
@@ -27,6 +28,7 @@ from sessions.study.signs import Rules
 if TYPE_CHECKING:
     from rich.console import Console
 
+AGREEMENT = "judge-agreement.json"
 NOT_SAID = "not said"
 _LONG = (
     "raters", "criterion", "first", "second", "measure", "value", "low", "high", "n", "note",
@@ -42,6 +44,7 @@ def report_statistics(
     cluster: str = "item",
     columns: Mapping[str, str] | None = None,
     choices: Mapping[str, str] | None = None,
+    judge: Path | None = None,
     seed: int = 0,
     console: Console | None = None,
 ) -> StudyResult:
@@ -52,6 +55,8 @@ def report_statistics(
         out: folder; made if it is not there.
         rules: see `read_rules`; the defaults of `Rules` without.
         systems, cluster, seed: see `analyse`.
+        judge: verdicts of a model, to be compared with the ratings; these do not change. Adds
+            `judge-agreement.json`.
         console: where tables go; standard output by default.
 
     Raises:
@@ -62,6 +67,7 @@ def report_statistics(
     watch = Stopwatch()
     chosen = read_rules(rules) if rules is not None else Rules()
     read = read_ratings(ratings, columns=columns, choices=choices)
+    verdicts = None if judge is None else read_verdicts(judge)
     check_writable(out)
     result = analyse(read, seed=seed, rules=chosen, systems=systems, cluster=cluster)
     write_result(out / "statistics.json", result)
@@ -69,10 +75,43 @@ def report_statistics(
     write_manifest(out / MANIFEST, watch=watch, seed=seed, ratings=read.source, sha256=read.digest)
     for table in tables(result):
         table.show(console)
+    if verdicts is not None:
+        beside = agreement_with_people(*verdicts, read, seed=seed)
+        write_result(out / AGREEMENT, beside)
+        judge_table(beside).show(console)
     console = console or Console()
     for notice in result.notices:
         console.print(printable(notice), markup=False, highlight=False)
     return result
+
+
+def judge_table(found: JudgeAgreement) -> Table:
+    """Show how far a judge agrees with people."""
+    who = f"{found.people} SYNTHETIC raters" if found.synthetic else f"{found.people} people"
+    return Table(
+        f"The judge {found.judge} beside {who}",
+        [
+            "criterion",
+            "pair",
+            Column("dialogues", "number"),
+            Column("same %", "number"),
+            Column("alpha", "number"),
+        ],
+        [
+            (
+                one.criterion,
+                f"{one.first} : {one.second}",
+                one.dialogues,
+                _percent(one.same),
+                _interval(one.alpha, ".2f"),
+            )
+            for one in found.comparisons
+        ],
+        notes=[
+            "Same: of people's votes those that say what the judge says. Alpha: Krippendorff's, of "
+            "the judge and people's majority. Both bad counts as a tie.",
+        ],
+    )
 
 
 def tables(result: StudyResult) -> Iterator[Table]:

@@ -23,6 +23,7 @@ from sqlalchemy import Connection, select
 
 from duo.errors import BadInput
 from duo.files import Result, read_result
+from sessions.study.blinding import Dialogue
 from sessions.study.design import Design
 from sessions.study.store import (
     VARIABLE,
@@ -238,6 +239,21 @@ def stored_items(connection: Connection, study: Study) -> list[StoredItem]:
         )
         for group in found
     ]
+
+
+def shown_dialogues(connection: Connection, study: Study) -> dict[int, dict[str, Dialogue]]:
+    """Return the dialogues of a study by the item's id and the system, in the study's order."""
+    rows = connection.execute(
+        select(dialogues.c.item_id, dialogues.c.system, dialogues.c.shown)
+        .join(items, dialogues.c.item_id == items.c.id)
+        .where(items.c.study_id == study.id)
+        .order_by(dialogues.c.item_id, dialogues.c.place)
+    )
+    found: dict[int, dict[str, Dialogue]] = {}
+    for row in rows:
+        shown = Dialogue.from_data(json.loads(row.shown))
+        found.setdefault(row.item_id, {})[row.system] = shown
+    return found
 
 
 def row_of(database: Database, name: str) -> Any:

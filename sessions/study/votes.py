@@ -25,11 +25,10 @@ from sqlalchemy import Connection, select
 
 from duo.files import whole_file, write_text
 from duo.table import Table, csv_text
-from sessions.study.blinding import Dialogue
 from sessions.study.materials import INTACT, WANTED
 from sessions.study.pages import orders
-from sessions.study.store import actions, counted, dialogues, items, pages, raters, ratings
-from sessions.study.study import Study, stored_items
+from sessions.study.store import actions, counted, items, pages, raters, ratings
+from sessions.study.study import Study, shown_dialogues, stored_items
 from sessions.study.views import Answer
 
 Kind = Literal["text", "integer", "number", "true or false", "time"]
@@ -178,7 +177,7 @@ def votes(study: Study, *, withdrawn: bool = False) -> list[Vote]:
         ).all()
         panels = _panels(connection, study)
         looks = _looks(connection, study)
-        lengths = _lengths(connection, study)
+        shown = shown_dialogues(connection, study)
     rows = sorted(rows, key=lambda row: (row.rater_number, row.before, rank.get(row.criterion, 99)))
     by_page = (list(group) for _, group in groupby(rows, key=attrgetter("page")))
     return [
@@ -190,23 +189,9 @@ def votes(study: Study, *, withdrawn: bool = False) -> list[Vote]:
             systems[page[0].item_id],
             panels.get(page[0].rater_id, {}),
             looks.get(page[0].page, _Look()),
-            lengths[page[0].item_id],
+            {name: one.words_said for name, one in shown[page[0].item_id].items()},
         )
     ]
-
-
-def _lengths(connection: Connection, study: Study) -> dict[int, dict[str, int]]:
-    """Count the words that the assistant says, by item and system."""
-    rows = connection.execute(
-        select(dialogues.c.item_id, dialogues.c.system, dialogues.c.shown)
-        .join(items, dialogues.c.item_id == items.c.id)
-        .where(items.c.study_id == study.id)
-    )
-    found: dict[int, dict[str, int]] = defaultdict(dict)
-    for row in rows:
-        spoken = Dialogue.from_data(json.loads(row.shown)).words
-        found[row.item_id][row.system] = sum(word.who == "assistant" for word in spoken)
-    return found
 
 
 def _panels(connection: Connection, study: Study) -> dict[int, dict[str, str]]:

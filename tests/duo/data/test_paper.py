@@ -26,7 +26,7 @@ from duo.tokens import IDLE
 from duo.training.encode import NOT_LEARNED, Encoder
 from duo.training.settings import load_settings
 from tests.duo.data.dialogues import record, records, write_lines
-from tests.duo.data.endpoint import Endpoint
+from tests.endpoint import Endpoint
 from tests.tiny import tiny_tokenizer
 
 SAID = ("user", "assistant")

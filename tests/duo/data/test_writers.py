@@ -18,7 +18,7 @@ from duo.data.writers import (
     tidy,
 )
 from duo.errors import BadInput
-from tests.duo.data.endpoint import Endpoint
+from tests.endpoint import Endpoint
 from tests.tiny import tiny_backbone
 
 TURNS = (Turn("user", "What is rain?"), Turn("assistant", "Water that\nfalls."))
