@@ -39,6 +39,7 @@ from duo.errors import BadInput
 from duo.files import read_json
 from duo.runs import MANIFEST
 from duo.transcript import TOLERANCE, Label, Transcript, TranscriptEvent, read_scorable
+from duo.waits import Waits
 from duo.words import (
     BREATH,
     Interval,
@@ -114,6 +115,8 @@ class Answer:
         seamless: it is told apart from the words before it only because a query ended there, while
             a system that reports no decisions spoke on.
         signs: its text if there is no word in it.
+        limited: it was ended by the limit on answers with which the system was recorded, as that
+            says itself; it is complete as far as the system goes.
     """
 
     words: tuple[Word, ...]
@@ -123,6 +126,7 @@ class Answer:
     forgotten: float | None = None
     seamless: bool = False
     signs: tuple[Word, ...] = ()
+    limited: bool = False
 
     @property
     def shown(self) -> tuple[Word, ...]:
@@ -296,6 +300,11 @@ class Conversation:
         """The system's words, as intervals."""
         return [(word.start, word.end) for answer in self.answers for word in answer.words]
 
+    @property
+    def user_waits(self) -> Waits:
+        """How long the user waited before speaking again."""
+        return Waits.of([(one.start, one.end) for one in self.utterances], self.system_speech)
+
     @cached_property
     def overlaps(self) -> list[Interval]:
         """The intervals in which both speak at once."""
@@ -419,14 +428,15 @@ def _answers(
     said: list[Piece] = []
     seamless = False
 
-    def close(ending: Ending, at: float, forgotten: str = "") -> None:
+    def close(ending: Ending, at: float, forgotten: str = "", *, limited: bool = False) -> None:
         nonlocal said, seamless
         words, signs = words_and_signs(said)
         shown = words or signs
         if shown or ending == "complete":
             ended = at if ending == "cut" or not shown else shown[-1].end
             since = _tail(shown, forgotten)
-            answers.append(Answer(words, tuple(said), ending, ended, since, seamless, signs))
+            more = since, seamless, signs, limited
+            answers.append(Answer(words, tuple(said), ending, ended, *more))
         said, seamless = [], False
 
     for event in transcript.events:
@@ -439,7 +449,7 @@ def _answers(
                     seamless = silence < pause
             said.append(_piece(event))
         elif event.kind == "answer_end":
-            close("complete", event.start)
+            close("complete", event.start, limited=event.by == "limit")
         elif event.kind == "respond":
             close("cut", event.start)
         elif event.kind == "cut" and said:

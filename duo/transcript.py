@@ -16,7 +16,7 @@ Events stand in the order of their starts. Values that are a field's default are
 same conversation is the same bytes.
 
 `read_transcript` reads what this program wrote and knows every field. `read_scorable` reads what
-anybody's program wrote, as far as figures rest on it: of the header `schema_version` 1, `system`,
+anybody's program wrote, as far as figures rest on it: of the header `schema_version`, `system`,
 `scenario` and `cycle_seconds` (and `model` and `settings` if given), of an event `start`, `end`,
 `kind` and what belongs to its kind; other fields are not looked at. It also refuses what cannot
 have happened or cannot be scored: utterances without a label, pieces of speech, words of an
@@ -46,7 +46,9 @@ from duo.errors import BadInput, misfit, problems
 from duo.files import read_json_lines, whole_file
 from duo.terminal import printable
 
-SCHEMA = 1
+#: 2: the recorder's user goes by what is heard alone; `answer_end` says if the limit on answers
+#: ended it. Transcripts of schema 1 are read as well.
+SCHEMA = 2
 
 #: Neighbours may overlap by this much (seconds) for rounding alone.
 TOLERANCE = 0.002
@@ -134,7 +136,7 @@ class TranscriptEvent(BaseModel):
     utterance: Text = ""  # id of the scenario's utterance that it belongs to
     label: Label | None = None  # for kind "utterance"
     category: Text = ""  # for kind "utterance": question, backchannel ...
-    by: Text = ""  # for decisions: state, patience, slice
+    by: Text = ""  # for decisions: state, patience, slice; for "answer_end": limit, or ""
     forward_passes: Count | None = None  # for kind "cycle"
     tokens_processed: Count | None = None  # for kind "cycle"
 

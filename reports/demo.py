@@ -39,14 +39,6 @@ from sessions.recorder import Job, folder_name, record_all
 SYSTEMS = ("duo", "duplex", "turn-based")
 SCENARIOS = ("pasta-dinner", "volcano-facts", "jet-lag", "weekend-in-lisbon")
 
-#: A small model talks on until it is stopped. Answers of eight seconds and conversations of one
-#: minute show all there is to see, and two cores record them in four or five minutes.
-ANSWER_TOKENS = 32
-MAX_SECONDS = 65.0
-
-#: A small model also likes to say the same again and again.
-REPETITION_PENALTY = 1.1
-
 #: What the model is told. Without it a model this small likes to say that it is a text program.
 PROMPT = (
     "You are a friendly assistant in a spoken conversation. Answer in one or two short sentences."
@@ -100,15 +92,8 @@ def run_demo(
         out=Path(out),
         models=models_for(SYSTEMS, models),
         load_settings={"system": PROMPT} | ({"chat": chat} if chat else {}),
-        settings={
-            system: {
-                "max_answer_tokens": ANSWER_TOKENS,
-                "repetition_penalty": REPETITION_PENALTY,
-            }
-            for system in SYSTEMS
-        },
-        max_seconds=MAX_SECONDS,
         force=force,
+        batch=len(SCENARIOS),
     )
     pairs = len(SYSTEMS) * len(job.scenarios)
     names = ", ".join(dict.fromkeys(job.models.values()))

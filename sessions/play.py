@@ -1,7 +1,8 @@
 """Play a scenario's user to a dialogue system, on a clock.
 
 Cycle c of a system begins at c T, where T is its `cycle_seconds`. It hears the words that ended
-since the cycle before began, and what it says is spoken until the next begins. On the real clock a
+since the cycle before began, and what it says is spoken until the next begins; the user hears that
+word by word, and may speak at any moment of it (see `sessions.user`). On the real clock a
 system that computes longer than T begins its next cycle late; everything after that is late too,
 as it would be for a person.
 """
@@ -33,10 +34,12 @@ if TYPE_CHECKING:
     from duo.decoding.conversant import Steps
 
 MAX_SECONDS = 180.0
-#: A conversation is over when nobody has spoken for this long (seconds) and nothing is under way.
+#: A conversation is over when nobody has spoken for so many seconds after the last answer: longer
+#: than a breath, so that an answer to what wanted none is still recorded.
 QUIET_SECONDS = 6.0
 
 _DECISIONS = {Kind.RESPOND, Kind.IGNORE}
+_REPORTS = _DECISIONS | {Kind.FORK}
 _ANSWERS = {Kind.SPEECH, Kind.ANSWER_END}
 
 
@@ -256,7 +259,6 @@ def playing(
     builder, user, listener = TranscriptBuilder(header), ScriptedUser(scenario), _Listener()
     if scenario.context:
         builder.note(f"goes on from turns held before: {len(scenario.context)}", at=0.0, cycle=0)
-    floor = user.floor
     machine_seconds = late_seconds = 0.0
     cycle = late_cycles = 0
     on_time, since = 0.0, 0  # cycles are due every `seconds` from here, counted from cycle `since`
@@ -266,26 +268,21 @@ def playing(
         if now > due:
             late_cycles, late_seconds = late_cycles + 1, late_seconds + now - due
             on_time, since = now, cycle
-        over = user.finished and not floor.busy and now >= floor.quiet_since + QUIET_SECONDS
+        user.speak(until=now)
+        over = user.has_nothing_to_add(now, QUIET_SECONDS)
         if over or now >= max_seconds:
             break
         if on_cycle is not None:
             on_cycle(now)
-        user.speak(now, seconds)
         heard = listener.hear(user.heard_by(now), cycle, builder)
-        if heard:
-            floor.words_are_heard()
         began = time.perf_counter()
         result = conversant.cycle(heard) if steps is None else (yield from steps(heard))
         machine_seconds += time.perf_counter() - began
         done = builder.cycle(
             result, cycle=cycle, start=now, seconds=seconds, utterance=listener.utterance
         )
-        floor.system_acts(done, busy=result.busy)
-        happened = {event.kind for event in result.events}
-        # A system that reports no decisions has taken up what it answers.
-        if happened & (_DECISIONS if floor.decides else _ANSWERS):
-            listener.utterance_is_over(reported=floor.decides)
+        user.hear(done)
+        listener.system_acts({event.kind for event in result.events})
         cycle += 1
     if not over:
         unsaid = f", utterances not said: {user.unsaid}" if user.unsaid else ""
@@ -340,6 +337,7 @@ class _Listener:
         self._told = ""  # since the system last reported a decision
         self._earlier = ""  # utterances before this one that are open
         self._current = ""  # heard of this one, if it is open
+        self._decides = False  # whether the system has ever reported a decision or a fork
 
     def hear(
         self, heard: list[tuple[Said, Hearing]], cycle: int, builder: TranscriptBuilder
@@ -360,11 +358,16 @@ class _Listener:
             return Revision(self._earlier + between + self._current)
         return words
 
-    def utterance_is_over(self, *, reported: bool) -> None:
-        """Begin a new utterance; `reported`: the system reported a decision about the last."""
-        self._earlier = self._current = ""
-        if reported:
-            self._told = ""
+    def system_acts(self, happened: set[Kind]) -> None:
+        """Begin a new utterance if the system did these things and is through with the last one.
+
+        A system that reports no decisions has taken up what it answers.
+        """
+        self._decides |= bool(happened & _REPORTS)
+        if happened & (_DECISIONS if self._decides else _ANSWERS):
+            self._earlier = self._current = ""
+            if self._decides:
+                self._told = ""
 
     def _word(self, utterance: str, hearing: Hearing) -> str:
         """Make the word join what the system was told before."""

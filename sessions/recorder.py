@@ -4,7 +4,8 @@
     OUT/manifest.json
 
 A transcript appears under its name only once it is whole. It is kept by a later run that asks for
-the same: same system, model, scenario, seed, clock and settings, all of which its header states.
+the same: same system, model, scenario, seed, clock and settings, all of which its header states,
+and the same schema, which is another whenever the recorder's user behaves otherwise.
 Whatever differs from run to run, such as machine times, is in the manifest.
 """
 
@@ -26,7 +27,7 @@ from duo.errors import BadInput
 from duo.files import check_writable, read_json
 from duo.runs import MANIFEST, Stopwatch, as_json, check_same, versions, write_manifest
 from duo.terminal import progress
-from duo.transcript import Header, read_transcript, write_transcript
+from duo.transcript import SCHEMA, Header, read_transcript, write_transcript
 from sessions.play import MAX_SECONDS, RealTime, Recording, Simulated, cycle_length, play, playing
 from sessions.scenario import Scenario
 
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from duo.decoding.batched import Session
 
 _NO_MODEL = "none"
+
+#: What every system of ours is recorded with where the job does not say otherwise: demonstration,
+#: suite and anybody's scenarios. A small model repeats itself without a penalty, and talks on for
+#: minutes without a limit.
+COMMON: Mapping[str, JsonValue] = {"repetition_penalty": 1.1, "max_answer_seconds": 20.0}
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Job:
         out: the folder that the transcripts go to.
         models: name of each system's model, by the system's name; only a foreign one may have none.
         seed: of the systems' random draws.
-        settings: of each system, by its name; what is not given is the system's default.
+        settings: of each system, by its name, over what is `COMMON`; what neither says is the
+            system's default. A foreign system is given its own alone.
         load_settings: how the model is loaded (see `duo.backbone.load`), where not by default.
         real_time: on the real clock instead of the simulated one.
         max_seconds: a conversation is cut there.
@@ -70,6 +77,10 @@ class Job:
     force: bool = False
     batch: int = 1
     graphs: bool = False
+
+    def settings_of(self, system: str) -> dict[str, JsonValue]:
+        """Return the settings that a system is recorded with."""
+        return {**({} if is_foreign(system) else COMMON), **self.settings.get(system, {})}
 
 
 @dataclass(frozen=True)
@@ -168,7 +179,7 @@ def _pairs(job: Job) -> list[_Pair]:
     if lacking := [system for system in ours if system not in job.models]:
         raise BadInput(f"system {lacking[0]!r} needs a model", field="model")
     for system in ours:
-        check_settings(system, seed=job.seed, **job.settings.get(system, {}))
+        check_settings(system, seed=job.seed, **job.settings_of(system))
     return [
         _Pair(
             job,
@@ -184,10 +195,11 @@ def _pairs(job: Job) -> list[_Pair]:
 
 def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
     """Return what must agree for a finished transcript to be kept."""
-    given = {**job.settings.get(system, {}), "max_seconds": job.max_seconds}
+    given = {**job.settings_of(system), "max_seconds": job.max_seconds}
     if job.load_settings:
         given["backbone"] = dict(job.load_settings)
     return {
+        "schema_version": SCHEMA,
         "system": system,
         "model": job.models.get(system, _NO_MODEL),
         "scenario": scenario.name,
@@ -244,7 +256,7 @@ def _recordings(
             loaded = wanted, load(name, **job.load_settings)  # type: ignore[arg-type]
         model = loaded[1] if loaded is not None and name is not None else None
         day = model.chat.shown_day if model is not None else {}
-        given: dict[str, Any] = {"seed": job.seed, **job.settings.get(system, {})}
+        given: dict[str, Any] = {"seed": job.seed, **job.settings_of(system)}
         foreign = is_foreign(system)
         rows = 1 if foreign else min(job.batch, len(own))
         if foreign or (rows == 1 and not job.graphs):
@@ -330,7 +342,7 @@ def _write_manifest(job: Job, watch: Stopwatch, entries: Mapping[str, Any]) -> N
         models=dict(job.models),
         seed=job.seed,
         clock="real-time" if job.real_time else "simulated",
-        settings=job.settings,
+        settings={system: job.settings_of(system) for system in job.systems},
         load_settings=job.load_settings,
         max_seconds=job.max_seconds,
         batch=job.batch,

@@ -36,13 +36,14 @@ Start rules, of which an utterance has exactly one:
 
 - `at`: at this time; later if the user is still speaking then.
 - `after_previous`: this long after the end of the utterance before.
-- `after_answer`: this long after the answer to the last query has ended.
-- `into_answer`: this long after that answer began, whether or not it is still being given.
+- `after_answer`: when the last query was answered and nobody has spoken for this long, which is at
+  least `breath` seconds (see `Defaults`).
+- `into_answer`: this long after that answer began; sooner, a breath after its end, if it is short.
 
-A user who waits for an answer waits until nobody has spoken for `give_up` seconds (10 by default),
-and never longer than `longest_wait` seconds (45) after the last words of their own: so a scenario
-goes on with a system that never answers, and with one that never ends. What exactly begins and ends
-an answer is said in `sessions.user.Floor`.
+The user goes by what is heard, whatever a system reports. If no word of an answer comes, the user
+goes on when nobody has spoken for `give_up` seconds (10 by default; after a request to stop, as
+after an answer), and in any case `longest_wait` seconds (45) after the last words of their own: so
+a scenario goes on with a system that never answers, and with one that never ends.
 """
 
 from __future__ import annotations
@@ -330,10 +331,18 @@ class Utterance(Strict):
 
 
 class Defaults(Strict):
-    """Values for every utterance that does not say otherwise."""
+    """Values for every utterance that does not say otherwise.
+
+    Attributes:
+        breath: an answer is over when nobody has spoken for so many seconds. Systems pause
+            inside their answers too: ours for 0.5 s at most in 75 answers (two line breaks), and
+            `duplex` for up to 0.8 s by design, where a slice of two seconds ends early. So 1.5 s
+            cuts no answer in two, and is still what a patient listener waits.
+    """
 
     words_per_minute: Rate = 150
     characters_per_minute: Rate = 250
+    breath: Seconds = 1.5
     give_up: Seconds = 10
     longest_wait: Seconds = 45
 

@@ -82,6 +82,7 @@ def pieces(transcript: Transcript) -> list[Piece]:
         shown += _words(answer.shown, SYSTEM, "green")
         if answer.ending != "open":
             text, style = (CUT, "red") if answer.ending == "cut" else (ANSWER_END, "green")
+            text += " at the limit" if answer.limited else ""
             shown.append(_mark(SYSTEM, answer.ended, text, f"bold {style}"))
     for decision in found.decisions:
         state, right = ("1", "query") if decision.action == "respond" else ("2", "non_query")

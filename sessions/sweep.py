@@ -6,7 +6,7 @@
     model: smollm2-duo                  # or a list of [SYSTEM=]MODEL
     seed: 0
     max_seconds: 90
-    base: {max_answer_tokens: 96}       # settings of every recording
+    base: {max_answer_seconds: 8}      # settings of every recording
     sweep:                              # each entry is a grid of its own over the base
       - lookahead: [1, 2, 3, 4, 5, 6, 7, 8]
       - cycle_seconds: [0.5, 1.0]

@@ -131,7 +131,7 @@ def test_record(model: Path, duplex_model: Path, tmp_path: Path) -> None:
     duo(
         "record", "--systems", "duo,duplex,turn-based", "--model", model, "--model",
         f"duplex={duplex_model}", "--scenario", "pasta-dinner", "--max-seconds", "12",
-        "--device", "cpu", "--out", tmp_path, "--set", "max_answer_tokens=20",
+        "--device", "cpu", "--out", tmp_path, "--set", "max_answer_seconds=5",
     )  # fmt: skip
     for system in ("duo", "duplex", "turn-based"):
         transcript = read_transcript(tmp_path / system / "pasta-dinner.jsonl")

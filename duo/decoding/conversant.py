@@ -46,12 +46,15 @@ class Kind(StrEnum):
     RESPOND = "respond"  #: the utterance is a query; `by` says what decided it
     IGNORE = "ignore"  #: the utterance needs no answer; `by` says what decided it
     SPEECH = "speech"  #: `text` is spoken
-    ANSWER_END = "answer_end"  #: the answer is complete
+    ANSWER_END = "answer_end"  #: the answer is complete; by `LIMIT` if it could not go on
     CUT = "cut"  #: the answer is given up; `text` was spoken after the fork and is now forgotten
-    NOTE = "note"  #: something the reader should know (turns dropped, length limit), in words
+    NOTE = "note"  #: something the reader should know (turns dropped), in words
 
 
 INPUT, OUTPUT = "input", "output"
+
+#: `by` of an `ANSWER_END` that comes of the limit on answers, not of the system.
+LIMIT = "limit"
 
 CHANNEL_OF: dict[Kind, str] = {
     Kind.FORK: INPUT,
@@ -75,7 +78,7 @@ class Event:
         step: after which forward pass of the cycle, from 0 (before the first).
         steps: how many such steps a full cycle has, so that a clock can place the event.
         by: for a decision, "state" (a state token), "patience" (silence alone) or "slice" (the
-            time-slice baseline); for other kinds "".
+            time-slice baseline); for the end of an answer `LIMIT`; else "".
     """
 
     kind: Kind

@@ -96,7 +96,7 @@ class Duo:
         self._tokenizer = backbone.tokenizer
         self._states = backbone.states
         self._turn_ends = backbone.chat.stop
-        self._speaker = Speaker(backbone, self.context, self.settings)
+        self._speaker = Speaker(backbone, self.context, self.settings, self.settings.lookahead)
         self.reset()
 
     def reset(self) -> None:

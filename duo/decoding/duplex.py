@@ -18,7 +18,17 @@ from transformers import PreTrainedModel
 
 from duo.backbone import IDLE, Backbone
 from duo.decoding.channels import Channels, Scores
-from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
+from duo.decoding.conversant import (
+    LIMIT,
+    CycleLog,
+    CycleResult,
+    Heard,
+    Kind,
+    Revision,
+    Steps,
+    Turn,
+    run,
+)
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Sampler, Settings
 from duo.decoding.speaker import Speech
@@ -80,6 +90,7 @@ class Duplex:
         self._by_odds = self.settings.silence == "odds" and self.settings.sampling.temperature == 0
         most = backbone.max_tokens - self.settings.slice_tokens
         self._limit = min(self.settings.max_tokens or most, most)
+        self._longest = self.settings.max_answer_tokens(self.settings.slice_tokens)
         self._sampler = Sampler(
             self.settings.sampling, banned=(self._states.respond, self._states.ignore)
         )
@@ -173,6 +184,10 @@ class Duplex:
                 break
             self.channels.speak(token)
             log.speech(self._speech.add(token))  # 9.
+            if len(self._speech.ids) >= self._longest:
+                self._active = False
+                self._end_answer(log, by=LIMIT)
+                break
         self.channels.speaking = False
 
     def _silent_or_not(self, logits: Tensor) -> Tensor:
@@ -184,10 +199,10 @@ class Duplex:
             silent, torch.full_like(logits, -torch.inf).index_fill(0, idle, 0.0), others
         )
 
-    def _end_answer(self, log: CycleLog) -> None:
+    def _end_answer(self, log: CycleLog, *, by: str = "") -> None:
         log.speech(self._speech.rest())
         if self._speech.ids:
-            log.add(Kind.ANSWER_END)
+            log.add(Kind.ANSWER_END, by=by)
         self._speech = Speech(self._tokenizer)
 
     def _tidy(self) -> bool:

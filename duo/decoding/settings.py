@@ -97,7 +97,8 @@ class Settings:
 
     Attributes:
         cycle_seconds: a cycle's length on the conversation's clock.
-        max_answer_tokens: an answer is ended there.
+        max_answer_seconds: an answer is ended when it has been spoken for so long. The transcript
+            says so: it is the recording's limit and nothing that the system did.
         max_tokens: length of the context; None for what the model allows.
         when_full: "drop" the oldest turns to make room, or "refuse" to go on.
         sampling: how output tokens are chosen.
@@ -107,7 +108,7 @@ class Settings:
     """
 
     cycle_seconds: float = 1.0
-    max_answer_tokens: int = 512
+    max_answer_seconds: float = 120.0
     max_tokens: int | None = None
     when_full: Literal["drop", "refuse"] = "drop"
     sampling: Sampling = field(default_factory=Sampling)
@@ -118,3 +119,7 @@ class Settings:
             value = getattr(self, setting.name)
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
                 raise BadInput(f"must be positive, not {value}", field=setting.name)
+
+    def max_answer_tokens(self, tokens_per_cycle: int) -> int:
+        """Count the tokens of an answer of `max_answer_seconds` at this pace of speech."""
+        return max(1, round(self.max_answer_seconds / self.cycle_seconds * tokens_per_cycle))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from duo.backbone import Backbone
 from duo.decoding.context import Context
-from duo.decoding.conversant import CycleLog, Kind
+from duo.decoding.conversant import LIMIT, CycleLog, Kind
 from duo.decoding.settings import Sampler, Settings
 
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
@@ -54,12 +54,14 @@ class Speaker:
     State tokens are never spoken.
     """
 
-    def __init__(self, backbone: Backbone, context: Context, settings: Settings) -> None:
+    def __init__(
+        self, backbone: Backbone, context: Context, settings: Settings, tokens_per_cycle: int
+    ) -> None:
         states = backbone.states
         self._context = context
         self._tokenizer = backbone.tokenizer
         self._stop = backbone.chat.stop
-        self._longest = settings.max_answer_tokens
+        self._longest = settings.max_answer_tokens(tokens_per_cycle)
         self._sampler = Sampler(
             settings.sampling, banned=(states.respond, states.ignore, states.idle)
         )
@@ -85,14 +87,13 @@ class Speaker:
         self._context.channels.speak(token)
         log.speech(self._speech.add(token))
         if len(self._speech.ids) >= self._longest:
-            log.add(Kind.NOTE, f"the answer was ended at {self._longest} tokens")
-            self.end(log)
+            self.end(log, by=LIMIT)
 
-    def end(self, log: CycleLog) -> None:
-        """End the answer: it is complete, or has to end."""
+    def end(self, log: CycleLog, *, by: str = "") -> None:
+        """End the answer: it is complete, or has to end, as `by` says."""
         self._context.channels.speaking = False
         log.speech(self._speech.rest())
-        log.add(Kind.ANSWER_END)
+        log.add(Kind.ANSWER_END, by=by)
 
     def make_room(self, log: CycleLog) -> None:
         """Let the context make room for one more cycle and note what gave way."""

@@ -57,7 +57,9 @@ class TurnBased:
             max_tokens=self.settings.max_tokens,
             when_full=self.settings.when_full,
         )
-        self._speaker = Speaker(backbone, self.context, self.settings)
+        self._speaker = Speaker(
+            backbone, self.context, self.settings, self.settings.tokens_per_cycle
+        )
         self.reset()
 
     def reset(self) -> None:

@@ -244,8 +244,7 @@ def _round(
 
 
 def _built(backbone: Backbone, system: str) -> Any:
-    longest: dict[str, Any] = {} if system == "duplex" else {"max_answer_tokens": ENDLESS}
-    return build(system, backbone, **longest)
+    return build(system, backbone, max_answer_seconds=ENDLESS)
 
 
 def alone(run: Run) -> tuple[int, float]:

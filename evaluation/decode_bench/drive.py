@@ -389,7 +389,7 @@ def at_once(
         steering: of the backbone.
         graphs: see `duo.decoding.batched.build_together`.
     """
-    systems = build_together("duo", backbone, sessions, graphs=graphs, max_answer_tokens=ENDLESS)
+    systems = build_together("duo", backbone, sessions, graphs=graphs, max_answer_seconds=ENDLESS)
     pool = systems[0].channels.pool
     scripts = [
         listening_while_speaking(_TOKENS[number % len(_TOKENS)])[0]

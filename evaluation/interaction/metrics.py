@@ -158,6 +158,14 @@ def overlap(conversations: Iterable[Conversation]) -> Ratios:
     return [(c.scenario, length(c.overlaps), length(c.user_speech)) for c in conversations]
 
 
+def user_waits(conversations: Iterable[Conversation]) -> list[Sample]:
+    """From the end of an answer to the user's next words; see `duo.waits`.
+
+    That is the scripted user's doing: systems whose users wait unequally cannot be compared.
+    """
+    return [(c.scenario, seconds) for c in conversations for seconds in c.user_waits.seconds]
+
+
 # What a system computes and says in vain.
 
 

@@ -14,6 +14,7 @@ from duo.files import Record, Result
 from duo.speech import Conversation, read_conversation
 from duo.table import Cell, Column, Table
 from duo.transcript import transcript_files
+from duo.waits import unequal
 from evaluation.interaction import metrics
 from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples
 from evaluation.interaction.events import (
@@ -27,7 +28,8 @@ from evaluation.interaction.events import (
 )
 
 #: 2: words, answers and shares of none or all as `duo.speech` and `bootstrap` say since then.
-SCHEMA: Literal[2] = 2
+#: 3: the user's waits, and answers that the limit ended.
+SCHEMA: Literal[3] = 3
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -69,6 +71,9 @@ class SystemFigures(Record):
     Attributes:
         overtaken: queries that are in no figure; see `duo.speech.Exchange`.
         takeover, takeover_latency: by kind of event.
+        user_waits, gave_up: seconds until the user spoke again after an answer, and how often
+            without one; see `duo.waits`.
+        limited: answers that the limit on them ended; they count as complete.
         behaviour: by kind of event and class.
         response_latency, stop_latency: by unit.
         confusion: wanted, done, how often.
@@ -90,6 +95,9 @@ class SystemFigures(Record):
     resumed_intact: Figure
     stops_obeyed: Figure
     overlap: Figure
+    user_waits: Quantiles | None = None
+    gave_up: Count | None = None
+    limited: Count | None = None
     behaviour: dict[str, dict[Behaviour, Figure]]
     response_latency: dict[metrics.Unit, Quantiles]
     stop_latency: dict[metrics.Unit, Quantiles]
@@ -124,7 +132,7 @@ class Interaction(Result):
     """
 
     kind: Literal["interaction"] = "interaction"
-    schema_version: Literal[1, 2] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1, 2, 3] = Field(default=SCHEMA, alias="schema")
     intervals: Intervals = Intervals()
     scored: Count
     left_out: tuple[LeftOut, ...] = ()
@@ -267,6 +275,12 @@ def _figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome])
         resumed_intact=_figure(draws.share(metrics.resumed_intact(outcomes))),
         stops_obeyed=_figure(draws.share(metrics.stops_obeyed(outcomes))),
         overlap=_figure(draws.ratio(metrics.overlap(conversations))),
+        user_waits=Quantiles(
+            p50=_figure(draws.quantile(metrics.user_waits(conversations), 0.5)),
+            p90=_figure(draws.quantile(metrics.user_waits(conversations), 0.9)),
+        ),
+        gave_up=sum(one.user_waits.given_up for one in conversations),
+        limited=sum(answer.limited for one in conversations for answer in one.answers),
         behaviour={
             kind: {
                 which: _figure(draws.share(metrics.behaviour(outcomes, kind, which)))
@@ -341,6 +355,7 @@ def table(found: Interaction, title: str = "Interaction") -> Table:
             _takeovers(systems),
             [(head, [_percent(getattr(s, key)) for s in systems]) for head, key in _SHARES],
             _latencies(systems),
+            _user(systems),
             _waste(systems),
             _behaviours(systems),
         )
@@ -366,6 +381,7 @@ def _notes(found: Interaction) -> Iterator[str]:
         "events."
     )
     yield f"transcripts scored: {found.scored}, left out: {len(found.left_out)}"
+    yield from unequal({name: _median_wait(system) for name, system in found.systems.items()})
     for name, system in found.systems.items():
         if count := system.overtaken:
             yield (
@@ -377,6 +393,10 @@ def _notes(found: Interaction) -> Iterator[str]:
                 f"{name}: spoke on across the end of {count} queries and reported no decision: "
                 "counted as a turn taken, without a latency"
             )
+
+
+def _median_wait(system: SystemFigures) -> float | None:
+    return None if system.user_waits is None else system.user_waits.p50.value
 
 
 def _takeovers(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
@@ -392,6 +412,16 @@ def _latencies(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
                 found = [getattr(system, key).get(unit) for system in systems]
                 cells = [_number(None if one is None else getattr(one, quantile)) for one in found]
                 yield f"{head} {quantile}, {short}", cells
+
+
+def _user(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
+    """Show what the user did, which no system is judged by: it should be the same for all."""
+    for quantile in ("p50", "p90"):
+        found = [system.user_waits for system in systems]
+        cells = [_number(None if one is None else getattr(one, quantile)) for one in found]
+        yield f"the user's wait after an answer {quantile}, s", cells
+    yield "the user gave up waiting, times", [Cell(system.gave_up) for system in systems]
+    yield "answers ended by the limit on them", [Cell(system.limited) for system in systems]
 
 
 def _waste(systems: Sequence[SystemFigures]) -> Iterator[_Row]:

@@ -169,6 +169,7 @@ def _lines(found: Conversation) -> Iterator[Line]:
         yield Line(decision.at, found.system, decision_text(decision), expected)
     for answer in (*found.answers, *found.wordless):
         what = _ENDINGS[answer.ending] if answer.words else "answer without words"
+        what += ", ended by the limit on answers" if answer.limited else ""
         yield Line(answer.start, found.system, what, answer.text, bool(answer.text))
     for note in found.notes:
         yield Line(note.at, found.system, "note", note.text)

@@ -81,7 +81,8 @@ def check(study: _Study) -> None:
     """Check whether the dialogues give the systems away; exit status 1 if they do.
 
     Looks for control tokens and names in the words, and tests whether the machinery's marks
-    (slices, beats, pace) separate the systems.
+    (slices, beats, pace) separate the systems. Says too how long the scripted user waited for each
+    system, which should not differ.
 
     Example: duo study check runs/st
     """

@@ -10,6 +10,9 @@ Two sorts of evidence, on exactly what the pages show:
   begin on the clock's beat) should not differ: mend the transcripts, or say so in the report.
   Signals of the *behaviour* (who waits, who overlaps, how much is said) are judged, and may.
 
+Beside them stands how long the scripted user waits for each system (`duo.waits`). Where that
+differs, raters may be judging the user.
+
 With few items nothing can be shown: n pairs cannot give a p below 2/2^n, which `Leaks.floor` says.
 """
 
@@ -20,7 +23,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +32,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from duo.table import Cell, Column, Table
+from duo.waits import Waits, unequal
 from duo.words import length
 from sessions.study.blinding import Dialogue, Utterance
 from sessions.study.store import dialogues, items
@@ -86,12 +90,14 @@ class Leaks:
 
     Attributes:
         floor: the smallest p that so few items can give.
+        waits: of the user, by system.
     """
 
     systems: tuple[str, ...]
     traces: tuple[Trace, ...]
     signals: tuple[Signal, ...]
     floor: float
+    waits: Mapping[str, Waits]
 
     @property
     def clean(self) -> bool:
@@ -131,7 +137,21 @@ def leaks_tables(leaks: Leaks) -> list[Table]:
         ],
         notes=["* separates the systems"] if any(one.separates for one in leaks.signals) else [],
     )
-    return [traces, signals] if leaks.traces else [signals]
+    waits = Table(
+        "The user's waits after answers, in seconds",
+        (
+            "system",
+            Column("waits", "number"),
+            Column("median", "number", ".2f"),
+            Column("p90", "number", ".2f"),
+            Column("gave up", "number"),
+        ),
+        [
+            [name, len(one.seconds), one.quantile(0.5), one.quantile(0.9), one.given_up]
+            for name, one in leaks.waits.items()
+        ],
+    )
+    return [traces, signals, waits] if leaks.traces else [signals, waits]
 
 
 def leaks_verdict(leaks: Leaks) -> list[str]:
@@ -147,6 +167,7 @@ def leaks_verdict(leaks: Leaks) -> list[str]:
         said.append("LEAKS: the words or the machinery give the systems away")
     elif enough:
         said.append("nothing of the machinery separates the systems")
+    said += unequal({name: one.quantile(0.5) for name, one in leaks.waits.items()})
     return said
 
 
@@ -198,7 +219,11 @@ def leaks_of(
             measured, tests, adjusted, strict=True
         )
     )
-    return Leaks(tuple(systems), tuple(traces), signals, _floor(len(shown), len(systems)))
+    waits = {
+        system: Waits.together(_waits(group[system]) for group in shown.values())
+        for system in systems
+    }
+    return Leaks(tuple(systems), tuple(traces), signals, _floor(len(shown), len(systems)), waits)
 
 
 def separation(values: Values, *, seed: int = 0) -> tuple[float, float]:
@@ -252,6 +277,13 @@ def _table(
     rows = [[measure(group[system]) for system in systems] for group in shown.values()]
     whole = [row for row in rows if None not in row]
     return np.array(whole, dtype=np.float64).reshape(-1, len(systems))
+
+
+def _waits(dialogue: Dialogue) -> Waits:
+    return Waits.of(
+        [(one.start, one.end) for one in dialogue.of("user")],
+        [(word.start, word.end) for word in dialogue.words if word.who == "assistant"],
+    )
 
 
 def _floor(n: int, k: int) -> float:

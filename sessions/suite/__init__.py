@@ -22,11 +22,11 @@ setting and a remark. The symbols of the phrases put them together:
 - `statement`: something told that calls for no answer.
 
 When. An event stands at the `opening` (about a second after the start), `during` the answer to a
-first query (1.5 to 3 seconds after that answer began) or `after` it (about a second after its end).
-These are start rules of a scenario, so they hold for any system and any length of answer. An answer
-may be over before an event that is meant to fall into it; the event is what it is then too, and the
-transcript shows that nobody was speaking. A system that has not answered after ten seconds, or does
-not end its answer in thirty, gets the event all the same.
+first query (1.5 to 3 seconds after that answer began) or `after` it (a breath after its end). These
+are start rules of a scenario, so they hold for any system and any length of answer. An answer may be
+over before an event that is meant to fall into it; the event then comes a breath after the answer,
+is what it is all the same, and the transcript shows that nobody was speaking. A system that has not
+answered after ten seconds, or does not end its answer in thirty, gets the event too.
 
 What is wanted. `pause`, `turn_end`, `interruption` and `stop_request` are queries, the others are
 not. In a transcript the event is the utterance with the id `event`, and its category is the kind of
@@ -66,7 +66,7 @@ from duo.transcript import Label
 from sessions.scenario import Scenario
 
 #: To be raised whenever a scenario changes, as figures from another suite are not comparable.
-VERSION = 1
+VERSION = 2
 
 Half = Literal["dev", "report"]
 EventKind = Literal[

@@ -94,6 +94,16 @@ def test_an_answer_without_words_is_an_answer_without_words() -> None:
     assert found.answers == ()
 
 
+def test_an_answer_that_the_limit_ended_is_complete_and_says_so() -> None:
+    story = Story()
+    story.hears("Why?", 0.0)
+    end = story.says("Because.", 2.0, ends=None)
+    story.happens(Kind.ANSWER_END, end, by="limit")
+    story.says("So.", end + 3)
+    answers = conversation_of(story.transcript()).answers
+    assert [(a.ending, a.limited) for a in answers] == [("complete", True), ("complete", False)]
+
+
 @given(transcripts())
 def test_no_spoken_or_heard_word_is_lost(transcript: Transcript) -> None:
     found = conversation_of(transcript)

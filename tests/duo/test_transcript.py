@@ -103,7 +103,7 @@ def test_bytes_have_fixed_order_and_no_defaults(tmp_path: Path) -> None:
     event = TranscriptEvent.model_validate(dict(reversed(WORD.items())))
     write_transcript(tmp_path / "a.jsonl", Transcript(header=header, events=(event,)))
     assert (tmp_path / "a.jsonl").read_text(encoding="utf-8") == (
-        '{"type": "header", "schema_version": 1, "system": "duo", "model": "m", "scenario": "s", '
+        '{"type": "header", "schema_version": 2, "system": "duo", "model": "m", "scenario": "s", '
         '"cycle_seconds": 1.0, "settings": {"b": {"c": 2, "d": 1}}, '
         '"versions": {"duo": "1", "torch": "2"}}\n'
         '{"start": 1.0, "end": 1.5, "channel": "input", "kind": "word", "cycle": 2, "text": "好"}\n'
@@ -121,7 +121,7 @@ def lines(*contents: Any) -> bytes:
     [
         (b"", 1, None, "empty"),
         (lines(WORD), 1, "type", "must be the header"),
-        (lines(HEADER | {"schema_version": 2}), 1, "schema_version", "newer"),
+        (lines(HEADER | {"schema_version": 3}), 1, "schema_version", "newer"),
         (lines(HEADER | {"schema_version": 0}), 1, "schema_version", "no version"),
         (lines(HEADER | {"schema_version": True}), 1, "schema_version", "no version"),
         (lines(HEADER | {"schema_version": "1"}), 1, "schema_version", "no version"),

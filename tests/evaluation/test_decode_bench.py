@@ -65,7 +65,7 @@ def found() -> DecodeBench:
 @lru_cache
 def run(system: str, quiet: bool = False) -> Run:
     talk, alone = listening_while_speaking(PLAN.tokens)
-    made = build(system, backbone(), **({} if system == "duplex" else {"max_answer_tokens": 9999}))
+    made = build(system, backbone(), max_answer_seconds=9999)
     return drive(made, alone if quiet else talk, Steering(backbone()))
 
 

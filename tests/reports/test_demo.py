@@ -48,8 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "ANSWER_TOKENS", 8)
-    monkeypatch.setattr(demo, "MAX_SECONDS", 12.0)
+    monkeypatch.setattr("sessions.recorder.COMMON", {"max_answer_seconds": 2.0})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -97,10 +96,10 @@ def test_the_scenarios_of_the_demonstration_are_in_the_library() -> None:
 
 
 def test_what_was_recorded_otherwise_is_not_mixed_in(
-    tmp_path: Path, model: str, scenario: str
+    tmp_path: Path, model: str, scenario: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_demo(tmp_path, [model], [scenario], open_page=False, benchmarks=False)
-    demo.ANSWER_TOKENS = 4
+    monkeypatch.setattr("sessions.recorder.COMMON", {"max_answer_seconds": 1.0})
     with pytest.raises(BadInput, match=r"settings.*--force"):
         run_demo(tmp_path, [model], [scenario], open_page=False, benchmarks=False)
     run_demo(tmp_path, [model], [scenario], open_page=False, benchmarks=False, force=True)

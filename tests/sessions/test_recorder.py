@@ -151,6 +151,17 @@ def test_another_recording_is_not_mixed_in(job: Job, change: dict[str, Any], fie
     assert contents(job.out) == before
 
 
+def test_a_recording_with_another_sort_of_user_is_not_mixed_in(job: Job) -> None:
+    path = record_all(job)[0]
+    path.write_text(
+        path.read_text("utf-8").replace('"schema_version": 2', '"schema_version": 1', 1)
+    )
+    assert read_transcript(path).header.schema_version == 1
+    with pytest.raises(BadInput, match="record it again with --force") as caught:
+        record_all(job)
+    assert caught.value.field == "schema_version"
+
+
 def test_a_changed_scenario_is_another_recording(job: Job) -> None:
     record_all(job)
     changed = SCENARIOS[0].model_copy(update={"description": "Another."})

@@ -12,7 +12,7 @@ from duo.errors import BadInput
 from duo.speech import seconds_per_pass
 from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios
-from sessions.recorder import Job, record_all
+from sessions.recorder import COMMON, Job, record_all
 from tests.tiny import tiny_backbone
 
 SYSTEMS = ("duo", "duo-sequential", "duplex", "turn-based")
@@ -33,7 +33,7 @@ def job(tmp_path: Path) -> Job:
         scenarios=find_scenarios(["pasta-dinner", "fall-of-rome", "zh-tang-poem"]),
         out=tmp_path / "single",
         models=dict.fromkeys(SYSTEMS, "tiny"),
-        settings={"duo": {"max_answer_tokens": 9}, "turn-based": {"max_answer_tokens": 9}},
+        settings={"duo": {"max_answer_seconds": 2.25}, "turn-based": {"max_answer_seconds": 2.25}},
         max_seconds=20.0,
     )
 
@@ -45,6 +45,14 @@ def test_the_transcripts_are_the_same_bytes(job: Job) -> None:
         assert one.relative_to(job.out) == other.relative_to(together.out)
         assert one.read_bytes() == other.read_bytes()
     assert any(event.kind == "speech" for event in read_transcript(single[0]).events)
+
+
+def test_all_systems_of_ours_speak_by_the_same_settings(job: Job) -> None:
+    for path in record_all(replace(job, scenarios=job.scenarios[:1])):
+        header, ours = read_transcript(path).header, path.parent.name in SYSTEMS
+        chosen = {"max_answer_seconds": 2.25} if header.system in job.settings else {}
+        expected = {**COMMON, **chosen} if ours else {}
+        assert header.settings == {**expected, "max_seconds": 20.0}
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -16,6 +16,7 @@ from rich.console import Console
 import evaluation
 from duo.errors import BadInput
 from duo.transcript import read_transcript
+from sessions.recorder import COMMON
 from sessions.sweep import Sweep, read_sweep, record_sweep
 from tests.sessions import fakes
 from tests.tiny import tiny_backbone
@@ -133,7 +134,8 @@ sweep:
     [path] = (tmp_path / "out").glob("duo.lookahead=2,duo.after_interruption=merge/duo/*")
     header = read_transcript(path).header
     assert header.model == "one"
-    assert header.settings == {"lookahead": 2, "after_interruption": "merge", "max_seconds": 8}
+    swept = {"lookahead": 2, "after_interruption": "merge", "max_seconds": 8}
+    assert header.settings == {**COMMON, **swept}
     manifest = json.loads((path.parents[1] / "manifest.json").read_text())
     assert len(manifest["transcripts"]) == 3
     record_sweep(found)

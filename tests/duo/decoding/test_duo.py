@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores
-from duo.decoding.conversant import Conversant, CycleResult, Heard, Kind, Revision
+from duo.decoding.conversant import (
+    LIMIT,
+    Conversant,
+    CycleResult,
+    Event,
+    Heard,
+    Kind,
+    Revision,
+)
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.sequential import SequentialChannels
@@ -477,10 +485,9 @@ def test_sampling_is_seeded() -> None:
 
 
 def test_an_endless_answer_is_ended_and_says_so() -> None:
-    system = duo(backbone(), max_answer_tokens=6)
+    system = duo(backbone(), max_answer_seconds=1.5)  # six tokens
     results = play(system, [QUERY, "", "", ""])
-    assert Kind.NOTE in kinds(results[2])
-    assert Kind.ANSWER_END in kinds(results[2])
+    assert results[2].events[-1] == Event(Kind.ANSWER_END, step=2, steps=4, by=LIMIT)
     assert not results[2].busy
     assert results[3] == CycleResult()
 

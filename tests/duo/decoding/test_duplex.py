@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Scores
-from duo.decoding.conversant import CycleResult, Kind
+from duo.decoding.conversant import LIMIT, CycleResult, Event, Kind
 from duo.decoding.duplex import Duplex, DuplexSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Sampling
@@ -155,6 +155,17 @@ def test_a_slice_that_ends_late_is_not_the_end(monkeypatch: pytest.MonkeyPatch) 
     system = duplex(monkeypatch, [long + "</s>", "</s>"], short_slice=count)
     assert system.cycle("so?").busy  # the end came as token `count + 1`
     assert not system.cycle("").busy
+
+
+def test_an_answer_that_lasts_too_long_is_ended_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system = duplex(monkeypatch, [LONG, LONG], max_answer_seconds=2.6)  # thirteen tokens
+    assert system.cycle("tell me").busy
+    ended = system.cycle("")
+    assert ended.events[-1] == Event(Kind.ANSWER_END, step=3, steps=10, by=LIMIT)
+    assert not ended.busy
+    assert system.cycle("") == CycleResult()
 
 
 def test_idle_slices_are_tidied_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,6 @@ def test_cuda_graphs_give_the_same_tokens() -> None:
     scripts: list[Script] = [["What is", " it?", "", ""], ["Why?", "", "", "so", ""]]
     found = []
     for graphs in (False, True):
-        systems = build_together("duo", model, 2, graphs=graphs, max_answer_tokens=20)
+        systems = build_together("duo", model, 2, graphs=graphs, max_answer_seconds=5.0)
         found.append(dict(hold_together(systems, [conversation(one) for one in scripts * 2])))
     assert found[0] == found[1]

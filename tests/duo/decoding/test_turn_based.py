@@ -33,7 +33,7 @@ def test_silence_ends_the_turn_whatever_was_said() -> None:
 
 def test_answers_are_those_of_plain_greedy_generation() -> None:
     model = backbone()
-    system = TurnBased(model, TurnBasedSettings(max_answer_tokens=24))
+    system = TurnBased(model, TurnBasedSettings(max_answer_seconds=6.0))
     system.cycle("What is the capital of France?")
     for _ in range(8):
         system.cycle("")
@@ -79,7 +79,7 @@ def test_each_token_that_ends_an_answer_ends_it(template: str, end: str) -> None
 
 
 def test_words_during_an_answer_wait_until_it_ends() -> None:
-    settings = TurnBasedSettings(max_answer_tokens=8)
+    settings = TurnBasedSettings(max_answer_seconds=2.0)
     disturbed, undisturbed = TurnBased(backbone(), settings), TurnBased(backbone(), settings)
     for heard in ("Why?", ""):
         disturbed.cycle(heard)
@@ -111,7 +111,7 @@ def test_a_revision_replaces_what_was_heard_of_the_turn() -> None:
 
 
 def test_a_full_context_drops_the_oldest_turns() -> None:
-    settings = TurnBasedSettings(max_tokens=120, max_answer_tokens=8)
+    settings = TurnBasedSettings(max_tokens=120, max_answer_seconds=2.0)
     system = TurnBased(backbone(), settings)
     texts = []
     for number in range(10):

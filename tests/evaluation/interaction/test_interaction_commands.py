@@ -100,6 +100,26 @@ def test_queries_that_are_no_events_are_told(runs: Path, tmp_path: Path) -> None
     assert (found["quick"]["events"], found["quick"]["missed_queries"]["n"]) == (3, 3)
 
 
+def test_unequal_waits_of_the_user_and_limits_are_told(tmp_path: Path) -> None:
+    """The users of two systems wait one and three seconds; a third answer is not waited for."""
+    for system, wait in (("quick", 1.0), ("slow", 3.0)):
+        talk = Talk(system, "a")
+        talk.user(1.0, 2.0)
+        end = answered(talk, 3.0, ends=None)
+        talk.mark("answer_end", end, by="limit")
+        talk.user(end + wait, end + wait + 1)
+        talk.user(end + wait + 9, end + wait + 10)
+        talk.write(tmp_path)
+    done = duo("eval", "interaction", tmp_path, "--out", tmp_path / "figures.json")
+    assert "the user waits 1.0 s after answers of quick and 3.0 s after those of slow" in " ".join(
+        done.stdout.split()
+    )
+    found = json.loads((tmp_path / "figures.json").read_text("utf-8"))["systems"]
+    assert [found[name]["user_waits"]["p50"]["value"] for name in ("quick", "slow")] == [1.0, 3.0]
+    assert [found[name]["gave_up"] for name in ("quick", "slow")] == [1, 1]
+    assert [found[name]["limited"] for name in ("quick", "slow")] == [1, 1]
+
+
 def test_nothing_left_is_status_2(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.jsonl").write_text("{}\n", "utf-8")

@@ -47,7 +47,7 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "line", "field"),
     [
-        (lambda ls: ls[0].update(schema_version=2), 1, "schema_version"),
+        (lambda ls: ls[0].update(schema_version=3), 1, "schema_version"),
         (lambda ls: ls[0].update(schema_version=True), 1, "schema_version"),
         (lambda ls: ls[0].pop("schema_version"), 1, "schema_version"),
         (lambda ls: ls[0].update(settings={"a": float("inf")}), 1, "not JSON"),

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from sessions.study.blinding import Dialogue, Word
-from sessions.study.leaks import SIGNALS, find_leaks, leaks_of, separation
+from sessions.study.leaks import (
+    SIGNALS,
+    find_leaks,
+    leaks_of,
+    leaks_tables,
+    leaks_verdict,
+    separation,
+)
 from tests.sessions.study.studies import StudyMaker
 
 SYSTEMS = ("duo", "duplex")
@@ -78,6 +85,25 @@ def test_plain_traces(text: str, what: str | None) -> None:
     found = leaks_of(shown, SYSTEMS)
     assert {trace.what for trace in found.traces} == ({what} if what else set())
     assert found.clean == (what is None)
+
+
+def test_unequal_waits_of_the_user_are_said() -> None:
+    """The user speaks a second after one system's words, and four after the other's."""
+
+    def waiting(seconds: float) -> Dialogue:
+        answered = talk((1.0, "it goes like this"))  # until 3.0
+        user = Word("user", 3.0 + seconds, 4.0 + seconds, "Oh?", 1)
+        return Dialogue((*answered.words, user))
+
+    shown = {f"t{n}": {"duo": waiting(1.0), "duplex": waiting(4.0)} for n in range(3)}
+    found = leaks_of(shown, SYSTEMS)
+    assert found.clean
+    assert found.waits["duplex"].seconds == (4.0, 4.0, 4.0)
+    assert leaks_verdict(found)[-1] == (
+        "the user waits 1.0 s after answers of duo and 4.0 s after those of duplex (medians): "
+        "raters could notice"
+    )
+    assert leaks_tables(found)[-1].rows[1] == ["duplex", 3, 4.0, 4.0, 0]
 
 
 def test_a_study_of_its_own_dialogues(make_sqlite: StudyMaker) -> None:

@@ -42,7 +42,9 @@ PAIRS = list(zip(CELLS, SUITE, strict=True))
 ROOT = Path(__file__).parents[3]
 
 #: What the suite of each version is, byte for byte. Whoever changes a scenario raises the version.
-GOLDEN = {1: "9eb8d2e8c774e8eb676930ab445d3903dd45a7fc174810f9e0a193b013964ae8"}
+GOLDEN = {
+    2: "403c63ae933f4b0d400dfc5b459d9d2af0016da148216a69731bcc99288c7ca5",  # the user goes by what is heard
+}
 
 #: The scenarios of one kind in one half.
 BY_KIND = pytest.mark.parametrize(
