@@ -22,9 +22,9 @@ setting and a remark. The symbols of the phrases put them together:
 - `statement`: something told that calls for no answer.
 
 When. An event stands at the `opening` (about a second after the start), `during` the answer to a
-first query (1.5 to 3 seconds after that answer began) or `after` it (a breath after its end). These
-are start rules of a scenario, so they hold for any system and any length of answer. An answer may be
-over before an event that is meant to fall into it; the event then comes a breath after the answer,
+first query (1.5 to 3 seconds after that answer began) or `after` it (a breath after its end).
+These are start rules of a scenario, so they hold for any system and any length of answer. An answer
+may be over before an event that is meant to fall into it; the event comes a breath after it then,
 is what it is all the same, and the transcript shows that nobody was speaking. A system that has not
 answered after ten seconds, or does not end its answer in thirty, gets the event too.
 
