@@ -39,11 +39,6 @@ from sessions.recorder import Job, folder_name, record_all
 SYSTEMS = ("duo", "duplex", "turn-based")
 SCENARIOS = ("pasta-dinner", "volcano-facts", "jet-lag", "weekend-in-lisbon")
 
-#: What the model is told. Without it a model this small likes to say that it is a text program.
-PROMPT = (
-    "You are a friendly assistant in a spoken conversation. Answer in one or two short sentences."
-)
-
 FORMATS = (".svg", ".png")
 
 #: Benchmarks whose answers are chosen among options, which takes a second an item; the others have
@@ -91,7 +86,7 @@ def run_demo(
         scenarios=find_scenarios(scenarios or SCENARIOS),
         out=Path(out),
         models=models_for(SYSTEMS, models),
-        load_settings={"system": PROMPT} | ({"chat": chat} if chat else {}),
+        load_settings={"chat": chat} if chat else {},
         force=force,
         batch=len(SCENARIOS),
     )

@@ -109,7 +109,10 @@ def record(
     attention: Attention = None,
     prompt: Annotated[
         str | None,
-        typer.Option(help="A system prompt in place of the chat template's own."),
+        typer.Option(
+            help="A system prompt in place of the chat template's own [default: that one; the "
+            "embedded models are told to answer in one or two short sentences]."
+        ),
     ] = None,
     chat: Chat = None,
     date: Date = None,
