@@ -17,7 +17,6 @@ from duo.errors import BadInput
 from duo.files import kind_of, read_json
 from duo.terminal import printable
 from duo.transcript import is_transcript
-from reports.statistics.ratings import NEEDED
 from sessions.study.study import MARKER
 
 #: Results come in these forms; nothing else is opened.
@@ -43,8 +42,9 @@ _KEYS: Mapping[str, frozenset[str]] = {
     "benchmark": frozenset({"benchmark", "profile", "metric"}),
     "statistics": frozenset({"kept", "everyone", "rules"}),
 }
-#: A table with one of these columns is meant to hold ratings.
-_OF_RATINGS = frozenset(NEEDED) - {"item", "criterion"}
+#: A table with all columns of one of these sets is meant to hold ratings; comments and replies have
+#: raters, too.
+_OF_RATINGS = ({"system_left"}, {"system_right"}, {"rater", "criterion"})
 
 
 @dataclass(frozen=True, order=True)
@@ -117,8 +117,9 @@ def recognise(path: Path, columns: Mapping[str, str] | None = None) -> tuple[str
             header = _csv_header(path)
         case _:
             header = _parquet_header(path)
-    theirs = {(columns or {}).get(name, name) for name in _OF_RATINGS}
-    return ("ratings", None) if theirs & header else None
+    theirs = columns or {}
+    meant = any({theirs.get(name, name) for name in names} <= header for names in _OF_RATINGS)
+    return ("ratings", None) if meant else None
 
 
 def _prefixes(runs: Sequence[Path]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from duo.errors import BadInput
-from duo.options import Device, DType
+from duo.options import Chat, Device, DType
 
 
 def statistics(
@@ -103,6 +103,7 @@ def judge(
         tuple[float, float] | None,
         typer.Option(metavar="IN OUT", help="Dollars for a million tokens, to show the cost."),
     ] = None,
+    chat: Chat = None,
     device: Device = None,
     dtype: DType = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the intervals of the agreement.")] = 0,
@@ -130,7 +131,8 @@ def judge(
     if endpoint is None:
         from duo.backbone import load
 
-        ask = judging.local_judge(load(model, device=device or "auto", dtype=dtype or "auto"))
+        loaded = load(model, device=device or "auto", dtype=dtype or "auto", chat=chat)
+        ask = judging.local_judge(loaded)
         threads, refused, where = 1, set[str](), ""
     else:
         asked = Endpoint(

@@ -221,21 +221,55 @@ def export(
     study: _Study,
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV file, or folder for ratings.csv [default: export in the study]."),
+        typer.Option(
+            help="Folder; or a CSV file for the ratings alone [default: export in the study]."
+        ),
     ] = None,
+    withdrawn: Annotated[
+        bool,
+        typer.Option("--withdrawn", help="Also of raters who withdrew and left their answers."),
+    ] = False,
+    preferences: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CRITERION",
+            help="Write what people preferred on this criterion for DPO instead, as JSON Lines.",
+        ),
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(help="A preference for each pair by majority, or for each vote: see docs."),
+    ] = "majority",
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Preferences of programs, too, to try it out.")
+    ] = False,
 ) -> None:
-    """Write the ratings as CSV and Parquet, one row a rating, with a dictionary of the columns.
+    """Write all that raters gave: ratings (CSV, Parquet, a dictionary), comments, questionnaires.
+
+    With --preferences: prompt, chosen and rejected in TRL's conversational form, ties left out.
 
     Example: duo study export runs/st --out runs/ratings
+    Example: duo study export runs/st --preferences overall --out runs/dpo.jsonl
     """
+    from sessions.study.exports import export_all
+    from sessions.study.preferences import export_preferences
     from sessions.study.study import open_study
     from sessions.study.votes import export as write
 
-    path = out or study / "export"
-    if path.suffix.lower() != ".csv":
-        path = path / "ratings.csv"
-    rows = write(open_study(study), path)
-    typer.echo(f"{rows} ratings in {path}")
+    opened, path = open_study(study), out or study / "export"
+    if preferences is not None:
+        if path.suffix.lower() != ".jsonl":
+            path = path / f"preferences-{preferences}.jsonl"
+        made = export_preferences(opened, path, preferences, by=by, synthetic=synthetic)
+        typer.echo(
+            f"{len(made.rows)} preferences in {path}; left out: {made.ties} ties, "
+            f"{made.unusable} of dialogues that cannot be used"
+        )
+    elif path.suffix.lower() == ".csv":
+        typer.echo(f"{write(opened, path, withdrawn=withdrawn)} ratings in {path}")
+    else:
+        for name, rows in export_all(opened, path, withdrawn=withdrawn).items():
+            typer.echo(f"{rows} {name.partition('.')[0]} in {path / name}")
 
 
 @study_app.command(name="import")

@@ -202,7 +202,7 @@ def test_what_contradicts_is_refused(make: StudyMaker, tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"rater,item\n", "x.csv:1: repeat: is missing"),
-        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"\xffx", "is not UTF-8 text"),
         (",".join(NAMES).encode() + b"\n1,2\n", f"x.csv:2: 2 fields, not {len(NAMES)}"),
         (",".join(NAMES).encode() + b'\n"open', "is not CSV"),
     ],
