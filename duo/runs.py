@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -228,6 +229,26 @@ class Journal:
         if good < len(content):
             with self.path.open("r+b") as stream:
                 stream.truncate(good)
+
+
+def safe_name(text: str) -> str:
+    """Make any text the name of a file or folder, of 100 bytes at most.
+
+    >>> safe_name("my.package:make"), safe_name("../a b")
+    ('my.package-make', '-a-b')
+    """
+    name = re.sub(r"[^\w.=,()-]+", "-", text.encode(errors="replace").decode()).lstrip(".")
+    return name.encode()[:100].decode(errors="ignore") or "-"
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """Number a name that is taken, whether or not letters' case counts, and note it as taken."""
+    number, free = 1, name
+    while free.casefold() in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free.casefold())
+    return free
 
 
 @contextmanager

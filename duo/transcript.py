@@ -44,6 +44,7 @@ from pydantic import (
 
 from duo.errors import BadInput, misfit, problems
 from duo.files import read_json_lines, whole_file
+from duo.runs import safe_name
 from duo.terminal import printable
 
 #: 2: the recorder's user goes by what is heard alone; `answer_end` says if the limit on answers
@@ -111,6 +112,11 @@ class Header(BaseModel):
     cycle_seconds: Annotated[Seconds, Field(ge=0.001)]
     settings: dict[str, JsonValue] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def stem(self) -> str:
+        """The name, without a suffix, of a file about this recording."""
+        return f"{safe_name(self.scenario)}-{safe_name(self.system)}"
 
     @field_validator("settings")
     @classmethod

@@ -24,7 +24,6 @@ category `pause`): whatever is said in it counts, as in the benchmark.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from pydantic import AfterValidator
 
 from duo.errors import BadInput, misfit
 from duo.files import Record, read_json, validate, write_json, write_json_lines
+from duo.runs import free_name, safe_name
 from duo.speech import Conversation
 from duo.transcript import SCHEMA, Label
 from duo.words import Interval, Word
@@ -228,12 +228,12 @@ def export(conversations: Sequence[Conversation], out: Path) -> Counter[tuple[st
     counts: Counter[tuple[str, Task]] = Counter()
     taken: set[str] = set()
     for system, held in by_name(conversations).items():
-        folder = out / _free(safe_name(system), taken)
+        folder = out / free_name(safe_name(system), taken)
         names: set[str] = set()
         for outcome in (o for conversation in held for o in outcomes_of(conversation)):
             if outcome.kind in _TASK_OF:
                 sample = sample_of(outcome)
-                name = _free(f"{sample.task}/{sample.name}", names).partition("/")[2]
+                name = free_name(f"{sample.task}/{sample.name}", names).partition("/")[2]
                 write_sample(folder, replace(sample, name=name))
                 counts[system, sample.task] += 1
     return counts
@@ -252,25 +252,6 @@ def sample_of(outcome: Outcome) -> Sample:
         interrupt=outcome.text if outcome.kind == "interruption" else "",
         context=outcome.context,
     )
-
-
-def safe_name(text: str) -> str:
-    """Make a text the name of a folder or file, wherever it comes from.
-
-    >>> safe_name("../a b")
-    '-a-b'
-    """
-    return re.sub(r"[^\w.=,()-]+", "-", text).lstrip(".")[:100] or "-"
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Number a name that is taken."""
-    number, free = 1, name
-    while free.casefold() in taken:
-        number += 1
-        free = f"{name}-{number}"
-    taken.add(free.casefold())
-    return free
 
 
 # Import.

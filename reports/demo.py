@@ -27,14 +27,14 @@ from duo.decoding.systems import models_for
 from duo.errors import BadInput
 from duo.files import write_result, write_text
 from duo.speech import conversation_of
-from duo.transcript import Transcript, read_transcript
+from duo.transcript import read_transcript
 from evaluation.interaction.results import portable, score
 from reports.page.build import build
 from reports.page.conversations import all_costs
 from reports.plots.style import save
 from reports.plots.timeline import draw
 from sessions.catalogue import find_scenarios
-from sessions.recorder import Job, folder_name, record_all
+from sessions.recorder import Job, record_all
 
 SYSTEMS = ("duo", "duplex", "turn-based")
 SCENARIOS = ("pasta-dinner", "volcano-facts", "jet-lag", "weekend-in-lisbon")
@@ -158,14 +158,10 @@ def write_report(out: Path, paths: Sequence[Path], *, console: Console | None = 
         for transcript in by_scenario:
             figure = draw(transcript)
             for suffix in FORMATS:
-                save(figure, out / "timelines" / f"{_stem(transcript)}{suffix}")
+                save(figure, out / "timelines" / f"{transcript.header.stem}{suffix}")
         write_text(out / "forward_passes.csv", all_costs(map(conversation_of, by_scenario)).csv())
         write_result(out / "interaction.json", portable(score(paths)))
     return build([out], console=console)
-
-
-def _stem(transcript: Transcript) -> str:
-    return f"{folder_name(transcript.header.scenario)}-{folder_name(transcript.header.system)}"
 
 
 def _somebody_is_there() -> bool:

@@ -11,7 +11,6 @@ Whatever differs from run to run, such as machine times, is in the manifest.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +24,15 @@ from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_settings, check_system, is_foreign
 from duo.errors import BadInput
 from duo.files import check_writable, read_json
-from duo.runs import MANIFEST, Stopwatch, as_json, check_same, versions, write_manifest
+from duo.runs import (
+    MANIFEST,
+    Stopwatch,
+    as_json,
+    check_same,
+    safe_name,
+    versions,
+    write_manifest,
+)
 from duo.terminal import progress
 from duo.transcript import SCHEMA, Header, read_transcript, write_transcript
 from duo.wheels import ADAPTERS, ALIAS
@@ -167,11 +174,6 @@ def record_jobs(
     return [pair.path for pair in pairs]
 
 
-def folder_name(system: str) -> str:
-    """Make a system's name a folder's: `my.package:make` becomes `my.package-make`."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", system).lstrip(".") or "system"
-
-
 def _pairs(job: Job) -> list[_Pair]:
     """List all pairs, checked as far as that goes without a model."""
     systems = list(dict.fromkeys(job.systems))
@@ -186,7 +188,7 @@ def _pairs(job: Job) -> list[_Pair]:
     folders: dict[str, str] = {}
     for system in systems:
         check_system(system)
-        other = folders.setdefault(folder_name(system).casefold(), system)
+        other = folders.setdefault(safe_name(system).casefold(), system)
         if other != system:
             raise BadInput(f"{system} and {other} would share a folder", field="systems")
     ours = [system for system in systems if not is_foreign(system)]
@@ -199,7 +201,7 @@ def _pairs(job: Job) -> list[_Pair]:
             job,
             system,
             scenario,
-            job.out / folder_name(system) / f"{scenario.name}.jsonl",
+            job.out / safe_name(system) / f"{scenario.name}.jsonl",
             _identity(job, system, scenario),
         )
         for system in systems

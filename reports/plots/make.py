@@ -164,17 +164,11 @@ def _trainings(paths: Sequence[Path]) -> list[Chart]:
 
 def _with_names_apart(charts: Sequence[Chart]) -> Iterator[Chart]:
     """Give charts names that no two share, whether or not letters' case counts."""
-    from sessions.recorder import folder_name
+    from duo.runs import free_name, safe_name
 
     taken: set[str] = set()
     for chart in charts:
-        name = stem = folder_name(chart.name)
-        number = 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.casefold())
-        yield replace(chart, name=name)
+        yield replace(chart, name=free_name(safe_name(chart.name), taken))
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from duo.transcript import Transcript, TranscriptEvent
 from reports.plots.chart import Chart, make_chart
 from reports.plots.style import BODY, DESK, LABEL, LIGHT, house_style
 from reports.plots.typeset import fit, width
-from sessions.recorder import folder_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +70,7 @@ def attention_mask(transcript: Transcript) -> Chart | None:
     channels = [("prefix", prefix), ("output", output), ("input", heard)]
     slots = [(channel, text) for channel, texts in channels for text in texts]
     return make_chart(
-        f"mask-{folder_name(header.scenario)}-{folder_name(header.system)}",
+        f"mask-{header.stem}",
         "Attention mask of a fork",
         [
             f"Attention mask of the fork at {fork.at:g} s of {header.scenario} with "

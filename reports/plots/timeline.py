@@ -78,7 +78,7 @@ def timeline(transcript: Transcript, start: float = 0.0, end: float | None = Non
         raise BadInput(f"there is nothing between {start:g} and {until:g} s", field="--from")
     whole = not start and end is None
     labelled = sum(utterance.label is not None for utterance in talk.utterances)
-    name = f"timeline-{_stem(transcript)}" + ("" if whole else f"-{start:g}-{until:g}s")
+    name = f"timeline-{transcript.header.stem}" + ("" if whole else f"-{start:g}-{until:g}s")
     return make_chart(
         name,
         clean(f"{header.scenario}, {header.system}"),
@@ -334,13 +334,6 @@ def _swatch(sign: str, x: float, y: float) -> list[Rect | Stroke | Dot | Line]:
             return [Rect(*box, "paper", "respond", 3)]
         case _:
             raise ValueError(f"no such sign: {sign}")
-
-
-def _stem(transcript: Transcript) -> str:
-    from sessions.recorder import folder_name
-
-    header = transcript.header
-    return f"{folder_name(header.scenario)}-{folder_name(header.system)}"
 
 
 def _rows_of(talk: Conversation) -> list[tuple[Any, ...]]:

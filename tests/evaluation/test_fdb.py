@@ -22,7 +22,6 @@ from evaluation.fdb import (
     export,
     import_all,
     read_sample,
-    safe_name,
     write_sample,
 )
 from evaluation.interaction.results import interaction, read_all
@@ -265,14 +264,3 @@ def test_two_of_one_name_are_both_exported(tmp_path: Path) -> None:
     assert sum(export(held, tmp_path / "out").values()) == 2
     names = {path.name for path in (tmp_path / "out/duo/smooth_turn_taking").iterdir()}
     assert names == {"same-u1", "same-u1-2"}
-
-
-@given(st.text(max_size=200))
-@settings(deadline=None, derandomize=True)
-def test_names_stay_inside_the_folder(text: str) -> None:
-    name = safe_name(text)
-    assert name
-    assert "/" not in name
-    assert "\\" not in name
-    assert name.isprintable()
-    assert name not in (".", "..")
