@@ -478,7 +478,7 @@ def granite_settings(minicpm: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def share_cores() -> None:
-    """Let idle threads sleep instead of spin, as far as nobody has said otherwise.
+    """Let idle threads sleep instead of spin, unless environment variables say otherwise.
 
     By default OpenMP's threads wait for each other in a busy loop. On a machine that does something
     else as well they then wait for cores that they keep busy themselves: six times slower on two

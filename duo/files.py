@@ -261,7 +261,7 @@ class _ListReader:
         return BadInput(message, file=self._path, line=self.line)
 
     def take(self, characters: int) -> None:
-        """Move on."""
+        """Move the cursor on."""
         end = self._at + characters
         self.line += self._buffer.count("\n", self._at, end)
         self._at = end

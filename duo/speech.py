@@ -228,7 +228,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Conversation:
-    """One transcript, read.
+    """What was said and decided in one transcript.
 
     Attributes:
         system, model, scenario, settings, cycle_seconds: of its header.

@@ -82,7 +82,7 @@ def shown(value: Value) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column.
+    """A column of a table: its name, and how its values are written.
 
     Attributes:
         name: its heading; a line break in it is a blank where headings have one line.

@@ -156,7 +156,7 @@ class TranscriptEvent(BaseModel):
 
 
 class Transcript(BaseModel):
-    """A whole conversation."""
+    """A recorded conversation: its header, and its events in order of time."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -76,7 +76,7 @@ class Slot:
 
     @property
     def name(self) -> str:
-        """The place's name where both share a line."""
+        """The name of the place in lists that show the paper and ours together."""
         return MODELS[self.paper].role if self.paper else self.ours or ""
 
 

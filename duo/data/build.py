@@ -182,7 +182,7 @@ def build(
 
 
 def _is_there(out: Path, facts: Mapping[str, Any], unfinished: Path) -> bool:
-    """Find out whether this very data set is there, whole.
+    """Tell whether the folder already holds this data set, complete.
 
     Raises:
         BadInput: another data set is, which is not written over; names the first setting that

@@ -241,7 +241,7 @@ def cut_short(text: str, random: Random, *, query: bool) -> str | None:
 
 
 def trail_off(text: str, random: Random, *, marks: bool) -> str:
-    """Write the end of what is not over as a recogniser does.
+    """End an unfinished utterance as a speech recogniser would write it.
 
     Args:
         text: the beginning of an utterance, without a mark at its end.

@@ -108,7 +108,7 @@ def usable(
 
 
 def _is_doubtful(query: str, before: str) -> bool:
-    """Judge whether a turn neither asks for anything nor follows a question, as far as is known."""
+    """Tell whether a turn seems neither to ask for anything nor to follow a question."""
     return not (has_wide(query) or asks(query) or before.rstrip("\"') ").endswith("?"))
 
 
@@ -173,7 +173,7 @@ class RemarkFilter:
         return ""
 
     def _is_near_duplicate(self, text: str) -> bool:
-        """Judge whether the same content words came lately, in any order; else remember them."""
+        """Tell whether a recent text had the same content words, in any order; else remember it."""
         words = normalised(text).split()
         if len(words) <= COMMON_WORDS:
             return False

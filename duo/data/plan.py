@@ -235,7 +235,7 @@ def plan(
     others: Sequence[Dialogue] = (),
     attempt: int = 0,
 ) -> Draft:
-    """Plan a sample.
+    """Plan what sample a dialogue becomes.
 
     Args:
         dialogue: a usable one, see `duo.data.filters.usable`.
@@ -259,7 +259,7 @@ def plan(
 
 
 class _Planner:
-    """Plan one draft."""
+    """Adds the turns of one draft, drawing what comes between a dialogue's own."""
 
     def __init__(
         self, draft: Draft, recipe: Recipe, random: Random, others: Sequence[Dialogue]

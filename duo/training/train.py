@@ -166,7 +166,7 @@ def _check_launch(settings: TrainSettings) -> None:
 
 
 def _begin(out: Path, identity: Mapping[str, Any], data: Path) -> None:
-    """Refuse a folder that holds something else than this run."""
+    """Refuse a folder that holds a finished run, or one with other settings."""
     if not (data / "train.jsonl").is_file():
         raise BadInput("no such file", file=data / "train.jsonl")
     if (out / RESULT).is_file() and (out / MANIFEST).is_file():
@@ -325,7 +325,7 @@ def _parameters(model: Any) -> dict[str, int]:
 
 
 def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = None) -> Any:
-    """Switch on the weights of a model that are to be trained.
+    """Choose which weights of a model are trained, and freeze the others.
 
     With `lora_rank` it is a PEFT model: low-rank adapters beside the linear layers, and the state
     tokens' rows of the embedding (and of the output head where that is a matrix of its own).

@@ -60,7 +60,7 @@ class Utterance:
 
     @property
     def ends(self) -> tuple[float, ...]:
-        """The moments at which each word has been said, in seconds."""
+        """The time at which each word ends, in seconds of the conversation."""
         return tuple(
             self.start + count / WORDS_PER_SECOND for count in range(1, len(self.words) + 1)
         )
@@ -203,7 +203,7 @@ class Cycle:
 
 @dataclass(frozen=True)
 class Run:
-    """A whole conversation.
+    """What a system did in a whole conversation.
 
     Attributes:
         script: what the user said.
@@ -224,7 +224,7 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Machine time."""
+        """The machine time of all cycles."""
         return sum(cycle.seconds for cycle in self.cycles)
 
 

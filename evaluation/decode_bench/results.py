@@ -35,7 +35,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 class Counts(Record):
-    """Forward passes, tokens that they carried, and tokens of answers that were spoken."""
+    """Counts of forward passes, of the tokens they carried, and of tokens spoken in answers."""
 
     passes: Count
     tokens: Count
@@ -57,7 +57,7 @@ class PartCounts(Record):
 
 
 class Rates(Record):
-    """Tokens a second.
+    """Tokens of the answer spoken a second, in three parts of a conversation.
 
     Attributes:
         alone: while nobody speaks.
@@ -95,7 +95,7 @@ class AgainstSequential(Record):
 
 
 class SystemCost(Record):
-    """One system's cost.
+    """What decoding with one system costs.
 
     Attributes:
         counts: of the first round: greedy decoding repeats them exactly.
@@ -127,7 +127,7 @@ class SystemCost(Record):
 
 
 class Generate(Record):
-    """transformers' own `generate()`."""
+    """The speed of transformers' own `generate()` on the same prompt."""
 
     tokens_per_second: Spread
 

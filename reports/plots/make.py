@@ -163,7 +163,7 @@ def _trainings(paths: Sequence[Path]) -> list[Chart]:
 
 
 def _with_names_apart(charts: Sequence[Chart]) -> Iterator[Chart]:
-    """Give charts names that no two share, whether or not letters' case counts."""
+    """Number the names of charts that would be the same file, also where case does not count."""
     from duo.runs import free_name, safe_name
 
     taken: set[str] = set()

@@ -79,7 +79,7 @@ class TypedInput:
             self._write(_joined(self._entered, line), now)
 
     def entered(self, now: float) -> None:
-        """Enter was struck: the line is complete, and a new one begins."""
+        """Take note that Enter was pressed: the line is complete, and a new one begins."""
         self._entered, self._line = self._text.rstrip(), ""
         self._write(self._entered, now)
 
