@@ -157,6 +157,9 @@ class _ColumnEntry(BaseModel):
 class Experiment(BaseModel):
     """A file with what a run compares; whatever it leaves out has the command line's default.
 
+    It has no more than part of `Settings`, so that a file from somebody else cannot allow programs
+    to be run, nor name folders and devices.
+
     Attributes:
         columns: models by the name of their column, the base column first.
         profile, tasks, seeds, chat_template, dtype: as on the command line.
