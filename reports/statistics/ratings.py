@@ -8,6 +8,7 @@ gives three rows, one for each pair.
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from duo.errors import BadInput
-from duo.files import sha256
+from duo.files import read_text, sha256
 from duo.table import csv_text
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
-    """Find where each of our columns stands; our own names may be written in any case."""
+    """Find where each of our columns stands; our own names in any case, blanks for underscores."""
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise BadInput("the column is there twice", file=path, line=1, field=twice)
@@ -164,7 +165,7 @@ def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[s
             raise BadInput(f"no column of ours: use {', '.join(COLUMNS)}", field=name)
         if theirs not in header:
             raise BadInput(f"no column {theirs!r} to take it from", file=path, field=name)
-    places = {name.lower(): at for at, name in reversed([*enumerate(header)])}
+    places = {_spelled(name): at for at, name in reversed([*enumerate(header)])}
     places |= {name: at for at, name in enumerate(header)}
     ours = {
         name: places[columns.get(name, name)]
@@ -179,46 +180,64 @@ def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[s
     return ours
 
 
+def _spelled(name: str) -> str:
+    """Spell a name as ours are, such as "System Left" or "Both bad"."""
+    return re.sub(r"[\s-]+", "_", name.lower())
+
+
 def csv_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
     """Read line numbers and cells, the header first, over the marks that spreadsheets leave.
 
     These are a first line `sep=;`, another delimiter than a comma, and empty rows and columns at
     the end.
     """
+    text = _table_text(path)
+    blank = re.match(r"(?:[ \t]*(?:\r\n?|\n))*", text)
+    skipped = blank[0] if blank else ""
+    text, line = text[len(skipped) :], 1 + len(skipped.splitlines())
+    first = text.splitlines()[0] if text else ""
+    declared = re.fullmatch(r"sep=(.)\s*", first)
+    delimiter = declared[1] if declared else max(_DELIMITERS, key=first.count)
+    stream = io.StringIO(text, newline="")
+    if declared:
+        stream.readline()
+        line += 1
+    before = line - 1
+    reader = csv.reader(stream, delimiter=delimiter, strict=True)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            line = 1
-            try:
-                first = stream.readline()
-                declared = re.fullmatch(r"sep=(.)\s*", first)
-                delimiter = declared[1] if declared else max(_DELIMITERS, key=first.count)
-                before = 1 if declared else 0
-                if not declared:
-                    stream.seek(0)
-                reader = csv.reader(stream, delimiter=delimiter, strict=True)
-                line += before
-                header = [name.strip() for name in next(reader, [])]
-                while header and not header[-1]:
-                    header.pop()
-                if not header:
-                    raise BadInput("empty: not even a header line", file=path)
-                yield line, header
-                line = reader.line_num + 1 + before
-                for cells in reader:
-                    while len(cells) > len(header) and not cells[-1].strip():
-                        cells.pop()
-                    if any(cell.strip() for cell in cells):
-                        if len(cells) != len(header):
-                            wrong = f"{len(cells)} cells under {len(header)} columns"
-                            raise BadInput(wrong, file=path, line=line)
-                        yield line, cells
-                    line = reader.line_num + 1 + before
-            except csv.Error as error:
-                raise BadInput(f"not CSV: {error}", file=path, line=line) from error
-            except UnicodeDecodeError as error:
-                raise BadInput("not UTF-8 text", file=path, line=line) from error
+        header = [name.strip() for name in next(reader, [])]
+        while header and not header[-1]:
+            header.pop()
+        if not header:
+            raise BadInput("empty: not even a header line", file=path)
+        yield line, header
+        line = reader.line_num + 1 + before
+        for cells in reader:
+            while len(cells) > len(header) and not cells[-1].strip():
+                cells.pop()
+            if any(cell.strip() for cell in cells):
+                if len(cells) != len(header):
+                    wrong = f"{len(cells)} cells under {len(header)} columns"
+                    raise BadInput(wrong, file=path, line=line)
+                yield line, cells
+            line = reader.line_num + 1 + before
+    except csv.Error as error:
+        raise BadInput(f"not CSV: {error}", file=path, line=line) from error
+
+
+def _table_text(path: Path) -> str:
+    """Read a table's text, or say what a file is that is none."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
     except OSError as error:
         raise BadInput(f"cannot read: {error.strerror or error}", file=path) from error
+    if start in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
+        raise BadInput("is a spreadsheet's own file: save the sheet as CSV", file=path)
+    text = read_text(path)
+    if text.lstrip()[:1] == "<":
+        raise BadInput("is a web page, not CSV", file=path)
+    return text
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
@@ -281,7 +300,7 @@ def _choice(row: Mapping[str, Any], choices: Mapping[str, str], bad: Any) -> str
     for name in ("choice", "winner"):
         if said := row[name]:
             word = choices.get(said, said)
-            word = sides.get(word, word)
+            word = sides.get(word, word if word in CHOICES else _spelled(word))
             if word not in CHOICES:
                 raise bad(name, f"unknown {said!r}: use one of {', '.join(CHOICES)}")
             found.append(word)

@@ -312,7 +312,7 @@ def test_folders_that_are_no_models(tmp_path: Path) -> None:
     assert "config.json:2: not JSON" in said(tmp_path)
     (tmp_path / "config.json").write_text("[]")
     assert "not a JSON object" in said(tmp_path)
-    (tmp_path / "config.json").write_bytes(b"\xff\xfe")
+    (tmp_path / "config.json").write_bytes(b"\xff{")
     assert "is not UTF-8" in said(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "never-heard-of"}')
     assert "cannot load this model" in said(tmp_path)

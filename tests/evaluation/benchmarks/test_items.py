@@ -230,7 +230,7 @@ def test_an_item_that_all_or_none_would_get_right_is_refused(
     [
         (b"{\n", "1: not JSON"),
         (b"[1]", "1: not a JSON object"),
-        (b"\xff\xfe", "1: is not UTF-8"),
+        (b"\xff{", "1: is not UTF-8"),
         (b"[" * 100_000 + b"\n", "1: not JSON"),
     ],
 )

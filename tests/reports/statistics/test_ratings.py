@@ -168,10 +168,27 @@ PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overa
         PLAIN + ",,,,,,\n,,,,,,\n",
         PLAIN.replace("rater,item", "Rater, ITEM ").replace("system_left", "System_Left"),
         "\n".join(PLAIN.splitlines()) + "\n\n  \n",
+        "\r\n \r\n" + PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("system_left", "System Left").replace("left,2", "Left,2"),
+        ("\ufeff" + PLAIN.replace(",", "\t")).encode("utf-16-le"),
+        PLAIN.replace("\n", "\r"),
     ],
-    ids=["semicolons", "tabs", "sep", "sep and mark", "columns", "rows", "case", "blank lines"],
+    ids=[
+        "semicolons",
+        "tabs",
+        "sep",
+        "sep and mark",
+        "columns",
+        "rows",
+        "case",
+        "blank lines",
+        "blank lines first",
+        "words",
+        "utf-16",
+        "old Mac",
+    ],
 )
-def test_what_a_spreadsheet_saved_is_read_as_it_was(tmp_path: Path, text: str) -> None:
+def test_what_a_spreadsheet_saved_is_read_as_it_was(tmp_path: Path, text: str | bytes) -> None:
     found, plain = read(tmp_path, text), read(tmp_path, PLAIN)
     pd.testing.assert_frame_equal(found.rows, plain.rows)
     assert found.notices == ()
