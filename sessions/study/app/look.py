@@ -19,6 +19,9 @@ from sessions.study.session import Unanswered, Unmarked, Unseen
 from sessions.study.study import Study, open_study
 from sessions.study.wording import Words, words_in
 
+#: The texts about a server that cannot be reached.
+_AWAY = ("away", "away_text", "back")
+
 _log = logging.getLogger(__name__)
 
 
@@ -119,6 +122,16 @@ def press(label: str, action: Callable[[], object], **look: Any) -> None:
 def dress() -> None:
     """Add our style sheet: constant, and nothing of it comes from outside."""
     st.html(f"<style>{asset('look.css')}</style>")
+
+
+def watch() -> None:
+    """Let the page say in our words when the server cannot be reached."""
+    say = words()
+    component = st.components.v2.component(
+        "away", html="<section></section>", css=asset("away.css"), js=asset("away.js")
+    )
+    with st.container(key="away"):
+        component(key="watch", data={name: say(f"page.{name}") for name in _AWAY})
 
 
 def heading(text: str, level: int = 1) -> None:

@@ -24,7 +24,7 @@ from sessions.study.app.entrance import (
     waiting,
 )
 from sessions.study.app.leaving import offer_to_withdraw, withdrawal
-from sessions.study.app.look import dress, heading, place, plain, press, words
+from sessions.study.app.look import dress, heading, place, plain, press, watch, words
 from sessions.study.app.questionnaire import questionnaire
 from sessions.study.app.rating import hear, rating, said_before
 from sessions.study.design import Design
@@ -80,6 +80,7 @@ def show() -> None:
     except Exception:
         _log.exception("a page failed")
         _out_of_order()
+    watch()
 
 
 def _show() -> None:
