@@ -5,6 +5,7 @@ Light: what they need is imported inside.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,20 +15,48 @@ from duo.errors import BadInput, check_choice
 from duo.terminal import printable
 
 if TYPE_CHECKING:
-    from sessions.study.design import Design
     from sessions.study.people import Invitation
+    from sessions.study.study import Study
 
 study_app = typer.Typer(help="Have people compare recorded dialogues, blind.", no_args_is_help=True)
 
 _Study = Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)]
 
 
-def _ask_for_facts(design: Design) -> None:
-    """Say what the consent page does not say."""
-    if missing := design.about.missing:
-        typer.echo(
-            f"the consent page does not say: {', '.join(missing)} (`about` in the design)", err=True
-        )
+#: What people should know before they consent, as it is asked for.
+_FACTS = {
+    "who": "Who does the study?",
+    "contact": "How can they be reached?",
+    "purpose": "What is it for?",
+    "duration": "How long does taking part last?",
+    "pay": "What do people get for it?",
+    "data": "What is stored, how long, and who sees it?",
+    "withdrawal": "How can one withdraw, also later?",
+}
+
+
+def _missing_facts(study: Study) -> str:
+    """Say what the consent page does not say; "" if it says all."""
+    missing = ", ".join(study.design.about.missing)
+    return missing and (
+        f"the consent page does not say: {missing} (`duo study about {study.folder}` asks for it)"
+    )
+
+
+def _ask_for_facts(study: Study) -> Study:
+    """Ask, in a terminal, for what the consent page does not say; else say what that is."""
+    from sessions.study.study import set_about
+
+    if study.design.about.missing and sys.stdin.isatty() and sys.stdout.isatty():
+        typer.echo("What people should know before they consent (Enter leaves it open):")
+        asked = {
+            name: typer.prompt(f"  {_FACTS[name]}", default="", show_default=False).strip()
+            for name in study.design.about.missing
+        }
+        study = set_about(study, {name: text for name, text in asked.items() if text})
+    if said := _missing_facts(study):
+        typer.echo(said, err=True)
+    return study
 
 
 @study_app.command()
@@ -72,7 +101,7 @@ def create(
         f"{study.items} item{'s' * (study.items != 1)} of {', '.join(study.systems)} in {out}; "
         f"{chosen.raters_per_item} raters each"
     )
-    _ask_for_facts(chosen)
+    _ask_for_facts(study)
     typer.echo(f"next: duo study check {out}; duo study invite {out}; duo study serve {out}")
 
 
@@ -95,9 +124,43 @@ def check(study: _Study) -> None:
         table.show()
     for sentence in leaks_verdict(leaks):
         typer.echo(sentence)
-    _ask_for_facts(opened.design)
+    if said := _missing_facts(opened):
+        typer.echo(said, err=True)
     if not leaks.clean:
         raise typer.Exit(1)
+
+
+@study_app.command()
+def about(
+    study: _Study,
+    who: Annotated[str | None, typer.Option(help="Who does the study.")] = None,
+    contact: Annotated[str | None, typer.Option(help="How to reach them.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="What the study is for.")] = None,
+    duration: Annotated[str | None, typer.Option(help="How long taking part lasts.")] = None,
+    pay: Annotated[str | None, typer.Option(help="What people get for it.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="What is stored, how long, and who sees it.")
+    ] = None,
+    withdrawal: Annotated[str | None, typer.Option(help="How to withdraw, also later.")] = None,
+) -> None:
+    """Say what people should know before they consent; a terminal asks for what is missing.
+
+    Without options it shows what is said. What is said anew replaces what was said before.
+
+    Example: duo study about runs/st --who "Jane Doe, University of X" --contact jane@x.org
+    """
+    from sessions.study.study import open_study, set_about
+
+    given = {
+        "who": who, "contact": contact, "purpose": purpose, "duration": duration, "pay": pay,
+        "data": data, "withdrawal": withdrawal,
+    }  # fmt: skip
+    said = {name: text for name, text in given.items() if text is not None}
+    opened = open_study(study)
+    opened = set_about(opened, said) if said else opened
+    opened = _ask_for_facts(opened)
+    for name, text in opened.design.about:
+        typer.echo(f"{name}: {'-' if text is None else printable(text)}")
 
 
 @study_app.command()
@@ -116,11 +179,14 @@ def invite(
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option(help="Address of the server [default: the design's, or this machine's]."),
+        typer.Option(help="Address of the server [default: the design's, or as last served]."),
     ] = None,
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="As `serve` has it, if it is this machine.")
-    ] = 8501,
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Of the server on this machine [default: as last served]."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="CSV file for the links instead of the terminal.", show_default=False),
@@ -144,7 +210,7 @@ def invite(
         made.append(people.invite(opened, "panel", label=panel, valid_seconds=valid))
     if admin:
         made.append(people.invite(opened, "admin", label=admin, valid_seconds=valid))
-    base = url or opened.design.address or f"http://localhost:{port}"
+    base = url or (f"http://localhost:{port}" if port else opened.address)
     lines = [(one.kind, one.name, one.link(base)) for one in made]
     if out is None:
         for line in lines:
@@ -312,21 +378,35 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")
     ] = "127.0.0.1",
+    url: Annotated[
+        str | None,
+        typer.Option(help="Address by which raters reach it, if a proxy stands before it."),
+    ] = None,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Serve although the consent page is not complete.")
+    ] = False,
 ) -> None:
     """Serve the pages of a study until Ctrl-C. Nothing is lost by stopping and starting again.
+
+    A study whose consent page does not say all that people should know (see `duo study about`) is
+    served only with --trial.
 
     Example: duo study serve runs/st --port 8501
     """
     from sessions.study.app import serve as run
-    from sessions.study.study import open_study
+    from sessions.study.study import open_study, set_address
 
     opened = open_study(study)
-    _ask_for_facts(opened.design)
-    address = f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
-    status = run(
-        opened, host=host, port=port, ready=lambda: typer.echo(f"{address} (Ctrl-C stops)")
-    )
-    raise typer.Exit(status)
+    if (said := _missing_facts(opened)) and not trial:
+        raise BadInput(f"{said}; --trial serves it all the same", file=study)
+    here = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"
+    public = (url or opened.design.address or here).rstrip("/")
+
+    def ready() -> None:
+        set_address(opened, public)
+        typer.echo(f"{public} ({'' if public == here else f'here {here}; '}Ctrl-C stops)")
+
+    raise typer.Exit(run(opened, host=host, port=port, public=public, ready=ready))
 
 
 def bench(

@@ -5,6 +5,7 @@ STUDY/design.yaml     the design, complete, to read; the database has its own co
 STUDY/study.sqlite    the database, if DUO_DATABASE_URL does not name another
 STUDY/audio/          sound files, under names that say nothing
 STUDY/manifest.json   versions, arguments, hashes
+STUDY/address         where it was last served: links begin with it
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -22,9 +23,9 @@ from pydantic import Field
 from sqlalchemy import Connection, select
 
 from duo.errors import BadInput
-from duo.files import Result, read_result
+from duo.files import Result, read_result, read_text, validate, write_text
 from sessions.study.blinding import Dialogue
-from sessions.study.design import Design
+from sessions.study.design import About, Design
 from sessions.study.store import (
     VARIABLE,
     Database,
@@ -39,6 +40,7 @@ from sessions.study.store import (
 STATES = ("open", "paused", "closed")
 MARKER = "study.json"
 SCHEMA = 1
+ADDRESS = "address"
 
 
 class Marker(Result):
@@ -88,6 +90,14 @@ class Study:
         return str(
             connection.execute(select(studies.c.state).where(studies.c.id == self.id)).scalar_one()
         )
+
+    @property
+    def address(self) -> str:
+        """Where raters reach the server: as the design says, or as it was last served."""
+        if self.design.address:
+            return self.design.address
+        path = self.folder / ADDRESS
+        return read_text(path).strip() if path.exists() else "http://localhost:8501"
 
     def lock(self, connection: Connection) -> None:
         """Keep other transactions from giving out pages or numbers until this one is over.
@@ -149,6 +159,31 @@ def set_state(study: Study, state: str) -> None:
         before = study.state(connection)
         connection.execute(studies.update().where(studies.c.id == study.id).values(state=state))
         record(connection, study, "study", data={"from": before, "to": state})
+
+
+def set_address(study: Study, address: str) -> None:
+    """Note where raters reach the server, for links that are made later."""
+    write_text(study.folder / ADDRESS, address + "\n")
+
+
+def set_about(study: Study, facts: Mapping[str, str]) -> Study:
+    """Say on the consent page what people should know; return the study that says it.
+
+    Args:
+        facts: by field of `design.About`; the others stay.
+
+    Raises:
+        BadInput: no such text.
+    """
+    about = validate(study.design.about.model_dump() | dict(facts), About)
+    design = study.design.model_copy(update={"about": about})
+    design = Design.model_validate_json(design.model_dump_json())  # in its other languages, too
+    with study.database.write() as connection:
+        own = studies.update().where(studies.c.id == study.id)
+        connection.execute(own.values(design=design.model_dump_json()))
+        record(connection, study, "about", data={"facts": dict(facts)})
+    write_text(study.folder / "design.yaml", design.as_yaml())
+    return replace(study, design=design)
 
 
 def record(

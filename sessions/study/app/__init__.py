@@ -20,11 +20,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from duo.errors import BadInput
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 #: The environment variable that tells the pages which study they are of.
 VARIABLE = "DUO_STUDY"
 _PR_SET_PDEATHSIG = 1
+#: Seconds that the server has to end by itself.
+_PATIENCE = 5
 APP = Path(__file__).with_name("main.py")
 
 #: No browser is opened, nothing is reported to anybody, no traceback and no menu reach a rater.
@@ -65,8 +68,11 @@ def asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def command(study: Study, *, host: str, port: int) -> list[str]:
+def command(study: Study, *, host: str, port: int, public: str = "") -> list[str]:
     """Return the command line of the server.
+
+    Args:
+        public: the address by which browsers reach it, if not by `host` and `port`.
 
     Raises:
         BadInput: Streamlit is not installed, or the port is taken.
@@ -75,6 +81,9 @@ def command(study: Study, *, host: str, port: int) -> list[str]:
         raise BadInput("the pages need Streamlit: pip install streamlit")
     _check_free(host, port)
     flags = _FLAGS | {"server.address": host, "server.port": str(port)}
+    if public:  # a web socket of any other origin is refused
+        origin = urlsplit(public)
+        flags["server.corsAllowedOrigins"] = f"{origin.scheme}://{origin.netloc}"
     options = [word for name, value in flags.items() for word in (f"--{name}", value)]
     return [sys.executable, "-m", "streamlit", "run", str(APP), *options]
 
@@ -84,34 +93,58 @@ def environment(study: Study) -> dict[str, str]:
     return {**os.environ, VARIABLE: str(study.folder.resolve())}
 
 
-def serve(study: Study, *, host: str, port: int, ready: Callable[[], None]) -> int:
+def serve(
+    study: Study, *, host: str, port: int, ready: Callable[[], None], public: str = ""
+) -> int:
     """Run the server until it is stopped; return its exit status.
 
+    However this process ends (Ctrl-C, an end of the terminal, SIGTERM, and on Linux SIGKILL), the
+    server ends with it, and the port is free again.
+
     Args:
+        public: as in `command`.
         ready: called once it can be reached.
 
     Raises:
         BadInput: as `command`.
     """
-    words = command(study, host=host, port=port)
-    with subprocess.Popen(words, env=environment(study), preexec_fn=_end_with_parent) as server:
-        before = signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    words = command(study, host=host, port=port, public=public)
+    before = {one: signal.signal(one, _interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
+    end = partial(_end_with, os.getpid())
+    server = subprocess.Popen(words, env=environment(study), preexec_fn=end)
+    try:
+        if _is_up(server, host, port):
+            ready()
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _stop(server)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the server: it may close what is open, but not wait for browsers that stay."""
+    if server.poll() is None:
+        server.terminate()
         try:
-            if _is_up(server, host, port):
-                ready()
-            return server.wait()
-        except KeyboardInterrupt:  # the server got it, too
-            return server.wait(timeout=10)
-        finally:
-            signal.signal(signal.SIGTERM, before)
-            if server.poll() is None:
-                server.kill()
+            server.wait(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
-def _end_with_parent() -> None:
-    """Let Linux end this process when its parent is killed, so that the port is free again."""
+def _end_with(parent: int) -> None:
+    """Let Linux end this process when its parent is killed, or was already."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _is_up(server: subprocess.Popen[bytes], host: str, port: int) -> bool:

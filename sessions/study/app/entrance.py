@@ -42,6 +42,8 @@ def consent(session: Session) -> None:
             )
             st.html(f'<dl class="duo">{rows}</dl>')
         plain(say("consent.button"))
+        if design.about.missing:
+            plain(say("consent.trial"), "open")
         yes, no = st.columns(2)
         with yes:
             press(
