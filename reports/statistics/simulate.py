@@ -13,6 +13,7 @@ tied. Some ties are "both bad", which hangs together within a dialogue.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -438,6 +439,8 @@ class _Rater:
             ComprehensionView,
             ConsentView,
             InstructionsView,
+            Mark,
+            QuestionnaireView,
             RatingView,
             WaitingView,
         )
@@ -445,6 +448,10 @@ class _Rater:
         view = self.session.view()
         if isinstance(view, ConsentView):
             self.session.consent(True)
+        elif isinstance(view, QuestionnaireView):
+            asked = getattr(self.study.design, view.part)
+            draw = random.Random(int(self.rng.integers(2**32)))
+            self.session.answer_questionnaire({one.name: one.drawn(draw) for one in asked})
         elif isinstance(view, InstructionsView):
             self.session.understood()
         elif isinstance(view, ComprehensionView):
@@ -455,6 +462,15 @@ class _Rater:
             if self.study.design.checks.exposure != "none":
                 labels = [shown.label for shown in view.dialogues]
                 self.session.exposed(view.page, labels, labels)
+            if least := self.study.design.marks.least:
+                kind = next(iter(self.study.design.marks.kinds))
+                turns = [
+                    Mark(place, turn, kind)
+                    for place, shown in enumerate(view.dialogues)
+                    for turn, one in enumerate(shown.dialogue.utterances)
+                    if one.who == "assistant"
+                ]
+                self.session.mark(view.page, turns[:least])
             self.session.submit(view.page, self._answers(view), nonce=view.nonce)
             return True
         else:
@@ -472,7 +488,10 @@ class _Rater:
             noisy = likings + self.rng.gumbel(size=len(likings))
             rank = ranks(noisy, threshold)
             both_bad = not rank.any() and self.rng.random() < bad
-            found[criterion.name] = Answer.ranked(rank.tolist(), both_bad=bool(both_bad))
+            answer = Answer.ranked(rank.tolist(), both_bad=bool(both_bad))
+            if answer.is_preference and (levels := self.study.design.strength.levels):
+                answer = replace(answer, strength=self.rng.choice(list(levels)).item())
+            found[criterion.name] = answer
         return found
 
     def _likings(self, page: int) -> tuple[np.ndarray, float]:

@@ -83,6 +83,10 @@ def create(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of sides, orders, checks [default: the design's].")
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Of the pages; several, separated by commas: raters choose [en]."),
+    ] = None,
 ) -> None:
     """Make a study: the same scenario and seed by different systems, side by side.
 
@@ -92,7 +96,14 @@ def create(
     from sessions.study.materials import create_study, find_materials
 
     names = [name.strip() for name in (systems or "").split(",") if name.strip()]
-    chosen = read_design(design, raters_per_item=raters, pages_per_rater=pages, seed=seed)
+    spoken = [name.strip() for name in (language or "").split(",") if name.strip()]
+    chosen = read_design(
+        design,
+        raters_per_item=raters,
+        pages_per_rater=pages,
+        seed=seed,
+        language=spoken or None,
+    )
     materials = find_materials(transcripts, names)
     study = create_study(out, chosen, materials, transcripts=transcripts)
     for line in materials.left_out:
@@ -313,6 +324,8 @@ def export(
     """Write all that raters gave: ratings (CSV, Parquet, a dictionary), comments, questionnaires.
 
     With --preferences: prompt, chosen and rejected in TRL's conversational form, ties left out.
+
+    Beside them stand questionnaire.csv and marks.csv, if the design asks for such.
 
     Example: duo study export runs/st --out runs/ratings
     Example: duo study export runs/st --preferences overall --out runs/dpo.jsonl

@@ -365,6 +365,13 @@ class Design(Strict):
             except ValidationError as error:
                 first = next(problems(error))
                 raise misfit(first.message, "translations", name, *first.loc) from error
+            pairs = zip(
+                self.comprehension.questions, self._in[name].comprehension.questions, strict=True
+            )
+            for number, (one, other) in enumerate(pairs):
+                if one.options.index(one.answer) != other.options.index(other.answer):
+                    place = ("translations", name, "comprehension", "questions", number, "answer")
+                    raise misfit("is another option than in the design", *place)
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -136,7 +136,8 @@ def create_study(
     checks = attention_checks(
         materials.items,
         design.checks.attention_for(pages),
-        design.checks.instruction,
+        # in all the languages that a rater may read
+        " / ".join(design.in_language(one).checks.instruction for one in design.languages),
         seed=design.seed,
     )
     check_writable(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -98,6 +99,17 @@ class Asked(Strict):
             if scale or number:
                 return int(given) if given == int(given) else given
         raise ValueError(f"{self.name} cannot be {given!r}")
+
+    def drawn(self, draw: random.Random) -> Any:
+        """Draw an answer, for raters that do not exist."""
+        if self.kind in ("choice", "several"):
+            option = draw.choice(self.options)
+            return option if self.kind == "choice" else [option]
+        if self.kind == "text":
+            return "synthetic"
+        least = 1 if self.kind == "scale" else self.least or 0
+        most = self.points if self.kind == "scale" else self.most
+        return draw.randint(math.ceil(least), math.floor(least + 9 if most is None else most))
 
 
 def export_replies(study: Study, path: Path, *, withdrawn: bool = False) -> int:
