@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import socket
 import stat
 import subprocess
@@ -121,19 +122,23 @@ def test_links_begin_with_the_servers_address(made: Path, tmp_path: Path) -> Non
     assert "https://y.org/?t=" in study("invite", other, "--raters", "1", "--url", "https://y.org")
 
 
-def test_the_server_says_its_address_when_it_is_there_and_leaves_no_child(made: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP])
+def test_the_server_says_its_address_when_it_is_there_and_leaves_no_child(
+    made: Path, how: signal.Signals
+) -> None:
     pytest.importorskip("streamlit")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-u", "-c", "from duo.cli import main; main()", "study", "serve",
-             str(made), "--port", str(port)]  # fmt: skip
+             str(made), "--port", str(port), "--trial"]  # fmt: skip
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         while f"http://localhost:{port} (Ctrl-C" not in (line := server.stdout.readline()):
             assert line
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        server.kill()
+        assert f"http://localhost:{port}/?t=" in study("invite", made, "--raters", "1")
+        server.send_signal(how)
         server.wait(timeout=30)
         for _ in range(100):
             try:
@@ -143,6 +148,31 @@ def test_the_server_says_its_address_when_it_is_there_and_leaves_no_child(made: 
             time.sleep(0.2)
         else:
             pytest.fail("a child still listens")
+
+
+def test_a_study_is_served_with_what_people_should_know(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "sessions.study.app.serve", lambda study, **how: served.append({"study": study, **how}) or 0
+    )
+    with pytest.raises(
+        BadInput, match=r"does not say: who, .*withdrawal .*duo study about .*--trial"
+    ):
+        study("serve", made)
+    assert not served
+    study("serve", made, "--trial")
+    facts = ("contact", "purpose", "duration", "pay", "data", "withdrawal")
+    said = study("about", made, "--who", "Ada", *(f"--{name}={name} ..." for name in facts[1:]))
+    assert "who: Ada\ncontact: -\n" in said
+    assert "does not say: contact (" in said
+    assert "does not say: contact (" in study("check", made)
+    study("about", made, "--contact", "ada@x.org")
+    study("serve", made, "--url", "https://x.org/")
+    assert served[-1]["public"] == "https://x.org"
+    assert served[-1]["study"].design.about.who == "Ada"
+    assert "who: Ada" in (made / "design.yaml").read_text("utf-8")
 
 
 def test_links_of_a_panel(made: Path) -> None:
@@ -227,6 +257,8 @@ def test_the_server_is_told_which_study_and_shows_no_tracebacks(make_sqlite: Stu
     assert words[:5] == [sys.executable, "-m", "streamlit", "run", str(APP)]
     options = dict(zip(words[5::2], words[6::2], strict=True))
     assert options["--server.headless"] == "true"
+    public = command(opened, host="127.0.0.1", port=port, public="https://x.org/study")
+    assert public[public.index("--server.corsAllowedOrigins") + 1] == "https://x.org"
     assert options["--browser.gatherUsageStats"] == "false"
     assert options["--client.showErrorDetails"] == "none"
     assert (options["--server.port"], options["--server.address"]) == (str(port), "127.0.0.1")
