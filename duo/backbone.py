@@ -184,8 +184,23 @@ def base_folder(folder: Path) -> Path | None:
     """Find the folder of an adapter's base model; None for a whole model.
 
     Raises:
-        BadInput: the adapter names none, or one that is not to be had.
+        BadInput: the adapter names none, one that is not to be had, or one that builds on it.
     """
+    base, passed = _named_base(folder), {folder.resolve()}
+    below = base
+    while below is not None:
+        if below.resolve() in passed:
+            raise BadInput(
+                "names the adapter itself, or one that builds on it",
+                file=folder / ADAPTER,
+                field="base_model_name_or_path",
+            )
+        passed.add(below.resolve())
+        below = _named_base(below)
+    return base
+
+
+def _named_base(folder: Path) -> Path | None:
     config = folder / ADAPTER
     if not config.is_file():
         return None
@@ -193,10 +208,7 @@ def base_folder(folder: Path) -> Path | None:
     if not isinstance(base, str) or not base:
         raise BadInput("names no base model", file=config, field="base_model_name_or_path")
     beside = folder / base  # a relative path may be meant from the adapter's folder
-    where = beside if beside.is_dir() else model_folder(base)
-    if where.resolve() == folder.resolve():
-        raise BadInput("names the adapter itself", file=config, field="base_model_name_or_path")
-    return where
+    return beside if beside.is_dir() else model_folder(base)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -23,7 +23,7 @@ from datetime import date as Date
 from itertools import pairwise
 from typing import Any
 
-from duo.errors import BadInput
+from duo.errors import BadInput, time_limit
 from duo.tokens import OPENERS, TextEncoder, control_ids, encode, opening_ids
 
 STYLES = ("template", "plain", "minicpm")
@@ -421,6 +421,8 @@ def dated(template: str, date: str = DATE) -> str:
     return head + template
 
 
+#: Seconds that a template may take for a dialogue of a few words; others take milliseconds.
+_RENDERING = 5.0
 #: What a format of `strftime` can ask for; the time is midnight.
 _PARTS = [f"%{letter}" for letter in "cxXYmdBbAaHIMSpyjUWuwFDTRehGVZz"]
 
@@ -522,13 +524,16 @@ def _render(tokenizer: Any, system: str | None, date: str, *texts: str) -> str:
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
     try:
-        # Templates that know no thinking take no notice of the switch.
-        return tokenizer.apply_chat_template(
-            messages,
-            chat_template=dated(tokenizer.get_chat_template(), date),
-            tokenize=False,
-            enable_thinking=False,
-        )
+        with time_limit(
+            _RENDERING, "rendering its chat template", file=tokenizer.name_or_path or None
+        ):
+            # Templates that know no thinking take no notice of the switch.
+            return tokenizer.apply_chat_template(
+                messages,
+                chat_template=dated(tokenizer.get_chat_template(), date),
+                tokenize=False,
+                enable_thinking=False,
+            )
     except BadInput:
         raise
     except Exception as error:  # a template is a program of somebody else's and may raise anything

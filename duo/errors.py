@@ -7,7 +7,10 @@ bug and keeps its traceback.
 from __future__ import annotations
 
 import math
+import signal
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
@@ -79,6 +82,33 @@ def check_types(settings: Any) -> None:
             raise BadInput(f"{value!r}: {problem}", field=setting.name) from error
         if isinstance(value, float) and not math.isfinite(value):
             raise BadInput(f"{value} is not finite", field=setting.name)
+
+
+@contextmanager
+def time_limit(seconds: float, what: str, *, file: str | Path | None = None) -> Iterator[None]:
+    """Limit the CPU time of a program that came in a file, such as a template, in this process.
+
+    Only the main thread can be interrupted, and only where there are signals for it (not on
+    Windows); elsewhere nothing is limited.
+
+    Raises:
+        BadInput: it takes longer.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not (main and hasattr(signal, "setitimer")):
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise BadInput(f"{what} does not end: stopped after {seconds:g} s", file=file)
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 class Problem(NamedTuple):

@@ -9,6 +9,7 @@ that writes it; its `kind` says which.
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import hashlib
 import io
@@ -16,10 +17,12 @@ import json
 import math
 import os
 import re
+import stat
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar, cast
 
@@ -34,6 +37,14 @@ AnyResult = TypeVar("AnyResult", bound="Result")
 
 #: Called with what is wrong with a part of a file that is then skipped.
 OnBad = Callable[[BadInput], None]
+
+#: Where a shell puts what it pipes into a command; any other pipe or device is refused, as reading
+#: it may never end.
+_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+#: Values that a YAML file may have, those that aliases repeat counted each time.
+MOST_NODES = 1_000_000
+#: Levels of folders below which nothing is looked for.
+DEEPEST = 64
 
 #: Characters of a JSON list that are read at once, and that one item may have.
 _CHUNK, _LONGEST_ITEM = 1 << 16, 1 << 26
@@ -105,9 +116,34 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hash a file's bytes: SHA-256 in hex."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Hash a file's bytes: SHA-256 in hex.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        with _plain(Path(path)) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def files_below(folder: Path, ending: str) -> list[Path]:
+    """List the files below a folder whose names end so, by path.
+
+    Links to folders are not followed. Passed over are folders that may not be read, and what is
+    nested deeper than `DEEPEST`: a program may have left anything.
+    """
+    found, waiting = [], [(Path(folder), 0)]
+    while waiting:
+        place, depth = waiting.pop()
+        with suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting += [(place / entry.name, depth + 1)] if depth < DEEPEST else []
+                elif entry.name.endswith(ending) and entry.is_file():
+                    found.append(place / entry.name)
+    return sorted(found)
 
 
 def read_text(path: Path) -> str:
@@ -116,7 +152,7 @@ def read_text(path: Path) -> str:
     Raises:
         BadInput: it cannot be read, or is not UTF-8 text.
     """
-    with _opened(path) as stream:
+    with opened(path) as stream:
         try:
             return stream.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -163,7 +199,7 @@ def read_json_lines(
         BadInput: it cannot be read, a line is no JSON object, or the last one is cut off.
     """
     decoder = _decoder if finite else json.JSONDecoder()
-    with _opened(path) as stream:
+    with opened(path) as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip(b"\xef\xbb\xbf \t\r\n"):
                 continue
@@ -196,7 +232,7 @@ def read_json_records(path: Path, *, on_bad: OnBad) -> Iterator[tuple[int, Any]]
         The line that a record begins on, and the record.
     """
     try:
-        with _opened(path) as stream:
+        with opened(path) as stream:
             start = stream.read(_CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
         if start[:1] == b"[":
             yield from _list_items(path)
@@ -210,7 +246,7 @@ def read_json_records(path: Path, *, on_bad: OnBad) -> Iterator[tuple[int, Any]]
 
 def _list_items(path: Path) -> Iterator[tuple[int, Any]]:
     """Read the items of a JSON list; no more of it is in memory than an item or a chunk."""
-    with _opened(path) as stream:
+    with opened(path) as stream:
         items = _ListReader(stream, path)
         items.take(items.next_character() == "[")
         while items.next_character() != "]":
@@ -237,7 +273,7 @@ def _goes_over_lines(start: bytes) -> bool:
 
 def _objects(path: Path) -> Iterator[tuple[int, Any]]:
     """Read JSON objects one after the other, however they are broken into lines."""
-    with _opened(path) as stream:
+    with opened(path) as stream:
         items = _ListReader(stream, path, what="object")
         while items.next_character():
             line = items.line
@@ -330,6 +366,8 @@ def validate(
     except ValidationError as error:
         problem = first_problem(problems(error))
         raise BadInput(problem.message, file=file, line=line, field=problem.field) from error
+    except RecursionError as error:
+        raise BadInput("is nested too deeply", file=file, line=line) from error
 
 
 class Record(BaseModel):
@@ -405,7 +443,7 @@ def read_scalar(text: str) -> bool | int | float | str | None:
     """
     try:
         value = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
     return value if isinstance(value, bool | int | float | None) else text
 
@@ -417,7 +455,8 @@ class MarkedYaml:
     1e-5 is a number.
 
     Raises:
-        BadInput: not one YAML document, or a key is given twice in one mapping.
+        BadInput: not one YAML document, a key is given twice in one mapping, or aliases make it
+            endless or larger than `MOST_NODES`.
     """
 
     def __init__(self, text: str, file: str | Path) -> None:
@@ -427,7 +466,7 @@ class MarkedYaml:
             if root is None:
                 raise BadInput("is empty", file=file)
             self._root: yaml.Node = root
-            self._reject_duplicate_keys(root, set())
+            self._check(root, {})
             self.data: Any = yaml.constructor.SafeConstructor().construct_document(root)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -482,34 +521,59 @@ class MarkedYaml:
         """Choose the problem to report, by their order in the file."""
         return first_problem(sorted(problems(error), key=lambda problem: self.line(problem.loc)))
 
-    def _reject_duplicate_keys(self, node: yaml.Node, seen: set[int]) -> None:
-        if id(node) in seen:  # an alias, possibly of something around it
-            return
-        seen.add(id(node))
+    def _check(self, node: yaml.Node, sizes: dict[int, int]) -> int:
+        """Refuse double keys and too many aliases; gives the number of nodes with all aliases.
+
+        Args:
+            sizes: the number of nodes of each one that was seen; 0 while it is being counted.
+        """
+        if id(node) in sizes:
+            if not sizes[id(node)]:
+                raise self._bad("contains itself", node)
+            return sizes[id(node)]
+        sizes[id(node)] = 0
+        size = 1
         if isinstance(node, yaml.SequenceNode):
-            for item in node.value:
-                self._reject_duplicate_keys(item, seen)
+            size += sum(self._check(item, sizes) for item in node.value)
         if isinstance(node, yaml.MappingNode):
             keys: set[str] = set()
             for key, value in node.value:
                 if isinstance(key, yaml.ScalarNode):
                     if key.value in keys:
-                        raise BadInput(
-                            "is given twice",
-                            file=self._file,
-                            line=key.start_mark.line + 1,
-                            field=printable(key.value),
-                        )
+                        raise self._bad("is given twice", key, printable(key.value))
                     keys.add(key.value)
-                self._reject_duplicate_keys(value, seen)
+                size += self._check(key, sizes) + self._check(value, sizes)
+        if size > MOST_NODES:
+            raise self._bad("its aliases make it too large", node)
+        sizes[id(node)] = size
+        return size
+
+    def _bad(self, message: str, node: yaml.Node, field: str | None = None) -> BadInput:
+        return BadInput(message, file=self._file, line=node.start_mark.line + 1, field=field)
+
+
+def _plain(path: Path) -> BufferedReader:
+    """Open a file that has an end: no device, and no pipe but one of the shell's.
+
+    Raises:
+        OSError: it is no such file.
+    """
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or str(path).startswith(_PIPES)):
+        raise OSError(errno.EINVAL, "is no file, but a device, pipe or socket")
+    return path.open("rb")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading, unpacked if it is gzipped."""
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, unpacked if it is gzipped.
+
+    Raises:
+        BadInput: it cannot be read, is damaged, or is a device or pipe.
+    """
     path = Path(path)
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        with _plain(path) as plain, gzip.open(plain) if path.suffix == ".gz" else plain as stream:
             yield _as_utf8(cast("IO[bytes]", stream), path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput("cannot be read: is damaged", file=path) from error

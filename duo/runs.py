@@ -220,7 +220,7 @@ class Journal:
         for line in content.splitlines(keepends=True):
             try:
                 record = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
             if not isinstance(record, dict):
                 break

@@ -43,7 +43,7 @@ from pydantic import (
 )
 
 from duo.errors import BadInput, misfit, problems
-from duo.files import read_json_lines, whole_file
+from duo.files import files_below, read_json_lines, whole_file
 from duo.runs import safe_name
 from duo.terminal import printable
 
@@ -241,7 +241,7 @@ def transcripts_below(folder: Path) -> list[Path]:
     Other things may lie there too, such as the items of benchmarks: these are passed over. A broken
     file is not: whoever reads it says what is wrong with it.
     """
-    return sorted(path for path in folder.rglob("*.jsonl") if path.is_file() and _may_be(path))
+    return [path for path in files_below(folder, ".jsonl") if _may_be(path)]
 
 
 def is_transcript(path: Path) -> bool:

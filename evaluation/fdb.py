@@ -33,7 +33,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator
 
 from duo.errors import BadInput, misfit
-from duo.files import Record, read_json, validate, write_json, write_json_lines
+from duo.files import Record, files_below, read_json, validate, write_json, write_json_lines
 from duo.runs import free_name, safe_name
 from duo.speech import Conversation
 from duo.transcript import SCHEMA, Label
@@ -119,7 +119,8 @@ def sample_folders(root: Path) -> list[tuple[Task, Path]]:
     found = [
         (task, path.parent)
         for task, kind in _KINDS.items()
-        for path in sorted(root.rglob(kind.mark))
+        for path in files_below(root, kind.mark)
+        if path.name == kind.mark
     ]
     if not found:
         marks = ", ".join(kind.mark for kind in _KINDS.values())

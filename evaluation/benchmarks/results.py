@@ -17,7 +17,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from duo.errors import BadInput
 from duo.files import (
     Result,
     as_result,
+    files_below,
     read_json,
     read_json_lines,
     read_text,
@@ -378,7 +379,7 @@ def _files(root: Path) -> list[Path]:
         if not is_result(root):
             raise BadInput("is not named like a result of duo or of lm-eval", file=root)
         return [root]
-    return sorted(path for path in root.rglob("*.json") if is_result(path) and path.is_file())
+    return [path for path in files_below(root, ".json") if is_result(path)]
 
 
 def _one_for_each_cell(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
@@ -483,7 +484,7 @@ def read_harness(path: Path, column: str | None = None) -> tuple[list[Run], list
         inner = {name for children in groups.values() for name in children}
         runs = [_harness_run(path, content, name, column) for name in BENCHMARKS if name in tasks]
         return runs, sorted(set(tasks) - set(BENCHMARKS) - inner)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         missing = str(error.args[0]) if isinstance(error, KeyError) and error.args else None
         raise BadInput("is not a results file of lm-eval", file=path, field=missing) from None
 
@@ -495,7 +496,7 @@ def _harness_run(path: Path, content: dict[str, Any], task: str, column: str | N
     if metric is None or reading is None:
         wanted = " or ".join(f"{metric},{reading}" for metric, reading in metrics)
         raise BadInput(f"has no {wanted}", file=path, field=f"results.{task}")
-    leaves = list(_leaves(content.get("group_subtasks") or {}, task))
+    leaves = _leaves(content.get("group_subtasks") or {}, task)
     counts = [content["n-samples"][leaf] for leaf in leaves]
     n, n_full = (sum(int(count[kind]) for count in counts) for kind in ("effective", "original"))
     shots = {content.get("n-shot", {}).get(leaf) for leaf in leaves}
@@ -544,12 +545,17 @@ def _harness_run(path: Path, content: dict[str, Any], task: str, column: str | N
     return Run(path, facts)
 
 
-def _leaves(groups: Mapping[str, list[str]], task: str) -> Iterator[str]:
-    """List the tasks that a group is made of, however deep; the task itself if it is none."""
-    for child in groups.get(task) or ():
-        yield from _leaves(groups, child)
-    if not groups.get(task):
-        yield task
+def _leaves(groups: Mapping[str, list[str]], task: str) -> list[str]:
+    """List the tasks that a group is made of, however deep, once; the task itself if it is none."""
+    found: list[str] = []
+    waiting, passed = [task], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in passed:
+            passed.add(name)
+            waiting += reversed(groups.get(name) or ())
+            found += [] if groups.get(name) else [name]
+    return found
 
 
 def _average(

@@ -17,7 +17,8 @@ from a thread or at exit), prints what looks like a verdict, writes to descripto
 swallows what follows it in the file, or replaces built-ins and functions that the harness uses.
 
 **What it does not protect from**: a program that sets out to cheat. In one process it can walk the
-interpreter's frames, objects or memory to the nonce, read the tests, trace and skip them, change
-the modules that they use, or return an object that claims to equal everything. No protection of
-the machine depends on this; only the score of that program does.
+interpreter's frames, objects or memory to the nonce, read the tests and the answers in them, trace
+and skip them, change the modules and frameworks that they use, or return an object that claims to
+equal everything. No protection of the machine depends on this; only the score of that program does:
+read programs whose score matters. `tests/evaluation/test_sandbox_verdict.py` tries both lists.
 """

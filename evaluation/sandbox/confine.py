@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import platform
 import resource
@@ -23,8 +22,9 @@ from pathlib import Path
 LINUX = sys.platform == "linux"
 #: Where a program in namespaces finds its empty folder.
 FOLDER = "/program"
-#: The most files and folders that a program may leave.
-MOST_FILES = 4096
+#: The most files and folders that a program may leave, and levels of folders, where no namespace
+#: makes all of them vanish.
+MOST_FILES, MOST_LEVELS = 4096, 64
 
 # Calls to the C library that Python 3.11 has no function for.
 
@@ -314,7 +314,8 @@ def _build_tree(root: str, shown: list[str]) -> None:
     """Make a read-only tree under `root` in which the shown paths stand where they always do."""
     _mount("tmpfs", root, "tmpfs", _NOSUID, "size=1m,mode=755")
     Path(root + FOLDER).mkdir()
-    Path(root + "/tmp").symlink_to(FOLDER)
+    if not any(path.startswith("/tmp/") for path in shown):  # such as a virtual environment
+        Path(root + "/tmp").symlink_to(FOLDER)
     for path in shown:
         place = Path(root + path)
         if place.exists():
@@ -399,29 +400,49 @@ def _statuses() -> Iterator[dict[str, str]]:
         yield {name: value.strip() for name, _, value in pairs}
 
 
-def used(folder: str) -> tuple[int, int]:
-    """Count the bytes and the files in a folder; both endless where it is too deep to look at."""
-    size, files, waiting = 0, 0, [folder]
-    while waiting and files <= MOST_FILES:
+def overfull(folder: str, most_bytes: float) -> bool:
+    """Check whether a folder holds more bytes, files or levels than a program may leave.
+
+    What cannot be looked into, such as a folder that was locked, counts as too much.
+    """
+    size, files, waiting = 0, 0, [(folder, 0)]
+    while waiting:
+        place, level = waiting.pop()
         try:
-            with os.scandir(waiting.pop()) as entries:
+            with os.scandir(place) as entries:
                 for entry in entries:
                     files += 1
                     size += entry.stat(follow_symlinks=False).st_blocks * 512
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-        except OSError as error:  # it may be gone by now, or be locked
-            if error.errno == errno.ENAMETOOLONG:
-                return sys.maxsize, sys.maxsize
-    return size, files
+                        waiting.append((entry.path, level + 1))
+                    if size > most_bytes or files > MOST_FILES:
+                        return True
+        except FileNotFoundError:
+            continue  # it is gone by now
+        except OSError:
+            return True
+        if level > MOST_LEVELS:
+            return True
+    return False
 
 
-def remove(folder: str) -> None:
+def remove(folder: str) -> OSError | None:
     """Delete a folder whatever a program left in it; links are not followed.
 
     Folders may be locked, and nested deeper than a path or a stack can say: each is emptied into
     the topmost one before it is deleted.
+
+    Returns:
+        Why something is left; None if nothing is.
     """
+    try:
+        _remove(folder)
+    except OSError as error:
+        return error
+    return None
+
+
+def _remove(folder: str) -> None:
     Path(folder).chmod(0o700)
     top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     own, number = os.urandom(8).hex(), 0  # a name that the program has not given

@@ -34,6 +34,7 @@ _LONGEST_DETAIL = 2000
 _LONGEST_VERDICT = 1 << 16  # bytes that are kept of what the program's process wrote
 
 Report = dict[str, Any]
+_FILLED: Report = {"outcome": "killed", "detail": "the program filled or locked its folder"}
 _Ended = tuple[int, int, resource.struct_rusage]  # as `os.wait4` says it
 
 
@@ -83,13 +84,16 @@ def _supervise(orders: Report) -> Report:
             _tell(writing, nonce, _error(error))
         _run(orders.pop("candidate"), orders.pop("tests"), writing, nonce)
     os.close(writing)
-    report, ended = _await(program, reading, nonce, limits, None if init else orders["folder"])
+    watched = None if init else orders["folder"]
+    report, ended = _await(program, reading, nonce, limits, watched)
     if init:
         os.kill(init, signal.SIGKILL)
     if not ended:
         os.kill(program, signal.SIGKILL)
         ended = os.wait4(program, 0)
     confine.end_descendants()
+    if watched is not None and confine.overfull(watched, limits["disk_bytes"]):
+        report = _FILLED
     _, status, usage = ended
     return report or _end(status, usage.ru_utime + usage.ru_stime, limits["cpu_seconds"])
 
@@ -135,7 +139,7 @@ def _give_up_rights(
             confine.restrict(visible, folder)
     if orders["seccomp"]:
         with _part("seccomp"):
-            seccomp.install(os.getpid())
+            seccomp.install(os.getpid(), shares_files=not orders["namespaces"])
 
 
 def _run(candidate: str, tests: str, writing: int, nonce: bytes) -> NoReturn:
@@ -218,10 +222,8 @@ def _await(
                 return {}, ended
         elif ended:
             return {}, ended
-        elif watched is not None:
-            size, files = confine.used(watched)
-            if size > limits["disk_bytes"] or files > confine.MOST_FILES:
-                return {"outcome": "killed", "detail": "the program filled its folder"}, None
+        elif watched is not None and confine.overfull(watched, limits["disk_bytes"]):
+            return _FILLED, None
     late = f"not done after {limits['wall_seconds']:g} seconds"
     return {"outcome": "timeout", "detail": late}, ended
 
@@ -282,7 +284,8 @@ def _part(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(f"{name}: {error.strerror or error}") from error
+        where = f" ({error.filename})" if error.filename else ""
+        raise OSError(f"{name}: {error.strerror or error}{where}") from error
 
 
 def _error(error: OSError) -> Report:

@@ -113,7 +113,9 @@ class Protection:
             Python's own libraries and one small folder in memory, no sight of other processes, and
             an end that takes every descendant along. Linux only.
         landlock: the kernel refuses files outside Python's libraries and the program's folder.
-        seccomp: the kernel refuses new processes, sockets, signals to others, tracing.
+        seccomp: the kernel refuses new processes, sockets, signals to others, tracing, and without
+            namespaces all changes of permissions, owners, times and attributes of files, which
+            Landlock does not know.
         other_user: the program runs under a user id that owns nothing (only if the caller is root).
         refused: why a stronger protection is not in force here, as the system says it.
     """
@@ -156,6 +158,13 @@ class Protection:
             "" if files or not self.other_user else (
                 "Files that every user may read are not hidden from a program."
             ),
+            "" if self.other_user or os.geteuid() else (
+                "Programs run as root, without its capabilities: no other user can read this "
+                "Python, which should not lie in root's home folder."
+            ),
+            "" if self.namespaces or self.seccomp or not self.landlock else (
+                "A program can change permissions, owners and times of files that are yours."
+            ),
             "" if self.namespaces or self.seccomp else (
                 "The network is NOT blocked, and a program can start others that try to outlive it."
             ),
@@ -166,7 +175,8 @@ class Protection:
                 "Each process of a program may use the whole memory limit."
             ),
             "" if self.namespaces else (
-                "The size of a program's folder is checked ten times a second, not enforced."
+                "What a program's folder holds is checked ten times a second and at the end, not "
+                "enforced."
             ),
             "" if sys.platform == "linux" else (
                 "This system refuses a limit of the address space, so memory may be unlimited, and "
@@ -233,10 +243,14 @@ def run_program(
         protection = strongest_protection()
     start = time.monotonic()
     folder = tempfile.mkdtemp(prefix="duo-program-")
+    left: OSError | None = None
     try:
         report = _launch(program, limits, protection, folder)
     finally:
-        confine.remove(folder)
+        left = confine.remove(folder)
+    if left is not None:
+        detail = f"the program left what cannot be removed: {left.strerror} ({folder})"
+        report |= {"outcome": "killed", "detail": detail}
     return Verdict(
         outcome=report["outcome"],
         detail=report["detail"],

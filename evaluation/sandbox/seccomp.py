@@ -78,6 +78,32 @@ _REFUSED: dict[str, tuple[int, int | None]] = {
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
 }
+#: Refused as well where the files of others are in sight: Landlock keeps them from being opened,
+#: not from these.
+_REFUSED_ON_FILES: dict[str, tuple[int, int | None]] = {
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "lchown": (94, None),
+    "fchown": (93, 55),
+    "fchownat": (260, 54),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "truncate": (76, 45),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "setxattrat": (463, 463),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+}
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _CLONE_THREAD = 0x00010000
 _KILL, _TGKILL = (62, 129), (234, 131)
@@ -98,22 +124,23 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _Instruction = tuple[int, int, int, int]  # operation, jump if true, jump if false, operand
 
 
-def install(may_signal: int) -> None:
+def install(may_signal: int, *, shares_files: bool) -> None:
     """Refuse the calls listed here to this process, for good; after `confine.become`.
 
     Args:
         may_signal: the only process that it may send signals to.
+        shares_files: whether it sees the files of others.
 
     Raises:
         OSError: the kernel or this machine has no such filters.
     """
-    program = b"".join(struct.pack("<HBBI", *line) for line in _filter(may_signal))
+    program = b"".join(struct.pack("<HBBI", *line) for line in _filter(may_signal, shares_files))
     lines = ctypes.create_string_buffer(program, len(program))
     head = struct.pack("@HP", len(program) // 8, ctypes.addressof(lines))
     call("prctl", _PR_SET_SECCOMP, _MODE_FILTER, ctypes.create_string_buffer(head), 0, 0)
 
 
-def _filter(may_signal: int) -> list[_Instruction]:
+def _filter(may_signal: int, shares_files: bool) -> list[_Instruction]:
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"seccomp: no filter for {machine}")
@@ -128,7 +155,7 @@ def _filter(may_signal: int) -> list[_Instruction]:
         # The C library then falls back to clone, whose flags can be looked at.
         *_on(_CLONE3[column], [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]),
     ]
-    for numbers in _REFUSED.values():
+    for numbers in (_REFUSED | (_REFUSED_ON_FILES if shares_files else {})).values():
         number = numbers[column]
         if number is not None:
             lines += _on(number, [(_RETURN, 0, 0, _ERRNO | errno.EPERM)])

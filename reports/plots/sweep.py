@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duo.files import read_result
+from duo.files import files_below, read_result
 from duo.table import visible
 from evaluation.interaction.results import Figure as Estimate
 from evaluation.interaction.results import Interaction, Intervals, interaction, read_all
@@ -80,7 +80,7 @@ def sweep_scores(folder: Path) -> SweepScores:
     scored = {
         point.name: interaction(*read_all([path.parent / point.name]))
         for point in found.points
-        if any((path.parent / point.name).rglob("*.jsonl"))
+        if files_below(path.parent / point.name, ".jsonl")
     }
     return SweepScores(
         tuple(_scored(point.name, point.swept, scored.get(point.name)) for point in found.points),

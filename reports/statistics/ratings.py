@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from duo.errors import BadInput
-from duo.files import read_text, sha256
+from duo.files import opened, read_text, sha256
 from duo.table import csv_text
 
 if TYPE_CHECKING:
@@ -227,11 +227,8 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
 
 def _table_text(path: Path) -> str:
     """Read a table's text, or say what a file is that is none."""
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(4)
-    except OSError as error:
-        raise BadInput(f"cannot read: {error.strerror or error}", file=path) from error
+    with opened(path) as stream:
+        start = stream.read(4)
     if start in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
         raise BadInput("is a spreadsheet's own file: save the sheet as CSV", file=path)
     text = read_text(path)
@@ -246,7 +243,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path)
+        with opened(path) as stream:
+            table = parquet.read_table(stream)
     except OSError as error:
         raise BadInput(f"cannot read: {error.strerror or error}", file=path) from error
     except pyarrow.ArrowException as error:

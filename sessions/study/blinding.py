@@ -22,7 +22,10 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from duo import words as spoken
+from duo.errors import BadInput
 from duo.speech import Answer, conversation_of
 from duo.transcript import Transcript
 from duo.words import BREATH, Interval, Piece, common, words_of
@@ -54,6 +57,9 @@ class Word:
     end: float
     text: str
     part: int = 0
+
+
+_WORD = TypeAdapter(Word)
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,10 @@ class Dialogue:
         """
         words, last = [], dict[str, Word]()
         for item in data:
-            word = Word(**item)
+            try:
+                word = _WORD.validate_python(item)
+            except ValidationError as error:
+                raise BadInput("a stored dialogue is damaged", field="shown") from error
             before = last.get(word.who)
             if "part" not in item and before is not None:
                 parted = word.start - before.end >= BREATH

@@ -77,6 +77,12 @@ _LOCK = 4_951_907  # of PostgreSQL's advisory locks: any number, as long as it i
 
 metadata = MetaData()
 
+#: What is stored as JSON, by the names of the columns.
+_JSON = {
+    "design": "object", "systems": "array", "shown": "array", "answer": "object", "data": "object",
+}  # fmt: skip
+_RESCUE = "restore a copy, or import the last export into a new study"
+
 
 def _id() -> Column[int]:
     return Column("id", Integer, primary_key=True, autoincrement=True)
@@ -302,7 +308,7 @@ class Database:
         with _TURNS_LOCK:
             turn = _TURNS.setdefault(self.url, threading.Lock())
         if not turn.acquire(timeout=BUSY_SECONDS):
-            raise BadInput(f"is busy: no turn in {BUSY_SECONDS:g} s", file=self._place)
+            raise BadInput(f"is busy: no turn in {BUSY_SECONDS:g} s", file=self.place)
         try:
             yield
         finally:
@@ -316,14 +322,16 @@ class Database:
 
     def _prepare(self) -> None:
         if self.is_sqlite:
-            _refuse_foreign_file(self._place)
+            _refuse_foreign_file(self.place)
         with self._engine.connect() as connection:
-            _make_tables(connection.execution_options(duo_write=True), self._place)
+            _make_tables(connection.execution_options(duo_write=True), self.place)
+            if self.is_sqlite:
+                _check_values(connection, self.place)
         if self.is_sqlite:
-            self._keep_open = weakref.finalize(self, _use_write_ahead_log(self._place).close)
+            self._keep_open = weakref.finalize(self, _use_write_ahead_log(self.place).close)
 
     @property
-    def _place(self) -> str:
+    def place(self) -> str:
         """The database, for messages: never with its password."""
         if self.is_sqlite:
             return self.url.database or ""
@@ -335,13 +343,20 @@ class Database:
         try:
             yield
         except OperationalError as error:
-            raise BadInput(f"cannot be used: {_first_line(error)}", file=self._place) from error
+            raise BadInput(f"cannot be used: {_first_line(error)}", file=self.place) from error
         except sqlite3.OperationalError as error:
-            raise BadInput(f"cannot be used: {error}", file=self._place) from error
+            raise BadInput(f"cannot be used: {error}", file=self.place) from error
         except DatabaseError as error:
-            if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error):
-                raise BadInput("is not a SQLite database", file=self._place) from error
-            raise
+            if type(error.orig) is not sqlite3.DatabaseError:
+                raise
+            raise self._damaged(error.orig) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: sqlite3.DatabaseError) -> BadInput:
+        if "not a database" in str(error):
+            return BadInput("is not a SQLite database", file=self.place)
+        return BadInput(f"is damaged ({error}): {_RESCUE}", file=self.place)
 
 
 def upsert(
@@ -443,6 +458,43 @@ def _make_tables(connection: Connection, place: str) -> None:
             "the duo that made it, and import that into a new study",
             file=place,
         )
+
+
+def _check_values(connection: Connection, place: str) -> None:
+    """Make sure of what SQLite does not: that each value is of its column's type, and JSON is JSON.
+
+    Raises:
+        BadInput: one is not, a table or column is missing, or a row belongs to none.
+    """
+
+    def damaged(what: str) -> BadInput:
+        return BadInput(f"is damaged: {what}; {_RESCUE}", file=place)
+
+    there = inspect(connection).get_multi_columns()
+    for table in metadata.sorted_tables:
+        names = {column["name"] for column in there.get((None, table.name), [])}
+        if missing := [column.name for column in table.columns if column.name not in names]:
+            raise damaged(f"{table.name} lacks {', '.join(missing)}")
+        wrong = ", ".join(f"total({_misfit(column)})" for column in table.columns)
+        counts = connection.exec_driver_sql(f"SELECT {wrong} FROM {table.name}").one()
+        for column, count in zip(table.columns, counts, strict=True):
+            if count:
+                raise damaged(f"{table.name}.{column.name} holds what it cannot")
+    if (stray := connection.exec_driver_sql("PRAGMA foreign_key_check").first()) is not None:
+        raise damaged(f"a row of {stray[0]} belongs to none of {stray[2]}")
+
+
+def _misfit(column: Column) -> str:
+    """Write the condition, in SQL, that a value cannot be one of this column's."""
+    if column.name in _JSON:
+        fits = f"CASE json_valid({column.name}) WHEN 1 THEN json_type({column.name}) ELSE '' END"
+        return f"{fits} != '{_JSON[column.name]}'"
+    kinds = ["integer"] if isinstance(column.type, Integer | Boolean) else ["text"]
+    if isinstance(column.type, Double):
+        kinds = ["real", "integer"]
+    if column.nullable:
+        kinds.append("null")
+    return f"typeof({column.name}) NOT IN ({', '.join(map(repr, kinds))})"
 
 
 def _refuse_foreign_file(place: str) -> None:

@@ -141,7 +141,7 @@ def open_study(folder: Path, *, clock: Callable[[], float] = time.time) -> Study
         name=name,
         id=row.id,
         database=database,
-        design=Design.model_validate_json(row.design),
+        design=validate(json.loads(row.design), Design, file=database.place),
         systems=tuple(json.loads(row.systems)),
         items=kinds.count("item"),
         attention=kinds.count("attention"),

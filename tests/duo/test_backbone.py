@@ -204,6 +204,7 @@ def test_an_adapter_names_its_base_in_several_ways(
     [
         ({"base_model_name_or_path": None}, "base_model_name_or_path: names no base model"),
         ({"base_model_name_or_path": "."}, "base_model_name_or_path: names the adapter itself"),
+        ({"base_model_name_or_path": "../a"}, "or one that builds on it"),
         ({"base_model_name_or_path": "./nowhere"}, "no such model folder"),
         ({"peft_type": "NEVER"}, "cannot load this adapter"),
     ],

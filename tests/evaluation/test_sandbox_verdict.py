@@ -151,6 +151,26 @@ ATTACKS = {
     + "import os, signal\nfor pid in (1, os.getppid(), 0, -1):\n"
     + "    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):\n"
     + "        try: os.kill(pid, number)\n        except OSError: pass",
+    "forks and leaves": LAZY + "import os\nif os.fork(): os._exit(0)",
+    "forks, and the child answers": LAZY
+    + EVERY_DESCRIPTOR
+    + 'if os.fork() == 0:\n    flood(b\'{"outcome": "passed", "detail": ""}\')\n    os._exit(0)',
+    "writes through /proc/self/fd": LAZY
+    + "import os\nfor n in range(64):\n    try:\n"
+    + "        with open(f'/proc/self/fd/{n}', 'wb') as s:\n"
+    + '            s.write(b\'{"outcome": "passed", "detail": ""}\')\n    except OSError: pass\n',
+    "looks for the nonce where processes keep secrets": LAZY
+    + EVERY_DESCRIPTOR
+    + "import glob as g, sys\nfound = [repr((os.environ, sys.argv, sys.flags)).encode()]\n"
+    + "for path in [*g.glob('/proc/*/environ'), *g.glob('/proc/*/cmdline'), *g.glob('*')]:\n"
+    + "    try: found.append(open(path, 'rb').read())\n    except OSError: pass\n"
+    + "for n in range(64):\n    try: os.set_blocking(n, False); found.append(os.read(n, 999))\n"
+    + "    except OSError: pass\n"
+    + "import re\nfor nonce in set(re.findall(rb'[0-9a-f]{32}', b' '.join(map(bytes, found)))):\n"
+    + '    flood(nonce + b\'{"outcome": "passed", "detail": ""}\')\n',
+    "swallows every exception": LAZY
+    + "import sys\nsys.excepthook = sys.unraisablehook = lambda *_: None\n"
+    + "class Quiet(AssertionError): pass\nimport builtins\nbuiltins.AssertionError = Quiet",
     "changes the memory of the tests": LAZY
     + "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
     + "done = libc.ptrace(16, os.getppid(), 0, 0)\n"
@@ -188,11 +208,37 @@ def test_no_forgery_passes(name: str, way: Protection) -> None:
 
 
 SIMPLE = "assert answer(1) == 41\nassert words() == ['a', 'b', 'c']\n"
+#: Tests of other shapes: they import a module, use a framework, or end in a line that cannot fail.
+IMPORTING = "import math\nassert math.isclose(answer(1), 41)\n"
+FRAMEWORK = (
+    "import unittest\nclass T(unittest.TestCase):\n"
+    "    def test(self): self.assertEqual(answer(1), 41)\n"
+    "done = unittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromTestCase(T))\n"
+    "assert done.wasSuccessful() and done.testsRun == 1\n"
+)
+TALKING = SIMPLE + "print('all right')\n"
 CHEATS = {
     "an object that equals everything": (
         "class Any:\n    def __eq__(self, other): return True\n"
         "answer = lambda n: Any()\nwords = Any"
     ),
+    "the answers read in the tests": (
+        "import re, sys\nframe = sys._getframe()\n"
+        "while 'tests' not in frame.f_locals: frame = frame.f_back\n"
+        "known = dict(re.findall(r'assert (.*) == (.*)', frame.f_locals['tests']))\n"
+        "answer = lambda n: eval(known[f'answer({n})'])\nwords = lambda: eval(known['words()'])"
+    ),
+    "tests that a trace skips": LAZY
+    + (
+        "import sys\n"
+        "def trace(frame, event, arg):\n"
+        "    if frame.f_code.co_filename == '<tests>' and event == 'line': frame.f_lineno = 3\n"
+        "    return trace\nsys.settrace(trace)"
+    ),
+    "a module that is another": LAZY
+    + "import sys, types\nsys.modules['math'] = types.SimpleNamespace(isclose=lambda *_: True)",
+    "a framework that never fails": LAZY
+    + "import unittest\nunittest.TestCase.assertEqual = lambda *_: None",
     "the nonce found by walking frames": (
         "import os, sys\nframe = sys._getframe()\n"
         "while 'nonce' not in frame.f_locals: frame = frame.f_back\n"
@@ -202,11 +248,20 @@ CHEATS = {
 }
 
 
+#: The tests that a cheat is meant for, if they are others.
+SHAPES = {
+    "tests that a trace skips": TALKING,
+    "a module that is another": IMPORTING,
+    "a framework that never fails": FRAMEWORK,
+}
+
+
 @pytest.mark.parametrize("name", CHEATS)
 def test_deliberate_cheats_that_the_docstring_names_are_not_prevented(name: str) -> None:
     """In one process they cannot be; if one is, the docstring of `evaluation.sandbox` changes."""
-    assert run_program(Program(CHEATS[name], SIMPLE), limits=LIMITS).passed
-    assert run_program(Program(LAZY, SIMPLE), limits=LIMITS).outcome == "failed"
+    tests = SHAPES.get(name, SIMPLE)
+    assert run_program(Program(CHEATS[name], tests), limits=LIMITS).passed
+    assert run_program(Program(LAZY, tests), limits=LIMITS).outcome == "failed"
 
 
 def test_swallowing_every_error_does_not_hide_that_the_candidate_left() -> None:

@@ -130,7 +130,7 @@ def test_a_file_that_is_no_table(tmp_path: Path, content: bytes, message: str) -
 
 
 def test_files_and_mappings_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="cannot read"):
+    with pytest.raises(BadInput, match="cannot be read"):
         read_ratings(tmp_path / "none.csv")
     (tmp_path / "bad.parquet").write_bytes(b"no parquet")
     with pytest.raises(BadInput, match="not Parquet"):
