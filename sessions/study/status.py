@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 
 from duo.errors import check_choice
 from duo.table import Column, Table
+from sessions.study.exports import Comment, archive, comments, exported, files_of
 from sessions.study.pages import tally, total_pages
 from sessions.study.people import check_admin, revoke
 from sessions.study.signs import Conduct, Rules, signs
@@ -122,6 +123,21 @@ class Admin:
         """Return progress per rater and item, agreement so far, flags."""
         check_admin(self.study, self.token)
         return study_status(self.study)
+
+    def comments(self) -> list[Comment]:
+        """Return what raters wrote, the latest first."""
+        check_admin(self.study, self.token)
+        return comments(self.study)
+
+    @property
+    def exports(self) -> tuple[str, ...]:
+        """The files that `export` makes."""
+        return tuple(files_of(self.study))
+
+    def export(self, name: str) -> bytes:
+        """Return the content of one of `exports`, or of all as a zip for ""."""
+        check_admin(self.study, self.token)
+        return exported(self.study, name) if name else archive(self.study)
 
     def set_state(self, state: str) -> None:
         """Open, pause or close the study; see `study.set_state`."""

@@ -478,7 +478,7 @@ def test_the_administrator_sees_progress_and_has_the_switches(
     next(one for one in app.checkbox if one.label == "Yes, close it").check().run()
     button(app, "Close").click().run()
     assert {one.label: one.value for one in app.metric}["State"] == "closed"
-    app.selectbox[0].set_value("r002")
+    next(one for one in app.selectbox if one.label == "Rater").set_value("r002")
     button(app, "Revoke").click().run()
     assert list(app.dataframe[2].value["state"]) == ["finished", "revoked"]
     revoke(study, ["me"])
