@@ -321,11 +321,10 @@ def export(
         bool, typer.Option("--synthetic", help="Preferences of programs, too, to try it out.")
     ] = False,
 ) -> None:
-    """Write all that raters gave: ratings (CSV, Parquet, a dictionary), comments, questionnaires.
+    """Write all that raters gave: ratings (CSV, Parquet, a dictionary of the columns), comments.
 
-    With --preferences: prompt, chosen and rejected in TRL's conversational form, ties left out.
-
-    Beside them stand questionnaire.csv and marks.csv, if the design asks for such.
+    Beside them stand questionnaires.csv and marks.csv, if the design asks for such. With
+    --preferences: prompt, chosen and rejected in TRL's conversational form, ties left out.
 
     Example: duo study export runs/st --out runs/ratings
     Example: duo study export runs/st --preferences overall --out runs/dpo.jsonl

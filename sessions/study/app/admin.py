@@ -69,7 +69,11 @@ def _figures(admin: Admin) -> None:
         st.metric("Raters done", sum(one.state == "finished" for one in status.raters))
         st.metric("To look at", sum(bool(one.flags) for one in status.raters))
         st.metric("Comments", status.comments)
-    for table in status_tables(status):
+    flags, *others = status_tables(status)
+    heading(flags.title, 2)
+    shown = (f"<p><b>{_safe(name)}</b> {_safe(flag)}</p>" for name, flag in flags.texts)
+    st.html("".join(shown) or "<p>Nothing.</p>")
+    for table in others:
         _table(table)
 
 
@@ -119,8 +123,12 @@ def _comment(one: Comment) -> str:
     about = [one.rater, one.item, f"page {one.page}", one.day_and_time]
     about += ["not submitted"] * (not one.submitted) + ["synthetic"] * one.synthetic
     about += ["shut out"] * one.revoked
-    head, text = escape(clean(" · ".join(about))), escape(clean(one.text, lines=True))
+    head, text = _safe(" · ".join(about)), _safe(one.text)
     return f'<article class="duo"><p class="duo soft small">{head}</p><p>{text}</p></article>'
+
+
+def _safe(text: str) -> str:
+    return escape(clean(text, lines=True))
 
 
 def _exports(admin: Admin) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from duo.transcript import Header, Transcript, TranscriptEvent, write_transcript
+from sessions.study.exports import archive
 from sessions.study.materials import create_study, find_materials
 from sessions.study.people import invite, invite_raters
 from sessions.study.session import open_session
@@ -175,10 +176,21 @@ def test_hostile_names_on_the_administrators_page(tmp_path: Path) -> None:
     begin(session)
     view = session.view()
     assert isinstance(view, RatingView)
+    session.draft_comment(view.page, f"comment {bad}\u202e")
     rate_page(session)
-    with served(study) as server, browsing() as browser:
+    with served(study) as server, browsing(width=390, height=844) as browser:
         browser.open(admin.link(server.address))
         browser.sees("Agreement so far")
         until(lambda: bad in browser.text(), why="the item's name is shown as it is")
+        assert f"comment {bad}\ufffd" in browser.sees("the latest first")
+        wide = "return document.querySelector('[data-testid=stMain]').scrollWidth <= innerWidth"
+        assert browser.driver.execute_script(wide)
+        browser.driver.execute_cdp_cmd(
+            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+        )
+        browser.click("Everything (zip)")
+        path = tmp_path / f"{study.name}.zip"
+        until(path.is_file, why="the zip is there")
+        until(lambda: path.read_bytes() == archive(study), why="all of it")
         script = "return [window.hacked ?? 0, document.querySelectorAll('img').length]"
         assert browser.driver.execute_script(script) == [0, 0]

@@ -467,8 +467,8 @@ def test_the_administrator_sees_progress_and_has_the_switches(
     assert values["State"] == "open"
     assert values["Votes"] == "16"
     assert values["Raters done"] == "2"
-    flags, agreement, raters, items = (one.value for one in app.dataframe)
-    assert all("less than 60 s" in flag for flag in flags["flag"])
+    agreement, raters, items = (one.value for one in app.dataframe)
+    assert texts(app).count("less than 60 s") == 2
     assert list(agreement["criterion"]) == ["speed", "sense"]
     assert list(raters["pages"]) == ["4 of 4"] * 2
     assert list(items["rated"]) == ["2"] * 4
@@ -480,10 +480,33 @@ def test_the_administrator_sees_progress_and_has_the_switches(
     assert {one.label: one.value for one in app.metric}["State"] == "closed"
     next(one for one in app.selectbox if one.label == "Rater").set_value("r002")
     button(app, "Revoke").click().run()
-    assert list(app.dataframe[2].value["state"]) == ["finished", "revoked"]
+    assert list(app.dataframe[1].value["state"]) == ["finished", "revoked"]
     revoke(study, ["me"])
     app.run()
     assert "no longer valid" in texts(app)
+
+
+def test_the_administrator_reads_comments(make_sqlite: StudyMaker, opens: Opener) -> None:
+    study = make_sqlite(items=2)
+    for text in ("<b>Too</b> fast\nfor me", "A was *fine*"):
+        session = open_session(study, at_work(study))
+        view = session.view()
+        assert isinstance(view, RatingView)
+        session.draft_comment(view.page, text)
+        rate_all(session)
+    app = opens(study, admin=invite(study, "admin", label="me").token)
+    said = texts(app)
+    assert "&lt;b&gt;Too&lt;/b&gt; fast" in said
+    assert "A was *fine*" in said
+    assert "2 of 2, the latest first" in said
+    next(one for one in app.selectbox if one.label == "Comments of").set_value("r001").run()
+    assert "A was *fine*" not in texts(app)
+    app.text_input[0].set_value("FINE").run()
+    assert "None of these." in texts(app)
+    next(one for one in app.selectbox if one.label == "Comments of").set_value(None).run()
+    assert "1 of 2, the latest first" in texts(app)
+    app.toggle[0].set_value(False).run()  # from now on by hand
+    assert not app.exception
 
 
 def test_a_rater_has_no_way_to_the_administrator(make_sqlite: StudyMaker, opens: Opener) -> None:
