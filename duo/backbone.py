@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duo.chatformat import DATE, STYLES, ChatFormat, chat_format
+from duo.engine import Engine, resolve_engine
 from duo.errors import BadInput, check_choice
 from duo.files import read_json_object, write_json
 from duo.merging import merge
@@ -57,6 +58,7 @@ class Backbone:
         name: as it was asked for.
         states: ids of the state tokens.
         chat: its chat format.
+        engine: what runs it. With "llama" the model is a `duo.decoding.llama.LlamaModel`.
     """
 
     model: Any
@@ -64,6 +66,7 @@ class Backbone:
     name: str
     states: StateTokens
     chat: ChatFormat
+    engine: Engine = "torch"
 
     @property
     def device(self) -> torch.device:
@@ -76,6 +79,8 @@ class Backbone:
     @property
     def max_tokens(self) -> int:
         """The model's context length in tokens, as far as its positions are those of any length."""
+        if self.engine == "llama":
+            return int(self.model.max_tokens)
         from duo.decoding.check import exact_length
 
         return exact_length(self.model) or int(self.tokenizer.model_max_length)
@@ -90,6 +95,7 @@ def load(
     chat: str | None = None,
     system: str | None = None,
     date: str = DATE,
+    engine: str = "auto",
 ) -> Backbone:
     """Load a model with its tokenizer, state tokens and chat format.
 
@@ -104,17 +110,31 @@ def load(
         chat: chat format, one of `STYLES`; None for what `chat_style` finds.
         system: a system prompt in place of the template's own.
         date: today's, for chat templates that show it.
+        engine: "torch", "llama" (llama.cpp), or "auto": llama.cpp for GGUF files (see
+            `duo.gguf_model`), which chooses device, dtype and attention itself; else torch.
 
     Raises:
         BadInput: no such model, a damaged one, one that needs its own code; a device, dtype or
             chat format that is not to be had; a chat format that the model was not trained in; the
             hub or the package index cannot be reached.
     """
+    if chat is not None:
+        check_choice("chat", chat, STYLES)
+    from duo import gguf_model
+
+    gguf = gguf_model.is_gguf(name)
+    if resolve_engine(engine, gguf) == "llama":
+        for field, value, usual in (
+            ("device", device, "auto"), ("dtype", dtype, "auto"), ("attention", attention, "sdpa")
+        ):  # fmt: skip
+            if value != usual:
+                raise BadInput("is for torch: llama.cpp chooses by itself", field=field)
+        return gguf_model.load(name, chat=chat, system=system, date=date)
+    if gguf:
+        raise BadInput("a GGUF file runs on llama.cpp: --engine llama", field="engine")
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
     check_choice("attention", attention, ATTENTION)
-    if chat is not None:
-        check_choice("chat", chat, STYLES)
     folder = model_folder(name)
     style = chat_style(folder, chat)
     with quiet():

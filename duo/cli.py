@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from duo.data.commands import data_app
+from duo.engine import engine_app
 from duo.errors import BadInput
 from duo.options import Chat
 from duo.terminal import printable
@@ -104,6 +105,7 @@ app.command()(demo)
 app.command()(chat)
 app.command()(record)
 app.command()(train)
+app.add_typer(engine_app, name="engine", cls=WholeSummaries)
 app.add_typer(eval_app, name="eval", cls=WholeSummaries)
 app.add_typer(report_app, name="report", cls=WholeSummaries)
 bench_app.command("statistics")(bench_statistics)

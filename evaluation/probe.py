@@ -92,7 +92,7 @@ def evaluate_probe(
     watch = Stopwatch()
     cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
     _check_enough(cases, data)
-    backbone = load(model, chat=chat)
+    backbone = load(model, chat=chat, engine="torch")
     with progress("reading", len(cases)) as bar:
         features = read_features(backbone, cases, bar.advance)
     with progress("probing", _FOLDS * sum(draws for _, draws in _PARTS)) as bar:

@@ -57,7 +57,7 @@ def evaluate_states(
 
     watch = Stopwatch()
     cases = read_cases(data, limit=limit)
-    backbone = load(model, chat=chat)
+    backbone = load(model, chat=chat, engine="torch")
     with progress("judging", len(cases)) as bar:
         judged = judge(backbone, cases, lookahead, bar.advance)
     return score_states(

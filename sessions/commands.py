@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.errors import BadInput
-from duo.options import Attention, Chat, Date, Device, DType
+from duo.options import Attention, Chat, Date, Device, DType, Engine
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 #: The systems that --lookahead and --cycle-seconds are for, and their tokens of a cycle.
 _PACED = {"duo": "lookahead", "duo-sequential": "lookahead", "turn-based": "tokens_per_cycle"}
 _MODEL_HELP = (
-    "A hub id, a model or adapter folder, or the embedded model's alias, smollm2, smollm2-duo or "
-    "smollm2-duplex [default: the embedded one trained for the system]."
+    "A hub id, a model or adapter folder, a GGUF file (here, or user/repo:file.gguf of the hub), "
+    "or an alias: smollm2, smollm2-duo, smollm2-duplex (embedded), qwen (1.5B) [default: the "
+    "embedded one trained for the system]."
 )
 
 transcript_app = typer.Typer(
@@ -107,6 +108,7 @@ def record(
     device: Device = None,
     dtype: DType = None,
     attention: Attention = None,
+    engine: Engine = None,
     prompt: Annotated[
         str | None,
         typer.Option(
@@ -162,7 +164,13 @@ def record(
         seed=seed,
         settings=_settings(names, lookahead, cycle_seconds, set_ or ()),
         load_settings=_given(
-            device=device, dtype=dtype, attention=attention, system=prompt, chat=chat, date=date
+            device=device,
+            dtype=dtype,
+            attention=attention,
+            engine=engine,
+            system=prompt,
+            chat=chat,
+            date=date,
         ),
         real_time=real_time,
         max_seconds=max_seconds,
@@ -192,6 +200,7 @@ def chat(
     seed: Annotated[int, typer.Option(help="Seed of the system's random draws.")] = 0,
     style: Chat = None,
     date: Date = None,
+    engine: Engine = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -215,7 +224,7 @@ def chat(
     run(
         model=model,
         system=system,
-        loading=_given(chat=style, date=date),
+        loading=_given(chat=style, date=date, engine=engine),
         seed=seed,
         save=save,
         plain=plain,
@@ -277,6 +286,7 @@ def sweep(
     device: Device = None,
     dtype: DType = None,
     attention: Attention = None,
+    engine: Engine = None,
     chat: Chat = None,
     date: Date = None,
     force: Annotated[
@@ -302,7 +312,9 @@ def sweep(
     from sessions.sweep import read_sweep, record_sweep
 
     found = read_sweep(file, out)
-    loading = _given(device=device, dtype=dtype, attention=attention, chat=chat, date=date)
+    loading = _given(
+        device=device, dtype=dtype, attention=attention, engine=engine, chat=chat, date=date
+    )
     job = replace(found.job, load_settings=loading, force=force, batch=batch, graphs=graphs)
     folders = record_sweep(replace(found, job=job))
     typer.echo(f"{len(folders)} point{'s' * (len(folders) != 1)} in {out}")

@@ -180,7 +180,8 @@ class ModelWriter:
     ) -> None:
         from duo.backbone import load
 
-        self._backbone = load(model, **loading or {}) if isinstance(model, str) else model
+        loading = {"engine": "torch", **(loading or {})}
+        self._backbone = load(model, **loading) if isinstance(model, str) else model
         self._instruction, self._whole, self._batch = instruction, whole, batch
 
     def write(self, places: Sequence[Place], attempt: int) -> list[str]:

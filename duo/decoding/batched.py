@@ -18,10 +18,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels, Scores
+from duo.decoding.channels import Channels, Chunk, OnePassChannels, Pool, Scores
 from duo.decoding.fused import FusedChannels
-from duo.decoding.slots import SIZES, Chunk, SlotPool, check_graphs, cuda_graph
+from duo.decoding.slots import SIZES, SlotPool, check_graphs, cuda_graph
 from duo.decoding.systems import build, channels_for
+from duo.errors import BadInput
 
 System = TypeVar("System")
 Result = TypeVar("Result")
@@ -51,11 +52,22 @@ def build_together(
         BadInput: as `build`; a model that is not exact so; graphs of one that cannot have them.
     """
     if graphs and backbone is not None:
+        if backbone.engine != "torch":
+            raise BadInput("CUDA graphs are torch's", field="graphs")
         check_graphs(backbone.model)
-    if backbone is None or channels_for(system, backbone.model) is not FusedChannels:
+    if backbone is None:
         return [build(system, backbone, **settings) for _ in range(count)]
-    static: dict[str, Any] = {"sizes": SIZES, "capture": cuda_graph} if graphs else {}
-    channels = partial(FusedChannels, pool=SlotPool(backbone.model, count, **static))
+    kind: Any = channels_for(system, backbone.model)
+    if not (isinstance(kind, type) and issubclass(kind, OnePassChannels)):
+        return [build(system, backbone, **settings) for _ in range(count)]
+    channels: Callable[..., Channels]
+    if kind is FusedChannels:
+        static: dict[str, Any] = {"sizes": SIZES, "capture": cuda_graph} if graphs else {}
+        channels = partial(FusedChannels, pool=SlotPool(backbone.model, count, **static))
+    else:
+        from duo.decoding.llama import LlamaPool
+
+        channels = partial(kind, pool=LlamaPool(backbone.model, count))
     return [build(system, backbone, channels=channels, **settings) for _ in range(count)]
 
 
@@ -68,9 +80,9 @@ def encode_together(waiting: Sequence[Channels]) -> list[Scores]:
         waiting: channels of different sessions.
     """
     found = [Scores(None, None)] * len(waiting)
-    pools: dict[SlotPool, list[tuple[int, FusedChannels, Chunk]]] = {}
+    pools: dict[Pool, list[tuple[int, OnePassChannels, Chunk]]] = {}
     for place, channels in enumerate(waiting):
-        if not isinstance(channels, FusedChannels):
+        if not isinstance(channels, OnePassChannels):
             found[place] = channels.encode()
         elif (chunk := channels.begin_pass()) is not None:
             pools.setdefault(channels.pool, []).append((place, channels, chunk))

@@ -3,15 +3,16 @@
 The ids are the truth and the cache is a memory of it. The edits here change only the ids (and tell
 the cache which of them moved or died); `encode` then brings the cache up to date in as few forward
 passes as its kind of cache needs, and returns the logits after the last token of each channel.
-`FusedChannels` needs one pass for both channels; `SequentialChannels` one for each, and stands
-beside it as the slow, obvious reference.
+`FusedChannels` and `LlamaChannels` need one pass for both channels, `OnePassChannels`;
+`SequentialChannels` one for each, and stands beside them as the slow, obvious reference.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from torch import Tensor
 
@@ -181,3 +182,96 @@ class Channels(ABC):
         if self.input is None:
             raise RuntimeError("no input channel is open")
         return self.input
+
+
+@dataclass
+class Chunk:
+    """Tokens of one session that are to be encoded.
+
+    Attributes:
+        row: of the session.
+        used: its slots from here on were never written.
+        ids, owners, positions, slots: of each token.
+        wanted: which of them logits are wanted after.
+    """
+
+    row: int
+    used: int = 0
+    ids: list[int] = field(default_factory=list)
+    owners: list[Owner] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+    wanted: list[int] = field(default_factory=list)
+
+
+class Pool(Protocol):
+    """Encodes chunks of several sessions in one pass."""
+
+    forward_passes: int
+
+    def forward(self, chunks: Sequence[Chunk]) -> list[Tensor]:
+        """Encode all chunks, none empty, in a pass; return each one's logits `[wanted, vocab]`."""
+
+
+class OnePassChannels(Channels):
+    """Channels whose tokens are encoded together, whoever they belong to.
+
+    Sessions that share a pool can be encoded together (see `batched`).
+
+    Attributes:
+        pool: what encodes them, and has a row for this session.
+    """
+
+    pool: Pool
+    _row: int
+
+    def encode(self) -> Scores:
+        """Run one forward pass for all pending tokens. Nothing pending: no pass, no logits."""
+        chunk = self.begin_pass()
+        if chunk is None:
+            return Scores(None, None)
+        return self.end_pass(chunk, *self.pool.forward([chunk]))
+
+    def begin_pass(self) -> Chunk | None:
+        """Collect all pending tokens, with slots allocated; None if there are none."""
+        chunk = Chunk(self._row)
+        last: dict[Owner, int] = {}  # where in the pass each strand's last token stands
+        for owner, strand, base in self._strands():
+            pending = strand.pending
+            if not pending:
+                continue
+            first = base + len(strand.slots)
+            fresh = self._allocate(len(pending))
+            strand.slots += fresh
+            chunk.ids += pending
+            chunk.owners += [owner] * len(pending)
+            chunk.positions += range(first, first + len(pending))
+            chunk.slots += fresh
+            last[owner] = len(chunk.ids) - 1
+        if not chunk.ids:
+            return None
+        if self.speaking:
+            chunk.wanted.append(last[Owner.OUTPUT if self.output.ids else Owner.PREFIX])
+        if Owner.INPUT in last:
+            chunk.wanted.append(last[Owner.INPUT])
+        return chunk
+
+    def end_pass(self, chunk: Chunk, logits: Tensor) -> Scores:
+        """Count the pass, and sort its `logits` `[wanted, vocabulary]` by channel."""
+        self.forward_passes += 1
+        self.tokens_processed += len(chunk.ids)
+        rows = iter(logits)
+        output = next(rows) if self.speaking else None
+        return Scores(output, next(rows, None))
+
+    def _strands(self) -> Iterator[tuple[Owner, Strand, int]]:
+        """List owner, strand and first position of each strand there is."""
+        fork = len(self.prefix.ids)
+        yield Owner.PREFIX, self.prefix, 0
+        yield Owner.OUTPUT, self.output, fork
+        if self.input is not None:
+            yield Owner.INPUT, self.input, fork
+
+    @abstractmethod
+    def _allocate(self, count: int) -> list[int]:
+        """Find slots for so many tokens."""

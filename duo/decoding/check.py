@@ -316,7 +316,7 @@ def _beside_the_last_positions(
     channels: Any, last: int, ids: list[int], found: list[tuple[list[int], Tensor]]
 ) -> None:
     """Encode one token in a pass with two of another row, at the end of all positions."""
-    from duo.decoding.slots import Chunk
+    from duo.decoding.channels import Chunk
 
     chunk = channels.begin_pass()
     far = Chunk(2, 2, ids, [Owner.PREFIX] * 2, [last - 2, last - 1], [0, 1], [1])

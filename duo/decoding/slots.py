@@ -12,7 +12,6 @@ that stay where they are, and no number is read back on the way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from duo.decoding.attention import Part, Tokens, attention_layers, in_parts, masks
+from duo.decoding.channels import Chunk
 from duo.decoding.mask import Owner
 from duo.errors import BadInput
 
@@ -71,26 +71,6 @@ def cuda_graph(work: Work) -> Work:
 _FIRST_CAPACITY = 256
 #: Logits of a session that a pass can be asked for: after its output and after its input.
 _WANTED = 2
-
-
-@dataclass
-class Chunk:
-    """Tokens of one session that are to be encoded.
-
-    Attributes:
-        row: of the session.
-        used: its slots from here on were never written.
-        ids, owners, positions, slots: of each token.
-        wanted: which of them logits are wanted after.
-    """
-
-    row: int
-    used: int = 0
-    ids: list[int] = field(default_factory=list)
-    owners: list[int] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    slots: list[int] = field(default_factory=list)
-    wanted: list[int] = field(default_factory=list)
 
 
 class SlotPool:

@@ -12,6 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from duo.decoding.conversant import Conversant
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from duo.backbone import Backbone
     from duo.decoding.channels import Channels
+    from duo.decoding.llama import LlamaModel
 
 #: name -> what it is, in a line (for help texts).
 SYSTEMS: dict[str, str] = {
@@ -134,7 +136,7 @@ def build(
     return Duo(backbone, chosen, channels=kind, name=system)
 
 
-def channels_for(system: str, model: PreTrainedModel) -> type[Channels]:
+def channels_for(system: str, model: PreTrainedModel | LlamaModel) -> Callable[[Any], Channels]:
     """Choose what one of our systems computes with, and make sure that the model is exact so.
 
     Both channels go in one pass where the model takes our mask. Where it does not, systems that
@@ -144,6 +146,11 @@ def channels_for(system: str, model: PreTrainedModel) -> type[Channels]:
     Raises:
         BadInput: the model does not decode exactly so; see `duo.decoding.check`.
     """
+    from duo.decoding.llama import LlamaChannels, LlamaModel
+
+    if isinstance(model, LlamaModel):
+        sequential = system == "duo-sequential"
+        return partial(LlamaChannels, sequential=True) if sequential else LlamaChannels
     from duo.decoding.check import check, fault
     from duo.decoding.fused import FusedChannels
     from duo.decoding.sequential import SequentialChannels

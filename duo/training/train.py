@@ -70,7 +70,9 @@ def train(
     _check_launch(settings)
     identity = _identity(settings, model, start)
     _begin(out, identity, data)
-    backbone = load(model, device="cpu", dtype="float32", chat=_style(settings, start))
+    backbone = load(
+        model, device="cpu", dtype="float32", chat=_style(settings, start), engine="torch"
+    )
     longest = min(settings.max_tokens, backbone.max_tokens)
     encoder = Encoder(
         backbone.tokenizer,

@@ -415,6 +415,7 @@ def _open_slicing(
             device=_own_device(settings.device),
             dtype=settings.dtype,
             chat=settings.chat,
+            engine="torch",
         )
     with silence():
         return Slicing(loaded, settings, on_done)

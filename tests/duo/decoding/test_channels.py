@@ -6,7 +6,8 @@ encoding the logits must be those of a plain forward pass over the channel's own
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 import pytest
 import torch
@@ -17,22 +18,35 @@ from torch import Tensor
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels
 from duo.decoding.fused import FusedChannels
+from duo.decoding.llama import LlamaPool
 from duo.decoding.sequential import SequentialChannels
 from duo.errors import BadInput
+from tests.gguf_twin import TwinChannels, needs_llama, twin
 from tests.tiny import tiny_backbone
 
 ARCHITECTURES = ("llama", "qwen2", "gemma2", "gemma3", "granite")
-KINDS = (FusedChannels, SequentialChannels)
+LLAMA = pytest.param(TwinChannels, marks=needs_llama)
+KINDS = (FusedChannels, SequentialChannels, LLAMA)
+
+#: What llama.cpp is tried with: rotary embeddings in its own order, biases, sliding windows.
+IN_LLAMA = ("llama", "qwen2", "gemma2, tied")
+CASES = [
+    *((kind, architecture) for kind in KINDS[:2] for architecture in ARCHITECTURES),
+    *(pytest.param(TwinChannels, architecture, marks=needs_llama) for architecture in IN_LLAMA),
+]
 
 #: Weights are float64, but norms and eager attention's softmax compute in float32 even so.
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}
+#: llama.cpp computes in float32, and looks some functions up in tables in half precision.
+ROUGHLY = {"rtol": 5e-3, "atol": 5e-3}
 
 ids = st.lists(st.integers(0, 200), min_size=1, max_size=12)
 
 
 @lru_cache
 def backbone(architecture: str) -> Backbone:
-    return tiny_backbone(architecture)
+    name, _, tied = architecture.partition(", ")
+    return tiny_backbone(name, **({"tie_word_embeddings": True} if tied else {}))
 
 
 @torch.inference_mode()
@@ -44,22 +58,29 @@ def alone(model: torch.nn.Module, tokens: list[int]) -> Tensor:
 
 def check_encoding(channels: Channels, model: torch.nn.Module) -> None:
     """Encode, and hold both channels' logits to the reference."""
+    tolerance = ROUGHLY if isinstance(channels, TwinChannels) else TOLERANCE
     awaited = channels.input is not None and bool(channels.input.pending)
     scores = channels.encode()
     if scores.output is not None:
         expected = alone(model, channels.prefix.ids + channels.output.ids)
-        torch.testing.assert_close(scores.output, expected, **TOLERANCE)
-        assert scores.output.argmax() == expected.argmax()
+        check_scores(scores.output, expected, tolerance)
     assert (scores.output is not None) == channels.speaking
     if channels.input is not None and awaited:
         assert scores.input is not None
         expected = alone(model, channels.prefix.ids + channels.input.ids)
-        torch.testing.assert_close(scores.input, expected, **TOLERANCE)
-        assert scores.input.argmax() == expected.argmax()
+        check_scores(scores.input, expected, tolerance)
+
+
+def check_scores(scores: Tensor, expected: Tensor, tolerance: dict[str, float]) -> None:
+    torch.testing.assert_close(scores, expected, check_dtype=False, **tolerance)
+    if scores.dtype == expected.dtype:
+        assert scores.argmax() == expected.argmax()
 
 
 def check_slots(channels: Channels) -> None:
     """Every cached token has a slot of its own and no slot is lost."""
+    if isinstance(channels, TwinChannels):
+        check_sequences(channels)
     if not isinstance(channels, FusedChannels):
         return
     strands = [channels.prefix, channels.output, channels.input]
@@ -67,8 +88,15 @@ def check_slots(channels: Channels) -> None:
     assert len(slots) == len(set(slots)) == channels.slots_in_use
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def check_sequences(channels: TwinChannels) -> None:
+    """Each of llama.cpp's sequences ends where its channel does."""
+    pool, prefix = channels.pool, len(channels.prefix.ids)
+    last = [pool._api.llama_memory_seq_pos_max(pool._memory, 2 * channels._row + n) for n in (0, 1)]
+    heard = -1 if channels.input is None else prefix + len(channels.input.ids) - 1
+    assert last == [prefix + len(channels.output.ids) - 1, heard]
+
+
+@pytest.mark.parametrize(("kind", "architecture"), CASES)
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_each_channel_is_decoded_as_if_it_were_alone(
@@ -130,8 +158,16 @@ def test_a_rolled_back_channel_is_one_that_never_saw_the_rest(kind: type) -> Non
     for channels in (seen, unseen):
         channels.listen(heard + more)
         channels.encode()
+    if kind is TwinChannels:
+        assert [state(channels) for channels in (seen, unseen)].count(state(seen)) == 2
+        return
     for one, other in zip(keys_and_values(seen), keys_and_values(unseen), strict=True):
         torch.testing.assert_close(one, other, **TOLERANCE)
+
+
+def state(channels: TwinChannels) -> bytes:
+    """Keys and values of prefix and input channel, as llama.cpp saves them."""
+    return bytes(channels.pool._saved(2 * channels._row + 1))
 
 
 def keys_and_values(channels: Channels) -> list[Tensor]:
@@ -146,23 +182,31 @@ def keys_and_values(channels: Channels) -> list[Tensor]:
     return [part for layer in channels._side.layers for part in (layer.keys, layer.values)]
 
 
-def test_two_channels_take_one_pass_and_the_published_scheme_two() -> None:
-    passes = {}
-    for kind in KINDS:
-        channels = kind(backbone("llama").model)
-        channels.extend_prefix([1, 2, 3])
-        channels.speaking = True
-        channels.encode()
-        channels.speak(4)
-        channels.fork([5, 6])
-        before = channels.forward_passes
-        channels.encode()
-        passes[kind] = channels.forward_passes - before
-    assert passes == {FusedChannels: 1, SequentialChannels: 2}
+@pytest.mark.parametrize(
+    ("kind", "passes"),
+    [
+        (FusedChannels, 1),
+        (SequentialChannels, 2),
+        pytest.param(TwinChannels, 1, marks=needs_llama),
+        pytest.param(partial(TwinChannels, sequential=True), 2, marks=needs_llama),
+    ],
+)
+def test_two_channels_take_one_pass_and_the_published_scheme_two(kind: Any, passes: int) -> None:
+    model = backbone("llama").model
+    channels = kind(model)
+    channels.extend_prefix([1, 2, 3])
+    channels.speaking = True
+    channels.encode()
+    channels.speak(4)
+    channels.fork([5, 6])
+    before = channels.forward_passes
+    check_encoding(channels, model)
+    assert channels.forward_passes - before == passes
 
 
-def test_tokens_are_counted_exactly() -> None:
-    channels = FusedChannels(backbone("llama").model)
+@pytest.mark.parametrize("kind", [FusedChannels, LLAMA])
+def test_tokens_are_counted_exactly(kind: type) -> None:
+    channels = kind(backbone("llama").model)
     channels.extend_prefix([1, 2, 3])
     channels.speaking = True
     channels.encode()
@@ -174,9 +218,10 @@ def test_tokens_are_counted_exactly() -> None:
     assert (channels.forward_passes, channels.tokens_processed) == (3, 3 + 1 + 3)
 
 
-def test_slots_of_dropped_channels_are_used_again() -> None:
+@pytest.mark.parametrize("kind", [FusedChannels, LLAMA])
+def test_slots_of_dropped_channels_are_used_again(kind: type) -> None:
     """A hundred ignored remarks need no more memory than one."""
-    channels = FusedChannels(backbone("llama").model)
+    channels = kind(backbone("llama").model)
     channels.extend_prefix(list(range(10)))
     allocated = []
     for _ in range(100):
@@ -184,24 +229,40 @@ def test_slots_of_dropped_channels_are_used_again() -> None:
         channels.encode()
         channels.drop_input()
         allocated.append(channels.cache_bytes)
-    assert channels.slots_in_use == 10
+    in_use = channels.cells if kind is TwinChannels else channels.slots_in_use
+    assert in_use == 10
     assert len(set(allocated)) == 1
 
 
-def test_the_cache_grows_past_its_first_size_without_a_seam() -> None:
+@pytest.mark.parametrize("kind", [FusedChannels, LLAMA])
+def test_the_cache_grows_past_its_first_size_without_a_seam(kind: type) -> None:
     model = backbone("llama").model
-    channels = FusedChannels(model)
+    channels = kind(model)
+    if kind is TwinChannels:
+        channels = kind(model, LlamaPool(twin(model), 2, cells=256))
+        other = kind(model, channels.pool)  # which stays as it is
+        other.extend_prefix([1, 2, 3])
+        other.encode()
     channels.extend_prefix([7] * 250)
     channels.speaking = True
     check_encoding(channels, model)
     channels.speak(3)
     channels.fork(list(range(40)))
     check_encoding(channels, model)
+    if kind is TwinChannels:
+        check_sequences(channels)
+        channels.listen([*range(20), *[9] * 230])  # and again, in the middle of a fork
+        channels.speak(6)
+        check_encoding(channels, model)
+        check_sequences(channels)
+        other.speaking = True
+        other.speak(4)
+        check_encoding(other, model)
     channels.drop_input()
     channels.speak(5)
     check_encoding(channels, model)
     channels.clear()
-    assert channels.slots_in_use == 0
+    assert (channels.cells if kind is TwinChannels else channels.slots_in_use) == 0
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3"])

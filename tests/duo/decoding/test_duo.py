@@ -29,9 +29,15 @@ from duo.decoding.settings import Sampling
 from duo.decoding.systems import build
 from duo.errors import BadInput
 from tests.duo.decoding.steering import by_ending, ending_after, steered
+from tests.gguf_twin import TwinChannels, needs_llama
 from tests.tiny import tiny_backbone
 
 ARCHITECTURES = ("llama", "qwen2", "gemma2", "granite")
+CASES = [
+    *((FusedChannels, architecture) for architecture in ARCHITECTURES),
+    pytest.param(TwinChannels, "qwen2", marks=needs_llama),
+]
+KINDS = [FusedChannels, pytest.param(TwinChannels, marks=needs_llama)]
 QUERY = "What is the capital of France?"
 
 words = st.sampled_from(
@@ -108,7 +114,7 @@ def test_words_looked_ahead_to_complete_the_query() -> None:
     assert system.channels.prefix.ids == expected
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("kind", "architecture"), CASES)
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     lookahead=st.integers(1, 6),
@@ -117,7 +123,12 @@ def test_words_looked_ahead_to_complete_the_query() -> None:
     slices=st.integers(1, 4),
 )
 def test_an_ignored_remark_leaves_the_answer_as_it_was(
-    architecture: str, lookahead: int, before: int, remarks: list[tuple[str, int]], slices: int
+    kind: type[Channels],
+    architecture: str,
+    lookahead: int,
+    before: int,
+    remarks: list[tuple[str, int]],
+    slices: int,
 ) -> None:
     """Property 2: token for token, whenever and however often something is ignored."""
     model = backbone(architecture)
@@ -127,8 +138,8 @@ def test_an_ignored_remark_leaves_the_answer_as_it_was(
         size = -(-len(text) // slices)
         script += [text[start : start + size] for start in range(0, len(text), size)]
         script += [""] * (pause + 1)
-    disturbed = duo(model, answer=40, lookahead=lookahead)
-    undisturbed = duo(model, answer=40, lookahead=lookahead)
+    disturbed = duo(model, answer=40, lookahead=lookahead, kind=kind)
+    undisturbed = duo(model, answer=40, lookahead=lookahead, kind=kind)
     heard = play(disturbed, script)
     alone = play(undisturbed, script[:2] + [""] * (len(script) - 2))
     assert [result.spoken for result in heard] == [result.spoken for result in alone]
@@ -136,7 +147,7 @@ def test_an_ignored_remark_leaves_the_answer_as_it_was(
     assert sum(Kind.IGNORE in kinds(result) for result in heard) == len(remarks)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("kind", "architecture"), CASES)
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     lookahead=st.integers(1, 6),
@@ -146,14 +157,19 @@ def test_an_ignored_remark_leaves_the_answer_as_it_was(
     finished=st.booleans(),
 )
 def test_after_a_response_the_state_is_that_of_a_fresh_prefill(
-    architecture: str, lookahead: int, into: int, cut: int, policy: Any, finished: bool
+    kind: type[Channels],
+    architecture: str,
+    lookahead: int,
+    into: int,
+    cut: int,
+    policy: Any,
+    finished: bool,
 ) -> None:
     """Property 3: prefix, query and opening are what one would render, and so are the logits."""
     model = backbone(architecture)
     chat, states = model.chat, model.states
-    system = duo(
-        model, answer=5 if finished else 10_000, lookahead=lookahead, after_interruption=policy
-    )
+    answer = 5 if finished else 10_000
+    system = duo(model, answer=answer, kind=kind, lookahead=lookahead, after_interruption=policy)
     second = "Could you tell me how the weather will be tomorrow?"
     play(system, [QUERY, "", *[""] * into])
     said = list(system.channels.output.ids)
@@ -197,15 +213,18 @@ def test_any_slicing_and_any_revision_ends_with_the_ids_of_the_whole(data: st.Da
     assert system.channels.input.ids[: system.context.heard] == ids
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     lookahead=st.integers(1, 8),
     script=st.lists(st.sampled_from(["", "", "so the rain", " mhm", " and?", "."]), max_size=14),
 )
-def test_listening_costs_no_forward_pass(lookahead: int, script: list[str]) -> None:
+def test_listening_costs_no_forward_pass(
+    kind: type[Channels], lookahead: int, script: list[str]
+) -> None:
     """Property 6: while an answer is given, passes are the tokens spoken, listening or not."""
     model = backbone()
-    system = duo(model, lookahead=lookahead)
+    system = duo(model, lookahead=lookahead, kind=kind)
     published = duo(model, lookahead=lookahead, kind=SequentialChannels)
     play(system, [QUERY, ""])
     play(published, [QUERY, ""])
@@ -217,6 +236,7 @@ def test_listening_costs_no_forward_pass(lookahead: int, script: list[str]) -> N
         assert twice.forward_passes == lookahead + looked
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     architecture=st.sampled_from(ARCHITECTURES),
@@ -237,11 +257,15 @@ def test_listening_costs_no_forward_pass(lookahead: int, script: list[str]) -> N
     ),
 )
 def test_one_pass_or_two_the_conversation_is_the_same(
-    architecture: str, answer: int, script: list[Heard], options: dict[str, Any]
+    kind: type[Channels],
+    architecture: str,
+    answer: int,
+    script: list[Heard],
+    options: dict[str, Any],
 ) -> None:
     """`duo` and `duo-sequential` differ in cost alone, whatever happens and with any settings."""
-    model = backbone(architecture)
-    fused = duo(model, answer=answer, **options)
+    model = backbone("qwen2" if kind is TwinChannels else architecture)
+    fused = duo(model, answer=answer, kind=kind, **options)
     sequential = duo(model, answer=answer, kind=SequentialChannels, **options)
     for heard in script:
         one, other = fused.cycle(heard), sequential.cycle(heard)

@@ -1,0 +1,574 @@
+"""Hold the channels of many sessions in llama.cpp, over the weights of a GGUF file.
+
+A cell of its cache may belong to several sequences. Prefix and output of a session are one
+sequence, prefix and input another; fork, promote and drop move no keys or values, they edit to
+which sequences cells belong. A pass is one `llama_decode`, in which each token names its sequences
+and its position.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from duo.decoding.channels import Chunk, OnePassChannels, Scores
+from duo.decoding.mask import Owner
+from duo.engine import choose_threads, cores, last_words, library
+from duo.errors import BadInput
+from duo.gguf_file import Matrix, find_matrix
+
+#: Cells of a cache to begin with; it doubles when they are full.
+_FIRST_CELLS = 1024
+#: Tokens that are computed at once of a pass: more want more memory, and are no faster on a CPU.
+_AT_ONCE = 256
+#: Tokens of a session, in a pass in which the last hidden state is wanted, up to which it is one
+#: call: llama.cpp gives it after all tokens of a call or none, and scores of all with it.
+_NARROW = 32
+#: The name of the input embeddings in a file.
+EMBEDDINGS = "token_embd.weight"
+#: Tokens that a number of threads is tried with.
+_TRIES = 4
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Tokens that a GGUF file lacks, numbered after those that it has.
+
+    Attributes:
+        count: how many there are.
+        embedding: their input embeddings, float32 `[count, width]`; None for the mean of all.
+        head, bias: float32 `[count, width]` and `[count]`: the score of one is
+            `head . hidden + bias`, on the last hidden state. None for the mean of all scores, which
+            is never the greatest.
+    """
+
+    count: int
+    embedding: np.ndarray | None = None
+    head: np.ndarray | None = None
+    bias: np.ndarray | None = None
+
+
+class _Weights:
+    """A file that llama.cpp has loaded, freed when neither a model nor a context uses it.
+
+    Which of them goes first is not known where they are collected together.
+    """
+
+    def __init__(self, api: Any, file: Path) -> None:
+        self._api, self._users = api, 0
+        self._pointer = api.llama_model_load_from_file(
+            str(file).encode(), api.llama_model_default_params()
+        )
+        if not self._pointer:
+            raise BadInput(f"llama.cpp cannot load it ({last_words()})", file=file)
+
+    def taken(self) -> Any:
+        """Count one more user; the model's pointer."""
+        self._users += 1
+        return self._pointer
+
+    def given_back(self) -> None:
+        """Count one user less."""
+        self._users -= 1
+        if self._users == 0:
+            self._api.llama_model_free(self._pointer)
+
+
+class LlamaModel:
+    """The weights of a GGUF file.
+
+    Attributes:
+        file: where they are.
+        vocabulary: tokens in the file; `rows` come after them.
+        width: of the hidden state.
+        max_tokens: of the context that it was trained with.
+        threads: that compute, and `tried`: what a token took with each number that was tried, in
+            seconds; empty where there was nothing to choose.
+
+    Args:
+        file: GGUF.
+        adapter: GGUF file of a LoRA adapter.
+        rows: tokens that the file lacks.
+        threads: None to try what is free.
+        cache: number format of keys and values, "f16" or "f32".
+
+    Raises:
+        BadInput: no llama.cpp, a damaged file, or a model whose past cannot be rolled back.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        adapter: Path | None = None,
+        rows: Rows | None = None,
+        threads: int | None = None,
+        cache: str = "f16",
+    ) -> None:
+        self.api = library()
+        self.file, self.rows, self.cache = file, rows or Rows(0), cache
+        self.weights = _Weights(self.api, file)
+        self._pointer = self.weights.taken()
+        self._refuse_other_pasts()
+        self._vocab = self.api.llama_model_get_vocab(self._pointer)
+        self.vocabulary: int = self.api.llama_vocab_n_tokens(self._vocab)
+        self.width: int = self.api.llama_model_n_embd(self._pointer)
+        self.max_tokens: int = self.api.llama_model_n_ctx_train(self._pointer)
+        self.adapter = None if adapter is None else self._with_adapter(adapter)
+        self.device, self.dtype = torch.device("cpu"), torch.float32  # of the scores
+        self.threads, self.tried = threads or 1, dict[int, float]()
+        if threads is None and (most := cores()) > 1:
+            self.threads, self.tried = choose_threads(most, self._seconds)
+
+    def __del__(self) -> None:
+        if hasattr(self, "weights"):
+            self.weights.given_back()
+
+    def _refuse_other_pasts(self) -> None:
+        api, pointer = self.api, self._pointer
+        if api.llama_model_is_recurrent(pointer) or api.llama_model_is_hybrid(pointer):
+            what = "layers have a past that cannot be rolled back"
+        elif api.llama_model_has_encoder(pointer) or not api.llama_model_has_decoder(pointer):
+            what = "text goes through an encoder"
+        else:
+            return
+        raise BadInput(
+            f"this model cannot hold two channels (its {what}): use a model whose layers are all "
+            "attention",
+            file=self.file,
+        )
+
+    def _with_adapter(self, file: Path) -> Any:
+        found = self.api.llama_adapter_lora_init(self._pointer, str(file).encode())
+        if not found:
+            raise BadInput(f"llama.cpp cannot load this adapter: {last_words()}", file=file)
+        return found
+
+    def context(self, cells: int, rows: int) -> Any:
+        """Make a llama.cpp context for the sequences of so many sessions.
+
+        Raises:
+            BadInput: no memory for it.
+        """
+        api = self.api
+        wanted = api.llama_context_default_params()
+        wanted.n_ctx = wanted.n_batch = cells
+        wanted.n_ubatch = min(cells, _AT_ONCE)
+        wanted.n_seq_max = 2 * rows
+        wanted.n_outputs_max = min(cells, (_NARROW if self.rows.head is not None else 2) * rows)
+        wanted.n_threads = wanted.n_threads_batch = self.threads
+        wanted.kv_unified = wanted.swa_full = True
+        wanted.no_perf = True
+        # The other attention rounds to half precision, differently in a wide pass and a narrow one.
+        wanted.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        wanted.type_k = wanted.type_v = {"f16": 1, "f32": 0}[self.cache]  # of ggml_type
+        made = api.llama_init_from_model(self._pointer, wanted)
+        if not made:
+            raise BadInput(
+                f"llama.cpp makes no context of {cells} tokens: {last_words()}", file=self.file
+            )
+        if self.adapter is not None:
+            scale = (ctypes.c_float * 1)(1.0)
+            adapters = (api.llama_adapter_lora_p_ctypes * 1)(self.adapter)
+            api.llama_set_adapters_lora(made, adapters, 1, scale)
+        return made
+
+    def _seconds(self, threads: int, enough: float) -> float:
+        """Time a token of a little text, the best of a few; give up after four times `enough`."""
+        self.threads = threads
+        channels = LlamaChannels(self, LlamaPool(self, cells=256))
+        channels.extend_prefix([0] * 4)
+        channels.speaking = True
+        took: list[float] = []
+        while len(took) < _TRIES and sum(took) < 4 * enough:
+            channels.encode()
+            channels.extend_prefix([0])
+            began = time.perf_counter()
+            channels.encode()
+            took.append(time.perf_counter() - began)
+        return min(took)
+
+    @property
+    def pace(self) -> str:
+        """Say with how many threads it computes, and why."""
+        tried = ", ".join(f"{count}: {1 / took:.1f}" for count, took in self.tried.items())
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        return threads + (f" (tokens a second with {tried})" if tried else "")
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end a text or a turn, by the file."""
+        api = self.api
+        found = {api.llama_vocab_eos(self._vocab), api.llama_vocab_eot(self._vocab)}
+        return frozenset(number for number in found if number >= 0)
+
+    def encode(self, text: str) -> list[int]:
+        """Encode a text by llama.cpp's own tokenizer, without what it would add at the ends."""
+        data = text.encode()
+        room = len(data) + 8
+        ids = (self.api.llama_token * room)()
+        count = self.api.llama_tokenize(self._vocab, data, len(data), ids, room, False, True)
+        return list(ids[: max(count, 0)])
+
+    @cached_property
+    def token_bytes(self) -> int:
+        """Bytes of keys and values of a token."""
+        api, pointer = self.api, self._pointer
+        layers, heads = api.llama_model_n_layer(pointer), api.llama_model_n_head(pointer)
+        size = self.width // heads
+        each = sum(self._number(f"attention.{part}_length", size) for part in ("key", "value"))
+        return (
+            layers * api.llama_model_n_head_kv(pointer) * each * (2 if self.cache == "f16" else 4)
+        )
+
+    def _number(self, name: str, default: int) -> int:
+        kind = self.metadata("general.architecture")
+        found = self.metadata(f"{kind}.{name}")
+        return int(found) if found.isdecimal() else default
+
+    def metadata(self, key: str) -> str:
+        """Read a value of the file's metadata; "" if it is not there."""
+        size = self.api.llama_model_meta_val_str(self._pointer, key.encode(), None, 0)
+        if size < 0:
+            return ""
+        buffer = ctypes.create_string_buffer(size + 1)
+        self.api.llama_model_meta_val_str(self._pointer, key.encode(), buffer, size + 1)
+        return buffer.value.decode("utf-8", "replace")
+
+    def scores(self, logits: np.ndarray, hidden: np.ndarray | None) -> np.ndarray:
+        """Put the scores of `rows` behind the file's own `[vocabulary]`."""
+        rows = self.rows
+        if rows.head is not None and hidden is not None:
+            more = rows.head @ hidden
+            more = more if rows.bias is None else more + rows.bias
+        else:
+            more = np.full(rows.count, logits.mean(), np.float32)
+        return np.concatenate([logits, more])
+
+    def embedded(self, ids: Sequence[int]) -> np.ndarray:
+        """Look up the input embeddings of tokens, those of `rows` too: `[len(ids), width]`."""
+        numbers = np.array(ids)
+        found = self.embeddings[np.minimum(numbers, self.vocabulary - 1)]
+        strange = numbers >= self.vocabulary
+        if (own := self.rows.embedding) is None:
+            found[strange] = self.embeddings.mean()
+        else:
+            found[strange] = own[numbers[strange] - self.vocabulary]
+        return found
+
+    @cached_property
+    def embeddings(self) -> Matrix:
+        """The input embeddings; `duo.gguf_model` sets them, as it takes seconds to find them."""
+        from gguf import GGUFReader
+
+        return find_matrix(GGUFReader(self.file), self.file, EMBEDDINGS)
+
+
+class LlamaPool:
+    """Sequences of sessions in one llama.cpp context, which grows as needed.
+
+    Args:
+        model: the weights.
+        rows: how many sessions there are at most.
+        cells: of the cache to begin with; a token of a session takes one.
+
+    Attributes:
+        forward_passes: so far.
+    """
+
+    def __init__(self, model: LlamaModel, rows: int = 1, *, cells: int = _FIRST_CELLS) -> None:
+        self.model, self.rows = model, rows
+        self.forward_passes = 0
+        self._api = model.api
+        self._members: list[LlamaChannels] = []
+        if 2 * rows > (most := self._api.llama_max_parallel_sequences()):
+            raise BadInput(f"llama.cpp holds {most // 2} conversations at most, not {rows}")
+        model.weights.taken()
+        self._context: Any = None
+        self._open(cells)
+
+    def _open(self, cells: int) -> None:
+        self.cells = cells
+        self._context = self.model.context(cells, self.rows)
+        self._memory = self._api.llama_get_memory(self._context)
+        self._batch = _Batch(self._api, cells, self.rows, self.model.width)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_context"):
+            if self._context:
+                self._api.llama_free(self._context)
+            self.model.weights.given_back()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of keys and values allocated."""
+        return self.cells * self.model.token_bytes
+
+    def take_row(self, channels: LlamaChannels) -> int:
+        """Add a row for one more session."""
+        if len(self._members) == self.rows:
+            raise RuntimeError(f"all {self.rows} rows are taken")
+        self._members.append(channels)
+        return len(self._members) - 1
+
+    # -- edits of sequences ------------------------------------------------------------------
+
+    def fork(self, row: int, length: int) -> None:
+        """Let the row's second sequence share the first `length` cells of the first."""
+        self._api.llama_memory_seq_cp(self._memory, 2 * row, 2 * row + 1, 0, length)
+
+    def cut(self, row: int, second: bool, length: int) -> None:
+        """Roll one of the row's sequences back to its first `length` tokens."""
+        self._api.llama_memory_seq_rm(self._memory, 2 * row + second, length, -1)
+
+    def promote(self, row: int) -> None:
+        """Make the row's second sequence the first."""
+        self.cut(row, False, 0)
+        self._api.llama_memory_seq_cp(self._memory, 2 * row + 1, 2 * row, -1, -1)
+        self.cut(row, True, 0)
+
+    def make_room(self, count: int) -> None:
+        """Make sure that so many more tokens find cells."""
+        needed = count + sum(channels.cells for channels in self._members)
+        if needed > self.cells:
+            cells = self.cells
+            while cells < needed:
+                cells *= 2
+            self._grow(cells)
+
+    def _grow(self, cells: int) -> None:
+        """Move all sequences into a context of more cells: nothing is computed again."""
+        api, before = self._api, self._context
+        kept = [self._saved(number) for number in range(2 * self.rows)]
+        self._open(cells)
+        api.llama_free(before)
+        for number, data in enumerate(kept):
+            if data is not None:
+                api.llama_state_seq_set_data(self._context, data, len(data), number)
+        for row, channels in enumerate(self._members):
+            if channels.forked:  # the copy of the prefix gives way to what was shared before
+                fork = len(channels.prefix.ids)
+                api.llama_memory_seq_rm(self._memory, 2 * row + 1, 0, fork)
+                self.fork(row, fork)
+
+    def _saved(self, sequence: int) -> Any:
+        if self._api.llama_memory_seq_pos_max(self._memory, sequence) < 0:
+            return None
+        size = self._api.llama_state_seq_get_size(self._context, sequence)
+        data = (ctypes.c_uint8 * size)()
+        self._api.llama_state_seq_get_data(self._context, data, size, sequence)
+        return data
+
+    # -- a pass ------------------------------------------------------------------------------
+
+    def forward(self, chunks: Sequence[Chunk]) -> list[Tensor]:
+        """Encode all chunks, none of them empty, in one forward pass; return each one's logits.
+
+        Returns:
+            For each chunk `[len(wanted), vocabulary and rows]`, float32.
+        """
+        self.forward_passes += 1
+        tokens = [
+            (
+                chunk.ids[place],
+                chunk.positions[place],
+                self._sequences(chunk, place),
+                place in chunk.wanted,
+            )
+            for chunk in chunks
+            for place in range(len(chunk.ids))
+        ]
+        hidden = self.model.rows.head is not None
+        scores: list[np.ndarray] = []
+        for run in _runs(tokens, _NARROW * self.rows) if hidden else [tokens]:
+            scores += self._decode(run, hidden and any(wanted for *_, wanted in run))
+        found = torch.from_numpy(np.stack(scores)) if scores else torch.empty(0, 0)
+        return list(found.split([len(chunk.wanted) for chunk in chunks]))
+
+    def _sequences(self, chunk: Chunk, place: int) -> int:
+        """Say which of a row's sequences a token belongs to, as `_Batch` numbers them."""
+        owner = chunk.owners[place]
+        if owner is Owner.PREFIX and self._members[chunk.row].forked:
+            return 3 * chunk.row + 2
+        return 3 * chunk.row + (owner is Owner.INPUT)
+
+    def _decode(
+        self, tokens: Sequence[tuple[int, int, int, bool]], hidden: bool
+    ) -> list[np.ndarray]:
+        api, model = self._api, self.model
+        ids = [token[0] for token in tokens]
+        vectors = model.embedded(ids) if max(ids) >= model.vocabulary else None
+        api.llama_set_embeddings(self._context, hidden)
+        batch = self._batch.filled(tokens, vectors, all_wanted=hidden)
+        code = api.llama_decode(self._context, batch)
+        if code:
+            raise RuntimeError(f"llama.cpp fails ({code}): {last_words()}")
+        found = []
+        for place, (*_, wanted) in enumerate(tokens):
+            if wanted:
+                logits = api.llama_get_logits_ith(self._context, place)
+                state = api.llama_get_embeddings_ith(self._context, place) if hidden else None
+                found.append(
+                    model.scores(
+                        np.ctypeslib.as_array(logits, (model.vocabulary,)),
+                        None if state is None else np.ctypeslib.as_array(state, (model.width,)),
+                    )
+                )
+        return found
+
+
+def _runs(tokens: list[Any], narrow: int) -> list[list[Any]]:
+    """Split a long pass where the hidden state is wanted, so that it is given there alone."""
+    if len(tokens) <= narrow:
+        return [tokens]
+    runs: list[list[Any]] = [[]]
+    for token in tokens:
+        if runs[-1] and token[3] != runs[-1][-1][3]:
+            runs.append([])
+        runs[-1].append(token)
+    return runs
+
+
+class _Batch:
+    """The arrays of a `llama_batch`, which are filled anew for each pass."""
+
+    def __init__(self, api: Any, cells: int, rows: int, width: int) -> None:
+        self._ids = np.zeros(cells, np.int32)
+        self._positions = np.zeros(cells, np.int32)
+        self._counts = np.zeros(cells, np.int32)
+        self._sequences = np.zeros(cells, np.uintp)
+        self._wanted = np.zeros(cells, np.int8)
+        # Of a row: its first sequence, its second, both.
+        self._numbers = np.array([[2 * row, 2 * row + 1] for row in range(rows)], np.int32)
+        self._places = np.zeros(3 * rows, np.uintp)
+        for row in range(rows):
+            first = self._numbers[row].ctypes.data
+            self._places[3 * row : 3 * row + 3] = first, first + 4, first
+        self._sizes = np.tile([1, 1, 2], rows).astype(np.int32)
+        self._batch = api.llama_batch()
+        kinds = dict(api.llama_batch._fields_)
+        for name, array in (
+            ("pos", self._positions),
+            ("n_seq_id", self._counts),
+            ("seq_id", self._sequences),
+            ("logits", self._wanted),
+        ):
+            setattr(self._batch, name, ctypes.cast(array.ctypes.data, kinds[name]))
+        self._kinds = kinds
+
+    def filled(
+        self,
+        tokens: Sequence[tuple[int, int, int, bool]],
+        vectors: np.ndarray | None,
+        *,
+        all_wanted: bool,
+    ) -> Any:
+        """Write tokens (id, position, sequences, wanted); by embeddings, if these are given."""
+        count = len(tokens)
+        facts = np.array(tokens, np.int64)
+        self._ids[:count], self._positions[:count] = facts[:, 0], facts[:, 1]
+        self._counts[:count] = self._sizes[facts[:, 2]]
+        self._sequences[:count] = self._places[facts[:, 2]]
+        self._wanted[:count] = 1 if all_wanted else facts[:, 3]
+        self._vectors = None if vectors is None else np.ascontiguousarray(vectors, np.float32)
+        ids = 0 if self._vectors is not None else self._ids.ctypes.data
+        given = 0 if self._vectors is None else self._vectors.ctypes.data
+        self._batch.n_tokens = count
+        self._batch.token = ctypes.cast(ids, self._kinds["token"])
+        self._batch.embd = ctypes.cast(given, self._kinds["embd"])
+        return self._batch
+
+
+class LlamaChannels(OnePassChannels):
+    """Channels in two sequences of a llama.cpp context.
+
+    A strand's slots are only counted here: llama.cpp knows where its cells are.
+
+    Args:
+        model: the weights.
+        pool: the context; one row of it is taken. None for a context of its own.
+        sequential: one channel after the other, in two passes where one would do.
+    """
+
+    pool: LlamaPool
+
+    def __init__(
+        self, model: LlamaModel, pool: LlamaPool | None = None, *, sequential: bool = False
+    ) -> None:
+        super().__init__()
+        self._sequential = sequential
+        self.pool = LlamaPool(model) if pool is None else pool
+        self._row = self.pool.take_row(self)
+        self.forked = False  # the second sequence has the prefix
+
+    @property
+    def cells(self) -> int:
+        """Cells of the cache that hold a living token."""
+        return sum(len(strand.slots) for _, strand, _ in self._strands())
+
+    @property
+    def cache_bytes(self) -> int:
+        return self.pool.bytes // self.pool.rows
+
+    def encode(self) -> Scores:
+        if not (self._sequential and self.speaking and self.input is not None):
+            return super().encode()
+        heard, self.input = self.input, None
+        output = super().encode().output
+        self.input, self.speaking = heard, False
+        found = Scores(output, super().encode().input)
+        self.speaking = True
+        return found
+
+    def begin_pass(self) -> Chunk | None:
+        if self.input is not None and not self.forked:
+            self.pool.fork(self._row, len(self.prefix.slots))
+            self.forked = True
+        return super().begin_pass()
+
+    def truncate_input(self, length: int) -> None:
+        super().truncate_input(length)
+        if self.forked:
+            self.pool.cut(self._row, True, len(self.prefix.ids) + length)
+
+    def drop_input(self) -> None:
+        super().drop_input()
+        self._close()
+
+    def drop_output(self) -> None:
+        super().drop_output()
+        self.pool.cut(self._row, False, len(self.prefix.slots))
+
+    def promote(self) -> None:
+        super().promote()
+        if self.forked:
+            self.pool.promote(self._row)
+            self.forked = False
+
+    def _forget_cache(self) -> None:
+        super()._forget_cache()
+        self.pool.cut(self._row, False, 0)
+        self._close()
+
+    def _close(self) -> None:
+        self.pool.cut(self._row, True, 0)
+        self.forked = False
+
+    def _allocate(self, count: int) -> list[int]:
+        self.pool.make_room(count)
+        return [0] * count
+
+    def _own(self, slots: Sequence[int], owner: Owner) -> None:
+        pass
+
+    def _release(self, slots: Sequence[int]) -> None:
+        pass

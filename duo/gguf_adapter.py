@@ -1,0 +1,171 @@
+"""Convert a PEFT adapter to what llama.cpp loads beside a GGUF file.
+
+The low-rank matrices become a GGUF adapter. The rows of the state tokens, which the file lacks,
+stay outside of llama.cpp: input embeddings that are handed to it, and rows that are multiplied with
+the last hidden state that it hands back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from duo.errors import BadInput
+from duo.files import read_json_object
+from duo.wheels import cache_folder, cache_writes, exclusive, workspace
+
+if TYPE_CHECKING:
+    from duo.decoding.llama import Rows
+
+_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+_LORA = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+_ROWS = re.compile(r"base_model\.model\.(?P<module>.+?)\.(token_adapter\.)?trainable_tokens_delta")
+#: Whose query and key rows stand in another order in a GGUF file: pairs side by side.
+_PAIRED = ("llama", "mistral3", "llama4")
+
+_VERSION = 1
+
+
+def converted(
+    folder: Path, file: Path, facts: Mapping[str, Any], rows: Rows
+) -> tuple[Path | None, Rows]:
+    """Convert an adapter; the GGUF file is kept in the cache folder.
+
+    Args:
+        folder: of a PEFT adapter with LoRA weights, and trained rows of state tokens if it has any.
+        file: GGUF file of its base model.
+        facts: of that file: its `architecture`, and its numbers of `heads` and `kv_heads`.
+        rows: tokens that it lacks: the state tokens, as they are without the adapter.
+
+    Returns:
+        The GGUF file, None without low-rank matrices; and the tokens with their rows.
+
+    Raises:
+        BadInput: a damaged adapter, or one that is more than this.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file  # numpy has no bfloat16
+
+    config = read_json_object(folder / _CONFIG, finite=False)
+    _refuse_others(config, folder / _CONFIG)
+    try:
+        weights = {
+            key: weight.float().numpy() for key, weight in load_file(folder / _WEIGHTS).items()
+        }
+    except (OSError, SafetensorError) as error:
+        raise BadInput(f"cannot be read: {error}", file=folder / _WEIGHTS) from None
+    pairs: dict[str, dict[str, np.ndarray]] = {}
+    single: dict[str, np.ndarray] = {}
+    for key, weight in weights.items():
+        if low := _LORA.fullmatch(key):
+            pairs.setdefault(low["module"], {})[low["side"]] = weight
+        elif own := _ROWS.fullmatch(key):
+            single[own["module"].rpartition(".")[2]] = weight
+        else:
+            raise _unsupported(f"has the weight {key}", folder / _WEIGHTS)
+    made = _with_trained(rows, single, config, folder)
+    if not pairs:
+        return None, made
+    about = file.stat()
+    facts_of = (str(file), about.st_size, about.st_mtime_ns, _VERSION)
+    digest = hashlib.sha256((folder / _WEIGHTS).read_bytes() + repr(facts_of).encode())
+    digest.update((folder / _CONFIG).read_bytes())
+    path = cache_folder() / "gguf" / f"adapter-{digest.hexdigest()[:16]}" / "adapter.gguf"
+    if not path.exists():
+        with cache_writes(), exclusive(path.parent), workspace(path.parent) as space:
+            _write(space / path.name, pairs, config, facts)
+            (space / path.name).replace(path)
+    return path, made
+
+
+def _refuse_others(config: Mapping[str, Any], file: Path) -> None:
+    if config.get("peft_type") != "LORA":
+        raise _unsupported(f"is of the kind {config.get('peft_type')}", file)
+    for setting in ("use_dora", "lora_bias", "modules_to_save", "target_parameters"):
+        if config.get(setting):
+            raise _unsupported(f"has {setting}", file)
+    if config.get("bias", "none") != "none":
+        raise _unsupported("trains biases", file)
+
+
+def _unsupported(what: str, file: Path) -> BadInput:
+    return BadInput(
+        f"{what}, where llama.cpp has LoRA and rows of state tokens alone: use --engine torch",
+        file=file,
+    )
+
+
+def _with_trained(
+    rows: Rows, single: Mapping[str, np.ndarray], config: Mapping[str, Any], folder: Path
+) -> Rows:
+    """Give the state tokens the rows that the adapter trained, in the order of their ids."""
+    from dataclasses import replace
+
+    if not single:
+        return rows
+    indices = config.get("trainable_token_indices")
+    lists = indices.values() if isinstance(indices, dict) else [indices]
+    if any(not isinstance(one, list) or len(one) != rows.count for one in lists):
+        raise _unsupported(f"has rows of other tokens than the {rows.count} state tokens", folder)
+    if strange := sorted(set(single) - {"embed_tokens", "lm_head"}):
+        raise _unsupported(f"has rows of {strange[0]}", folder)
+    if "embed_tokens" not in single:
+        raise _unsupported("has rows of the output alone", folder)
+    embedding = single["embed_tokens"]  # and of the output, where the two are tied
+    return replace(rows, embedding=embedding, head=single.get("lm_head", embedding))
+
+
+def _write(
+    path: Path, pairs: Mapping[str, Any], config: Mapping[str, Any], facts: Mapping[str, Any]
+) -> None:
+    import gguf
+
+    kind = facts["architecture"]
+    architecture = next((a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == kind), None)
+    if architecture is None:
+        raise BadInput(f"the architecture {kind} has no names for an adapter", file=path)
+    layers = 1 + max(int(n) for module in pairs for n in re.findall(r"\.layers\.(\d+)\.", module))
+    names = gguf.get_tensor_name_map(architecture, layers)
+    heads: dict[str, int] = {}
+    if kind in _PAIRED:
+        heads = {"q_proj": facts["heads"], "k_proj": facts["kv_heads"]}
+    writer = gguf.GGUFWriter(path, kind)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 0.0)  # each pair has its own scale, in B
+    for module, pair in pairs.items():
+        name = names.get_name(module)
+        if name is None or set(pair) != {"A", "B"}:
+            raise BadInput(f"the architecture {kind} has no {module}", file=path)
+        low, high = pair["A"], pair["B"] * _scale(config, module, pair["A"].shape[0])
+        if count := heads.get(module.rpartition(".")[2]):
+            high = paired(high, count)
+        writer.add_tensor(f"{name}.weight.lora_a", np.ascontiguousarray(low))
+        writer.add_tensor(f"{name}.weight.lora_b", np.ascontiguousarray(high))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
+    """Compute by what the product of a pair is multiplied."""
+    alpha = config.get("lora_alpha", 8)
+    for pattern, value in (config.get("alpha_pattern") or {}).items():
+        if re.fullmatch(rf"(.*\.)?({pattern})", module):
+            alpha = value
+            break
+    return float(alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank)
+
+
+def paired(rows: np.ndarray, heads: int) -> np.ndarray:
+    """Put each head's rows in llama.cpp's order: the two halves, element by element, in turn."""
+    halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, rows.shape[1])
+    return halves.swapaxes(1, 2).reshape(rows.shape)

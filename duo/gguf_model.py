@@ -1,0 +1,291 @@
+"""Find, fetch and open models of GGUF files, which llama.cpp runs.
+
+    backbone = load("qwen", engine="llama")
+
+What a file says of its tokenizer is read by `transformers`, once: the result is kept in the cache
+folder. It must encode what llama.cpp's own tokenizer makes of the same texts, or the model is
+refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duo.backbone import (
+    ADAPTER,
+    FORM,
+    TRAINING,
+    Backbone,
+    StateTokens,
+    first_line,
+    trained_style,
+)
+from duo.chatformat import DATE, TEXTS, chat_format
+from duo.engine import library
+from duo.errors import BadInput
+from duo.files import read_json_object, write_json
+from duo.gguf_adapter import converted
+from duo.gguf_file import Matrix, find_matrix
+from duo.terminal import quiet
+from duo.tokens import STATE_TOKENS, encode, state_tokens
+from duo.wheels import (
+    ADAPTERS,
+    ALIAS,
+    QWEN,
+    adapter_folder,
+    cache_folder,
+    cache_writes,
+    exclusive,
+    hub_file,
+    qwen_file,
+    smollm2_gguf,
+    workspace,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    pass
+
+_ENDING = ".gguf"
+#: A model file on the hub: `user/repo:file.gguf`, or the name of a quantisation after the colon.
+_ON_HUB = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+):(?P<file>[\w./-]+)")
+
+#: Part of the cache's names: goes up whenever what is kept of a file changes.
+_VERSION = 1
+
+
+def is_gguf(name: str) -> bool:
+    """Tell whether a model's name is that of a GGUF file, here or on the hub."""
+    return name == QWEN or name.endswith(_ENDING) or bool(_ON_HUB.fullmatch(name))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of a model.
+
+    Attributes:
+        file: GGUF.
+        adapter: folder of a PEFT adapter of it, if one is asked for.
+    """
+
+    file: Path
+    adapter: Path | None = None
+
+
+def find(name: str) -> Source:
+    """Find a model's GGUF file; fetch it if it is not here.
+
+    Args:
+        name: the alias `qwen`, `smollm2` or one of its adapters', a file, `user/repo:file.gguf` on
+            the Hugging Face hub, or the folder of a PEFT adapter whose base model is one of these.
+
+    Raises:
+        BadInput: there is none, or it cannot be fetched.
+    """
+    if name == QWEN:
+        return Source(qwen_file())
+    if name == ALIAS:
+        return Source(smollm2_gguf())
+    path = adapter_folder(name) if name in ADAPTERS else Path(name).expanduser()
+    if path.is_file():
+        if path.suffix != _ENDING:
+            raise BadInput(f"is no {_ENDING} file, which llama.cpp runs", file=path)
+        return Source(path)
+    if (path / ADAPTER).is_file():
+        base = read_json_object(path / ADAPTER, finite=False).get("base_model_name_or_path")
+        if not isinstance(base, str) or not (base == ALIAS or is_gguf(base)):
+            raise BadInput(
+                f"its base model {base} is no GGUF file: use --engine torch",
+                file=path / ADAPTER,
+                field="base_model_name_or_path",
+            )
+        return Source(find(base).file, path)
+    if path.is_dir():
+        raise BadInput(f"is no {_ENDING} file, which llama.cpp runs: use --engine torch", file=path)
+    if found := _ON_HUB.fullmatch(name):
+        return Source(hub_file(found["repo"], found["file"]))
+    raise BadInput(
+        f"no such {_ENDING} file: name one, user/repo:file{_ENDING} on the hub, {QWEN} or {ALIAS}",
+        file=name,
+    )
+
+
+def load(
+    name: str, *, chat: str | None = None, system: str | None = None, date: str = DATE
+) -> Backbone:
+    """Load a GGUF model with its tokenizer, state tokens and chat format.
+
+    Args:
+        name: see `find`.
+        chat, system, date: see `duo.backbone.load`.
+
+    Raises:
+        BadInput: no such model, a damaged one, an adapter that llama.cpp cannot have, or a chat
+            format that the model was not trained in.
+    """
+    from duo.decoding.llama import LlamaModel, Rows
+
+    library()  # if it is not there, that is said before anything is fetched
+    source = find(name)
+    kept = _kept(source.file)
+    tokenizer = _open_tokenizer(kept / "tokenizer")
+    known = len(tokenizer)
+    states = _states(tokenizer)
+    rows, adapter = Rows(len(tokenizer) - known), None
+    facts = read_json_object(kept / _FACTS)
+    if source.adapter is not None:
+        adapter, rows = converted(source.adapter, source.file, facts, rows)
+    style = chat
+    if source.adapter is not None:
+        trained = _trained(source.adapter)
+        if chat is not None and trained not in (None, chat):
+            raise BadInput(
+                f"this model was trained in the {trained} form, not {chat}: leave it out",
+                file=source.adapter,
+                field="chat",
+            )
+        style = chat or trained
+    with quiet():
+        form = chat_format(tokenizer, style or "template", system, date)
+    model = LlamaModel(source.file, adapter=adapter, rows=rows)
+    model.embeddings = Matrix(source.file, **facts["embeddings"])
+    if model.vocabulary != known:
+        raise BadInput(
+            f"its tokenizer has {known} tokens and its model {model.vocabulary}", file=source.file
+        )
+    _check_tokenizer(tokenizer, model, source.file)
+    form = replace(form, stop=form.stop | model.ends)
+    return Backbone(
+        model=model, tokenizer=tokenizer, name=name, states=states, chat=form, engine="llama"
+    )
+
+
+def _trained(folder: Path) -> str | None:
+    """Read the chat format that an adapter was trained in; that of its base model is none."""
+    written = any((folder / file).is_file() for file in (FORM, TRAINING))
+    return trained_style(folder) if written else None
+
+
+def _states(tokenizer: Any) -> StateTokens:
+    """Make the state tokens special tokens, numbered after all others if they are new."""
+    from tokenizers import AddedToken
+
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    new = [
+        AddedToken(token, special=True, normalized=False)
+        for token in STATE_TOKENS
+        if token not in special
+    ]
+    tokenizer.add_tokens(new, special_tokens=True)
+    return state_tokens(tokenizer)
+
+
+# -- what is kept of a file ----------------------------------------------------------------------
+
+_FACTS = "facts.json"
+
+
+def _kept(file: Path) -> Path:
+    """Find the folder with a file's tokenizer and facts; made the first time, in some seconds."""
+    about = file.resolve().stat()
+    key = f"{file.resolve()}:{about.st_size}:{about.st_mtime_ns}:{_VERSION}"
+    home = cache_folder() / "gguf" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder = home / "kept"
+    if folder.exists():
+        return folder
+    with cache_writes(), exclusive(home):
+        if not folder.exists():
+            with workspace(home) as space:
+                made = space / "kept"
+                (made / "tokenizer").mkdir(parents=True)
+                _read(file, made)
+                made.rename(folder)
+    return folder
+
+
+def _read(file: Path, folder: Path) -> None:
+    """Read tokenizer and facts of a file with the libraries, which takes some seconds."""
+    from gguf import GGUFReader
+    from rich.console import Console
+
+    from duo.decoding.llama import EMBEDDINGS
+
+    status = Console(stderr=True).status(f"reading the tokenizer of {file.name} (once)")
+    try:
+        with status:
+            reader = GGUFReader(file)
+            kind = _fact(reader, "general.architecture")
+            facts = {
+                "architecture": kind,
+                "heads": _fact(reader, f"{kind}.attention.head_count"),
+                "kv_heads": _fact(reader, f"{kind}.attention.head_count_kv"),
+                "embeddings": _shape(find_matrix(reader, file, EMBEDDINGS)),
+            }
+            pre = _fact(reader, "tokenizer.ggml.pre")
+            _tokenizer(file, str(pre)).save_pretrained(folder / "tokenizer")
+    except BadInput:
+        raise
+    except Exception as error:  # whatever a damaged or foreign file makes the libraries raise
+        raise BadInput(f"cannot read this model: {first_line(error)}", file=file) from error
+    write_json(folder / _FACTS, facts)
+
+
+def _shape(matrix: Matrix) -> dict[str, int]:
+    return {name: value for name, value in asdict(matrix).items() if name != "file"}
+
+
+def _fact(reader: Any, name: str) -> Any:
+    field = reader.get_field(name)
+    return None if field is None else field.contents()
+
+
+def _tokenizer(file: Path, pre: str) -> Any:
+    """Make the tokenizer, with what `transformers` does not read of its pre-tokenizer.
+
+    Of that the file has only a name, and what the name means stands in llama.cpp's code.
+    """
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer
+
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    bytes_of_words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if pre == "smollm":
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [digits, bytes_of_words]
+        )
+    elif pre == "gpt-2":
+        tokenizer.backend_tokenizer.pre_tokenizer = bytes_of_words
+    return tokenizer
+
+
+def _open_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _check_tokenizer(tokenizer: Any, model: Any, file: Path) -> None:
+    """Compare with llama.cpp's own tokenizer.
+
+    Raises:
+        BadInput: they differ.
+    """
+    for text in (*TEXTS, *_MORE_TEXTS):
+        if encode(tokenizer, text) != model.encode(text):
+            raise BadInput(
+                f"transformers does not read its tokenizer rightly (it differs at {text!r}): use "
+                "the model's folder and --engine torch",
+                file=file,
+            )
+
+
+_MORE_TEXTS = (
+    "What is the capital of France?",
+    " I'm afraid it costs 1234.50 euros,\n\n  and they'd WAIT until 2026.",
+    "你好,请问今天天气怎么样?",
+)
