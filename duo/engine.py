@@ -143,12 +143,15 @@ def choose_threads(
 def check(
     model: Annotated[
         str | None,
-        typer.Option(help="A GGUF model to load and to time, such as qwen or a file."),
+        typer.Argument(
+            help="A GGUF model to load and to time, such as smollm2, qwen or a file.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Say which engines are here, and with --model how fast llama.cpp runs a model.
+    """Say which engines are here, and how fast llama.cpp runs a model.
 
-    Example: duo engine check --model smollm2
+    Example: duo engine check smollm2
     """
     import torch
 

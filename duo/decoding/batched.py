@@ -57,17 +57,17 @@ def build_together(
         check_graphs(backbone.model)
     if backbone is None:
         return [build(system, backbone, **settings) for _ in range(count)]
-    kind: Any = channels_for(system, backbone.model)
-    if not (isinstance(kind, type) and issubclass(kind, OnePassChannels)):
-        return [build(system, backbone, **settings) for _ in range(count)]
+    from duo.decoding.llama import LlamaChannels, LlamaPool
+
+    kind = channels_for(system, backbone.model)
     channels: Callable[..., Channels]
     if kind is FusedChannels:
         static: dict[str, Any] = {"sizes": SIZES, "capture": cuda_graph} if graphs else {}
         channels = partial(FusedChannels, pool=SlotPool(backbone.model, count, **static))
+    elif kind is LlamaChannels:
+        channels = partial(LlamaChannels, pool=LlamaPool(backbone.model, count))
     else:
-        from duo.decoding.llama import LlamaPool
-
-        channels = partial(kind, pool=LlamaPool(backbone.model, count))
+        return [build(system, backbone, **settings) for _ in range(count)]
     return [build(system, backbone, channels=channels, **settings) for _ in range(count)]
 
 
