@@ -132,7 +132,7 @@ def export_replies(study: Study, path: Path, *, withdrawn: bool = False) -> int:
     rank = {name: place for place, name in enumerate(parts)}
     with study.database.read() as connection:
         found = connection.execute(
-            select(raters, replies.c.question, replies.c.answer, replies.c.at)
+            select(raters, replies.c.question, replies.c.reply, replies.c.at)
             .join(raters, replies.c.rater_id == raters.c.id)
             .where(raters.c.study_id == study.id)
             .where(counted(withdrawn))
@@ -140,7 +140,7 @@ def export_replies(study: Study, path: Path, *, withdrawn: bool = False) -> int:
     rows = []
     for row in sorted(found, key=lambda row: (row.number, rank[row.question])):
         part, asked = parts[row.question]
-        said = json.loads(row.answer)
+        said = json.loads(row.reply)
         rows.append(
             [
                 study.name,

@@ -231,8 +231,8 @@ class Session:
             at = self.study.clock()
             for name, reply in given.items():
                 key = {"rater_id": self.rater, "question": name}
-                answer = json.dumps(reply, ensure_ascii=False)
-                connection.execute(replies.insert().values(**key, answer=answer, at=at))
+                written = json.dumps(reply, ensure_ascii=False)
+                connection.execute(replies.insert().values(**key, reply=written, at=at))
             if rater.state == "before":
                 self._move(connection, "consented", "questionnaire", {"answers": given})
             else:

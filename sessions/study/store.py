@@ -227,7 +227,7 @@ replies = Table(
     metadata,
     _of("rater", key=True),
     Column("question", String(40), primary_key=True),  # a name of the design
-    Column("answer", Text, nullable=False),  # JSON: a text, a number or a list of texts
+    Column("reply", Text, nullable=False),  # JSON: a text, a number or a list of texts
     Column("at", Double, nullable=False),
 )
 

@@ -106,7 +106,8 @@ def test_a_language_of_ones_own_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "texts.yaml").write_text("title: Conversations\n", "utf-8")
     path = tmp_path / "design.yaml"
     own = design().model_dump(mode="json") | {
-        "language": ["en", "fr"], "strings": {"fr": "fr.yaml"}, "translations": {"fr": "texts.yaml"},
+        "language": ["en", "fr"], "strings": {"fr": "fr.yaml"},
+        "translations": {"fr": "texts.yaml"},
     }  # fmt: skip
     path.write_text(yaml.safe_dump(own), "utf-8")
     read = read_design(path)
