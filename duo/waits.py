@@ -13,16 +13,29 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from duo.words import BREATH, Interval, bridge_breaths
 
 #: Seconds of silence after the user's own words from which on a new utterance means giving up.
 GIVEN_UP = 7.0
 
-#: A difference of this many seconds between two systems' medians is one that raters could notice.
-#: The mean gaps between turns in ten languages lie within 0.25 s of their mean (Stivers et al.,
-#: "Universals and cultural variation in turn-taking in conversation", 2009); this is twice that.
-NOTICEABLE = 0.5
+#: Differences of so many seconds between two systems' medians, and between their 90th percentiles,
+#: are such that raters could notice: twice and four times 0.25 s, within which the mean gaps between
+#: turns in ten languages lie of their mean (Stivers et al., "Universals and cultural variation in
+#: turn-taking in conversation", 2009).
+NOTICEABLE = {"median": 0.5, "90th percentile": 1.0}
+
+#: Of fewer waits than this there is no 90th percentile to be compared.
+ENOUGH = 10
+
+
+class Spread(NamedTuple):
+    """How many waits there were, and quantiles of them in seconds."""
+
+    n: int
+    median: float
+    p90: float
 
 
 @dataclass(frozen=True)
@@ -65,18 +78,27 @@ class Waits:
         every = tuple(one for part in found for one in part.seconds)
         return cls(every, sum(part.given_up for part in found))
 
-    def quantile(self, q: float) -> float | None:
-        """Return the q-quantile of the waits, interpolated linearly; None without any."""
+    @property
+    def spread(self) -> Spread | None:
+        """Quantiles, interpolated linearly; None without any wait."""
         import numpy as np
 
-        return float(np.quantile(self.seconds, q)) if self.seconds else None
+        if not self.seconds:
+            return None
+        median, p90 = np.quantile(self.seconds, [0.5, 0.9])
+        return Spread(len(self.seconds), float(median), float(p90))
 
 
-def unequal(medians: Mapping[str, float | None]) -> Iterator[str]:
-    """Say between which systems the user's median waits differ so that raters could notice."""
-    for (one, a), (other, b) in combinations(medians.items(), 2):
-        if a is not None and b is not None and round(abs(a - b), 3) >= NOTICEABLE:
-            yield (
-                f"the user waits {a:.1f} s after answers of {one} and {b:.1f} s after those of "
-                f"{other} (medians): raters could notice"
-            )
+def unequal(waits: Mapping[str, Spread | None]) -> Iterator[str]:
+    """Say between which systems the user's waits differ so that raters could notice."""
+    known = {name: found for name, found in waits.items() if found is not None}
+    for (one, a), (other, b) in combinations(known.items(), 2):
+        pairs = {"median": (a.median, b.median)}
+        if min(a.n, b.n) >= ENOUGH:
+            pairs["90th percentile"] = a.p90, b.p90
+        for what, (x, y) in pairs.items():
+            if round(abs(x - y), 3) >= NOTICEABLE[what]:
+                yield (
+                    f"the user waits {x:.1f} s after answers of {one} and {y:.1f} s after those of "
+                    f"{other} ({what}): raters could notice"
+                )

@@ -14,7 +14,7 @@ from duo.files import Record, Result
 from duo.speech import Conversation, read_conversation
 from duo.table import Cell, Column, Table
 from duo.transcript import transcript_files
-from duo.waits import unequal
+from duo.waits import Spread, unequal
 from evaluation.interaction import metrics
 from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples
 from evaluation.interaction.events import (
@@ -381,7 +381,7 @@ def _notes(found: Interaction) -> Iterator[str]:
         "events."
     )
     yield f"transcripts scored: {found.scored}, left out: {len(found.left_out)}"
-    yield from unequal({name: _median_wait(system) for name, system in found.systems.items()})
+    yield from unequal({name: _waits(system) for name, system in found.systems.items()})
     for name, system in found.systems.items():
         if count := system.overtaken:
             yield (
@@ -395,8 +395,11 @@ def _notes(found: Interaction) -> Iterator[str]:
             )
 
 
-def _median_wait(system: SystemFigures) -> float | None:
-    return None if system.user_waits is None else system.user_waits.p50.value
+def _waits(system: SystemFigures) -> Spread | None:
+    found = system.user_waits
+    if found is None or found.p50.value is None or found.p90.value is None:
+        return None
+    return Spread(found.p50.n, found.p50.value, found.p90.value)
 
 
 def _takeovers(systems: Sequence[SystemFigures]) -> Iterator[_Row]:

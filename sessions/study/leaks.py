@@ -147,7 +147,7 @@ def leaks_tables(leaks: Leaks) -> list[Table]:
             Column("gave up", "number"),
         ),
         [
-            [name, len(one.seconds), one.quantile(0.5), one.quantile(0.9), one.given_up]
+            [name, *(one.spread or (0, None, None)), one.given_up]
             for name, one in leaks.waits.items()
         ],
     )
@@ -167,7 +167,7 @@ def leaks_verdict(leaks: Leaks) -> list[str]:
         said.append("LEAKS: the words or the machinery give the systems away")
     elif enough:
         said.append("nothing of the machinery separates the systems")
-    said += unequal({name: one.quantile(0.5) for name, one in leaks.waits.items()})
+    said += unequal({name: one.spread for name, one in leaks.waits.items()})
     return said
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duo.waits import NOTICEABLE, Waits, unequal
+from duo.waits import Spread, Waits, unequal
 
 ASKED, ANSWER = (0.0, 2.0), [(3.0, 3.5), (3.5, 4.0)]
 
@@ -50,15 +50,19 @@ def test_a_later_conversation_has_the_same_waits(
 
 def test_quantiles_of_several_conversations_together() -> None:
     together = Waits.together([Waits((1.0, 2.0), 1), Waits((4.0,), 2), Waits()])
-    assert (together.quantile(0.5), together.quantile(0.75), together.given_up) == (2.0, 3.0, 3)
-    assert Waits().quantile(0.5) is None
+    assert together.spread == Spread(3, 2.0, pytest.approx(3.6))
+    assert together.given_up == 3
+    assert Waits().spread is None
 
 
 def test_only_a_difference_that_can_be_noticed_is_said() -> None:
-    near = {"duo": 1.5, "duplex": 1.5 + NOTICEABLE - 0.01, "silent": None}
+    near = {"duo": Spread(10, 1.5, 2.0), "duplex": Spread(10, 1.99, 2.99), "silent": None}
     assert not list(unequal(near))
-    (said,) = unequal(near | {"duplex": 1.5 + NOTICEABLE})
-    assert said == (
-        "the user waits 1.5 s after answers of duo and 2.0 s after those of duplex (medians): "
-        "raters could notice"
-    )
+    far = {**near, "duplex": Spread(10, 2.0, 3.0)}
+    assert list(unequal(far)) == [
+        "the user waits 1.5 s after answers of duo and 2.0 s after those of duplex (median): "
+        "raters could notice",
+        "the user waits 2.0 s after answers of duo and 3.0 s after those of duplex (90th "
+        "percentile): raters could notice",
+    ]
+    assert len(list(unequal({**near, "duplex": Spread(9, 2.0, 3.0)}))) == 1

@@ -100,7 +100,7 @@ def test_unequal_waits_of_the_user_are_said() -> None:
     assert found.clean
     assert found.waits["duplex"].seconds == (4.0, 4.0, 4.0)
     assert leaks_verdict(found)[-1] == (
-        "the user waits 1.0 s after answers of duo and 4.0 s after those of duplex (medians): "
+        "the user waits 1.0 s after answers of duo and 4.0 s after those of duplex (median): "
         "raters could notice"
     )
     assert leaks_tables(found)[-1].rows[1] == ["duplex", 3, 4.0, 4.0, 0]
