@@ -79,12 +79,8 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
             beside.unlink(missing_ok=True)
 
 
-def check_writable(folder: Path, *, wanted: Path | None = None) -> None:
+def check_writable(folder: Path) -> None:
     """Make a folder, and find out before long work, not after it, whether it can be written.
-
-    Args:
-        folder: where something is to be written.
-        wanted: the file that is meant for it, if the error should name that.
 
     Raises:
         BadInput: the folder cannot be made or written.
@@ -94,7 +90,21 @@ def check_writable(folder: Path, *, wanted: Path | None = None) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise BadInput(f"cannot write: {error.strerror or error}", file=wanted or folder) from error
+        raise BadInput(f"cannot write: {error.strerror or error}", file=folder) from error
+
+
+def check_writable_file(path: Path) -> None:
+    """Find out before long work, not after it, whether a file can be written.
+
+    Raises:
+        BadInput: it is a folder, or its own folder cannot be made or written.
+    """
+    if path.is_dir():
+        raise BadInput("is a folder: name a file", file=path)
+    try:
+        check_writable(path.parent)
+    except BadInput as error:
+        raise BadInput(error.message, file=path) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from duo.files import AnyResult, check_writable, write_result
+from duo.files import AnyResult, check_writable_file, write_result
 from duo.terminal import printable
 
 if TYPE_CHECKING:
@@ -411,7 +411,7 @@ def make_result(
         BadInput: the file cannot be written; or of `compute`.
     """
     if out is not None:
-        check_writable(out.parent, wanted=out)
+        check_writable_file(out)
     found = compute()
     if out is not None:
         write_result(out, found)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_system, models_for
 from duo.errors import BadInput
-from duo.files import check_writable
+from duo.files import check_writable_file
 from duo.runs import versions
 from duo.transcript import Header, write_transcript
 from sessions.chat.live import Conversation
@@ -50,7 +50,8 @@ def run(
         SystemExit: a signal ended the conversation.
     """
     check_system(system)
-    path = _writable(save or _by_date(Path("runs/chat")))
+    path = save or _by_date(Path("runs/chat"))
+    check_writable_file(path)
     model = models_for([system], [model] if model else []).get(system)
     on_screen = not plain and _is_screen()
     conversant, day = _load(model, loading or {}, system, seed, settings)
@@ -115,14 +116,6 @@ def _by_date(folder: Path) -> Path:
     while path.exists():
         again += 1
         path = folder / f"{name}-{again}.jsonl"
-    return path
-
-
-def _writable(path: Path) -> Path:
-    """Find out before the conversation, not after it, that it cannot be saved."""
-    if path.is_dir():
-        raise BadInput("is a folder, not a file to save to", file=path)
-    check_writable(path.parent, wanted=path)
     return path
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,8 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 from rich.console import Console
 
+from duo.errors import BadInput
+from duo.files import Result, read_result
 from duo.table import (
     MINUS,
     NONE,
@@ -30,6 +33,7 @@ from duo.table import (
     escape_latex,
     escape_markdown,
     latex_document,
+    make_result,
     shown,
     visible,
 )
@@ -305,3 +309,27 @@ def test_latex_compiles(tmp_path: Path) -> None:
 def test_escaped_texts_hold_no_control(text: str) -> None:
     for escape in (escape_html, escape_latex, escape_markdown):
         assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", escape(text))
+
+
+class _Answer(Result):
+    kind: Literal["answer"] = "answer"
+    value: int
+
+
+def test_a_result_is_written_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new" / "answer.json"
+    made = make_result(
+        path, lambda: _Answer(value=42), lambda one: [Table("", ["n"], [[one.value]])]
+    )
+    assert read_result(path, _Answer) == made
+    assert "42" in capsys.readouterr().out
+
+
+def test_nothing_is_computed_for_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out, message in (
+        (tmp_path, "is a folder: name a file"),
+        (tmp_path / "file" / "a.json", "a.json: cannot write"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            make_result(out, lambda: pytest.fail("computed"), lambda one: [])
