@@ -1,1 +1,1 @@
-"""Measure with numbers alone: decisions, conversations, benchmarks, speed."""
+"""Measure with numbers alone: decisions, conversations, benchmarks, speed; a module a command."""

@@ -1,4 +1,7 @@
-"""Read the utterances to be judged, each in its dialogue, from samples or labelled utterances."""
+"""Read the utterances to be judged, each in its dialogue, from samples or labelled utterances.
+
+Apart from the judging, so that results and charts know its outcomes without loading torch.
+"""
 
 from __future__ import annotations
 
