@@ -1,1 +1,1 @@
-"""Draw charts and pictures for papers, pages and slides: a file each, so a new kind is a new file."""
+"""Draw charts and pictures for papers, pages and slides; each kind has a file of its own."""
