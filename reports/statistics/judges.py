@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: What verdicts and votes are compared as; "both bad" is a tie.
 _OUTCOMES = {"win": 0, "tie": 1, "both_bad": 1, "loss": 2}
+#: Alpha of fewer dialogues than these says nothing.
+FEWEST = 5
 _NEEDED = ("judge", "item", "criterion", "first", "second", "winner")
 
 
@@ -36,7 +38,8 @@ class Against:
         same: share of people's first votes that say what the judge says; clustered by dialogue and
             rater.
         alpha: Krippendorff's (nominal), of the judge and people's majority on each dialogue; its
-            interval is over dialogues. No value where it is not defined.
+            interval is over dialogues. No value where it is not defined: with fewer than `FEWEST`
+            dialogues, or where all say the same.
     """
 
     criterion: str
@@ -141,8 +144,9 @@ def _against(
     rng = np.random.default_rng([seed, zlib.crc32(b"judge")])
     draws = rng.integers(0, max(len(units), 1), (resamples, len(units)))
     found = over_dialogues(lambda some: alpha(some, "nominal"), units, draws)
-    if not len(units):
-        found = Estimate(None, None, None, 0, same.note)
+    if len(units) < FEWEST:
+        note = f"fewer than {FEWEST} dialogues" if len(units) else same.note
+        found = Estimate(None, None, None, len(units), note)
     return Against(criterion, *pair, len(units), same, found)
 
 

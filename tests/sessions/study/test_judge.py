@@ -252,7 +252,7 @@ def test_a_local_model_answers_with_its_likeliest_letter(template: str | None) -
 @pytest.fixture
 def rated(make_sqlite: StudyMaker) -> Study:
     """Two people always found the left one better, so that each item was won once by each."""
-    study = make_sqlite(items=4)
+    study = make_sqlite(items=6)
     for _ in range(2):
         rate_all(newcomer(study), all_left)
     return study
@@ -280,7 +280,11 @@ def test_agreement_with_people(rated: Study, tmp_path: Path) -> None:
     first = next(one for one in found.comparisons if one.criterion == "speed")
     same = [vote.winner == "duo" for vote in held if vote.criterion == "speed"]
     assert first.same.value == pytest.approx(sum(same) / len(same))
-    assert (first.dialogues, first.alpha.n) == (4, 4)
+    assert (first.dialogues, first.alpha.n) == (6, 6)
+    few = [row for row in people if row["item"] in ("talk-0", "talk-1", "talk-2", "talk-3")]
+    undefined = agreement_with_people(judge, verdicts, Ratings(frame(few)), resamples=5)
+    alpha = undefined.comparisons[0].alpha
+    assert (alpha.value, alpha.note) == (None, "fewer than 5 dialogues")
     alike = [row | {"choice": "left", "system_left": "duo", "system_right": "duplex",
                     "winner": "duo"} for row in people]  # fmt: skip
     agreed = agreement_with_people(judge, verdicts, Ratings(frame(alike)), resamples=50)
