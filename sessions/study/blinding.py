@@ -92,11 +92,6 @@ class Dialogue:
         return max((word.end for word in self.words), default=0.0)
 
     @property
-    def words_said(self) -> int:
-        """How many words the assistant says."""
-        return sum(word.who == "assistant" for word in self.words)
-
-    @property
     def overlaps(self) -> list[Interval]:
         """When both speak at once; what is signs alone is not spoken."""
         said = {

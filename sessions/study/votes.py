@@ -27,8 +27,8 @@ from duo.files import whole_file, write_text
 from duo.table import Table, csv_text
 from sessions.study.materials import INTACT, WANTED
 from sessions.study.pages import orders
-from sessions.study.store import actions, counted, items, pages, raters, ratings
-from sessions.study.study import Study, shown_dialogues, stored_items
+from sessions.study.store import actions, counted, dialogues, items, pages, raters, ratings
+from sessions.study.study import Study, stored_items
 from sessions.study.views import Answer
 
 Kind = Literal["text", "integer", "number", "true or false", "time"]
@@ -177,7 +177,7 @@ def votes(study: Study, *, withdrawn: bool = False) -> list[Vote]:
         ).all()
         panels = _panels(connection, study)
         looks = _looks(connection, study)
-        shown = shown_dialogues(connection, study)
+        lengths = _lengths(connection, study)
     rows = sorted(rows, key=lambda row: (row.rater_number, row.before, rank.get(row.criterion, 99)))
     by_page = (list(group) for _, group in groupby(rows, key=attrgetter("page")))
     return [
@@ -189,9 +189,26 @@ def votes(study: Study, *, withdrawn: bool = False) -> list[Vote]:
             systems[page[0].item_id],
             panels.get(page[0].rater_id, {}),
             looks.get(page[0].page, _Look()),
-            {name: one.words_said for name, one in shown[page[0].item_id].items()},
+            lengths[page[0].item_id],
         )
     ]
+
+
+def _lengths(connection: Connection, study: Study) -> dict[int, dict[str, int]]:
+    """Count the words that the assistant says, by item and system.
+
+    In the stored text: to make dialogues of it would take several times as long.
+    """
+    rows = connection.execute(
+        select(dialogues.c.item_id, dialogues.c.system, dialogues.c.shown)
+        .join(items, dialogues.c.item_id == items.c.id)
+        .where(items.c.study_id == study.id)
+    )
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    for row in rows:
+        said = (word["who"] == "assistant" for word in json.loads(row.shown))
+        found[row.item_id][row.system] = sum(said)
+    return found
 
 
 def _panels(connection: Connection, study: Study) -> dict[int, dict[str, str]]:

@@ -5,9 +5,9 @@ own: each run asks the session where the rater is and what was answered, and eve
 before the page is drawn again.
 
 What transcripts say reaches the browser as JSON, for scripts that make text nodes of it; it is
-never part of any HTML or Markdown. Raters' own comments are shown to themselves only, in a text
-field. The texts of a design are its author's: consent, instructions and the example's explanation
-may use Markdown (never HTML), all others are shown as they are.
+never part of any HTML or Markdown. Comments are shown to their raters, in a text field, and to
+administrators, escaped. The texts of a design are its author's: consent, instructions and the
+example's explanation may use Markdown (never HTML), all others are shown as they are.
 """
 
 from __future__ import annotations
