@@ -62,6 +62,9 @@ GRACE = 3.0
 #: ("cut"), or did not say ("open").
 Ending = Literal["complete", "cut", "open"]
 
+#: What a sentence ends with.
+_SENTENCE_ENDS = (*".!?:…。！？：”\"')）」』", "—", "–")
+
 _DECISIONS = frozenset({"fork", "respond", "ignore"})
 _STATE_TOKENS = re.compile(r"<[12]>|<idle>")
 
@@ -314,6 +317,18 @@ class Conversation:
     def exchanges(self) -> list[Exchange]:
         """Every utterance with the answers that belong to it."""
         return exchanges_of(self)
+
+    def written(self, answer: Answer) -> tuple[Word, ...]:
+        """Return an answer's text for readers: with a dash if it breaks off in a sentence."""
+        breaks = (
+            answer.limited
+            or answer.ending == "cut"
+            or any(one.given_up and one.old is answer for one in self.exchanges)
+        )
+        if not breaks or not answer.words or answer.words[-1].text.endswith(_SENTENCE_ENDS):
+            return answer.shown
+        *before, last = answer.words
+        return (*before, replace(last, text=f"{last.text}—"))
 
     @property
     def interruptions(self) -> list[Utterance]:

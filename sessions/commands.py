@@ -234,40 +234,53 @@ def chat(
 
 @transcript_app.command()
 def show(
-    file: Annotated[Path, typer.Argument(help="A transcript.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Transcripts, or folders with some.", show_default=False),
+    ],
     width: Annotated[
         int | None, typer.Option(min=40, help="Columns to use [default: the terminal's].")
     ] = None,
 ) -> None:
-    """Draw a conversation over time: what the user said, and what the system did meanwhile.
+    """Draw conversations over time: what the person said, and what the system did meanwhile.
 
     Example: duo transcript show runs/pasta/duo/pasta-dinner.jsonl
     """
-    from duo.transcript import read_transcript
+    from duo.transcript import read_transcript, transcript_files
     from sessions.show import print_transcript
 
-    print_transcript(read_transcript(file), width=width)
+    for transcript in [read_transcript(file) for file in transcript_files(files)]:
+        print_transcript(transcript, width=width)
 
 
 @transcript_app.command()
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Transcripts.", show_default=False)],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Transcripts, or folders with some.", show_default=False),
+    ],
 ) -> None:
     """Check transcripts: one line for each, exit status 2 if one is bad.
 
-    Example: duo transcript validate runs/pasta/*/*.jsonl
+    Example: duo transcript validate runs/pasta
     """
-    from duo.transcript import read_transcript
+    from duo.transcript import read_transcript, transcript_files
 
     bad = 0
-    for file in files:
+    for named in files:
         try:
-            transcript = read_transcript(file)
+            inside = transcript_files([named])
         except BadInput as error:
-            bad += 1
+            inside, bad = [], bad + 1
             typer.echo(f"duo: {error}", err=True)
-        else:
-            typer.echo(f"{file}: {len(transcript.events)} events, {transcript.seconds:g} s")
+        for file in inside:
+            try:
+                transcript = read_transcript(file)
+            except BadInput as error:
+                bad += 1
+                typer.echo(f"duo: {error}", err=True)
+            else:
+                typer.echo(f"{file}: {len(transcript.events)} events, {transcript.seconds:g} s")
     if bad:
         raise typer.Exit(2)
 

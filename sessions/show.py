@@ -2,7 +2,7 @@
 
            2s─────────────────3s━━━━━━━━━━━━4s─────────────
                               backchannel <2>
-    user                      Mm-hm.              <2>
+    person                    Mm-hm.              <2>
     duo    Simmer it for ten  minutes until it is  thick.
 
 Time runs from left to right and is elastic: it takes the room that the words need, and long silence
@@ -24,6 +24,9 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from duo.palette import ASSISTANT, PERSON, UTTERANCES
+from duo.palette import CUT as RED
+from duo.palette import USER as PERSON_NAME
 from duo.speech import Remark, conversation_of
 from duo.terminal import printable
 from duo.transcript import Header, Transcript
@@ -75,13 +78,15 @@ def pieces(transcript: Transcript) -> list[Piece]:
     for utterance in found.utterances:
         shown += _words(utterance.shown, USER, _STYLES[utterance.label])
         if utterance.category or utterance.label:
-            wanted = {"query": " <1>", "non_query": " <2>", None: ""}[utterance.label]
-            text = harmless(utterance.category).replace("_", " ") + wanted
+            wanted = {"query": "<1>", "non_query": "<2>", None: ""}[utterance.label]
+            category = utterance.category if utterance.category != utterance.label else ""
+            names = (harmless(category or UTTERANCES[utterance.label]).replace("_", " "), wanted)
+            text = " ".join(name for name in names if name)
             shown.append(_mark(CAPTION, utterance.start, text, "dim"))
     for answer in (*found.answers, *found.wordless):
-        shown += _words(answer.shown, SYSTEM, "green")
+        shown += _words(found.written(answer), SYSTEM, ASSISTANT)
         if answer.ending != "open":
-            text, style = (CUT, "red") if answer.ending == "cut" else (ANSWER_END, "green")
+            text, style = (CUT, RED) if answer.ending == "cut" else (ANSWER_END, ASSISTANT)
             text += " at the limit" if answer.limited else ""
             shown.append(_mark(SYSTEM, answer.ended, text, f"bold {style}"))
     for decision in found.decisions:
@@ -89,7 +94,7 @@ def pieces(transcript: Transcript) -> list[Piece]:
         why = "" if decision.by in ("state", "") else f":{harmless(decision.by)}"
         wrong = labels.get(decision.utterance) not in (right, None)
         text = f"<{state}{why}>{WRONG if wrong else ''}"
-        style = "bold red reverse" if wrong else "bold reverse"
+        style = f"bold {RED} reverse" if wrong else "bold reverse"
         shown.append(_mark(USER, decision.at, text, style))
     for event in transcript.of("predicted"):
         if text := harmless(event.text).strip():
@@ -99,7 +104,7 @@ def pieces(transcript: Transcript) -> list[Piece]:
     return sorted(shown, key=lambda piece: (piece.start, not piece.speech))
 
 
-_STYLES = {"query": "bold cyan", "non_query": "yellow", None: "cyan"}
+_STYLES = {"query": f"bold {PERSON}", "non_query": f"italic {PERSON}", None: PERSON}
 
 
 def _mark(lane: str, at: float, text: str, style: str) -> Piece:
@@ -232,7 +237,7 @@ class _Axis:
 def drawing(transcript: Transcript, width: int) -> list[Text]:
     """Draw the transcript, line by line, none wider than `width` columns."""
     system = harmless(transcript.header.system)
-    names = {CAPTION: "", USER: "user", AHEAD: "ahead", SYSTEM: system}
+    names = {CAPTION: "", USER: PERSON_NAME, AHEAD: "ahead", SYSTEM: system}
     gutter = min(_GUTTER, max(map(cell_len, names.values())) + 2)
     lines = [*_title(transcript, width), Text()]
     left = remarks(transcript)
@@ -290,7 +295,7 @@ def _axis(row: Row, shown: Iterable[Piece]) -> Text:
     line = Text("".join((_NOBODY, _ONE, _BOTH)[count] for count in speakers), "dim")
     for column, count in enumerate(speakers):
         if count > 1:
-            line.stylize("bold not dim yellow", column, column + 1)
+            line.stylize("bold not dim", column, column + 1)
     return _with_seconds(line, row)
 
 

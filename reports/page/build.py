@@ -22,7 +22,7 @@ from duo.errors import BadInput
 from duo.files import check_writable, write_text
 from duo.speech import conversation_of
 from duo.table import Table, latex_document
-from duo.terminal import printable
+from duo.terminal import printable, progress
 from reports.page.collect import Evidence, Piece, RatingSettings, collect
 from reports.page.conversations import all_costs
 from reports.page.find import MADE_BY, MARK
@@ -58,24 +58,21 @@ def build(
     console = console or Console(stderr=True)
     if out is None:
         out = runs[0] if len(runs) == 1 and runs[0].is_dir() else Path("runs/report")
-    with console.status("") as status:
-
-        def on_step(what: str) -> None:
-            status.update(printable(what))
-
-        evidence = collect(runs, ratings, on_step)
+    with progress(console=console) as bar:
+        evidence = collect(runs, ratings, lambda what: bar.update(what=what))
         check_writable(out)
-        on_step("drawing")
         charts, problems = draw_all(evidence)
+        bar.update(total=len(charts) + 1)  # the page takes its time, too
         evidence = replace(evidence, problems=(*evidence.problems, *problems))
         tables = all_tables(evidence)
         for one in charts:
             from reports.plots.chart import write_chart
 
-            on_step(f"drawing {one.chart.title}")
+            bar.update(what=f"drawing {one.chart.title}")
             write_chart(one.chart, out / "figures")
+            bar.advance()
         _write_tables(out / "tables", evidence, tables)
-        on_step("writing the page")
+        bar.update(what="writing the page")
         page = out / "index.html"
         write_text(page, page_of(evidence, charts, tables, scenarios=scenarios))
         write_text(out / MARK, _summary(evidence))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from duo.decoding.systems import SYSTEMS
+from duo.palette import USER, UTTERANCES
 from duo.speech import Conversation
 from duo.table import Column, Table, clean
 from duo.words import joined, length
@@ -140,7 +141,7 @@ class Line:
     """A line of a transcript for readers: when (seconds), who, what, and the words.
 
     Attributes:
-        who: "user" or the system's name.
+        who: `duo.palette.USER` or the system's name.
         spoken: whether the words were spoken.
     """
 
@@ -150,6 +151,10 @@ class Line:
     words: str = ""
     spoken: bool = False
 
+    @property
+    def spoken_by_person(self) -> bool:
+        return self.who == USER
+
 
 def lines_of(found: Conversation) -> list[Line]:
     """List all that was said and decided, in the order of time."""
@@ -158,19 +163,19 @@ def lines_of(found: Conversation) -> list[Line]:
 
 def _lines(found: Conversation) -> Iterator[Line]:
     for one in found.utterances:
-        label, kind = (one.label or "says").replace("_", "-"), one.category.replace("_", " ")
-        yield Line(
-            one.start, "user", f"{label} · {kind}" if kind else label, joined(one.shown), True
-        )
+        label, kind = UTTERANCES[one.label] or "says", one.category.replace("_", " ")
+        what = f"{label} · {kind}" if kind and one.category != one.label else label
+        yield Line(one.start, USER, what, joined(one.shown), True)
     for revision in found.revisions:
-        yield Line(revision.at, "user", "heard again", revision.text, True)
+        yield Line(revision.at, USER, "heard again", revision.text, True)
     for decision in found.decisions:
         expected = f"expected next: {decision.expected}" if decision.expected else ""
         yield Line(decision.at, found.system, decision_text(decision), expected)
     for answer in (*found.answers, *found.wordless):
         what = _ENDINGS[answer.ending] if answer.words else "answer without words"
         what += ", ended by the limit on answers" if answer.limited else ""
-        yield Line(answer.start, found.system, what, answer.text, bool(answer.text))
+        words = joined(found.written(answer))
+        yield Line(answer.start, found.system, what, words, bool(words))
     for note in found.notes:
         yield Line(note.at, found.system, "note", note.text)
 
@@ -206,7 +211,7 @@ def _decided_by_the_clock(system: str, held: Sequence[Conversation]) -> Iterator
     made = "its one decision was" if clock == 1 else f"all {clock} decisions were"
     yield (
         f"{system}: {made} made by {grounds}. None was made by a state token: in this run the "
-        "model itself did not tell queries from other talk; it has to be trained for that."
+        "model itself did not tell questions from remarks; it has to be trained for that."
     )
 
 
@@ -221,7 +226,7 @@ def _restless(system: str, held: Sequence[Conversation]) -> Iterator[str]:
     if answers and all(a.ending == "open" for a in answers) and both > _RESTLESS * heard > 0:
         yield (
             f"{system}: it never ended an answer, and talked through {both / heard:.0%} of what "
-            "the user said after its first word. In this run the model did not fall silent by "
+            "the person said after its first word. In this run the model did not fall silent by "
             "itself; it has to be trained for that."
         )
 

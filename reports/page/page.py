@@ -1,6 +1,8 @@
 """Write the page about a run: one HTML file, self-contained, the same bytes for the same input.
 
-A page is a title, facts and sections; each section is made from one template of `templates`. All
+A page begins with a sentence, a picture and a conversation that can be played; then it says in
+words what was found, and shows figures, the other conversations and, folded, tables; at the end
+stand what is missing and where all is from. Each section is made from one of `templates`. All
 text is escaped by the templates and by `Table.html`, and pictures are SVG that takes its colours
 from the page. The one script plays conversations; no other can run. What differs from run to run
 (dates, times) is not shown: the run's manifest has it.
@@ -8,32 +10,34 @@ from the page. The one script plays conversations; no other can run. What differ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from duo.speech import Conversation, conversation_of
+from duo.speech import conversation_of
 from duo.table import Table, clean
 from duo.transcript import Transcript
 from reports.page import player
 from reports.page.collect import Evidence, Piece
 from reports.page.conversations import (
+    Costs,
     cautions,
     costs_by_system,
     costs_of,
     costs_table,
     lines_of,
 )
+from reports.page.found import caution, findings
 from reports.page.kinds import KINDS
 from reports.page.reproduce import origins
-from reports.plots.scene import paint
+from reports.plots.scene import Scene, paint
 from reports.plots.style import DESK, PHONE, inline_svg, palette_css, svg_text
-from reports.plots.timeline import compose, overview
+from reports.plots.timeline import compose, overview, telling_part
 
 if TYPE_CHECKING:
     from reports.plots.chart import Chart
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
 #: This many scenarios are shown, each with this many systems, if nobody asks for more: a browser
 #: shall open the page at once. Numbers are of all.
 SCENARIOS, SYSTEMS = 12, 6
-#: Results that stand before the conversations themselves; the others stand after them.
+#: Results that stand before the others.
 _ABOUT_CONVERSATIONS = ("ratings", "interaction", "sweep")
 #: From more files than these, a section says how many there are.
 _NAMED = 3
@@ -116,21 +120,23 @@ def page_of(
         scenarios: how many are shown in pictures and can be played.
     """
     tables = all_tables(evidence) if tables is None else tables
-    results = {
-        kind: _result_section(kind, evidence, drawn, tables[kind])
-        for kind in tables
-        if evidence.of(kind)
-    }
-    sections = [results.pop(kind) for kind in _ABOUT_CONVERSATIONS if kind in results]
     conversations = [conversation_of(transcript) for transcript in evidence.transcripts]
+    costs = costs_by_system(conversations)
     shown, left_out = _shown(evidence.transcripts, scenarios)
-    if evidence.recordings:
-        sections.append(_costs_section(conversations))
+    sections = [
+        _section(
+            "found", "What was found", sentences=findings(evidence, costs),
+            notes=[*_notes(evidence), *caution(evidence), *cautions(conversations), *left_out],
+            facts=_facts(evidence),
+        )
+    ]  # fmt: skip
+    order = [*_ABOUT_CONVERSATIONS, *(kind for kind in tables if kind not in _ABOUT_CONVERSATIONS)]
+    sections += [_result_section(kind, evidence, drawn) for kind in order if evidence.of(kind)]
+    sections += [_fork_section(one) for one in drawn if one.piece in evidence.recordings]
     for number, (name, held) in enumerate(shown.items(), start=1):
         sections.append(_scenario_section(number, name, held))
-    sections += [_fork_section(one) for one in drawn if one.piece in evidence.recordings]
-    sections += results.values()
     sections += [
+        _tables_section(evidence, tables, order, costs, shown),
         _section(
             "missing", "What is missing or broken", evidence=evidence,
             missing=[of.missing for kind, of in KINDS.items()
@@ -141,9 +147,8 @@ def page_of(
     page = _render(
         "page",
         title=_title(evidence),
-        facts=_facts(evidence),
-        notes=[*_notes(evidence), *cautions(conversations), *left_out],
-        sections=sections,
+        opening=_opening(next(iter(shown.values()))) if shown else "",
+        sections=[section for section in sections if section.body],
         conversations=bool(shown),  # without, the page has no script
         player=player,
     )
@@ -157,19 +162,39 @@ def _section(template: str, title: str, anchor: str = "", **values: Any) -> Sect
     return Section(anchor or template, title, Markup(_render(template, **values)))
 
 
-def _result_section(
-    kind: str,
-    evidence: Evidence,
-    drawn: Sequence[Drawn],
-    tables: Mapping[str, Sequence[Table]],
-) -> Section:
-    """Show all results of a kind: pictures, tables, where they are from."""
+def _opening(held: Sequence[Transcript]) -> Markup:
+    """Begin the page: one sentence, one picture, and one conversation that can be played."""
+    talks = [conversation_of(transcript) for transcript in held]
+    talk = next((one for one in talks if one.decides), talks[0])
+    start, end = telling_part(talk)
+    pictures = _for_screens(
+        partial(compose, [talk], start=start, end=end),
+        "opening",
+        f"A part of {talk.scenario} with {talk.system}, word by word",
+    )
+    return Markup(
+        _render(
+            "opening", talk=talk, start=start, end=end, picture=pictures,
+            systems=[one.system for one in talks], played=player.player(held, key="player-1"),
+        )
+    )  # fmt: skip
+
+
+def _for_screens(lay_out: Callable[..., Scene], prefix: str, label: str) -> Markup:
+    """Draw a picture twice: for a desk's screen and for a phone's."""
+    return Markup("").join(
+        _inline(paint(lay_out(width=width)), f"{prefix}-{name}", label, f"figure {name}")
+        for name, width in (("wide", DESK), ("narrow", PHONE))
+    )
+
+
+def _result_section(kind: str, evidence: Evidence, drawn: Sequence[Drawn]) -> Section:
+    """Show all results of a kind in pictures, and say where they are from."""
     pieces = evidence.of(kind)
     results = [
         {
             "title": piece.name if len(pieces) > 1 else "",
             "pictures": [_Picture(one.chart) for one in drawn if one.piece is piece],
-            "tables": tables.get(piece.name, ()),
             "notes": piece.content.notices if kind == "ratings" else (),
             "source": _source(piece),
             "command": KINDS[kind].computed_by if piece.computed else "",
@@ -182,47 +207,69 @@ def _result_section(
 def _fork_section(fork: Drawn) -> Section:
     """Show one fork of the run: which slots each token attends to."""
     result = {
-        "title": "", "pictures": [_Picture(fork.chart)], "tables": (), "notes": (),
+        "title": "", "pictures": [_Picture(fork.chart)], "notes": (),
         "source": _source(fork.piece), "command": "",
     }  # fmt: skip
     title = "Two channels, one pass: who sees whom"
     return _section("result", title, "fork", results=[result])
 
 
-def _costs_section(conversations: Sequence[Conversation]) -> Section:
-    """Show what each system's conversations cost, all together."""
-    title = "All conversations of each system together"
-    table = costs_table(title, costs_by_system(conversations))
-    return _section("costs", "What it cost", table=table)
-
-
 def _scenario_section(number: int, name: str, transcripts: Sequence[Transcript]) -> Section:
-    """Show one scenario: timelines under one another, costs, and all words as a table."""
+    """Show one scenario: who speaks when, all systems to be played, and all words in a picture."""
     anchor = f"scenario-{number}"
     held = [conversation_of(transcript) for transcript in transcripts]
     systems = _listed(one.system for one in held)
     pictures = {
-        picture: Markup("").join(
-            _inline(paint(lay_out(held, width=width)), f"{anchor}-{picture}-{screen}",
-                    f"{label}: {systems}", f"figure {screen}")
-            for screen, width in (("wide", DESK), ("narrow", PHONE))
+        picture: _for_screens(
+            partial(lay_out, held),
+            f"{anchor}-{picture}",
+            f"{label}: {systems}",
         )
         for picture, lay_out, label in (
             ("glance", overview, "Who speaks when"),
             ("score", compose, "What is said when"),
         )
-    }  # fmt: skip
+    }
+    # The first is played at the beginning of the page.
+    played = player.player(transcripts, key=f"player-{number}") if number > 1 else ""
+    return _section("scenario", name, anchor, played=played, **pictures)
+
+
+def _tables_section(
+    evidence: Evidence,
+    tables: Tables,
+    order: Sequence[str],
+    costs: Mapping[str, Costs],
+    shown: Mapping[str, Sequence[Transcript]],
+) -> Section:
+    """Show all tables, folded: of results, of costs, and of what is said in each scenario."""
+    results = [
+        (f"{KINDS[kind].title}: {piece.name}" if len(evidence.of(kind)) > 1 else KINDS[kind].title,
+         tables[kind].get(piece.name, ()))
+        for kind in order
+        for piece in evidence.of(kind)
+    ]  # fmt: skip
+    held = {
+        name: [conversation_of(transcript) for transcript in transcripts]
+        for name, transcripts in shown.items()
+    }
     return _section(
-        "scenario",
-        name,
-        anchor,
-        played=player.player(transcripts, key=f"player-{number}"),
-        costs=costs_table(
-            "This conversation with each system", {one.system: costs_of(one) for one in held}
-        ),
-        language=transcripts[0].header.language,
-        transcripts=[(one.system, lines_of(one)) for one in held],
-        **pictures,
+        "tables",
+        "Tables",
+        results=[(title, found) for title, found in results if found],
+        costs=costs_table("All conversations of each system together", costs) if costs else None,
+        scenarios=[
+            (
+                name,
+                shown[name][0].header.language,
+                costs_table(
+                    "This conversation with each system",
+                    {one.system: costs_of(one) for one in talks},
+                ),
+                [(one.system, lines_of(one)) for one in talks],
+            )
+            for name, talks in held.items()
+        ],
     )
 
 
@@ -259,8 +306,8 @@ def _title(evidence: Evidence) -> str:
     heads = [transcript.header for transcript in evidence.transcripts]
     parts = []
     if heads:
-        parts.append(_counted(len({head.system for head in heads}), "dialogue system"))
-        parts.append(_counted(len({head.scenario for head in heads}), "scripted user"))
+        parts.append(_counted(len({head.system for head in heads}), "assistant"))
+        parts.append(_counted(len({head.scenario for head in heads}), "scripted conversation"))
     if raters := sum(study.content.everyone.raters for study in evidence.of("ratings")):
         parts.append(_counted(raters, "rater"))
     for table in evidence.of("benchmarks"):

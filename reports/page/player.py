@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from duo.table import clean
 from duo.transcript import Transcript
-from sessions.study.app import asset
+from sessions.study.app import asset, player_style
 from sessions.study.blinding import blinded
 from sessions.study.views import Shown, drawn
 from sessions.study.wording import words_in
@@ -76,7 +76,7 @@ def script() -> Markup:
 @cache
 def style() -> Markup:
     """Return the style inside the players."""
-    return Markup(asset("player.css") + _STYLE)
+    return Markup(player_style() + _STYLE)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Lay out one conversation in one row of a timeline: the user above, the system below.
+"""Lay out one conversation in one row of a timeline: the person above, the assistant below.
 
 From top to bottom: corrections by the recogniser, the user's words, what was expected and decided,
 the system's words, notes. Words stand in boxes that hold them whole. A box begins where its words
@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from duo.palette import USER, UTTERANCES
 from duo.speech import Answer, Conversation, Decision, Utterance
 from duo.table import clean
 from duo.words import Word, bridge_breaths
@@ -172,7 +173,7 @@ class Lanes:
         revisions = [(one.at, f"corrected to: {one.text}", "soft") for one in self.talk.revisions]
         top = self._labels(revisions, top)
         said = [part for one in self.talk.utterances for part in self._of_utterance(one)]
-        top = self._words(said, top, "user", "query", above=True)
+        top = self._words(said, top, USER, "query", above=True)
         strip, top = top, self._decisions(top)
         for overlap in self.talk.overlaps:
             if span := self.row.clip(*overlap):
@@ -190,15 +191,20 @@ class Lanes:
 
     def _of_utterance(self, said: Utterance) -> list[Part]:
         look = {"query": "query", "non_query": "remark", None: "unlabelled"}[said.label]
-        names = [said.label or "", *said.category.split("\n")]
+        kind = UTTERANCES[said.label]
+        names = [
+            kind,
+            *(name for name in said.category.split("\n") if name not in (said.label, kind)),
+        ]
         tag = " · ".join(clean(name).replace("_", " ") for name in names if name)
-        return self._parts(said.shown, look, tag.replace("non query", "non-query"))
+        return self._parts(said.shown, look, tag)
 
     def _of_answer(self, answer: Answer) -> list[Part]:
         """Part what stays in the system's memory from what it dropped from it."""
         until = float("inf") if answer.forgotten is None else answer.forgotten
-        kept = [word for word in answer.shown if word.start < until]
-        lost = [word for word in answer.shown if word.start >= until]
+        written = self.talk.written(answer)
+        kept = [word for word in written if word.start < until]
+        lost = [word for word in written if word.start >= until]
         return [*self._parts(kept, "speech"), *self._parts(lost, "forgotten")]
 
     def _parts(self, words: Sequence[Word], look: str, tag: str = "") -> list[Part]:

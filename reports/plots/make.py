@@ -66,7 +66,7 @@ def figure(
     premature, calibration and separation the JSON of duo eval states; probe that of duo eval probe;
     latency, takeover and trade-off that of duo eval interaction; sweep the folder of duo bench
     sweep; training one or more training.json (or folders with one); cost the JSON of duo bench
-    decode; mask and timeline transcripts.
+    decode; mask and timeline transcripts, or folders with some.
 
     OUT gets each figure as PDF, SVG and PNG, one column wide and (-wide) two, the numbers behind it
     as CSV, LaTeX and Markdown, and its caption as text. The same file gives the same bytes. A
@@ -107,7 +107,7 @@ def make(
     charts = (
         _trainings(paths)
         if kind == "training"
-        else [chart for path in paths for chart in _of(kind, path, **part)]
+        else [chart for path in paths for chart in _below(kind, path, **part)]
     )
     check_writable(out)
     return [path for chart in _with_names_apart(charts) for path in write_chart(chart, out)]
@@ -120,13 +120,34 @@ def producer(name: str) -> Callable[..., Any]:
     return draw
 
 
+def _below(kind: str, path: Path, **part: Any) -> list[Chart]:
+    """Draw the figures of a file; of a folder, those of all transcripts that have some."""
+    if kind not in OF_TRANSCRIPT or not path.is_dir():
+        return _of(kind, path, **part)
+    from duo.transcript import transcript_files
+
+    made, empty = [], None
+    for file in transcript_files([path]):
+        try:
+            made += _of(kind, file, **part)
+        except Nothing as error:
+            empty = error
+    if not made and empty is not None:
+        raise BadInput(empty.message, file=path)
+    return made
+
+
+class Nothing(BadInput):
+    """There is nothing to draw in a file that can be read."""
+
+
 def _of(kind: str, path: Path, **part: Any) -> list[Chart]:
     """Draw the figures of one file."""
     with _naming(path):
         content = _content(kind, path)
         made = producer((OF_JSON | OF_TRANSCRIPT)[kind])(content, **part)
     if not made:
-        raise BadInput(f"there is nothing to draw in it for {kind}", file=path)
+        raise Nothing(f"there is nothing to draw in it for {kind}", file=path)
     return list(made) if isinstance(made, list) else [made]
 
 

@@ -27,7 +27,7 @@ _BAR_ROW, _LANE, _BETWEEN = 21.0, 9.0, 4.5
 _AXIS, _HEADING, _PADDING = 27.0, 15.0, 6.0
 _LABEL_SHARE = 0.3  # of the width, at most, for the labels of rows
 
-_INKS = ("query", "speech", "ignore", "respond", "cut", "remark")
+_INKS = ("query", "speech", "ignore", "respond", "cut", "other")
 _MARKERS = "osD^vPX"
 #: Lengths of strokes and gaps in widths of the line; none for an unbroken one.
 _DASHES: tuple[tuple[float, ...], ...] = (

@@ -1,6 +1,6 @@
 """Define how every figure looks (colours, type, widths) and write figures to files and pages.
 
-Colours follow Okabe and Ito's palette for colour-blind readers, darkened where they carry text; no
+Colours of speakers are those of `duo.palette`, the others follow the same rules; no
 meaning rests on colour alone, so a figure survives a grey printer. Words in an SVG stay words, so
 that a browser sets any script and a reader can search them; a PDF embeds its fonts as TrueType.
 The same figure gives the same bytes: nothing written here holds a date or a random name.
@@ -24,6 +24,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from duo import palette
 from duo.files import whole_file
 from duo.terminal import printable
 
@@ -47,16 +48,17 @@ LIGHT = {
     "faint": "#767c86",
     "rule": "#c5cbd3",
     "grid": "#eceff2",
-    "query": "#00659e",
-    "query-tint": "#d3e7f5",
-    "remark": "#76601a",
-    "remark-tint": "#f4eed9",
-    "speech": "#9c5200",
-    "speech-tint": "#fde4c3",
-    "cut": "#a8123d",
-    "overlap": "#d55e00",
+    "query": palette.LIGHT["person"],
+    "query-tint": palette.LIGHT["person-tint"],
+    "remark": "#4a7592",
+    "remark-tint": "#eff5fa",
+    "speech": palette.LIGHT["assistant"],
+    "speech-tint": palette.LIGHT["assistant-tint"],
+    "cut": palette.LIGHT["cut"],
+    "overlap": palette.LIGHT["both"],
     "respond": "#00664c",
     "ignore": "#7d3c8c",
+    "other": "#76601a",
     "on-mark": "#fefefe",
 }
 
@@ -68,16 +70,17 @@ DARK = {
     "faint": "#949ca8",
     "rule": "#4a525d",
     "grid": "#23282f",
-    "query": "#74bdee",
-    "query-tint": "#12364f",
-    "remark": "#d8bd68",
-    "remark-tint": "#39321a",
-    "speech": "#f3ae62",
-    "speech-tint": "#4b3114",
-    "cut": "#ff8aa3",
-    "overlap": "#f0853a",
+    "query": palette.DARK["person"],
+    "query-tint": palette.DARK["person-tint"],
+    "remark": "#9dbfd6",
+    "remark-tint": "#1b2832",
+    "speech": palette.DARK["assistant"],
+    "speech-tint": palette.DARK["assistant-tint"],
+    "cut": palette.DARK["cut"],
+    "overlap": palette.DARK["both"],
     "respond": "#57cfa6",
     "ignore": "#d7a3e6",
+    "other": "#d8bd68",
     "on-mark": "#0f1215",
 }
 
@@ -322,8 +325,7 @@ def inline_svg(svg: str, *, prefix: str, label: str, css_class: str = "") -> Mar
 
 def palette_css(dark: bool = False) -> str:
     """Return the house style's colours as CSS declarations."""
-    palette = DARK if dark else LIGHT
-    return " ".join(f"--fig-{role}: {value};" for role, value in palette.items())
+    return " ".join(f"--fig-{role}: {value};" for role, value in (DARK if dark else LIGHT).items())
 
 
 def _bare(name: str) -> str:

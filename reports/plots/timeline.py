@@ -1,9 +1,9 @@
-"""Draw a conversation over time, the user above and the system below (the paper's Figure 3).
+"""Draw a conversation over time, the person above, the assistant below (the paper's Figure 3).
 
 Words stand where they were spoken. What a look at the picture should tell: who spoke when, where
-both did, how long the user waited, what each utterance was taken for and by what (a state token, or
-silence alone), which answer was cut short and what of it was forgotten. Conversations that several
-systems held can be drawn under one another on one time axis, line by line, as in a score.
+both did, how long the person waited, what each utterance was taken for and by what (a state token,
+or silence alone), which answer was cut short and what of it was forgotten. Conversations of several
+systems can be drawn under one another on one time axis, line by line, as in a score.
 
 `compose` lays out, `reports.plots.scene.paint` draws; `draw` does both.
 """
@@ -15,6 +15,7 @@ from math import ceil, floor, inf
 from typing import TYPE_CHECKING, Any
 
 from duo.errors import BadInput
+from duo.palette import USER
 from duo.speech import Conversation, conversation_of
 from duo.table import clean
 from duo.transcript import Transcript
@@ -42,18 +43,18 @@ _COLUMNS = ("channel", "what", "start (s)", "end (s)", "text", "of", "note")
 
 #: Signs and what they mean, in the order in which they are explained.
 _MEANINGS = {
-    "query": "user: query",
-    "remark": "user: non-query",
-    "unlabelled": "user",
-    "speech": "system speaks",
+    "query": "person: question",
+    "remark": "person: remark",
+    "unlabelled": USER,
+    "speech": "assistant",
     "forgotten": "spoken, then forgotten",
     "exact": "when it was said, where the box is wider",
     "overlap": "both speak",
-    "wait": "the user waits",
+    "wait": "the person waits",
     "fork": "begins to listen",
     "expected": "words expected next",
-    "<respond>": "the model says: a query, answer",
-    "<ignore>": "the model says: not a query, go on",
+    "<respond>": "the model says: a question, answer",
+    "<ignore>": "the model says: a remark, go on",
     "patience": "decided by silence alone",
     "slice": "decided in a time slice",
     "revision": "nothing was said after all",
@@ -83,8 +84,8 @@ def timeline(transcript: Transcript, start: float = 0.0, end: float | None = Non
         name,
         clean(f"{header.scenario}, {header.system}"),
         [
-            f"Scenario {header.scenario} with {header.system} ({header.model}): the user above, "
-            f"the system below, on a {header.clock} clock with cycles of "
+            f"Scenario {header.scenario} with {header.system} ({header.model}): the person above, "
+            f"the assistant below, on a {header.clock} clock with cycles of "
             f"{header.cycle_seconds:g} s.",
             f"{len(talk.utterances)} utterances ({labelled} labelled), {len(talk.answers)} "
             f"answers, {len(talk.decisions)} decisions, {len(talk.forks)} forks.",
@@ -160,7 +161,7 @@ def compose(
             line = fit(clean(text), width - 2 * _MARGIN, size, weight)
             scene.add(Line(_MARGIN, top + size, line, size, ink, weight))
             top += 1.6 * size
-    left = _MARGIN + GAP + max(name_width(name) for name in ("user", *(t.system for t in talks)))
+    left = _MARGIN + GAP + max(name_width(name) for name in (USER, *(t.system for t in talks)))
     signs: set[str] = set()
     skipped = 0.0
     for row in _rows(talks, left, width - _MARGIN, second, start, end):
@@ -230,6 +231,22 @@ def _ticks(scene: Scene, row: Row, moments: Sequence[int], baseline: float) -> N
         text = f"{moment} s"
         x = min(row.x(moment), row.right - text_width(text, LABEL))
         scene.add(Line(x, baseline, text, LABEL, "faint"))
+
+
+def telling_part(talk: Conversation, seconds: float = 15.0) -> tuple[float, float]:
+    """Choose the part of this length in which the person most often speaks into an answer.
+
+    Returns:
+        From when and until when (seconds); the whole conversation if it is no longer.
+    """
+    within = talk.overlaps
+    moments = [
+        u.start for u in talk.utterances if any(a < u.end and u.start < b for a, b in within)
+    ]
+    starts = [max(0.0, floor(moment) - seconds / 3) for moment in moments] or [0.0]
+    start = max(starts, key=lambda s: (sum(s < m < s + 0.8 * seconds for m in moments), -s))
+    start = float(floor(max(0.0, min(start, talk.seconds - seconds))))
+    return start, min(start + seconds, talk.seconds)
 
 
 def overview(talks: Sequence[Conversation], *, width: float = DESK) -> Scene:

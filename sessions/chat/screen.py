@@ -24,6 +24,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Input, Static
 
+from duo import palette
 from duo.decoding.conversant import CycleResult, Heard
 from duo.terminal import printable
 from duo.transcript import TranscriptEvent
@@ -63,8 +64,8 @@ class LanesView(ScrollView, can_focus=False):
     }
     LanesView > .lanesview--time { color: $foreground 40%; }
     LanesView > .lanesview--rule { color: $foreground 20%; }
-    LanesView > .lanesview--you { color: $text-primary; }
-    LanesView > .lanesview--speech { color: $foreground; }
+    LanesView > .lanesview--you { color: PERSON; }
+    LanesView > .lanesview--speech { color: ASSISTANT; }
     LanesView > .lanesview--ghost { color: $foreground 40%; text-style: italic; }
     LanesView > .lanesview--gone { color: $foreground 40%; text-style: strike; }
     LanesView > .lanesview--respond { color: $background; background: $success; text-style: bold; }
@@ -73,7 +74,7 @@ class LanesView(ScrollView, can_focus=False):
     }
     LanesView > .lanesview--mark { color: $foreground 40%; }
     LanesView > .lanesview--note { color: $text-warning; text-style: italic; }
-    """
+    """.replace("PERSON", palette.PERSON).replace("ASSISTANT", palette.ASSISTANT)
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -203,11 +204,11 @@ class ChatScreen(App[None]):
     CSS = """
     #names, #typing, #status { height: 1; }
     #names { background: $boost; text-style: bold; }
-    #you { color: $text-primary; }
-    #system { width: 1fr; }
+    #you { color: PERSON; }
+    #system { width: 1fr; color: ASSISTANT; }
     #lanes { height: 1fr; }
     #typing { margin: 1 0; }
-    #prompt { width: 7; color: $text-primary; text-align: right; padding-right: 1; }
+    #prompt { width: 7; color: PERSON; text-align: right; padding-right: 1; }
     TypingLine, TypingLine:focus {
         width: 1fr; height: 1; padding: 0; border: none; background: $background;
         background-tint: $background 0%;
@@ -216,7 +217,7 @@ class ChatScreen(App[None]):
     #state { width: 1fr; }
     #keys { width: auto; }
     .late { color: $text-warning; }
-    """
+    """.replace("PERSON", palette.PERSON).replace("ASSISTANT", palette.ASSISTANT)
 
     def __init__(self, conversation: Conversation, clock: Clock | None = None) -> None:
         super().__init__()

@@ -7,7 +7,8 @@ count. What systems differ in by their machinery, not by what a user would hear,
 - control tokens in the text (state tokens, turn markers) are taken out;
 - a blank is put between two words that a system's cycles ran together ("answerYou"), and between
   all of its cycles if each says a message of its own, so that none begins with a blank;
-- characters that act instead of being read (controls, text direction) are taken out.
+- characters that act instead of being read (controls, text direction) are taken out;
+- a dash stands where an answer was given up in a sentence, as a listener hears.
 
 What a rater should see is left as it is: when the assistant speaks, what it says, that it stops.
 `sessions.study.leaks` tests whether systems can still be told apart.
@@ -167,7 +168,10 @@ def blinded(transcript: Transcript) -> Dialogue:
     answers = sorted((*found.answers, *found.wordless), key=lambda answer: answer.start)
     messages = _says_messages(answers)
     for part, answer in enumerate(answers):
-        words += _shown("assistant", part, _parted(answer, messages=messages))
+        shown = list(_shown("assistant", part, _parted(answer, messages=messages)))
+        if shown and found.written(answer) != answer.shown:
+            shown[-1] = replace(shown[-1], text=f"{shown[-1].text}—")
+        words += shown
     return Dialogue(tuple(sorted(words, key=lambda word: word.start)))
 
 

@@ -118,7 +118,7 @@ def test_validate_names_every_bad_file(tmp_path: Path) -> None:
     lines = result.stderr.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"duo: {bad}:")
-    assert lines[1].startswith(f"duo: {tmp_path / 'none.jsonl'}: cannot be read")
+    assert lines[1].startswith(f"duo: {tmp_path / 'none.jsonl'}: no such file")
 
 
 def test_scenarios_are_listed() -> None:
@@ -180,7 +180,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     broken.write_text("name: broken\nlanguage: en\nutterances: 3\n")
     assert refusal(*fake, "--scenario", broken) == (f"{broken}:3: utterances: must be a list")
     assert not (tmp_path / "out").exists()
-    assert "cannot be read" in refusal("transcript", "show", tmp_path / "none.jsonl")
+    assert "no such file" in refusal("transcript", "show", tmp_path / "none.jsonl")
 
 
 def test_control_c_leaves_whole_transcripts_and_no_traceback(tmp_path: Path) -> None:

@@ -73,11 +73,11 @@ TALK = transcript(
 
 def test_a_small_talk() -> None:
     assert lines(TALK)[4:9] == [
-        "       0s───────1s┄┄┄┄┄┄2s──────3s━─┄───",  # the blank in " it is" is nobody's
-        "       follow up <1>            backchannel <2>",
-        "user   What now?        <1>     Hm.     <2:patience>",
-        "ahead           then<1>",
-        "duo                     Paris   it   is ■",
+        "        0s───────1s┄┄┄┄┄┄2s──────3s━─┄───",  # the blank in " it is" is nobody's
+        "        follow up <1>            backchannel <2>",
+        "person  What now?        <1>     Hm.     <2:patience>",
+        "ahead            then<1>",
+        "duo                      Paris   it   is ■",
     ]
 
 
@@ -90,8 +90,8 @@ def test_wrong_decisions_are_marked() -> None:
         ),
         {"kind": "respond", "start": 4.0, "by": "state", "utterance": "v"},
     )
-    assert "<1>✗" in lane(lines(wrong), "user")[0]
-    assert "✗" not in lane(lines(TALK), "user")[0]
+    assert "<1>✗" in lane(lines(wrong), "person")[0]
+    assert "✗" not in lane(lines(TALK), "person")[0]
 
 
 def test_what_is_too_long_for_a_lane_stands_below_it() -> None:
@@ -104,11 +104,11 @@ def test_what_is_too_long_for_a_lane_stands_below_it() -> None:
         ),
         60,
     )
-    assert lane(shown, "user") == ["   won   ↺"]
-    assert "       0.7s ↺ heard again: one" in shown
-    assert "       3.0s ✂ said and given up: and so on" in shown
+    assert lane(shown, "person") == ["  won   ↺"]
+    assert "        0.7s ↺ heard again: one" in shown
+    assert "        3.0s ✂ said and given up: and so on" in shown
     first = next(number for number, line in enumerate(shown) if "3.0s cut long" in line)
-    assert shown[first + 1].startswith("       long")
+    assert shown[first + 1].startswith("        long")
 
 
 def test_wide_characters_take_two_columns() -> None:
@@ -118,14 +118,14 @@ def test_wide_characters_take_two_columns() -> None:
         speech("好", 0.25, 0.5),
         speech("的", 0.5, 0.75),
     )
-    (user,) = lane(lines(shown), "user")
+    (user,) = lane(lines(shown), "person")
     (duo,) = lane(lines(shown), "duo")
-    assert user == "   你好。"
+    assert user == "  你好。"
     before_it = [
         cell_len(name)
-        for name in (f"user{user.partition('好')[0]}", f"duo{duo.partition('好')[0]}")
+        for name in (f"person{user.partition('好')[0]}", f"duo{duo.partition('好')[0]}")
     ]
-    assert before_it == [9, 9]
+    assert before_it == [10, 10]
     assert duo.endswith("好的")
 
 
@@ -223,18 +223,18 @@ def test_the_words_of_a_recording_are_all_there_in_order() -> None:
     (scenario,) = find_scenarios(["volcano-facts"])
     recorded = play(scenario, Answerer(), HEADER).transcript
     shown = lines(recorded, 100)
-    user = " ".join(lane(shown, "user"))
+    user = " ".join(lane(shown, "person"))
     at = 0
     for event in recorded.of("word"):
         at = user.index(event.text.strip(), at) + len(event.text.strip())
     spoken = "".join(event.text for event in recorded.of("speech"))
-    assert letters("".join(lane(shown, "duo"))).replace("■", "").replace("✂", "") == letters(spoken)
+    assert letters("".join(lane(shown, "duo"))).translate(dict.fromkeys(map(ord, "■✂—"))) == letters(spoken)
 
 
 def test_the_axis_shows_who_speaks() -> None:
     talk = transcript(word("one", 0.0, 2.0), speech("two", 1.0, 4.0), word("x", 8.0, 9.0))
     axis, user, duo = lines(talk)[4:7]
-    assert axis == "       0s──────1s━━━━━━2s──────3s──────4s┄┄┄5s┄┄┄6s┄┄┄7s┄┄┄8s──────"
+    assert axis == "        0s──────1s━━━━━━2s──────3s──────4s┄┄┄5s┄┄┄6s┄┄┄7s┄┄┄8s──────"
     assert (user.index("one"), user.index("x"), duo.index("two")) == (
         axis.index("0s"),
         axis.index("8s"),

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from duo import palette
 from duo.errors import BadInput
 
 if TYPE_CHECKING:
@@ -66,6 +67,21 @@ def asset(name: str) -> str:
     `player.js` and `player.css` draw timelines, on these pages and in reports.
     """
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def player_style() -> str:
+    """Return the style sheet of `player.js`, with the colours of all conversations."""
+    names = {"person": "user", "assistant": "assistant", "both": "both", "cut": "in"}
+    names |= {f"{name}-tint": f"{names[name]}-tint" for name in ("person", "assistant")}
+    light, dark = (
+        ".timelines { "
+        + " ".join(f"--{name}: {colors[role]};" for role, name in names.items())
+        + " }\n"
+        for colors in (palette.LIGHT, palette.DARK)
+    )
+    dark = f"@media (prefers-color-scheme: dark) {{ {dark} }}\n"
+    return light + dark + asset("player.css")
 
 
 def command(study: Study, *, host: str, port: int, public: str = "") -> list[str]:

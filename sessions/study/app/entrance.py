@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from sessions.study.app import asset
+from sessions.study.app import asset, player_style
 from sessions.study.app.look import authored, heading, literally, place, plain, press, words
 from sessions.study.design import Design
 from sessions.study.people import Refused
@@ -192,7 +192,7 @@ def _explain(session: Session) -> None:
             draw = st.components.v2.component(
                 "timelines",
                 html='<section class="timelines"></section>',
-                css=asset("player.css"),
+                css=player_style(),
                 js=asset("player.js"),
             )
             shown = [drawn(one) for one in example_dialogues(design.example)]

@@ -1,6 +1,12 @@
 // Two-lane timelines of dialogues, and their replay. Texts only ever become text nodes.
+// What stands at the same height happened at the same moment, in all lanes: a bubble begins and ends
+// with what was said, and each line in it begins with its first word. Where words have no room at the
+// usual pace, time takes more of the page there, for all alike.
 
-const LEAST = 18, MOST = 48; // pixels a second
+const LEAST = 18, MOST = 40; // pixels that a second takes at least
+const LINE = 18, PAD = 2, GAP = 4; // pixels: a line, above and below all lines, between two bubbles
+const BESIDE = 16, NARROWEST = 40; // pixels: beside the words of a bubble; of a line
+const INSTANT = 0.01; // seconds that what took no time takes here
 const BETWEEN = 0.8; // seconds between dialogues that are played one after the other
 const MOSTLY = 0.8; // share of a dialogue that must be played for it to be replayed
 
@@ -64,34 +70,87 @@ function tell(element, dialogue, turn) {
 /** A dialogue word by word, from top to bottom: a column for each speaker. */
 function column(dialogue, language, names) {
   const lanes = { user: make("div", "lane user"), assistant: make("div", "lane assistant") };
-  const blocks = [], marks = [], words = [];
-  const silences = pauses(dialogue), into = entries(dialogue);
+  const bubbles = [], marks = [];
+  const into = entries(dialogue);
   const body = make("div", "body");
-  for (const span of dialogue.both) marks.push([body.appendChild(make("i", "both")), span]);
-  for (const span of silences.filter(([start, end]) => end - start >= 1.5 && start > 0))
+  for (const span of dialogue.both) marks.push([body.appendChild(make("i", "both")), ...span]);
+  for (const [start, end] of pauses(dialogue).filter(([start, end]) => end - start >= 1.5 && start > 0))
     marks.push([body.appendChild(make("i", "silence",
-      fill(names.silence, { seconds: (span[1] - span[0]).toFixed(1) }))), span]);
-  for (const [turn, u] of dialogue.utterances.entries()) {
-    const say = make("div", "say");
-    say.dir = "auto";
-    say.lang = language;
-    for (const [start, , text] of u.words) {
-      const word = make("span", "", say.firstChild ? text : text.trimStart());
-      words.push([start, word]);
-      say.append(word);
-    }
-    const block = lanes[u.who].appendChild(make("div", "block", say));
-    tell(block, dialogue, turn);
-    for (const span of u.bars)
-      marks.push([block.appendChild(make("i", into.includes(span) ? "bar in" : "bar")), span, u.start]);
-    blocks.push({ block, say, u });
-  }
-  words.sort((p, q) => p[0] - q[0]);
+      fill(names.silence, { seconds: (end - start).toFixed(1) }))), start, end]);
+  for (const [turn, u] of dialogue.utterances.entries())
+    u.bars.forEach((span, n) => {
+      const words = u.words.filter(([start]) => start >= span[0] && !(start >= u.bars[n + 1]?.[0]));
+      const bubble = lanes[u.who].appendChild(make("div", into.includes(span) ? "bubble in" : "bubble"));
+      bubble.dir = "auto";
+      bubble.lang = language;
+      tell(bubble, dialogue, turn);
+      bubbles.push({ bubble, words, who: u.who, start: span[0], end: span[1] });
+      if (n) marks.push([lanes[u.who].appendChild(make("i", "on")), u.bars[n - 1][1], span[0]]);
+    });
   const head = make("i", "head");
   body.append(lanes.user, lanes.assistant, head);
   const title = make("div", "title", make("b", "", dialogue.label));
   title.append(make("span", "", names.user), make("span", "", names.assistant));
-  return { title, body, blocks, marks, words, head, said: words.length };
+  return { title, body, lanes, bubbles, marks, head, words: [], said: 0 };
+}
+
+/** Cut words `[start, end, text]` into lines that are no wider than `room` pixels, about equally wide. */
+function lines(words, room, width) {
+  const parts = words.flatMap(([start, end, text]) => {
+    const signs = Array.from(text);
+    const least = Math.ceil(width(text.trim()) / room); // a word that is too wide for any line is cut
+    const size = Math.max(1, least > 1 ? Math.floor(signs.length / (least + 1)) : signs.length);
+    const count = Math.ceil(signs.length / size);
+    return Array.from({ length: count }, (_, n) =>
+      [start + ((end - start) * n) / count, signs.slice(n * size, (n + 1) * size).join("")]);
+  });
+  const broken = (limit) => {
+    const filled = [];
+    let left = 0;
+    for (const [start, text] of parts) {
+      const wide = width(text);
+      if (!filled.length || wide > left) {
+        const first = text.trimStart();
+        filled.push([[start, first]]);
+        left = limit - width(first);
+      } else {
+        filled.at(-1).push([start, text]);
+        left -= wide;
+      }
+    }
+    return filled;
+  };
+  let best = broken(room);
+  for (let limit = room - 8; limit >= NARROWEST; limit -= 8) {
+    const next = broken(limit);
+    if (next.length > best.length) break;
+    best = next;
+  }
+  return best;
+}
+
+/** The height of each moment: `rate` pixels a second, and more where `needs` `[start, end, pixels]`. */
+function axis(needs, until, rate) {
+  const moments = [...new Set([0, until, ...needs.flatMap(([start, end]) => [start, end])])];
+  moments.sort((p, q) => p - q);
+  const heights = new Map(), ending = new Map();
+  for (const need of needs) ending.set(need[1], [...(ending.get(need[1]) ?? []), need]);
+  moments.forEach((moment, n) => {
+    let height = n ? heights.get(moments[n - 1]) + rate * (moment - moments[n - 1]) : 0;
+    for (const [start, , pixels] of ending.get(moment) ?? [])
+      height = Math.max(height, heights.get(start) + pixels);
+    heights.set(moment, height);
+  });
+  return (moment) => {
+    let low = 0, high = moments.length - 1;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (moments[middle] <= moment) low = middle;
+      else high = middle;
+    }
+    const [from, to] = [moments[low], moments[high]], [top, bottom] = [from, to].map((m) => heights.get(m));
+    return top + (to > from ? ((bottom - top) * (moment - from)) / (to - from) : 0);
+  };
 }
 
 /** The dialogue as a list, for screen readers and whoever prefers to read. */
@@ -110,7 +169,8 @@ function list(dialogue, language, words) {
 /** Draw dialogues into an element. `notify` hears of play, pause and seek. */
 function timelines(root, data, notify) {
   const words = data.words.player;
-  const state = { time: 0, playing: false, speed: 1, turns: false, shown: 0 };
+  const state = { time: 0, playing: false, speed: 1, turns: false, shown: 0, at: () => 0 };
+  const pen = document.createElement("canvas").getContext("2d"); // measures words
   const dialogues = data.dialogues;
   const seconds = Math.max(1, ...dialogues.map((d) => d.seconds));
   const strips = dialogues.map((d) => strip(d, seconds));
@@ -150,7 +210,8 @@ function timelines(root, data, notify) {
   tabs.setAttribute("role", "group");
   tabs.setAttribute("aria-label", words.shown);
   dialogues.forEach((d, n) => {
-    const tab = tabs.appendChild(button(fill(words.conversation, { label: d.label }), ""));
+    const name = d.label.length > 1 ? d.label : fill(words.conversation, { label: d.label });
+    const tab = tabs.appendChild(button(name, ""));
     tab.onclick = () => show(n);
   });
 
@@ -214,42 +275,72 @@ function timelines(root, data, notify) {
     layout();
   }
 
+  /** Put the words of a column into lines; return what each needs: start, end and pixels. */
+  function place(c) {
+    const style = getComputedStyle(root);
+    pen.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+    const known = new Map();
+    const width = (text) => {
+      if (!known.has(text)) known.set(text, pen.measureText(text).width);
+      return known.get(text);
+    };
+    const room = Math.max(NARROWEST, c.lanes.user.clientWidth - BESIDE);
+    const free = { user: 0, assistant: 0 }, needs = [];
+    c.words = [];
+    for (const b of c.bubbles) {
+      let from = b.from = Math.max(b.start, free[b.who]);
+      b.lines = lines(b.words, room, width).map((words) => {
+        const line = make("div", "line");
+        for (const [start, text] of words) {
+          const word = line.appendChild(make("span", "", text));
+          c.words.push([start, word]);
+        }
+        from = Math.max(from, words[0][0]);
+        const placed = { line, from };
+        from += INSTANT;
+        return placed;
+      });
+      b.to = free[b.who] = Math.max(b.end, from);
+      b.bubble.replaceChildren(...b.lines.map((one) => one.line));
+      b.lines.forEach((one, n) => {
+        const next = b.lines[n + 1];
+        needs.push([one.from, next?.from ?? b.to, LINE + (next ? 0 : 2 * PAD + GAP)]);
+      });
+    }
+    c.words.sort((p, q) => p[0] - q[0]);
+    c.said = c.words.length;
+    return needs;
+  }
+
   function layout() {
     if (!root.isConnected || !scroller.clientWidth) return;
     const narrow = root.clientWidth < 40 + 215 * dialogues.length; // one is shown at a time
     root.classList.toggle("narrow", narrow);
     dialogues.forEach((d, n) => { if (!narrow || n === state.shown) opened.add(d.label); });
-    const needed = [];
-    for (const c of columns)
-      for (const lane of ["user", "assistant"]) {
-        const own = c.blocks.filter((b) => b.u.who === lane);
-        own.forEach((b, n) => {
-          b.room = (n + 1 < own.length ? own[n + 1].u.start : seconds + 1) - b.u.start;
-          b.say.style.maxHeight = "";
-          const height = b.say.offsetHeight;
-          if (height) needed.push((height + 4) / b.room);
-        });
+    const drawn = narrow ? [columns[state.shown]] : columns;
+    const needs = drawn.flatMap(place);
+    const paces = needs.map(([start, end, pixels]) => pixels / (end - start)).sort((p, q) => p - q);
+    const usual = paces[Math.floor(0.6 * paces.length)] ?? LEAST;
+    const rate = Math.min(MOST, Math.max(LEAST, usual));
+    const last = Math.max(seconds, ...needs.map(([, end]) => end));
+    const at = state.at = axis(needs, last + 1, rate);
+    score.style.height = `${at(last + 1)}px`;
+    for (const c of drawn) {
+      for (const b of c.bubbles) {
+        b.bubble.style.top = `${at(b.from) + GAP / 2}px`;
+        b.bubble.style.height = `${at(b.to) - at(b.from) - GAP}px`;
+        for (const { line, from } of b.lines) line.style.top = `${at(from) - at(b.from) + PAD}px`;
       }
-    needed.sort((p, q) => p - q);
-    const enough = needed.length ? needed[Math.floor(0.95 * (needed.length - 1))] : LEAST;
-    const scale = Math.min(MOST, Math.max(LEAST, enough));
-    state.scale = scale;
-    score.style.height = `${(seconds + 1) * scale}px`;
-    for (const c of columns) {
-      for (const b of c.blocks) {
-        b.block.style.top = `${b.u.start * scale}px`;
-        b.say.style.maxHeight = `${Math.max(18, b.room * scale - 3)}px`;
-      }
-      for (const [mark, [start, end], from = 0] of c.marks) {
-        mark.style.top = `${(start - from) * scale}px`;
-        mark.style.height = `${Math.max(2, (end - start) * scale)}px`;
+      for (const [mark, start, end] of c.marks) {
+        mark.style.top = `${at(start)}px`;
+        mark.style.height = `${Math.max(2, at(end) - at(start))}px`;
       }
     }
-    const step = [1, 2, 5, 10, 15, 30, 60].find((s) => s * scale >= 60) || 60;
+    const step = [1, 2, 5, 10, 15, 30, 60].find((s) => s * rate >= 60) || 60;
     const ticks = [];
-    for (let at = 0; at <= seconds && ticks.length < 2000; at += step) {
-      const tick = make("i", "tick", clock(at));
-      tick.style.top = `${at * scale}px`;
+    for (let moment = 0; moment <= seconds && ticks.length < 2000; moment += step) {
+      const tick = make("i", "tick", clock(moment));
+      tick.style.top = `${at(moment)}px`;
       ticks.push(tick);
     }
     gutter.replaceChildren(...ticks);
@@ -271,7 +362,7 @@ function timelines(root, data, notify) {
       strips[n].head.style.display = c.head.style.display = mine ? "" : "none";
       const here = Math.min(time ?? 0, seconds);
       strips[n].head.style.left = `${(100 * here) / seconds}%`;
-      c.head.style.top = `${here * state.scale}px`;
+      c.head.style.top = `${state.at(here)}px`;
       c.body.classList.toggle("waiting", begun && time === null);
       const until = mine ? time : Infinity;
       while (c.said < c.words.length && c.words[c.said][0] <= until)
@@ -284,7 +375,7 @@ function timelines(root, data, notify) {
       if (current >= 0 && current !== state.shown) show(current);
     }
     if (follow && focus !== null)
-      scroller.scrollTop = focus * state.scale - 0.55 * scroller.clientHeight;
+      scroller.scrollTop = state.at(focus) - 0.55 * scroller.clientHeight;
   }
 
   /** Let the sound be where the replay is: players that stand on the page below. */
@@ -363,6 +454,7 @@ function timelines(root, data, notify) {
     layout();
   });
   sizes.observe(root);
+  document.fonts.ready.then(layout); // words are as wide as their font makes them
   state.turns = heard;
   show(0);
   return {

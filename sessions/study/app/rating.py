@@ -12,7 +12,7 @@ from typing import Any, Literal
 import streamlit as st
 from pydantic import BaseModel, ValidationError
 
-from sessions.study.app import asset
+from sessions.study.app import asset, player_style
 from sessions.study.app.look import Place, plain, words
 from sessions.study.session import COMMENT_LIMIT, EVENTS, Session
 from sessions.study.views import LABELS, Answer, Mark, RatingView, audible, drawn
@@ -101,7 +101,7 @@ def draw(data: dict[str, Any]) -> Any:
     component = st.components.v2.component(
         "rating",
         html='<section class="timelines rating"></section>',
-        css=asset("player.css") + asset("rating.css"),
+        css=player_style() + asset("rating.css"),
         js=asset("player.js").partition("export default")[0] + asset("rating.js"),
     )
     return component(key=_KEY, data=data, on_said_change=_nothing, on_event_change=_nothing)

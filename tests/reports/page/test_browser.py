@@ -101,9 +101,9 @@ def test_it_fits_the_screen_and_is_legible(
     assert found["overlaps"] == []
     assert found["width"] <= width
     assert found["narrow"] is narrow
-    assert found["shown"] == 4  # at a glance and word by word, for each of two scenarios
+    assert found["shown"] == 5  # the first; at a glance and word by word for each of two scenarios
     assert found["scripts"] == 3  # the player's, and the words of two scenarios
-    assert found["title"].startswith("3 dialogue systems")
+    assert found["title"].startswith("3 assistants")
 
 
 def test_it_is_dark_where_the_reader_wants_it_dark(tmp_path: Path, page: str) -> None:

@@ -24,7 +24,7 @@ HEAD = f"""
 const head = {ROOTS}[0].querySelector('.lanes .head');
 return head.style.display === 'none' ? null : parseFloat(head.style.left);
 """
-UNSAID = f"return {ROOTS}[0].querySelectorAll('.say .unsaid').length"
+UNSAID = f"return {ROOTS}[0].querySelectorAll('.line .unsaid').length"
 #: What sticks out of the page without a frame that scrolls around it.
 STICKS_OUT = """
 const wide = document.documentElement.clientWidth;

@@ -65,8 +65,8 @@ def picture() -> Picture:
         ("Gladly.", "4 s"),
         ("That sounds", "8 s"),
         ("Wait, what if", "11 s"),
-        ("query · question", "0 s"),
-        ("query · interruption", "11 s"),
+        ("question", "0 s"),
+        ("question · interruption", "11 s"),
         ("<1> respond", "4 s"),
         ("cut", "14 s"),
     ],
@@ -76,16 +76,16 @@ def test_words_and_marks_stand_at_their_time(picture: Picture, words: str, momen
 
 
 def test_the_user_is_above_and_the_system_below(picture: Picture) -> None:
-    order = ["query · question", "Could you plan", "<1> respond", "Gladly."]
+    order = ["question", "Could you plan", "<1> respond", "Gladly."]
     heights = [picture.find(text)[1] for text in order]
     assert heights == sorted(heights)
-    assert picture.find("user")[1] == pytest.approx(picture.find("Could you plan")[1])
+    assert picture.find("person")[1] == pytest.approx(picture.find("Could you plan")[1])
     assert picture.find("duo")[1] == pytest.approx(picture.find("Gladly.")[1])
 
 
 def test_every_sign_that_occurs_is_shown_and_explained(picture: Picture) -> None:
     texts = picture.texts()
-    for mark in ("<1> respond", "<2> ignore", "cut", "non-query · backchannel", "0.7 s"):
+    for mark in ("<1> respond", "<2> ignore", "cut", "remark · backchannel", "0.7 s"):
         assert mark in texts
     for expected in ("for me and", "I really like that", "all day long?"):
         assert expected in texts
@@ -93,7 +93,7 @@ def test_every_sign_that_occurs_is_shown_and_explained(picture: Picture) -> None
         "spoken, then forgotten",
         "both speak",
         "words expected next",
-        "the user waits",
+        "the person waits",
     ):
         assert meaning in texts
     assert "decided by silence alone" not in texts
