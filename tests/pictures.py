@@ -1,4 +1,4 @@
-"""Make the pictures that the README shows of the demonstration: `python -m tests.pictures runs/demo`.
+"""Make the pictures of the demonstration in the README: `python -m tests.pictures runs/demo`.
 
 Apart from the package, for the rating page needs the tests' browser. `timeline.png` is the
 demonstration's own picture of a conversation; `rating-page.png` is what a rater of it sees, paused.
@@ -23,7 +23,8 @@ REFERENCE = Path(__file__).parents[1] / "reports" / "reference"
 SCENARIO, SYSTEMS, PAUSED = "pasta-dinner", ("duo", "duplex"), 11.0
 
 _SEEK = """
-const host = [...document.querySelectorAll("*")].find((e) => e.shadowRoot?.querySelector(".timelines"));
+const hosts = [...document.querySelectorAll("*")];
+const host = hosts.find((one) => one.shadowRoot?.querySelector(".timelines"));
 const position = host?.shadowRoot.querySelector("input[type=range]");
 if (!position) return false;
 position.value = arguments[0];

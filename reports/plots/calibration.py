@@ -38,6 +38,7 @@ def calibration(states_result: Any) -> Chart | None:
         ("n", "probability", "share", "low", "high"),
         rows,
         lambda width: _draw(rows, width),
+        counts="n",
     )
 
 

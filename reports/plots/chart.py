@@ -56,10 +56,22 @@ def make_chart(
     columns: Sequence[str],
     rows: Iterable[Sequence[str | int | float | None]],
     draw: Callable[[float], Figure],
+    *,
+    counts: str = "",
 ) -> Chart:
-    """Make a chart of the sentences of its caption and of rows under named columns."""
-    said = " ".join(visible(" ".join(caption)).split())
-    return Chart(name, title, said, Table(title, columns, list(map(tuple, rows)), [said]), draw)
+    """Make a chart of the sentences of its caption and of rows under named columns.
+
+    Args:
+        name, title, caption, columns, rows, draw: see `Chart`.
+        counts: the column that says of how many cases a row is; single ones are told of.
+    """
+    held = list(map(tuple, rows))
+    place = list(columns).index(counts) if counts else None
+    single = sum(row[place] == 1 for row in held) if place is not None else 0
+    many = "one of its points rests" if single == 1 else f"{single} of its points rest"
+    told = [f"n = 1: {many} on a single case."] if single else []
+    said = " ".join(visible(" ".join([*caption, *told])).split())
+    return Chart(name, title, said, Table(title, columns, held, [said]), draw)
 
 
 def write_chart(chart: Chart, folder: Path) -> list[Path]:

@@ -46,6 +46,7 @@ def decisions(states_result: Any) -> Chart | None:
         _COLUMNS,
         rows,
         lambda width: _draw(rows, width),
+        counts="n",
     )
 
 

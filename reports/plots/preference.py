@@ -50,6 +50,7 @@ def preference(analysis: Any) -> Chart | None:
         _COLUMNS,
         [_row(criterion, one) for criterion, one in compared],
         lambda width: _draw(drawn, study.level, width),
+        counts="votes",
     )
 
 

@@ -50,6 +50,7 @@ def premature(states_result: Any) -> Chart | None:
         _COLUMNS,
         rows,
         lambda width: _draw(rows, width),
+        counts="n",
     )
 
 

@@ -53,6 +53,7 @@ def probe(probe_result: Any) -> Chart | None:
             for point in found.curve
         ],
         lambda width: _draw(where, shares, width),
+        counts="n",
     )
 
 

@@ -41,6 +41,7 @@ def ranking(analysis: Any) -> Chart | None:
         _COLUMNS,
         rows,
         lambda width: _draw(rows, systems, study.level, width),
+        counts="votes",
     )
 
 

@@ -62,6 +62,7 @@ def separation(states_result: Any) -> Chart | None:
         _COLUMNS,
         rows,
         lambda width: _draw(rows, width),
+        counts="n",
     )
 
 

@@ -132,6 +132,7 @@ def _chart(found: SweepScores, setting: str, series: _Series) -> Chart:
             for one in spots
         ],
         lambda width: _draw(setting, [spots for _, spots in series.values()], [*series], width),
+        counts="remarks",
     )
 
 

@@ -47,6 +47,7 @@ def takeover(interaction_result: Any) -> Chart | None:
         _COLUMNS,
         rows,
         lambda width: _draw(rows, list(found.systems), found.intervals.level, width),
+        counts="events",
     )
 
 

@@ -42,6 +42,7 @@ def trade_off(interaction_result: Any) -> Chart | None:
         _COLUMNS,
         [(name, *parts(x), *parts(y)) for name, x, y in points],
         lambda width: _draw(points, width),
+        counts="remarks",
     )
 
 

@@ -228,7 +228,9 @@ def test_the_words_of_a_recording_are_all_there_in_order() -> None:
     for event in recorded.of("word"):
         at = user.index(event.text.strip(), at) + len(event.text.strip())
     spoken = "".join(event.text for event in recorded.of("speech"))
-    assert letters("".join(lane(shown, "duo"))).translate(dict.fromkeys(map(ord, "■✂—"))) == letters(spoken)
+    assert letters("".join(lane(shown, "duo"))).translate(
+        dict.fromkeys(map(ord, "■✂—"))
+    ) == letters(spoken)
 
 
 def test_the_axis_shows_who_speaks() -> None:

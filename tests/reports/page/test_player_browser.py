@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,67 @@ def test_words_that_would_be_markup_are_words(browser: Browser) -> None:
     assert (
         asked(browser, f"return {ROOTS}.flatMap(r => [...r.querySelectorAll('img')]).length") == 0
     )
+
+
+#: Of each player the bubbles that can be seen: whose, from when to when, and where; with all words.
+BUBBLES = """
+const box = (element) => {
+  const { left, top, right, bottom } = element.getBoundingClientRect();
+  return [left, top, right, bottom];
+};
+return [...document.querySelectorAll('.player')].map((host) => {
+  const dialogues = JSON.parse(host.nextElementSibling.textContent).dialogues;
+  return [...host.shadowRoot.querySelectorAll('.body')].flatMap((body, n) => {
+    const spans = { user: [], assistant: [] };
+    for (const u of dialogues[n].utterances) spans[u.who].push(...u.bars);
+    return Object.keys(spans).flatMap((who) => {
+      const lane = body.querySelector(`.lane.${who}`);
+      return [...lane.querySelectorAll('.bubble')].filter((b) => b.getClientRects().length)
+        .map((b, at) => ({
+          lane: `${n} ${who}`, start: spans[who][at][0], end: spans[who][at][1],
+          text: b.textContent, box: box(b), room: box(lane),
+          words: [...b.querySelectorAll('span')].map(box),
+        }));
+    });
+  });
+});
+"""
+
+
+def inside(box: list[float], room: list[float]) -> bool:
+    left, _, right, _ = box
+    return room[0] - 1 <= left and right <= room[2] + 1
+
+
+def test_words_stand_in_their_bubbles_and_bubbles_apart_in_their_lanes(browser: Browser) -> None:
+    for bubbles in asked(browser, BUBBLES):
+        assert bubbles
+        for one in bubbles:
+            _, top, _, bottom = one["box"]
+            assert inside(one["box"], one["room"]), one
+            assert bottom - top >= 20, one  # a line of type fits, whatever was said how fast
+            assert one["text"].strip()
+            for word in one["words"]:
+                assert inside(word, one["box"]), one
+                assert top - 1 <= word[1] < word[3] <= bottom + 1, one
+        for before, after in pairwise(bubbles):
+            if before["lane"] == after["lane"]:
+                assert after["box"][1] - before["box"][3] >= 2, (before["text"], after["text"])
+
+
+def test_what_stands_at_the_same_height_happened_at_the_same_moment(browser: Browser) -> None:
+    for bubbles in asked(browser, BUBBLES):
+        moments = [(one["start"], one["box"][1]) for one in bubbles]
+        moments += [(one["end"], one["box"][3] + 4) for one in bubbles]  # bubbles stand 4 px apart
+        for (moment, height), (later, lower) in pairwise(sorted(moments)):
+            assert lower >= height - 1, (moment, later)
+            if later == moment:
+                assert lower == pytest.approx(height, abs=1)
+
+
+def test_a_cut_answer_and_the_next_are_two_things(browser: Browser) -> None:
+    _, shown = asked(browser, BUBBLES)  # the first is the hostile one
+    said = [one["text"] for one in shown if one["lane"] == "0 assistant"]
+    at = next(number for number, text in enumerate(said) if text.endswith("—"))
+    assert said[at].endswith("at—")
+    assert said[at + 1].startswith("Then start with")
