@@ -141,9 +141,10 @@ def choose_threads(
 
 @engine_app.command()
 def check(
-    model: Annotated[
+    name: Annotated[
         str | None,
         typer.Argument(
+            metavar="[MODEL]",
             help="A GGUF model to load and to time, such as smollm2, qwen or a file.",
             show_default=False,
         ),
@@ -162,7 +163,7 @@ def check(
     version = importlib.metadata.version("llama-cpp-python")
     has = api.llama_print_system_info().decode().strip(" |")
     typer.echo(f"llama.cpp (llama-cpp-python {version}): here, {cores()} cores; {has}")
-    if model is not None:
+    if name is not None:
         from duo.gguf_model import load
 
-        typer.echo(f"{model}: {load(model).model.pace}")
+        typer.echo(f"{name}: {load(name).model.pace}")

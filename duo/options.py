@@ -54,3 +54,13 @@ Engine = Annotated[
         "for GGUF files, else torch].",
     ),
 ]
+
+#: Which model decides in the other's place; None for the model itself.
+Monitor = Annotated[
+    str | None,
+    typer.Option(
+        "--monitor",
+        help="A model that hears and decides, such as smollm2-duo, while --model answers (duo).",
+        show_default=False,
+    ),
+]

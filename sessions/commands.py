@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.errors import BadInput
-from duo.options import Attention, Chat, Date, Device, DType, Engine
+from duo.options import Attention, Chat, Date, Device, DType, Engine, Monitor
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -109,6 +109,7 @@ def record(
     dtype: DType = None,
     attention: Attention = None,
     engine: Engine = None,
+    monitor: Monitor = None,
     prompt: Annotated[
         str | None,
         typer.Option(
@@ -162,7 +163,7 @@ def record(
         out=out,
         models=models_for(names, model or ()),
         seed=seed,
-        settings=_settings(names, lookahead, cycle_seconds, set_ or ()),
+        settings=_settings(names, lookahead, cycle_seconds, set_ or (), monitor),
         load_settings=_given(
             device=device,
             dtype=dtype,
@@ -201,6 +202,7 @@ def chat(
     style: Chat = None,
     date: Date = None,
     engine: Engine = None,
+    monitor: Monitor = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -228,7 +230,7 @@ def chat(
         seed=seed,
         save=save,
         plain=plain,
-        **_pace(system, lookahead, cycle_seconds),
+        **_pace(system, lookahead, cycle_seconds, monitor),
     )
 
 
@@ -386,12 +388,13 @@ def _settings(
     lookahead: int | None,
     cycle_seconds: float | None,
     assignments: Iterable[str],
+    monitor: str | None,
 ) -> dict[str, dict[str, JsonValue]]:
     """Collect each system's settings; later assignments win."""
     from duo.files import read_scalar
 
     settings: dict[str, dict[str, JsonValue]] = {
-        system: _pace(system, lookahead, cycle_seconds) if system in _PACED else {}
+        system: _pace(system, lookahead, cycle_seconds, monitor) if system in _PACED else {}
         for system in systems
     }
     for assignment in assignments:
@@ -406,7 +409,10 @@ def _settings(
     return settings
 
 
-def _pace(system: str, lookahead: int | None, cycle_seconds: float | None) -> dict[str, JsonValue]:
-    """Collect the settings of a system's pace, as far as they are given."""
+def _pace(
+    system: str, lookahead: int | None, cycle_seconds: float | None, monitor: str | None
+) -> dict[str, JsonValue]:
+    """Collect the settings of a system's pace, and of who decides in it, as far as given."""
     tokens = _PACED.get(system, "lookahead")
-    return _given(**{tokens: lookahead, "cycle_seconds": cycle_seconds})
+    decides = monitor if system == "duo" else None
+    return _given(**{tokens: lookahead, "cycle_seconds": cycle_seconds, "monitor": decides})

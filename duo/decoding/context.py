@@ -7,7 +7,7 @@ and what gives way when the context is full. Who decides what, and when, is not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Strand
@@ -97,6 +97,11 @@ class Context:
         return self.channels.input is not None
 
     @property
+    def in_answer(self) -> bool:
+        """The context ends inside an assistant turn."""
+        return self._in_answer
+
+    @property
     def ids(self) -> list[int]:
         """Prefix and output: what the next output token follows."""
         return self.channels.prefix.ids + self.channels.output.ids
@@ -129,9 +134,19 @@ class Context:
     def ignore(self, *, remember: bool = False) -> None:
         """Drop the utterance; `remember` re-encodes it once the answer is finished."""
         if remember:
-            self._remarks.append(self.text)
+            self.remember(self.text)
         self.channels.drop_input()
         self.text = ""
+
+    def remember(self, remark: str) -> None:
+        """Re-encode a remark that was ignored once the answer is finished."""
+        self._remarks.append(remark)
+
+    def completed_text(self, tokenizer: Any) -> str:
+        """Return the utterance with the words that are expected after it."""
+        ids = self._input().ids[len(self._opening) :]
+        text: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        return text
 
     def respond(self, *, state: int | None, merge: bool = False) -> None:
         """Make the utterance the query and open an answer to it.

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -28,6 +28,7 @@ from duo.decoding.channels import Channels
 from duo.decoding.context import Context
 from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
+from duo.decoding.monitor import MonitoredContext
 from duo.decoding.settings import Settings
 from duo.decoding.speaker import Speaker
 
@@ -53,6 +54,8 @@ class DuoSettings(Settings):
             ignored, so that what is said minutes later does not join it.
         ignored_utterances: "forget" them (the paper's decoder), or "remember": re-encode the remark
             after the finished answer, as the paper's training samples have it.
+        monitor: name of a model that decides in this one's place: it hears, and this one answers;
+            see `duo.decoding.monitor`.
         after_interruption: "drop" what was spoken between the interruption's first words and the
             decision (the paper), or "merge" it into the context, as the user did hear it.
         published: decide by the rules of the published code, in place of `patience` and
@@ -67,6 +70,7 @@ class DuoSettings(Settings):
     ignored_utterances: Literal["forget", "remember"] = "forget"
     after_interruption: Literal["drop", "merge"] = "drop"
     published: bool = False
+    monitor: str = ""
 
 
 class Duo:
@@ -81,21 +85,31 @@ class Duo:
         *,
         channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
         name: str = "duo",
+        monitor: Backbone | None = None,
+        monitor_channels: Callable[[PreTrainedModel], Channels] | None = None,
     ) -> None:
         self.name = name
         self.settings = settings or DuoSettings()
         self.cycle_seconds = self.settings.cycle_seconds
-        self.channels = channels(backbone.model)
+        lookahead = self.settings.lookahead
         self.context = Context(
             backbone,
-            self.channels,
-            lookahead=self.settings.lookahead,
+            channels(backbone.model),
+            lookahead=lookahead,
             max_tokens=self.settings.max_tokens,
             when_full=self.settings.when_full,
         )
-        self._tokenizer = backbone.tokenizer
-        self._states = backbone.states
-        self._turn_ends = backbone.chat.stop
+        hears = backbone
+        if monitor is not None:
+            own = monitor_channels or channels
+            its = Context(monitor, own(monitor.model), lookahead=lookahead)
+            # It has all that is used of a context here.
+            self.context = cast(Context, MonitoredContext(backbone, monitor, self.context, its))
+            hears = monitor
+        self.channels = self.context.channels
+        self._tokenizer, self._heard_tokenizer = backbone.tokenizer, hears.tokenizer
+        self._states = hears.states
+        self._turn_ends = hears.chat.stop
         self._speaker = Speaker(backbone, self.context, self.settings, self.settings.lookahead)
         self.reset()
 
@@ -242,5 +256,5 @@ class Duo:
     def _expected_text(self) -> str:
         """Decode the look-ahead: words, and a state token if one is expected; no end of turn."""
         words = [token for token in self._expected if token not in self._turn_ends]
-        text: str = self._tokenizer.decode(words, clean_up_tokenization_spaces=False)
+        text: str = self._heard_tokenizer.decode(words, clean_up_tokenization_spaces=False)
         return text

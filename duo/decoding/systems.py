@@ -12,7 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from duo.decoding.conversant import Conversant
@@ -133,7 +133,19 @@ def build(
         return Duplex(backbone, chosen, channels=kind)
     if system == "turn-based":
         return TurnBased(backbone, chosen, channels=kind)
-    return Duo(backbone, chosen, channels=kind, name=system)
+    if not chosen.monitor:
+        return Duo(backbone, chosen, channels=kind, name=system)
+    monitor = _monitor(chosen.monitor, backbone.engine)
+    its = channels_for("duo", monitor.model)
+    return Duo(backbone, chosen, channels=kind, name=system, monitor=monitor, monitor_channels=its)
+
+
+@lru_cache(maxsize=1)
+def _monitor(name: str, engine: str) -> Backbone:
+    """Load the model that decides; conversations that are held at once share it."""
+    from duo.backbone import load
+
+    return load(name, engine=engine)
 
 
 def channels_for(system: str, model: PreTrainedModel | LlamaModel) -> Callable[[Any], Channels]:
