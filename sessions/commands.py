@@ -112,10 +112,7 @@ def record(
     monitor: Monitor = None,
     prompt: Annotated[
         str | None,
-        typer.Option(
-            help="A system prompt in place of the chat template's own [default: that one; the "
-            "embedded models are told to answer in one or two short sentences]."
-        ),
+        typer.Option(help="A system prompt in place of the chat template's own."),
     ] = None,
     chat: Chat = None,
     date: Date = None,

@@ -35,7 +35,6 @@ from duo.runs import (
 )
 from duo.terminal import progress
 from duo.transcript import SCHEMA, Header, read_transcript, write_transcript
-from duo.wheels import ADAPTERS, ALIAS
 from sessions.play import MAX_SECONDS, RealTime, Recording, Simulated, cycle_length, play, playing
 from sessions.scenario import Scenario
 
@@ -52,13 +51,6 @@ _NO_MODEL = "none"
 #: minutes without a limit.
 COMMON: Mapping[str, JsonValue] = {"repetition_penalty": 1.1, "max_answer_seconds": 20.0}
 
-#: What the embedded models are told where the job does not say otherwise. Without it a model this
-#: small gives long answers, takes itself for a text program, or falls into French. Others keep
-#: the prompt of their template: they may know no other, or refuse one.
-PROMPT = (
-    "You are a friendly assistant in a spoken conversation. Answer in one or two short sentences."
-)
-
 
 @dataclass(frozen=True)
 class Job:
@@ -72,8 +64,7 @@ class Job:
         seed: of the systems' random draws.
         settings: of each system, by its name, over what is `COMMON`; what neither says is the
             system's default. A foreign system is given its own alone.
-        load_settings: how the model is loaded (see `duo.backbone.load`), where not by default; the
-            embedded models are told `PROMPT`.
+        load_settings: how the model is loaded (see `duo.backbone.load`), where not by default.
         real_time: on the real clock instead of the simulated one.
         max_seconds: a conversation is cut there.
         force: record again what is there but does not match.
@@ -97,11 +88,6 @@ class Job:
     def settings_of(self, system: str) -> dict[str, JsonValue]:
         """Return the settings that a system is recorded with."""
         return {**({} if is_foreign(system) else COMMON), **self.settings.get(system, {})}
-
-    def loading_of(self, system: str) -> dict[str, JsonValue]:
-        """Return the settings that a system's model is loaded with."""
-        embedded = self.models.get(system) in (ALIAS, *ADAPTERS)
-        return {**({"system": PROMPT} if embedded else {}), **self.load_settings}
 
 
 @dataclass(frozen=True)
@@ -212,8 +198,8 @@ def _pairs(job: Job) -> list[_Pair]:
 def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
     """Return what must agree for a finished transcript to be kept."""
     given = {**job.settings_of(system), "max_seconds": job.max_seconds}
-    if loading := job.loading_of(system):
-        given["backbone"] = loading
+    if job.load_settings:
+        given["backbone"] = dict(job.load_settings)
     return {
         "schema_version": SCHEMA,
         "system": system,
@@ -264,12 +250,12 @@ def _recordings(
         own = list(group)
         job = own[0].job
         name = job.models.get(system)
-        wanted = name, job.loading_of(system)
+        wanted = name, job.load_settings
         if name is not None and (loaded is None or loaded[0] != wanted):
             from duo.backbone import load
 
             loaded = None  # before the next one takes its memory
-            loaded = wanted, load(name, **wanted[1])  # type: ignore[arg-type]
+            loaded = wanted, load(name, **job.load_settings)  # type: ignore[arg-type]
         model = loaded[1] if loaded is not None and name is not None else None
         day = model.chat.shown_day if model is not None else {}
         given: dict[str, Any] = {"seed": job.seed, **job.settings_of(system)}
@@ -359,7 +345,7 @@ def _write_manifest(job: Job, watch: Stopwatch, entries: Mapping[str, Any]) -> N
         seed=job.seed,
         clock="real-time" if job.real_time else "simulated",
         settings={system: job.settings_of(system) for system in job.systems},
-        load_settings={system: job.loading_of(system) for system in job.systems},
+        load_settings=job.load_settings,
         max_seconds=job.max_seconds,
         batch=job.batch,
         graphs=job.graphs,

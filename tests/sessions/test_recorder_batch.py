@@ -12,7 +12,7 @@ from duo.errors import BadInput
 from duo.speech import seconds_per_pass
 from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios
-from sessions.recorder import COMMON, PROMPT, Job, record_all
+from sessions.recorder import COMMON, Job, record_all
 from tests.tiny import tiny_backbone
 
 SYSTEMS = ("duo", "duo-sequential", "duplex", "turn-based")
@@ -53,17 +53,6 @@ def test_all_systems_of_ours_speak_by_the_same_settings(job: Job) -> None:
         chosen = {"max_answer_seconds": 2.25} if header.system in job.settings else {}
         expected = {**COMMON, **chosen} if ours else {}
         assert header.settings == {**expected, "max_seconds": 20.0}
-
-
-def test_the_embedded_models_are_told_the_same_unless_told_otherwise(job: Job) -> None:
-    models = {"duo": "smollm2-duo", "turn-based": "smollm2", "duplex": "a/hub-model"}
-    made = replace(job, models=models, load_settings={"dtype": "float32"})
-    told = {system: made.loading_of(system) for system in (*models, FAKE)}
-    asked = {"system": PROMPT, "dtype": "float32"}
-    assert (told["duo"], told["turn-based"]) == (asked, asked)
-    assert told["duplex"] == told[FAKE] == {"dtype": "float32"}
-    own = replace(job, models=models, load_settings={"system": "Be brief."})
-    assert own.loading_of("duo") == {"system": "Be brief."}
 
 
 @pytest.mark.parametrize("batch", [1, 2])
