@@ -21,9 +21,9 @@ from duo.words import BREATH, Interval, bridge_breaths
 GIVEN_UP = 7.0
 
 #: Differences of so many seconds between two systems' medians, and between their 90th percentiles,
-#: are such that raters could notice: twice and four times 0.25 s. No further from their mean are the
-#: mean gaps between turns in ten languages (Stivers et al., "Universals and cultural variation in
-#: turn-taking in conversation", 2009).
+#: are such that raters could notice: twice and four times 0.25 s. No further from their mean lie
+#: the mean gaps between turns in ten languages (Stivers et al., "Universals and cultural variation
+#: in turn-taking in conversation", 2009).
 NOTICEABLE = {"median": 0.5, "90th percentile": 1.0}
 
 #: Of fewer waits than this there is no 90th percentile to be compared.

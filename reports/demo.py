@@ -37,7 +37,7 @@ from sessions.catalogue import find_scenarios
 from sessions.recorder import Job, record_all
 
 SYSTEMS = ("duo", "duplex", "turn-based")
-SCENARIOS = ("pasta-dinner", "volcano-facts", "jet-lag", "weekend-in-lisbon")
+SCENARIOS = ("pasta-dinner", "volcano-facts", "jet-lag", "falling-ball")
 
 FORMATS = (".svg", ".png")
 
