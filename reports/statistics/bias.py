@@ -1,8 +1,10 @@
 """Find out whether a conversation's place or length decides votes, whichever system it is of.
 
 Sides are counterbalanced, so that without a bias the left one wins as often as the right one. The
-longer one may win more often for two reasons: raters like length, or the better system says more;
-votes alone do not tell which.
+longer one may win more often for two reasons: raters like length, or the better system says more.
+Where each of two systems is sometimes the longer one, that can be told apart: how often does it win
+when it is, and the other one when that is? The mean of both is one half without a bias, however
+much better one of them is.
 """
 
 from __future__ import annotations
@@ -13,7 +15,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reports.statistics.clustered import Estimate, estimate, finite, holm, preference_tests
+from reports.statistics.clustered import (
+    Clustered,
+    Estimate,
+    clustered_variance,
+    clusters_note,
+    estimate,
+    finite,
+    holm,
+    p_value,
+    preference_tests,
+    share_interval,
+)
 from reports.statistics.ratings import cells, scored
 
 if TYPE_CHECKING:
@@ -49,10 +62,13 @@ class Biases:
     Attributes:
         left: for the left side, which is also the one shown first.
         longer: for the conversation in which the assistant says more words.
+        even: the same, but each system of a pair counts equally often as the longer one; `p` is the
+            two-way test's. Nothing where one of each pair always is.
     """
 
     left: Bias
     longer: Bias
+    even: Bias
 
 
 def biases(rows: pd.DataFrame, *, cluster: str = "item") -> Biases:
@@ -64,23 +80,65 @@ def biases(rows: pd.DataFrame, *, cluster: str = "item") -> Biases:
     """
     firsts = rows[~rows["attention"] & (rows["repeat"] == 0)]
     more = np.sign((firsts["words_left"] - firsts["words_right"]).to_numpy(dtype=float))
-    longer, unknown = firsts[np.abs(more) == 1], len(firsts) > 0 and not np.isfinite(more).any()
+    unknown = len(firsts) > 0 and not np.isfinite(more).any()
+    longer, side = firsts[np.abs(more) == 1], more[np.abs(more) == 1]
+    nothing = "lengths not known" if unknown else ""
     return Biases(
         _bias(firsts, np.ones(len(firsts)), cluster),
-        _bias(
-            longer,
-            more[np.abs(more) == 1],
-            cluster,
-            nothing="lengths not known" if unknown else "",
-        ),
+        _bias(longer, side, cluster, nothing),
+        _even(longer, side, cluster, nothing),
     )
 
 
 def with_holm(found: Sequence[Biases]) -> list[Biases]:
-    """Correct the p values of each bias for all criteria, and flag by them."""
+    """Correct the p values of each bias for all criteria, and flag by them.
+
+    Length is flagged by `even` where that has a value, else by `longer`.
+    """
+    length = ("the longer one", "the shorter one")
     lefts = _flagged([one.left for one in found], ("the left side", "the right side"))
-    longer = _flagged([one.longer for one in found], ("the longer one", "the shorter one"))
-    return [Biases(*both) for both in zip(lefts, longer, strict=True)]
+    longer = _flagged([one.longer for one in found], length)
+    even = _flagged([one.even for one in found], length)
+    return [
+        Biases(left, more if both.wins.value is None else replace(more, favoured=""), both)
+        for left, more, both in zip(lefts, longer, even, strict=True)
+    ]
+
+
+def _even(rows: pd.DataFrame, side: np.ndarray, cluster: str, nothing: str) -> Bias:
+    """Estimate how often the longer one wins, each system of a pair being it equally often.
+
+    A mean of means: of each pair's two groups of untied votes, by which system is the longer one.
+    A vote's influence is its distance from its group's mean.
+    """
+    untied = rows["choice"].isin(["left", "right"]).to_numpy()
+    rows, side = rows[untied], side[untied]
+    won = np.where(rows["choice"] == "left", 1.0, -1.0) == side
+    lefts, rights = rows["system_left"].to_numpy(str), rows["system_right"].to_numpy(str)
+    longer, shorter = np.where(side > 0, lefts, rights), np.where(side > 0, rights, lefts)
+    value, influence, used = 0.0, np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
+    for system, other in sorted(set(zip(longer, shorter, strict=True))):
+        group = (longer == system) & (shorter == other)
+        back = (longer == other) & (shorter == system)
+        if back.any():
+            share, weight = won[group].mean(), (group | back).sum() / 2
+            value += weight * share
+            influence[group] = weight * (won[group] - share) / group.sum()
+            used |= group
+    n = int(used.sum())
+    if not n:
+        why = "one system is always longer" if len(rows) else "no untied votes"
+        return Bias(Estimate(None, None, None, 0, nothing or why))
+    kept = rows[used]
+    sums = cells(kept, np.column_stack([influence[used] / n, np.ones(n)]), cluster)
+    present = sums[..., 1] > 0
+    variance, df = clustered_variance(sums[..., 0], present)
+    dialogues, raters = present.any(1).sum(), present.any(0).sum()
+    of = Clustered(np.array(value / n), variance, df, dialogues, raters)
+    low, high = share_interval(of)
+    note = clusters_note(int(dialogues), int(raters))
+    wins = Estimate(finite(of.value), finite(low), finite(high), n, note)
+    return Bias(wins, finite(p_value(of, 0.5)))
 
 
 def _bias(rows: pd.DataFrame, side: np.ndarray, cluster: str, nothing: str = "") -> Bias:

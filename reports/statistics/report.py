@@ -164,7 +164,9 @@ def _long_rows(criterion: CriterionResult) -> Iterator[tuple[Value, ...]]:
 
 def _biases_of(criterion: CriterionResult) -> Iterator[tuple[str, Bias]]:
     if criterion.biases is not None:
-        yield from (("left", criterion.biases.left), ("longer", criterion.biases.longer))
+        yield "left", criterion.biases.left
+        yield "longer", criterion.biases.longer
+        yield "longer, systems even", criterion.biases.even
 
 
 def _estimates(one: Comparison) -> Iterator[tuple[str, Estimate]]:
@@ -306,13 +308,17 @@ def _biases(found: Findings, title: str) -> Table:
             Column("p", "number", p_text),
             Column("longer wins %", "number"),
             Column("p longer", "number", p_text),
+            Column("systems even %", "number"),
+            Column("p even", "number", p_text),
             "favoured",
         ],
         rows,
         notes=[
             "Of the votes that are no ties; without a bias, half of them. p: by Holm.",
             "Longer: the conversation in which the assistant says more words. It may win because "
-            "raters like length, or because the better system says more.",
+            "raters like length, or because the better system says more. Systems even: how often "
+            "it wins if each system of a pair counts equally often as the longer one; which system "
+            "is better has no part in that.",
         ],
     )
 

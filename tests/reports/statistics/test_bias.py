@@ -60,7 +60,8 @@ def test_length_is_found_whichever_system_it_is_of(longer_wins: bool) -> None:
             one["choice"] = "left" if (words[0] > words[1]) == longer_wins else "right"
     of = found(rows)
     assert of.longer.wins.value == float(longer_wins)
-    assert of.longer.favoured == ("the longer one" if longer_wins else "the shorter one")
+    assert of.even.favoured == ("the longer one" if longer_wins else "the shorter one")
+    assert of.longer.favoured == ""  # said once
 
 
 def test_equal_and_unknown_lengths_do_not_count() -> None:
@@ -77,6 +78,50 @@ def test_equal_and_unknown_lengths_do_not_count() -> None:
     tied = found([row(choice="tie", words_left=1, words_right=2)])
     assert (tied.left.wins.note, tied.longer.wins.note) == ("no untied votes", "no untied votes")
     assert found([]).longer.wins.note == "no untied votes"
+
+
+def test_a_better_system_that_says_more_is_no_bias_for_length() -> None:
+    """Where it is the longer one in most dialogues, the longer one wins; evened, it does not."""
+    rows = drawn(replace(MANY, preference=1.5, side_sd=0.0))
+    for one in rows:
+        said = {"duo": 90, "duplex": 10} if int(one["item"][1:]) % 4 else {"duo": 10, "duplex": 90}
+        one |= {f"words_{side}": said[one[f"system_{side}"]] for side in ("left", "right")}
+    of = found(rows)
+    assert of.longer.wins.low is not None
+    assert of.longer.wins.low > 0.5
+    assert of.even.wins.value == pytest.approx(0.5, abs=0.1)
+    assert (of.longer.favoured, of.even.favoured) == ("", "")
+    for one in rows:  # now it is always the longer one: what that means cannot be told
+        one |= {f"words_{side}": len(one[f"system_{side}"]) for side in ("left", "right")}
+    of = found(rows)
+    assert of.even.wins.note == "one system is always longer"
+    assert of.longer.favoured == "the shorter one"
+
+
+def test_evened_is_the_mean_of_both_directions() -> None:
+    rows = []
+    for number, (longer, won) in enumerate(
+        [("duo", True)] * 6
+        + [("duo", False)] * 2
+        + [("duplex", True)] * 1
+        + [("duplex", False)] * 3
+    ):
+        words = (9, 1) if longer == "duo" else (1, 9)
+        rows.append(row(f"r{number % 3}", f"i{number}", "left" if (longer == "duo") == won
+                        else "right", words_left=words[0], words_right=words[1]))  # fmt: skip
+    of = found(rows)
+    assert of.longer.wins.value == pytest.approx(7 / 12)
+    assert of.even.wins.value == pytest.approx((6 / 8 + 1 / 4) / 2)
+    assert of.even.wins.n == 12
+    # Where all groups are alike it is the plain share, with the plain variance.
+    alike = [one | {"item": f"{one['item']}-{copy}"} for one in rows[:8] for copy in range(2)]
+    for at, one in enumerate(alike):
+        if at % 2:
+            one |= {"system_left": "duplex", "system_right": "duo"}
+    of = found(alike)
+    assert (of.even.wins.value, of.even.wins.low) == pytest.approx(
+        (of.longer.wins.value, of.longer.wins.low)
+    )
 
 
 @settings(max_examples=4)
