@@ -118,3 +118,16 @@ def test_no_spoken_or_heard_word_is_lost(transcript: Transcript) -> None:
         0 <= start <= end <= found.seconds + 0.001
         for start, end in (*found.user_speech, *found.system_speech, *found.overlaps)
     )
+
+
+def test_a_dash_says_that_an_answer_breaks_off_in_a_sentence() -> None:
+    story = Story()
+    story.says("One two three", 0.0, Kind.CUT)
+    story.says("One two three.", 4.0, Kind.CUT)
+    story.says("One two three", 8.0)
+    found = conversation_of(story.transcript())
+    assert [joined(found.written(answer))[-4:] for answer in found.answers] == [
+        "ree—",
+        "ree.",
+        "hree",
+    ]

@@ -92,6 +92,17 @@ def test_record_show_and_validate(tmp_path: Path) -> None:
     assert max(map(len, told.splitlines())) <= 70
 
 
+def test_a_folder_stands_for_all_transcripts_in_it(tmp_path: Path) -> None:
+    names = ("monday-morning", "jet-lag")
+    chosen = [word for name in names for word in ("--scenario", name)]
+    run("record", "--systems", FAKE, *chosen, "--out", tmp_path)
+    shown = run("transcript", "show", tmp_path)
+    assert all(name in shown.splitlines() for name in names)
+    assert len(run("transcript", "validate", tmp_path).splitlines()) == 2
+    (tmp_path / "empty").mkdir()
+    assert "holds no transcripts" in refusal("transcript", "show", tmp_path / "empty")
+
+
 def test_show_does_not_need_a_unicode_terminal(tmp_path: Path) -> None:
     run("record", "--systems", FAKE, "--scenario", "zh-tang-poem", "--out", tmp_path)
     (path,) = tmp_path.glob("*/*.jsonl")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from duo.cli import app
@@ -18,6 +19,7 @@ from duo.errors import BadInput
 from duo.transcript import write_transcript
 from evaluation.scores import Data, score_states
 from reports.plots.calibration import calibration
+from reports.plots.chart import make_chart
 from reports.plots.confusion import confusion
 from reports.plots.cost import decode_cost
 from reports.plots.decisions import decisions
@@ -36,6 +38,7 @@ from reports.plots.timeline import timeline
 from reports.plots.trade_off import trade_off
 from reports.plots.training import training_curves
 from reports.statistics.analysis import analyse
+from tests.reports.page.runs import write_talks
 from tests.reports.plots.inputs import (
     decoded,
     figures,
@@ -263,3 +266,25 @@ def test_the_mark_of_a_latency_is_the_median_of_its_caption() -> None:
     }
     assert marks == medians - {None}
     assert all(f"{median:.2f} s" in chart.caption for median in medians - {None})
+
+
+def test_a_folder_stands_for_all_transcripts_with_something_to_draw(tmp_path: Path) -> None:
+    write_talks(tmp_path / "talks")
+    (tmp_path / "talks" / "other.jsonl").write_text('{"text": "not a transcript"}\n')
+    stems = {path.stem for path in make("timeline", [tmp_path / "talks"], tmp_path / "out")}
+    assert {"timeline-weekend-duo", "timeline-weekend-turn-based"} <= stems
+    masks = make("mask", [tmp_path / "talks"], tmp_path / "out")
+    assert {path.stem for path in masks} == {"mask-weekend-duo", "mask-weekend-duo-wide"}
+    with pytest.raises(BadInput, match="nothing to draw in it for mask"):
+        make("mask", [tmp_path / "talks" / "turn-based"], tmp_path / "out")
+
+
+def test_a_chart_of_a_single_case_says_so() -> None:
+    rows = [("a", 0.5, 1), ("b", 0.5, 9)]
+    chart = make_chart("x", "X", ["Said."], ("what", "share", "n"), rows, _undrawn, counts="n")
+    assert chart.caption == "Said. n = 1: one of its points rests on a single case."
+    assert list(chart.table.notes) == [chart.caption]
+
+
+def _undrawn(width: float) -> Figure:
+    raise AssertionError("not drawn here")
