@@ -16,12 +16,14 @@ import io
 import json
 import math
 import os
+import platform
 import re
 import stat
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar, cast
@@ -46,6 +48,10 @@ MOST_NODES = 1_000_000
 #: Levels of folders below which nothing is looked for.
 DEEPEST = 64
 
+_TEMPORARY = re.compile(r"\..+\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)\.\w+", re.DOTALL)
+#: Folders that were looked through for what killed processes left.
+_TIDIED: set[Path] = set()
+
 #: Characters of a JSON list that are read at once, and that one item may have.
 _CHUNK, _LONGEST_ITEM = 1 << 16, 1 << 26
 
@@ -55,6 +61,7 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
     """Open a file for writing that appears under `path` only once it is complete.
 
     Text is UTF-8 with Unix line ends, so that the same content gives the same bytes everywhere.
+    What a killed process of this machine had begun to write into the same folder is removed.
 
     Raises:
         BadInput: the folder cannot be made or written, or the disk is full.
@@ -64,7 +71,11 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
     beside: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if path.parent not in _TIDIED:
+            _TIDIED.add(path.parent)
+            for left in left_behind(path.parent):
+                left.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=temporary(path.name))
         beside = Path(name)
         with os.fdopen(handle, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
@@ -77,6 +88,40 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO]:
     finally:
         if beside is not None:
             beside.unlink(missing_ok=True)
+
+
+def temporary(name: str) -> str:
+    """Begin the name of a temporary file or folder so that it says which process made it."""
+    return f".{name[:50]}.{_machine()}-{os.getpid()}."
+
+
+def left_behind(folder: Path) -> Iterator[Path]:
+    """List what processes of this machine that are no more had as `temporary` in a folder."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            made = _TEMPORARY.fullmatch(entry.name)
+            if made and made["machine"] == _machine() and not _is_alive(int(made["process"])):
+                yield folder / entry.name
+
+
+@cache
+def _machine() -> str:
+    """Tell this machine, and on it the container, whose numbers of processes are its own."""
+    numbers = Path("/proc/self/ns/pid")
+    place = numbers.readlink() if numbers.is_symlink() else ""
+    return hashlib.sha256(f"{platform.node()} {place}".encode()).hexdigest()[:8]
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return True  # elsewhere asking could end it
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def check_writable(folder: Path) -> None:
@@ -151,7 +196,7 @@ def files_below(folder: Path, ending: str) -> list[Path]:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     waiting += [(place / entry.name, depth + 1)] if depth < DEEPEST else []
-                elif entry.name.endswith(ending) and entry.is_file():
+                elif entry.name.endswith(ending) and (place / entry.name).is_file():
                     found.append(place / entry.name)
     return sorted(found)
 

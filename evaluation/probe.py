@@ -23,7 +23,7 @@ import torch
 from duo.backbone import Backbone
 from duo.errors import BadInput
 from duo.files import sha256
-from duo.runs import Stopwatch, versions
+from duo.runs import versions
 from duo.terminal import progress
 from duo.training.loss import batches_of_area, logits_only_where
 from evaluation.cases import OUTCOMES, Case, read_cases
@@ -89,7 +89,6 @@ def evaluate_probe(
     """
     from duo.backbone import load
 
-    watch = Stopwatch()
     cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
     _check_enough(cases, data)
     backbone = load(model, chat=chat, engine="torch")
@@ -105,7 +104,6 @@ def evaluate_probe(
         folds=_FOLDS,
         curve=tuple(curve),
         versions=versions(),
-        wall_seconds=round(watch.seconds, 1),
     )
 
 

@@ -131,7 +131,6 @@ class OfUtterances(Result):
     data: Data = Data()
     n: Count
     versions: dict[str, str] = Field(default={})
-    wall_seconds: float | None = None
 
     @property
     def about(self) -> str:
@@ -374,7 +373,6 @@ def score_states(
     data: Data = Data(),  # noqa: B008 - frozen
     lookahead: int = 0,
     versions: dict[str, str] | None = None,
-    wall_seconds: float | None = None,
 ) -> States:
     """Compute all figures about what a model did after utterances."""
     return States(
@@ -396,7 +394,6 @@ def score_states(
             for case in judged
         ),
         versions=versions or {},
-        wall_seconds=wall_seconds,
     )
 
 

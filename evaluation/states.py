@@ -20,7 +20,7 @@ from duo.backbone import Backbone
 from duo.data.sample import Sample, UserTurn
 from duo.errors import BadInput
 from duo.files import sha256
-from duo.runs import Stopwatch, versions
+from duo.runs import versions
 from duo.terminal import progress
 from duo.training.encode import Encoder, TooLong
 from duo.training.loss import batches_of_area, logits_only_where
@@ -55,7 +55,6 @@ def evaluate_states(
     """
     from duo.backbone import load
 
-    watch = Stopwatch()
     cases = read_cases(data, limit=limit)
     backbone = load(model, chat=chat, engine="torch")
     with progress("judging", len(cases)) as bar:
@@ -66,7 +65,6 @@ def evaluate_states(
         data=Data(file=data.name, sha256=sha256(data)),
         lookahead=lookahead,
         versions=versions(),
-        wall_seconds=round(watch.seconds, 1),
     )
 
 

@@ -169,7 +169,6 @@ class Training(Result):
     parameters: dict[str, int] = Field(default={})
     data: dict[str, Any] = Field(default={})
     versions: dict[str, str] = Field(default={})
-    wall_seconds: float | None = None
 
 
 def load_settings(

@@ -32,7 +32,7 @@ from duo.terminal import quiet
 from duo.tokens import trainable_rows
 from duo.training.encode import Encoder, Split, read_split
 from duo.training.settings import Moment, Training, TrainSettings
-from duo.training.trainer import plan
+from duo.training.trainer import SPEED, plan
 
 #: Settings and curve of a finished run.
 RESULT = "training.json"
@@ -131,7 +131,6 @@ def train(
             parameters=parameters,
             data=facts,
             versions=versions() | backbone.chat.shown_day,
-            wall_seconds=round(watch.seconds, 1),
         )
         write_result(out / RESULT, result)
         write_manifest(
@@ -143,6 +142,9 @@ def train(
             data=facts,
             parameters=parameters,
             packing=used.packing,
+            tokens_per_second=[
+                round(line[SPEED], 1) for line in trainer.state.log_history if SPEED in line
+            ],
             processes=trainer.args.world_size,
         )
     trainer.accelerator.wait_for_everyone()
@@ -217,11 +219,14 @@ def _recipe(adapter: Path) -> str | None:
 
 
 def _moment(line: Mapping[str, Any]) -> Moment:
-    """Make a line of the curve of what Trainer logged; a number that is not finite is left out."""
+    """Make a line of the curve of what Trainer logged, but for numbers that are not finite.
+
+    Speed is left out, too: it stands in the manifest, with all that differs from run to run.
+    """
     finite = {
         name: value
         for name, value in line.items()
-        if not isinstance(value, float) or math.isfinite(value)
+        if name != SPEED and (not isinstance(value, float) or math.isfinite(value))
     }
     return Moment(**finite)
 
@@ -359,7 +364,10 @@ def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = 
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         adapted = get_peft_model(model, config) if start is None else _begun(model, config, start)
-    adapted.peft_config["default"].base_model_name_or_path = base_name(backbone.name)
+    used = adapted.peft_config["default"]
+    used.base_model_name_or_path = base_name(backbone.name)
+    if not isinstance(used.target_modules, str):  # a set, which would be saved in any order
+        used.target_modules = sorted(used.target_modules or ())
     # PEFT would save the whole embedding too, and look the base model up on the hub to decide.
     adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
     if settings.gradient_checkpointing:

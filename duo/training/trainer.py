@@ -29,13 +29,15 @@ from duo.training.loss import (
 )
 from duo.training.settings import TrainSettings
 
+#: The name under which speed is logged.
+SPEED = "tokens_per_second"
 #: What progress shows, and under which names.
 _SHOWN = {
     "loss_state": "state",
     "loss_output": "answer",
     "loss_inside": "inside",
     "loss_pause": "pause",
-    "tokens_per_second": "tokens/s",
+    SPEED: "tokens/s",
     "eval_respond_recall": "answers",
     "eval_ignore_recall": "ignores",
     "eval_premature": "premature",
@@ -239,7 +241,7 @@ class DuoTrainer(Trainer):
                 if counts[target]:
                     logs[f"loss_{target.name.lower()}"] = sums[target] / counts[target]
             now = time.monotonic()
-            logs["tokens_per_second"] = self._tokens / (now - self._since)
+            logs[SPEED] = self._tokens / (now - self._since)
             self._sums.zero_()
             self._tokens, self._since = 0, now
         super().log(logs, start_time)

@@ -426,6 +426,17 @@ def overfull(folder: str, most_bytes: float) -> bool:
     return False
 
 
+def is_ours(path: Path) -> bool:
+    """Tell whether this is a folder that this user made for a program; somebody's link is none."""
+    try:
+        made = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(made.st_mode) and (
+        made.st_uid == os.geteuid() or (os.geteuid() == 0 and made.st_uid in _FREE_USERS)
+    )
+
+
 def remove(folder: str) -> OSError | None:
     """Delete a folder whatever a program left in it; links are not followed.
 

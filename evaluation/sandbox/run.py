@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from duo.errors import BadInput
+from duo.files import left_behind, temporary
 from evaluation.sandbox import confine
 
 Outcome = Literal["passed", "failed", "timeout", "memory", "killed", "error"]
@@ -29,6 +30,7 @@ _START = (
     "from evaluation.sandbox.inside import main; sys.path.remove(root); main()"
 )
 _ROOT = str(Path(__file__).resolve().parents[2])
+_FOLDERS = "duo-program"  # what the folders of programs are called
 _GRACE = 30.0  # seconds for start and clean-up on a busy machine, beside the program's own time
 
 
@@ -196,9 +198,14 @@ _TRIAL = Program(
 def strongest_protection() -> Protection:
     """Find the strongest protection in which a harmless program runs here; only once.
 
+    Removes the folders of programs whose caller was killed.
+
     Raises:
         BadInput: no program runs even with the weakest, with the reason.
     """
+    for left in left_behind(Path(tempfile.gettempdir())):
+        if left.name.startswith(f".{_FOLDERS}.") and confine.is_ours(left):
+            confine.remove(str(left))
     refused: dict[str, None] = {}
     for candidate in _strongest_first():
         verdict = run_program(_TRIAL, limits=Limits(wall_seconds=60.0), protection=candidate)
@@ -242,7 +249,7 @@ def run_program(
     if protection is None:
         protection = strongest_protection()
     start = time.monotonic()
-    folder = tempfile.mkdtemp(prefix="duo-program-")
+    folder = tempfile.mkdtemp(prefix=temporary(_FOLDERS))
     left: OSError | None = None
     try:
         report = _launch(program, limits, protection, folder)

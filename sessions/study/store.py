@@ -494,7 +494,9 @@ def _misfit(column: Column) -> str:
         kinds = ["real", "integer"]
     if column.nullable:
         kinds.append("null")
-    return f"typeof({column.name}) NOT IN ({', '.join(map(repr, kinds))})"
+    wrong = f"typeof({column.name}) NOT IN ({', '.join(map(repr, kinds))})"
+    # Times are seconds of this epoch, and everything else is less.
+    return wrong if kinds[0] != "real" else f"{wrong} OR abs({column.name}) > 1e11"
 
 
 def _refuse_foreign_file(place: str) -> None:

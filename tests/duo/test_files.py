@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -13,19 +17,27 @@ from rich.console import Console
 
 from duo.errors import BadInput
 from duo.files import (
+    MarkedYaml,
     Result,
+    files_below,
+    left_behind,
     read_json,
     read_json_lines,
     read_json_records,
     read_result,
     read_text,
     read_yaml,
+    sha256,
+    temporary,
     write_json,
     write_json_lines,
     write_result,
+    write_text,
 )
 from duo.runs import Journal, Manifest, Stopwatch, claim, fingerprint, write_manifest
 from duo.terminal import progress
+from evaluation.sandbox import confine
+from tests.damage import NO_FILES, no_file
 
 
 class Fruit(Result):
@@ -178,3 +190,88 @@ def test_a_bar_is_only_for_terminals_and_its_lines_are_escaped() -> None:
         bar.update(done=2, what="count\x07ing " + 9 * "for a long time ")
     assert "2/2" in shown.getvalue()
     assert "count\\x07ing for a long" in shown.getvalue()
+
+
+def test_what_a_killed_process_was_writing_is_removed_by_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom duo.files import whole_file\n"
+        "with whole_file(Path(sys.argv[1])) as stream:\n"
+        "    stream.write('half')\n    stream.flush()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.json")])
+    (left,) = tmp_path.iterdir()
+    assert left.read_text() == "half"
+    own = tmp_path / f"{temporary('b.json')}x"  # a process that lives is not disturbed
+    foreign = tmp_path / f".b.json.00000000-{2**22 + 1}.x"  # nor one of another machine
+    for path in (own, foreign, tmp_path / ".b.json.draft"):
+        path.touch()
+    assert list(left_behind(tmp_path)) == [left]
+    write_text(tmp_path / "c.json", "{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [own.name, foreign.name, ".b.json.draft", "c.json"]
+    )
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.yaml", "a.jsonl.gz"])
+def test_what_is_no_file_is_refused_at_once(what: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.touch()
+    no_file(path, what)
+    lines = "jsonl" in name
+    fine = what == "empty" and lines
+    with contextlib.nullcontext() if fine else pytest.raises(BadInput):
+        list(read_json_lines(path)) if lines else read_yaml(path) if "y" in name else read_json(
+            path
+        )
+    with contextlib.suppress(BadInput):
+        assert what == "empty" or not sha256(path)
+
+
+DOUBLING = [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 41)]
+MERGING = [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 41)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\n".join(["a0: &a0 [x, x]", *DOUBLING]), "its aliases make it too large"),
+        ("\n".join(["a0: &a0 {x: 1}", *MERGING]), "its aliases make it too large"),
+        ("a: &a [1, *a]", "contains itself"),
+        ("[" * 20_000, "is nested too deeply"),
+        ("- " * 5000 + "x", "is nested too deeply"),
+    ],
+    ids=["doubling", "merging", "endless", "brackets", "dashes"],
+)
+def test_yaml_that_grows_without_end(text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        MarkedYaml(text, "a.yaml")
+
+
+def test_aliases_as_people_use_them() -> None:
+    text = "base: &base {words: [1, 2]}\none: {<<: *base, more: 3}\ntwo: [*base, *base]"
+    assert MarkedYaml(text, "a.yaml").data["two"] == [{"words": [1, 2]}] * 2
+
+
+def test_files_below_a_folder_whatever_a_program_left_there(tmp_path: Path) -> None:
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    for name in ("b/c/two.jsonl", "one.jsonl", "b/other.txt"):
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
+    (tmp_path / "again").symlink_to(tmp_path)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d" * 30, dir_fd=handle)
+        below = os.open("d" * 30, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(os.open("deep.jsonl", os.O_CREAT, dir_fd=handle))
+    os.close(handle)
+    try:
+        found = files_below(tmp_path, ".jsonl")
+    finally:  # pytest itself cannot remove it
+        left = confine.remove(str(tmp_path))
+        tmp_path.mkdir()
+    assert left is None
+    assert found == [tmp_path / "b/c/two.jsonl", tmp_path / "one.jsonl"]

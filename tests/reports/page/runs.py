@@ -62,7 +62,7 @@ def write_states(path: Path, *, model: str = "smollm2-duo", n: int = 120, seed: 
         )  # fmt: skip
     found = score_states(
         judged, model=model, data=Data(file="validation.jsonl", sha256="0" * 64), lookahead=4,
-        versions={"python": "3.11.7", "duo-duplex": "0.1.0"}, wall_seconds=3.0,
+        versions={"python": "3.11.7", "duo-duplex": "0.1.0"},
     )  # fmt: skip
     return write_json(path, found.model_dump(mode="json", by_alias=True))
 
@@ -83,7 +83,6 @@ def write_probe(path: Path) -> Path:
         "kind": "probe",
         "schema": 1, "model": "smollm2-duo", "data": {"file": "u.jsonl", "sha256": "0" * 64},
         "n": 100, "answered": 95, "folds": 5, "curve": curve, "versions": {"python": "3.11.7"},
-        "wall_seconds": 3.0,
     }  # fmt: skip
     return write_json(path, content)
 
