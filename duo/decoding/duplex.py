@@ -92,7 +92,9 @@ class Duplex:
         self._limit = min(self.settings.max_tokens or most, most)
         self._longest = self.settings.max_answer_tokens(self.settings.slice_tokens)
         self._sampler = Sampler(
-            self.settings.sampling, banned=(self._states.respond, self._states.ignore)
+            self.settings.sampling,
+            banned=(self._states.respond, self._states.ignore),
+            marks=(*self._chat.stop, self._states.idle),
         )
         self.reset()
 

@@ -27,7 +27,8 @@ class Sampling:
         temperature: 0 for greedy; else logits are divided by it and a token is drawn.
         top_k: draw from the k likeliest tokens; 0 for all.
         top_p: draw from the likeliest tokens that hold this share of probability together.
-        repetition_penalty: above 1, tokens that the context holds already become less likely.
+        repetition_penalty: above 1, words that the context holds already become less likely. Marks
+            are no words: the end of an answer does not become less likely with each answer.
         seed: of the draws.
 
     Raises:
@@ -53,10 +54,18 @@ class Sampling:
 
 
 class Sampler:
-    """Draws tokens, the same ones after each `reset`."""
+    """Draws tokens, the same ones after each `reset`.
 
-    def __init__(self, sampling: Sampling, banned: Iterable[int] = ()) -> None:
+    Args:
+        banned: tokens that are never drawn.
+        marks: tokens that the repetition penalty leaves alone.
+    """
+
+    def __init__(
+        self, sampling: Sampling, banned: Iterable[int] = (), marks: Iterable[int] = ()
+    ) -> None:
         self._sampling = sampling
+        self._marks = frozenset(marks)
         self._banned = torch.tensor(list(banned), dtype=torch.long)
         self._processors = LogitsProcessorList()
         if sampling.repetition_penalty != 1:
@@ -84,7 +93,8 @@ class Sampler:
             self._banned = self._banned.to(logits.device)
         scores = logits.float().index_fill(0, self._banned, -torch.inf)
         if self._processors:
-            ids = torch.tensor([context], dtype=torch.long, device=logits.device)
+            words = [token for token in context if token not in self._marks]
+            ids = torch.tensor([words], dtype=torch.long, device=logits.device)
             scores = self._processors(ids, scores[None])[0]
         if self._sampling.temperature == 0:
             return int(scores.argmax())

@@ -63,7 +63,9 @@ class Speaker:
         self._stop = backbone.chat.stop
         self._longest = settings.max_answer_tokens(tokens_per_cycle)
         self._sampler = Sampler(
-            settings.sampling, banned=(states.respond, states.ignore, states.idle)
+            settings.sampling,
+            banned=(states.respond, states.ignore, states.idle),
+            marks=self._stop,
         )
         self._speech = Speech(self._tokenizer)
 

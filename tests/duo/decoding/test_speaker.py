@@ -55,6 +55,7 @@ def test_a_repetition_penalty_makes_what_was_said_less_likely() -> None:
     scores = torch.tensor([1.0, 0.9, 0.1])
     assert Sampler(Sampling(repetition_penalty=1.5))(scores, [0]) == 1
     assert Sampler(Sampling(repetition_penalty=1.5))(scores, [2]) == 0
+    assert Sampler(Sampling(repetition_penalty=1.5), marks=[0])(scores, [0]) == 0
 
 
 def test_top_p_and_top_k_leave_out_the_unlikely() -> None:
