@@ -93,7 +93,9 @@ class Vote:
     strength: str = _column(
         "How strong the preference is.", "a level of the design; empty: not said", default=""
     )
-    language: str = _column("Of the rater's pages, if chosen.", "empty: the first", default="")
+    language: str = _column(
+        "Of the rater's pages, where there are several.", "empty: the design's", default=""
+    )
     withdrawn: bool = _column("The rater withdrew, but left the answers.", default=False)
     words_left: int | None = _column(
         "Words that the assistant says in the dialogue on the left.", ">= 0", default=None

@@ -36,11 +36,11 @@ def withdrawal(session: Session) -> None:
         plain(say("withdraw.text"))
         if setting == "ask":
             plain(say("withdraw.ask"))
-            press(say("withdraw.delete"), lambda: leave(True), type="primary")
+            press(say("withdraw.delete"), lambda: leave(True))
             press(say("withdraw.keep"), lambda: leave(False))
         else:
             plain(say(f"withdraw.{setting}_text"))
-            press(say("withdraw.plain"), lambda: leave(setting == "delete"), type="primary")
-        if st.button(say("withdraw.stay")):
+            press(say("withdraw.plain"), lambda: leave(setting == "delete"))
+        if st.button(say("withdraw.stay"), type="primary"):
             here.leaving = False
             st.rerun()

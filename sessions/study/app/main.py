@@ -102,7 +102,10 @@ def _speak(study: Study, session: Session | None) -> Design:
     """Use the rater's language: the one chosen, or the browser's, or the first of the design."""
     here, languages = place(), study.design.languages
     chosen = session.language if session and len(languages) > 1 else None
-    chosen = chosen or closest(languages, st.context.locale, languages[0])
+    if not chosen:
+        chosen = closest(languages, st.context.locale, languages[0])
+        if session and len(languages) > 1:
+            session.speak(chosen)
     here.words = words_of_design(study.design, chosen)
     here.design = study.design.in_language(chosen)
     st.set_page_config(page_title=here.design.title)
