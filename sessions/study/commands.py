@@ -50,7 +50,9 @@ def _ask_for_facts(study: Study) -> Study:
     if study.design.about.missing and sys.stdin.isatty() and sys.stdout.isatty():
         typer.echo("What people should know before they consent (Enter leaves it open):")
         asked = {
-            name: typer.prompt(f"  {_FACTS[name]}", default="", show_default=False).strip()
+            name: typer.prompt(
+                f"  {_FACTS[name]}", default="", show_default=False, prompt_suffix=" "
+            ).strip()
             for name in study.design.about.missing
         }
         study = set_about(study, {name: text for name, text in asked.items() if text})
