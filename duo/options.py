@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from duo.errors import BadInput
+
 #: The chat format; None for what the model was trained in. The names are `duo.chatformat.STYLES`.
 Chat = Annotated[
     str | None,
@@ -64,3 +66,31 @@ Monitor = Annotated[
         show_default=False,
     ),
 ]
+
+
+def words(text: str, option: str) -> list[str]:
+    """Split the value of an option at its commas.
+
+    Raises:
+        BadInput: it names nothing, such as an unset variable of the shell: that is not "all".
+    """
+    found = [word.strip() for word in text.split(",") if word.strip()]
+    if not found:
+        raise BadInput("names nothing: leave it out, or write a,b", field=option)
+    return found
+
+
+def numbers(text: str, option: str, least: int, most: int = 2**63) -> list[int]:
+    """Read whole numbers between commas, each once.
+
+    Raises:
+        BadInput: there is none, or one is no whole number from `least` to `most`.
+    """
+    try:
+        found = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        found = []
+    if not found or not all(least <= number <= most for number in found):
+        said = f"{text!r} is no list of whole numbers from {least} on, such as 1,2"
+        raise BadInput(said, field=option)
+    return list(dict.fromkeys(found))

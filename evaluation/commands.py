@@ -11,8 +11,7 @@ from typing import Annotated
 
 import typer
 
-from duo.errors import BadInput
-from duo.options import Chat
+from duo.options import Chat, numbers, words
 from evaluation.benchmarks.commands import benchmarks, data
 
 _Model = Annotated[
@@ -224,18 +223,10 @@ def decode(
     from evaluation.decode_bench.bench import Plan, decode_bench
     from evaluation.decode_bench.results import decode_tables
 
-    names = [name.strip() for name in systems.split(",") if name.strip()]
-    plan = Plan(names, rounds, tokens, _numbers(sessions), graphs)
+    at_once = numbers(sessions, "--sessions", 1) if sessions.strip() else []
+    plan = Plan(words(systems, "--systems"), rounds, tokens, at_once, graphs)
     load = {"device": device, "dtype": dtype, "attention": attention, "chat": chat}
     make_result(out, partial(decode_bench, model, plan, **load), decode_tables)
-
-
-def _numbers(text: str) -> list[int]:
-    """Parse whole numbers between commas."""
-    try:
-        return [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise BadInput(f"{text!r} is not whole numbers by commas", field="sessions") from None
 
 
 _FORMATS = ("fdb",)

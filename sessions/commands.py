@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.errors import BadInput
-from duo.options import Attention, Chat, Date, Device, DType, Engine, Monitor
+from duo.options import Attention, Chat, Date, Device, DType, Engine, Monitor, words
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -153,7 +153,7 @@ def record(
     from sessions.recorder import Job, record_all
 
     scenarios = find_scenarios(scenario or ())
-    names = [name.strip() for name in systems.split(",") if name.strip()]
+    names = words(systems, "systems")
     job = Job(
         systems=names,
         scenarios=scenarios if limit is None else sample(scenarios, limit),

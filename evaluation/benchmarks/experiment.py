@@ -19,6 +19,7 @@ from duo.backbone import ADAPTER, DTYPES, chat_style, model_folder
 from duo.chatformat import STYLES
 from duo.errors import BadInput, check_choice
 from duo.files import read_json, read_yaml
+from duo.options import numbers, words
 from evaluation.benchmarks.catalogue import BENCHMARKS
 
 PROFILES = ("lm-eval", "ultraeval")
@@ -214,7 +215,7 @@ def read_settings(
         raise BadInput("name either an --experiment or one --model or more", field="model")
     found = read.models() if read else columns_of(models)
     if columns is not None:
-        wanted = _words(columns, "columns")
+        wanted = words(columns, "columns")
         for name in wanted:
             check_choice("columns", name, tuple(column.name for column in found))
         found = [column for column in found if column.name in wanted]
@@ -229,9 +230,9 @@ def parsed(file: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Se
     given = {name: value for name, value in options.items() if value is not None}
     for name in ("tasks", "sources"):
         if name in given:
-            given[name] = tuple(_words(given[name], name))
+            given[name] = tuple(words(given[name], name))
     if "seeds" in given:
-        given["seeds"] = _seeds(given["seeds"])
+        given["seeds"] = numbers(given["seeds"], "seeds", 0)
     values = {**file, **given}
     values["seeds"] = tuple(dict.fromkeys(values.get("seeds") or (0,)))
     return Settings(**values)
@@ -254,21 +255,4 @@ def columns_of(models: Sequence[str]) -> list[Column]:
         if name in {column.name for column in found}:
             raise BadInput(f"two columns are called {name!r}: write NAME=MODEL", field="model")
         found.append(Column(name, model))
-    return found
-
-
-def _words(text: str, field: str) -> list[str]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words:  # such as an unset variable of the shell: not to be taken for "all"
-        raise BadInput("names nothing: leave it out, or write a,b", field=field)
-    return words
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    try:
-        found = tuple(int(word) for word in text.split(",") if word.strip())
-    except ValueError:
-        found = ()
-    if not found or min(found) < 0:
-        raise BadInput(f"{text!r} is no list of whole numbers such as 0,1,2", field="seeds")
     return found

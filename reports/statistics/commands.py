@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from duo.errors import BadInput
-from duo.options import Chat, Device, DType
+from duo.options import Chat, Device, DType, numbers, words
 
 
 def statistics(
@@ -68,7 +68,7 @@ def statistics(
         ratings,
         out,
         rules=rules,
-        systems=None if systems is None else [name.strip() for name in systems.split(",")],
+        systems=None if systems is None else words(systems, "--systems"),
         cluster=cluster,
         columns=mapping("--column", column),
         choices=mapping("--choice", choice),
@@ -224,7 +224,9 @@ def power(
     Example: duo study power --preference 0.7 --raters 3,6 --dialogues 40,80
     """
     sizes = [
-        (k, n) for k in _numbers(raters, "--raters") for n in _numbers(dialogues, "--dialogues")
+        (k, n)
+        for k in numbers(raters, "--raters", 1, 10**5)
+        for n in numbers(dialogues, "--dialogues", 1, 10**5)
     ]
     from duo.terminal import progress
     from reports.statistics import simulate as simulated
@@ -273,17 +275,6 @@ def simulate(
         open_study(study), raters, strengths, voting=voting, careless=careless, seed=seed
     )
     typer.echo(f"{pages} pages by {raters} synthetic raters")
-
-
-def _numbers(text: str, field: str) -> list[int]:
-    """Read positive numbers, separated by commas."""
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or not all(0 < number <= 100_000 for number in numbers):
-        raise BadInput(f"{text!r} is not a list of numbers from 1 on", field=field)
-    return list(dict.fromkeys(numbers))
 
 
 def _strengths(assignments: Sequence[str]) -> dict[str, float]:

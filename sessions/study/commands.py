@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.errors import BadInput, check_choice
+from duo.options import words
 from duo.terminal import printable
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def create(
     from sessions.study.design import read_design
     from sessions.study.materials import create_study, find_materials
 
-    names = [name.strip() for name in (systems or "").split(",") if name.strip()]
-    spoken = [name.strip() for name in (language or "").split(",") if name.strip()]
+    names = [] if systems is None else words(systems, "--systems")
+    spoken = [] if language is None else words(language, "--language")
     chosen = read_design(
         design,
         raters_per_item=raters,

@@ -229,7 +229,7 @@ def test_bench(tmp_path: Path) -> None:
         (("serve", "none"), "none: is not a study"),
         (("state", "none", "asleep"), "state: unknown 'asleep'"),
         (("invite", "none"), "say how many --raters"),
-        (("power", "--raters", "1,x"), "--raters: '1,x' is not a list of numbers"),
+        (("power", "--raters", "1,x"), "--raters: '1,x' is no list of whole numbers"),
         (("power", "--preference", "1"), "preference: must lie between"),
         (("simulate", "none", "--prefer", "duo"), "--prefer: 'duo' is not SYSTEM=STRENGTH"),
         (("simulate", "none", "--prefer", "duo=nan"), "--prefer: 'duo=nan' is not"),
