@@ -124,7 +124,7 @@ def test_evened_is_the_mean_of_both_directions() -> None:
     )
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(st.integers(0, 10**6))
 def test_names_of_systems_do_not_matter(seed: int) -> None:
     """Nothing changes if the systems change names, though tables then list them the other way."""
@@ -143,12 +143,12 @@ def test_names_of_systems_do_not_matter(seed: int) -> None:
 
 
 def test_flags_are_rarely_false() -> None:
-    """Without a bias, at most one study in twenty is flagged, the error of 20 studies aside."""
+    """Without a bias, at most one study in twenty is flagged, the error of 12 studies aside."""
     design = Design(dialogues=10, raters=4, votes_each=4, side=0.0, side_sd=0.0, preference=0.8)
     flagged = 0
-    for votes in draw(design, 20, np.random.default_rng(3)):
+    for votes in draw(design, 12, np.random.default_rng(3)):
         flagged += found(rows_of(votes[None])).left.favoured != ""
-    assert flagged <= 3
+    assert flagged <= 2
 
 
 def test_holm_is_over_the_criteria_of_each_bias() -> None:
