@@ -20,7 +20,7 @@ from tests.sessions.study.app.browser import Browser, browsing, served, until
 from tests.sessions.study.studies import begin
 
 REFERENCE = Path(__file__).parents[1] / "reports" / "reference"
-SCENARIO, SYSTEMS, PAUSED = "pasta-dinner", ("duo", "duplex"), 11.0
+DRAWN, RATED, SYSTEMS, PAUSED = "volcano-facts", "pasta-dinner", ("duo", "duplex"), 11.0
 
 _SEEK = """
 const hosts = [...document.querySelectorAll("*")];
@@ -45,7 +45,7 @@ def rating_page(demo: Path, path: Path, *, width: int = 1400, height: int = 1000
         talks = Path(folder) / "talks"
         for system in SYSTEMS:
             (talks / system).mkdir(parents=True)
-            shutil.copy(demo / system / f"{SCENARIO}.jsonl", talks / system)
+            shutil.copy(demo / system / f"{RATED}.jsonl", talks / system)
         design = read_design(checks={"attention": 0, "repeats": 0})
         study = create_study(Path(folder) / "study", design, find_materials(talks, SYSTEMS))
         (invitation,) = invite_raters(study, 1)
@@ -60,7 +60,7 @@ def rating_page(demo: Path, path: Path, *, width: int = 1400, height: int = 1000
 
 def main(demo: Path) -> None:
     """Make both pictures of a recorded demonstration."""
-    shutil.copy(demo / "timelines" / f"{SCENARIO}-duo.png", REFERENCE / "timeline.png")
+    shutil.copy(demo / "timelines" / f"{DRAWN}-duo.png", REFERENCE / "timeline.png")
     rating_page(demo, REFERENCE / "rating-page.png")
 
 
