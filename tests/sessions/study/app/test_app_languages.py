@@ -181,7 +181,7 @@ def test_the_rating_page_says_nothing_of_its_own_and_a_dead_server_is_told_of(st
         browser.sees("⟦Page 1 of 2⟧")
         browser.choose(0, "⟦A better⟧")
         browser.choose_in("«speed»: ⟦How strong is your preference?⟧", "«much»")
-        browser.click("here speaks", tag=".bubble[data-turn]")
+        browser.click("here", tag=".bubble[data-turn]")
         browser.click("«stop»", tag=".chooser label")
         until(lambda: len(page_now(study, invitation.token).marks) == 1, why="the mark is stored")
         browser.settled()
