@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from duo.options import Chat, numbers, words
+from duo.options import Chat, Engine, numbers, words
 from evaluation.benchmarks.commands import benchmarks, data
 
 _Model = Annotated[
@@ -205,6 +205,7 @@ def decode(
         str, typer.Option(help="Attention of the model: sdpa, eager or flex_attention.")
     ] = "sdpa",
     chat: Chat = None,
+    engine: Engine = None,
     graphs: Annotated[
         bool,
         typer.Option("--graphs", help="Run conversations held at once as CUDA graphs, on a GPU."),
@@ -217,8 +218,13 @@ def decode(
     decides what is a query, so any model will do. Rounds are interleaved and compared one by one,
     with transformers' generate() and the machine's memory bandwidth beside them.
 
+    With --engine llama, or a GGUF file, `duo` is measured in llama.cpp, beside torch where the
+    model runs there too, and beside what llama.cpp does alone.
+
     Example: duo bench decode --rounds 5 --out runs/bench/decode.json
     """
+    from duo.engine import resolve_engine
+    from duo.gguf_model import is_gguf
     from duo.table import make_result
     from evaluation.decode_bench.bench import Plan, decode_bench
     from evaluation.decode_bench.results import decode_tables
@@ -226,6 +232,11 @@ def decode(
     at_once = numbers(sessions, "--sessions", 1) if sessions.strip() else []
     plan = Plan(words(systems, "--systems"), rounds, tokens, at_once, graphs)
     load = {"device": device, "dtype": dtype, "attention": attention, "chat": chat}
+    if resolve_engine(engine or "auto", is_gguf(model)) == "llama":
+        from evaluation.decode_bench.engines import engine_bench, engine_tables
+
+        make_result(out, partial(engine_bench, model, plan, **load, engine="llama"), engine_tables)
+        return
     make_result(out, partial(decode_bench, model, plan, **load), decode_tables)
 
 

@@ -65,22 +65,22 @@ class _Weights:
 
     def __init__(self, api: Any, file: Path) -> None:
         self._api, self._users = api, 0
-        self._pointer = api.llama_model_load_from_file(
+        self.pointer = api.llama_model_load_from_file(
             str(file).encode(), api.llama_model_default_params()
         )
-        if not self._pointer:
+        if not self.pointer:
             raise BadInput(f"llama.cpp cannot load it ({last_words()})", file=file)
 
     def taken(self) -> Any:
         """Count one more user; the model's pointer."""
         self._users += 1
-        return self._pointer
+        return self.pointer
 
     def given_back(self) -> None:
         """Count one user less."""
         self._users -= 1
         if self._users == 0:
-            self._api.llama_model_free(self._pointer)
+            self._api.llama_model_free(self.pointer)
 
 
 class LlamaModel:

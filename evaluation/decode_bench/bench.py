@@ -149,7 +149,7 @@ def measure(
     """
     if plan.graphs:
         check_graphs(backbone.model)
-    talk, quiet = _scripts(backbone, plan)
+    talk, quiet = make_scripts(backbone, plan)
     steering = Steering(backbone)
     systems = list(dict.fromkeys(plan.systems))
     candidates = [*systems, _GENERATE]
@@ -163,7 +163,7 @@ def measure(
         if candidate == _GENERATE:
             generate_seconds(backbone, prompt, 4)
         else:
-            drive(_built(backbone, candidate), replace(quiet, seconds=10.0), steering)
+            drive(ready(backbone, candidate), replace(quiet, seconds=10.0), steering)
     for number in range(plan.rounds):
         turn = number % len(candidates)
         bandwidth = max(bandwidth, read_bandwidth(backbone.device, weights))
@@ -212,7 +212,7 @@ def measure(
     )
 
 
-def _scripts(backbone: Backbone, plan: Plan) -> tuple[Script, Script]:
+def make_scripts(backbone: Backbone, plan: Plan) -> tuple[Script, Script]:
     """Make the talk and its quiet twin.
 
     Raises:
@@ -237,13 +237,13 @@ def _same_for_generate(backbone: Backbone, quiet: Script) -> tuple[list[int], in
 def _round(
     backbone: Backbone, system: str, steering: Steering, talk: Script, quiet: Script
 ) -> Round:
-    alone = drive(_built(backbone, system), quiet, steering)
+    alone = drive(ready(backbone, system), quiet, steering)
     peak = PeakMemory(backbone.device)
-    both = drive(_built(backbone, system), talk, steering)
+    both = drive(ready(backbone, system), talk, steering)
     return Round(both, alone, peak.bytes)
 
 
-def _built(backbone: Backbone, system: str) -> Any:
+def ready(backbone: Backbone, system: str) -> Any:
     return build(system, backbone, max_answer_seconds=ENDLESS)
 
 

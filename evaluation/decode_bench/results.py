@@ -194,7 +194,7 @@ def _costs(found: DecodeBench) -> Table:
         f"What decoding costs ({found.model}, {found.dtype})",
         [
             "system", *(Column(name, "number", ".2f") for name in names),
-            Column("peak memory", "number", _megabytes), Column("cache", "number", _megabytes),
+            Column("peak memory", "number", megabytes), Column("cache", "number", megabytes),
         ],
         [
             (name, one.passes_per_token, one.passes_per_token_listening, one.tokens_per_pass,
@@ -211,8 +211,8 @@ def _costs(found: DecodeBench) -> Table:
 def _speed(found: DecodeBench) -> Table:
     rows: list[list[Cell | str | float | None]] = [
         [
-            name, _median(one.tokens_per_second.alone), _median(one.tokens_per_second.listening),
-            one.listening_rate.cell, _median(one.products_rate), one.against_generate.cell,
+            name, median_of(one.tokens_per_second.alone), median_of(one.tokens_per_second.listening),
+            one.listening_rate.cell, median_of(one.products_rate), one.against_generate.cell,
             one.share_of_limit.cell, one.wall_seconds.median,
         ]
         for name, one in found.systems.items()
@@ -264,7 +264,7 @@ def _together(found: DecodeBench) -> Table:
         "Conversations held at once (duo)",
         [
             Column("at once", "number"), Column("tokens a second", "number", ".2f"),
-            "times the first", "passes", "one by one", Column("cache", "number", _megabytes),
+            "times the first", "passes", "one by one", Column("cache", "number", megabytes),
         ],
         [
             (one.sessions, one.tokens_per_second.median, one.against_first.cell, one.passes,
@@ -274,9 +274,9 @@ def _together(found: DecodeBench) -> Table:
     )  # fmt: skip
 
 
-def _median(values: Spread | None) -> float | None:
+def median_of(values: Spread | None) -> float | None:
     return None if values is None else values.median
 
 
-def _megabytes(value: float | None) -> str:
+def megabytes(value: float | None) -> str:
     return NONE if value is None else f"{value / 1e6:.0f} MB"

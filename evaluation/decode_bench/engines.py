@@ -1,0 +1,245 @@
+"""Measure a model in llama.cpp beside torch, and beside what llama.cpp does alone.
+
+Rounds are interleaved as in `evaluation.decode_bench.bench`, whose conversation this is: what is
+compared is compared within a round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+
+from duo.backbone import Backbone, load
+from duo.decoding.systems import channels_for
+from duo.errors import BadInput
+from duo.files import Record, Result
+from duo.gguf_model import is_gguf
+from duo.runs import versions
+from duo.table import Column, Table
+from duo.terminal import progress
+from evaluation.decode_bench.bench import Plan, alone, make_scripts, ready
+from evaluation.decode_bench.drive import Script, Steering, drive, responses
+from evaluation.decode_bench.results import Count, Positive, Spread, median_of, megabytes, spread
+
+_BARE = "llama.cpp alone"
+#: Tokens of the prompt that is timed.
+_PROMPT = 120
+
+
+class EngineCost(Record):
+    """What a way of computing costs.
+
+    Attributes:
+        alone, listening: tokens spoken a second, while nobody speaks over the answer and while the
+            user does; what llama.cpp does alone knows no listening.
+        prefill: tokens of a prompt a second.
+        first_token: seconds from the last word of a question to the first token of the answer.
+        weight_bytes, cache_bytes: of memory.
+        against_bare: `alone` as a share of llama.cpp's own in the same round.
+    """
+
+    alone: Spread
+    listening: Spread | None = None
+    prefill: Spread
+    first_token: Spread | None = None
+    weight_bytes: Count
+    cache_bytes: Count
+    against_bare: Spread
+
+
+class EngineBench(Result):
+    """A model in several engines, in one run."""
+
+    kind: Literal["engine-bench"] = "engine-bench"
+    model: str
+    threads: int
+    tried: dict[int, Positive]
+    torch_threads: int
+    rounds: int
+    tokens: int
+    versions: dict[str, str]
+    engines: dict[str, EngineCost]
+
+
+def engine_bench(model: str, plan: Plan, **load_settings: Any) -> EngineBench:
+    """Load a model in llama.cpp, and in torch where it can be, and measure both.
+
+    Args:
+        model: see `duo.backbone.load`.
+        plan: of which rounds and tokens count.
+        load_settings: of `duo.backbone.load`.
+
+    Raises:
+        BadInput: of the plan or the model.
+    """
+    plan.check()
+    backbones = {"duo, llama.cpp": load(model, **load_settings)}
+    if not is_gguf(model):
+        backbones["duo, torch"] = load(model, **{**load_settings, "engine": "torch"})
+    total = plan.rounds * (1 + len(backbones))
+    with progress(total=total) as bar:
+        return measure_engines(backbones, plan, lambda name: bar.update(what=name), bar.advance)
+
+
+def measure_engines(
+    backbones: Mapping[str, Backbone],
+    plan: Plan,
+    begins: Callable[[str], None] = lambda name: None,
+    ends: Callable[[], None] = lambda: None,
+) -> EngineBench:
+    """Measure backbones of the same model, the first of which is llama.cpp's.
+
+    Args:
+        backbones: by name.
+        plan: of which rounds and tokens count.
+        begins, ends: called around each run, `begins` with its name.
+    """
+    first = next(iter(backbones.values()))
+    if first.engine != "llama":
+        raise BadInput("the first backbone is not llama.cpp's", field="engine")
+    talk, quiet = make_scripts(first, plan)
+    names = [_BARE, *backbones]
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for number in range(plan.rounds + 1):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            begins(name)
+            if number == 0:  # first runs are slow: memory is allocated, kernels are chosen
+                talk_now, quiet_now = (replace(one, seconds=8.0) for one in (talk, quiet))
+            else:
+                talk_now, quiet_now = talk, quiet
+            if name == _BARE:
+                one = bare(first, plan.tokens if number else 2)
+            else:
+                one = _both(backbones[name], talk_now, quiet_now, whole=number > 0)
+            if number:
+                found[name].append(one)
+                ends()
+    return EngineBench(
+        model=first.name,
+        threads=first.model.threads,
+        tried=first.model.tried,
+        torch_threads=torch.get_num_threads(),
+        rounds=plan.rounds,
+        tokens=plan.tokens,
+        versions=versions(),
+        engines={name: _cost(rounds, found[_BARE]) for name, rounds in found.items()},
+    )
+
+
+def bare(backbone: Backbone, tokens: int) -> dict[str, float]:
+    """Time a prompt and a greedy answer to it in llama.cpp, with nothing of ours.
+
+    Args:
+        backbone: of llama.cpp.
+        tokens: of the answer.
+    """
+    model = backbone.model
+    api, context = model.api, model.context(1024, 1)
+    sampler = api.llama_sampler_init_greedy()
+    try:
+        ids = _prompt(backbone)
+        array = (api.llama_token * len(ids))(*ids)
+        began = time.perf_counter()
+        api.llama_decode(context, api.llama_batch_get_one(array, len(ids)))
+        one = (api.llama_token * 1)(api.llama_sampler_sample(sampler, context, -1))
+        prefilled = time.perf_counter()
+        for _ in range(tokens):
+            api.llama_decode(context, api.llama_batch_get_one(one, 1))
+            one[0] = api.llama_sampler_sample(sampler, context, -1)
+        done = time.perf_counter()
+    finally:
+        api.llama_sampler_free(sampler)
+        api.llama_free(context)
+    return {
+        "alone": tokens / (done - prefilled),
+        "prefill": len(ids) / (prefilled - began),
+        "weight_bytes": _weight_bytes(backbone),
+        "cache_bytes": 1024 * model.token_bytes,
+    }
+
+
+def _both(backbone: Backbone, talk: Script, quiet: Script, *, whole: bool) -> dict[str, float]:
+    """Time a prompt and both conversations with `duo`."""
+    steering = Steering(backbone)
+    channels = channels_for("duo", backbone.model)(backbone.model)
+    ids = _prompt(backbone)
+    channels.extend_prefix(ids)
+    channels.speaking = True
+    began = time.perf_counter()
+    channels.encode()
+    prefill = len(ids) / (time.perf_counter() - began)
+    runs = [drive(ready(backbone, "duo"), script, steering) for script in (quiet, talk)]
+    if not whole:
+        return {}
+    tokens, seconds = alone(runs[0])
+    over = runs[1].over_the_answer
+    came = [response.seconds for response in responses(runs[1]) if response is not None]
+    return {
+        "alone": tokens / seconds,
+        "listening": sum(c.spoken for c in over) / sum(c.seconds for c in over),
+        "prefill": prefill,
+        "first_token": sum(came) / len(came),
+        "weight_bytes": _weight_bytes(backbone),
+        "cache_bytes": max(run.cache_bytes for run in runs),
+    }
+
+
+def _prompt(backbone: Backbone) -> list[int]:
+    text = "Could you explain to me how the tides of the sea come about? " * _PROMPT
+    return [*backbone.chat.preamble, *backbone.chat.text(text)][:_PROMPT]
+
+
+def _weight_bytes(backbone: Backbone) -> int:
+    if backbone.engine == "llama":
+        return int(backbone.model.api.llama_model_size(backbone.model.weights.pointer))
+    return sum(weight.nbytes for weight in backbone.model.parameters())
+
+
+def _cost(rounds: Sequence[dict[str, float]], bare: Sequence[dict[str, float]]) -> EngineCost:
+    def of(name: str) -> Spread | None:
+        return spread([one[name] for one in rounds]) if name in rounds[0] else None
+
+    shares = [one["alone"] / other["alone"] for one, other in zip(rounds, bare, strict=True)]
+    return EngineCost(
+        alone=spread([one["alone"] for one in rounds]),
+        prefill=spread([one["prefill"] for one in rounds]),
+        listening=of("listening"),
+        first_token=of("first_token"),
+        weight_bytes=int(rounds[0]["weight_bytes"]),
+        cache_bytes=int(max(one["cache_bytes"] for one in rounds)),
+        against_bare=spread(shares),
+    )
+
+
+def engine_tables(found: EngineBench) -> list[Table]:
+    """Tabulate the engines."""
+    tried = ", ".join(f"{count}: {1 / took:.1f}" for count, took in found.tried.items())
+    return [
+        Table(
+            f"Engines ({found.model})",
+            [
+                "engine", *(Column(name, "number", ".1f") for name in ("alone", "listening")),
+                Column("of llama.cpp's own", "number", ".2f"), Column("prefill", "number", ".0f"),
+                Column("first token, s", "number", ".2f"),
+                Column("weights", "number", megabytes), Column("cache", "number", megabytes),
+            ],
+            [
+                (name, one.alone.median, median_of(one.listening),
+                 one.against_bare.cell, one.prefill.median,
+                 median_of(one.first_token), one.weight_bytes, one.cache_bytes)
+                for name, one in found.engines.items()
+            ],
+            [
+                "Tokens a second: of the answer alone, of the answer while the user is heard over "
+                "it, and of a prompt. Medians of interleaved rounds. "
+                f"llama.cpp computes with {found.threads} thread(s)"
+                + (f" (tokens a second when tried: {tried})" if tried else "")
+                + f", torch with {found.torch_threads}.",
+            ],
+        )
+    ]  # fmt: skip
