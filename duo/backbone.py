@@ -337,9 +337,11 @@ def open_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     how = {"add_prefix_space": False} if is_minicpm(folder) else {}
-    return AutoTokenizer.from_pretrained(
+    tokenizer = AutoTokenizer.from_pretrained(
         folder, trust_remote_code=False, local_files_only=True, **how
     )
+    tokenizer("a", verbose=False)  # settings of the wrong type fail here, not in a conversation
+    return tokenizer
 
 
 def _adapted(folder: Path, base: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
