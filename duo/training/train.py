@@ -221,12 +221,13 @@ def _recipe(adapter: Path) -> str | None:
 def _moment(line: Mapping[str, Any]) -> Moment:
     """Make a line of the curve of what Trainer logged, but for numbers that are not finite.
 
-    Speed is left out, too: it stands in the manifest, with all that differs from run to run.
+    Times and speeds are left out, too: the manifest has what differs from run to run.
     """
     finite = {
         name: value
         for name, value in line.items()
-        if name != SPEED and (not isinstance(value, float) or math.isfinite(value))
+        if not name.endswith(("_runtime", "_per_second"))
+        and (not isinstance(value, float) or math.isfinite(value))
     }
     return Moment(**finite)
 
