@@ -335,9 +335,9 @@ class Defaults(Strict):
 
     Attributes:
         breath: an answer is over when nobody has spoken for so many seconds. Systems pause
-            inside their answers too: ours for 0.5 s at most in 75 answers (two line breaks), and
-            `duplex` for up to 0.8 s by design, where a slice of two seconds ends early. So 1.5 s
-            cuts no answer in two, and is still what a patient listener waits.
+            inside their answers too: in 516 answers to the suite `duo` and `turn-based` for 0.5 s
+            at most, and `duplex`, whose slices of two seconds may end early, for up to 1.0 s. So
+            1.5 s cuts no answer in two, and is still what a patient listener waits.
     """
 
     words_per_minute: Rate = 150
