@@ -1,7 +1,7 @@
 """Whatever is in a file, each command that reads it ends in success or in one clear line, soon.
 
 Valid files of every kind are damaged at random and given to the commands as users give them.
-`DUO_DAMAGE=20000` runs as many cases, and `DUO_DAMAGE_FROM` begins at another number, so that a case
+`DUO_DAMAGE=20000` runs as many cases; `DUO_DAMAGE_FROM` begins at another number, so that a case
 that failed can be run again: its number is its seed.
 """
 
