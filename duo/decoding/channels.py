@@ -162,6 +162,9 @@ class Channels(ABC):
     def encode(self) -> Scores:
         """Encode all that is pending and return the logits that follow it."""
 
+    def cancel(self) -> None:  # noqa: B027 - where it cannot be, a pass goes on to its end
+        """End the pass under way in another thread, where that can be; nothing can follow."""
+
     # -- what a cache must follow ------------------------------------------------------------
 
     @abstractmethod

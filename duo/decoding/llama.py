@@ -33,6 +33,8 @@ _AT_ONCE = 256
 #: Tokens of a session, in a pass in which the last hidden state is wanted, up to which it is one
 #: call: llama.cpp gives it after all tokens of a call or none, and scores of all with it.
 _NARROW = 32
+#: What `llama_decode` returns of a pass that was ended.
+_ABORTED = 2
 #: The name of the input embeddings in a file.
 EMBEDDINGS = "token_embd.weight"
 #: Tokens that a number of threads is tried with.
@@ -55,6 +57,18 @@ class Rows:
     embedding: np.ndarray | None = None
     head: np.ndarray | None = None
     bias: np.ndarray | None = None
+
+
+class Cancelled(Exception):
+    """A pass was ended from another thread; what it was to encode is not known any more."""
+
+
+def _c_function(name: str) -> Any:
+    """Find a function of the C library; None where it has no such name."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError, TypeError):
+        return None
 
 
 class _Weights:
@@ -293,6 +307,7 @@ class LlamaPool:
         if 2 * rows > (most := self._api.llama_max_parallel_sequences()):
             raise BadInput(f"llama.cpp holds {most // 2} conversations at most, not {rows}")
         model.weights.taken()
+        self._stop = ctypes.create_string_buffer(2)
         self._context: Any = None
         self._open(cells)
 
@@ -300,6 +315,12 @@ class LlamaPool:
         self.cells = cells
         self._context = self.model.context(cells, self.rows)
         self._memory = self._api.llama_get_memory(self._context)
+        if (length := _c_function("strlen")) is not None:
+            # Asked after every step whether to stop. Of Python that would take as long as the step;
+            # the C library's length of a string is not 0 once its first byte is set.
+            asked = ctypes.cast(length, self._api.ggml_abort_callback)
+            place = ctypes.cast(self._stop, ctypes.c_void_p)
+            self._api.llama_set_abort_callback(self._context, asked, place)
         self._batch = _Batch(self._api, cells, self.rows, self.model.width)
 
     def __del__(self) -> None:
@@ -319,6 +340,10 @@ class LlamaPool:
             raise RuntimeError(f"all {self.rows} rows are taken")
         self._members.append(channels)
         return len(self._members) - 1
+
+    def cancel(self) -> None:
+        """End the pass under way in another thread, and all later ones, with `Cancelled`."""
+        self._stop[0] = b"1"
 
     # -- edits of sequences ------------------------------------------------------------------
 
@@ -410,6 +435,8 @@ class LlamaPool:
         api.llama_set_embeddings(self._context, hidden)
         batch = self._batch.filled(tokens, vectors, all_wanted=hidden)
         code = api.llama_decode(self._context, batch)
+        if code == _ABORTED:
+            raise Cancelled
         if code:
             raise RuntimeError(f"llama.cpp fails ({code}): {last_words()}")
         found = []
@@ -534,6 +561,9 @@ class LlamaChannels(OnePassChannels):
             self.pool.fork(self._row, len(self.prefix.slots))
             self.forked = True
         return super().begin_pass()
+
+    def cancel(self) -> None:
+        self.pool.cancel()
 
     def truncate_input(self, length: int) -> None:
         super().truncate_input(length)

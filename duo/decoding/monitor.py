@@ -68,6 +68,11 @@ class MonitoredChannels:
     def cache_bytes(self) -> int:
         return self.speaker.cache_bytes + self.monitor.cache_bytes
 
+    def cancel(self) -> None:
+        """End the pass under way in another thread."""
+        self.speaker.cancel()
+        self.monitor.cancel()
+
     def encode(self) -> Scores:
         """Run a pass of the speaker while it speaks, and one of the monitor for what it heard.
 

@@ -211,7 +211,8 @@ def _costs(found: DecodeBench) -> Table:
 def _speed(found: DecodeBench) -> Table:
     rows: list[list[Cell | str | float | None]] = [
         [
-            name, median_of(one.tokens_per_second.alone), median_of(one.tokens_per_second.listening),
+            name, median_of(one.tokens_per_second.alone),
+            median_of(one.tokens_per_second.listening),
             one.listening_rate.cell, median_of(one.products_rate), one.against_generate.cell,
             one.share_of_limit.cell, one.wall_seconds.median,
         ]

@@ -249,7 +249,10 @@ class ChatScreen(App[None]):
         self._talk = self.run_worker(self._hold(), exit_on_error=False)
 
     def on_unmount(self) -> None:
-        # A cycle under way is not waited for: nobody hears any more what it brings.
+        # A cycle under way is not waited for: nobody hears any more what it brings. One that is
+        # computed in llama.cpp is ended, or the program would end only after it.
+        if (channels := getattr(self.conversation.system, "channels", None)) is not None:
+            channels.cancel()
         self._thinker.shutdown(wait=False, cancel_futures=True)
 
     def on_resize(self, event: events.Resize) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from duo import engine
 from duo.backbone import load
-from duo.decoding.llama import LlamaChannels
+from duo.decoding.llama import Cancelled, LlamaChannels
 from duo.decoding.systems import build
 from duo.errors import BadInput
 from tests.gguf_twin import needs_llama, write_gguf
@@ -158,6 +159,19 @@ def test_conversations_at_once_share_a_context(tiny: Any) -> None:
     pool = systems[0].channels.pool
     passes = sum(result.forward_passes for results in together.values() for result in results)
     assert 0 < pool.forward_passes < passes
+
+
+@needs_llama
+def test_a_pass_can_be_ended_from_another_thread(tiny: Any) -> None:
+    channels = LlamaChannels(load(str(tiny[0])).model)
+    channels.extend_prefix(list(range(300)))
+    channels.encode()
+    channels.extend_prefix([7] * 1500)
+    with ThreadPoolExecutor(1) as thread:
+        under_way = thread.submit(channels.encode)
+        channels.cancel()
+        with pytest.raises(Cancelled):
+            under_way.result()
 
 
 @needs_llama
