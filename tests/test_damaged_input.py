@@ -155,7 +155,7 @@ def utterances(at: Path) -> None:
     labels = ("question", "backchannel", "statement", "incomplete")
     lines = [
         {"id": f"u{number}", "text": f"what about number {number}, my friend", "label": label,
-         "needs_response": label == "question", "context": [{"spk": "other", "text": "hello"}]}
+         "needs_response": label == "question", "context": []}
         for number, label in enumerate(labels)
     ]  # fmt: skip
     write_lines(at / "a.jsonl", lines)
