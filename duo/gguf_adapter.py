@@ -28,7 +28,9 @@ _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _LORA = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _ROWS = re.compile(r"base_model\.model\.(?P<module>.+?)\.(token_adapter\.)?trainable_tokens_delta")
 #: Whose query and key rows stand in another order in a GGUF file: pairs side by side.
-_PAIRED = ("llama", "mistral3", "llama4")
+_PAIRED = ("llama",)
+#: Architectures that this was tried with; how another one's rows stand in a file is not known here.
+_KNOWN = (*_PAIRED, "qwen2")
 
 _VERSION = 1
 
@@ -53,6 +55,12 @@ def converted(
     from safetensors import SafetensorError
     from safetensors.torch import load_file  # numpy has no bfloat16
 
+    if (kind := facts["architecture"]) not in _KNOWN:
+        raise BadInput(
+            f"adapters are known for {' and '.join(_KNOWN)} in llama.cpp, not for {kind}: use "
+            "--engine torch",
+            file=folder,
+        )
     config = read_json_object(folder / _CONFIG, finite=False)
     _refuse_others(config, folder / _CONFIG)
     try:
@@ -128,9 +136,7 @@ def _write(
     import gguf
 
     kind = facts["architecture"]
-    architecture = next((a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == kind), None)
-    if architecture is None:
-        raise BadInput(f"the architecture {kind} has no names for an adapter", file=path)
+    architecture = next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == kind)
     layers = 1 + max(int(n) for module in pairs for n in re.findall(r"\.layers\.(\d+)\.", module))
     names = gguf.get_tensor_name_map(architecture, layers)
     heads: dict[str, int] = {}

@@ -136,7 +136,7 @@ class LlamaModel:
         self._vocab = self.api.llama_model_get_vocab(self._pointer)
         self.vocabulary: int = self.api.llama_vocab_n_tokens(self._vocab)
         self.width: int = self.api.llama_model_n_embd(self._pointer)
-        self.max_tokens: int = self.api.llama_model_n_ctx_train(self._pointer)
+        self.max_tokens: int = self._exact_length()
         self.adapter = None if adapter is None else self._with_adapter(adapter)
         self.device, self.dtype = torch.device("cpu"), torch.float32  # of the scores
         self.threads, self.tried = threads or 1, dict[int, float]()
@@ -146,6 +146,17 @@ class LlamaModel:
     def __del__(self) -> None:
         if hasattr(self, "weights"):
             self.weights.given_back()
+
+    def _exact_length(self) -> int:
+        """Find the context up to which positions are those of any length.
+
+        Rotary embeddings of the kind longrope are others in a larger cache than that of the first
+        training; a conversation takes two cells a position at most.
+        """
+        whole: int = self.api.llama_model_n_ctx_train(self._pointer)
+        scaling = self.metadata(f"{self._kind}.rope.scaling.type")
+        first = self._number("rope.scaling.original_context_length", whole)
+        return whole if scaling in ("linear", "yarn") or first >= whole else first // 2
 
     def _refuse_other_pasts(self) -> None:
         api, pointer = self.api, self._pointer
@@ -244,9 +255,12 @@ class LlamaModel:
             layers * api.llama_model_n_head_kv(pointer) * each * (2 if self.cache == "f16" else 4)
         )
 
+    @cached_property
+    def _kind(self) -> str:
+        return self.metadata("general.architecture")
+
     def _number(self, name: str, default: int) -> int:
-        kind = self.metadata("general.architecture")
-        found = self.metadata(f"{kind}.{name}")
+        found = self.metadata(f"{self._kind}.{name}")
         return int(found) if found.isdecimal() else default
 
     def metadata(self, key: str) -> str:

@@ -231,7 +231,15 @@ def test_adapters_that_are_more_than_low_rank_are_refused(
     file = tmp_path / "adapter_config.json"
     file.write_text(json.dumps({"peft_type": "LORA", **setting}))
     with pytest.raises(BadInput, match="use --engine torch"):
-        converted(tmp_path, tmp_path, {}, Rows(3))
+        converted(tmp_path, tmp_path, {"architecture": "llama"}, Rows(3))
+
+
+def test_adapters_of_other_architectures_are_refused(tmp_path: Path) -> None:
+    from duo.decoding.llama import Rows
+    from duo.gguf_adapter import converted
+
+    with pytest.raises(BadInput, match="not for cohere2: use --engine torch"):
+        converted(tmp_path, tmp_path, {"architecture": "cohere2"}, Rows(3))
 
 
 def test_without_llama_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
