@@ -88,7 +88,11 @@ def converted(
     path = cache_folder() / "gguf" / f"adapter-{digest.hexdigest()[:16]}" / "adapter.gguf"
     if not path.exists():
         with cache_writes(), exclusive(path.parent), workspace(path.parent) as space:
-            _write(space / path.name, pairs, config, facts)
+            try:
+                _write(space / path.name, pairs, config, facts)
+            except (AttributeError, IndexError, TypeError, ValueError, re.error) as error:
+                said = f"llama.cpp cannot have this adapter ({error}): use --engine torch"
+                raise BadInput(said, file=folder) from None
             (space / path.name).replace(path)
     return path, made
 
@@ -120,7 +124,8 @@ def _with_trained(
         return rows
     indices = config.get("trainable_token_indices")
     lists = indices.values() if isinstance(indices, dict) else [indices]
-    if any(not isinstance(one, list) or len(one) != rows.count for one in lists):
+    in_order = all(_rise(one) for one in lists)
+    if not in_order or any(len(one) != rows.count for one in (*lists, *single.values())):
         raise _unsupported(f"has rows of other tokens than the {rows.count} state tokens", folder)
     if strange := sorted(set(single) - {"embed_tokens", "lm_head"}):
         raise _unsupported(f"has rows of {strange[0]}", folder)
@@ -130,6 +135,11 @@ def _with_trained(
     return replace(rows, embedding=embedding, head=single.get("lm_head", embedding))
 
 
+def _rise(ids: Any) -> bool:
+    known = isinstance(ids, list) and all(isinstance(one, int) for one in ids)
+    return known and ids == sorted(ids)
+
+
 def _write(
     path: Path, pairs: Mapping[str, Any], config: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
@@ -137,7 +147,8 @@ def _write(
 
     kind = facts["architecture"]
     architecture = next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == kind)
-    layers = 1 + max(int(n) for module in pairs for n in re.findall(r"\.layers\.(\d+)\.", module))
+    numbers = (int(n) for module in pairs for n in re.findall(r"\.layers\.(\d+)\.", module))
+    layers = 1 + max(numbers, default=0)
     names = gguf.get_tensor_name_map(architecture, layers)
     heads: dict[str, int] = {}
     if kind in _PAIRED:
@@ -149,7 +160,7 @@ def _write(
     for module, pair in pairs.items():
         name = names.get_name(module)
         if name is None or set(pair) != {"A", "B"}:
-            raise BadInput(f"the architecture {kind} has no {module}", file=path)
+            raise ValueError(f"the architecture {kind} has no {module}")
         low, high = pair["A"], pair["B"] * _scale(config, module, pair["A"].shape[0])
         if count := heads.get(module.rpartition(".")[2]):
             high = paired(high, count)

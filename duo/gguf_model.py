@@ -13,7 +13,7 @@ import hashlib
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from duo.backbone import (
     ADAPTER,
@@ -45,9 +45,6 @@ from duo.wheels import (
     smollm2_gguf,
     workspace,
 )  # fmt: skip
-
-if TYPE_CHECKING:
-    pass
 
 _ENDING = ".gguf"
 #: A model file on the hub: `user/repo:file.gguf`, or the name of a quantisation after the colon.

@@ -326,8 +326,8 @@ class LlamaPool:
         self._open(cells)
 
     def _open(self, cells: int) -> None:
-        self.cells = cells
         self._context = self.model.context(cells, self.rows)
+        self.cells = cells
         self._memory = self._api.llama_get_memory(self._context)
         if (length := _c_function("strlen")) is not None:
             # Asked after every step whether to stop. Of Python that would take as long as the step;

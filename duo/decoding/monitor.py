@@ -100,8 +100,8 @@ class MonitoredContext:
     def __init__(self, speaker: Backbone, monitor: Backbone, mine: Context, its: Context) -> None:
         self._speaker, self._monitor = speaker, monitor
         self._mine, self._its = mine, its
-        silence = torch.zeros(len(speaker.tokenizer))
-        silence[min(speaker.chat.stop)] = 1.0
+        silence = torch.full((len(speaker.tokenizer),), -torch.inf)
+        silence[min(speaker.chat.stop)] = 0.0  # whatever the temperature, nothing else is drawn
         self.channels = MonitoredChannels(mine.channels, its.channels, silence, monitor.chat.stop)
         self._begin()
 

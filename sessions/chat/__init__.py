@@ -14,12 +14,13 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from duo.decoding.conversant import Conversant
-from duo.decoding.systems import build, check_system, models_for
+from duo.decoding.systems import build, check_system, is_foreign, models_for
 from duo.errors import BadInput
 from duo.files import check_writable_file
 from duo.runs import versions
 from duo.transcript import Header, write_transcript
 from sessions.chat.live import Conversation
+from sessions.recorder import COMMON
 
 #: In seconds; times are written down in milliseconds.
 SHORTEST_CYCLE = 0.001
@@ -50,6 +51,8 @@ def run(
         SystemExit: a signal ended the conversation.
     """
     check_system(system)
+    if not is_foreign(system):  # it repeats itself no more than where it is recorded
+        settings = {"repetition_penalty": COMMON["repetition_penalty"]} | settings
     path = save or _by_date(Path("runs/chat"))
     check_writable_file(path)
     model = models_for([system], [model] if model else []).get(system)

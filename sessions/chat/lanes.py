@@ -13,10 +13,12 @@ from typing import Literal
 
 from rich.cells import get_character_cell_size
 
+from duo.decoding.conversant import LIMIT
 from duo.terminal import printable
 from duo.transcript import TranscriptEvent
 from duo.words import blank_between, cut
 from sessions.chat.live import common_start
+from sessions.show import ANSWER_END, CUT
 
 Lane = Literal["you", "system"]
 Look = Literal["you", "speech", "ghost", "gone", "respond", "ignore", "mark", "note"]
@@ -116,10 +118,11 @@ class Lanes:
                         self._fresh.add("system")
                     self._put("system", line, "speech", at)
             case "answer_end":
-                self._end(" ∎", "mark", at)
+                limit = " at the limit" if event.by == LIMIT else ""
+                self._end(f" {ANSWER_END}{limit}", "mark", at)
             case "cut":
                 self._strike("system", "speech", text)
-                self._end(" ― cut", "mark", at)
+                self._end(f" {CUT} cut", "mark", at)
             case "note":
                 self._fresh.add("system")
                 self._end(text, "note", at)

@@ -251,8 +251,9 @@ class ChatScreen(App[None]):
     def on_unmount(self) -> None:
         # A cycle under way is not waited for: nobody hears any more what it brings. One that is
         # computed in llama.cpp is ended, or the program would end only after it.
-        if (channels := getattr(self.conversation.system, "channels", None)) is not None:
-            channels.cancel()
+        channels = getattr(self.conversation.system, "channels", None)  # of ours
+        if (cancel := getattr(channels, "cancel", None)) is not None:
+            cancel()
         self._thinker.shutdown(wait=False, cancel_futures=True)
 
     def on_resize(self, event: events.Resize) -> None:

@@ -112,7 +112,7 @@ def test_a_cut_strikes_what_is_forgotten() -> None:
         event("speech", "First, "), event("speech", "take\n\nan"), event("speech", " egg"),
         event("cut", " take\n\nan egg"), lane="system",
     ) == [
-        ("First, ", "speech"), ("take", "gone"), ("an egg", "gone"), (" ― cut", "mark"),
+        ("First, ", "speech"), ("take", "gone"), ("an egg", "gone"), (" ✂ cut", "mark"),
     ]  # fmt: skip
 
 

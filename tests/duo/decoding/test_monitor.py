@@ -14,6 +14,7 @@ from duo.backbone import Backbone
 from duo.decoding.conversant import CycleResult, Heard, Kind, Turn
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
+from duo.decoding.settings import Sampling
 from duo.decoding.systems import build
 from tests.duo.decoding.steering import by_ending, ending_after, steered
 from tests.gguf_twin import TwinChannels, needs_llama
@@ -118,8 +119,10 @@ def test_both_models_have_the_conversation_in_their_own_tokens(
         torch.testing.assert_close(scores, plain, rtol=1e-4, atol=1e-4)
 
 
-def test_where_the_monitor_would_say_nothing_nothing_is_said() -> None:
-    results = play(system(silent=True), ["Be quiet, will you?", ""])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_where_the_monitor_would_say_nothing_nothing_is_said(temperature: float) -> None:
+    drawn = Sampling(temperature=temperature)
+    results = play(system(silent=True, sampling=drawn), ["Be quiet, will you?", ""])
     assert kinds(results)[-2:] == [Kind.RESPOND, Kind.ANSWER_END]
     assert results[-1].spoken == ""
     assert results[-1].forward_passes == 1  # of the monitor
