@@ -248,14 +248,14 @@ def is_transcript(path: Path) -> bool:
     """Tell whether a JSON Lines file is meant as a transcript.
 
     It is if its first line is a header, says a schema version, or is an event where the header
-    should be.
+    should be; or is an empty object, which is no line of anything else.
 
     Raises:
         BadInput: it cannot be read, is empty, or its first line is no JSON object.
     """
     for _, first in read_json_lines(path, finite=False):
         is_header = first.get("type") == "header" or "schema_version" in first
-        return is_header or {"start", "end"} <= first.keys()
+        return is_header or not first or {"start", "end"} <= first.keys()
     raise BadInput("is empty", file=path)
 
 

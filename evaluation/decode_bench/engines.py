@@ -9,60 +9,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from duo.backbone import Backbone, load
 from duo.decoding.systems import channels_for
 from duo.errors import BadInput
-from duo.files import Record, Result
 from duo.gguf_model import is_gguf
 from duo.runs import versions
 from duo.table import Column, Table
 from duo.terminal import progress
 from evaluation.decode_bench.bench import Plan, alone, make_scripts, ready
 from evaluation.decode_bench.drive import Script, Steering, drive, responses
-from evaluation.decode_bench.results import Count, Positive, Spread, median_of, megabytes, spread
+from evaluation.decode_bench.results import (
+    EngineBench,
+    EngineCost,
+    Spread,
+    median_of,
+    megabytes,
+    spread,
+)
 
 _BARE = "llama.cpp alone"
 #: Tokens of the prompt that is timed.
 _PROMPT = 120
-
-
-class EngineCost(Record):
-    """What a way of computing costs.
-
-    Attributes:
-        alone, listening: tokens spoken a second, while nobody speaks over the answer and while the
-            user does; what llama.cpp does alone knows no listening.
-        prefill: tokens of a prompt a second.
-        first_token: seconds from the last word of a question to the first token of the answer.
-        weight_bytes, cache_bytes: of memory.
-        against_bare: `alone` as a share of llama.cpp's own in the same round.
-    """
-
-    alone: Spread
-    listening: Spread | None = None
-    prefill: Spread
-    first_token: Spread | None = None
-    weight_bytes: Count
-    cache_bytes: Count
-    against_bare: Spread
-
-
-class EngineBench(Result):
-    """A model in several engines, in one run."""
-
-    kind: Literal["engine-bench"] = "engine-bench"
-    model: str
-    threads: int
-    tried: dict[int, Positive]
-    torch_threads: int
-    rounds: int
-    tokens: int
-    versions: dict[str, str]
-    engines: dict[str, EngineCost]
 
 
 def engine_bench(model: str, plan: Plan, **load_settings: Any) -> EngineBench:

@@ -1,4 +1,4 @@
-"""Describe and tabulate the result of `duo bench decode`; torch is not needed to read it."""
+"""Describe what `duo bench decode` finds, and tabulate it; torch is not needed to read it."""
 
 from __future__ import annotations
 
@@ -180,6 +180,41 @@ class DecodeBench(Result):
     generate: Generate
     systems: dict[str, SystemCost]
     together: tuple[Together, ...] = ()
+
+
+class EngineCost(Record):
+    """What a way of computing costs.
+
+    Attributes:
+        alone, listening: tokens spoken a second, while nobody speaks over the answer and while the
+            user does; what llama.cpp does alone knows no listening.
+        prefill: tokens of a prompt a second.
+        first_token: seconds from the last word of a question to the first token of the answer.
+        weight_bytes, cache_bytes: of memory.
+        against_bare: `alone` as a share of llama.cpp's own in the same round.
+    """
+
+    alone: Spread
+    listening: Spread | None = None
+    prefill: Spread
+    first_token: Spread | None = None
+    weight_bytes: Count
+    cache_bytes: Count
+    against_bare: Spread
+
+
+class EngineBench(Result):
+    """A model in several engines, in one run."""
+
+    kind: Literal["engine-bench"] = "engine-bench"
+    model: str
+    threads: int
+    tried: dict[int, Positive]
+    torch_threads: int
+    rounds: int
+    tokens: int
+    versions: dict[str, str]
+    engines: dict[str, EngineCost]
 
 
 def decode_tables(found: DecodeBench) -> list[Table]:

@@ -232,6 +232,6 @@ def test_what_is_meant_as_a_transcript_is_found_below_a_folder(tmp_path: Path) -
         (tmp_path / name).write_text(text + "\n")
     found = [str(path.relative_to(tmp_path)) for path in transcripts_below(tmp_path)]
     assert found == [
-        "broken.jsonl", "duo/foreign.jsonl", "duo/talk.jsonl", "empty.jsonl",
+        "blank.jsonl", "broken.jsonl", "duo/foreign.jsonl", "duo/talk.jsonl", "empty.jsonl",
         "headless.jsonl",
     ]  # fmt: skip
