@@ -149,6 +149,8 @@ def load(
         form = chat_format(tokenizer, style or "template", system, date)
     model = LlamaModel(source.file, adapter=adapter, rows=rows)
     model.embeddings = Matrix(source.file, **facts["embeddings"])
+    if rows.count:
+        _ = model.embedding_scale  # a model that cannot have them is refused now
     if model.vocabulary != known:
         raise BadInput(
             f"its tokenizer has {known} tokens and its model {model.vocabulary}", file=source.file

@@ -22,7 +22,7 @@ needs_llama = pytest.mark.skipif(
 )
 
 #: Model types of `transformers` that are written, and how their files call them.
-_ARCHITECTURES = {"llama": "llama", "qwen2": "qwen2", "gemma2": "gemma2"}
+_ARCHITECTURES = {"llama": "llama", "qwen2": "qwen2", "gemma2": "gemma2", "gemma3_text": "gemma3"}
 
 
 def write_gguf(model: Any, tokenizer: Any, path: Path, *, without: tuple[str, ...] = ()) -> Path:
@@ -49,9 +49,11 @@ def write_gguf(model: Any, tokenizer: Any, path: Path, *, without: tuple[str, ..
     writer.add_value_length(size)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_dimension_count(size)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    if kind == "gemma2":
+    rope = config.rope_parameters
+    writer.add_rope_freq_base(rope.get("full_attention", rope)["rope_theta"])
+    if kind.startswith("gemma"):
         writer.add_sliding_window(config.sliding_window)
+    if kind == "gemma2":
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
     tokens = _write_tokenizer(writer, tokenizer, without)
@@ -64,7 +66,7 @@ def write_gguf(model: Any, tokenizer: Any, path: Path, *, without: tuple[str, ..
         array = tensor.float().numpy()
         if "embed_tokens" in name or name == "lm_head.weight":
             array = array[:tokens]
-        if kind == "gemma2" and name.endswith("norm.weight"):
+        if kind.startswith("gemma") and name.endswith("norm.weight"):
             array = array + 1
         if kind == "llama" and ("q_proj" in name or "k_proj" in name):
             array = permuted(array, heads if "q_proj" in name else kv_heads)

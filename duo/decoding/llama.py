@@ -291,7 +291,36 @@ class LlamaModel:
             found[strange] = self.embeddings.mean()
         else:
             found[strange] = own[numbers[strange] - self.vocabulary]
-        return found
+        return found * np.float32(self.embedding_scale)
+
+    @cached_property
+    def embedding_scale(self) -> float:
+        """Find by what embeddings are multiplied before they are handed over, by a few tokens.
+
+        Llama.cpp scales Gemma 3's rows where a token is given, and not where an embedding is.
+
+        Raises:
+            BadInput: embeddings are not what tokens are, whatever they are multiplied by.
+        """
+        api, context = self.api, self.context(256, 1)
+        batch, ids = _Batch(api, 256, 1, self.width), [1, 2, 3]
+        rows = self.embeddings[np.array(ids)]
+
+        def logits(vectors: np.ndarray | None) -> np.ndarray:
+            api.llama_memory_seq_rm(api.llama_get_memory(context), 0, 0, -1)
+            tokens = [(number, place, 0, number == ids[-1]) for place, number in enumerate(ids)]
+            api.llama_decode(context, batch.filled(tokens, vectors, all_wanted=False))
+            found = api.llama_get_logits_ith(context, len(ids) - 1)
+            return np.ctypeslib.as_array(found, (self.vocabulary,)).copy()
+
+        try:
+            wanted = logits(None)
+            for scale in (1.0, self.width**0.5):
+                if np.allclose(logits(scale * rows), wanted, atol=0.01 * float(np.ptp(wanted))):
+                    return scale
+        finally:
+            api.llama_free(context)
+        raise BadInput("llama.cpp takes no state tokens in this model", file=self.file)
 
     @cached_property
     def embeddings(self) -> Matrix:

@@ -8,13 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peft
 import pytest
 import torch
 
 from duo import engine
 from duo.backbone import load
-from duo.decoding.llama import Cancelled, LlamaChannels
+from duo.decoding.llama import Cancelled, LlamaChannels, LlamaModel, Rows
 from duo.decoding.systems import build
 from duo.errors import BadInput
 from tests.gguf_twin import needs_llama, write_gguf
@@ -63,6 +64,28 @@ def test_a_file_brings_its_tokenizer_its_chat_format_and_its_context(tiny: Any) 
         weight[known:] = weight[:known].mean(0)
     assert scores is not None
     torch.testing.assert_close(scores, alone(model, ids), rtol=2e-3, atol=2e-3)
+
+
+@needs_llama
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma2", "gemma3"])
+def test_a_token_is_the_same_by_its_number_and_by_its_embedding(
+    architecture: str, tmp_path: Path
+) -> None:
+    tied = {"tie_word_embeddings": True} if architecture.startswith("gemma") else {}
+    written = tiny_model(architecture, dtype=torch.float32, **tied)
+    file = write_gguf(written, tiny_tokenizer(), tmp_path / "tiny.gguf")
+    known = LlamaModel(file, threads=1)
+    more = LlamaModel(file, rows=Rows(1, known.embeddings[np.array([7])]), threads=1)
+    found = []
+    for model, last in ((known, 7), (more, more.vocabulary)):
+        channels = LlamaChannels(model)
+        channels.speaking = True
+        channels.extend_prefix([5, 9, last])
+        found.append(channels.encode().output)
+    one, other = found
+    assert one is not None
+    assert other is not None
+    torch.testing.assert_close(other[:-1], one, rtol=1e-3, atol=1e-3)
 
 
 @needs_llama
@@ -225,7 +248,6 @@ def test_what_cannot_be_loaded(name: str, said: str, tmp_path: Path, own_cache: 
 def test_adapters_that_are_more_than_low_rank_are_refused(
     setting: dict[str, Any], tmp_path: Path
 ) -> None:
-    from duo.decoding.llama import Rows
     from duo.gguf_adapter import converted
 
     file = tmp_path / "adapter_config.json"
@@ -235,7 +257,6 @@ def test_adapters_that_are_more_than_low_rank_are_refused(
 
 
 def test_adapters_of_other_architectures_are_refused(tmp_path: Path) -> None:
-    from duo.decoding.llama import Rows
     from duo.gguf_adapter import converted
 
     with pytest.raises(BadInput, match="not for cohere2: use --engine torch"):
