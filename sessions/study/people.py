@@ -138,25 +138,21 @@ def rater_of(
 ) -> int | None:
     """Find the rater whose link this is; None for a panel's participant who comes the first time.
 
+    Raters who were revoked are found: they may still withdraw.
+
     Raises:
         Refused: unknown, revoked or expired link; a panel's link without the participant's id.
     """
     link = _valid(connection, study, token, ("rater", "panel"))
-    if link.kind == "rater":
-        rater: int = link.rater_id
-    else:
-        found = connection.execute(
+    rater: int | None = link.rater_id
+    if rater is None:
+        found: int | None = connection.execute(
             select(raters.c.id).where(
                 raters.c.study_id == study.id,
                 raters.c.panel_key == _panel_key(study, link.id, panel_id),
             )
         ).scalar_one_or_none()
-        if found is None:
-            return None
-        rater = found
-    revoked = select(raters.c.revoked_at).where(raters.c.id == rater)
-    if connection.execute(revoked).scalar_one() is not None:
-        raise Refused("revoked")
+        return found
     return rater
 
 
@@ -247,7 +243,7 @@ def _valid(connection: Connection, study: Study, token: str, kinds: tuple[LinkKi
     ).one_or_none()
     if link is None or link.kind not in kinds:
         raise Refused("unknown")
-    if link.revoked_at is not None:
+    if link.revoked_at is not None and link.rater_id is None:
         raise Refused("revoked")
     if link.expires_at is not None and link.expires_at <= study.clock():
         raise Refused("expired")

@@ -120,8 +120,8 @@ def open_session(
 class Session:
     """One rater at work; may be thrown away and opened again at any time.
 
-    All methods raise `Refused` if the rater was revoked meanwhile, or asks for what is not theirs;
-    those that store something also if the study is closed.
+    Methods that store something raise `Refused` if the rater was revoked or withdrew (who may
+    only withdraw), asks for what is not theirs, or the study is closed.
     """
 
     study: Study
@@ -140,15 +140,16 @@ class Session:
         if isinstance(view, RatingView) and (last is None or last.page_id != view.page):
             # Time on task begins when a page is looked at, not at the first click.
             with self.study.database.write(durable=False) as connection:
-                self._locked(connection)
-                record(connection, self.study, "show", rater=self.rater, page=view.page)
+                if self._locked(connection).withdrawn_at is None:  # or the page is gone
+                    record(connection, self.study, "show", rater=self.rater, page=view.page)
         if view is not None:
             return view
         with self.study.database.write(alone=True) as connection:
             self.study.lock(connection)
             rater = self._locked(connection)
             had = pages_of(connection, self.rater)
-            if all(page.submitted_at is not None for page in had):
+            done = all(page.submitted_at is not None for page in had)
+            if done and rater.withdrawn_at is None:
                 given = give_page(connection, self.study, rater)
                 if given == "later" or not (given == "page" or had):
                     return self._without_a_page(connection, rater, given, len(had))
@@ -161,12 +162,13 @@ class Session:
     def speak(self, language: str) -> None:
         """Store in which language the rater reads the pages."""
         with self.study.database.write() as connection:
-            rater = self._locked(connection)
+            rater = self._locked(connection, revoked=True)
             if language in self.study.design.languages and rater.language != language:
                 own = raters.update().where(raters.c.id == self.rater)
                 connection.execute(own.values(language=language))
-                said = {"language": language}
-                record(connection, self.study, "language", rater=self.rater, data=said)
+                if rater.revoked_at is None and rater.withdrawn_at is None:
+                    said = {"language": language}
+                    record(connection, self.study, "language", rater=self.rater, data=said)
 
     @property
     def language(self) -> str | None:
@@ -179,11 +181,11 @@ class Session:
     def may_withdraw(self) -> bool:
         """Tell whether there is something to withdraw from: the rater agreed once, and stays."""
         with self.study.database.read() as connection:
-            rater = self._locked(connection, lock=False)
+            rater = self._locked(connection, lock=False, revoked=True)
             return rater.withdrawn_at is None and rater.state not in ("invited", "declined")
 
     def withdraw(self, *, erase: bool) -> None:
-        """Let the rater withdraw, whatever state the study is in; see `withdrawal.withdraw`.
+        """Let the rater withdraw, also when revoked or closed; see `withdrawal.withdraw`.
 
         Args:
             erase: delete the answers; the design may have decided that already.
@@ -192,7 +194,7 @@ class Session:
         erase = erase if setting == "ask" else setting == "delete"
         with self.study.database.write(alone=True) as connection:
             self.study.lock(connection)
-            rater = self._locked(connection)
+            rater = self._locked(connection, revoked=True)
             if rater.state not in ("invited", "declined"):
                 withdraw(connection, self.study, rater, erase=erase)
 
@@ -420,11 +422,11 @@ class Session:
                 raise Refused("withdrawn")
             yield connection, rater
 
-    def _locked(self, connection: Connection, *, lock: bool = True) -> Any:
-        """Return the rater's row, unless they were revoked."""
+    def _locked(self, connection: Connection, *, lock: bool = True, revoked: bool = False) -> Any:
+        """Return the rater's row; refuse who was revoked, unless such may do this, too."""
         row = select(raters).where(raters.c.id == self.rater)
         rater = connection.execute(row.with_for_update(key_share=True) if lock else row).one()
-        if rater.revoked_at is not None:
+        if rater.revoked_at is not None and not revoked:
             raise Refused("revoked")
         return rater
 
@@ -504,11 +506,13 @@ class Session:
 
     def _view(self, connection: Connection, number: int | None) -> View | None:
         """Return what to show; None if all pages are done and a new one is to be given."""
-        rater = self._locked(connection, lock=False)
+        rater = self._locked(connection, lock=False, revoked=True)
         state, completion = self.study.state(connection), self.study.design.completion
         if rater.withdrawn_at is not None:
             left = self._left("withdrawn", completion.withdrawn)
             return replace(left, kept=not is_erased(connection, self.rater))
+        if rater.revoked_at is not None:
+            return StoppedView("revoked")
         if rater.state in ("rating", "after", "finished"):
             return self._view_at_work(connection, rater, state, number)
         if rater.state == "screened_out":

@@ -216,7 +216,7 @@ def study_status(study: Study) -> Status:
             name: agreement([vote for vote in valid if vote.criterion == name])
             for name in study.design.criterion_names
         },
-        comments=sum(bool(page.comment) for page in given),
+        comments=len(comments(study)),
     )
 
 
@@ -348,6 +348,6 @@ def _pace(one: RaterStatus, usual: float, now: float) -> Iterator[str]:
 
 
 def _state(person: Any) -> str:
-    if person.revoked_at is not None:
-        return "revoked"
-    return "withdrawn" if person.withdrawn_at is not None else str(person.state)
+    if person.withdrawn_at is not None:
+        return "withdrawn"
+    return "revoked" if person.revoked_at is not None else str(person.state)

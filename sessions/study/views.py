@@ -24,7 +24,9 @@ _OF_PAIRS = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "both_bad": (1, 1)}
 BREATH = 0.4
 
 #: Why there is nothing to do for a rater.
-Reason = Literal["paused", "closed", "full", "declined", "screened_out", "withdrawn"]
+Reason = Literal[
+    "paused", "closed", "full", "declined", "screened_out", "withdrawn", "revoked"
+]  # fmt: skip
 
 #: Labels of the dialogues on a page, from left to right.
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -66,7 +68,7 @@ class Answer:
         """Return the answer about a pair: "left", "right", "tie" or "both_bad".
 
         >>> Answer.of("right")
-        Answer(ranks=(2, 1), both_bad=False)
+        Answer(ranks=(2, 1), both_bad=False, strength='')
         """
         return cls(_OF_PAIRS[choice], choice == "both_bad")
 
@@ -302,7 +304,7 @@ class StoppedView:
     Attributes:
         reason: `full`: all places are taken for good, and this rater had none.
         code, return_url: as in `FinishedView`; of their own for each reason.
-        kept: the rater withdrew, but left the answers; they may still have them deleted.
+        kept: the rater withdrew, but left the answers.
     """
 
     reason: Reason

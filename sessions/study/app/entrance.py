@@ -93,16 +93,17 @@ def comprehension(session: Session, view: ComprehensionView) -> None:
 
 def stopped(session: Session, view: StoppedView, participant: str) -> None:
     """Say that the rater cannot go on now."""
-    say = words()
+    say, keeps = words(), session.study.design.withdrawal == "keep"
     message(_design().title, say(f"stopped.{view.reason}"))
     with st.container(key="text-code"):
         if view.reason == "withdrawn":
-            plain(say("stopped.kept" if view.kept else "stopped.deleted"))
+            kept = "withdraw.keep_text" if keeps else "stopped.kept"
+            plain(say(kept if view.kept else "stopped.deleted"))
         if view.code or view.return_url:
             _way_back(view, say("stopped.code"), participant)
         if view.reason == "declined":
             press(say("stopped.reconsider"), session.reconsider)
-        if view.kept:
+        if view.kept and not keeps:
             press(say("stopped.delete"), lambda: session.withdraw(erase=True))
 
 

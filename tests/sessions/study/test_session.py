@@ -500,8 +500,8 @@ def test_a_revoked_rater_is_shut_out_and_made_up_for(make: StudyMaker) -> None:
     assert isinstance(newcomer(study).view(), RatingView)
     assert revoke(study, ["r001"]) == 1
     assert revoke(study, ["r001"]) == 0
+    assert bad.view() == StoppedView("revoked")
     for act in (
-        bad.view,
         lambda: bad.submit(page, LEFT, nonce="n"),
         lambda: bad.draft(page, "speed", None),
     ):
@@ -513,6 +513,12 @@ def test_a_revoked_rater_is_shut_out_and_made_up_for(make: StudyMaker) -> None:
     counted = {vote.item for vote in votes(study) if not vote.revoked}
     assert len(counted) >= 3  # the second rater still holds one
     assert sum(vote.revoked for vote in votes(study)) == len(CRITERIA)
+    assert bad.may_withdraw()
+    bad.speak("en")
+    bad.withdraw(erase=True)
+    assert bad.view() == StoppedView("withdrawn")
+    assert study_status(study).raters[0].state == "withdrawn"
+    assert not any(vote.revoked for vote in votes(study, withdrawn=True))
 
 
 def test_pause_and_close(make: StudyMaker) -> None:

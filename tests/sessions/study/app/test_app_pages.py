@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sessions.study.app import APP, VARIABLE
 from sessions.study.people import invite, invite_raters, revoke
 from sessions.study.session import open_session
-from sessions.study.store import FILE, actions, drafts, ratings
+from sessions.study.store import FILE, actions, drafts, pages, ratings
 from sessions.study.study import Study, set_state
 from sessions.study.views import Answer, RatingView
 from tests.sessions.study.studies import Clock, StudyMaker, begin, rate_all
@@ -365,6 +365,10 @@ def test_a_rater_who_is_revoked_at_work_is_told(
     says(app, speed=LEFT)
     assert "no longer valid" in texts(app)
     assert number(study, drafts) == 0
+    button(app, "Withdraw from the study").click().run()
+    button(app, "Withdraw and delete my answers").click().run()
+    assert "Your answers were deleted" in texts(app)
+    assert number(study, pages) == 0
 
 
 @pytest.mark.parametrize("state", ["paused", "closed"])
