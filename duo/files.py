@@ -1,4 +1,4 @@
-"""Read and write files: whole or not at all; JSON, JSON Lines and YAML under one set of rules.
+"""Read and write files: whole or not at all; JSON and JSON Lines under one set of rules.
 
 Every reader takes UTF-8 with or without byte order marks, or UTF-16 with one, plain or gzipped
 (`.gz`), refuses numbers that are not finite, and says in one line what is wrong with a file, and on
@@ -28,10 +28,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar, cast
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from duo.errors import BadInput, Loc, Problem, first_problem, problems
+from duo.errors import BadInput, first_problem, problems
 from duo.terminal import printable
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -43,17 +42,12 @@ OnBad = Callable[[BadInput], None]
 #: Where a shell puts what it pipes into a command; any other pipe or device is refused, as reading
 #: it may never end.
 _PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
-#: Values that a YAML file may have, those that aliases repeat counted each time.
-MOST_NODES = 1_000_000
 #: Levels of folders below which nothing is looked for.
 DEEPEST = 64
 
 _TEMPORARY = re.compile(r"\..+\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)\.\w+", re.DOTALL)
 #: Folders that were looked through for what killed processes left.
 _TIDIED: set[Path] = set()
-
-#: Characters of a JSON list that are read at once, and that one item may have.
-_CHUNK, _LONGEST_ITEM = 1 << 16, 1 << 26
 
 
 @contextmanager
@@ -228,7 +222,7 @@ def read_json(path: Path, *, finite: bool = True) -> Any:
         return (_decoder if finite else json.JSONDecoder()).decode(read_text(path))
     except (ValueError, RecursionError) as error:
         line = error.lineno if isinstance(error, json.JSONDecodeError) else None
-        raise BadInput(_not_json(error), file=path, line=line) from None
+        raise BadInput(not_json(error), file=path, line=line) from None
 
 
 def read_json_object(path: Path, *, finite: bool = True) -> dict[str, Any]:
@@ -264,7 +258,7 @@ def read_json_lines(
             except UnicodeDecodeError:
                 said = "is not UTF-8 text"
             except (ValueError, RecursionError) as error:
-                said = _not_json(error) if line.endswith(b"\n") else "the last line is cut off"
+                said = not_json(error) if line.endswith(b"\n") else "the last line is cut off"
             if not said:
                 yield number, content
                 continue
@@ -272,138 +266,6 @@ def read_json_lines(
             if on_bad is None:
                 raise bad
             on_bad(bad)
-
-
-def read_json_records(path: Path, *, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
-    """Read the records of anybody's file: JSON Lines, or one JSON list, of any length.
-
-    A `.json` file may also hold objects that go over several lines, such as a single one, indented.
-
-    Args:
-        path: the file.
-        on_bad: called with what is wrong with a line, or with the rest of a file that breaks off.
-
-    Yields:
-        The line that a record begins on, and the record.
-    """
-    try:
-        with opened(path) as stream:
-            start = stream.read(_CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
-        if start[:1] == b"[":
-            yield from _list_items(path)
-        elif path.name.removesuffix(".gz").endswith(".json") and _goes_over_lines(start):
-            yield from _objects(path)
-        else:
-            yield from read_json_lines(path, finite=False, on_bad=on_bad)
-    except BadInput as bad:
-        on_bad(bad)
-
-
-def _list_items(path: Path) -> Iterator[tuple[int, Any]]:
-    """Read the items of a JSON list; no more of it is in memory than an item or a chunk."""
-    with opened(path) as stream:
-        items = _ListReader(stream, path)
-        items.take(items.next_character() == "[")
-        while items.next_character() != "]":
-            line = items.line
-            yield line, items.item()
-            if items.next_character() == ",":
-                items.take(1)
-            elif items.next_character() != "]":
-                raise items.bad("not JSON: a comma or the end of the list is missing")
-        items.take(1)
-        if items.next_character():
-            raise items.bad("not JSON: something follows after the list")
-
-
-def _goes_over_lines(start: bytes) -> bool:
-    """Judge by its start whether a text begins with an object that its first line does not end."""
-    line, end, _ = start.partition(b"\n")
-    try:
-        json.loads(line)
-    except ValueError:
-        return bool(end) and line[:1] == b"{" and line.rstrip()[-1:] in b"{[,"
-    return False
-
-
-def _objects(path: Path) -> Iterator[tuple[int, Any]]:
-    """Read JSON objects one after the other, however they are broken into lines."""
-    with opened(path) as stream:
-        items = _ListReader(stream, path, what="object")
-        while items.next_character():
-            line = items.line
-            yield line, items.item()
-
-
-class _ListReader:
-    """A cursor in the text of a JSON list, or of objects one after the other.
-
-    Attributes:
-        line: where it stands.
-    """
-
-    def __init__(self, stream: IO[bytes], path: Path, what: str = "list") -> None:
-        self._text, self._what = codecs.getreader("utf-8-sig")(stream), what
-        self._path, self._buffer, self._at = path, "", 0
-        self._decoder = json.JSONDecoder()
-        self.line = 1
-
-    def bad(self, message: str) -> BadInput:
-        return BadInput(message, file=self._path, line=self.line)
-
-    def take(self, characters: int) -> None:
-        """Move the cursor on."""
-        end = self._at + characters
-        self.line += self._buffer.count("\n", self._at, end)
-        self._at = end
-
-    def next_character(self) -> str:
-        """Move to the next character that is not blank; nothing if there is none."""
-        while True:
-            rest = self._buffer[self._at : self._at + 1]
-            if rest and not rest.isspace():
-                return rest
-            if rest:
-                self.take(1)
-            elif not self._read_on(_CHUNK):
-                return ""
-
-    def item(self) -> Any:
-        """Read the value that begins here."""
-        size = _CHUNK
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._buffer, self._at)
-                # A number may go on behind what was read so far; an object has its bracket.
-                if end < len(self._buffer) or self._buffer[end - 1] in "}]":
-                    self.take(end - self._at)
-                    return value
-                said = "not closed"
-            except (ValueError, RecursionError) as error:
-                said = _not_json(error)
-            # The value may go on behind what was read so far.
-            if size > _LONGEST_ITEM:
-                raise self.bad(said)
-            if not self._read_on(size):
-                raise self.bad(f"the {self._what} breaks off, or is {said}")
-            size *= 2
-
-    def _read_on(self, size: int) -> bool:
-        try:
-            more = self._text.read(size)
-        except UnicodeDecodeError:
-            raise self.bad("is not UTF-8 text") from None
-        self._buffer, self._at = self._buffer[self._at :] + more, 0
-        return bool(more)
-
-
-def read_yaml(path: Path) -> MarkedYaml:
-    """Read a file of one YAML document.
-
-    Raises:
-        BadInput: it cannot be read, or is none.
-    """
-    return MarkedYaml(read_text(path), path)
 
 
 def validate(
@@ -473,140 +335,6 @@ def write_result(path: Path, result: Result) -> None:
     write_json(path, result.model_dump(mode="json", by_alias=True))
 
 
-class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers = {  # noqa: RUF012 - as in the class it replaces
-        first: [
-            (tag, pattern)
-            for tag, pattern in resolvers
-            if not tag.endswith((":bool", ":timestamp"))
-        ]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def read_scalar(text: str) -> bool | int | float | str | None:
-    """Read a number, true, false or null as YAML 1.2 does; anything else is text.
-
-    >>> [read_scalar(text) for text in ("3", "1e-5", "true", "null", "no", "a: b")]
-    [3, 1e-05, True, None, 'no', 'a: b']
-    """
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return text
-    return value if isinstance(value, bool | int | float | None) else text
-
-
-class MarkedYaml:
-    """One YAML document: its plain data, and the line on which each value stands.
-
-    As in YAML 1.2, only true and false are truth values: an utterance may be the one word No; and
-    1e-5 is a number.
-
-    Raises:
-        BadInput: not one YAML document, a key is given twice in one mapping, or aliases make it
-            endless or larger than `MOST_NODES`.
-    """
-
-    def __init__(self, text: str, file: str | Path) -> None:
-        self._file = file
-        try:
-            root = yaml.compose(text, Loader=_Loader)
-            if root is None:
-                raise BadInput("is empty", file=file)
-            self._root: yaml.Node = root
-            self._check(root, {})
-            self.data: Any = yaml.constructor.SafeConstructor().construct_document(root)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            what = error.problem or error.context or "cannot be read"
-            line = mark.line + 1 if mark else None
-            raise BadInput(f"not YAML: {printable(what)}", file=file, line=line) from error
-        except yaml.YAMLError as error:
-            raise BadInput(f"not YAML: {printable(str(error))}", file=file) from error
-        except RecursionError as error:
-            raise BadInput("is nested too deeply", file=file) from error
-        except ValueError as error:  # such as the date 2024-99-99
-            raise BadInput(
-                f"has an impossible value: {printable(str(error))}", file=file
-            ) from error
-
-    def line(self, loc: Loc) -> int:
-        """Find the line, from 1, of the value at `loc`, or of the closest thing around it."""
-        node = self._root
-        line = node.start_mark.line
-        for part in loc:
-            if isinstance(node, yaml.MappingNode):
-                found = [pair for pair in node.value if pair[0].value == part]
-                if not found:
-                    break
-                key, node = found[-1]
-                line = key.start_mark.line
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-                node = node.value[part]
-                line = node.start_mark.line
-            else:
-                break
-        return line + 1
-
-    def validated(self, schema: type[Model]) -> Model:
-        """Make a pydantic model of the data.
-
-        Raises:
-            BadInput: they do not fit: names file, line and field.
-        """
-        try:
-            return schema.model_validate(self.data)
-        except ValidationError as error:
-            raise self.refusal(error) from error
-
-    def refusal(self, error: ValidationError) -> BadInput:
-        """Say in one line what a pydantic model found wrong with the data."""
-        problem = self.first_problem(error)
-        line = self.line(problem.loc)
-        return BadInput(problem.message, file=self._file, line=line, field=problem.field)
-
-    def first_problem(self, error: ValidationError) -> Problem:
-        """Choose the problem to report, by their order in the file."""
-        return first_problem(sorted(problems(error), key=lambda problem: self.line(problem.loc)))
-
-    def _check(self, node: yaml.Node, sizes: dict[int, int]) -> int:
-        """Refuse double keys and too many aliases; gives the number of nodes with all aliases.
-
-        Args:
-            sizes: the number of nodes of each one that was seen; 0 while it is being counted.
-        """
-        if id(node) in sizes:
-            if not sizes[id(node)]:
-                raise self._bad("contains itself", node)
-            return sizes[id(node)]
-        sizes[id(node)] = 0
-        size = 1
-        if isinstance(node, yaml.SequenceNode):
-            size += sum(self._check(item, sizes) for item in node.value)
-        if isinstance(node, yaml.MappingNode):
-            keys: set[str] = set()
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode):
-                    if key.value in keys:
-                        raise self._bad("is given twice", key, printable(key.value))
-                    keys.add(key.value)
-                size += self._check(key, sizes) + self._check(value, sizes)
-        if size > MOST_NODES:
-            raise self._bad("its aliases make it too large", node)
-        sizes[id(node)] = size
-        return size
-
-    def _bad(self, message: str, node: yaml.Node, field: str | None = None) -> BadInput:
-        return BadInput(message, file=self._file, line=node.start_mark.line + 1, field=field)
-
-
 def _plain(path: Path) -> BufferedReader:
     """Open a file that has an end: no device, and no pipe but one of the shell's.
 
@@ -647,7 +375,8 @@ def _as_utf8(stream: IO[bytes], path: Path) -> IO[bytes]:
     return stream
 
 
-def _not_json(error: Exception) -> str:
+def not_json(error: Exception) -> str:
+    """Say in a line why a text is not JSON."""
     if isinstance(error, RecursionError):
         return "not JSON: nested too deeply"
     return printable(f"not JSON: {getattr(error, 'msg', error)}")

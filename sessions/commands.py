@@ -388,7 +388,7 @@ def _settings(
     monitor: str | None,
 ) -> dict[str, dict[str, JsonValue]]:
     """Collect each system's settings; later assignments win."""
-    from duo.files import read_scalar
+    from duo.yaml_file import read_scalar
 
     settings: dict[str, dict[str, JsonValue]] = {
         system: _pace(system, lookahead, cycle_seconds, monitor) if system in _PACED else {}

@@ -68,10 +68,11 @@ from pydantic import (
 
 from duo.decoding.conversant import Turn
 from duo.errors import BadInput, misfit
-from duo.files import MarkedYaml, check_writable, read_yaml, write_text
+from duo.files import check_writable, write_text
 from duo.speech import SHORTEST_PAUSE
 from duo.transcript import Label
 from duo.words import blank_between, cut
+from duo.yaml_file import MarkedYaml, read_yaml
 
 UtteranceKind = Literal[
     "question", "follow_up", "interruption", "correction", "repetition_request", "stop_request",

@@ -44,7 +44,8 @@ from rich.console import Console
 
 from duo.decoding.systems import check_settings, check_system, models_for
 from duo.errors import BadInput, Problem, misfit
-from duo.files import MarkedYaml, Result, read_yaml, write_result
+from duo.files import Result, write_result
+from duo.yaml_file import MarkedYaml, read_yaml
 from sessions.catalogue import find_scenarios, sample
 from sessions.play import MAX_SECONDS
 from sessions.recorder import Job, record_jobs

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from duo.data.phrases import grammar
-from duo.files import read_yaml
+from duo.yaml_file import read_yaml
 
 _List = Annotated[tuple[str, ...], Field(min_length=1)]
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import RootModel, model_validator
 
 from duo.errors import misfit
-from duo.files import read_yaml
+from duo.yaml_file import read_yaml
 
 _SYMBOL = re.compile(r"\{(\w+)\}")
 _ALTERNATIVE = re.compile(r"(?:(?P<weight>[1-9]\d*)\|)?(?:@(?P<all_of>\w+)|(?P<text>.*))")

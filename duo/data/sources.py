@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from duo.data.dialogue import Dialogue, NotADialogue, dialogue_of
+from duo.data.records import read_json_records
 from duo.errors import BadInput
-from duo.files import OnBad, read_json_records, sha256
+from duo.files import OnBad, sha256
 from duo.runs import MANIFEST
 from duo.wheels import wheel_file
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from duo.errors import BadInput, check_types
-from duo.files import MarkedYaml, Record, Result, read_scalar, read_yaml
+from duo.files import Record, Result
+from duo.yaml_file import MarkedYaml, read_scalar, read_yaml
 
 Recipe = Literal["duo", "duplex"]
 Inside = Literal["none", "unlikely", "words", "hold", "base"]

@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from duo.backbone import ADAPTER, DTYPES, chat_style, model_folder
 from duo.chatformat import STYLES
 from duo.errors import BadInput, check_choice
-from duo.files import read_json, read_yaml
+from duo.files import read_json
 from duo.options import numbers, words
+from duo.yaml_file import read_yaml
 from evaluation.benchmarks.catalogue import BENCHMARKS
 
 PROFILES = ("lm-eval", "ultraeval")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import krippendorff
 import numpy as np
 
-from duo.files import read_yaml
+from duo.yaml_file import read_yaml
 from reports.statistics.clustered import LEVEL, Estimate, estimate, finite
 from reports.statistics.ratings import cells
 from sessions.study.signs import Conduct, Rules, signs

@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from duo.errors import BadInput, misfit, problems
-from duo.files import read_yaml
+from duo.yaml_file import read_yaml
 from sessions.study.parts import Language, Name, Strict, Text
 from sessions.study.questionnaire import Asked
 from sessions.study.translations import translated

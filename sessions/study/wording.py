@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duo.errors import BadInput, misfit
-from duo.files import read_yaml
+from duo.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from sessions.study.design import Design

@@ -61,8 +61,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from duo.data.english import Style
 from duo.data.phrases import Grammar, Phrases
 from duo.errors import BadInput, misfit
-from duo.files import read_yaml
 from duo.transcript import Label
+from duo.yaml_file import read_yaml
 from sessions.scenario import Scenario
 
 #: To be raised whenever a scenario changes, as figures from another suite are not comparable.

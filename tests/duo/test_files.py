@@ -15,18 +15,16 @@ from typing import Literal
 import pytest
 from rich.console import Console
 
+from duo.data.records import read_json_records
 from duo.errors import BadInput
 from duo.files import (
-    MarkedYaml,
     Result,
     files_below,
     left_behind,
     read_json,
     read_json_lines,
-    read_json_records,
     read_result,
     read_text,
-    read_yaml,
     sha256,
     temporary,
     write_json,
@@ -36,6 +34,7 @@ from duo.files import (
 )
 from duo.runs import Journal, Manifest, Stopwatch, claim, fingerprint, write_manifest
 from duo.terminal import progress
+from duo.yaml_file import MarkedYaml, read_yaml
 from evaluation.sandbox import confine
 from tests.damage import NO_FILES, no_file
 

@@ -27,7 +27,7 @@ from duo.data.english import (
 )
 from duo.data.filters import normalised
 from duo.errors import BadInput
-from duo.files import MarkedYaml
+from duo.yaml_file import MarkedYaml
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from duo.data.phrases import Grammar, Phrases, grammar
 from duo.data.plan import ASKING, MIX, Place
 from duo.data.writers import Extractive, Overheard
 from duo.errors import BadInput
-from duo.files import MarkedYaml
+from duo.yaml_file import MarkedYaml
 
 WRITTEN = [kind for kind in MIX if kind not in ("background", "remark")]
 TURNS = (

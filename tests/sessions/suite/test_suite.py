@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
-from duo.files import MarkedYaml
 from duo.words import cut
+from duo.yaml_file import MarkedYaml
 from sessions.scenario import Pause, Scenario, Utterance, Words, heard_text, scenario_yaml
 from sessions.suite import (
     EVENT_KINDS,
