@@ -179,13 +179,14 @@ class Endpoint:
 
         while True:
             sent = {name: value for name, value in settings.items() if name not in self.refused}
+            limit = self._limit  # another thread may learn better meanwhile
             try:
                 return self._client.chat.completions.create(
-                    model=self._model, messages=messages, **{self._limit: self._most}, **sent
+                    model=self._model, messages=messages, **{limit: self._most}, **sent
                 )
             except openai.BadRequestError as error:
                 named = {name for name in sent if f"'{name}'" in error.message}
-                if self._limit == "max_tokens" and "max_tokens" in error.message:
+                if limit == "max_tokens" and "max_tokens" in error.message:
                     self._limit = "max_completion_tokens"
                 elif not named:
                     raise

@@ -131,8 +131,7 @@ def judge(
     if endpoint is None:
         from duo.backbone import load
 
-        loaded = load(model, device=device or "auto", dtype=dtype or "auto", chat=chat)
-        ask = judging.local_judge(loaded)
+        open_model = partial(load, model, device=device or "auto", dtype=dtype or "auto", chat=chat)
         threads, refused, where = 1, set[str](), ""
     else:
         asked = Endpoint(
@@ -141,14 +140,18 @@ def judge(
             requests_per_minute=requests_per_minute,
             url=endpoint,
         )
-        ask, threads, refused = judging.endpoint_judge(asked), CONCURRENCY, asked.refused
+        threads, refused = CONCURRENCY, asked.refused
         parts = urlsplit(endpoint)  # without a password that may stand in it
         where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     with progress("verdicts", judging.questions_of(opened)) as bar:
         found = judging.judge_study(
             opened,
             folder,
-            ask,
+            lambda: (
+                judging.local_judge(open_model())
+                if endpoint is None
+                else judging.endpoint_judge(asked)
+            ),
             name=model,
             endpoint=where,
             prices=price,

@@ -4,30 +4,43 @@ ratings.csv, .parquet, .dictionary.csv   see `votes`
 comments.csv                             what raters wrote about pages
 questionnaires.csv, marks.csv            if the design asks for them
 design.yaml                              the design
+
+All that make one of them leave out who withdrew, unless `withdrawn` asks for the answers that such
+raters left; they return how many rows there are, and raise `BadInput` if a file cannot be written.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
 from duo.files import write_text
 from duo.table import Table
-from sessions.study.marks import export_marks
-from sessions.study.questionnaire import export_replies
-from sessions.study.store import counted, items, pages, raters
-from sessions.study.study import Study
-from sessions.study.votes import export
+from sessions.study.pages import orders
+from sessions.study.store import counted, items, marks, pages, raters, replies
+from sessions.study.study import Study, shown_dialogues
+from sessions.study.votes import export, moment
 
-#: Writes a file; returns how many rows it has.
-_Write = Callable[[Path], int]
+_RATER = ("synthetic", "revoked", "withdrawn")
+_COMMENTS = ("study", "rater", "item", "page", "submitted", "written_at", "comment", *_RATER)
+_REPLIES = (
+    "study", "rater", "part", "question", "kind", "ask", "answer", "answered_at", "language",
+    *_RATER,
+)  # fmt: skip
+_MARKS = (
+    "study", "rater", "item", "scenario", "seed", "repeat", "position", "attention", "order",
+    "system", "turn", "start", "end", "text", "mark", "label", "marked_at", *_RATER,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,18 +61,16 @@ class Comment:
     text: str
     synthetic: bool
     revoked: bool
+    withdrawn: bool = False
 
-    @property
-    def day_and_time(self) -> str:
-        return f"{datetime.fromtimestamp(self.at, UTC):%Y-%m-%d %H:%M} UTC"
+
+def day_and_time(at: float) -> str:
+    """Write a time, in seconds since 1970, for people."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def comments(study: Study, *, withdrawn: bool = False) -> list[Comment]:
-    """Return what raters wrote, the latest first.
-
-    Args:
-        withdrawn: also of raters who withdrew and left their answers.
-    """
+    """Return what raters wrote, the latest first."""
     with study.database.read() as connection:
         rows = connection.execute(
             select(pages, raters, items.c.name.label("item"))
@@ -75,50 +86,104 @@ def comments(study: Study, *, withdrawn: bool = False) -> list[Comment]:
             row.submitted_at is not None,
             row.submitted_at or row.touched_at,
             row.comment,
-            bool(row.synthetic),
-            row.revoked_at is not None,
+            *_about(row),
         )
         for row in rows
     ]
     return sorted(found, key=lambda one: (-one.at, one.rater, one.page))
 
 
-def files_of(study: Study, *, withdrawn: bool = False) -> dict[str, _Write]:
-    """Return what can be exported, by the file's name.
+def export_comments(study: Study, path: Path, *, withdrawn: bool = False) -> int:
+    """Write what raters wrote about pages as CSV, one row a page."""
+    rows = [
+        (study.name, one.rater, one.item, one.page, one.submitted, _moment(one.at), one.text,
+         one.synthetic, one.revoked, one.withdrawn)
+        for one in comments(study, withdrawn=withdrawn)
+    ]  # fmt: skip
+    return _write(path, _COMMENTS, rows)
 
-    Args:
-        withdrawn: also of raters who withdrew and left their answers.
+
+def export_replies(study: Study, path: Path, *, withdrawn: bool = False) -> int:
+    """Write what raters said in the questionnaires as CSV, one row an answer.
+
+    Several options are a JSON list.
     """
-
-    def write_comments(path: Path) -> int:
-        names = ("study", "rater", "item", "page", "submitted", "written_at", "comment",
-                 "synthetic", "revoked")  # fmt: skip
-        rows = [
-            (study.name, one.rater, one.item, one.page, one.submitted,
-             datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds"), one.text,
-             one.synthetic, one.revoked)
-            for one in comments(study, withdrawn=withdrawn)
-        ]  # fmt: skip
-        write_text(path, Table("Comments", names, rows).csv())
-        return len(rows)
-
-    found: dict[str, _Write] = {
-        "ratings.csv": lambda path: export(study, path, withdrawn=withdrawn),
-        "comments.csv": write_comments,
+    asked = {
+        one.name: (place, part, one)
+        for part in ("before", "after")
+        for place, one in enumerate(getattr(study.design, part))
     }
+    with study.database.read() as connection:
+        found = connection.execute(
+            select(raters, replies.c.question, replies.c.reply, replies.c.at)
+            .join(raters, replies.c.rater_id == raters.c.id)
+            .where(raters.c.study_id == study.id, counted(withdrawn))
+            .order_by(raters.c.number)
+        ).all()
+    rows = []
+    for row in found:
+        place, part, one = asked[row.question]
+        said = json.loads(row.reply)
+        said = json.dumps(said, ensure_ascii=False) if isinstance(said, list) else said
+        order = row.number, part == "after", place
+        cells = (study.name, row.name, part, row.question, one.kind, one.ask, said,
+                 _moment(row.at), row.language or "", *_about(row))  # fmt: skip
+        rows.append((order, cells))
+    return _write(path, _REPLIES, [cells for _, cells in sorted(rows, key=lambda row: row[0])])
+
+
+def export_marks(study: Study, path: Path, *, withdrawn: bool = False) -> int:
+    """Write the marks of submitted pages as CSV, one row a mark.
+
+    `turn` counts the utterances of the dialogue, of both speakers, from 1; `start` and `end` are
+    its times, in seconds.
+    """
+    with study.database.read() as connection:
+        dialogues = shown_dialogues(connection, study)
+        found = connection.execute(
+            select(
+                marks,
+                pages,
+                items.c.name.label("item"),
+                items.c.scenario,
+                items.c.seed,
+                items.c.kind,
+                raters.c.name.label("rater"),
+                *(raters.c[name] for name in ("synthetic", "revoked_at", "withdrawn_at")),
+            )
+            .join(pages, marks.c.page_id == pages.c.id)
+            .join(items, pages.c.item_id == items.c.id)
+            .join(raters, pages.c.rater_id == raters.c.id)
+            .where(raters.c.study_id == study.id, pages.c.submitted_at.is_not(None))
+            .where(counted(withdrawn))
+            .order_by(raters.c.number, pages.c.position, marks.c.place, marks.c.turn, marks.c.mark)
+        ).all()
+    rows = []
+    for row in found:
+        shown = dialogues[row.item]
+        order = [[*shown][place] for place in orders(len(shown))[row.placement]]
+        turn = shown[order[row.place]].utterances[row.turn]
+        rows.append(
+            (study.name, row.rater, row.item, row.scenario, row.seed, row.repeat, row.position + 1,
+             row.kind == "attention", json.dumps(order, ensure_ascii=False), order[row.place],
+             row.turn + 1, turn.start, turn.end, turn.text, row.mark,
+             study.design.marks.kinds[row.mark], _moment(row.at), *_about(row))
+        )  # fmt: skip
+    return _write(path, _MARKS, rows)
+
+
+def files_of(study: Study, *, withdrawn: bool = False) -> dict[str, Callable[[Path], int]]:
+    """Return what can be exported: what writes each file, by its name."""
+    writers = {"ratings.csv": export, "comments.csv": export_comments}
     if study.design.before or study.design.after:
-        found["questionnaires.csv"] = lambda path: export_replies(study, path, withdrawn=withdrawn)
+        writers["questionnaires.csv"] = export_replies
     if study.design.marks.kinds:
-        found["marks.csv"] = lambda path: export_marks(study, path, withdrawn=withdrawn)
-    return found
+        writers["marks.csv"] = export_marks
+    return {name: partial(write, study, withdrawn=withdrawn) for name, write in writers.items()}
 
 
 def export_all(study: Study, folder: Path, *, withdrawn: bool = False) -> dict[str, int]:
-    """Write all files into a folder; return how many rows each has.
-
-    Raises:
-        BadInput: they cannot be written.
-    """
+    """Write all files into a folder; return how many rows each has."""
     files = files_of(study, withdrawn=withdrawn)
     found = {name: write(folder / name) for name, write in files.items()}
     write_text(folder / "design.yaml", study.design.as_yaml())
@@ -142,3 +207,16 @@ def archive(study: Study) -> bytes:
                 entry = zipfile.ZipInfo(path.name)  # without the time of writing
                 packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return stream.getvalue()
+
+
+def _about(row: Any) -> tuple[bool, bool, bool]:
+    return bool(row.synthetic), row.revoked_at is not None, row.withdrawn_at is not None
+
+
+def _moment(at: float) -> str:
+    return moment(datetime.fromtimestamp(at, UTC))
+
+
+def _write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+    write_text(path, Table("", columns, rows).csv())
+    return len(rows)

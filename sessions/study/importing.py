@@ -25,6 +25,7 @@ from sessions.study.store import actions, pages, raters, ratings
 from sessions.study.study import StoredItem, Study, record, stored_items
 from sessions.study.views import Answer
 from sessions.study.votes import COLUMNS, from_text
+from sessions.study.withdrawal import is_erased
 
 _NEEDED = (
     "rater", "item", "repeat", "criterion", "seconds", "submitted_at", "position", "order",
@@ -86,8 +87,10 @@ class _Importer:
     def __init__(self, connection: Connection, study: Study) -> None:
         self.connection, self.study = connection, study
         self.items = {item.name: item for item in stored_items(connection, study)}
-        people = select(raters.c.id, raters.c.name).where(raters.c.study_id == study.id)
-        self.raters = {person.name: person.id for person in connection.execute(people)}
+        people = connection.execute(select(raters).where(raters.c.study_id == study.id)).all()
+        self.raters = {person.name: person.id for person in people}
+        left = (person for person in people if person.withdrawn_at is not None)
+        self.erased = {person.name for person in left if is_erased(connection, person.id)}
 
     def add(self, row: _Row) -> bool:
         """Store one row; return whether it was not there yet."""
@@ -150,6 +153,8 @@ class _Importer:
         """Return the rater's id; a rater who is not there is added, without a link."""
         name = row["rater"]
         if name in self.raters:
+            if name in self.erased:
+                row.refuse(f"{name} withdrew and had the answers deleted: leave them out", "rater")
             return int(self.raters[name])
         if len(name) > 64:
             row.refuse("is longer than 64 characters", "rater")

@@ -30,11 +30,11 @@ from pydantic import Field
 from duo.endpoint import Endpoint, Replies, Reply
 from duo.errors import BadInput
 from duo.files import Record, Result, check_writable, write_result, write_text
-from duo.runs import MANIFEST, Stopwatch, claim, fingerprint, write_manifest
+from duo.runs import MANIFEST, Stopwatch, begun, claim, fingerprint, write_manifest
 from duo.table import Column, Table
 from sessions.study.blinding import Dialogue
 from sessions.study.design import Criterion
-from sessions.study.study import Study, shown_dialogues, stored_items
+from sessions.study.study import Study, shown_dialogues
 
 if TYPE_CHECKING:
     from duo.backbone import Backbone
@@ -173,7 +173,7 @@ class _Pair:
 def judge_study(
     study: Study,
     folder: Path,
-    ask: Ask,
+    judge: Callable[[], Ask],
     *,
     name: str,
     endpoint: str = "",
@@ -186,7 +186,7 @@ def judge_study(
 
     Args:
         folder: where the files go.
-        ask: the model.
+        judge: opens the model; not called if all replies are kept.
         name: of the model; `endpoint` says where it is asked.
         prices: dollars for a million tokens in and out, if the cost is to be shown.
         threads: how many questions are under way at once.
@@ -194,27 +194,37 @@ def judge_study(
         on_done: called after each pair and criterion.
 
     Raises:
-        BadInput: the folder holds something else or cannot be written; or from `ask`, what was
+        BadInput: the folder holds something else or cannot be written; or of the model: what was
             answered so far is kept.
     """
     watch = Stopwatch()
     check_writable(folder)
     prompt = fingerprint(instruction=INSTRUCTION, answers=_ANSWERS)
     facts = {"study": study.name, "judge": name, "endpoint": endpoint, "prompt": prompt}
+    opened = None if begun(folder) else judge()  # if that fails, nothing is begun
     claim(folder, facts)
     replies = Replies(folder / "replies.jsonl", prices)
     pairs = list(_pairs(study))
 
+    def key_of(pair: _Pair, order: int) -> str:
+        about = {"item": pair.item, "criterion": pair.criterion, "order": order}
+        return fingerprint(**facts, **about, question=pair.questions[order])
+
+    missing = any(key_of(pair, order) not in replies for pair in pairs for order in (0, 1))
+    ask = judge() if opened is None and missing else opened
+
+    def reply_to(pair: _Pair, order: int) -> str:
+        def answer() -> Reply:
+            assert ask is not None
+            return ask(INSTRUCTION, pair.questions[order], int(key[:7], 16))
+
+        key = key_of(pair, order)
+        return replies.get(key, answer).text
+
     def asked(pair: _Pair) -> tuple[str, str]:
-        said = []
-        for order, question in enumerate(pair.questions):
-            about = {"item": pair.item, "criterion": pair.criterion, "order": order}
-            key = fingerprint(**facts, **about, question=question)
-            seed = int(key[:7], 16)
-            reply = replies.get(key, lambda q=question, s=seed: ask(INSTRUCTION, q, s))  # type: ignore[misc]
-            said.append(reply.text)
+        both = reply_to(pair, 0), reply_to(pair, 1)
         on_done()
-        return said[0], said[1]
+        return both
 
     with ThreadPoolExecutor(threads) as pool:
         under_way = [pool.submit(asked, pair) for pair in pairs]
@@ -260,14 +270,13 @@ def questions_of(study: Study) -> int:
 def _pairs(study: Study) -> Iterator[_Pair]:
     """Yield what is asked, always in the same order; attention checks are for people."""
     with study.database.read() as connection:
-        shown = shown_dialogues(connection, study)
-        items = [one for one in stored_items(connection, study) if one.kind == "item"]
-    for item in items:
+        shown = shown_dialogues(connection, study, "item")
+    for item, of in shown.items():
         for first, second in combinations(study.systems, 2):
-            one, other = shown[item.id][first], shown[item.id][second]
+            one, other = of[first], of[second]
             for criterion in study.design.criteria:
                 both = question(criterion, one, other), question(criterion, other, one)
-                yield _Pair(item.name, criterion.name, (first, second), both)
+                yield _Pair(item, criterion.name, (first, second), both)
 
 
 def question(criterion: Criterion, left: Dialogue, right: Dialogue) -> str:

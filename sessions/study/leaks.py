@@ -19,24 +19,21 @@ With few items nothing can be shown: n pairs cannot give a p below 2/2^n, which 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
 
 from duo.table import Cell, Column, Table
 from duo.waits import Waits, unequal
 from duo.words import length
 from sessions.study.blinding import Dialogue, Utterance
-from sessions.study.store import dialogues, items
-from sessions.study.study import Study
+from sessions.study.study import Study, shown_dialogues
 
 Kind = Literal["machinery", "behaviour"]
 Values = NDArray[np.float64]
@@ -173,16 +170,8 @@ def leaks_verdict(leaks: Leaks) -> list[str]:
 
 def find_leaks(study: Study, *, seed: int = 0) -> Leaks:
     """Look for what gives the systems away, in the dialogues as the pages show them."""
-    shown: dict[str, dict[str, Dialogue]] = defaultdict(dict)
     with study.database.read() as connection:
-        rows = connection.execute(
-            select(items.c.name, dialogues.c.system, dialogues.c.shown)
-            .join(items, dialogues.c.item_id == items.c.id)
-            .where(items.c.study_id == study.id, items.c.kind == "item")
-            .order_by(items.c.number)
-        )
-        for row in rows:
-            shown[row.name][row.system] = Dialogue.from_data(json.loads(row.shown))
+        shown = shown_dialogues(connection, study, "item")
     return leaks_of(shown, study.systems, seed=seed)
 
 

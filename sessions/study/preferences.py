@@ -22,7 +22,7 @@ from typing import Any
 from duo.errors import BadInput, check_choice
 from duo.files import write_json_lines
 from sessions.study.blinding import Dialogue
-from sessions.study.study import Study, shown_dialogues, stored_items
+from sessions.study.study import Study, shown_dialogues
 from sessions.study.votes import Vote, votes
 
 #: What makes a row: the majority of a pair's votes, or each vote.
@@ -79,8 +79,7 @@ def preferences(
     check_choice("criterion", criterion, study.design.criterion_names)
     check_choice("by", by, BY)
     with study.database.read() as connection:
-        shown = shown_dialogues(connection, study)
-        of_item = {one.name: shown[one.id] for one in stored_items(connection, study)}
+        shown = shown_dialogues(connection, study, "item")
     rows, left_out = [], Counter[str]()
     for cast in _pairs(votes(study), criterion, synthetic=synthetic):
         for winner, facts in _decided(cast, by):
@@ -88,7 +87,7 @@ def preferences(
                 left_out["ties"] += 1
                 continue
             (loser,) = {*cast[0].pair} - {winner}
-            dialogues = of_item[cast[0].item]
+            dialogues = shown[cast[0].item]
             parted = _parted(messages(dialogues[winner]), messages(dialogues[loser]))
             if parted is None:
                 left_out["unusable"] += 1

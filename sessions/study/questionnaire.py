@@ -1,36 +1,21 @@
-"""Ask raters about themselves, before the rating and after it, and export what they say."""
+"""Ask raters about themselves, before the rating and after it: what may be asked and answered."""
 
 from __future__ import annotations
 
-import json
 import math
 import random
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
-from sqlalchemy import select
 
 from duo.errors import misfit
-from duo.files import write_text
-from duo.table import Table
 from sessions.study.parts import Name, Strict, Text
-from sessions.study.store import counted, raters, replies
-
-if TYPE_CHECKING:
-    from sessions.study.study import Study
 
 #: Characters of an answer in words; longer ones are cut there.
 LIMIT = 5_000
 
 #: Before the rating, or after it.
 Part = Literal["before", "after"]
-
-_COLUMNS = (
-    "study", "rater", "part", "question", "kind", "ask", "answer", "answered_at", "language",
-    "synthetic", "revoked", "withdrawn",
-)  # fmt: skip
 
 _Bound = Annotated[float, Field(allow_inf_nan=False, strict=False)]
 
@@ -107,55 +92,9 @@ class Asked(Strict):
             return option if self.kind == "choice" else [option]
         if self.kind == "text":
             return "synthetic"
-        least = 1 if self.kind == "scale" else self.least or 0
-        most = self.points if self.kind == "scale" else self.most
-        return draw.randint(math.ceil(least), math.floor(least + 9 if most is None else most))
-
-
-def export_replies(study: Study, path: Path, *, withdrawn: bool = False) -> int:
-    """Write what raters said in the questionnaires as CSV, one row an answer.
-
-    Several options are a JSON list.
-
-    Args:
-        withdrawn: also of raters who withdrew and left their answers.
-
-    Returns:
-        How many answers there are.
-
-    Raises:
-        BadInput: the file cannot be written.
-    """
-    design = study.design
-    parts = {one.name: ("before", one) for one in design.before}
-    parts |= {one.name: ("after", one) for one in design.after}
-    rank = {name: place for place, name in enumerate(parts)}
-    with study.database.read() as connection:
-        found = connection.execute(
-            select(raters, replies.c.question, replies.c.reply, replies.c.at)
-            .join(raters, replies.c.rater_id == raters.c.id)
-            .where(raters.c.study_id == study.id)
-            .where(counted(withdrawn))
-        ).all()
-    rows = []
-    for row in sorted(found, key=lambda row: (row.number, rank[row.question])):
-        part, asked = parts[row.question]
-        said = json.loads(row.reply)
-        rows.append(
-            [
-                study.name,
-                row.name,
-                part,
-                row.question,
-                asked.kind,
-                asked.ask,
-                json.dumps(said, ensure_ascii=False) if isinstance(said, list) else said,
-                datetime.fromtimestamp(row.at, UTC).isoformat().replace("+00:00", "Z"),
-                row.language or "",
-                bool(row.synthetic),
-                row.revoked_at is not None,
-                row.withdrawn_at is not None,
-            ]
-        )
-    write_text(path, Table("Questionnaire", _COLUMNS, rows).csv())
-    return len(rows)
+        if self.kind == "scale":
+            return draw.randint(1, self.points)
+        least = min(0.0, self.most or 0.0) if self.least is None else self.least
+        most = least + 9 if self.most is None else self.most
+        number = draw.uniform(least, most)
+        return round(number) if least <= round(number) <= most else number

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from duo.errors import check_choice
 from duo.table import Column, Table
-from sessions.study.exports import Comment, archive, comments, exported, files_of
+from sessions.study.exports import Comment, archive, comments, day_and_time, exported, files_of
 from sessions.study.pages import tally, total_pages
 from sessions.study.people import check_admin, revoke
 from sessions.study.signs import Conduct, Rules, signs
@@ -233,7 +233,7 @@ def status_tables(status: Status) -> list[Table]:
             f"{one.checks - one.failed} of {one.checks}",
             one.consistency,
             one.left,
-            _day_and_time(one.last_seen),
+            None if one.last_seen is None else day_and_time(one.last_seen),
             one.code or None,
         ]
         for one in status.raters
@@ -276,12 +276,6 @@ def status_json(status: Status) -> str:
         seen = rater["last_seen"]
         rater["last_seen"] = None if seen is None else datetime.fromtimestamp(seen, UTC).isoformat()
     return json.dumps(content, indent=2)
-
-
-def _day_and_time(seen: float | None) -> str | None:
-    if seen is None:
-        return None
-    return f"{datetime.fromtimestamp(seen, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def agreement(cast: Iterable[Vote]) -> float | None:

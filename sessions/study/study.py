@@ -276,18 +276,24 @@ def stored_items(connection: Connection, study: Study) -> list[StoredItem]:
     ]
 
 
-def shown_dialogues(connection: Connection, study: Study) -> dict[int, dict[str, Dialogue]]:
-    """Return the dialogues of a study by the item's id and the system, in the study's order."""
+def shown_dialogues(
+    connection: Connection, study: Study, *kinds: str
+) -> dict[str, dict[str, Dialogue]]:
+    """Return the dialogues by the item's name and the system, both in the study's order.
+
+    Args:
+        kinds: of the items; all without.
+    """
+    wanted = [items.c.kind.in_(kinds)] if kinds else []
     rows = connection.execute(
-        select(dialogues.c.item_id, dialogues.c.system, dialogues.c.shown)
+        select(items.c.name, dialogues.c.system, dialogues.c.shown)
         .join(items, dialogues.c.item_id == items.c.id)
-        .where(items.c.study_id == study.id)
-        .order_by(dialogues.c.item_id, dialogues.c.place)
+        .where(items.c.study_id == study.id, *wanted)
+        .order_by(items.c.kind, items.c.number, dialogues.c.place)
     )
-    found: dict[int, dict[str, Dialogue]] = {}
+    found: dict[str, dict[str, Dialogue]] = {}
     for row in rows:
-        shown = Dialogue.from_data(json.loads(row.shown))
-        found.setdefault(row.item_id, {})[row.system] = shown
+        found.setdefault(row.name, {})[row.system] = Dialogue.from_data(json.loads(row.shown))
     return found
 
 

@@ -291,7 +291,7 @@ def export(study: Study, path: Path, *, withdrawn: bool = False) -> int:
 
 def votes_table(held: Iterable[Vote]) -> Table:
     """Tabulate votes, one a row; times are text."""
-    rows = (vote.row() | {"submitted_at": _moment(vote.submitted_at)} for vote in held)
+    rows = (vote.row() | {"submitted_at": moment(vote.submitted_at)} for vote in held)
     return Table("Ratings", NAMES, [list(row.values()) for row in rows])
 
 
@@ -370,7 +370,7 @@ def _votes_of(
             )
 
 
-def _moment(at: datetime) -> str:
+def moment(at: datetime) -> str:
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

@@ -15,7 +15,7 @@ import streamlit as st
 from duo.table import Table, clean
 from sessions.study.app import asset
 from sessions.study.app.look import heading, literally, place, plain, press
-from sessions.study.exports import Comment
+from sessions.study.exports import Comment, day_and_time
 from sessions.study.status import Admin, Status, status_tables
 
 #: Seconds after which the figures are read again, if they are to be.
@@ -120,7 +120,7 @@ def _comments(admin: Admin) -> None:
 
 
 def _comment(one: Comment) -> str:
-    about = [one.rater, one.item, f"page {one.page}", one.day_and_time]
+    about = [one.rater, one.item, f"page {one.page}", day_and_time(one.at)]
     about += ["not submitted"] * (not one.submitted) + ["synthetic"] * one.synthetic
     about += ["shut out"] * one.revoked
     head, text = _safe(" · ".join(about)), _safe(one.text)

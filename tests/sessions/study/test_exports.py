@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from duo.cli import app
 from duo.errors import BadInput
 from reports.page.find import recognise
-from sessions.study.exports import archive, comments, exported, files_of
+from sessions.study.exports import archive, comments, day_and_time, exported, files_of
 from sessions.study.people import revoke
 from sessions.study.preferences import _parted, messages, preferences
 from sessions.study.study import Study
@@ -58,7 +58,7 @@ def test_comments_are_listed_with_their_place_the_latest_first(commented: Study)
     assert [(one.rater, one.page, one.text) for one in found] == [
         ("r002", 1, "fine"), ("r001", 1, NASTY),
     ]  # fmt: skip
-    assert all(one.submitted and one.day_and_time.endswith(" UTC") for one in found)
+    assert all(one.submitted and day_and_time(one.at).endswith(" UTC") for one in found)
     assert found[0].at > found[1].at
     revoke(commented, ["r001"])
     assert [one.revoked for one in comments(commented)] == [False, True]

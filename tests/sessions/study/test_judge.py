@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +110,7 @@ def test_only_one_letter_is_an_answer(reply: str, answer: str | None) -> None:
 def test_a_judge_with_a_mind_of_its_own_is_consistent(make: StudyMaker, tmp_path: Path) -> None:
     study = make(items=3, systems=("duo", "duplex", "turns"), checks={"attention": 1})
     assert questions_of(study) == 3 * 3 * 2
-    found = judge_study(study, tmp_path, likes_the_first, name="m")
+    found = judge_study(study, tmp_path, lambda: likes_the_first, name="m")
     held = rows(tmp_path / VERDICTS)
     assert len(held) == 18
     assert {row["consistent"] for row in held if "duo" in (row["first"], row["second"])} == {"true"}
@@ -124,7 +126,7 @@ def test_a_judge_that_looks_at_the_place_alone_has_no_preference(
     make_sqlite: StudyMaker, tmp_path: Path
 ) -> None:
     study = make_sqlite(items=3)
-    found = judge_study(study, tmp_path, lambda *_: Reply("A", 1, 1), name="m")
+    found = judge_study(study, tmp_path, lambda: lambda *_: Reply("A", 1, 1), name="m")
     for one in found.criteria:
         assert (one.pairs, one.inconsistent, one.side_a, one.side_b) == (3, 3, 3, 0)
         assert one.verdicts == {"tie": 3}
@@ -139,7 +141,7 @@ def test_replies_that_are_no_answer_are_counted_and_decide_nothing(
         refused = "talk 1" in asked and asked.index("number 0") < asked.index("number 1")
         return Reply("I must not judge." if refused else "D", 1, 1)
 
-    found = judge_study(make_sqlite(items=3), tmp_path, refuses, name="m")
+    found = judge_study(make_sqlite(items=3), tmp_path, lambda: refuses, name="m")
     assert [(one.pairs, one.unanswered) for one in found.criteria] == [(3, 1), (3, 1)]
     assert found.other_replies == {"I must not judge.": 2}
     assert {row["winner"] for row in rows(tmp_path / VERDICTS)} == {"both_bad"}
@@ -158,7 +160,7 @@ def test_a_run_that_was_stopped_asks_for_the_rest_only(
         return likes_the_first(instruction, text, seed)
 
     with pytest.raises(BadInput, match="with an error"):
-        judge_study(study, tmp_path / "a", ask, name="m")
+        judge_study(study, tmp_path / "a", lambda: ask, name="m")
     assert not (tmp_path / "a" / VERDICTS).exists()
     journal = tmp_path / "a" / "replies.jsonl"
     journal.write_text(journal.read_text() + '{"key": "torn')
@@ -169,14 +171,21 @@ def test_a_run_that_was_stopped_asks_for_the_rest_only(
         asked.append(seed)
         return likes_the_first(instruction, text, seed)
 
-    judge_study(study, tmp_path / "a", go_on, name="m")
+    def never() -> Any:
+        raise BadInput("no such model")
+
+    judge_study(study, tmp_path / "a", lambda: go_on, name="m")
     assert len(first) + len(asked) == 16
     assert not set(first) & set(asked)
-    judge_study(study, tmp_path / "b", likes_the_first, name="m")
+    judge_study(study, tmp_path / "a", never, name="m")  # all replies are kept
+    judge_study(study, tmp_path / "b", lambda: likes_the_first, name="m")
+    with pytest.raises(BadInput, match="no such model"):
+        judge_study(study, tmp_path / "c", never, name="m")
+    assert not (tmp_path / "c").exists() or not any((tmp_path / "c").iterdir())
     for name in (VERDICTS, SUMMARY):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     with pytest.raises(BadInput, match="judge: was begun with 'm', now 'other'"):
-        judge_study(study, tmp_path / "a", likes_the_first, name="other")
+        judge_study(study, tmp_path / "a", lambda: likes_the_first, name="other")
 
 
 def test_an_endpoint_is_asked_as_people_are(
@@ -196,7 +205,7 @@ def test_an_endpoint_is_asked_as_people_are(
     found = judge_study(
         study,
         tmp_path,
-        ask,
+        lambda: ask,
         name="m",
         threads=4,
         prices=(1, 10),
@@ -208,6 +217,22 @@ def test_an_endpoint_is_asked_as_people_are(
     request = endpoint.requests[-1]
     assert [message["role"] for message in request["messages"]] == ["system", "user"]
     assert request["max_tokens"] == 16
+
+
+def test_all_threads_learn_how_the_endpoint_calls_the_limit(endpoint: Endpoint) -> None:
+    together = threading.Barrier(3)
+
+    def answer(request: dict[str, Any], _: int) -> tuple[int, Any]:
+        if "max_tokens" in request:
+            together.wait(10)  # no thread knows yet when the last one asks
+            return 400, {"error": {"message": "Unsupported parameter: 'max_tokens'."}}
+        return 200, endpoint.said("B")
+
+    endpoint.answer = answer
+    client = Client("m", most_tokens=16, requests_per_minute=1e6, url=endpoint.url)
+    with ThreadPoolExecutor(3) as pool:
+        said = pool.map(lambda seed: client.ask([], seed=seed).text, range(3))
+        assert list(said) == ["B"] * 3
 
 
 def test_an_endpoint_of_ones_own_needs_no_key(
@@ -259,7 +284,7 @@ def rated(make_sqlite: StudyMaker) -> Study:
 
 
 def test_verdicts_are_never_taken_for_ratings(rated: Study, tmp_path: Path) -> None:
-    judge_study(rated, tmp_path, likes_the_first, name="m")
+    judge_study(rated, tmp_path, lambda: likes_the_first, name="m")
     path = tmp_path / VERDICTS
     with pytest.raises(BadInput, match="columns missing"):
         read_ratings(path)
@@ -271,7 +296,7 @@ def test_verdicts_are_never_taken_for_ratings(rated: Study, tmp_path: Path) -> N
 
 
 def test_agreement_with_people(rated: Study, tmp_path: Path) -> None:
-    judge_study(rated, tmp_path, likes_the_first, name="m")
+    judge_study(rated, tmp_path, lambda: likes_the_first, name="m")
     judge, verdicts = read_verdicts(tmp_path / VERDICTS)
     held = votes(rated)
     people = [vote.row() for vote in held]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from duo.errors import BadInput
 from duo.table import csv_text
+from sessions.study.exports import export_marks, export_replies
 from sessions.study.importing import import_ratings
-from sessions.study.marks import export_marks
 from sessions.study.people import Refused, invite, invite_raters
-from sessions.study.questionnaire import export_replies
 from sessions.study.session import Session, Unanswered, Unmarked, open_session
 from sessions.study.status import study_status
 from sessions.study.store import actions, drafts, marks, pages, ratings, replies
@@ -96,6 +96,8 @@ def test_who_withdraws_frees_the_places_and_is_not_exported(
     session.draft(page_of(session).page, "speed", Answer.of("tie"))
     (invitation,) = invite_raters(study, 1)
     late = open_session(study, invitation.token)
+    before = tmp_path / "before.csv"
+    export(study, before)
     assert not isinstance(late.view(), InstructionsView | RatingView | QuestionnaireView)
 
     session.withdraw(erase=erase)
@@ -114,6 +116,9 @@ def test_who_withdraws_frees_the_places_and_is_not_exported(
     late.understood()
     assert rate_all(late) == 2  # both places are free again
 
+    if erase:  # no older export brings back what was deleted
+        with pytest.raises(BadInput, match="r001 withdrew and had the answers deleted"):
+            import_ratings(study, before)
     if not erase:
         assert len(votes(study, withdrawn=True)) == len(votes(study)) + 2
         assert {one.withdrawn for one in votes(study, withdrawn=True)} == {True, False}
