@@ -55,8 +55,9 @@ def interaction(
 
     Computes from transcripts alone: takeover rate for each kind of event, what follows an overlap
     (RESPOND, RESUME, UNCERTAIN, UNKNOWN), false interruptions, missed queries, premature answers,
-    response and stop latency, overlap, waste and Full-Duplex-Bench's averaged score, each with its
-    interval. What cannot be counted is a dash.
+    response and stop latency, overlap, waste, Full-Duplex-Bench's averaged score, the panel of
+    tau-voice, and answers that loop or restate, each with its interval. What cannot be counted is a
+    dash.
 
     A transcript that cannot be scored is named on standard error with its line and left out. The
     exit status is 2 only if none is left.
@@ -64,7 +65,8 @@ def interaction(
     Example: duo eval interaction runs/pasta --out runs/interaction.json
     """
     from duo.table import make_result
-    from evaluation.interaction.results import score, table
+    from evaluation.interaction.results import score
+    from evaluation.interaction.table import table
 
     found = make_result(out, partial(score, transcripts), lambda found: [table(found)])
     for problem in found.left_out:

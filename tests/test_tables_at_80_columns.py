@@ -18,7 +18,7 @@ from evaluation.benchmarks.results import read_runs
 from evaluation.benchmarks.run import results_table
 from evaluation.decode_bench.results import DecodeBench, decode_tables
 from evaluation.interaction.results import score
-from evaluation.interaction.results import table as interaction_table
+from evaluation.interaction.table import table as interaction_table
 from evaluation.scores import (
     AnswerLoss,
     Answers,

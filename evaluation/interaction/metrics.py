@@ -136,8 +136,9 @@ def response_latency(outcomes: Iterable[Outcome], unit: Unit = "seconds") -> lis
 
 
 def stop_latency(outcomes: Iterable[Outcome], unit: Unit = "seconds") -> list[Sample]:
-    """From the onset of a query to the last word of the answer being given then (FDB v1.5).
+    """From the onset of a query to the last word of the answer being given then.
 
+    Neither of the latencies in `panel`: it has no window, and does not end when the user stops.
     A system that is deaf while it speaks stops late: at its answer's own end. Not known for speech
     that goes on across the query's end if the system reports no decisions.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,11 +12,9 @@ from pydantic import Field, JsonValue
 from duo.errors import BadInput
 from duo.files import Record, Result
 from duo.speech import Conversation, read_conversation
-from duo.table import Cell, Column, Table
 from duo.transcript import transcript_files
-from duo.waits import Spread, unequal
-from evaluation.interaction import metrics
-from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples
+from evaluation.interaction import content, metrics, panel
+from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples, Sample
 from evaluation.interaction.events import (
     BEHAVIOURS,
     KINDS,
@@ -28,8 +26,8 @@ from evaluation.interaction.events import (
 )
 
 #: 2: words, answers and shares of none or all as `duo.speech` and `bootstrap` say since then.
-#: 3: the user's waits, and answers that the limit ended.
-SCHEMA: Literal[3] = 3
+#: 3: the user's waits, and answers that the limit ended. 4: the panel of tau-voice, and content.
+SCHEMA: Literal[4] = 4
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -55,6 +53,35 @@ class Quantiles(Record):
     p90: Figure
 
 
+class Times(Quantiles):
+    """Of a latency that is published as a mean: that too."""
+
+    mean: Figure
+
+
+class Panel(Record):
+    """The panel of tau-voice, and Full-Duplex-Bench v1.5's stop latency; see `panel`. In seconds.
+
+    Attributes:
+        selectivity: by kind of what should be ignored; without a value where there was none.
+    """
+
+    response_rate: Figure
+    response_latency: Times
+    yield_rate: Figure
+    yield_latency: Times
+    agent_interruptions: Figure
+    selectivity: dict[str, Figure]
+    overlap_until_stop: Times
+
+
+class Content(Record):
+    """Shares of answers that loop or restate; see `content`."""
+
+    loops: Figure
+    restated: Figure
+
+
 class Waste(Record):
     """Ratios of what is computed and said in vain; see `metrics`."""
 
@@ -66,7 +93,7 @@ class Waste(Record):
 
 
 class SystemFigures(Record):
-    """The figures of one system; `metrics` has a function for each.
+    """The figures of one system; `metrics`, `panel` and `content` have a function for each.
 
     Attributes:
         overtaken: queries that are in no figure; see `duo.speech.Exchange`.
@@ -77,6 +104,7 @@ class SystemFigures(Record):
         behaviour: by kind of event and class.
         response_latency, stop_latency: by unit.
         confusion: wanted, done, how often.
+        panel, content: None in files of before schema 4.
     """
 
     system: str
@@ -104,6 +132,8 @@ class SystemFigures(Record):
     words_after_onset: Figure
     waste: Waste
     confusion: dict[Wanted, dict[Done, Count]]
+    panel: Panel | None = None
+    content: Content | None = None
 
 
 class Intervals(Record):
@@ -132,7 +162,7 @@ class Interaction(Result):
     """
 
     kind: Literal["interaction"] = "interaction"
-    schema_version: Literal[1, 2, 3] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1, 2, 3, 4] = Field(default=SCHEMA, alias="schema")
     intervals: Intervals = Intervals()
     scored: Count
     left_out: tuple[LeftOut, ...] = ()
@@ -300,6 +330,35 @@ def _figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome])
             dropped_per_word=_figure(draws.ratio(metrics.dropped_per_word(conversations))),
         ),
         confusion=metrics.confusion(outcomes),
+        panel=_panel(draws, conversations, outcomes),
+        content=Content(
+            loops=_figure(draws.share(content.loops(conversations))),
+            restated=_figure(draws.share(content.restated(conversations))),
+        ),
+    )
+
+
+def _panel(
+    draws: Resamples, conversations: Sequence[Conversation], outcomes: Sequence[Outcome]
+) -> Panel:
+    def times(samples: Sequence[Sample]) -> Times:
+        return Times(
+            mean=_figure(draws.mean(samples)),
+            p50=_figure(draws.quantile(samples, 0.5)),
+            p90=_figure(draws.quantile(samples, 0.9)),
+        )
+
+    return Panel(
+        response_rate=_figure(draws.share(panel.response_rate(conversations))),
+        response_latency=times(panel.response_latency(conversations)),
+        yield_rate=_figure(draws.share(panel.yield_rate(conversations))),
+        yield_latency=times(panel.yield_latency(conversations)),
+        agent_interruptions=_figure(draws.ratio(panel.agent_interruptions(conversations))),
+        selectivity={
+            kind: _figure(draws.share(panel.selectivity(conversations, kind)))
+            for kind in panel.IGNORED
+        },
+        overlap_until_stop=times(panel.overlap_until_stop(outcomes)),
     )
 
 
@@ -309,162 +368,3 @@ def _figure(found: Estimate) -> Figure:
         for number in (found.value, found.low, found.high)
     )
     return Figure(value=value, low=low, high=high, n=found.n)
-
-
-# The figures as a table.
-
-_LOW, _HIGH = " (low)", " (high)"
-_BETTER = {"turn_end": _HIGH, "interruption": _HIGH}
-_SHARES = (
-    ("averaged score" + _HIGH, "averaged"),
-    ("false interruptions" + _LOW, "false_interruptions"),
-    ("missed queries" + _LOW, "missed_queries"),
-    ("premature answers" + _LOW, "premature_answers"),
-    ("answer resumed intact" + _HIGH, "resumed_intact"),
-    ("stop requests obeyed" + _HIGH, "stops_obeyed"),
-    ("overlap, of the user's speech", "overlap"),
-)
-_WASTE = (
-    ("tokens after an answered interruption's onset", "tokens_after_onset"),
-    ("forward passes per spoken word", "passes_per_word"),
-    ("forward passes per spoken token", "passes_per_token"),
-    ("tokens processed per spoken token", "processed_per_token"),
-    ("words predicted in vain per word heard", "dropped_per_word"),
-)
-_UNITS: dict[metrics.Unit, str] = {
-    "seconds": "s", "slices": "slices", "forward_passes": "passes", "machine_ms": "ms",
-}  # fmt: skip
-
-_Row = tuple[str, list[Cell]]
-
-
-def table(found: Interaction, title: str = "Interaction") -> Table:
-    """Make a table of the figures, one column a system.
-
-    Figures that no system has are left out; where some have them, the others show a dash.
-    """
-    systems = list(found.systems.values())
-    counts = [
-        (head, [Cell(getattr(system, head)) for system in systems])
-        for head in ("conversations", "scenarios", "events")
-    ]
-    groups = [
-        [row for row in rows if any(cell.value is not None for cell in row[1])]
-        for rows in (
-            counts,
-            _takeovers(systems),
-            [(head, [_percent(getattr(s, key)) for s in systems]) for head, key in _SHARES],
-            _latencies(systems),
-            _user(systems),
-            _waste(systems),
-            _behaviours(systems),
-        )
-    ]
-    rows, starts = list[_Row](), set[int]()
-    for group in groups:
-        starts.add(len(rows))
-        rows += group
-    return Table(
-        title=title,
-        columns=[Column("figure", "text"), *(Column(name, "number") for name in found.systems)],
-        rows=[[head, *cells] for head, cells in rows],
-        notes=list(_notes(found)),
-        sections=frozenset(starts),
-    )
-
-
-def _notes(found: Interaction) -> Iterator[str]:
-    """Say what a reader should know: intervals; queries not scored, or met without a decision."""
-    wilson = ", of shares of none or all by Wilson's formula" if found.schema_version > 1 else ""
-    yield (
-        f"In brackets {found.intervals.level:.0%} intervals by bootstrap over scenarios{wilson}; n "
-        "events."
-    )
-    yield f"transcripts scored: {found.scored}, left out: {len(found.left_out)}"
-    yield from unequal({name: _waits(system) for name, system in found.systems.items()})
-    for name, system in found.systems.items():
-        if count := system.overtaken:
-            yield (
-                f"{name}: not scored are {count} queries that were not answered before the next, "
-                "which followed at once"
-            )
-        if count := system.confusion.get("answer", {}).get("talked_on", 0):
-            yield (
-                f"{name}: spoke on across the end of {count} queries and reported no decision: "
-                "counted as a turn taken, without a latency"
-            )
-
-
-def _waits(system: SystemFigures) -> Spread | None:
-    found = system.user_waits
-    if found is None or found.p50.value is None or found.p90.value is None:
-        return None
-    return Spread(found.p50.n, found.p50.value, found.p90.value)
-
-
-def _takeovers(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
-    for kind in dict.fromkeys(kind for system in systems for kind in system.takeover):
-        head = f"takeover, {_words(kind)}{_BETTER.get(kind, _LOW)}"
-        yield head, [_percent(system.takeover.get(kind)) for system in systems]
-
-
-def _latencies(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
-    for head, key in (("response latency", "response_latency"), ("stop latency", "stop_latency")):
-        for unit, short in _UNITS.items():
-            for quantile in ("p50", "p90"):
-                found = [getattr(system, key).get(unit) for system in systems]
-                cells = [_number(None if one is None else getattr(one, quantile)) for one in found]
-                yield f"{head} {quantile}, {short}", cells
-
-
-def _user(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
-    """Show what the user did, which no system is judged by: it should be the same for all."""
-    for quantile in ("p50", "p90"):
-        found = [system.user_waits for system in systems]
-        cells = [_number(None if one is None else getattr(one, quantile)) for one in found]
-        yield f"the user's wait after an answer {quantile}, s", cells
-    yield "the user gave up waiting, times", [Cell(system.gave_up) for system in systems]
-    yield "answers ended by the limit on them", [Cell(system.limited) for system in systems]
-
-
-def _waste(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
-    cells = [_number(system.words_after_onset) for system in systems]
-    yield "words after an interruption's onset", cells
-    for head, key in _WASTE:
-        yield head, [_number(getattr(system.waste, key)) for system in systems]
-
-
-def _behaviours(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
-    """Put the four classes of each kind of event in one row."""
-    for kind in dict.fromkeys(kind for system in systems for kind in system.behaviour):
-        cells = []
-        for system in systems:
-            found = system.behaviour.get(kind, {})
-            shares = [found[which].value for which in BEHAVIOURS if which in found]
-            known = [f"{100 * share:.0f}" for share in shares if share is not None]
-            n = found["RESPOND"].n if known else 0
-            cells.append(Cell(f"{' / '.join(known)} % n={n}" if known else None))
-        yield f"{' / '.join(BEHAVIOURS)} after {_words(kind)} in an answer", cells
-
-
-def _percent(figure: Figure | None) -> Cell:
-    return _cell(figure, lambda value: f"{100 * value:.1f}", " %")
-
-
-def _number(figure: Figure | None) -> Cell:
-    return _cell(figure, lambda value: f"{value:.0f}" if value >= 100 else f"{value:.2f}")
-
-
-def _cell(figure: Figure | None, write: Callable[[float], str], unit: str = "") -> Cell:
-    """Show a figure with its interval and n."""
-    if figure is None or figure.value is None:
-        return Cell(None)
-    between = ""
-    if figure.low is not None and figure.high is not None:
-        between = f" [{write(figure.low)}-{write(figure.high)}]"
-    parts = {"low": figure.low, "high": figure.high, "n": figure.n}
-    return Cell(figure.value, f"{write(figure.value)}{unit}{between} n={figure.n}", parts=parts)
-
-
-def _words(kind: str) -> str:
-    return kind.replace("_", " ")

@@ -116,7 +116,7 @@ KINDS: Mapping[str, Kind] = {
             "reports.plots.takeover:takeover",
             "reports.plots.trade_off:trade_off",
         ),
-        "evaluation.interaction.results:table",
+        "evaluation.interaction.table:table",
         computed_by="duo eval interaction",
         missing=(
             "Interaction",

@@ -1,0 +1,93 @@
+"""Count answers whose words give a failure away, whatever their timing: loops and restatements.
+
+Both rules are plain ones that anybody can check by eye, and no judge of quality: an answer that
+neither loops nor restates may be wrong, and an answer that goes on with the old one in other words
+is not found. Words are compared without case and signs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from duo.speech import Conversation
+from duo.words import Word
+from evaluation.interaction.bootstrap import Sample
+from evaluation.interaction.events import wanted_after
+
+#: A loop is a phrase that stands this often in a row, in so many words at least.
+LOOP_TIMES = 3
+LOOP_WORDS = 9
+
+#: An answer restates another if this share of its sequences of so many words stands in that.
+RESTATED = 0.5
+SEQUENCE = 3
+
+
+def loops(conversations: Iterable[Conversation]) -> list[Sample]:
+    """Share of answers that end in a loop; see `ends_in_loop`."""
+    return [(c.scenario, float(ends_in_loop(a.words))) for c in conversations for a in c.answers]
+
+
+def restated(conversations: Iterable[Conversation]) -> list[Sample]:
+    """Share of answers to an interruption that restate the answer that it came into.
+
+    Half or more of their sequences of three words are in that (see `shared`). Left out are
+    interruptions without an answer, and speech of which nobody knows whose answer it is.
+    """
+    found = []
+    for one in conversations:
+        for exchange in one.exchanges:
+            said, old = exchange.utterance, exchange.old
+            if old is None or exchange.overtaken or wanted_after(said) != "answer":
+                continue
+            answers = [answer for answer in exchange.answers if answer.words_from(said.end)]
+            if said.label == "query" and answers and not answers[0].seamless:
+                new = [word for answer in answers for word in answer.words]
+                found.append((one.scenario, float(shared(new, old.words) >= RESTATED)))
+    return found
+
+
+def ends_in_loop(words: Sequence[Word]) -> bool:
+    """Tell whether words end in a phrase three times in a row or more, in nine words or more.
+
+    After that the phrase may begin once more, and the last word may be one that is cut off.
+
+    >>> said = "Cheese is aged and then it is cut and then it is cut and then it is cut and th"
+    >>> ends_in_loop([Word(0, 0, word) for word in said.split()])
+    True
+    """
+    plain = _plain(words)
+    return any(
+        _repeated(spoken, size) >= max(LOOP_TIMES * size, LOOP_WORDS)
+        for spoken in (plain, plain[:-1])
+        for size in range(1, len(spoken) // LOOP_TIMES + 1)
+    )
+
+
+def _repeated(words: Sequence[str], size: int) -> int:
+    """Count the words at the end that are a phrase of this size again and again."""
+    place = len(words) - 1
+    while place >= size and words[place] == words[place - size]:
+        place -= 1
+    return len(words) - 1 - place + size
+
+
+def shared(new: Sequence[Word], old: Sequence[Word]) -> float:
+    """Find the share of the new sequences of three words that are in the old; 0 if there is none.
+
+    >>> one, other = ([Word(0, 0, w) for w in t.split()] for t in ("so it is red", "It is red!"))
+    >>> shared(one, other)
+    0.5
+    """
+    sequences, known = _sequences(new), set(_sequences(old))
+    return sum(one in known for one in sequences) / max(len(sequences), 1)
+
+
+def _sequences(words: Sequence[Word]) -> list[tuple[str, ...]]:
+    plain = _plain(words)
+    return list(zip(*(plain[start:] for start in range(SEQUENCE)), strict=False))
+
+
+def _plain(words: Iterable[Word]) -> list[str]:
+    return [re.sub(r"[\W_]+", "", word.text).casefold() for word in words]
