@@ -6,10 +6,12 @@ import math
 import random
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from duo.errors import misfit
-from sessions.study.parts import Name, Strict, Text
+
+Text = Annotated[str, Field(min_length=1, pattern=r"\S", max_length=20_000)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
 #: Characters of an answer in words; longer ones are cut there.
 LIMIT = 5_000
@@ -18,6 +20,12 @@ LIMIT = 5_000
 Part = Literal["before", "after"]
 
 _Bound = Annotated[float, Field(allow_inf_nan=False, strict=False)]
+
+
+class Strict(BaseModel):
+    """A part of a design: no unknown fields, nothing converted, never changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Asked(Strict):

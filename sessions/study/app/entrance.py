@@ -1,22 +1,29 @@
-"""Show the pages around the rating: consent, instructions, comprehension check, and the end."""
+"""Show the pages around the rating: consent, questions, instructions, withdrawal, and the end."""
 
 from __future__ import annotations
 
 import math
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
 import streamlit as st
 
 from sessions.study.app import asset, player_style
 from sessions.study.app.look import authored, heading, literally, place, plain, press, words
-from sessions.study.design import Design
+from sessions.study.design import Asked, Design
 from sessions.study.people import Refused
+from sessions.study.questionnaire import LIMIT
 from sessions.study.session import Session
 from sessions.study.views import (
     ComprehensionView,
+    ConsentView,
     FinishedView,
+    InstructionsView,
+    QuestionnaireView,
+    RatingView,
     StoppedView,
+    View,
     WaitingView,
     drawn,
     example_dialogues,
@@ -28,7 +35,25 @@ LOOK_AGAIN = 20
 _CHECKED = "checked"
 
 
-def consent(session: Session) -> None:
+def around(session: Session, view: View, participant: str) -> None:
+    """Show where the rater is, unless they rate."""
+    if isinstance(view, ConsentView):
+        _consent(session)
+    elif isinstance(view, QuestionnaireView):
+        _questionnaire(session, view)
+    elif isinstance(view, InstructionsView):
+        _instructions(session)
+    elif isinstance(view, ComprehensionView):
+        _comprehension(session, view)
+    elif isinstance(view, FinishedView):
+        _finished(view, participant)
+    elif isinstance(view, WaitingView):
+        _waiting(session, view)
+    elif isinstance(view, StoppedView):
+        _stopped(session, view, participant)
+
+
+def _consent(session: Session) -> None:
     """Ask for consent."""
     design, say = _design(), words()
     with st.container(key="text"):
@@ -53,7 +78,35 @@ def consent(session: Session) -> None:
             press(say("consent.decline"), lambda: session.consent(False), width="stretch")
 
 
-def instructions(session: Session) -> None:
+def _questionnaire(session: Session, view: QuestionnaireView) -> None:
+    """Show one part of the questionnaire."""
+    here, say = place(), words()
+    asked: tuple[Asked, ...] = getattr(session.study.design, view.part)
+    shown: tuple[Asked, ...] = getattr(here.design or session.study.design, view.part)
+    with st.container(key="text"):
+        heading(say(f"questionnaire.{view.part}"))
+        if not all(one.required for one in asked):
+            plain(say("questionnaire.optional"))
+        with st.form("questionnaire", border=False):
+            given = {
+                one.name: _ask(one, other, number)
+                for number, (one, other) in enumerate(zip(asked, shown, strict=True))
+            }
+            if st.form_submit_button(say("questionnaire.go_on"), type="primary"):
+                problem = _no_number(shown, given)
+                if problem:
+                    here.problem = problem
+                else:
+                    here.store(lambda: session.answer_questionnaire(given))
+                st.rerun()
+    if view.last:
+        with st.container(key="text-again"):
+            if st.button(say("questionnaire.look_again")):
+                here.number = view.last
+                st.rerun()
+
+
+def _instructions(session: Session) -> None:
     """Say what to do."""
     with st.container(key="text"):
         heading(_design().title)
@@ -62,7 +115,7 @@ def instructions(session: Session) -> None:
         press(words()("instructions.read"), session.understood, type="primary")
 
 
-def comprehension(session: Session, view: ComprehensionView) -> None:
+def _comprehension(session: Session, view: ComprehensionView) -> None:
     """Ask whether the instructions were understood."""
     questions, say = _design().comprehension.questions, words()
     with st.container(key="text"):
@@ -91,7 +144,7 @@ def comprehension(session: Session, view: ComprehensionView) -> None:
         _explain(session)
 
 
-def stopped(session: Session, view: StoppedView, participant: str) -> None:
+def _stopped(session: Session, view: StoppedView, participant: str) -> None:
     """Say that the rater cannot go on now."""
     say, keeps = words(), session.study.design.withdrawal == "keep"
     message(_design().title, say(f"stopped.{view.reason}"))
@@ -107,7 +160,7 @@ def stopped(session: Session, view: StoppedView, participant: str) -> None:
             press(say("stopped.delete"), lambda: session.withdraw(erase=True))
 
 
-def waiting(session: Session, view: WaitingView) -> None:
+def _waiting(session: Session, view: WaitingView) -> None:
     """Say that there is nothing to rate just now; look again from time to time."""
     say = words()
     minutes = math.ceil(view.seconds / 60)
@@ -130,7 +183,7 @@ def _look_again(session: Session) -> None:
         st.rerun()
 
 
-def finished(view: FinishedView, participant: str) -> None:
+def _finished(view: FinishedView, participant: str) -> None:
     """Thank the rater, and give the completion code."""
     with st.container(key="text-stopped"):
         say = words()
@@ -151,6 +204,44 @@ def _way_back(view: FinishedView | StoppedView, name: str, participant: str) -> 
     if view.return_url:
         url = view.return_url.replace("{participant}", quote(participant.strip(), safe=""))
         st.link_button(words()("finished.panel"), url, type="primary")
+
+
+def offer_to_withdraw(session: Session, view: View) -> None:
+    """Show the button at the foot of a page, unless there is nothing to withdraw from."""
+    if isinstance(view, ConsentView):
+        return
+    if isinstance(view, StoppedView | WaitingView) and not session.may_withdraw():
+        return
+    name = "wide" if isinstance(view, RatingView) else "text"
+    with st.container(key=f"{name}-withdraw"):
+        if st.button(words()("withdraw.open"), type="tertiary"):
+            place().leaving = True
+            st.rerun()
+
+
+def withdrawal(session: Session) -> None:
+    """Ask whether the rater wants to withdraw, and what becomes of the answers."""
+    here, say = place(), words()
+    setting = session.study.design.withdrawal
+
+    def leave(erase: bool) -> None:
+        session.withdraw(erase=erase)
+        here.leaving, here.number = False, None
+
+    here.show_problem()
+    with st.container(key="text-leaving"):
+        heading(say("withdraw.title"))
+        plain(say("withdraw.text"))
+        if setting == "ask":
+            plain(say("withdraw.ask"))
+            press(say("withdraw.delete"), lambda: leave(True))
+            press(say("withdraw.keep"), lambda: leave(False))
+        else:
+            plain(say(f"withdraw.{setting}_text"))
+            press(say("withdraw.plain"), lambda: leave(setting == "delete"))
+        if st.button(say("withdraw.stay"), type="primary"):
+            here.leaving = False
+            st.rerun()
 
 
 def message(title: str, text: str) -> None:
@@ -223,6 +314,77 @@ def _check(session: Session, chosen: list[str | None]) -> None:
         ]
         if not here.store(lambda: session.answer_questions(said)):
             st.session_state.pop(_CHECKED, None)
+
+
+def _ask(asked: Asked, shown: Asked, number: int) -> Any:
+    """Show a question; return what is answered so far.
+
+    Args:
+        asked: as the data have it; `shown`: in the rater's language.
+    """
+    say = words()
+    key = f"about {asked.name}"
+    look: dict[str, Any] = {"label_visibility": "collapsed"}
+    label = literally(shown.ask)
+    with st.container(key=f"ask-{number}"):
+        heading(f"{shown.ask} {say('questionnaire.required')}" if asked.required else shown.ask, 3)
+        if asked.kind == "several":
+            return [
+                option
+                for place_, option in enumerate(asked.options)
+                if st.checkbox(literally(shown.options[place_]), key=f"{key} {place_}")
+            ]
+        if asked.kind in ("choice", "scale"):
+            values = list(asked.options or range(1, asked.points + 1))
+            texts = list(shown.options) or _scale(shown)
+            none = [] if asked.required else [None]
+            texts += [say("questionnaire.none")] * len(none)
+            options = range(len(texts))
+            chosen = st.radio(
+                label,
+                options,
+                index=None,
+                format_func=lambda at: literally(texts[at]),
+                key=key,
+                horizontal=asked.kind == "scale",
+                **look,
+            )
+            return None if chosen is None else [*values, *none][chosen]
+        if asked.kind == "text":
+            return st.text_area(label, key=key, max_chars=LIMIT, **look)
+        text = st.text_input(label, key=key, max_chars=40, **look).strip().replace(",", ".")
+        try:
+            return float(text) if text else None
+        except ValueError:
+            return text
+
+
+def _scale(shown: Asked) -> list[str]:
+    """Return the points of a scale, with what its ends mean."""
+    ends = {1: shown.low, shown.points: shown.high}
+    return [
+        f"{point} ({ends[point]})" if ends.get(point) else str(point)
+        for point in range(1, shown.points + 1)
+    ]
+
+
+def _no_number(asked: tuple[Asked, ...], given: dict[str, Any]) -> str:
+    """Say what is no number among the answers; "" if all is well."""
+    say = words()
+    for one in asked:
+        try:
+            one.reply(given[one.name])
+        except ValueError:
+            if one.kind != "number":
+                continue
+            has = (one.least is not None, one.most is not None)
+            key = {
+                (True, True): "between", (True, False): "at_least", (False, True): "at_most",
+                (False, False): "number",
+            }[has]  # fmt: skip
+            bounds = {"least": f"{one.least or 0:g}", "most": f"{one.most or 0:g}"}
+            return f"{one.ask} {say(f'questionnaire.{key}', **bounds)}"
+    return ""
 
 
 def _design() -> Design:

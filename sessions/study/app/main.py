@@ -15,18 +15,8 @@ from duo.errors import BadInput
 from duo.terminal import printable
 from sessions.study.app import VARIABLE, look
 from sessions.study.app.admin import administration
-from sessions.study.app.entrance import (
-    comprehension,
-    consent,
-    finished,
-    instructions,
-    message,
-    stopped,
-    waiting,
-)
-from sessions.study.app.leaving import offer_to_withdraw, withdrawal
+from sessions.study.app.entrance import around, message, offer_to_withdraw, withdrawal
 from sessions.study.app.look import dress, place, press, watch, words
-from sessions.study.app.questionnaire import questionnaire
 from sessions.study.app.rating import hear, rating, said_before
 from sessions.study.design import Design
 from sessions.study.people import Refused
@@ -34,17 +24,7 @@ from sessions.study.session import Session, open_session
 from sessions.study.status import open_admin
 from sessions.study.store import VARIABLE as DATABASE
 from sessions.study.study import Study
-from sessions.study.views import (
-    ComprehensionView,
-    ConsentView,
-    FinishedView,
-    InstructionsView,
-    QuestionnaireView,
-    RatingView,
-    StoppedView,
-    View,
-    WaitingView,
-)
+from sessions.study.views import RatingView
 from sessions.study.wording import LANGUAGES, closest, words_in, words_of_design
 
 #: The parameter that names a participant whatever the design's `panel` says.
@@ -138,26 +118,8 @@ def _rater(session: Session, participant: str) -> None:
         rating(session, view, here)
     else:
         here.show_problem()
-        _around(session, view, participant)
+        around(session, view, participant)
     offer_to_withdraw(session, view)
-
-
-def _around(session: Session, view: View, participant: str) -> None:
-    """Show a page around the rating."""
-    if isinstance(view, ConsentView):
-        consent(session)
-    elif isinstance(view, QuestionnaireView):
-        questionnaire(session, view)
-    elif isinstance(view, InstructionsView):
-        instructions(session)
-    elif isinstance(view, ComprehensionView):
-        comprehension(session, view)
-    elif isinstance(view, FinishedView):
-        finished(view, participant)
-    elif isinstance(view, WaitingView):
-        waiting(session, view)
-    elif isinstance(view, StoppedView):
-        stopped(session, view, participant)
 
 
 def _out_of_order() -> None:
