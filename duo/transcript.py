@@ -21,7 +21,7 @@ anybody's program wrote, as far as figures rest on it: of the header `schema_ver
 `kind` and what belongs to its kind; other fields are not looked at. It also refuses what cannot
 have happened or cannot be scored: utterances without a label, pieces of speech, words of an
 utterance or cycles that overlap each other. Only pieces of speech of one `cycle`, or of the very
-same span, may. `duo.speech` makes words, utterances and answers of either.
+same span, may. `duo.reading` makes words, utterances and answers of either.
 """
 
 from __future__ import annotations

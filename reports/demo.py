@@ -26,7 +26,7 @@ from rich.markup import escape
 from duo.decoding.systems import models_for
 from duo.errors import BadInput
 from duo.files import write_result, write_text
-from duo.speech import conversation_of
+from duo.reading import conversation_of
 from duo.transcript import read_transcript
 from evaluation.interaction.results import portable, score
 from reports.page.build import build

@@ -27,7 +27,8 @@ from rich.text import Text
 from duo.palette import ASSISTANT, PERSON, UTTERANCES
 from duo.palette import CUT as RED
 from duo.palette import USER as PERSON_NAME
-from duo.speech import Remark, conversation_of
+from duo.reading import conversation_of
+from duo.speech import Remark
 from duo.terminal import printable
 from duo.transcript import Header, Transcript
 from duo.words import Word, length

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from duo.speech import Conversation, conversation_of
+from duo.reading import conversation_of
+from duo.speech import Conversation
 from duo.transcript import Transcript, read_transcript
 from duo.words import Interval, length, merged
 from evaluation.interaction import metrics

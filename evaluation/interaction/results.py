@@ -11,7 +11,8 @@ from pydantic import Field, JsonValue
 
 from duo.errors import BadInput
 from duo.files import Record, Result
-from duo.speech import Conversation, read_conversation
+from duo.reading import read_conversation
+from duo.speech import Conversation
 from duo.transcript import transcript_files
 from evaluation.interaction import content, metrics, panel
 from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples, Sample

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from duo.errors import BadInput
 from duo.files import check_writable, write_text
-from duo.speech import conversation_of
+from duo.reading import conversation_of
 from duo.table import Table, latex_document
 from duo.terminal import printable, progress
 from reports.page.collect import Evidence, Piece, RatingSettings, collect

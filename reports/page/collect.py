@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from duo.errors import BadInput
 from duo.files import Result, as_result, sha256
+from duo.reading import conversation_of
 from duo.runs import Manifest
-from duo.speech import conversation_of
 from duo.training.settings import Training
 from duo.transcript import Transcript, read_transcript
 from evaluation.decode_bench.results import DecodeBench

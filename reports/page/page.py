@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from duo.speech import conversation_of
+from duo.reading import conversation_of
 from duo.table import Table, clean
 from duo.transcript import Transcript
 from reports.page import player

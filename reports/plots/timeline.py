@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from duo.errors import BadInput
 from duo.palette import USER
-from duo.speech import Conversation, conversation_of
+from duo.reading import conversation_of
+from duo.speech import Conversation
 from duo.table import clean
 from duo.transcript import Transcript
 from reports.plots.chart import Chart, make_chart

@@ -1,7 +1,7 @@
 """Choose what a page may show of a transcript: words and times, nothing that names the system.
 
 A page gets `Dialogue`s, which hold no name, no id and no event of a system's inside. Words, their
-times, utterances and answers are those of `duo.speech`, so that the pages say what the metrics
+times, utterances and answers are those of `duo.reading`, so that the pages say what the metrics
 count. What systems differ in by their machinery, not by what a user would hear, is made the same:
 
 - control tokens in the text (state tokens, turn markers) are taken out;
@@ -27,7 +27,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from duo import words as spoken
 from duo.errors import BadInput
-from duo.speech import Answer, conversation_of
+from duo.reading import conversation_of
+from duo.speech import Answer
 from duo.transcript import Transcript
 from duo.words import BREATH, Interval, Piece, common, words_of
 from sessions.study.design import Line

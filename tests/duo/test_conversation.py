@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.decoding.conversant import Kind
-from duo.speech import conversation_of
+from duo.reading import conversation_of
 from duo.transcript import Transcript
 from duo.words import Piece, joined, words_of
 from tests.reports.random_talk import transcripts

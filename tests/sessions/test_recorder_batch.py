@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from duo.errors import BadInput
-from duo.speech import seconds_per_pass
+from duo.reading import seconds_per_pass
 from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios
 from sessions.recorder import COMMON, Job, record_all

@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from duo.speech import Conversation, read_conversation
+from duo.reading import read_conversation
+from duo.speech import Conversation
 from evaluation.interaction.events import Outcome, outcomes_of
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
-from duo.speech import read_conversation
+from duo.reading import read_conversation
 from duo.transcript import read_scorable, transcript_files, write_transcript
 from evaluation.interaction.events import outcomes_of
 from tests.evaluation.interaction.talk import Talk, answered

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from duo.decoding.conversant import Kind
-from duo.speech import conversation_of
+from duo.reading import conversation_of
 from duo.transcript import Transcript
 from reports.page.conversations import Costs, all_costs, cautions, costs_by_system, costs_of
 from tests.reports.random_talk import transcripts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from duo.speech import conversation_of
+from duo.reading import conversation_of
 from reports.page.collect import Evidence, Piece, collect
 from reports.page.conversations import costs_by_system
 from reports.page.found import caution, findings
