@@ -1,8 +1,9 @@
 """Whatever is in a file, each command that reads it ends in success or in one clear line, soon.
 
 Valid files of every kind are damaged at random and given to the commands as users give them.
-`DUO_DAMAGE=20000` runs as many cases; `DUO_DAMAGE_FROM` begins at another number, so that a case
-that failed can be run again: its number is its seed.
+Without `DUO_DAMAGE` some hundred cases run, without the commands that draw or load a model, which
+take seconds; `DUO_DAMAGE=20000` runs as many cases of all commands. `DUO_DAMAGE_FROM` begins at
+another number, so that a case that failed can be run again: its number is its seed.
 """
 
 from __future__ import annotations
@@ -43,10 +44,14 @@ from tests.reports.page.runs import (
 from tests.reports.plots import inputs
 from tests.sessions.study.studies import StudyMaker, newcomer, rate_all
 
-#: Nothing is run without this: a case takes about a second.
 CASES = int(os.environ.get("DUO_DAMAGE", "0"))
 FROM = int(os.environ.get("DUO_DAMAGE_FROM", "0"))
-pytestmark = pytest.mark.skipif(not CASES, reason="DUO_DAMAGE says how many cases to run")
+#: Without `DUO_DAMAGE`: cases of quick commands, in groups that run side by side.
+QUICK_CASES, GROUPS = 120, 4
+#: What takes seconds: drawing, the page, and loading models.
+SLOW = ("report build", "report figure", "eval states", "eval answers", "study simulate")
+SLOW_KINDS = ("adapter", "drawn_transcripts", "model", "preset", "results", "sweep")
+all_commands = pytest.mark.skipif(not CASES, reason="DUO_DAMAGE says how many cases to run")
 #: A command that takes longer (seconds) hangs: they take three at most, on an idle machine.
 PATIENCE = 600
 #: More memory than this, beside what the tests have, is endless reading.
@@ -450,13 +455,15 @@ class Cases:
             self._made[key] = at
         return self._made[key]
 
-    def run(self, seed: int, at: Path) -> None:
+    def run(self, seed: int, at: Path, *, quick: bool = False) -> None:
         """Damage a file of a kind, run what reads it; a failure says all that repeats it."""
         draw = random.Random(seed)
-        name = draw.choice(sorted(_KINDS))
-        shutil.copytree(self.valid(name, draw.randrange(3)), at)
+        name = draw.choice(sorted(set(_KINDS).difference(SLOW_KINDS if quick else ())))
+        shutil.copytree(self.valid(name, draw.randrange(1 if quick else 3)), at)
         _, pattern, commands = _KINDS[name]
         planned = commands(at)
+        if quick:
+            planned = [w for w in planned if f"{w[0]} {w[1]}" not in SLOW and w[0] != "train"]
         chosen = sorted(draw.sample(range(len(planned)), min(2, len(planned))))
         path = draw.choice(sorted(path for path in at.glob(pattern) if path.is_file()))
         said = damage(path, draw)
@@ -477,6 +484,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Cases:
     return Cases(tmp_path_factory.mktemp("valid"))
 
 
+@all_commands
 @pytest.mark.parametrize("name", _KINDS)
 def test_what_is_valid_is_read(name: str, cases: Cases, tmp_path: Path) -> None:
     shutil.copytree(cases.valid(name), at := tmp_path / "at")
@@ -488,14 +496,23 @@ def test_what_is_valid_is_read(name: str, cases: Cases, tmp_path: Path) -> None:
             assert ended.status != 2 or "none" in ended.said or "finished" in ended.said, ended
 
 
-def test_of_random_damage(cases: Cases, tmp_path: Path) -> None:
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_quick_commands_after_random_damage(group: int, cases: Cases, tmp_path: Path) -> None:
+    _run(range(group, QUICK_CASES, GROUPS), cases, tmp_path / "case", quick=True)
+
+
+@all_commands
+def test_all_commands_after_random_damage(cases: Cases, tmp_path: Path) -> None:
+    _run(range(FROM, FROM + CASES), cases, tmp_path / "case", quick=False)
+
+
+def _run(seeds: range, cases: Cases, at: Path, *, quick: bool) -> None:
     failed = []
-    for seed in range(FROM, FROM + CASES):
-        at = tmp_path / "case"
-        if seed % 20 == 0:
+    for seed in seeds:
+        if CASES and seed % 20 == 0:
             print(f"at {seed}", file=sys.__stderr__, flush=True)
         try:
-            cases.run(seed, at)
+            cases.run(seed, at, quick=quick)
         except AssertionError as error:
             last = "".join(traceback.format_exception(error.__cause__, limit=-6))
             print(f"{error}\n{last}", file=sys.__stderr__, flush=True)
