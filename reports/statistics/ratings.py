@@ -44,11 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "words_left": None,
     "words_right": None,
 }
-COLUMNS = (
-    "study", "rater", "item", "scenario", "repeat", "criterion", "system_left", "system_right",
-    "choice", "winner", "seconds", "submitted_at", "attention", "passed", "synthetic",
-    "revoked", "strength", "words_left", "words_right",
-)  # fmt: skip
+COLUMNS = (*NEEDED, *DEFAULTS)
 _NUMBERS = ("seconds", "words_left", "words_right")
 #: The paper's criteria, in its order; others follow by name.
 PAPER_CRITERIA = ("responsiveness", "human-likeness", "faithfulness", "factuality", "overall")

@@ -275,9 +275,10 @@ class Panel(Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        names = [name for name in (self.participant, self.study, self.session) if name]
-        for field, name in (("participant", self.participant), ("study", self.study),
-                            ("session", self.session)):  # fmt: skip
+        names = []
+        for field in ("participant", "study", "session"):
+            if name := getattr(self, field):
+                names.append(name)
             if name in ("t", "admin"):
                 raise misfit("is a parameter of our own links", field)
         if len(set(names)) != len(names):
@@ -346,11 +347,11 @@ class Design(Strict):
             if criterion.name in seen:
                 raise misfit("is taken by a criterion above", "criteria", number, "name")
             seen.add(criterion.name)
-        asked: set[str] = set()
+        asked = set(seen)  # what is missing is told by its name
         for part in ("before", "after"):
             for number, one in enumerate(getattr(self, part)):
                 if one.name in asked:
-                    raise misfit("is taken by a question above", part, number, "name")
+                    raise misfit("is taken by a criterion or question above", part, number, "name")
                 asked.add(one.name)
         self._translate()
         return self

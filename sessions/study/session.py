@@ -235,16 +235,9 @@ class Session:
                 key = {"rater_id": self.rater, "question": name}
                 written = json.dumps(reply, ensure_ascii=False)
                 connection.execute(replies.insert().values(**key, reply=written, at=at))
-            if rater.state == "before":
-                self._move(connection, "consented", "questionnaire", {"answers": given})
-            else:
-                record(
-                    connection,
-                    self.study,
-                    "questionnaire",
-                    rater=self.rater,
-                    data={"answers": given},
-                )
+            state = "consented" if rater.state == "before" else "after"
+            self._move(connection, state, "questionnaire", {"answers": given})
+            if state == "after":
                 self._finish(connection, rater)
 
     def understood(self) -> None:

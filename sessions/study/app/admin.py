@@ -13,7 +13,6 @@ from html import escape
 import streamlit as st
 
 from duo.table import Table, clean
-from sessions.study.app import asset
 from sessions.study.app.look import heading, literally, place, plain, press
 from sessions.study.exports import Comment, day_and_time
 from sessions.study.status import Admin, Status, status_tables
@@ -39,7 +38,6 @@ _LABELS = {
 
 def administration(admin: Admin) -> None:
     """Show the page."""
-    st.html(f"<style>{asset('admin.css')}</style>")
     heading(admin.study.design.title)
     place().show_problem()
     with st.container(key="refresh", horizontal=True, vertical_alignment="center"):

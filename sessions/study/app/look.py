@@ -82,7 +82,7 @@ class Place:
     def show_problem(self) -> None:
         """Say what went wrong with the click that led to this run."""
         if self.problem:
-            st.warning(self.problem)
+            st.html(f'<p class="duo problem" role="alert">{escape(self.problem)}</p>')
             self.problem = ""
 
 
