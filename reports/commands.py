@@ -168,6 +168,6 @@ def table1(
 
     Example: duo report table1 runs/benchmarks --out runs/table1
     """
-    from reports.table1 import make
+    from reports.table1_files import make
 
     make(runs, out, base=base, comparisons=comparisons)

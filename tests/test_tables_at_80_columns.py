@@ -34,7 +34,7 @@ from reports.statistics.ratings import read_ratings
 from reports.statistics.report import tables as statistics_tables
 from reports.statistics.simulate import Effect, Power, power_table
 from reports.table1 import table1
-from reports.table1 import tables as table1_tables
+from reports.table1_files import tables as table1_tables
 from sessions.study.leaks import find_leaks, leaks_tables
 from sessions.study.load import Load
 from sessions.study.status import status_tables, study_status

@@ -75,8 +75,8 @@ KINDS: Mapping[str, Kind] = {
     "benchmarks": Kind(
         "Benchmarks: the paper's Table 1",
         ("reports.plots.table1:accuracy",),
-        "reports.table1:tables",
-        "reports.table1:long_table",
+        "reports.table1_files:tables",
+        "reports.table1_files:long_table",
         computed_by="duo report table1",
         missing=(
             "Benchmarks",

@@ -27,7 +27,8 @@ from duo.table import latex_document
 from evaluation.benchmarks.catalogue import BENCHMARKS, is_possible
 from reports.plots.style import COLUMN, TWO_COLUMNS, svg_text
 from reports.plots.table1 import draw
-from reports.table1 import Table1, make, p_value, points, table1, tables
+from reports.table1 import Table1, table1
+from reports.table1_files import make, p_value, points, tables
 from tests.evaluation.benchmarks.files import write_result
 
 HOSTILE = "a|b [red]<script>\\input{x}$&%#_^~\x1b[31m\u202e 你 =1"
