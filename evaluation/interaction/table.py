@@ -164,7 +164,7 @@ def _panel(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
 def _times(head: str, found: Sequence[Times | None]) -> Iterator[_Row]:
     for part in ("mean", "p50", "p90"):
         cells = [_number(None if one is None else getattr(one, part)) for one in found]
-        yield f"{head} {part}, s", cells
+        yield f"{head} {part}, seconds", cells
 
 
 def _content(systems: Sequence[SystemFigures]) -> Iterator[_Row]:

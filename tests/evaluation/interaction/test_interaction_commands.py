@@ -47,6 +47,8 @@ def test_systems_side_by_side(runs: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     row = next(line for line in done.stdout.splitlines() if "missed queries" in line)
     assert row.index("50.0 %") < row.index("0.0 % [0.0-65.8]")
+    row = next(line for line in done.stdout.splitlines() if "tau-voice: response rate" in line)
+    assert row.index("50.0 %") < row.index("100.0 % [34.2-100.0]")
     assert "[b]slow\\x1b[31m" in done.stdout
     assert "\x1b" not in done.stdout
     assert "transcripts scored: 4, left out: 0" in done.stdout
@@ -54,6 +56,11 @@ def test_systems_side_by_side(runs: Path, tmp_path: Path) -> None:
     quick = found["systems"]["quick"]
     assert quick["takeover"]["turn_end"] == {"value": 1.0, "low": 0.34238, "high": 1.0, "n": 2}
     assert quick["response_latency"]["seconds"]["p50"]["value"] == 1.0
+    assert quick["panel"]["response_latency"]["mean"]["value"] == 1.0
+    assert quick["panel"]["selectivity"]["vocal_tic"] == {
+        "value": None, "low": None, "high": None, "n": 0,
+    }  # fmt: skip
+    assert quick["content"]["loops"]["n"] == 2
     assert quick["response_latency"]["forward_passes"]["p50"]["value"] is None
     assert len(found["events"]) == 4
     assert {event["system"] for event in found["events"]} == set(found["systems"])
