@@ -24,7 +24,7 @@ from reports.statistics.commands import bench as bench_statistics
 from reports.statistics.commands import judge, power, simulate
 from sessions.commands import chat, record, scenario_app, sweep, transcript_app
 from sessions.study.commands import bench as bench_study
-from sessions.study.commands import study_app
+from sessions.study.commands import bench_pages, study_app
 
 
 def train(
@@ -110,6 +110,7 @@ app.add_typer(eval_app, name="eval", cls=WholeSummaries)
 app.add_typer(report_app, name="report", cls=WholeSummaries)
 bench_app.command("statistics")(bench_statistics)
 bench_app.command("study")(bench_study)
+bench_app.command("raters")(bench_pages)
 app.add_typer(bench_app, name="bench", cls=WholeSummaries)
 bench_app.command()(sweep)
 app.add_typer(scenario_app, name="scenario", cls=WholeSummaries)

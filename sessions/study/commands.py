@@ -1,27 +1,36 @@
-"""Parse the commands `duo study ...` and `duo bench study`.
+"""Parse the commands `duo study ...`, `duo bench study` and `duo bench raters`.
 
 Light: what they need is imported inside.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from duo.errors import BadInput, check_choice
-from duo.options import words
+from duo.options import numbers, words
 from duo.terminal import printable
 
 if TYPE_CHECKING:
     from sessions.study.people import Invitation
     from sessions.study.study import Study
 
-study_app = typer.Typer(help="Have people compare recorded dialogues, blind.", no_args_is_help=True)
+study_app = typer.Typer(no_args_is_help=True)
 
 _Study = Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)]
+
+
+@study_app.callback(help="Have people compare recorded dialogues, blind.")
+def _keep_private(context: typer.Context) -> None:
+    """Let all that these commands write be for the user alone: answers of people, and links."""
+    before = os.umask(0o077)
+    context.call_on_close(lambda: os.umask(before))
 
 
 #: What people should know before they consent, as it is asked for.
@@ -231,7 +240,6 @@ def invite(
             typer.echo("\t".join(line))
     else:
         write_text(out, Table("", ("kind", "name", "link"), lines).csv())
-        out.chmod(0o600)  # who has the file can rate
         typer.echo(f"{len(lines)} links in {out}")
 
 
@@ -416,6 +424,7 @@ def serve(
         raise BadInput(f"{said}; --trial serves it all the same", file=study)
     here = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}"
     public = (url or opened.design.address or here).rstrip("/")
+    here += urlsplit(public).path
 
     def ready() -> None:
         set_address(opened, public)
@@ -431,9 +440,6 @@ def bench(
     think: Annotated[
         float, typer.Option(min=0, help="Mean seconds between two operations of a rater.")
     ] = 0.5,
-    through_pages: Annotated[
-        bool, typer.Option("--through-pages", hidden=True, help="Left the package.")
-    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
     ] = None,
@@ -449,11 +455,6 @@ def bench(
     from duo.files import write_json
     from sessions.study.load import load_test
 
-    if through_pages:
-        raise BadInput(
-            "left the package; in a checkout: python -m tests.sessions.study.app.load_pages",
-            field="--through-pages",
-        )
     with tempfile.TemporaryDirectory() as folder:
         found = load_test(
             Path(folder), raters=raters, pages=pages, processes=processes, think=think
@@ -461,5 +462,47 @@ def bench(
     if out is not None:
         write_json(out, vars(found))
     found.table().show()
-    if found.lost or found.changed or found.sent != found.stored:
+    if found.lost or found.changed or found.doubled or found.sent != found.stored:
+        raise typer.Exit(1)
+
+
+def bench_pages(
+    raters: Annotated[
+        str, typer.Option(help="Raters at once; several numbers, separated by commas, in turn.")
+    ] = "25,50,100",
+    pages: Annotated[int, typer.Option(min=1, help="Pages for each.")] = 3,
+    think: Annotated[
+        float, typer.Option(min=0, help="Mean seconds between two actions of a rater.")
+    ] = 3.0,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Test the pages under load: how many raters does this machine carry?
+
+    It carries so many if an action has its answer within 1 s (median) and 3 s (95 %), and no click
+    is lost or doubled. A server like that of `duo study serve` is driven over web sockets, with the
+    messages of browsers; no browser draws anything. The raters run on this machine, too. About
+    (4 + 6 x pages) x think seconds for each number of raters.
+
+    Example: duo bench raters --raters 50,100,200 --out runs/bench-raters.json
+    """
+    import tempfile
+
+    from duo.files import write_json
+    from sessions.study.app.load import carries, load_pages
+
+    found, most = [], 0
+    for count in numbers(raters, "--raters", 1):
+        with tempfile.TemporaryDirectory() as folder:
+            one = load_pages(Path(folder), raters=count, pages=pages, think=think)
+        found.append(one)
+        one.table().show()
+        if not carries(one):
+            break
+        most = count
+    if out is not None:
+        write_json(out, [vars(one) for one in found])
+    typer.echo(f"this machine carries {most} raters" if most else "not even so many in time")
+    if not most:
         raise typer.Exit(1)

@@ -26,7 +26,7 @@ from sessions.study.design import Design, read_design
 from sessions.study.materials import Item, Materials, Recording, create_study
 from sessions.study.people import invite_raters
 from sessions.study.session import open_session
-from sessions.study.store import ratings
+from sessions.study.store import actions, ratings
 from sessions.study.study import Study, open_study
 from sessions.study.views import (
     CHOICES,
@@ -45,6 +45,7 @@ class Load:
     Attributes:
         think: mean seconds between two operations of a rater.
         sent, stored: ratings; `lost` and `changed` are those that are not there, or differ.
+        doubled: clicks in the history that nobody made.
         seconds: wall time of all raters together.
         timings: of each operation how often it was done, and how many seconds it took.
     """
@@ -57,6 +58,7 @@ class Load:
     stored: int
     lost: int
     changed: int
+    doubled: int
     seconds: float
     timings: list[dict[str, Any]]
 
@@ -73,14 +75,14 @@ class Load:
             ],
             notes=[
                 f"{self.stored} of {self.sent} ratings stored, {self.lost} lost, "
-                f"{self.changed} changed"
+                f"{self.changed} changed, {self.doubled} doubled"
             ],
         )
 
 
 #: Page, criterion, and what was said; and an operation with the seconds that it took.
-_Sent = list[tuple[int, str, str]]
-_Spent = list[tuple[str, float]]
+Sent = list[tuple[int, str, str]]
+Spent = list[tuple[str, float]]
 
 
 def load_test(
@@ -95,23 +97,46 @@ def load_test(
     Raises:
         BadInput: the folder or the database cannot be used.
     """
-    import pandas as pd
-
-    design = _design(pages, raters)
-    study = create_study(folder, design, _materials(design, pages))
-    tokens = [invitation.token for invitation in invite_raters(study, raters)]
+    study, tokens = load_study(folder, raters, pages)
     begin = time.monotonic()
     shares = [tokens[start::processes] for start in range(processes)]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         results = list(pool.map(_work, [folder] * processes, shares, [think] * processes))
-    seconds = time.monotonic() - begin
+    return load_figures(study, results, time.monotonic() - begin, raters, processes, think)
+
+
+def load_study(folder: Path, raters: int, pages: int) -> tuple[Study, list[str]]:
+    """Make a study in an empty folder; return it and the tokens of its raters' links."""
+    design = _design(pages, raters)
+    study = create_study(folder, design, _materials(design, pages))
+    return study, [invitation.token for invitation in invite_raters(study, raters)]
+
+
+def load_figures(
+    study: Study,
+    results: Sequence[tuple[Sent, Spent]],
+    seconds: float,
+    raters: int,
+    processes: int,
+    think: float,
+) -> Load:
+    """Compare what raters sent with what is stored; close the database.
+
+    Args:
+        results: what was sent, and how long each operation took, from each thread or process.
+        seconds: wall time of all together.
+    """
+    import pandas as pd
+
     sent = [one for said, _ in results for one in said]
     spent = pd.DataFrame([one for _, times in results for one in times])
     with study.database.read() as connection:
         rows = connection.execute(select(ratings)).all()
+        kinds = list(connection.execute(select(actions.c.kind)).scalars())
     stored = {(row.page_id, row.criterion): row.answer for row in rows}
     expected = {(page, criterion): answer for page, criterion, answer in sent}
+    pages = len({page for page, _ in expected})
     study.database.close()
     return Load(
         database=study.database.url.get_backend_name(),
@@ -122,6 +147,7 @@ def load_test(
         stored=len(stored),
         lost=len(expected.keys() - stored.keys()),
         changed=sum(stored.get(key, answer) != answer for key, answer in expected.items()),
+        doubled=max(0, kinds.count("draft") - len(sent)) + max(0, kinds.count("submit") - pages),
         seconds=round(seconds, 3),
         timings=[
             {
@@ -136,7 +162,7 @@ def load_test(
     )
 
 
-def _work(folder: Path, tokens: Sequence[str], think: float) -> tuple[_Sent, _Spent]:
+def _work(folder: Path, tokens: Sequence[str], think: float) -> tuple[Sent, Spent]:
     """Run one process: a thread for each rater."""
     study = open_study(folder)
     with ThreadPoolExecutor(max(len(tokens), 1)) as pool:
@@ -145,11 +171,11 @@ def _work(folder: Path, tokens: Sequence[str], think: float) -> tuple[_Sent, _Sp
     return [x for sent, _ in results for x in sent], [x for _, spent in results for x in spent]
 
 
-def _rate(study: Study, token: str, think: float) -> tuple[_Sent, _Spent]:
+def _rate(study: Study, token: str, think: float) -> tuple[Sent, Spent]:
     """Let one rater go from the first page to the last."""
     draw = random.Random(token)
-    sent: _Sent = []
-    spent: _Spent = []
+    sent: Sent = []
+    spent: Spent = []
 
     def timed(operation: str, act: Callable[..., Any], *given: Any, **named: Any) -> Any:
         time.sleep(draw.uniform(0, 2 * think))

@@ -6,14 +6,16 @@ same dialogues.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import random
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -141,8 +143,8 @@ def create_study(
         seed=design.seed,
     )
     check_writable(folder)
-    name = begun(folder) or _new_name(folder)
-    with closing(Database(database_url(folder))) as database:
+    with _alone(folder), closing(Database(database_url(folder))) as database:
+        name = begun(folder) or _new_name(folder)
         if row_of(database, name) is not None:
             raise BadInput("holds a study already: choose another folder", file=folder)
         write_text(folder / "design.yaml", design.as_yaml())
@@ -166,6 +168,19 @@ def create_study(
         left_out=list(materials.left_out),
     )
     return open_study(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let no other process make a study in a folder meanwhile; the folder itself is the lock."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise BadInput("another command is making a study here", file=folder) from error
+    finally:
+        os.close(handle)
 
 
 def _new_name(folder: Path) -> str:

@@ -13,18 +13,20 @@ example's explanation may use Markdown (never HTML), all others are shown as the
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from duo import palette
@@ -35,24 +37,26 @@ if TYPE_CHECKING:
 
 #: The environment variable that tells the pages which study they are of.
 VARIABLE = "DUO_STUDY"
+_PATH = "PYTHONPATH"
 _PR_SET_PDEATHSIG = 1
 #: Seconds that the server has to end by itself.
 _PATIENCE = 5
 APP = Path(__file__).with_name("main.py")
 
 #: No browser is opened, nothing is reported to anybody, no traceback and no menu reach a rater.
-_FLAGS = {
-    "server.headless": "true",
+_FLAGS: dict[str, Any] = {
+    "server.headless": True,
     "server.fileWatcherType": "none",
-    "server.runOnSave": "false",
-    "server.enableXsrfProtection": "true",
-    "server.enableCORS": "true",
-    "server.maxUploadSize": "1",
-    "browser.gatherUsageStats": "false",
+    "server.runOnSave": False,
+    "server.enableXsrfProtection": True,
+    "server.enableCORS": True,
+    "server.enableStaticServing": False,
+    "server.maxUploadSize": 1,
+    "browser.gatherUsageStats": False,
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
-    "client.showSidebarNavigation": "false",
-    "global.developmentMode": "false",
+    "client.showSidebarNavigation": False,
+    "global.developmentMode": False,
     "logger.level": "warning",
     # By sections: a colour for all would switch off that the browser chooses light or dark.
     "theme.light.primaryColor": "#2f6fb2",
@@ -88,7 +92,8 @@ def command(study: Study, *, host: str, port: int, public: str = "") -> list[str
     """Return the command line of the server.
 
     Args:
-        public: the address by which browsers reach it, if not by `host` and `port`.
+        public: the address by which browsers reach it, if not by `host` and `port`. A path in it
+            is where the server has its pages, too.
 
     Raises:
         BadInput: Streamlit is not installed, or the port is taken.
@@ -96,17 +101,31 @@ def command(study: Study, *, host: str, port: int, public: str = "") -> list[str
     if find_spec("streamlit") is None:
         raise BadInput("the pages need Streamlit: pip install streamlit")
     _check_free(host, port)
-    flags = _FLAGS | {"server.address": host, "server.port": str(port)}
+    flags = _FLAGS | {"server.address": host, "server.port": port}
     if public:  # a web socket of any other origin is refused
         origin = urlsplit(public)
-        flags["server.corsAllowedOrigins"] = f"{origin.scheme}://{origin.netloc}"
-    options = [word for name, value in flags.items() for word in (f"--{name}", value)]
-    return [sys.executable, "-m", "streamlit", "run", str(APP), *options]
+        flags["server.corsAllowedOrigins"] = [f"{origin.scheme}://{origin.netloc}"]
+        flags["server.baseUrlPath"] = origin.path.strip("/")
+    return [sys.executable, "-P", "-m", f"{__name__}.server", json.dumps(flags)]
 
 
 def environment(study: Study) -> dict[str, str]:
-    """Return the environment of the server: ours, and which study it is."""
-    return {**os.environ, VARIABLE: str(study.folder.resolve())}
+    """Return the environment of the server: ours, and which study it is.
+
+    Nothing in it depends on the current folder, and no settings of Streamlit are in it: what stands
+    in `.streamlit` there, or in a module named like one of ours, is not meant for a server.
+    """
+    from sessions.study.store import VARIABLE as DATABASE  # not for reports, which draw timelines
+
+    kept = {name: one for name, one in os.environ.items() if not name.startswith("STREAMLIT_")}
+    named = [one for one in kept.get(_PATH, "").split(os.pathsep) if Path(one).is_absolute()]
+    kept[_PATH] = os.pathsep.join([str(APP.parents[3]), *named])
+    if DATABASE in kept:
+        url = study.database.url
+        if study.database.is_sqlite:
+            url = url.set(database=str(Path(study.database.place).resolve()))
+        kept[DATABASE] = url.render_as_string(hide_password=False)
+    return kept | {VARIABLE: str(study.folder.resolve())}
 
 
 def serve(
@@ -124,19 +143,32 @@ def serve(
     Raises:
         BadInput: as `command`.
     """
-    words = command(study, host=host, port=port, public=public)
     before = {one: signal.signal(one, _interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
-    end = partial(_end_with, os.getpid())
-    server = subprocess.Popen(words, env=environment(study), preexec_fn=end)
     try:
-        if _is_up(server, host, port):
-            ready()
-        return server.wait()
+        with started(study, host=host, port=port, public=public) as server:
+            if is_up(server, host, port):
+                ready()
+            return server.wait()
     except KeyboardInterrupt:
         return 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def started(
+    study: Study, *, host: str, port: int, public: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the server, and end it at the end; see `command`."""
+    words = command(study, host=host, port=port, public=public)
+    end = partial(_end_with, os.getpid())
+    server = subprocess.Popen(
+        words, env=environment(study), stdout=subprocess.DEVNULL, preexec_fn=end
+    )
+    try:
+        yield server
+    finally:
         _stop(server)
 
 
@@ -163,7 +195,7 @@ def _end_with(parent: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _is_up(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
+def is_up(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
     """Wait until the server can be reached; return False if it ended before."""
     own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     while server.poll() is None:

@@ -33,7 +33,10 @@ function watch(root) {
     clearTimeout(waiting);
     if (!connected()) {
       waiting = setTimeout(away, PATIENCE);
-    } else if (!root.hidden) {
+      return;
+    }
+    root.cameBack(); // a new server has none of the page's parts, which clicks run alone
+    if (!root.hidden) {
       root.firstChild.textContent = root.words.back;
       root.lastChild.textContent = "";
       root.className = "back";
@@ -49,9 +52,10 @@ function watch(root) {
   changes.observe(app, { attributes: true, attributeFilter: ["data-test-connection-state"] });
 }
 
-export default function ({ parentElement, data }) {
+export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector("section");
   root.words = data;
+  root.cameBack = () => setTriggerValue("back", true);
   if (root.watched) return;
   root.watched = true;
   root.hidden = true;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -109,7 +110,14 @@ def opened(folder: str, database: str) -> Study:
     Args:
         database: what `DUO_DATABASE_URL` says; with another one it is another study.
     """
-    return open_study(Path(folder))
+    study = open_study(Path(folder))
+    # Streamlit collects garbage after every run. Without what is never garbage, all modules (it
+    # loads pandas a little later), that takes a millisecond; else, most of the time of a click.
+    import pandas  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    return study
 
 
 def press(label: str, action: Callable[[], object], **look: Any) -> None:
@@ -125,13 +133,14 @@ def dress() -> None:
 
 
 def watch() -> None:
-    """Let the page say in our words when the server cannot be reached."""
+    """Let the page say in our words when the server cannot be reached, and run whole after that."""
     say = words()
     component = st.components.v2.component(
         "away", html="<section></section>", css=asset("away.css"), js=asset("away.js")
     )
     with st.container(key="away"):
-        component(key="watch", data={name: say(f"page.{name}") for name in _AWAY})
+        said = {name: say(f"page.{name}") for name in _AWAY}
+        component(key="watch", data=said, on_back_change=lambda: None)
 
 
 def heading(text: str, level: int = 1) -> None:

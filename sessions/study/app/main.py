@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import streamlit as st
@@ -16,7 +18,7 @@ from duo.terminal import printable
 from sessions.study.app import VARIABLE, look
 from sessions.study.app.admin import administration
 from sessions.study.app.entrance import around, message, offer_to_withdraw, withdrawal
-from sessions.study.app.look import dress, place, press, watch, words
+from sessions.study.app.look import Place, dress, place, press, watch, words
 from sessions.study.app.rating import hear, rating, said_before
 from sessions.study.design import Design
 from sessions.study.people import Refused
@@ -41,8 +43,16 @@ def show() -> None:
     title = here.words("page.title")
     st.set_page_config(page_title=title, layout="wide", initial_sidebar_state="collapsed")
     dress()
-    try:
+    with _explaining():
         _show()
+    watch()
+
+
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """Make a clear page, and a line for the terminal, of whatever goes wrong."""
+    try:
+        yield
     except Refused as error:
         message(words()("page.refused"), look.refusal(error))
     except BadInput as error:
@@ -51,7 +61,6 @@ def show() -> None:
     except Exception:
         _log.exception("a page failed")
         _out_of_order()
-    watch()
 
 
 def _show() -> None:
@@ -115,11 +124,27 @@ def _rater(session: Session, participant: str) -> None:
         withdrawal(session)
         return
     if isinstance(view, RatingView):
-        rating(session, view, here)
+        _work(session, here, [view])
     else:
         here.show_problem()
         around(session, view, participant)
     offer_to_withdraw(session, view)
+
+
+@st.fragment
+def _work(session: Session, here: Place, given: list[RatingView]) -> None:
+    """Show a page to rate. What is clicked on it runs this alone: the rest stays as it is.
+
+    Args:
+        given: the page, when the whole script runs.
+    """
+    with _explaining():
+        if not given:
+            hear(session, here, said_before())
+        view = given.pop() if given else session.view(here.number)
+        if not isinstance(view, RatingView):
+            st.rerun()
+        rating(session, view, here)
 
 
 def _out_of_order() -> None:

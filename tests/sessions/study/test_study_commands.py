@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import duo.cli
 from duo.errors import BadInput
-from sessions.study.app import APP, command, environment
+from sessions.study.app import command, environment
 from sessions.study.session import open_session
 from sessions.study.store import VARIABLE
 from sessions.study.study import open_study
@@ -254,14 +254,17 @@ def test_the_server_is_told_which_study_and_shows_no_tracebacks(make_sqlite: Stu
         with pytest.raises(BadInput, match=f"--port: {port} cannot be used"):
             command(opened, host="127.0.0.1", port=port)
     words = command(opened, host="127.0.0.1", port=port)
-    assert words[:5] == [sys.executable, "-m", "streamlit", "run", str(APP)]
-    options = dict(zip(words[5::2], words[6::2], strict=True))
-    assert options["--server.headless"] == "true"
-    public = command(opened, host="127.0.0.1", port=port, public="https://x.org/study")
-    assert public[public.index("--server.corsAllowedOrigins") + 1] == "https://x.org"
-    assert options["--browser.gatherUsageStats"] == "false"
-    assert options["--client.showErrorDetails"] == "none"
-    assert (options["--server.port"], options["--server.address"]) == (str(port), "127.0.0.1")
+    assert words[:4] == [sys.executable, "-P", "-m", "sessions.study.app.server"]
+    options = json.loads(words[4])
+    assert options["server.headless"] is True
+    public = json.loads(
+        command(opened, host="127.0.0.1", port=port, public="https://x.org/study")[4]
+    )
+    assert public["server.corsAllowedOrigins"] == ["https://x.org"]
+    assert public["server.baseUrlPath"] == "study"
+    assert options["browser.gatherUsageStats"] is False
+    assert options["client.showErrorDetails"] == "none"
+    assert (options["server.port"], options["server.address"]) == (port, "127.0.0.1")
     assert environment(opened)["DUO_STUDY"] == str(opened.folder.resolve())
     with pytest.raises(BadInput, match=r"--host: 'no\.such\.host\.invalid'"):
         command(opened, host="no.such.host.invalid", port=port)

@@ -13,7 +13,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -114,7 +113,7 @@ class Server:
         assert words[0] == sys.executable
         self._process = subprocess.Popen(
             words,
-            env=environment(self._study) | {"PYTHONPATH": str(Path(__file__).parents[4])},
+            env=environment(self._study),
             stdout=subprocess.DEVNULL,
         )
         until(self._healthy, why="the server starts")

@@ -100,7 +100,7 @@ def test_hostile_words_are_shown_as_they_are_and_nothing_names_a_system(tmp_path
             assert browser.driver.execute_script(inside, tag) == 0
         assert browser.driver.execute_script(inside, "bdi") > len(HOSTILE)
         wide = "return document.documentElement.scrollWidth <= innerWidth"
-        assert browser.driver.execute_script(wide)
+        until(lambda: browser.driver.execute_script(wide), why="nothing is wider than the page")
 
         # Blinding: neither in what is shown nor in anything that came over the wire.
         browser.click("▶ Play")
@@ -184,7 +184,7 @@ def test_hostile_names_on_the_administrators_page(tmp_path: Path) -> None:
         until(lambda: bad in browser.text(), why="the item's name is shown as it is")
         assert f"comment {bad}\ufffd" in browser.sees("the latest first")
         wide = "return document.querySelector('[data-testid=stMain]').scrollWidth <= innerWidth"
-        assert browser.driver.execute_script(wide)
+        until(lambda: browser.driver.execute_script(wide), why="nothing is wider than the page")
         browser.driver.execute_cdp_cmd(
             "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
         )
