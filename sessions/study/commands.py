@@ -345,6 +345,10 @@ def export(
     from sessions.study.study import open_study
     from sessions.study.votes import export as write
 
+    if preferences is None and (synthetic or by != "majority"):
+        raise BadInput("goes with --preferences", field="--synthetic" if synthetic else "--by")
+    if preferences is not None and withdrawn:
+        raise BadInput("preferences are never of raters who withdrew", field="--withdrawn")
     opened, path = open_study(study), out or study / "export"
     if preferences is not None:
         if path.suffix.lower() != ".jsonl":

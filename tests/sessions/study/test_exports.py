@@ -122,6 +122,16 @@ def test_preferences_are_what_trl_reads(make_sqlite: StudyMaker, tmp_path: Path)
         assert vote.winner == row["chosen_system"]
 
 
+@pytest.mark.parametrize(
+    "given", [["--by", "vote"], ["--synthetic"], ["--preferences", "speed", "--withdrawn"]]
+)
+def test_options_that_would_change_nothing_are_refused(
+    make_sqlite: StudyMaker, given: list[str]
+) -> None:
+    done = CliRunner().invoke(app, ["study", "export", str(make_sqlite().folder), *given])
+    assert isinstance(done.exception, BadInput) or done.exit_code == 2
+
+
 def test_a_majority_decides_and_ties_are_left_out(make_sqlite: StudyMaker) -> None:
     study = make_sqlite(items=4, raters_per_item=3)
     for choice in ("left", "right", "tie"):
