@@ -58,7 +58,7 @@ class Backbone:
         name: as it was asked for.
         states: ids of the state tokens.
         chat: its chat format.
-        engine: what runs it. With "llama" the model is a `duo.decoding.llama.LlamaModel`.
+        engine: what runs it. With "llama" the model is a `duo.decoding.llama_model.LlamaModel`.
     """
 
     model: Any

@@ -21,7 +21,7 @@ from duo.files import read_json_object
 from duo.wheels import cache_folder, cache_writes, exclusive, workspace
 
 if TYPE_CHECKING:
-    from duo.decoding.llama import Rows
+    from duo.decoding.llama_model import Rows
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

@@ -123,7 +123,7 @@ def load(
         BadInput: no such model, a damaged one, an adapter that llama.cpp cannot have, or a chat
             format that the model was not trained in.
     """
-    from duo.decoding.llama import LlamaModel, Rows
+    from duo.decoding.llama_model import LlamaModel, Rows
 
     library()  # if it is not there, that is said before anything is fetched
     source = find(name)
@@ -210,7 +210,7 @@ def _read(file: Path, folder: Path) -> None:
     from gguf import GGUFReader
     from rich.console import Console
 
-    from duo.decoding.llama import EMBEDDINGS
+    from duo.decoding.llama_model import EMBEDDINGS
 
     status = Console(stderr=True).status(f"reading the tokenizer of {file.name} (once)")
     try:

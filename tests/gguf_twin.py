@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from duo.decoding.llama import LlamaChannels, LlamaModel
+from duo.decoding.llama import LlamaChannels
+from duo.decoding.llama_model import LlamaModel
 from duo.engine import installed
 from tests.tiny import tiny_tokenizer
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from duo.backbone import Backbone
     from duo.decoding.channels import Channels
-    from duo.decoding.llama import LlamaModel
+    from duo.decoding.llama_model import LlamaModel
 
 #: name -> what it is, in a line (for help texts).
 SYSTEMS: dict[str, str] = {
@@ -158,7 +158,8 @@ def channels_for(system: str, model: PreTrainedModel | LlamaModel) -> Callable[[
     Raises:
         BadInput: the model does not decode exactly so; see `duo.decoding.check`.
     """
-    from duo.decoding.llama import LlamaChannels, LlamaModel
+    from duo.decoding.llama import LlamaChannels
+    from duo.decoding.llama_model import LlamaModel
 
     if isinstance(model, LlamaModel):
         sequential = system == "duo-sequential"

@@ -15,7 +15,8 @@ import torch
 
 from duo import engine
 from duo.backbone import load
-from duo.decoding.llama import Cancelled, LlamaChannels, LlamaModel, Rows
+from duo.decoding.llama import Cancelled, LlamaChannels
+from duo.decoding.llama_model import LlamaModel, Rows
 from duo.decoding.systems import build
 from duo.errors import BadInput
 from tests.gguf_twin import needs_llama, write_gguf
@@ -201,7 +202,7 @@ def test_a_pass_can_be_ended_from_another_thread(tiny: Any) -> None:
 def test_a_tokenizer_that_is_read_otherwise_is_refused(
     tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("duo.decoding.llama.LlamaModel.encode", lambda self, text: [0])
+    monkeypatch.setattr("duo.decoding.llama_model.LlamaModel.encode", lambda self, text: [0])
     with pytest.raises(BadInput, match="does not read its tokenizer rightly"):
         load(str(tiny[0]))
 
