@@ -409,6 +409,12 @@ def serve(
         str | None,
         typer.Option(help="Address by which raters reach it, if a proxy stands before it."),
     ] = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, help="Servers, at this and the following ports; a proxy shares raters."
+        ),
+    ] = 1,
     trial: Annotated[
         bool, typer.Option("--trial", help="Serve although the consent page is not complete.")
     ] = False,
@@ -417,6 +423,9 @@ def serve(
 
     A study whose consent page does not say all that people should know (see `duo study about`) is
     served only with --trial.
+
+    `duo bench raters` says how many raters at once this machine carries with one process, or more.
+    Several need a proxy before them, which keeps each rater with one: see docs/nginx.conf.
 
     Example: duo study serve runs/st --port 8501
     """
@@ -434,7 +443,9 @@ def serve(
         set_address(opened, public)
         typer.echo(f"{public} ({'' if public == here else f'here {here}; '}Ctrl-C stops)")
 
-    raise typer.Exit(run(opened, host=host, port=port, public=public, ready=ready))
+    raise typer.Exit(
+        run(opened, host=host, port=port, public=public, processes=processes, ready=ready)
+    )
 
 
 def bench(
@@ -478,6 +489,9 @@ def bench_pages(
     think: Annotated[
         float, typer.Option(min=0, help="Mean seconds between two actions of a rater.")
     ] = 3.0,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Server processes that share the raters.")
+    ] = 1,
     out: Annotated[
         Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
     ] = None,
@@ -485,9 +499,9 @@ def bench_pages(
     """Test the pages under load: how many raters does this machine carry?
 
     It carries so many if an action has its answer within 1 s (median) and 3 s (95 %), and no click
-    is lost or doubled. A server like that of `duo study serve` is driven over web sockets, with the
-    messages of browsers; no browser draws anything. The raters run on this machine, too. About
-    (4 + 6 x pages) x think seconds for each number of raters.
+    is lost or doubled. Servers like those of `duo study serve` are driven over web sockets, with
+    the messages of browsers; no browser draws anything. The raters run on this machine, too. It
+    takes about (4 + 6 x pages) x think seconds for each number of raters.
 
     Example: duo bench raters --raters 50,100,200 --out runs/bench-raters.json
     """
@@ -499,7 +513,9 @@ def bench_pages(
     found, most = [], 0
     for count in numbers(raters, "--raters", 1):
         with tempfile.TemporaryDirectory() as folder:
-            one = load_pages(Path(folder), raters=count, pages=pages, think=think)
+            one = load_pages(
+                Path(folder), raters=count, pages=pages, think=think, processes=processes
+            )
         found.append(one)
         one.table().show()
         if not carries(one):

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from importlib.resources import files
 from importlib.util import find_spec
@@ -129,7 +129,13 @@ def environment(study: Study) -> dict[str, str]:
 
 
 def serve(
-    study: Study, *, host: str, port: int, ready: Callable[[], None], public: str = ""
+    study: Study,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[], None],
+    public: str = "",
+    processes: int = 1,
 ) -> int:
     """Run the server until it is stopped; return its exit status.
 
@@ -139,16 +145,25 @@ def serve(
     Args:
         public: as in `command`.
         ready: called once it can be reached.
+        processes: servers at this and the following ports, over the one database. A proxy shares
+            raters among them, each of whom stays with one; if one ends, all do.
 
     Raises:
         BadInput: as `command`.
     """
     before = {one: signal.signal(one, _interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        with started(study, host=host, port=port, public=public) as server:
-            if is_up(server, host, port):
+        with ExitStack() as stack:
+            ports = range(port, port + processes)
+            servers = [
+                stack.enter_context(started(study, host=host, port=one, public=public))
+                for one in ports
+            ]
+            if all(is_up(one, host, at) for one, at in zip(servers, ports, strict=True)):
                 ready()
-            return server.wait()
+            while all(one.poll() is None for one in servers):
+                time.sleep(0.2)
+            return next(one.returncode for one in servers if one.returncode is not None)
     except KeyboardInterrupt:
         return 0
     finally:
@@ -209,6 +224,8 @@ def is_up(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
 
 
 def _check_free(host: str, port: int) -> None:
+    if port > 65_535:
+        raise BadInput(f"{port} is no port: there is none above 65535", field="--port")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -14,8 +14,9 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -25,6 +26,8 @@ from sessions.study.app import is_up, started
 from sessions.study.load import Load, Sent, Spent, load_figures, load_study
 from sessions.study.study import Study
 from sessions.study.views import CHOICES, Answer
+
+HOST = "127.0.0.1"
 
 #: Seconds until a rater gives up.
 PATIENCE = 300.0
@@ -168,28 +171,42 @@ def rate(
     return sent, spent
 
 
-def load_pages(folder: Path, *, raters: int, pages: int = 3, think: float = 3.0) -> Load:
+def load_pages(
+    folder: Path, *, raters: int, pages: int = 3, think: float = 3.0, processes: int = 1
+) -> Load:
     """Make a study in an empty folder, serve it, and let raters at it, all at once.
 
     Args:
         pages: that each rater rates.
         think: mean seconds between two actions of a rater.
+        processes: servers, which share the raters as a proxy would share them.
 
     Raises:
-        BadInput: the folder, the database or the server cannot be used.
+        BadInput: the folder, the database or a server cannot be used.
     """
     study, tokens = load_study(folder, raters, pages)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    with started(study, host="127.0.0.1", port=port) as server, ThreadPoolExecutor(raters) as pool:
-        if not is_up(server, "127.0.0.1", port):
-            raise BadInput("the server did not start", field="--raters")
+    with ExitStack() as stack:
+        servers = []
+        for port in free_ports(processes):
+            server = stack.enter_context(started(study, host=HOST, port=port))
+            if not is_up(server, HOST, port):
+                raise BadInput("a server did not start", file=folder)
+            servers.append(f"http://{HOST}:{port}")
+        pool = stack.enter_context(ThreadPoolExecutor(raters))
         begin = time.monotonic()
-        results = list(pool.map(lambda token: rate(study, address, token, think), tokens))
+        thinking = [think] * raters
+        results = list(pool.map(rate, [study] * raters, cycle(servers), tokens, thinking))
         seconds = time.monotonic() - begin
-    return load_figures(study, results, seconds, raters, 1, think)
+    return load_figures(study, results, seconds, raters, processes, think)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine at which nobody listens."""
+    with ExitStack() as stack:
+        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in taken:
+            one.bind((HOST, 0))
+        return [one.getsockname()[1] for one in taken]
 
 
 def carries(found: Load) -> bool:

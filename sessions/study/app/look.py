@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -110,14 +109,7 @@ def opened(folder: str, database: str) -> Study:
     Args:
         database: what `DUO_DATABASE_URL` says; with another one it is another study.
     """
-    study = open_study(Path(folder))
-    # Streamlit collects garbage after every run. Without what is never garbage, all modules (it
-    # loads pandas a little later), that takes a millisecond; else, most of the time of a click.
-    import pandas  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
-    return study
+    return open_study(Path(folder))
 
 
 def press(label: str, action: Callable[[], object], **look: Any) -> None:

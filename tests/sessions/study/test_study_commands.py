@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import socket
 import stat
@@ -109,6 +110,20 @@ def test_a_study_from_beginning_to_end(made: Path, tmp_path: Path) -> None:
     assert study("revoke", made, "r001", "me") == "2 revoked\n"
 
 
+def test_what_studies_write_is_for_the_user_alone(made: Path, tmp_path: Path) -> None:
+    assert os.umask(0o022) == 0o022  # the commands leave it as it was
+    study("invite", made, "--raters", "1", "--out", tmp_path / "links.csv")
+    study("export", made, "--out", tmp_path / "ratings")
+    opened = open_study(made)
+    with opened.database.write():
+        beside = {path.name for path in made.iterdir()}
+    assert {"study.sqlite", "study.sqlite-wal", "study.sqlite-shm"} <= beside
+    folders = [made, tmp_path / "ratings"]
+    for path in (tmp_path / "links.csv", *folders, *(one for f in folders for one in f.rglob("*"))):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    opened.database.close()
+
+
 def test_links_begin_with_the_servers_address(made: Path, tmp_path: Path) -> None:
     assert "http://localhost:8501/?t=" in study("invite", made, "--raters", "1")
     assert "http://localhost:9000/?t=" in study("invite", made, "--raters", "1", "--port", "9000")
@@ -131,20 +146,24 @@ def test_the_server_says_its_address_when_it_is_there_and_leaves_no_child(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-u", "-c", "from duo.cli import main; main()", "study", "serve",
-             str(made), "--port", str(port), "--trial"]  # fmt: skip
+             str(made), "--port", str(port), "--processes", "2", "--trial"]  # fmt: skip
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         while f"http://localhost:{port} (Ctrl-C" not in (line := server.stdout.readline()):
             assert line
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        for one in (port, port + 1):
+            socket.create_connection(("127.0.0.1", one), timeout=5).close()
         assert f"http://localhost:{port}/?t=" in study("invite", made, "--raters", "1")
         server.send_signal(how)
         server.wait(timeout=30)
+        left = [port, port + 1]
         for _ in range(100):
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                socket.create_connection(("127.0.0.1", left[0]), timeout=5).close()
             except OSError:
-                break
+                if not left[1:]:
+                    break
+                del left[0]
             time.sleep(0.2)
         else:
             pytest.fail("a child still listens")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from sessions.study.app import is_up, started
-from sessions.study.app.load import rate, tab
+from sessions.study.app.load import free_ports, rate, tab
 from sessions.study.people import invite_raters
 from sessions.study.store import FILE, VARIABLE, ratings
 from sessions.study.study import Study, open_study
@@ -34,12 +33,6 @@ DUO = "from duo.cli import main; main()"
 @pytest.fixture(autouse=True)
 def _no_other_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager
@@ -64,7 +57,7 @@ def test_the_current_folder_is_nothing_to_a_server_and_browsers_learn_no_path(
     monkeypatch.chdir(hostile)
     monkeypatch.setenv("PYTHONPATH", f":.:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("STREAMLIT_SERVER_BASE_URL_PATH", "elsewhere")
-    port = free_port()
+    (port,) = free_ports(1)
     address, (invitation,) = f"http://127.0.0.1:{port}", invite_raters(study, 1)
     with listening(study, port):
         with urllib.request.urlopen(f"{address}/", timeout=30) as answer:
@@ -112,7 +105,7 @@ def test_of_three_that_make_a_study_in_one_folder_one_wins(tmp_path: Path) -> No
 def test_behind_nginx_with_tls_and_a_path(tmp_path: Path, make_sqlite: StudyMaker) -> None:
     assert NGINX is not None
     study = make_sqlite()
-    inside, outside = free_port(), free_port()
+    inside, beside, outside = free_ports(3)
     key, certificate = tmp_path / "key", tmp_path / "certificate"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
@@ -127,6 +120,7 @@ def test_behind_nginx_with_tls_and_a_path(tmp_path: Path, make_sqlite: StudyMake
         "/etc/ssl/certs/study.example.org.pem": str(certificate),
         "/etc/ssl/private/study.example.org.key": str(key),
         "127.0.0.1:8600": f"127.0.0.1:{inside}",
+        "127.0.0.1:8601": f"127.0.0.1:{beside}",
     }.items():
         assert ours in server
         server = server.replace(ours, theirs)
@@ -139,14 +133,20 @@ def test_behind_nginx_with_tls_and_a_path(tmp_path: Path, make_sqlite: StudyMake
     public = f"https://localhost:{outside}/rating"
     trusting = ssl.create_default_context(cafile=str(certificate))
     words = [NGINX, "-p", tmp_path, "-e", tmp_path / "error", "-c", tmp_path / "nginx.conf"]
-    with listening(study, inside, public), subprocess.Popen(words) as nginx:
+    with (
+        listening(study, inside, public),
+        listening(study, beside, public),
+        subprocess.Popen(words) as nginx,
+    ):
         try:
             assert is_up(nginx, "127.0.0.1", outside), (tmp_path / "error").read_text("utf-8")
-            (invitation,) = invite_raters(study, 1)
+            invitation, other = invite_raters(study, 2)
             link = invitation.link(public)
             with urllib.request.urlopen(link, timeout=30, context=trusting) as answer:
                 assert b"<title>" in answer.read()
+                assert answer.headers["Set-Cookie"].startswith("duo_place=")
             sent, _ = rate(study, public, invitation.token, 0.0, ssl=trusting)
+            sent += rate(study, public, other.token, 0.0, ssl=trusting)[0]
             with (
                 pytest.raises(InvalidStatus, match="403"),
                 tab(public, invitation.token, ssl=trusting, origin="https://evil.org"),
