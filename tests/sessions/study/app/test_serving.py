@@ -10,13 +10,14 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from sessions.study.app import is_up, started
-from sessions.study.app.load import free_ports, rate, tab
+from sessions.study.app.load import carries, free_ports, load_pages, rate, tab
 from sessions.study.people import invite_raters
 from sessions.study.store import FILE, VARIABLE, ratings
 from sessions.study.study import Study, open_study
@@ -157,3 +158,13 @@ def test_behind_nginx_with_tls_and_a_path(tmp_path: Path, make_sqlite: StudyMake
             nginx.wait(timeout=30)
     with study.database.read() as connection:
         assert len(connection.execute(ratings.select()).all()) == len(sent) > 0
+
+
+def test_raters_of_two_servers_lose_nothing(tmp_path: Path) -> None:
+    found = load_pages(tmp_path, raters=3, pages=1, think=0.0, processes=2)
+    assert (found.sent, found.stored, found.processes) == (15, 15, 2)
+    assert (found.lost, found.changed, found.doubled) == (0, 0, 0)
+    quick = [{"operation": "click", "count": 15, "median": 0.9, "p95": 2.9, "longest": 9.0}]
+    assert carries(replace(found, timings=quick))
+    assert not carries(replace(found, timings=quick, doubled=1))
+    assert not carries(replace(found, timings=[quick[0] | {"p95": 3.1}]))
