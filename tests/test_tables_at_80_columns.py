@@ -89,7 +89,7 @@ def study_status_(folder: Path) -> list[Table]:
 def study_load(folder: Path) -> list[Table]:
     timings = [{"operation": name, "count": 2, "median": 1.5, "p95": 3.0, "longest": 12.0}
                for name in ("open the page", "submit the ratings")]  # fmt: skip
-    load = Load("postgresql, 100 connections", 200, 4, 2.0, 100, 100, 0, 0, 61.5, timings)
+    load = Load("postgresql, 100 connections", 200, 4, 2.0, 100, 100, 0, 0, 0, 61.5, timings)
     return [load.table()]
 
 
