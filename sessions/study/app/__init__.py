@@ -58,6 +58,9 @@ _FLAGS: dict[str, Any] = {
     "client.showSidebarNavigation": False,
     "global.developmentMode": False,
     "logger.level": "warning",
+    # Or all garbage is collected after each click, which takes the longer the more raters there
+    # are: with a hundred, most of the time.
+    "runner.postScriptGC": False,
     # By sections: a colour for all would switch off that the browser chooses light or dark.
     "theme.light.primaryColor": "#2f6fb2",
     "theme.dark.primaryColor": "#3678bd",

@@ -6,7 +6,6 @@ from the current folder, and tells browsers the script's path, which is a mere n
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -22,12 +21,8 @@ def main() -> None:
 
     flags = json.loads(sys.argv[1])
     bootstrap.load_config_options(flags)
-    # Streamlit collects garbage after every run. Without what is never garbage, all modules, that
-    # takes a millisecond; else, most of the time of a click. And nobody waits for them to load.
-    for name in ("sessions.study.app.main", "pandas"):
+    for name in ("sessions.study.app.main", "pandas"):  # or the first rater waits for them
         import_module(name)
-    gc.collect()
-    gc.freeze()
     bootstrap.run(APP.name, False, [], flags)
 
 
