@@ -315,7 +315,7 @@ def test_an_analysis_that_is_there_is_taken(tmp_path: Path) -> None:
 def test_a_broken_result_does_not_take_the_others_along(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "benchmarks", tmp_path / "b")
     one = next((tmp_path / "b" / "base").rglob("samples_*.jsonl"))
-    one.write_text("{}\n")
+    one.write_text('{"doc_id": 0}\n')
     found = collect([tmp_path])
     assert kinds(found) == {"benchmarks": 1}
     assert found.of("benchmarks")[0].content.comparisons == ()
