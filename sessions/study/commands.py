@@ -467,15 +467,17 @@ def bench(
     """
     import tempfile
 
-    from duo.files import write_json
-    from sessions.study.load import load_test
+    from duo.files import check_writable_file, write_result
+    from sessions.study.load import LoadBench, load_test
 
+    if out is not None:
+        check_writable_file(out)
     with tempfile.TemporaryDirectory() as folder:
         found = load_test(
             Path(folder), raters=raters, pages=pages, processes=processes, think=think
         )
     if out is not None:
-        write_json(out, vars(found))
+        write_result(out, LoadBench(runs=(found,)))
     found.table().show()
     if found.lost or found.changed or found.doubled or found.sent != found.stored:
         raise typer.Exit(1)
@@ -507,9 +509,12 @@ def bench_pages(
     """
     import tempfile
 
-    from duo.files import write_json
+    from duo.files import check_writable_file, write_result
     from sessions.study.app.load import carries, load_pages
+    from sessions.study.load import LoadBench
 
+    if out is not None:
+        check_writable_file(out)
     found, most = [], 0
     for count in numbers(raters, "--raters", 1):
         with tempfile.TemporaryDirectory() as folder:
@@ -522,7 +527,7 @@ def bench_pages(
             break
         most = count
     if out is not None:
-        write_json(out, [vars(one) for one in found])
+        write_result(out, LoadBench(runs=tuple(found)))
     typer.echo(f"this machine carries {most} raters" if most else "not even so many in time")
     if not most:
         raise typer.Exit(1)

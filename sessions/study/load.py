@@ -16,10 +16,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import Field
 from sqlalchemy import select
 
+from duo.files import Result
 from duo.table import Column, Table
 from sessions.study.blinding import example_dialogue
 from sessions.study.design import Design, read_design
@@ -78,6 +80,14 @@ class Load:
                 f"{self.changed} changed, {self.doubled} doubled"
             ],
         )
+
+
+class LoadBench(Result):
+    """The JSON of `duo bench study` and `duo bench raters`: one entry for each number of raters."""
+
+    kind: Literal["load-bench"] = "load-bench"
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    runs: tuple[Load, ...] = ()
 
 
 #: Page, criterion, and what was said; and an operation with the seconds that it took.
