@@ -316,12 +316,13 @@ def cycle_length(conversant: Conversant) -> float:
     """Check and return a system's `cycle_seconds`.
 
     Raises:
-        BadInput: not even a millisecond, so that time would stand still, or no number at all.
+        BadInput: not even a millisecond, so that time would stand still, more than an hour, or no
+            number at all.
     """
     seconds = conversant.cycle_seconds
-    if not 10**-DECIMALS <= seconds < float("inf"):
-        raise BadInput(f"a cycle cannot last {seconds} s", field="cycle_seconds")
-    return seconds
+    if not isinstance(seconds, int | float) or not 10**-DECIMALS <= seconds <= 3600:
+        raise BadInput("a cycle lasts from a millisecond to an hour", field="cycle_seconds")
+    return float(seconds)
 
 
 class _Listener:

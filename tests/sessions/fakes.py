@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duo.decoding.conversant import CycleResult, Event, Heard, Kind, Revision
+from duo.errors import BadInput
 
 
 class Scripted:
@@ -61,6 +62,8 @@ class Answerer:
         decides: bool = True,
         takes: float = 0.0,
     ) -> None:
+        if not isinstance(words, int) or not isinstance(takes, int | float):
+            raise BadInput("`words` and `takes` are numbers")  # as a careful system would
         self.cycle_seconds = cycle_seconds
         self._words, self._seed, self._decides, self._takes = words, seed, decides, takes
         self.reset()
