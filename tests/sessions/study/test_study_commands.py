@@ -237,7 +237,8 @@ def test_bench(tmp_path: Path) -> None:
         out,
     )
     assert "15 of 15 ratings stored, 0 lost, 0 changed" in said
-    assert json.loads(out.read_text("utf-8"))["lost"] == 0
+    (load,) = json.loads(out.read_text("utf-8"))["runs"]
+    assert load["lost"] == 0
 
 
 @pytest.mark.parametrize(
