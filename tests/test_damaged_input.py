@@ -220,16 +220,22 @@ def _study(at: Path) -> None:
         rate_all(newcomer(maker(items=3)))
 
 
+def _study_commands(at: Path) -> list[list[str | Path]]:
+    return [
+        ["study", "status", at / "study0"],
+        ["study", "check", at / "study0"],
+        ["study", "export", at / "study0", "--out", at / "export"],
+        ["study", "preregister", at / "study0"],
+        ["study", "invite", at / "study0", "--raters", "1"],
+        ["study", "revoke", at / "study0", "r001"],
+        ["study", "simulate", at / "study0", "--raters", "1"],
+        ["study", "import", at / "study0", at / "ratings.csv"],
+    ]
+
+
 @kind("study0/*", lambda at: [
-    ["study", "status", at / "study0"],
-    ["study", "check", at / "study0"],
-    ["study", "export", at / "study0", "--out", at / "export"],
-    ["study", "preregister", at / "study0"],
-    ["study", "invite", at / "study0", "--raters", "1"],
-    ["study", "revoke", at / "study0", "r001"],
+    *_study_commands(at),
     ["study", "state", at / "study0", "paused"],
-    ["study", "simulate", at / "study0", "--raters", "1"],
-    ["study", "import", at / "study0", at / "ratings.csv"],
     ["report", "build", at / "study0", "--out", at / "page"],
 ])  # fmt: skip
 def study_folder(at: Path) -> None:
@@ -237,16 +243,7 @@ def study_folder(at: Path) -> None:
     duo_("study", "export", at / "study0", "--out", at / "ratings.csv")
 
 
-@kind("study0/study.sqlite", lambda at: [
-    ["study", "status", at / "study0"],
-    ["study", "check", at / "study0"],
-    ["study", "export", at / "study0", "--out", at / "export"],
-    ["study", "preregister", at / "study0"],
-    ["study", "invite", at / "study0", "--raters", "1"],
-    ["study", "revoke", at / "study0", "r001"],
-    ["study", "simulate", at / "study0", "--raters", "1"],
-    ["study", "import", at / "study0", at / "ratings.csv"],
-])  # fmt: skip
+@kind("study0/study.sqlite", _study_commands)
 def study_database(at: Path) -> None:
     study_folder(at)
 

@@ -467,18 +467,17 @@ def bench(
     """
     import tempfile
 
-    from duo.files import check_writable_file, write_result
+    from duo.table import make_result
     from sessions.study.load import LoadBench, load_test
 
-    if out is not None:
-        check_writable_file(out)
-    with tempfile.TemporaryDirectory() as folder:
-        found = load_test(
-            Path(folder), raters=raters, pages=pages, processes=processes, think=think
-        )
-    if out is not None:
-        write_result(out, LoadBench(runs=(found,)))
-    found.table().show()
+    def test() -> LoadBench:
+        with tempfile.TemporaryDirectory() as folder:
+            one = load_test(
+                Path(folder), raters=raters, pages=pages, processes=processes, think=think
+            )
+        return LoadBench(runs=(one,))
+
+    (found,) = make_result(out, test, lambda bench: [one.table() for one in bench.runs]).runs
     if found.lost or found.changed or found.doubled or found.sent != found.stored:
         raise typer.Exit(1)
 
@@ -509,25 +508,26 @@ def bench_pages(
     """
     import tempfile
 
-    from duo.files import check_writable_file, write_result
+    from duo.table import make_result
     from sessions.study.app.load import carries, load_pages
     from sessions.study.load import LoadBench
 
-    if out is not None:
-        check_writable_file(out)
-    found, most = [], 0
-    for count in numbers(raters, "--raters", 1):
-        with tempfile.TemporaryDirectory() as folder:
-            one = load_pages(
-                Path(folder), raters=count, pages=pages, think=think, processes=processes
-            )
-        found.append(one)
-        one.table().show()
-        if not carries(one):
-            break
-        most = count
-    if out is not None:
-        write_result(out, LoadBench(runs=tuple(found)))
+    def test() -> LoadBench:
+        found = []
+        for count in numbers(raters, "--raters", 1):
+            with tempfile.TemporaryDirectory() as folder:
+                one = load_pages(
+                    Path(folder), raters=count, pages=pages, think=think, processes=processes
+                )
+            found.append(one)
+            one.table().show()  # at once: the next takes minutes
+            if not carries(one):
+                break
+        return LoadBench(runs=tuple(found))
+
+    bench = make_result(out, test, lambda _: [])
+    carried = [one.raters for one in bench.runs if carries(one)]
+    most = carried[-1] if carried else 0
     typer.echo(f"this machine carries {most} raters" if most else "not even so many in time")
     if not most:
         raise typer.Exit(1)
