@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels, Chunk, OnePassChannels, Pool, Scores
+from duo.decoding.channels import Channels, Scores, Together, encode_together
 from duo.decoding.fused import FusedChannels
 from duo.decoding.slots import SIZES, SlotPool, check_graphs, cuda_graph
 from duo.decoding.systems import build, channels_for
@@ -28,8 +28,8 @@ System = TypeVar("System")
 Result = TypeVar("Result")
 
 #: A session in progress; see `duo.decoding.conversant.Steps`, the session of one cycle.
-Session = Generator[Channels, Scores, Result]
-Encode = Callable[[Sequence[Channels]], Sequence[Scores]]
+Session = Generator[Channels | Together, Scores, Result]
+Encode = Callable[[Sequence[Any]], Sequence[Scores]]
 
 
 def build_together(
@@ -71,28 +71,6 @@ def build_together(
     return [build(system, backbone, channels=channels, **settings) for _ in range(count)]
 
 
-def encode_together(waiting: Sequence[Channels]) -> list[Scores]:
-    """Encode what is pending: in one pass all channels of a pool, one by one those without.
-
-    Each session counts the pass, as it would alone.
-
-    Args:
-        waiting: channels of different sessions.
-    """
-    found = [Scores(None, None)] * len(waiting)
-    pools: dict[Pool, list[tuple[int, OnePassChannels, Chunk]]] = {}
-    for place, channels in enumerate(waiting):
-        if not isinstance(channels, OnePassChannels):
-            found[place] = channels.encode()
-        elif (chunk := channels.begin_pass()) is not None:
-            pools.setdefault(channels.pool, []).append((place, channels, chunk))
-    for pool, pending in pools.items():
-        logits = pool.forward([chunk for _, _, chunk in pending])
-        for (place, channels, chunk), rows in zip(pending, logits, strict=True):
-            found[place] = channels.end_pass(chunk, rows)
-    return found
-
-
 def hold_together(
     systems: Sequence[System],
     sessions: Iterable[Callable[[System], Session[Result]]],
@@ -110,7 +88,7 @@ def hold_together(
     """
     coming = enumerate(sessions)
     free = list(reversed(systems))
-    running: list[tuple[int, System, Session[Result], Channels]] = []
+    running: list[tuple[int, System, Session[Result], Channels | Together]] = []
     while True:
         begun: list[tuple[int, System, Session[Result]]] = []
         while free and (following := next(coming, None)) is not None:

@@ -5,6 +5,9 @@ the cache which of them moved or died); `encode` then brings the cache up to dat
 passes as its kind of cache needs, and returns the logits after the last token of each channel.
 `FusedChannels` and `LlamaChannels` need one pass for both channels, `OnePassChannels`;
 `SequentialChannels` one for each, and stands beside them as the slow, obvious reference.
+
+A system may hold more than one conversation at once, such as two that take turns in speaking:
+`Together` is what it hands over then.
 """
 
 from __future__ import annotations
@@ -278,3 +281,78 @@ class OnePassChannels(Channels):
     @abstractmethod
     def _allocate(self, count: int) -> list[int]:
         """Find slots for so many tokens."""
+
+
+class Together:
+    """Several channels that a step encodes at once: one speaks, another one listens.
+
+    Where they are rows of one pool, they share the pass, and it is counted once.
+
+    Args:
+        members: at most one of them speaks, and at most one has an input channel.
+    """
+
+    def __init__(self, *members: Channels) -> None:
+        self.members = members
+        self._shared = 0  # passes that more than one of them counted
+
+    @property
+    def input(self) -> Strand | None:
+        """The input channel of the one that listens."""
+        return next((one.input for one in self.members if one.input is not None), None)
+
+    @property
+    def forward_passes(self) -> int:
+        return sum(one.forward_passes for one in self.members) - self._shared
+
+    @property
+    def tokens_processed(self) -> int:
+        return sum(one.tokens_processed for one in self.members)
+
+    @property
+    def cache_bytes(self) -> int:
+        return sum(one.cache_bytes for one in self.members)
+
+    def encode(self) -> Scores:
+        """Encode all that is pending; return what follows what is said, and what is heard."""
+        return encode_together([self])[0]
+
+    def cancel(self) -> None:
+        """End the pass under way in another thread."""
+        for one in self.members:
+            one.cancel()
+
+    def joined(self, scores: Sequence[Scores], pools: Sequence[Pool]) -> Scores:
+        """Put the scores of the members together, whose passes went through these pools."""
+        self._shared += len(pools) - len(set(map(id, pools)))
+        output = next((one.output for one in scores if one.output is not None), None)
+        return Scores(output, next((one.input for one in scores if one.input is not None), None))
+
+
+def encode_together(waiting: Sequence[Channels | Together]) -> list[Scores]:
+    """Encode what is pending: in one pass all channels of a pool, one by one those without.
+
+    Each session counts the pass, as it would alone.
+
+    Args:
+        waiting: what different sessions handed over.
+    """
+    groups = [one.members if isinstance(one, Together) else (one,) for one in waiting]
+    found = [[Scores(None, None)] * len(group) for group in groups]
+    passes: list[list[Pool]] = [[] for _ in groups]
+    pools: dict[Pool, list[tuple[int, int, OnePassChannels, Chunk]]] = {}
+    for place, group in enumerate(groups):
+        for member, channels in enumerate(group):
+            if not isinstance(channels, OnePassChannels):
+                found[place][member] = channels.encode()
+            elif (chunk := channels.begin_pass()) is not None:
+                pools.setdefault(channels.pool, []).append((place, member, channels, chunk))
+                passes[place].append(channels.pool)
+    for pool, pending in pools.items():
+        logits = pool.forward([chunk for *_, chunk in pending])
+        for (place, member, channels, chunk), rows in zip(pending, logits, strict=True):
+            found[place][member] = channels.end_pass(chunk, rows)
+    return [
+        one.joined(scores, used) if isinstance(one, Together) else scores[0]
+        for one, scores, used in zip(waiting, found, passes, strict=True)
+    ]

@@ -263,7 +263,7 @@ def _difference_as_it_is(
 
 def _conversation(model: PreTrainedModel, both: list[Any]) -> list[tuple[list[int], Tensor]]:
     """Hold the conversations; list token sequences and the logits after them."""
-    from duo.decoding.batched import encode_together
+    from duo.decoding.channels import encode_together
 
     found: list[tuple[list[int], Tensor]] = []
     config = model.config.get_text_config()

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from duo.decoding.channels import Channels, Scores
+    from duo.decoding.channels import Channels, Scores, Together
 
 
 @dataclass(frozen=True)
@@ -135,12 +135,12 @@ class Recalling(Protocol):
         """
 
 
-#: A cycle in progress: it hands over channels to encode and is sent their scores. Whoever runs it
-#: may encode one conversation's channels, or those of many conversations at once.
-Steps: TypeAlias = "Generator[Channels, Scores, CycleResult]"
+#: A cycle in progress: it hands over channels to encode, several as `Together`, and is sent their
+#: scores. Whoever runs it may encode one conversation's channels, or those of many at once.
+Steps: TypeAlias = "Generator[Channels | Together, Scores, CycleResult]"
 
 
-def run(steps: Generator[Channels, Scores, Result]) -> Result:
+def run(steps: Generator[Channels | Together, Scores, Result]) -> Result:
     """Run one cycle of one conversation, or whatever consists of such cycles."""
     try:
         channels = next(steps)
@@ -159,7 +159,7 @@ class CycleLog:
         mute: the voice is stopped, so that what would be spoken is `unheard` instead.
     """
 
-    def __init__(self, channels: Channels, steps: int) -> None:
+    def __init__(self, channels: Channels | Together, steps: int) -> None:
         self.step = 0
         self.mute, self.unheard = False, ""
         self._steps = steps

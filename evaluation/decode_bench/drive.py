@@ -24,7 +24,7 @@ import torch
 
 from duo.backbone import Backbone
 from duo.decoding.batched import Session, build_together, hold_together
-from duo.decoding.channels import Channels, Scores
+from duo.decoding.channels import Scores
 from duo.decoding.conversant import CycleResult, Kind, run
 
 #: Words a second (150 a minute, a common pace of English conversation).
@@ -276,7 +276,7 @@ def drive(system: Any, script: Script, steering: Steering) -> Run:
 def _cycle(system: Any, script: Script, steering: Steering, now: float) -> Session[Cycle]:
     since = now - system.cycle_seconds
     heard = script.heard(since, now)
-    channels: Channels = system.channels
+    channels = system.channels
     pending: list[tuple[int, int, bool, bool]] = []
     done: list[float] = []
     began = time.perf_counter()

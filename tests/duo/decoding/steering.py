@@ -13,8 +13,7 @@ from typing import Any
 import torch
 
 from duo.backbone import Backbone
-from duo.decoding.batched import encode_together
-from duo.decoding.channels import Channels, Scores
+from duo.decoding.channels import Channels, Scores, encode_together
 from duo.decoding.fused import FusedChannels
 
 #: What to predict after the text of the input channel; None leaves it to the model.

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.backbone import Backbone
-from duo.decoding.batched import Session, encode_together, hold_together
+from duo.decoding.batched import Session, hold_together
+from duo.decoding.channels import Together, encode_together
 from duo.decoding.conversant import CycleResult, Heard, Revision
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
@@ -200,3 +201,27 @@ def test_a_pool_has_no_more_rows_than_it_was_made_with() -> None:
     FusedChannels(backbone().model, pool)
     with pytest.raises(RuntimeError, match="all 1 rows"):
         FusedChannels(backbone().model, pool)
+
+
+def test_channels_of_one_session_share_a_pass_that_is_counted_once() -> None:
+    """With slots in one pool one pass, else one for each; the scores are those of each alone."""
+    model = backbone().model
+    pool = SlotPool(model, 2)
+    for both, passes in (
+        ([FusedChannels(model, pool), FusedChannels(model, pool)], 1),
+        ([FusedChannels(model), FusedChannels(model)], 2),
+        ([SequentialChannels(model), SequentialChannels(model)], 2),
+    ):
+        says, hears = both
+        says.extend_prefix([1, 2, 3])
+        says.speaking = True
+        hears.extend_prefix([4, 5])
+        hears.fork([6, 7])
+        group = Together(says, hears)
+        scores = group.encode()
+        assert (group.forward_passes, group.tokens_processed) == (passes, 7)
+        for ids, found in (([1, 2, 3], scores.output), ([4, 5, 6, 7], scores.input)):
+            torch.testing.assert_close(found, model(torch.tensor([ids])).logits[0, -1])
+        says.speak(8)
+        assert group.encode().input is None
+        assert group.forward_passes == passes + 1
