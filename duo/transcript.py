@@ -6,9 +6,10 @@ manifest, so that a simulated recording is the same bytes every time.
 
 Kinds of event, by channel:
 
-- `input`: `utterance` (one whole utterance of the user, with its label), `word` (a word heard),
-  `revision` (the recogniser replaces all that was heard of the utterance), and of the system's own
-  `fork`, `predicted`, `respond`, `ignore`;
+- `input`: `utterance` (one whole utterance of the user, with its label), `word` (a word of it),
+  `recognised` (what the system heard in place of the words, where a recogniser listened: said from
+  `start` on, handed on at `end`), `revision` (the recogniser replaces all that was heard of the
+  utterance), and of the system's own `fork`, `predicted`, `respond`, `ignore`;
 - `output`: `speech`, `answer_end`, `cut`, `note` (something the reader should know, in words);
 - `system`: `cycle` (forward passes and tokens of one cycle) and the recorder's own `note`.
 
@@ -57,7 +58,7 @@ TOLERANCE = 0.002
 Label = Literal["query", "non_query"]
 Channel = Literal["input", "output", "system"]
 EventKind = Literal[
-    "utterance", "word", "revision", "fork", "predicted", "respond", "ignore",
+    "utterance", "word", "recognised", "revision", "fork", "predicted", "respond", "ignore",
     "speech", "answer_end", "cut", "note",
     "cycle",
 ]  # fmt: skip

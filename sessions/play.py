@@ -10,7 +10,7 @@ as it would be for a person.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -27,7 +27,7 @@ from duo.errors import BadInput
 from duo.transcript import Header, Label, Transcript, TranscriptEvent
 from duo.words import DECIMALS, blank_between
 from sessions.scenario import Hearing, Scenario, heard_text
-from sessions.user import Said, ScriptedUser
+from sessions.user import HeardPart, Said, ScriptedUser
 
 if TYPE_CHECKING:
     from duo.decoding.batched import Session
@@ -129,6 +129,18 @@ class TranscriptBuilder:
             "utterance", start, end, "input", cycle,
             text=text, utterance=name, label=label, category=category,
         )  # fmt: skip
+
+    def recognised(self, parts: Iterable[HeardPart], *, cycle: int) -> None:
+        """Write down what a recogniser made of what was said."""
+        for part in parts:
+            one = part.hearing
+            for utterance, text in part.restated:
+                self.revision(text, at=one.end, cycle=cycle, utterance=utterance)
+            if not one.restates:
+                self._add(
+                    "recognised", one.start, one.end, "input", cycle,
+                    text=one.text, utterance=part.utterance,
+                )  # fmt: skip
 
     def cycle(
         self, result: CycleResult, *, cycle: int, start: float, seconds: float, utterance: str = ""
@@ -245,6 +257,7 @@ def playing(
     clock: Clock = SIMULATED,
     max_seconds: float = MAX_SECONDS,
     on_cycle: Callable[[float], None] | None = None,
+    user: ScriptedUser | None = None,
     steps: Callable[[Heard], Steps] | None = None,
 ) -> Session[Recording]:
     """Do what `play` does, as a session among others; see `duo.decoding.batched`.
@@ -256,7 +269,8 @@ def playing(
     seconds = cycle_length(conversant)
     conversant.reset()
     recall(scenario, conversant)
-    builder, user, listener = TranscriptBuilder(header), ScriptedUser(scenario), _Listener()
+    builder, listener = TranscriptBuilder(header), _Listener()
+    user = ScriptedUser(scenario) if user is None else user
     if scenario.context:
         builder.note(f"goes on from turns held before: {len(scenario.context)}", at=0.0, cycle=0)
     machine_seconds = late_seconds = 0.0
@@ -274,7 +288,9 @@ def playing(
             break
         if on_cycle is not None:
             on_cycle(now)
-        heard = listener.hear(user.heard_by(now), cycle, builder)
+        said = user.said_by(now)
+        _write_down(said, cycle, builder)
+        heard = listener.hear(user.heard_by(now, said))
         began = time.perf_counter()
         result = conversant.cycle(heard) if steps is None else (yield from steps(heard))
         machine_seconds += time.perf_counter() - began
@@ -335,25 +351,24 @@ class _Listener:
 
     def __init__(self) -> None:
         self.utterance = ""  # id of the one last heard
+        self._stretch = ""  # the one last heard
         self._told = ""  # since the system last reported a decision
         self._earlier = ""  # utterances before this one that are open
         self._current = ""  # heard of this one, if it is open
         self._decides = False  # whether the system has ever reported a decision or a fork
 
-    def hear(
-        self, heard: list[tuple[Said, Hearing]], cycle: int, builder: TranscriptBuilder
-    ) -> Heard:
-        """Return what the system hears in this cycle; every word is written down."""
+    def hear(self, parts: Iterable[HeardPart]) -> Heard:
+        """Return what the system hears in this cycle."""
         words, revised = "", False
-        for said, hearing in heard:
-            word = self._word(said.utterance.id, hearing)
+        for part in parts:
+            self.utterance, hearing = part.utterance, part.hearing
+            word = self._word(part.stretch, hearing)
             if hearing.restates:
                 revised, self._current = True, hearing.text
             else:
                 self._current += word
             words += word
             self._told += word
-            self._write_down(said, hearing, cycle, builder)
         if revised:
             between = blank_between(self._earlier, self._current)
             return Revision(self._earlier + between + self._current)
@@ -370,33 +385,35 @@ class _Listener:
             if self._decides:
                 self._told = ""
 
-    def _word(self, utterance: str, hearing: Hearing) -> str:
+    def _word(self, stretch: str, hearing: Hearing) -> str:
         """Make the word join what the system was told before."""
-        first = utterance != self.utterance
+        first = stretch != self._stretch
         if first:
-            self.utterance = utterance
+            self._stretch = stretch
             self._earlier, self._current = self._earlier + self._current, ""
         if not self._told:
             return hearing.text.lstrip()
         return (blank_between(self._told, hearing.text) if first else "") + hearing.text
 
-    def _write_down(
-        self, said: Said, hearing: Hearing, cycle: int, builder: TranscriptBuilder
-    ) -> None:
-        name = said.utterance.id
+
+def _write_down(
+    said: Iterable[tuple[Said, Hearing]], cycle: int, builder: TranscriptBuilder
+) -> None:
+    for one, hearing in said:
+        name = one.utterance.id
         if hearing.restates:
             builder.revision(hearing.text, at=hearing.end, cycle=cycle, utterance=name)
         else:
             builder.word(
                 hearing.text, start=hearing.start, end=hearing.end, cycle=cycle, utterance=name
             )
-        if hearing is said.hearings[-1]:
+        if hearing is one.hearings[-1]:
             builder.utterance(
                 name,
-                heard_text(said.hearings),
-                start=said.start,
-                end=said.spoken_until,
+                heard_text(one.hearings),
+                start=one.start,
+                end=one.spoken_until,
                 cycle=cycle,
-                label=said.utterance.label,
-                category=said.utterance.kind,
+                label=one.utterance.label,
+                category=one.utterance.kind,
             )

@@ -14,7 +14,7 @@ long their cycles are. What was asked for by the last query (an utterance labell
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from duo.transcript import TranscriptEvent
@@ -45,13 +45,35 @@ class Said:
         return max(hearing.end for hearing in self.hearings)
 
 
+@dataclass(frozen=True)
+class HeardPart:
+    """A part of what is heard.
+
+    Attributes:
+        stretch: names what is heard as one utterance; a hearing that restates replaces all of it.
+        utterance: the id of the utterance that it is part of.
+        restated: of a hearing that restates, the utterances that now read otherwise: id and text.
+    """
+
+    stretch: str
+    utterance: str
+    hearing: Hearing
+    restated: tuple[tuple[str, str], ...] = ()
+
+
 class ScriptedUser:
-    """Say the scenario's utterances when their start rules let it."""
+    """Say the scenario's utterances when their start rules let it.
+
+    Attributes:
+        recognised: what is heard is not what is said, but what a recogniser makes of it.
+    """
+
+    recognised = False
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._unsaid = deque(scenario.utterances)
-        self._to_be_heard: deque[tuple[Said, Hearing]] = deque()
+        self._to_be_said: deque[tuple[Said, Hearing]] = deque()
         self._query: Said | None = None  # the last one
         self._spoken: list[Piece] = []  # by the system since that one began
         self._end = 0.0  # of the last utterance that was started
@@ -80,16 +102,20 @@ class ScriptedUser:
             self._say(self._unsaid.popleft(), start)
         self._known = until
 
-    def heard_by(self, now: float) -> list[tuple[Said, Hearing]]:
-        """Return what has been heard by now and was not before."""
-        heard = []
-        while self._to_be_heard and self._to_be_heard[0][1].end <= now:
-            heard.append(self._to_be_heard.popleft())
-        return heard
+    def said_by(self, now: float) -> list[tuple[Said, Hearing]]:
+        """Return what has been said by now and was not before."""
+        said = []
+        while self._to_be_said and self._to_be_said[0][1].end <= now:
+            said.append(self._to_be_said.popleft())
+        return said
+
+    def heard_by(self, now: float, said: Sequence[tuple[Said, Hearing]]) -> list[HeardPart]:
+        """Return what is heard in the cycle that begins now, if `said` was said since the last."""
+        return [HeardPart(one.utterance.id, one.utterance.id, hearing) for one, hearing in said]
 
     def has_nothing_to_add(self, now: float, quiet: float) -> bool:
-        """Tell whether all was said, heard and answered, or given up, `quiet` seconds ago."""
-        if self._unsaid or self._to_be_heard:
+        """Tell whether all was said and answered, or given up, `quiet` seconds ago."""
+        if self._unsaid or self._to_be_said:
             return False
         words = self._words()
         if self._waits_for_a_word and self._began(words) is None:
@@ -105,14 +131,18 @@ class ScriptedUser:
                 end=round(start + hearing.end, DECIMALS),
                 restates=hearing.restates,
             )
-            for hearing in self._scenario.hearings(utterance)
+            for hearing in self._hearings(utterance)
         )
         said = Said(utterance, hearings)
-        self._to_be_heard.extend((said, hearing) for hearing in hearings)
+        self._to_be_said.extend((said, hearing) for hearing in hearings)
         self._end = said.end
         if utterance.label == "query":
             self._query = said
             self._spoken = [piece for piece in self._spoken if piece.end > start]
+
+    def _hearings(self, utterance: Utterance) -> tuple[Hearing, ...]:
+        """Time the words of an utterance, in seconds from its start."""
+        return self._scenario.hearings(utterance)
 
     def _start_of(self, utterance: Utterance, words: list[Word]) -> float:
         """Find the utterance's start, if nothing is said beyond what is known."""

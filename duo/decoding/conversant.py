@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Revision:
-    """The recogniser changes its mind: `text` replaces all that was heard of this utterance."""
+    """The recogniser changes its mind: `text` replaces all that was heard of this utterance.
+
+    The text that was heard already says that the user is speaking, but of no word as yet.
+    """
 
     text: str
 

@@ -135,9 +135,11 @@ class Duplex:
         """Run the slice, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.slice_tokens)
         # 1. The slice is the text that came in, or `<idle>`. Slices that were already answered
-        #    cannot be revised, so a revision is heard as what it says now.
+        #    cannot be revised, so a revision is heard as what it says now, if that is new.
         words = heard.text if isinstance(heard, Revision) else heard
         words = words.strip()
+        if isinstance(heard, Revision) and self._were_heard(words):
+            words = ""
         # 2. Nothing is under way and nothing was said: no model call.
         if self._refused or (not self._active and not words):
             return log.result(busy=False)
@@ -200,6 +202,11 @@ class Duplex:
         return torch.where(
             silent, torch.full_like(logits, -torch.inf).index_fill(0, idle, 0.0), others
         )
+
+    def _were_heard(self, words: str) -> bool:
+        """Tell whether these are the last words that the user said, in whatever slices."""
+        said = " ".join(pair.user for pair in self._history if pair.user)
+        return " ".join(said.split()).endswith(" ".join(words.split()))
 
     def _end_answer(self, log: CycleLog, *, by: str = "") -> None:
         log.speech(self._speech.rest())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Scores
-from duo.decoding.conversant import LIMIT, CycleResult, Event, Kind
+from duo.decoding.conversant import LIMIT, CycleResult, Event, Heard, Kind, Revision
 from duo.decoding.duplex import Duplex, DuplexSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Sampling
@@ -166,6 +166,20 @@ def test_an_answer_that_lasts_too_long_is_ended_and_says_so(
     assert ended.events[-1] == Event(Kind.ANSWER_END, step=3, steps=10, by=LIMIT)
     assert not ended.busy
     assert system.cycle("") == CycleResult()
+
+
+def test_a_revision_to_what_was_heard_already_is_a_slice_without_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def told(*heard: Heard) -> str:
+        system = duplex(monkeypatch, [" so", " the", " rain"])
+        for one in heard:
+            system.cycle(one)
+        return prompt(system)
+
+    silent = told("so the", " rain", "")
+    assert told("so the", " rain", Revision("so the rain")) == silent
+    assert told("so the", " rain", Revision("so the train")) != silent
 
 
 def test_idle_slices_are_tidied_away(monkeypatch: pytest.MonkeyPatch) -> None:
