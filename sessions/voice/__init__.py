@@ -1,0 +1,1 @@
+"""Speak with a system instead of typing: recogniser, voices, live sessions."""

