@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from duo.backbone import (
     ADAPTER,
     FORM,
@@ -51,7 +53,7 @@ _ENDING = ".gguf"
 _ON_HUB = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+):(?P<file>[\w./-]+)")
 
 #: Part of the cache's names: goes up whenever what is kept of a file changes.
-_VERSION = 1
+_VERSION = 2
 
 
 def is_gguf(name: str) -> bool:
@@ -149,6 +151,7 @@ def load(
         form = chat_format(tokenizer, style or "template", system, date)
     model = LlamaModel(source.file, adapter=adapter, rows=rows)
     model.embeddings = Matrix(source.file, **facts["embeddings"])
+    model.mean_embedding = np.array(facts["mean_embedding"], np.float32)
     if rows.count:
         _ = model.embedding_scale  # a model that cannot have them is refused now
     if model.vocabulary != known:
@@ -217,11 +220,13 @@ def _read(file: Path, folder: Path) -> None:
         with status:
             reader = GGUFReader(file)
             kind = _fact(reader, "general.architecture")
+            embeddings = find_matrix(reader, file, EMBEDDINGS)
             facts = {
                 "architecture": kind,
                 "heads": _fact(reader, f"{kind}.attention.head_count"),
                 "kv_heads": _fact(reader, f"{kind}.attention.head_count_kv"),
-                "embeddings": _shape(find_matrix(reader, file, EMBEDDINGS)),
+                "embeddings": _shape(embeddings),
+                "mean_embedding": embeddings.mean().tolist(),
             }
             pre = _fact(reader, "tokenizer.ggml.pre")
             _tokenizer(file, str(pre)).save_pretrained(folder / "tokenizer")

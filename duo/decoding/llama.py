@@ -9,7 +9,7 @@ and its position.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class LlamaPool:
         self.model, self.rows = model, rows
         self.forward_passes = 0
         self._api = model.api
+        self._free = model.api.llama_free  # at exit the module has no names left
         self._members: list[LlamaChannels] = []
         if 2 * rows > (most := self._api.llama_max_parallel_sequences()):
             raise BadInput(f"llama.cpp holds {most // 2} conversations at most, not {rows}")
@@ -79,7 +80,7 @@ class LlamaPool:
     def __del__(self) -> None:
         if hasattr(self, "_context"):
             if self._context:
-                self._api.llama_free(self._context)
+                self._free(self._context)
             self.model.weights.given_back()
 
     @property
@@ -165,12 +166,13 @@ class LlamaPool:
             for chunk in chunks
             for place in range(len(chunk.ids))
         ]
+        width = self.model.vocabulary + self.model.rows.count
+        found = [torch.empty(len(chunk.wanted), width) for chunk in chunks]
+        scores = (row for one in found for row in one.numpy())
         hidden = self.model.rows.head is not None
-        scores: list[np.ndarray] = []
         for run in _runs(tokens, NARROW * self.rows) if hidden else [tokens]:
-            scores += self._decode(run, hidden and any(wanted for *_, wanted in run))
-        found = torch.from_numpy(np.stack(scores)) if scores else torch.empty(0, 0)
-        return list(found.split([len(chunk.wanted) for chunk in chunks]))
+            self._decode(run, hidden and any(wanted for *_, wanted in run), scores)
+        return found
 
     def _sequences(self, chunk: Chunk, place: int) -> int:
         """Say which of a row's sequences a token belongs to, as `Batch` numbers them."""
@@ -180,11 +182,21 @@ class LlamaPool:
         return 3 * chunk.row + (owner is Owner.INPUT)
 
     def _decode(
-        self, tokens: Sequence[tuple[int, int, int, bool]], hidden: bool
-    ) -> list[np.ndarray]:
+        self,
+        tokens: Sequence[tuple[int, int, int, bool]],
+        hidden: bool,
+        scores: Iterator[np.ndarray],
+    ) -> None:
+        """Run one `llama_decode`; write what follows each wanted token into the next of `scores`.
+
+        Args:
+            tokens: id, position, sequences as `Batch` numbers them, and whether it is wanted.
+            hidden: the last hidden state is wanted, too.
+            scores: `[vocabulary and rows]` each.
+        """
         api, model = self._api, self.model
-        ids = [token[0] for token in tokens]
-        vectors = model.embedded(ids) if max(ids) >= model.vocabulary else None
+        strange = max(token[0] for token in tokens) >= model.vocabulary
+        vectors = model.embedded([token[0] for token in tokens]) if strange else None
         api.llama_set_embeddings(self._context, hidden)
         batch = self._batch.filled(tokens, vectors, all_wanted=hidden)
         code = api.llama_decode(self._context, batch)
@@ -192,18 +204,11 @@ class LlamaPool:
             raise Cancelled
         if code:
             raise RuntimeError(f"llama.cpp fails ({code}): {last_words()}")
-        found = []
         for place, (*_, wanted) in enumerate(tokens):
             if wanted:
                 logits = api.llama_get_logits_ith(self._context, place)
                 state = api.llama_get_embeddings_ith(self._context, place) if hidden else None
-                found.append(
-                    model.scores(
-                        np.ctypeslib.as_array(logits, (model.vocabulary,)),
-                        None if state is None else np.ctypeslib.as_array(state, (model.width,)),
-                    )
-                )
-        return found
+                model.write_scores(next(scores), logits, state)
 
 
 def _runs(tokens: list[Any], narrow: int) -> list[list[Any]]:

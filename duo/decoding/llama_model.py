@@ -54,7 +54,7 @@ class _Weights:
     """
 
     def __init__(self, api: Any, file: Path) -> None:
-        self._api, self._users = api, 0
+        self._free, self._users = api.llama_model_free, 0  # at exit the module has no names left
         self.pointer = api.llama_model_load_from_file(
             str(file).encode(), api.llama_model_default_params()
         )
@@ -70,7 +70,7 @@ class _Weights:
         """Count one user less."""
         self._users -= 1
         if self._users == 0:
-            self._api.llama_model_free(self.pointer)
+            self._free(self.pointer)
 
 
 class LlamaModel:
@@ -265,25 +265,33 @@ class LlamaModel:
         self.api.llama_model_meta_val_str(self._pointer, key.encode(), buffer, size + 1)
         return buffer.value.decode("utf-8", "replace")
 
-    def scores(self, logits: np.ndarray, hidden: np.ndarray | None) -> np.ndarray:
-        """Put the scores of `rows` behind the file's own `[vocabulary]`."""
-        rows = self.rows
-        if rows.head is not None and hidden is not None:
-            more = rows.head @ hidden
-            more = more if rows.bias is None else more + rows.bias
+    def write_scores(self, scores: np.ndarray, logits: Any, hidden: Any) -> None:
+        """Copy a token's scores out of llama.cpp, and put those of `rows` behind them.
+
+        Args:
+            scores: `[vocabulary and rows]`, to be written.
+            logits: pointer to `[vocabulary]`.
+            hidden: pointer to `[width]`; None where it is not wanted.
+        """
+        ctypes.memmove(scores.ctypes.data, logits, 4 * self.vocabulary)
+        rows, more = self.rows, scores[self.vocabulary :]
+        if rows.head is None or hidden is None:
+            more[:] = scores[: self.vocabulary].mean()
         else:
-            more = np.full(rows.count, logits.mean(), np.float32)
-        return np.concatenate([logits, more])
+            more[:] = rows.head @ np.ctypeslib.as_array(hidden, (self.width,))
+            if rows.bias is not None:
+                more += rows.bias
 
     def embedded(self, ids: Sequence[int]) -> np.ndarray:
         """Look up the input embeddings of tokens, those of `rows` too: `[len(ids), width]`."""
         numbers = np.array(ids)
         found = self.embeddings[np.minimum(numbers, self.vocabulary - 1)]
         strange = numbers >= self.vocabulary
-        if (own := self.rows.embedding) is None:
-            found[strange] = self.embeddings.mean()
-        else:
-            found[strange] = own[numbers[strange] - self.vocabulary]
+        if strange.any():
+            own = self.rows.embedding
+            found[strange] = (
+                self.mean_embedding if own is None else own[numbers[strange] - self.vocabulary]
+            )
         return found * np.float32(self.embedding_scale)
 
     @cached_property
@@ -311,6 +319,11 @@ class LlamaModel:
         from gguf import GGUFReader
 
         return find_matrix(GGUFReader(self.file), self.file, EMBEDDINGS)
+
+    @cached_property
+    def mean_embedding(self) -> np.ndarray:
+        """The mean of the input embeddings; `duo.gguf_model` sets it, as it takes seconds, too."""
+        return self.embeddings.mean()
 
 
 class Batch:

@@ -66,7 +66,8 @@ class Sampler:
     ) -> None:
         self._sampling = sampling
         self._marks = frozenset(marks)
-        self._banned = torch.tensor(list(banned), dtype=torch.long)
+        self._never = frozenset(banned)
+        self._banned = torch.tensor(list(self._never), dtype=torch.long)
         self._processors = LogitsProcessorList()
         if sampling.repetition_penalty != 1:
             self._processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
@@ -89,6 +90,8 @@ class Sampler:
 
     def __call__(self, logits: Tensor, context: Sequence[int]) -> int:
         """Choose a token by `logits` `[vocabulary]`, and the ids before if it `reads_context`."""
+        if not self._processors and (likeliest := int(logits.argmax())) not in self._never:
+            return likeliest  # a copy of all scores would take as long as a small model's layer
         if self._banned.device != logits.device:
             self._banned = self._banned.to(logits.device)
         scores = logits.float().index_fill(0, self._banned, -torch.inf)
