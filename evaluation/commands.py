@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from duo.options import Chat, Engine, numbers, words
+from duo.options import Chat, Engine, Monitor, numbers, words
 from evaluation.benchmarks.commands import benchmarks, data
 
 _Model = Annotated[
@@ -208,6 +208,7 @@ def decode(
     ] = "sdpa",
     chat: Chat = None,
     engine: Engine = None,
+    monitor: Monitor = None,
     graphs: Annotated[
         bool,
         typer.Option("--graphs", help="Run conversations held at once as CUDA graphs, on a GPU."),
@@ -221,11 +222,12 @@ def decode(
     with transformers' generate() and the machine's memory bandwidth beside them.
 
     With --engine llama, or a GGUF file, `duo` is measured in llama.cpp, beside torch where the
-    model runs there too, and beside what llama.cpp does alone.
+    model runs there too, and beside what llama.cpp does alone; --monitor adds a run with it.
 
     Example: duo bench decode --rounds 5 --out runs/bench/decode.json
     """
     from duo.engine import resolve_engine
+    from duo.errors import BadInput
     from duo.gguf_model import is_gguf
     from duo.table import make_result
     from evaluation.decode_bench.bench import Plan, decode_bench
@@ -237,8 +239,11 @@ def decode(
     if resolve_engine(engine or "auto", is_gguf(model)) == "llama":
         from evaluation.decode_bench.engines import engine_bench, engine_tables
 
-        make_result(out, partial(engine_bench, model, plan, **load, engine="llama"), engine_tables)
+        bench = partial(engine_bench, model, plan, monitor=monitor, **load, engine="llama")
+        make_result(out, bench, engine_tables)
         return
+    if monitor is not None:
+        raise BadInput("is measured in llama.cpp: --engine llama", field="monitor")
     make_result(out, partial(decode_bench, model, plan, **load), decode_tables)
 
 

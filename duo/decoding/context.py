@@ -134,13 +134,9 @@ class Context:
     def ignore(self, *, remember: bool = False) -> None:
         """Drop the utterance; `remember` re-encodes it once the answer is finished."""
         if remember:
-            self.remember(self.text)
+            self._remarks.append(self.text)
         self.channels.drop_input()
         self.text = ""
-
-    def remember(self, remark: str) -> None:
-        """Re-encode a remark that was ignored once the answer is finished."""
-        self._remarks.append(remark)
 
     def completed_text(self, tokenizer: Any) -> str:
         """Return the utterance with the words that are expected after it."""

@@ -1,9 +1,10 @@
 """Let one model decide and another one answer: the input channel on one, the output on the other.
 
-A small model that was trained to decide hears every word, and what was answered; a larger one that
-was not gives the answers. Both hold the whole conversation in their own tokens. The state machine
-is that of `duo.decoding.duo`: it sees one context and one pair of channels, and what the two models
-make of them is arranged here.
+A small model that was trained to decide expects words and state tokens; a larger one that was not
+gives the answers. Both take in every word as it is heard, so that an answer begins one pass after
+the decision, and hold the whole conversation in their own tokens. The state machine is that of
+`duo.decoding.duo`: it sees one context and one pair of channels, and what the two models make of
+them is arranged here.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from duo.tokens import common_prefix
 
 
 class MonitoredChannels:
-    """The channels of two models: what is said is the speaker's, what is heard the monitor's.
+    """The channels of two models: what is said is the speaker's, what is expected the monitor's.
+
+    Both take in what is heard, so that the speaker can answer as soon as it is decided.
 
     Args:
         speaker, monitor: of the two models.
@@ -84,7 +87,8 @@ class MonitoredChannels:
             self.monitor.speaking = False
             if first is not None and int(first.argmax()) in self._ends:
                 return Scores(self._silence.clone(), None)
-        output = self.speaker.encode().output if self.speaking else None
+        hears = self.speaker.input is not None and self.speaker.input.pending
+        output = self.speaker.encode().output if self.speaking or hears else None
         heard = self.monitor.encode().input if self.input is not None else None
         return Scores(output, heard)
 
@@ -94,7 +98,7 @@ class MonitoredContext:
 
     Args:
         speaker, monitor: the two models.
-        mine, its: their contexts. The speaker's has no utterance before it is decided about.
+        mine, its: their contexts.
     """
 
     def __init__(self, speaker: Backbone, monitor: Backbone, mine: Context, its: Context) -> None:
@@ -150,10 +154,10 @@ class MonitoredContext:
         self._its.text = value
 
     def hear(self, text: str) -> None:
-        """Let the monitor hear `text`, the whole utterance so far."""
+        """Let both hear `text`, the whole utterance so far."""
         if not self.listening:
             self._follow()
-            self._mine.channels.settle()  # what is said from here on can be dropped
+        self._mine.hear(text)
         self._its.hear(text)
 
     def expect(self, token: int) -> None:
@@ -161,9 +165,8 @@ class MonitoredContext:
         self._its.expect(token)
 
     def ignore(self, *, remember: bool = False) -> None:
-        """Drop the utterance; the speaker is told of it if it is to be remembered."""
-        if remember:
-            self._mine.remember(self.text)
+        """Drop the utterance; `remember` re-encodes it once the answer is finished."""
+        self._mine.ignore(remember=remember)
         self._its.ignore(remember=remember)
 
     def respond(self, *, state: int | None, merge: bool = False) -> None:
@@ -173,11 +176,10 @@ class MonitoredContext:
             self._its.ignore()
             self._follow()
             self._its.hear(text)
-        else:
-            self._mine.channels.drop_output()
         self._its.respond(state=state)
-        self._mine.hear(text)
-        self._mine.respond(state=None)
+        if text != self._mine.text:  # words that are expected complete it
+            self._mine.hear(text)
+        self._mine.respond(state=None, merge=merge)
         self._begin()
 
     def make_room(self) -> list[str]:
@@ -185,6 +187,8 @@ class MonitoredContext:
         before = len(self._mine.channels.prefix.ids)
         notes = self._mine.make_room()
         self._answer -= before - len(self._mine.channels.prefix.ids)
+        if not self._mine.in_answer:  # nothing is left of it
+            self._answer = len(self._mine.ids)
         began, self._its.channels.speaking = self._its.channels.speaking, False
         notes += [f"(monitor) {note}" for note in self._its.make_room()]
         self._its.channels.speaking = began

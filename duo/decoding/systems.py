@@ -135,13 +135,13 @@ def build(
         return TurnBased(backbone, chosen, channels=kind)
     if not chosen.monitor:
         return Duo(backbone, chosen, channels=kind, name=system)
-    monitor = _monitor(chosen.monitor, backbone.engine)
+    monitor = load_monitor(chosen.monitor, backbone.engine)
     its = channels_for("duo", monitor.model)
     return Duo(backbone, chosen, channels=kind, name=system, monitor=monitor, monitor_channels=its)
 
 
 @lru_cache(maxsize=1)
-def _monitor(name: str, engine: str) -> Backbone:
+def load_monitor(name: str, engine: str) -> Backbone:
     """Load the model that decides; conversations that are held at once share it."""
     from duo.backbone import load
 

@@ -243,8 +243,8 @@ def _round(
     return Round(both, alone, peak.bytes)
 
 
-def ready(backbone: Backbone, system: str) -> Any:
-    return build(system, backbone, max_answer_seconds=ENDLESS)
+def ready(backbone: Backbone, system: str, **settings: Any) -> Any:
+    return build(system, backbone, max_answer_seconds=ENDLESS, **settings)
 
 
 def alone(run: Run) -> tuple[int, float]:

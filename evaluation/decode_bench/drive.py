@@ -14,13 +14,14 @@ and all systems are measured on the same course of events.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice, repeat
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from duo.backbone import Backbone
 from duo.decoding.batched import Session, build_together, hold_together
@@ -229,14 +230,22 @@ class Run:
 
 
 class Steering:
-    """Bends scores to a script, at the cost of writing a few numbers into them."""
+    """Bends scores to a script, at the cost of writing a few numbers into them.
 
-    def __init__(self, backbone: Backbone) -> None:
-        states, device = backbone.states, backbone.device
+    Args:
+        backbone: the model that speaks.
+        monitor: the one that decides; None if that is the same.
+    """
+
+    def __init__(self, backbone: Backbone, monitor: Backbone | None = None) -> None:
+        def tensor(ids: Iterable[int]) -> Tensor:
+            return torch.tensor(list(ids), device=backbone.device)
+
+        hears = monitor or backbone
+        states = hears.states
         self._states = {"respond": states.respond, "ignore": states.ignore}
-        stop = sorted(backbone.chat.stop)
-        self._no_end = torch.tensor([*stop, states.idle], device=device)
-        self._no_state = torch.tensor([*stop, *self._states.values()], device=device)
+        self._no_end = tensor([*backbone.chat.stop, backbone.states.idle])
+        self._no_state = tensor([*hears.chat.stop, *self._states.values()])
 
     @torch.inference_mode()
     def bend(self, scores: Scores, script: Script, now: float) -> None:
@@ -311,12 +320,14 @@ class Response:
         cycles: cycles that began meanwhile, that of the last word included.
         after_decision: forward passes since the query was recognised as one; None where the
             system takes no such decision.
+        seconds_after_decision: machine time since then.
     """
 
     passes: int
     seconds: float
     cycles: int
     after_decision: int | None
+    seconds_after_decision: float | None = None
 
 
 def responses(run: Run) -> list[Response | None]:
@@ -338,14 +349,19 @@ def _response(cycles: Sequence[Cycle], decides: bool) -> Response | None:
     """Find the response in cycles of which the first hears the query's last word."""
     passes, seconds = 0, 0.0
     since: int | None = None  # forward passes since the decision
+    decided = 0.0  # machine time until then
     for number, cycle in enumerate(cycles, start=1):
         for place, step in enumerate(cycle.steps):
             if cycle.decided == place:
                 since = 0
+                decided = seconds + (cycle.steps[place - 1].done if place else 0.0)
             passes += step.passes
             since = None if since is None else since + step.passes
             if step.speaks and (since is not None or not decides):
-                return Response(passes, seconds + step.done, number, since)
+                came = seconds + step.done
+                return Response(
+                    passes, came, number, since, None if since is None else came - decided
+                )
         seconds += cycle.seconds
     return None
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from statistics import mean
 from typing import Any
 
 import torch
 
 from duo.backbone import Backbone, load
-from duo.decoding.systems import channels_for
+from duo.decoding.systems import channels_for, load_monitor
 from duo.errors import BadInput
 from duo.gguf_model import is_gguf
 from duo.runs import versions
@@ -36,12 +37,15 @@ _BARE = "llama.cpp alone"
 _PROMPT = 120
 
 
-def engine_bench(model: str, plan: Plan, **load_settings: Any) -> EngineBench:
+def engine_bench(
+    model: str, plan: Plan, *, monitor: str | None = None, **load_settings: Any
+) -> EngineBench:
     """Load a model in llama.cpp, and in torch where it can be, and measure both.
 
     Args:
         model: see `duo.backbone.load`.
         plan: of which rounds and tokens count.
+        monitor: a model that decides in its place, in a further run.
         load_settings: of `duo.backbone.load`.
 
     Raises:
@@ -51,9 +55,11 @@ def engine_bench(model: str, plan: Plan, **load_settings: Any) -> EngineBench:
     backbones = {"duo, llama.cpp": load(model, **load_settings)}
     if not is_gguf(model):
         backbones["duo, torch"] = load(model, **{**load_settings, "engine": "torch"})
-    total = plan.rounds * (1 + len(backbones))
+    total = plan.rounds * (1 + len(backbones) + (monitor is not None))
     with progress(total=total) as bar:
-        return measure_engines(backbones, plan, lambda name: bar.update(what=name), bar.advance)
+        return measure_engines(
+            backbones, plan, lambda name: bar.update(what=name), bar.advance, monitor
+        )
 
 
 def measure_engines(
@@ -61,6 +67,7 @@ def measure_engines(
     plan: Plan,
     begins: Callable[[str], None] = lambda name: None,
     ends: Callable[[], None] = lambda: None,
+    monitor: str | None = None,
 ) -> EngineBench:
     """Measure backbones of the same model, the first of which is llama.cpp's.
 
@@ -68,11 +75,15 @@ def measure_engines(
         backbones: by name.
         plan: of which rounds and tokens count.
         begins, ends: called around each run, `begins` with its name.
+        monitor: see `engine_bench`.
     """
     first = next(iter(backbones.values()))
     if first.engine != "llama":
         raise BadInput("the first backbone is not llama.cpp's", field="engine")
     talk, quiet = make_scripts(first, plan)
+    given = list(backbones)
+    if monitor is not None:
+        backbones = {**backbones, f"duo, llama.cpp, {monitor} decides": first}
     names = [_BARE, *backbones]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for number in range(plan.rounds + 1):
@@ -86,7 +97,8 @@ def measure_engines(
             if name == _BARE:
                 one = bare(first, plan.tokens if number else 2)
             else:
-                one = _both(backbones[name], talk_now, quiet_now, whole=number > 0)
+                its = None if name in given else monitor
+                one = _both(backbones[name], talk_now, quiet_now, its, whole=number > 0)
             if number:
                 found[name].append(one)
                 ends()
@@ -134,9 +146,12 @@ def bare(backbone: Backbone, tokens: int) -> dict[str, float]:
     }
 
 
-def _both(backbone: Backbone, talk: Script, quiet: Script, *, whole: bool) -> dict[str, float]:
+def _both(
+    backbone: Backbone, talk: Script, quiet: Script, monitor: str | None, *, whole: bool
+) -> dict[str, float]:
     """Time a prompt and both conversations with `duo`."""
-    steering = Steering(backbone)
+    hears = load_monitor(monitor, backbone.engine) if monitor else None
+    steering, settings = Steering(backbone, hears), {"monitor": monitor} if monitor else {}
     channels = channels_for("duo", backbone.model)(backbone.model)
     ids = _prompt(backbone)
     channels.extend_prefix(ids)
@@ -144,17 +159,19 @@ def _both(backbone: Backbone, talk: Script, quiet: Script, *, whole: bool) -> di
     began = time.perf_counter()
     channels.encode()
     prefill = len(ids) / (time.perf_counter() - began)
-    runs = [drive(ready(backbone, "duo"), script, steering) for script in (quiet, talk)]
+    runs = [drive(ready(backbone, "duo", **settings), script, steering) for script in (quiet, talk)]
     if not whole:
         return {}
     tokens, seconds = alone(runs[0])
     over = runs[1].over_the_answer
-    came = [response.seconds for response in responses(runs[1]) if response is not None]
+    came = [response for response in responses(runs[1]) if response is not None]
+    decided = [one.seconds_after_decision for one in came if one.seconds_after_decision is not None]
     return {
         "alone": tokens / seconds,
         "listening": sum(c.spoken for c in over) / sum(c.seconds for c in over),
         "prefill": prefill,
-        "first_token": sum(came) / len(came),
+        "first_token": mean(one.seconds for one in came),
+        "after_decision": mean(decided),
         "weight_bytes": _weight_bytes(backbone),
         "cache_bytes": max(run.cache_bytes for run in runs),
     }
@@ -181,6 +198,7 @@ def _cost(rounds: Sequence[dict[str, float]], bare: Sequence[dict[str, float]]) 
         prefill=spread([one["prefill"] for one in rounds]),
         listening=of("listening"),
         first_token=of("first_token"),
+        after_decision=of("after_decision"),
         weight_bytes=int(rounds[0]["weight_bytes"]),
         cache_bytes=int(max(one["cache_bytes"] for one in rounds)),
         against_bare=spread(shares),
@@ -197,17 +215,21 @@ def engine_tables(found: EngineBench) -> list[Table]:
                 "engine", *(Column(name, "number", ".1f") for name in ("alone", "listening")),
                 Column("of llama.cpp's own", "number", ".2f"), Column("prefill", "number", ".0f"),
                 Column("first token, s", "number", ".2f"),
+                Column("after decision, s", "number", ".2f"),
                 Column("weights", "number", megabytes), Column("cache", "number", megabytes),
             ],
             [
                 (name, one.alone.median, median_of(one.listening),
                  one.against_bare.cell, one.prefill.median,
-                 median_of(one.first_token), one.weight_bytes, one.cache_bytes)
+                 median_of(one.first_token), median_of(one.after_decision),
+                 one.weight_bytes, one.cache_bytes)
                 for name, one in found.engines.items()
             ],
             [
                 "Tokens a second: of the answer alone, of the answer while the user is heard over "
                 "it, and of a prompt. Medians of interleaved rounds. "
+                "First token: seconds of computing from the last word of a question on, most of "
+                "which pass while the user is waited for, and after the decision to answer. "
                 f"llama.cpp computes with {found.threads} thread(s)"
                 + (f" (tokens a second when tried: {tried})" if tried else "")
                 + f", torch with {found.torch_threads}.",

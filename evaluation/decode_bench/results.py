@@ -189,7 +189,8 @@ class EngineCost(Record):
         alone, listening: tokens spoken a second, while nobody speaks over the answer and while the
             user does; what llama.cpp does alone knows no listening.
         prefill: tokens of a prompt a second.
-        first_token: seconds from the last word of a question to the first token of the answer.
+        first_token: seconds of computing from the last word of a question to the first token of the
+            answer; and after_decision: those of them that come after it was decided on.
         weight_bytes, cache_bytes: of memory.
         against_bare: `alone` as a share of llama.cpp's own in the same round.
     """
@@ -198,6 +199,7 @@ class EngineCost(Record):
     listening: Spread | None = None
     prefill: Spread
     first_token: Spread | None = None
+    after_decision: Spread | None = None
     weight_bytes: Count
     cache_bytes: Count
     against_bare: Spread

@@ -163,6 +163,8 @@ def test_the_first_token_comes_one_pass_after_the_decision() -> None:
             assert response is not None
             assert response.after_decision == 1
             assert response.cycles == 2  # that of the last word, and the first silent one
+            assert response.seconds_after_decision is not None
+            assert 0 < response.seconds_after_decision < response.seconds
 
 
 def test_who_does_not_listen_while_speaking_does_not_respond_in_time() -> None:
@@ -197,7 +199,7 @@ def test_a_response_is_counted_from_the_last_word() -> None:
     (response,) = responses(Run(only, 1.0, (silent,) * before + cycles))
     assert response is not None
     assert (response.passes, response.after_decision, response.cycles) == (4, 1, 2)
-    assert response.seconds == 2.75
+    assert (response.seconds, response.seconds_after_decision) == (2.75, 0.5)
 
 
 def test_sessions_at_once_share_passes_and_say_as_much() -> None:

@@ -119,6 +119,20 @@ def test_both_models_have_the_conversation_in_their_own_tokens(
         torch.testing.assert_close(scores, plain, rtol=1e-4, atol=1e-4)
 
 
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(words=st.integers(1, 12), into=st.integers(0, 3))
+def test_the_answer_begins_one_pass_after_the_decision(words: int, into: int) -> None:
+    chat = models()[0].chat
+    duo = system(lookahead=1)
+    play(duo, [QUERY, *[""] * into, *["And of "] * words, "Spain?"])
+    speaker = duo.channels.speaker  # type: ignore[attr-defined]
+    before = speaker.tokens_processed
+    (answer,) = play(duo, [""])
+    assert Kind.RESPOND in kinds([answer])
+    passes = speaker.tokens_processed - before
+    assert passes == len([*chat.user_close, *chat.assistant_open])
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_where_the_monitor_would_say_nothing_nothing_is_said(temperature: float) -> None:
     drawn = Sampling(temperature=temperature)
@@ -156,9 +170,8 @@ def test_the_monitor_is_a_setting_of_duo(monkeypatch: pytest.MonkeyPatch) -> Non
         asked.append((name, engine))
         return monitor
 
-    monkeypatch.setattr("duo.decoding.systems._monitor", load)
+    monkeypatch.setattr("duo.decoding.systems.load_monitor", load)
     made: Any = build("duo", speaker, monitor="small", lookahead=2)
     made.cycle("What is")
     assert asked == [("small", "torch")]
     assert made.channels.monitor.forward_passes > 0
-    assert made.channels.speaker.forward_passes == 0
