@@ -165,6 +165,11 @@ def load(
     )
 
 
+def own_tokenizer(file: Path) -> Any:
+    """Open the tokenizer of a file as it is, without state tokens."""
+    return _open_tokenizer(_kept(file) / "tokenizer")
+
+
 def _trained(folder: Path) -> str | None:
     """Read the chat format that an adapter was trained in; that of its base model is none."""
     written = any((folder / file).is_file() for file in (FORM, TRAINING))

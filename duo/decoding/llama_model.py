@@ -154,8 +154,14 @@ class LlamaModel:
             raise BadInput(f"llama.cpp cannot load this adapter: {last_words()}", file=file)
         return found
 
-    def context(self, cells: int, rows: int) -> Any:
-        """Make a llama.cpp context for the sequences of so many sessions.
+    def context(self, cells: int, rows: int, at_once: int | None = None) -> Any:
+        """Make a llama.cpp context.
+
+        Args:
+            cells: of its cache.
+            rows: sessions, of two sequences each.
+            at_once: tokens that are computed at once of a pass, which may be wanted after all of
+                them; None for `_AT_ONCE`, and as many as a pass of the sessions needs.
 
         Raises:
             BadInput: no memory for it.
@@ -163,9 +169,10 @@ class LlamaModel:
         api = self.api
         wanted = api.llama_context_default_params()
         wanted.n_ctx = wanted.n_batch = cells
-        wanted.n_ubatch = min(cells, _AT_ONCE)
+        wanted.n_ubatch = min(cells, at_once or _AT_ONCE)
         wanted.n_seq_max = 2 * rows
-        wanted.n_outputs_max = min(cells, (NARROW if self.rows.head is not None else 2) * rows)
+        outputs = at_once or (NARROW if self.rows.head is not None else 2) * rows
+        wanted.n_outputs_max = min(cells, outputs)
         wanted.n_threads = wanted.n_threads_batch = self.threads
         wanted.kv_unified = wanted.swa_full = True
         wanted.no_perf = True

@@ -38,7 +38,8 @@ def benchmarks(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="MODEL or NAME=MODEL: a hub id, a model or adapter folder, or smollm2. Repeat it.",
+            help="MODEL or NAME=MODEL: a hub id, a model or adapter folder, a GGUF file, smollm2 "
+            "or qwen. Repeat it.",
             show_default=False,
         ),
     ] = None,
@@ -83,7 +84,7 @@ def benchmarks(
         str | None, typer.Option(help="Of the weights: auto, float32 ...", show_default="auto")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda ...")] = "auto",
-    backend: Annotated[str, typer.Option(help="hf, or vllm where it is installed.")] = "hf",
+    backend: Annotated[str, typer.Option(help="hf, vllm, or llama, which runs GGUF files.")] = "hf",
 ) -> None:
     """Run models on the paper's nine benchmarks, and go on where an earlier run was stopped.
 

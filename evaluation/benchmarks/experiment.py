@@ -17,14 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from duo.backbone import ADAPTER, DTYPES, chat_style, model_folder
 from duo.chatformat import STYLES
+from duo.engine import library
 from duo.errors import BadInput, check_choice
 from duo.files import read_json
+from duo.gguf_model import find, is_gguf
 from duo.options import numbers, words
 from duo.yaml_file import read_yaml
 from evaluation.benchmarks.catalogue import BENCHMARKS
 
 PROFILES = ("lm-eval", "ultraeval")
-BACKENDS = ("hf", "vllm")
+BACKENDS = ("hf", "vllm", "llama")
 SOURCES = ("data-dir", "hub", "wheel", "smoke")
 
 _NAME = re.compile(r"[\w+.-]+")
@@ -51,16 +53,26 @@ class Column:
         """What is loaded: the adapter brings its base model along."""
         return self.adapter or self.model
 
-    def check(self, chat: str | None = None) -> None:
+    def backend(self, settings: Settings) -> str:
+        """Say what runs it: a GGUF file runs in llama.cpp without being asked for."""
+        gguf = is_gguf(self.loaded) and settings.backend == "hf"
+        return "llama" if gguf else settings.backend
+
+    def check(self, chat: str | None = None, backend: str = "hf") -> None:
         """Make sure that the model is to be had, before hours of work on others.
 
         Args:
             chat: the chat format that is asked for, if one is.
+            backend: what runs it.
 
         Raises:
             BadInput: it is not, was trained in another format, or the adapter belongs to another
                 model.
         """
+        if backend == "llama":
+            library()
+            find(self.loaded)
+            return
         if self.adapter is None:
             chat_style(model_folder(self.model), chat)
             return
@@ -103,7 +115,7 @@ class Settings:
         max_new_tokens: a cap on the length of generated answers; None for the task's own.
         batch_size: a number, or "auto".
         dtype, device: as `duo.backbone.load` takes them.
-        backend: "hf" or "vllm".
+        backend: "hf", "vllm" or "llama"; see `Column.backend`.
     """
 
     columns: tuple[Column, ...] = ()

@@ -22,7 +22,7 @@ import torch
 from lm_eval.api.model import CacheHook, hash_args
 from lm_eval.models.huggingface import HFLM
 
-from duo import backbone
+from duo import backbone, gguf_model
 from duo.backbone import ADAPTER, model_folder
 from duo.chatformat import PLAIN_OPENING, dated, write_style
 from duo.errors import BadInput
@@ -108,21 +108,28 @@ def resolved_dtype(dtype: str, device: str) -> str:
     return str(resolved).removeprefix("torch.")
 
 
-def model_hash(name: str) -> str:
+def model_hash(name: str, backend: str = "hf") -> str:
     """Hash the files of a model that change what it says; of an adapter, its base's too.
 
     Raises:
         BadInput: see `duo.backbone.model_folder`, or a file cannot be read.
     """
-    folder = model_folder(name)
     digest = hashlib.sha256()
+    if backend == "llama":
+        source = gguf_model.find(name)
+        digest.update(f"{sha256(source.file)}\n".encode())
+        if source.adapter is None:
+            return digest.hexdigest()
+        folder = source.adapter
+    else:
+        folder = model_folder(name)
     try:
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.suffix in _KINDS and path.name not in _RECORDS:
                 digest.update(f"{path.name} {sha256(path)}\n".encode())
     except OSError as error:
         raise BadInput(f"cannot read: {error.strerror or error}", file=folder) from error
-    base = _base(folder)
+    base = _base(folder) if backend != "llama" else None
     if base is not None:
         digest.update(f"base {model_hash(base)}\n".encode())
     return digest.hexdigest()
@@ -274,9 +281,13 @@ class Answering(HFLM):
             "loglikelihood",
             requests,
             [texts for texts, _, _ in requests],
-            lambda left: HFLM._loglikelihood_tokens(self, left, disable_tqdm=True),
+            self._ask_likelihoods,
         )
         return [(value, greedy) for value, greedy in answers]
+
+    def _ask_likelihoods(self, requests: list[Any]) -> list[tuple[float, bool]]:
+        """Compute what was not kept."""
+        return HFLM._loglikelihood_tokens(self, requests, disable_tqdm=True)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         for request in requests:
@@ -344,9 +355,7 @@ class Answering(HFLM):
         self, context: torch.Tensor, max_length: int, stop: list[str], **how: Any
     ) -> torch.Tensor:
         self._keep_batch()
-        # Each batch is seeded by itself, so that a run that goes on draws what it would have drawn.
-        start = f"{self._seed} {self.rank} {context.tolist()}".encode()
-        torch.manual_seed(int.from_bytes(hashlib.sha256(start).digest()[:7], "big"))
+        torch.manual_seed(self._seed_of(context))
         if self._states and self._settings.ban_states:
             how["suppress_tokens"] = self._states
         found = super()._model_generate(context, max_length, stop, **how)
@@ -355,6 +364,11 @@ class Answering(HFLM):
             answers = found[:, context.shape[1] :]
             self._leaks = int(torch.isin(answers, states).any(dim=1).sum())
         return found
+
+    def _seed_of(self, context: torch.Tensor) -> int:
+        """Seed each batch by itself, so that a run that goes on draws what it would have drawn."""
+        start = f"{self._seed} {self.rank} {context.tolist()}".encode()
+        return int.from_bytes(hashlib.sha256(start).digest()[:7], "big")
 
     def _set_batch(self, kind: str, longest: Sequence[Any] | None) -> None:
         """Set the batch size; a run that goes on keeps one that was found out before."""
@@ -390,6 +404,8 @@ def open_lm(column: Column, settings: Settings, on_done: Callable[[int, int], No
     """
     if column.slices:
         return _open_slicing(column, settings, on_done)
+    if column.backend(settings) == "llama":
+        return _open_llama(column, settings, on_done)
     if settings.backend == "vllm":
         return _open_vllm(column, settings)
     loaded = open_model(
@@ -397,6 +413,21 @@ def open_lm(column: Column, settings: Settings, on_done: Callable[[int, int], No
     )
     with silence():
         return Answering(loaded, settings, on_done)
+
+
+def _open_llama(
+    column: Column, settings: Settings, on_done: Callable[[int, int], None]
+) -> Answering:
+    from evaluation.benchmarks.llama import AnsweringLlama
+
+    if not settings.ban_states:
+        raise BadInput("llama.cpp answers without state tokens: use --backend hf", field="backend")
+    with quiet():
+        loaded = gguf_model.load(column.loaded, chat=settings.chat)
+        tokenizer = gguf_model.own_tokenizer(loaded.model.file)
+    _write_form(tokenizer, loaded.chat.name)
+    with silence():
+        return AnsweringLlama(loaded.model, tokenizer, loaded.chat.name, settings, on_done)
 
 
 def _open_slicing(

@@ -89,6 +89,10 @@ def plan(
 def _work(
     settings: Settings, column: Column, task: TaskFile, found: Found, seed: int, model_hash: str
 ) -> Work:
+    backend = column.backend(settings)
+    settings = replace(
+        settings, backend=backend, dtype="gguf" if backend == "llama" else settings.dtype
+    )
     asked = min(found.n, settings.limit or found.n)
     chat = task.chat_template if settings.chat_template is None else settings.chat_template
     chat = chat and not column.slices  # which are turns by themselves
@@ -345,7 +349,7 @@ def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = N
     if any(task.about.code for task in chosen):
         _tell_protection(first)
     for column in settings.columns:
-        column.check(settings.chat)
+        column.check(settings.chat, column.backend(settings))
     finder = Finder(
         data_dir=settings.data_dir, sources=settings.sources, partial=settings.partial_data
     )
@@ -354,7 +358,10 @@ def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = N
 
     if settings.backend == "hf":
         settings = replace(settings, dtype=resolved_dtype(settings.dtype, settings.device))
-    hashes = {column.name: model_hash(column.loaded) for column in settings.columns}
+    hashes = {
+        column.name: model_hash(column.loaded, column.backend(settings))
+        for column in settings.columns
+    }
     works = plan(settings, chosen, found, hashes)
     with progress(
         total=sum(work.cost for work in works), unit="share",

@@ -15,7 +15,7 @@ from duo.terminal import silence
 from evaluation.benchmarks.catalogue import BENCHMARKS
 from evaluation.benchmarks.experiment import Column, Settings
 from evaluation.benchmarks.items import SMOKE, Finder
-from evaluation.benchmarks.model import Answering, model_hash, open_model
+from evaluation.benchmarks.model import Answering, model_hash, open_lm, open_model
 from evaluation.benchmarks.results import BenchmarkResult, Run
 from evaluation.benchmarks.run import Work, plan, run
 from evaluation.benchmarks.tasks import read_profile
@@ -59,12 +59,17 @@ def works_for(name: str, model: Path, data: Path, settings: Settings) -> list[Wo
     """The plan of one benchmark for one model with local data."""
     task = read_profile(settings.profile)[name]
     finder = Finder(data_dir=data, sources=["data-dir"], partial=True)
-    settings = replace(settings, columns=(Column("tiny", str(model)),))
-    return plan(settings, [task], {name: finder.find(task)}, {"tiny": model_hash(str(model))})
+    column = Column("tiny", str(model))
+    settings = replace(settings, columns=(column,))
+    hashes = {"tiny": model_hash(str(model), column.backend(settings))}
+    return plan(settings, [task], {name: finder.find(task)}, hashes)
 
 
 def open_answering(model: Path, settings: Settings, **how: Any) -> Any:
     """The model as a run has it."""
+    if model.suffix == ".gguf":
+        on_done = how.get("on_done", lambda done, total: None)
+        return open_lm(Column("tiny", str(model)), settings, on_done)
     loaded = open_model(str(model), device="cpu", dtype="float32")
     with silence():
         return Answering(loaded, settings, **how)
