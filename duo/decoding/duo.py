@@ -8,10 +8,14 @@ expected next. Among those the model announces what the utterance is:
 - `<1>`, a query: the input channel becomes the context, the old answer ends, a new one begins;
 - `<2>`, not a query: the input channel is dropped, the answer goes on as if nothing had been said.
 
-Neither counts while the user speaks: a decision is taken in a cycle that brought silence. What is
-expected after the same words is always the same (look-ahead is greedy; only the output may be
-sampled), so it is computed once, in passes that the output needed anyway. A decision then costs no
-pass of its own: the first one after it already yields the first token of the answer.
+Neither counts while the user speaks: a decision is taken in silence. There are two rules. The
+paper's waits for a state token among the words expected. Ours (`decide_at`) goes by what the model
+knows after the last word heard: p(<1>) + p(<2>) says whether somebody is done, and which of the two
+is likelier what to do about it.
+
+What is expected after the same words is always the same (look-ahead is greedy; only the output may
+be sampled), so it is computed once, in passes that the output needed anyway. A decision then costs
+no pass of its own: the first one after it already yields the first token of the answer.
 """
 
 from __future__ import annotations
@@ -20,7 +24,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
@@ -44,7 +47,13 @@ class DuoSettings(Settings):
     Attributes:
         lookahead: forward passes a cycle, and so tokens spoken a cycle and words looked ahead (the
             paper's alpha).
-        patience: cycles of silence without a state token after which `on_silence` decides.
+        decide_at: the least p(<1>) + p(<2>) after the last word heard at which silence decides, for
+            the likelier of the two. Where that is `<2>` and nothing is being said, ignoring takes
+            `<2>` as the likeliest token of all: half a question is not forgotten. None is the
+            paper's rule: a state token among the words looked ahead.
+        silence: seconds without a word after which that may decide, in whole cycles. Words come
+            when they are over, so that less than a long word's length cuts users off.
+        patience: seconds of silence without such a decision after which `on_silence` decides.
         on_silence: "likelier": what the likelier of the two state tokens said after the last word
             that was heard. A model that is in doubt whether somebody is done may well know that a
             hum is no question. If it leans towards ignoring and says nothing meanwhile, it waits
@@ -58,13 +67,14 @@ class DuoSettings(Settings):
             see `duo.decoding.monitor`.
         after_interruption: "drop" what was spoken between the interruption's first words and the
             decision (the paper), or "merge" it into the context, as the user did hear it.
-        published: decide by the rules of the published code, in place of `patience` and
-            `on_silence`, and stop the voice at any word, as its client does; see
-            `duo.decoding.sequential`.
+        published: decide by the rules of the published code, in place of those above, and stop the
+            voice at any word, as its client does; see `duo.decoding.sequential`.
     """
 
     lookahead: int = 4
-    patience: int = 2
+    decide_at: float | None = 0.05
+    silence: float = 0.6
+    patience: float = 2.0
     on_silence: Literal["likelier", "respond", "ignore"] = "likelier"
     forget_after: float = 10.0
     ignored_utterances: Literal["forget", "remember"] = "forget"
@@ -76,7 +86,7 @@ class DuoSettings(Settings):
 class Duo:
     """The paper's system. With `SequentialChannels` it is the published code, corrected."""
 
-    _answers: Tensor | bool  # whether that was the likelier decision at the last word heard
+    _chances: tuple[float, float]  # of `<1>` and `<2>` after the last word heard
 
     def __init__(
         self,
@@ -147,9 +157,10 @@ class Duo:
             if scores.output is not None:
                 self._speaker.speak(scores.output, log)
             if looking and scores.input is not None:
-                if not self._expected:  # not read before patience has run out
-                    respond, ignore = self._states.respond, self._states.ignore
-                    self._answers = scores.input[respond] >= scores.input[ignore]
+                if not self._expected:
+                    chances = scores.input.float().softmax(-1)
+                    states = [self._states.respond, self._states.ignore]
+                    self._chances = tuple(chances[states].tolist())
                 self._expected.append(int(scores.input.argmax()))
                 looked += 1
         if looked and (text := self._expected_text()):
@@ -181,18 +192,32 @@ class Duo:
         return False
 
     def _decide(self, log: CycleLog) -> None:
-        """Act on silence: by the state token, or without one by patience."""
+        """Act on silence: by what the model knows or expects, or without that by patience."""
         self._silent_cycles += 1
         if self.settings.published:
             self._decide_as_published(log)
             return
-        state = self._expected[-1] if self._expected else None
+        silent = self._silent_cycles * self.cycle_seconds
+        state = self._announced() if silent >= self.settings.silence else None
         if state == self._states.respond:
             self._respond("state", log)
         elif state == self._states.ignore:
             self._ignore("state", log)
-        elif self._silent_cycles >= self.settings.patience:
-            self._run_out(log)
+        elif silent >= self.settings.patience:
+            self._run_out(silent, log)
+
+    def _announced(self) -> int | None:
+        """Return the state token that decides in silence, or what says that there is none."""
+        if not self._expected:
+            return None
+        if self.settings.decide_at is None:
+            return self._expected[-1]
+        respond, ignore = self._chances
+        if respond + ignore < self.settings.decide_at:
+            return None
+        if respond >= ignore:
+            return self._states.respond
+        return self._states.ignore if self._answering else self._expected[0]
 
     def _decide_as_published(self, log: CycleLog) -> None:
         """Read a state only while an answer is given, and only if all its pieces were expected."""
@@ -206,13 +231,18 @@ class Duo:
         elif self._silent_cycles >= (_PATIENCE_SPEAKING if speaking else _PATIENCE_SILENT):
             self._respond("patience", log)
 
-    def _run_out(self, log: CycleLog) -> None:
+    def _run_out(self, silent: float, log: CycleLog) -> None:
         policy = self.settings.on_silence
-        over = self._silent_cycles * self.cycle_seconds >= self.settings.forget_after
-        if policy == "respond" or (policy == "likelier" and bool(self._answers)):
+        respond, ignore = self._chances
+        if policy == "respond" or (policy == "likelier" and respond >= ignore):
             self._respond("patience", log)
-        elif policy == "ignore" or over or self.channels.output.ids:  # an answer since the fork
+        elif policy == "ignore" or silent >= self.settings.forget_after or self._answering:
             self._ignore("patience", log)
+
+    @property
+    def _answering(self) -> bool:
+        """Whether an answer is being given, or has ended since the user began to speak."""
+        return self.channels.speaking or bool(self.channels.output.ids)
 
     def _respond(self, by: str, log: CycleLog) -> None:
         merge = self.settings.after_interruption == "merge"
@@ -237,14 +267,16 @@ class Duo:
     def _expect_nothing(self) -> None:
         """Reset the look-ahead: nothing is known of how the utterance goes on, or it is over."""
         self._expected: list[int] = []
-        self._answers = True
+        self._chances = (0.0, 0.0)
         self._silent_cycles = 0
 
     # -- looking ahead and speaking ----------------------------------------------------------
 
     def _looks_ahead(self) -> bool:
         """Decide whether one more word is expected; the last one joins the channel."""
-        if not self.context.listening or len(self._expected) >= self.settings.lookahead:
+        by_words = self.settings.decide_at is None or self.settings.published
+        looks = self.settings.lookahead if by_words else 1
+        if not self.context.listening or len(self._expected) >= looks:
             return False
         if self._expected:
             last = self._expected[-1]

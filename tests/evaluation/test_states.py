@@ -77,7 +77,7 @@ def test_outcomes_are_the_decoders(state: str) -> None:
     cases = [case for case in CASES if not case.context]
     outcomes = set()
     for case, judged in zip(cases, judge(backbone, cases, 4), strict=True):
-        duo = Duo(backbone)
+        duo = Duo(backbone, DuoSettings(decide_at=None))
         duo.cycle(case.text)
         events = {event.kind for event in duo.cycle("").events if event.by == "state"}
         decided = (

@@ -40,7 +40,8 @@ def steered(
         def bent(self, scores: Scores) -> Scores:
             if scores.input is not None:
                 text = backbone.tokenizer.decode(self.input.ids)
-                scores = replace(scores, input=raised(scores.input, listening(text)))
+                # By so much that the token is all but certain: decisions go by probabilities, too.
+                scores = replace(scores, input=raised(scores.input, listening(text), by=30.0))
             if scores.output is not None:
                 count = len(self.output.ids) + self.settled
                 ongoing = scores.output.index_fill(0, stop, -torch.inf)

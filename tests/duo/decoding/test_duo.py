@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -104,7 +105,7 @@ def test_words_looked_ahead_to_complete_the_query() -> None:
         ends = text.endswith(model.tokenizer.decode([please]))
         return model.states.respond if ends else please
 
-    system = Duo(model, channels=steered(model, rule))
+    system = Duo(model, DuoSettings(decide_at=None), channels=steered(model, rule))
     play(system, ["Pass me the salt,", ""])
     expected = [
         *model.chat.preamble,
@@ -248,6 +249,7 @@ def test_listening_costs_no_forward_pass(
     options=st.fixed_dictionaries(
         {
             "lookahead": st.integers(1, 5),
+            "decide_at": st.sampled_from([None, 0.003, 0.01]),
             "patience": st.integers(1, 3),
             "on_silence": st.sampled_from(["respond", "ignore", "likelier"]),
             "ignored_utterances": st.sampled_from(["forget", "remember"]),
@@ -330,6 +332,47 @@ def test_in_doubt_the_likelier_state_may_decide(heard: list[str], patience: int)
         assert likelier.context.listening
 
 
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    heard=st.lists(phrases, min_size=1, max_size=3),
+    share=st.sampled_from([0.5, 0.99, 1.01, 2.0]),
+    speaking=st.booleans(),
+    cycle_seconds=st.sampled_from([0.25, 1.0]),
+)
+def test_what_the_model_knows_decides(
+    heard: list[str], share: float, speaking: bool, cycle_seconds: float
+) -> None:
+    """The rule against the logits of the whole context, computed anew."""
+    model = backbone("qwen2")
+    before: list[Heard] = [QUERY, ""] if speaking else []
+    words = [f" {text}" for text in heard]
+
+    def made(decide_at: float) -> Duo:
+        listening = steered(
+            model, lambda text: model.states.respond if text.endswith("France?") else None
+        )
+        more = {"silence": 0.6, "patience": 100.0, "cycle_seconds": cycle_seconds}
+        return Duo(model, DuoSettings(decide_at=decide_at, **more), channels=listening)
+
+    twin = made(1.0)
+    play(twin, [*before, *[""] * 2, *words])
+    assert twin.channels.input is not None
+    with torch.no_grad():
+        whole = [*twin.channels.prefix.ids, *twin.channels.input.ids]
+        logits = model.model(torch.tensor([whole])).logits[0, -1]
+    chances = logits.softmax(-1)[[model.states.respond, model.states.ignore]]
+    system = made(min(1.0, share * float(chances.sum())))
+    needed = 1 if cycle_seconds == 1 else 3  # cycles that are 0.6 s long
+    *waiting, last = play(system, [*before, *[""] * 2, *words, *[""] * needed])[-needed:]
+    decided = {Kind.RESPOND, Kind.IGNORE} & set(kinds(last))
+    assert not {Kind.RESPOND, Kind.IGNORE} & {kind for one in waiting for kind in kinds(one)}
+    likelier = Kind.RESPOND if chances[0] >= chances[1] else Kind.IGNORE
+    # While nothing is said, what may be half a question is held.
+    acts = share < 1 and (speaking or likelier is Kind.RESPOND)
+    assert decided == ({likelier} if acts else set())
+    assert last.forward_passes == (4 if last.busy else 0)  # a decision costs none
+
+
 def in_doubt(model: Any, more: int, less: int) -> Any:
     """Channels whose model expects no state token, but `more` sooner than `less`."""
 
@@ -375,8 +418,8 @@ def test_what_is_waited_on_is_forgotten_after_a_silence(cycle_seconds: float, si
     assert not {Kind.IGNORE, Kind.RESPOND} & {kind for one in waiting for kind in kinds(one)}
     assert [(event.kind, event.by) for event in last.events] == [(Kind.IGNORE, "patience")]
     assert not system.context.listening
-    later = play(system, ["What is the capital?", ""])
-    assert [kinds(one)[0] for one in later] == [Kind.FORK, Kind.RESPOND]
+    later = play(system, ["What is the capital?", *[""] * math.ceil(0.6 / cycle_seconds)])
+    assert [kinds(one)[:1] for one in later][-1] == [Kind.RESPOND]
     assert model.tokenizer.decode(system.channels.prefix.ids).count("What is") == 1
     # Words put the end off.
     system.reset()
