@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from duo.spelling import HAN
 from duo.transcript import TOLERANCE
 
 #: Times are kept to the millisecond, as transcripts are.
@@ -24,15 +25,13 @@ BREATH = 1.0
 
 Interval = tuple[float, float]
 
-_HAN = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3041-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
-_HAN += "\U00020000-\U0003ffff"
 _OPENING = "「『《〈（【〔"
 _CLOSING = "、。」』》〉）】〕，．：；！？～"
-_UNSPACED = re.compile(rf"[{_HAN}{_OPENING}{_CLOSING}]")
+_UNSPACED = re.compile(rf"[{HAN}{_OPENING}{_CLOSING}]")
 # These stand in English text too, so they join without a blank only to a character of the above.
 _OPENING += "“‘"
 _CLOSING += "”…·"
-_PIECE = re.compile(rf" ?(?:[{_HAN}]|[{_OPENING}]+|[{_CLOSING}]+|[^ {_HAN}{_OPENING}{_CLOSING}]+)")
+_PIECE = re.compile(rf" ?(?:[{HAN}]|[{_OPENING}]+|[{_CLOSING}]+|[^ {HAN}{_OPENING}{_CLOSING}]+)")
 
 
 @dataclass(frozen=True)

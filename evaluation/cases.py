@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from duo.data.sample import AssistantTurn, LabelledUtterance, Message, Sample, UserTurn
 from duo.errors import BadInput
 from duo.files import read_json_lines, validate
+from duo.spelling import Spelling, spell
 
 Outcome = Literal["respond", "ignore", "wait"]
 OUTCOMES: tuple[Outcome, ...] = ("respond", "ignore", "wait")
@@ -40,7 +41,9 @@ class Case:
     wanted: Outcome
 
 
-def read_cases(path: Path, *, limit: int | None = None, turns: int = 6) -> list[Case]:
+def read_cases(
+    path: Path, *, limit: int | None = None, turns: int = 6, spelling: Spelling = "written"
+) -> list[Case]:
     """Read the cases of a file, plain or gzipped.
 
     It holds samples, of which every user turn is a case, or labelled utterances (see
@@ -54,6 +57,7 @@ def read_cases(path: Path, *, limit: int | None = None, turns: int = 6) -> list[
         path: JSON Lines.
         limit: how many, drawn from all with a fixed seed and in the file's order; None for all.
         turns: turns of context that are kept, the last ones.
+        spelling: of all that the user says.
 
     Raises:
         BadInput: the file cannot be read, or a line is neither, or there are none.
@@ -68,7 +72,18 @@ def read_cases(path: Path, *, limit: int | None = None, turns: int = 6) -> list[
     if limit is not None and limit < len(cases):
         chosen = sorted(random.Random(0).sample(range(len(cases)), limit))
         cases = [cases[place] for place in chosen]
-    return cases
+    return [_spelled(case, spelling) for case in cases]
+
+
+def _spelled(case: Case, spelling: Spelling) -> Case:
+    """Spell what the user says as a recogniser would."""
+    context = tuple(
+        turn.model_copy(update={"content": spell(turn.content, spelling)})
+        if isinstance(turn, UserTurn)
+        else turn
+        for turn in case.context
+    )
+    return replace(case, context=context, text=spell(case.text, spelling))
 
 
 def _cases(path: Path, line: int, content: dict[str, Any], turns: int) -> Iterator[Case]:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from duo.options import Chat, Engine, Monitor, numbers, words
+from duo.spelling import Spelling
 from evaluation.benchmarks.commands import benchmarks, data
 
 _Model = Annotated[
@@ -50,6 +51,12 @@ def interaction(
         Path | None,
         typer.Option(help="JSON file for all figures and every single event.", show_default=False),
     ] = None,
+    by_spelling: Annotated[
+        bool,
+        typer.Option(
+            "--by-spelling", help="Also by how the user's words are spelled: as written, or not."
+        ),
+    ] = False,
 ) -> None:
     """Score how systems converse: decisions, timing and waste, side by side.
 
@@ -68,7 +75,8 @@ def interaction(
     from evaluation.interaction.results import score
     from evaluation.interaction.table import table
 
-    found = make_result(out, partial(score, transcripts), lambda found: [table(found)])
+    read = partial(score, transcripts, by_spelling=by_spelling)
+    found = make_result(out, read, lambda found: [table(found)])
     for problem in found.left_out:
         typer.echo(f"duo: left out: {problem.problem}", err=True)
 
@@ -81,6 +89,12 @@ def states(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Utterances to judge, drawn from all.")
     ] = None,
+    spelling: Annotated[
+        Spelling,
+        typer.Option(
+            help="How the user's words are spelled: unpunctuated, lower as recognisers do."
+        ),
+    ] = "written",
     chat: Chat = None,
     out: _Figures = None,
 ) -> None:
@@ -98,7 +112,9 @@ def states(
     from evaluation.scores import state_tables
     from evaluation.states import evaluate_states
 
-    judge = partial(evaluate_states, model, data, lookahead=lookahead, limit=limit, chat=chat)
+    judge = partial(
+        evaluate_states, model, data, lookahead=lookahead, limit=limit, chat=chat, spelling=spelling
+    )
     make_result(out, judge, state_tables)
 
 

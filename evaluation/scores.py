@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from duo.files import Record, Result
+from duo.spelling import Spelling
 from duo.table import Cell, Column, Table
 from evaluation.cases import OUTCOMES, Outcome
 
@@ -91,8 +92,8 @@ class Bin(Record):
     Attributes:
         start, stop: of the probabilities.
         n: cases.
-        probability: their mean probability of `<1>`.
-        share: that wants a response.
+        probability: their mean probability.
+        share: that is so.
     """
 
     start: Share = Field(default=0.0, validation_alias="from", serialization_alias="from")
@@ -103,11 +104,11 @@ class Bin(Record):
 
 
 class Calibration(Record):
-    """Probabilities of `<1>` against what was wanted.
+    """Probabilities against what was wanted; see `calibration`.
 
     Attributes:
-        ece: expected calibration error (Naeini et al. 2015), the mean over cases of |share that
-            wants a response - mean probability| of the case's bin; None for no cases.
+        ece: expected calibration error (Naeini et al. 2015), the mean over cases of |share that is
+            so - mean probability| of the case's bin; None for no cases.
     """
 
     ece: Share | None
@@ -115,12 +116,30 @@ class Calibration(Record):
     bins: tuple[Bin, ...]
 
 
+class Threshold(Record):
+    """What silence decides at once where it decides from a sum of p(<1>) and p(<2>) on.
+
+    Attributes:
+        decide_at: that sum; see `duo.decoding.duo.DuoSettings`.
+        finished, unfinished: the shares that are decided about of what is over (that wants a
+            response, or none) and of what is not.
+        respond, ignore: of what should be: the shares that are decided about, and rightly.
+    """
+
+    decide_at: Share
+    finished: Proportion
+    unfinished: Proportion
+    respond: Proportion
+    ignore: Proportion
+
+
 class Data(Record):
-    """The file that was judged."""
+    """The file that was judged, and how its users' words were spelled."""
 
     file: str = ""
     sha256: str = ""
     dialogues: Count | None = None
+    spelling: Spelling = "written"
 
 
 class OfUtterances(Result):
@@ -136,6 +155,7 @@ class OfUtterances(Result):
     def about(self) -> str:
         """The utterances and the model, for a caption."""
         data = f" of {self.data.file}" if self.data.file else ""
+        data += "" if self.data.spelling == "written" else f" ({self.data.spelling})"
         model = f", model {self.model}" if self.model else ""
         return f"{self.n} utterances{data}{model}"
 
@@ -149,6 +169,9 @@ class States(OfUtterances):
         labels: for each label, the commonest first, the share of each outcome.
         settled: the same once patience has run out; see `settled`.
         made_up: decisions by tokens that came before them; see `by_made_up`.
+        calibration, calibration_finished: of p(<1>) against p(<2>), and of their sum.
+        thresholds: what silence decides at once, by `decide_at`.
+        area_finished: how well the sum tells what is over from what is not; see `area`.
         cases: single outcomes.
     """
 
@@ -161,6 +184,9 @@ class States(OfUtterances):
     premature: Premature
     made_up: dict[Outcome, dict[int, Count]]
     calibration: Calibration
+    calibration_finished: Calibration | None = None
+    thresholds: tuple[Threshold, ...] = ()
+    area_finished: Share | None = None
     cases: tuple[Judged, ...] = ()
 
 
@@ -335,18 +361,61 @@ def by_made_up(judged: Iterable[Judged]) -> dict[Outcome, dict[int, int]]:
     }
 
 
-def calibration(judged: Iterable[Judged], bins: int = 10) -> Calibration:
-    """Compute the reliability of p(<1>) against p(<2>), the two made to add up to one.
+def finished(case: Judged) -> float:
+    """Return the probability that an utterance is over: of either state token."""
+    return min(1.0, case.p_respond + case.p_ignore)
+
+
+def answers(case: Judged) -> float:
+    """Return the share of answering in the probability of a decision; a half without one."""
+    decided = case.p_respond + case.p_ignore
+    return case.p_respond / decided if decided else 0.5
+
+
+def area_finished(judged: Sequence[Judged]) -> float | None:
+    """Compute the area under the curve of what is over against what is not; None without both."""
+    over = [finished(case) for case in judged if case.wanted != "wait"]
+    others = [finished(case) for case in judged if case.wanted == "wait"]
+    return area(over, others) if over and others else None
+
+
+#: Thresholds on p(<1>) + p(<2>) that are looked at.
+THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+
+def thresholds(judged: Sequence[Judged]) -> tuple[Threshold, ...]:
+    """Compute what silence decides at once at each of `THRESHOLDS`."""
+    wanted: dict[Outcome, list[Judged]] = {
+        outcome: [case for case in judged if case.wanted == outcome] for outcome in OUTCOMES
+    }
+
+    def decided(cases: Iterable[Judged], least: float, right: Outcome | None = None) -> Proportion:
+        found = [
+            finished(case) >= least
+            and right in (None, "respond" if case.p_respond >= case.p_ignore else "ignore")
+            for case in cases
+        ]
+        return share(sum(found), len(found))
+
+    return tuple(
+        Threshold(
+            decide_at=least,
+            finished=decided([*wanted["respond"], *wanted["ignore"]], least),
+            unfinished=decided(wanted["wait"], least),
+            respond=decided(wanted["respond"], least, "respond"),
+            ignore=decided(wanted["ignore"], least, "ignore"),
+        )
+        for least in THRESHOLDS
+    )
+
+
+def calibration(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> Calibration:
+    """Compute the reliability of probabilities.
 
     Args:
-        judged: the cases; those that want waiting are left out.
+        pairs: of each case the probability of something, and whether it is so.
         bins: of equal width over [0, 1]; empty ones are left out.
     """
-    pairs = []
-    for case in judged:
-        total = case.p_respond + case.p_ignore
-        if case.wanted != "wait" and total > 0:
-            pairs.append((case.p_respond / total, case.wanted == "respond"))
     table = []
     error = 0.0
     for number in range(bins):
@@ -386,7 +455,18 @@ def score_states(
         settled=settled(judged),
         premature=premature(judged),
         made_up=by_made_up(judged),
-        calibration=calibration(judged),
+        calibration=calibration(
+            [
+                (answers(case), case.wanted == "respond")
+                for case in judged
+                if case.wanted != "wait" and case.p_respond + case.p_ignore > 0
+            ]
+        ),
+        calibration_finished=calibration(
+            [(finished(case), case.wanted != "wait") for case in judged]
+        ),
+        thresholds=thresholds(judged),
+        area_finished=area_finished(judged),
         cases=tuple(
             case.model_copy(
                 update={"p_respond": round(case.p_respond, 6), "p_ignore": round(case.p_ignore, 6)}
@@ -432,6 +512,18 @@ def state_tables(found: States) -> list[Table]:
         [(name, one.cell, one.n) for name, one in shown],
         [] if error is None else [f"Expected calibration error {error:.3f}."],
     )
+    decided = Table(
+        "Decided at once, from p(<1>) + p(<2>) on",
+        ["decide_at", "finished", "unfinished", "answered", "ignored"],
+        [
+            (one.decide_at, one.finished.cell, one.unfinished.cell, one.respond.cell,
+             one.ignore.cell)
+            for one in found.thresholds
+        ],
+        []
+        if found.area_finished is None
+        else [f"Finished against unfinished: area under the curve {found.area_finished:.3f}."],
+    )  # fmt: skip
     offsets = sorted({count for counts in found.made_up.values() for count in counts})
     made_up = Table(
         "Decisions by tokens made up before them",
@@ -441,7 +533,7 @@ def state_tables(found: States) -> list[Table]:
             for wanted, counts in found.made_up.items()
         ],
     )
-    return [labels, states, mixed, early, *([made_up] if offsets else [])]
+    return [labels, states, mixed, decided, early, *([made_up] if offsets else [])]
 
 
 def probe_table(found: Probe) -> Table:

@@ -21,9 +21,11 @@ from duo.data.sample import Sample, UserTurn
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.runs import versions
+from duo.spelling import Spelling
 from duo.terminal import progress
 from duo.training.encode import Encoder, TooLong
 from duo.training.loss import batches_of_area, logits_only_where
+from duo.words import cut
 from evaluation.cases import Case, Outcome, read_cases
 from evaluation.scores import Data, Judged, States, score_states
 
@@ -40,12 +42,13 @@ def evaluate_states(
     lookahead: int = 4,
     limit: int | None = None,
     chat: str | None = None,
+    spelling: Spelling = "written",
 ) -> States:
     """Judge a model on the utterances of a file.
 
     Args:
         model: see `duo.backbone.load`.
-        data: see `evaluation.cases.read_cases`.
+        data, spelling: see `evaluation.cases.read_cases`.
         lookahead: tokens that the decoder predicts at most.
         limit: how many utterances; None for all.
         chat: chat format; see `duo.backbone.load`.
@@ -55,14 +58,14 @@ def evaluate_states(
     """
     from duo.backbone import load
 
-    cases = read_cases(data, limit=limit)
+    cases = read_cases(data, limit=limit, spelling=spelling)
     backbone = load(model, chat=chat, engine="torch")
     with progress("judging", len(cases)) as bar:
         judged = judge(backbone, cases, lookahead, bar.advance)
     return score_states(
         judged,
         model=model,
-        data=Data(file=data.name, sha256=sha256(data)),
+        data=Data(file=data.name, sha256=sha256(data), spelling=spelling),
         lookahead=lookahead,
         versions=versions(),
     )
@@ -103,12 +106,12 @@ def _rows(encoder: Encoder, case: Case) -> list[Row]:
 
     A word whose ids are not those of the whole utterance's beginning gets a row of its own.
     """
-    words = case.text.split()
+    words = cut(case.text)
     wanted = range(1, len(words)) if case.wanted == "respond" else ()
     whole = utterance_ids(encoder, case, case.text)
     rows, places = [], []
     for count in wanted:
-        part = utterance_ids(encoder, case, " ".join(words[:count]))
+        part = utterance_ids(encoder, case, "".join(words[:count]))
         if whole[: len(part)] == part:
             places.append(len(part) - 1)
         else:

@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from duo.data.phrases import grammar
+from duo.spelling import END_MARKS, spell
 from duo.yaml_file import read_yaml
 
 _List = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -272,11 +273,6 @@ _STYLES: tuple[tuple[Case, Marks], ...] = (
     ("written", "ends"),
     ("written", "none"),
 )
-_END_MARKS = ".!?。！？…"
-_PUNCTUATION = re.compile(
-    r"[,;:!?.…。！？，；：、\"“”()\[\]*#_`~|<>]+(?=\s|$)|(?<!\S)[\"“”(\[*#_`~|<>-]+"
-)
-_LIST_MARK = re.compile(r"(?<!\S)(?:[-*•#>]+|\d+[.)])\s+")
 
 
 @dataclass(frozen=True)
@@ -302,10 +298,9 @@ class Style:
         if self.disfluency and random.random() < self.disfluency:
             words = disfluent(words, random)
         said = " ".join(words)
-        end = said[-1:] if said[-1:] in _END_MARKS else ""
+        end = said[-1:] if said[-1:] in END_MARKS else ""
         if self.marks != "written":
-            plain = " ".join(_PUNCTUATION.sub("", _LIST_MARK.sub("", said)).split())
-            said = plain or said.strip(_END_MARKS) or said
+            said = spell(said, "unpunctuated")
             said += {"none": "", "periods": "." if end else "", "ends": end}[self.marks]
         if self.case != "written":
             said = said.lower()
@@ -326,7 +321,7 @@ def like(text: str, model: str) -> str:
     """Write a text as carelessly as another: without capitals or end mark where that is so."""
     if model[:1].islower() and text[1:2].islower():
         text = text[:1].lower() + text[1:]
-    if model[-1:].isalnum() and text[-1:] in _END_MARKS:
+    if model[-1:].isalnum() and text[-1:] in END_MARKS:
         text = text[:-1] or text
     return text
 

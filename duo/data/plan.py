@@ -14,6 +14,7 @@ from random import Random
 
 from duo.data.dialogue import Dialogue, Role, Turn, count_words, word_spans
 from duo.data.english import (
+    Case,
     Style,
     asks,
     breaking_in,
@@ -90,8 +91,8 @@ class Recipe:
         asking: share of samples whose last user turn is a request that data sets hardly have
             (`ASKING`), with `<1>` and no answer.
         restyle: share of samples in a recogniser's style instead of as written.
-        careless: share of user turns without case and marks, whatever the style of the sample, so
-            that a missing mark alone does not say that somebody is not done.
+        careless: share of user turns without marks, half of them without case too, whatever the
+            style of the sample: the spellings of `duo.spelling`, so that a missing mark alone does not say that somebody is not done.
         disfluency: share of user turns with hesitations.
         mix: weights of the kinds of non-query turns.
         max_words: of a sample; dialogues are cut between exchanges.
@@ -441,8 +442,9 @@ def finish(draft: Draft, recipe: Recipe) -> Sample | None:
             continue
         last = index == len(draft.turns) - 1
         written = style
-        if careless.random() < recipe.careless:
-            written = Style("lower", "none", style.disfluency)
+        if (drawn := careless.random()) < recipe.careless:
+            case: Case = "lower" if drawn < recipe.careless / 2 else "written"
+            written = Style(case, "none", style.disfluency)
         elif style.case == style.marks == "written" and not recipe.paper:
             text = like(text, model)
         if not (last and draft.unfinished):

@@ -13,6 +13,7 @@ from duo.errors import BadInput
 from duo.files import Record, Result
 from duo.reading import read_conversation
 from duo.speech import Conversation
+from duo.spelling import spelling_of
 from duo.transcript import transcript_files
 from evaluation.interaction import content, metrics, panel
 from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples, Sample
@@ -171,11 +172,12 @@ class Interaction(Result):
     events: tuple[Outcome, ...] = ()
 
 
-def score(paths: Iterable[Path]) -> Interaction:
+def score(paths: Iterable[Path], *, by_spelling: bool = False) -> Interaction:
     """Score transcripts.
 
     Args:
         paths: transcripts, or folders of them.
+        by_spelling: see `by_name`.
 
     Raises:
         BadInput: there is no such file or folder, or not one transcript could be scored.
@@ -183,7 +185,7 @@ def score(paths: Iterable[Path]) -> Interaction:
     conversations, left_out = read_all(paths)
     if not conversations:
         raise nothing_left(left_out)
-    return interaction(conversations, left_out)
+    return interaction(conversations, left_out, by_spelling=by_spelling)
 
 
 def read_all(paths: Iterable[Path]) -> tuple[list[Conversation], list[BadInput]]:
@@ -209,10 +211,13 @@ def nothing_left(left_out: list[BadInput]) -> BadInput:
 
 
 def interaction(
-    conversations: Sequence[Conversation], left_out: Iterable[BadInput] = ()
+    conversations: Sequence[Conversation],
+    left_out: Iterable[BadInput] = (),
+    *,
+    by_spelling: bool = False,
 ) -> Interaction:
     """Compute the figures of every system, whatever the order of its conversations."""
-    named = by_name(conversations)
+    named = by_name(conversations, by_spelling=by_spelling)
     outcomes = {name: [o for c in held for o in outcomes_of(c)] for name, held in named.items()}
     return Interaction(
         scored=len(conversations),
@@ -236,15 +241,21 @@ def portable(found: Interaction) -> Interaction:
     return Interaction.model_validate_json(found.model_dump_json(by_alias=True, exclude=machine))
 
 
-def by_name(conversations: Iterable[Conversation]) -> dict[str, list[Conversation]]:
+def by_name(
+    conversations: Iterable[Conversation], *, by_spelling: bool = False
+) -> dict[str, list[Conversation]]:
     """Group conversations by system, systems and conversations in order of their names.
 
     One system with several models or settings is several: what differs is added to its name, as in
-    `duo (lookahead=2)`.
+    `duo (lookahead=2)`; so is, if that is wanted, how the user's words are spelled
+    (`duo.spelling`).
     """
     groups: dict[str, dict[str, list[Conversation]]] = {}
     for one in conversations:
-        made_of = json.dumps({"model": one.model, **one.settings}, sort_keys=True, default=str)
+        made = {"model": one.model, **one.settings}
+        if by_spelling:
+            made["spelling"] = spelling_of(" ".join(said.text for said in one.utterances))
+        made_of = json.dumps(made, sort_keys=True, default=str)
         groups.setdefault(one.system, {}).setdefault(made_of, []).append(one)
     named: dict[str, list[Conversation]] = {}
     for system, variants in sorted(groups.items()):

@@ -17,6 +17,7 @@ from evaluation.scores import (
     confusion,
     precision_recall,
     premature,
+    score_states,
     settled,
     share,
     threshold_answering,
@@ -138,11 +139,33 @@ def test_calibration_by_hand() -> None:
         judged("wait", "respond", chances=(0.9, 0.1)),  # left out
         judged("respond", "wait", chances=(0.0, 0.0)),  # says nothing
     ]
-    found = calibration(cases)
-    assert found.n == 3
-    assert found.ece == pytest.approx(2 / 3 * abs(0.5 - 0.9) + 1 / 3 * 0.25)
-    assert [row.n for row in found.bins] == [1, 2]
+    found = score_states(cases)
+    assert found.calibration.n == 3
+    assert found.calibration.ece == pytest.approx(2 / 3 * abs(0.5 - 0.9) + 1 / 3 * 0.25)
+    assert [row.n for row in found.calibration.bins] == [1, 2]
+    assert found.calibration_finished is not None
+    assert found.calibration_finished.n == 5
+    assert found.calibration_finished.ece == pytest.approx(
+        (0.9 + 2 * 0.5 + 0.6 + 0.0 - 0.0) / 5, abs=0.3
+    )
     assert calibration([]).ece is None
+
+
+def test_thresholds_by_hand() -> None:
+    cases = [
+        judged("respond", "wait", chances=(0.05, 0.01)),
+        judged("respond", "wait", chances=(0.1, 0.3)),  # decided about, wrongly
+        judged("ignore", "ignore", chances=(0.1, 0.6)),
+        judged("wait", "wait", chances=(0.0, 0.02)),
+    ]
+    found = score_states(cases)
+    assert found.area_finished == 1.0
+    at = {one.decide_at: one for one in found.thresholds}
+    assert [at[0.01].finished.hits, at[0.01].unfinished.hits] == [3, 1]
+    assert [at[0.05].finished.hits, at[0.05].unfinished.hits] == [3, 0]
+    assert [at[0.05].respond.hits, at[0.05].respond.n, at[0.05].ignore.hits] == [1, 2, 1]
+    assert [at[0.5].finished.hits, at[0.5].respond.hits, at[0.5].ignore.hits] == [1, 0, 1]
+    assert score_states(cases[:3]).area_finished is None
 
 
 SCORES = st.lists(st.integers(0, 20).map(float), min_size=1, max_size=30)

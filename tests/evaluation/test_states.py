@@ -14,6 +14,7 @@ from duo.data.sample import AssistantTurn, UserTurn
 from duo.decoding.conversant import Kind
 from duo.decoding.duo import Duo, DuoSettings
 from duo.files import read_result
+from duo.words import cut
 from evaluation.cases import Case
 from evaluation.commands import states
 from evaluation.scores import States, settled, state_tables
@@ -67,6 +68,7 @@ CASES = [
          "I see that", "ignore"),
     Case("c", "query", (), "Why?", "respond"),
     Case("d", "incomplete", (), "And how about", "wait"),
+    Case("e", "query", (), "你好,今天天气怎么样?", "respond"),
 ]  # fmt: skip
 
 
@@ -85,7 +87,7 @@ def test_outcomes_are_the_decoders(state: str) -> None:
         )
         assert judged.outcome == decided
         outcomes.add(decided)
-        words = case.text.split()
+        words = cut(case.text)
         assert len(judged.early) == (len(words) - 1 if case.wanted == "respond" else 0)
     assert state in outcomes
 
@@ -101,15 +103,18 @@ def test_what_is_settled_in_the_end_is_the_decoders(architecture: str) -> None:
         assert (Kind.RESPOND in {event.kind for event in duo.cycle("").events}) == answers
 
 
-def test_early_outcomes_are_those_of_the_beginnings() -> None:
+@pytest.mark.parametrize("case", [CASES[0], CASES[-1]])
+def test_early_outcomes_are_those_of_the_beginnings(case: Case) -> None:
+    """In Chinese, too, where no blank divides words."""
     backbone = tiny_backbone()
     backbone = steered(backbone, backbone.states.respond)
-    (judged,) = judge(backbone, CASES[:1], 4)
-    words = CASES[0].text.split()
+    (judged,) = judge(backbone, [case], 4)
+    words = cut(case.text)
     parts = [
-        Case(str(n), "x", (), " ".join(words[:n]), "wait") for n in range(1, len(words))
+        Case(str(n), "x", (), "".join(words[:n]), "wait") for n in range(1, len(words))
     ]  # fmt: skip
     assert judged.early == tuple(part.outcome for part in judge(backbone, parts, 4))
+    assert len(words) > 4
 
 
 def test_figures_are_written_and_shown(
@@ -125,7 +130,7 @@ def test_figures_are_written_and_shown(
     ]
     data = tmp_path / "u.jsonl"
     data.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    states("tiny", data, out=tmp_path / "out.json")
+    states("tiny", data, spelling="lower", out=tmp_path / "out.json")
     figures = read_result(tmp_path / "out.json", States)
     shown = capsys.readouterr().out
     assert "[red]x" in shown
@@ -133,6 +138,7 @@ def test_figures_are_written_and_shown(
     stored = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert stored["n"] == figures.n == 2
     assert stored["kind"] == "states"
+    assert "(lower)" in figures.about
     assert len(stored["cases"]) == 2
     assert stored["premature"]["any"]["n"] == 2
     assert len(state_tables(figures)) in (4, 5)  # the last only if anything was decided

@@ -291,6 +291,18 @@ def test_settings_that_differ_make_two_systems(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_systems_are_divided_by_the_spelling_of_what_they_hear(tmp_path: Path) -> None:
+    held = []
+    for name, word in (("a", "Why?"), ("b", "Why"), ("c", "why"), ("d", "Oh, why?")):
+        talk = Talk("duo", name)
+        talk.user(1.0, 2.0, words=[(word, 1.0, 2.0)])
+        held.append(talk.conversation(tmp_path))
+    assert {name: len(group) for name, group in by_name(held, by_spelling=True).items()} == {
+        "duo (spelling=lower)": 1, "duo (spelling=unpunctuated)": 1, "duo (spelling=written)": 2,
+    }  # fmt: skip
+    assert list(by_name(held)) == ["duo"]
+
+
 def test_forward_passes_between_two_moments(tmp_path: Path) -> None:
     talk = Talk()
     talk.user(1.0, 3.0)
