@@ -115,8 +115,8 @@ def build(
         float,
         typer.Option(
             **_RATE,
-            help="Share of user turns without marks, half of them without case too, in samples that "
-            "otherwise have them.",
+            help="Share of user turns without marks, half of them without case too, in samples "
+            "that otherwise have them.",
         ),
     ] = 0.0,
     disfluency: Annotated[

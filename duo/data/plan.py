@@ -92,7 +92,8 @@ class Recipe:
             (`ASKING`), with `<1>` and no answer.
         restyle: share of samples in a recogniser's style instead of as written.
         careless: share of user turns without marks, half of them without case too, whatever the
-            style of the sample: the spellings of `duo.spelling`, so that a missing mark alone does not say that somebody is not done.
+            style of the sample (see `duo.spelling`), so that a missing mark alone does not say that
+            somebody is not done.
         disfluency: share of user turns with hesitations.
         mix: weights of the kinds of non-query turns.
         max_words: of a sample; dialogues are cut between exchanges.

@@ -13,6 +13,10 @@ paper's waits for a state token among the words expected. Ours (`decide_at`) goe
 knows after the last word heard: p(<1>) + p(<2>) says whether somebody is done, and which of the two
 is likelier what to do about it.
 
+Speech goes on until the decision, or is held before it (`yielding`): what the model knows after the
+words so far already tells an interruption from a hum. It goes on exactly where it was if the words
+are ignored, and falls if they are answered.
+
 What is expected after the same words is always the same (look-ahead is greedy; only the output may
 be sampled), so it is computed once, in passes that the output needed anyway. A decision then costs
 no pass of its own: the first one after it already yields the first token of the answer.
@@ -65,8 +69,15 @@ class DuoSettings(Settings):
             after the finished answer, as the paper's training samples have it.
         monitor: name of a model that decides in this one's place: it hears, and this one answers;
             see `duo.decoding.monitor`.
+        yielding: "decide": speech goes on until something is answered (the paper). "pause": it is
+            held once `hold_words` words were heard, and `hold_at` allows it, until the decision.
+            No token is computed meanwhile, so that nothing is said that the user does not hear.
+        hold_words: words of an utterance, in any of which speech can be held.
+        hold_at: the least share of p(<1>) in p(<1>) + p(<2>) after the words so far at which speech
+            is held; None to hold it whatever the model knows, a cycle's passes sooner.
         after_interruption: "drop" what was spoken between the interruption's first words and the
-            decision (the paper), or "merge" it into the context, as the user did hear it.
+            decision (the paper), or "merge" it into the context, as the user did hear it. What was
+            spoken before speech was held is merged.
         published: decide by the rules of the published code, in place of those above, and stop the
             voice at any word, as its client does; see `duo.decoding.sequential`.
     """
@@ -78,6 +89,9 @@ class DuoSettings(Settings):
     on_silence: Literal["likelier", "respond", "ignore"] = "likelier"
     forget_after: float = 10.0
     ignored_utterances: Literal["forget", "remember"] = "forget"
+    yielding: Literal["decide", "pause"] = "decide"
+    hold_words: int = 2
+    hold_at: float | None = 0.3
     after_interruption: Literal["drop", "merge"] = "drop"
     published: bool = False
     monitor: str = ""
@@ -150,12 +164,14 @@ class Duo:
         looked = 0
         for _ in range(self.settings.lookahead):
             looking = self._looks_ahead()
-            if not (looking or self.channels.speaking):
+            speaks = self.channels.speaking and not self._holding
+            if not (looking or speaks):
                 break
-            scores = yield self.channels
+            if speaks and self._next is not None:  # known since speech was held
+                scores, self._next = Scores(self._next, None), None
+            else:
+                scores = yield self.channels
             log.step += 1
-            if scores.output is not None:
-                self._speaker.speak(scores.output, log)
             if looking and scores.input is not None:
                 if not self._expected:
                     chances = scores.input.float().softmax(-1)
@@ -163,6 +179,12 @@ class Duo:
                     self._chances = tuple(chances[states].tolist())
                 self._expected.append(int(scores.input.argmax()))
                 looked += 1
+                self._hold(log)
+            if scores.output is not None:
+                if self._holding:
+                    self._next = scores.output
+                else:
+                    self._speaker.speak(scores.output, log)
         if looked and (text := self._expected_text()):
             log.add(Kind.PREDICTED, text)
         if log.unheard:
