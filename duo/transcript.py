@@ -10,7 +10,8 @@ Kinds of event, by channel:
   `recognised` (what the system heard in place of the words, where a recogniser listened: said from
   `start` on, handed on at `end`), `revision` (the recogniser replaces all that was heard of the
   utterance), and of the system's own `fork`, `predicted`, `respond`, `ignore`;
-- `output`: `speech`, `answer_end`, `cut`, `note` (something the reader should know, in words);
+- `output`: `speech`, `answer_end`, `hold` (speech is held), `resume` (it goes on where it was),
+  `cut`, `note` (something the reader should know, in words);
 - `system`: `cycle` (forward passes and tokens of one cycle) and the recorder's own `note`.
 
 Events stand in the order of their starts. Values that are a field's default are left out, so the
@@ -59,11 +60,11 @@ Label = Literal["query", "non_query"]
 Channel = Literal["input", "output", "system"]
 EventKind = Literal[
     "utterance", "word", "recognised", "revision", "fork", "predicted", "respond", "ignore",
-    "speech", "answer_end", "cut", "note",
+    "speech", "answer_end", "hold", "resume", "cut", "note",
     "cycle",
 ]  # fmt: skip
 
-_OUTPUT: tuple[EventKind, ...] = ("speech", "answer_end", "cut", "note")
+_OUTPUT: tuple[EventKind, ...] = ("speech", "answer_end", "hold", "resume", "cut", "note")
 _SYSTEM: tuple[EventKind, ...] = ("cycle", "note")
 _KINDS_OF: Mapping[Channel, tuple[EventKind, ...]] = {
     "input": tuple(kind for kind in get_args(EventKind) if kind not in _OUTPUT + _SYSTEM),

@@ -198,7 +198,7 @@ class Chunk:
         row: of the session.
         used: its slots from here on were never written.
         ids, owners, positions, slots: of each token.
-        wanted: which of them logits are wanted after.
+        wanted: which of them logits are wanted after: one of the output, one of the input.
     """
 
     row: int
@@ -256,8 +256,9 @@ class OnePassChannels(Channels):
             last[owner] = len(chunk.ids) - 1
         if not chunk.ids:
             return None
-        if self.speaking:
-            chunk.wanted.append(last[Owner.OUTPUT if self.output.ids else Owner.PREFIX])
+        end = Owner.OUTPUT if self.output.ids else Owner.PREFIX
+        if self.speaking and end in last:  # it is not where speech is held
+            chunk.wanted.append(last[end])
         if Owner.INPUT in last:
             chunk.wanted.append(last[Owner.INPUT])
         return chunk
@@ -266,9 +267,9 @@ class OnePassChannels(Channels):
         """Count the pass, and sort its `logits` `[wanted, vocabulary]` by channel."""
         self.forward_passes += 1
         self.tokens_processed += len(chunk.ids)
-        rows = iter(logits)
-        output = next(rows) if self.speaking else None
-        return Scores(output, next(rows, None))
+        heard = [chunk.owners[place] is Owner.INPUT for place in chunk.wanted]
+        found = dict(zip(heard, logits, strict=True))
+        return Scores(found.get(False), found.get(True))
 
     def _strands(self) -> Iterator[tuple[Owner, Strand, int]]:
         """List owner, strand and first position of each strand there is."""

@@ -50,6 +50,8 @@ class Kind(StrEnum):
     IGNORE = "ignore"  #: the utterance needs no answer; `by` says what decided it
     SPEECH = "speech"  #: `text` is spoken
     ANSWER_END = "answer_end"  #: the answer is complete; by `LIMIT` if it could not go on
+    HOLD = "hold"  #: speech is held: the answer pauses until something is decided
+    RESUME = "resume"  #: it goes on where it was
     CUT = "cut"  #: the answer is given up; `text` was spoken after the fork and is now forgotten
     NOTE = "note"  #: something the reader should know (turns dropped), in words
 
@@ -66,6 +68,8 @@ CHANNEL_OF: dict[Kind, str] = {
     Kind.IGNORE: INPUT,
     Kind.SPEECH: OUTPUT,
     Kind.ANSWER_END: OUTPUT,
+    Kind.HOLD: OUTPUT,
+    Kind.RESUME: OUTPUT,
     Kind.CUT: OUTPUT,
     Kind.NOTE: OUTPUT,
 }

@@ -28,16 +28,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels
+from duo.decoding.channels import Channels, Scores
 from duo.decoding.context import Context
 from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
 from duo.decoding.monitor import MonitoredContext
 from duo.decoding.settings import Settings
 from duo.decoding.speaker import Speaker
+from duo.words import cut
 
 #: Rules of the published code: the pieces of `<1>` as text, and the silent cycles after which it
 #: answers, while an answer is being given and while none is.
@@ -74,10 +76,10 @@ class DuoSettings(Settings):
             No token is computed meanwhile, so that nothing is said that the user does not hear.
         hold_words: words of an utterance, in any of which speech can be held.
         hold_at: the least share of p(<1>) in p(<1>) + p(<2>) after the words so far at which speech
-            is held; None to hold it whatever the model knows, a cycle's passes sooner.
+            is held; None to hold it whatever the model knows.
         after_interruption: "drop" what was spoken between the interruption's first words and the
-            decision (the paper), or "merge" it into the context, as the user did hear it. What was
-            spoken before speech was held is merged.
+            decision (the paper), or "merge" it into the context, as the user did hear it; "pause"
+            always merges.
         published: decide by the rules of the published code, in place of those above, and stop the
             voice at any word, as its client does; see `duo.decoding.sequential`.
     """
@@ -141,6 +143,8 @@ class Duo:
         """Forget the conversation; the next one draws the same random numbers."""
         self.context.reset()
         self._speaker.reset()
+        self._holding = False  # speech is held
+        self._next: Tensor | None = None  # what follows it
         self._expect_nothing()
 
     def recall(self, turns: Sequence[Turn]) -> None:
@@ -159,6 +163,8 @@ class Duo:
         silent = self._hear(heard, log)
         log.mute = self.settings.published and not silent
         self._speaker.make_room(log)
+        if not self.channels.speaking:  # the context was full: nothing to hold, any more
+            self._holding, self._next = False, None
         if silent and self.context.listening:
             self._decide(log)
         looked = 0
@@ -261,13 +267,25 @@ class Duo:
         elif policy == "ignore" or silent >= self.settings.forget_after or self._answering:
             self._ignore("patience", log)
 
+    def _hold(self, log: CycleLog) -> None:
+        """Hold speech if the words so far may well be answered."""
+        settings, (respond, ignore) = self.settings, self._chances
+        if settings.yielding == "decide" or self._holding or not self.channels.speaking:
+            return
+        if len(cut(self.context.text)) < settings.hold_words:
+            return
+        if settings.hold_at is None or respond >= settings.hold_at * (respond + ignore):
+            self._holding = True
+            log.add(Kind.HOLD)
+
     @property
     def _answering(self) -> bool:
         """Whether an answer is being given, or has ended since the user began to speak."""
         return self.channels.speaking or bool(self.channels.output.ids)
 
     def _respond(self, by: str, log: CycleLog) -> None:
-        merge = self.settings.after_interruption == "merge"
+        pauses = self.settings.yielding == "pause"
+        merge = pauses or self.settings.after_interruption == "merge"
         since_fork = self.channels.output.ids
         forgotten = "" if merge else self._tokenizer.decode(since_fork, skip_special_tokens=True)
         log.add(Kind.RESPOND, by=by)
@@ -278,10 +296,14 @@ class Duo:
         state = self._states.respond if by == "state" else None
         self.context.respond(state=state, merge=merge)
         self._speaker.begin()
+        self._holding, self._next = False, None
         self._expect_nothing()
 
     def _ignore(self, by: str, log: CycleLog) -> None:
         log.add(Kind.IGNORE, by=by)
+        if self._holding:
+            log.add(Kind.RESUME)
+        self._holding = False
         remember = self.settings.ignored_utterances == "remember" and by != "revision"
         self.context.ignore(remember=remember)
         self._expect_nothing()
