@@ -271,7 +271,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "training.json": ("training",),
     "decode.json": ("cost",),
     "statistics.json": ("preference",),
-    "interaction.json": ("latency", "takeover", "trade-off"),
+    "interaction.json": ("latency", "takeover", "trade-off", "yielding"),
 }
 
 

@@ -115,6 +115,7 @@ KINDS: Mapping[str, Kind] = {
             "reports.plots.latency:latency",
             "reports.plots.takeover:takeover",
             "reports.plots.trade_off:trade_off",
+            "reports.plots.yielding:yielding",
         ),
         "evaluation.interaction.table:table",
         computed_by="duo eval interaction",

@@ -29,6 +29,7 @@ OF_JSON = {
     "latency": "latency:latency",
     "takeover": "takeover:takeover",
     "trade-off": "trade_off:trade_off",
+    "yielding": "yielding:yielding",
     "sweep": "sweep:sweep",
     "training": "training:training_curves",
     "cost": "cost:decode_cost",
@@ -64,9 +65,9 @@ def figure(
 
     preference and ranking take statistics.json of duo report statistics; confusion, decisions,
     premature, calibration and separation the JSON of duo eval states; probe that of duo eval probe;
-    latency, takeover and trade-off that of duo eval interaction; sweep the folder of duo bench
-    sweep; training one or more training.json (or folders with one); cost the JSON of duo bench
-    decode; mask and timeline transcripts, or folders with some.
+    latency, takeover, trade-off and yielding that of duo eval interaction; sweep the folder of duo
+    bench sweep; training one or more training.json (or folders with one); cost the JSON of duo
+    bench decode; mask and timeline transcripts, or folders with some.
 
     OUT gets each figure as PDF, SVG and PNG, one column wide and (-wide) two, the numbers behind it
     as CSV, LaTeX and Markdown, and its caption as text. The same file gives the same bytes. A

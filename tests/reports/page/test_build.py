@@ -77,7 +77,7 @@ def test_every_function_that_a_kind_names_is_there(name: str) -> None:
 def test_every_kind_of_chart_is_written_and_shown(out: Path, page: str) -> None:
     charts = {
         "preference", "benchmarks", "confusion", "decisions", "calibration", "premature",
-        "separation", "latency", "takeover", "trade-off", "training",
+        "separation", "latency", "takeover", "trade-off", "yielding", "training",
     }  # fmt: skip
     written = {path.stem for path in (out / "figures").glob("*.csv")}
     assert charts <= written

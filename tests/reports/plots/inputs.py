@@ -32,6 +32,7 @@ from reports.plots.takeover import takeover
 from reports.plots.timeline import timeline
 from reports.plots.trade_off import trade_off
 from reports.plots.training import training_curves
+from reports.plots.yielding import yielding
 from reports.statistics.analysis import analyse
 from reports.statistics.simulate import Design
 from tests.reports.rated import drawn, ratings
@@ -229,6 +230,7 @@ CHARTS: dict[str, Callable[[], Chart | None]] = {
     "latency": lambda: latency(interaction(), [interrupted()]),
     "takeover": lambda: takeover(interaction()),
     "trade-off": lambda: trade_off(interaction()),
+    "yielding": lambda: yielding(interaction()),
     "sweep": lambda: _first(sweep(swept())),
     "training": lambda: training_curves(training("duo"), training("duplex"), names=("duo", "dx")),
     "cost": lambda: decode_cost(decoded()),

@@ -27,6 +27,7 @@ from reports.plots.sweep import sweep
 from reports.plots.takeover import takeover
 from reports.plots.trade_off import trade_off
 from reports.plots.training import training_curves
+from reports.plots.yielding import yielding
 from tests.reports.plots.inputs import (
     CHARTS,
     SYSTEMS,
@@ -87,7 +88,8 @@ def hostile_charts() -> list[Chart]:
     found = [
         preference(ranked), ranking(ranked), confusion(said),
         decisions(said), calibration(said), latency(talked),
-        takeover(talked), trade_off(talked), decode_cost(renamed(decoded(), names)),
+        takeover(talked), trade_off(talked), yielding(talked),
+        decode_cost(renamed(decoded(), names)),
         probe(renamed(probed(), names)),
         training_curves(training("duo"), names=[HOSTILE[0]]), *sweep(renamed(swept(), names)),
     ]  # fmt: skip

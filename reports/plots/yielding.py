@@ -1,0 +1,157 @@
+"""Draw what answering soon and yielding in time cost: cut-offs, and remarks that are yielded to."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from duo.table import visible
+from evaluation.interaction.results import Figure as Estimate
+from evaluation.interaction.results import Interaction
+from reports.plots.chart import Chart, make_chart, typed
+from reports.plots.panels import curve, panels, percent, spot
+from reports.plots.style import LABEL, LIGHT
+from reports.plots.takeover import about
+from reports.plots.trade_off import parts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Yield rate, selectivity for backchannels and for non-directed speech as tau-voice publishes them
+#: (sierra-research/tau2-bench, docs/interaction-metrics.md, as of mid-2026).
+PUBLISHED = {
+    "gpt-realtime-1.5": (1.000, 0.02, 0.10),
+    "gemini-3.1-flash-live (high)": (0.499, 0.94, 0.43),
+    "grok-voice-think-fast-1.0": (0.938, 0.66, 0.28),
+    "qwen3.5-omni-plus-realtime": (0.902, 0.84, 0.15),
+    "Pine Voice Preview": (0.455, 0.97, 0.49),
+    "cascaded baseline": (0.988, 0.67, 0.58),
+}
+_COLUMNS = (
+    "system", "measured", "response latency p50 (s)", "low", "high", "answers",
+    "pauses taken for an end", "low", "high", "pauses", "yield rate", "low", "high",
+    "interruptions", "backchannels talked through", "low", "high", "backchannels",
+    "non-directed speech ignored", "low", "high", "non-directed",
+)  # fmt: skip
+_NONE = Estimate(value=None)
+
+
+class _Point(NamedTuple):
+    """A system with one set of settings: what differs between these, and five figures."""
+
+    system: str
+    setting: str
+    latency: Estimate
+    pauses: Estimate
+    yields: Estimate
+    backchannels: Estimate
+    non_directed: Estimate
+
+
+def yielding(interaction_result: Any) -> Chart | None:
+    """Draw three figures against what they cost; a line for each system, a point for each setting.
+
+    Returns:
+        None where no system has two figures that belong together.
+    """
+    found = typed(interaction_result, Interaction)
+    points = {name: _point(name, system) for name, system in found.systems.items()}
+    if not any(x.value is not None and y.value is not None
+               for one in points.values() for x, y in _pairs(one)):  # fmt: skip
+        return None
+    rows: list[tuple[Any, ...]] = [
+        (name, "here", *(part for figure in one[2:] for part in parts(figure)))
+        for name, one in points.items()
+    ]
+    no_parts = (None, None, None)
+    rows += [
+        (
+            name,
+            "published",
+            *(None,) * 8,
+            *(part for value in values for part in (value, *no_parts)),
+        )
+        for name, values in PUBLISHED.items()
+    ]
+    return make_chart(
+        "yielding",
+        "Answering soon and yielding in time",
+        [
+            "Left: the share of pauses inside a question that are taken for its end, against how "
+            "soon a query is answered (median); low and to the left is better. Right: of "
+            "backchannels and of speech that is not meant for the system, the share that is talked "
+            "through or ignored, against the share of interruptions yielded to within two seconds "
+            "(the panel of tau-voice); towards the upper right is better. Points of a line differ "
+            "in settings.",
+            "Published: six systems as tau-voice has them, which are of speech, of other "
+            "conversations and by ticks of 0.2 s.",
+            *about(found),
+        ],
+        _COLUMNS,
+        rows,
+        lambda width: _draw(list(points.values()), width),
+    )
+
+
+def _point(name: str, figures: Any) -> _Point:
+    panel = figures.panel
+    seconds = figures.response_latency.get("seconds")
+    return _Point(
+        figures.system,
+        re.sub(r"\w+=", "", name.removeprefix(figures.system).strip(" ()")),
+        _NONE if seconds is None else seconds.p50,
+        figures.takeover.get("pause", _NONE),
+        _NONE if panel is None else panel.yield_rate,
+        _NONE if panel is None else panel.selectivity.get("backchannel", _NONE),
+        _NONE if panel is None else panel.selectivity.get("non_directed", _NONE),
+    )
+
+
+def _pairs(one: _Point) -> list[tuple[Estimate, Estimate]]:
+    """Pair the figures as the panels show them, across and up."""
+    return [
+        (one.latency, one.pauses),
+        (one.yields, one.backchannels),
+        (one.yields, one.non_directed),
+    ]
+
+
+def _draw(points: list[_Point], width: float) -> Figure:
+    names = list(dict.fromkeys(one.system for one in points))
+    with panels(width, 3, [*names, "published (speech)"]) as (figure, every):
+        for place, axes in enumerate(every):
+            for number, name in enumerate(names):
+                own = [(*_pairs(one)[place], one.setting) for one in points if one.system == name]
+                _line(
+                    axes, number, [one for one in own if None not in (one[0].value, one[1].value)]
+                )
+        for place, axes in enumerate(every[1:], 1):
+            for values in PUBLISHED.values():
+                spot(axes, len(names), values[0], values[place])
+            percent(axes, "x")
+            axes.set_xlabel("interruptions yielded to")
+        soon, backchannels, non_directed = every
+        soon.set_xlim(left=0.0)
+        soon.set_xlabel("median response latency (s)")
+        soon.set_ylabel("pauses taken for an end")
+        backchannels.set_ylabel("backchannels talked through")
+        non_directed.set_ylabel("non-directed ignored")
+        for axes in every:
+            percent(axes)
+    return figure
+
+
+def _line(axes: Any, number: int, points: list[tuple[Estimate, Estimate, str]]) -> None:
+    """Draw a system's points in order of the figure across, each with what its settings are."""
+    places = []
+    for x, y, setting in points:
+        assert x.value is not None
+        assert y.value is not None
+        spot(axes, number, x.value, y.value, across=(x.low, x.high), up=(y.low, y.high))
+        axes.annotate(
+            visible(setting), (x.value, y.value), xytext=(3, 3), textcoords="offset points",
+            fontsize=LABEL - 1, color=LIGHT["ink"],
+        )  # fmt: skip
+        places.append((x.value, y.value))
+    places.sort()
+    curve(axes, number, [x for x, _ in places], [y for _, y in places])
