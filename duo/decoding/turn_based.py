@@ -26,12 +26,12 @@ class TurnBasedSettings(Settings):
 
     Attributes:
         tokens_per_cycle: tokens spoken a cycle; as many as the other systems' pace of speech.
-        patience: cycles of silence that end the user's turn.
+        patience: seconds of silence, in whole cycles, that end the user's turn.
         barge_in: whether any word of the user stops the answer.
     """
 
     tokens_per_cycle: int = 4
-    patience: int = 1
+    patience: float = 1.0
     barge_in: bool = False
 
 
@@ -83,7 +83,8 @@ class TurnBased:
         if self.context.refused:
             return log.result(busy=False)
         self._hear(heard, log)
-        if not self.channels.speaking and self._silent_cycles >= self.settings.patience:
+        silent = self._silent_cycles * self.cycle_seconds
+        if not self.channels.speaking and silent >= self.settings.patience:
             self._take_turn(log)
         self._speaker.make_room(log)
         for _ in range(self.settings.tokens_per_cycle):

@@ -225,9 +225,16 @@ def test_progress_counts_the_whole_sweep(tmp_path: Path) -> None:
     assert "30/30" in console.export_text()
 
 
-def test_the_sweep_that_comes_with_the_package_can_be_read(tmp_path: Path) -> None:
-    found = read_sweep(Path(evaluation.__file__).parent / "experiments" / "sweep.yaml", tmp_path)
-    assert {name for point in found.points for name in point.swept} == {
-        "lookahead", "cycle_seconds", "patience", "on_silence", "after_interruption"
-    }  # fmt: skip
-    assert len(found.job.scenarios) == 32
+@pytest.mark.parametrize(
+    ("file", "names", "scenarios"),
+    [
+        ("sweep.yaml", "decide_at cycle_seconds patience on_silence after_interruption", 32),
+        ("yielding.yaml", "decide_at patience yielding hold_words hold_at", 128),
+    ],
+)
+def test_the_sweeps_that_come_with_the_package_can_be_read(
+    tmp_path: Path, file: str, names: str, scenarios: int
+) -> None:
+    found = read_sweep(Path(evaluation.__file__).parent / "experiments" / file, tmp_path)
+    assert {name for point in found.points for name in point.swept} == set(names.split())
+    assert len(found.job.scenarios) == scenarios

@@ -66,17 +66,22 @@ def texts(duo: Duo) -> tuple[str, str]:
     remarks=st.lists(
         st.sampled_from(["so the rain", "the capital", "you"]), min_size=1, max_size=3
     ),
+    yielding=st.sampled_from(["decide", "pause"]),
 )
 def test_an_ignored_remark_leaves_the_answer_as_it_was(
-    kind: type, lookahead: int, remarks: list[str]
+    kind: type, lookahead: int, remarks: list[str], yielding: Any
 ) -> None:
     script: list[Heard] = [QUERY, "", ""]
     for remark in remarks:
         script += [remark, " mhm", "", ""]
-    disturbed, undisturbed = (system(answer=40, lookahead=lookahead, kind=kind) for _ in range(2))
+    script += [""] * 40
+    options = {"answer": 40, "lookahead": lookahead, "kind": kind, "hold_at": None}
+    disturbed, undisturbed = system(yielding=yielding, **options), system(**options)  # type: ignore[arg-type]
     heard = play(disturbed, script)
     alone = play(undisturbed, script[:3] + [""] * (len(script) - 3))
-    assert [one.spoken for one in heard] == [one.spoken for one in alone]
+    if yielding == "decide":
+        assert [one.spoken for one in heard] == [one.spoken for one in alone]
+    assert "".join(one.spoken for one in heard) == "".join(one.spoken for one in alone)
     assert disturbed.context.ids == undisturbed.context.ids
     assert kinds(heard).count(Kind.IGNORE) == len(remarks)
 
