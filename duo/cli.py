@@ -22,7 +22,7 @@ from evaluation.commands import bench_app, eval_app, export, import_
 from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
 from reports.statistics.commands import judge, power, simulate
-from sessions.commands import chat, record, scenario_app, sweep, transcript_app
+from sessions.commands import bench_recogniser, chat, record, scenario_app, sweep, transcript_app
 from sessions.study.commands import bench as bench_study
 from sessions.study.commands import bench_pages, study_app
 
@@ -113,6 +113,7 @@ bench_app.command("study")(bench_study)
 bench_app.command("raters")(bench_pages)
 app.add_typer(bench_app, name="bench", cls=WholeSummaries)
 bench_app.command()(sweep)
+bench_app.command("recogniser")(bench_recogniser)
 app.add_typer(scenario_app, name="scenario", cls=WholeSummaries)
 transcript_app.command()(export)
 transcript_app.command("import")(import_)

@@ -5,7 +5,7 @@ What a command needs is imported inside it, so that help texts appear at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,8 @@ from duo.options import Attention, Chat, Date, Device, DType, Engine, Monitor, w
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
+
+    from sessions.voice.studio import SpeechSettings
 
 #: The systems that --lookahead and --cycle-seconds are for, and their tokens of a cycle.
 _PACED = {"duo": "lookahead", "duo-sequential": "lookahead", "turn-based": "tokens_per_cycle"}
@@ -43,6 +45,29 @@ def _list_scenarios(wanted: bool) -> None:
     for name in library_names():
         typer.echo(f"{name:{width}}  {library_scenario(name).description}")
     raise typer.Exit
+
+
+#: How the user of a spoken scenario speaks.
+Voices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--voice",
+        help="The user's voice: piper, google, or the .onnx file of a voice of piper's; repeat "
+        "for more, of which each scenario has one [default: piper].",
+    ),
+]
+Noise = Annotated[
+    float | None,
+    typer.Option(
+        "--noise", metavar="DB", help="Pink noise, quieter than the speech by so many decibels."
+    ),
+]
+Talker = Annotated[
+    float | None,
+    typer.Option(
+        "--talker", metavar="DB", help="A second talker, quieter than the user by so many decibels."
+    ),
+]
 
 
 def record(
@@ -140,6 +165,21 @@ def record(
         bool,
         typer.Option("--graphs", help="Run forward passes as CUDA graphs, for speed on a GPU."),
     ] = False,
+    spoken: Annotated[
+        bool,
+        typer.Option(
+            "--spoken",
+            help="The user speaks, and systems hear what a recogniser makes of it; the sound is "
+            "written beside each transcript. English only.",
+        ),
+    ] = False,
+    voice: Voices = None,
+    noise: Noise = None,
+    talker: Talker = None,
+    recogniser_seconds: Annotated[
+        float,
+        typer.Option(min=0, help="Time that every decoding of the recogniser is taken to last."),
+    ] = 0.0,
 ) -> None:
     """Record systems on scripted users: a transcript for every system and scenario.
 
@@ -147,12 +187,14 @@ def record(
     same bytes. A run that was stopped goes on where it was when the command is given again.
 
     Example: duo record --systems duo,turn-based --scenario pasta-dinner --out runs/pasta
+
+    Example: duo record --spoken --noise 15 --scenario suite:dev --limit 6 --out runs/spoken
     """
     from duo.decoding.systems import models_for
     from sessions.catalogue import find_scenarios, sample
     from sessions.recorder import Job, record_all
 
-    scenarios = find_scenarios(scenario or ())
+    scenarios = find_scenarios(scenario or _english() if spoken else scenario or ())
     names = words(systems, "systems")
     job = Job(
         systems=names,
@@ -175,6 +217,7 @@ def record(
         force=force,
         batch=batch,
         graphs=graphs,
+        speech=_speech(spoken, voice or (), noise, talker, recogniser_seconds),
     )
     paths = record_all(job)
     typer.echo(f"{len(paths)} transcript{'s' * (len(paths) != 1)} in {out}")
@@ -332,6 +375,51 @@ def sweep(
     typer.echo(f"{len(folders)} point{'s' * (len(folders) != 1)} in {out}")
 
 
+def bench_recogniser(
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help="As for `duo record` [default: the library's English ones]."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Speak a stable sample of this many scenarios.")
+    ] = None,
+    voice: Voices = None,
+    noise: Noise = None,
+    talker: Talker = None,
+    seed: Annotated[int, typer.Option(help="Seed of the noise and of what is drawn.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Speak every line of scenarios to the recogniser: how many words does it get wrong, how late?
+
+    In simulated time, so the delays are those of the sound: computing comes on top of them.
+
+    Example: duo bench recogniser --scenario pasta-dinner --noise 15
+    """
+    from dataclasses import asdict
+
+    from duo.recognition import recognition_of
+    from duo.runs import as_json
+    from duo.table import make_result
+    from sessions.catalogue import find_scenarios, sample
+    from sessions.voice.studio import Studio, hear
+
+    settings = _speech(True, voice or (), noise, talker, 0.0)
+    assert settings is not None
+    found = find_scenarios(scenario or _english())
+    said = as_json(asdict(settings) | {"seed": seed})
+    heard = hear(Studio(settings, seed), found if limit is None else sample(found, limit))
+    make_result(out, lambda: recognition_of(heard, said), lambda result: result.tables())
+
+
+def _english() -> list[str]:
+    """List the library's English scenarios: those that can be spoken."""
+    from sessions.catalogue import library_names, library_scenario
+
+    return [name for name in library_names() if library_scenario(name).language.startswith("en")]
+
+
 _NAMES_HELP = (
     "Names of the library, suite:dev, suite:report or the beginning of a name after suite:, YAML "
     "files, folders of such, or labelled utterances (.jsonl, .jsonl.gz)."
@@ -378,6 +466,28 @@ def write(
 
 def _given(**options: JsonValue) -> dict[str, JsonValue]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _speech(
+    spoken: bool,
+    voices: Sequence[str],
+    noise: float | None,
+    talker: float | None,
+    recogniser_seconds: float,
+) -> SpeechSettings | None:
+    """Collect how the user speaks.
+
+    Raises:
+        BadInput: something is said of the user's speech, and the user is not to speak.
+    """
+    given = voices or noise is not None or talker is not None or recogniser_seconds
+    if not spoken:
+        if given:
+            raise BadInput("a user who does not speak has no voice and no noise", field="--spoken")
+        return None
+    from sessions.voice.studio import SpeechSettings
+
+    return SpeechSettings(tuple(voices) or ("piper",), noise, talker, recogniser_seconds)
 
 
 def _settings(

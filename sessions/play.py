@@ -226,6 +226,7 @@ def play(
     clock: Clock = SIMULATED,
     max_seconds: float = MAX_SECONDS,
     on_cycle: Callable[[float], None] | None = None,
+    user: ScriptedUser | None = None,
 ) -> Recording:
     """Hold the conversation from a fresh start and write it down.
 
@@ -234,13 +235,15 @@ def play(
 
     Args:
         on_cycle: called with the time at which each cycle begins.
+        user: says what the scenario says; one that types it if not given.
 
     Raises:
         BadInput: see `cycle_length` and `recall`.
     """
     session = playing(
-        scenario, conversant, header, clock=clock, max_seconds=max_seconds, on_cycle=on_cycle
-    )
+        scenario, conversant, header,
+        clock=clock, max_seconds=max_seconds, on_cycle=on_cycle, user=user,
+    )  # fmt: skip
     try:
         next(session)  # without `steps` there is nothing to hand over
     except StopIteration as done:
@@ -290,7 +293,10 @@ def playing(
             on_cycle(now)
         said = user.said_by(now)
         _write_down(said, cycle, builder)
-        heard = listener.hear(user.heard_by(now, said))
+        parts = user.heard_by(now, said)
+        if user.recognised:
+            builder.recognised(parts, cycle=cycle)
+        heard = listener.hear(parts, speaking=user.speaking)
         began = time.perf_counter()
         result = conversant.cycle(heard) if steps is None else (yield from steps(heard))
         machine_seconds += time.perf_counter() - began
@@ -357,8 +363,11 @@ class _Listener:
         self._current = ""  # heard of this one, if it is open
         self._decides = False  # whether the system has ever reported a decision or a fork
 
-    def hear(self, parts: Iterable[HeardPart]) -> Heard:
-        """Return what the system hears in this cycle."""
+    def hear(self, parts: Iterable[HeardPart], *, speaking: bool = False) -> Heard:
+        """Return what the system hears in this cycle.
+
+        While somebody is `speaking`, what is open is said again if there is no word.
+        """
         words, revised = "", False
         for part in parts:
             self.utterance, hearing = part.utterance, part.hearing
@@ -369,9 +378,10 @@ class _Listener:
                 self._current += word
             words += word
             self._told += word
-        if revised:
+        if revised or (speaking and not words):
             between = blank_between(self._earlier, self._current)
-            return Revision(self._earlier + between + self._current)
+            open_ = self._earlier + between + self._current
+            return Revision(open_) if open_ or revised else ""
         return words
 
     def system_acts(self, happened: set[Kind]) -> None:

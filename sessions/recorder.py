@@ -1,6 +1,7 @@
 """Record every system on every scenario: one transcript each, resumed where it was stopped.
 
     OUT/<system>/<scenario>.jsonl
+    OUT/<system>/<scenario>.flac    # of a spoken one: the user left, the system right
     OUT/manifest.json
 
 A transcript appears under its name only once it is whole. It is kept by a later run that asks for
@@ -12,8 +13,8 @@ Whatever differs from run to run, such as machine times, is in the manifest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_settings, check_system, is_foreign
 from duo.errors import BadInput
 from duo.files import check_writable, read_json
+from duo.recognition import WordErrors, errors_of
 from duo.runs import (
     MANIFEST,
     Stopwatch,
@@ -34,7 +36,7 @@ from duo.runs import (
     write_manifest,
 )
 from duo.terminal import progress
-from duo.transcript import SCHEMA, Header, read_transcript, write_transcript
+from duo.transcript import SCHEMA, Header, Transcript, read_transcript, write_transcript
 from sessions.play import MAX_SECONDS, RealTime, Recording, Simulated, cycle_length, play, playing
 from sessions.scenario import Scenario
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
     from duo.backbone import Backbone
     from duo.decoding.batched import Session
+    from sessions.voice.spoken import SpokenUser
+    from sessions.voice.studio import SpeechSettings, Studio
 
 _NO_MODEL = "none"
 
@@ -70,6 +74,7 @@ class Job:
         force: record again what is there but does not match.
         batch: conversations with one of our systems that are held at once, for speed.
         graphs: forward passes of the usual lengths are CUDA graphs, for speed.
+        speech: how the user speaks and is heard; None for one who types.
     """
 
     systems: Sequence[str]
@@ -84,6 +89,7 @@ class Job:
     force: bool = False
     batch: int = 1
     graphs: bool = False
+    speech: SpeechSettings | None = None
 
     def settings_of(self, system: str) -> dict[str, JsonValue]:
         """Return the settings that a system is recorded with."""
@@ -99,6 +105,17 @@ class _Pair:
     scenario: Scenario
     path: Path
     identity: Mapping[str, Any]
+    studio: Studio | None = None
+
+    @property
+    def sound(self) -> Path:
+        """The file of a spoken conversation's sound."""
+        return self.path.with_suffix(".flac")
+
+    @cached_property
+    def user(self) -> SpokenUser | None:
+        """Who speaks in it; None if the user types."""
+        return None if self.studio is None else self.studio.user(self.scenario)
 
 
 def record_all(job: Job, *, console: Console | None = None) -> list[Path]:
@@ -143,6 +160,9 @@ def record_jobs(
         try:
             for pair, recording in _recordings(to_record, lambda what: bar.update(what=what)):
                 job = pair.job
+                if pair.user is not None and pair.studio is not None:
+                    pair.studio.write(pair.sound, pair.user, recording.transcript)
+                    vars(pair).pop("user")  # with its sound
                 write_transcript(pair.path, recording.transcript)
                 entries[job.out][pair.path.relative_to(job.out).as_posix()] = _took(recording)
                 _write_manifest(job, watch, entries[job.out])  # so that a kill loses nothing
@@ -150,6 +170,8 @@ def record_jobs(
                 if not bar.on_terminal:
                     seconds = recording.transcript.seconds
                     took = f"{seconds:.0f} s in {recording.machine_seconds:.1f} s"
+                    if misheard := _misheard(recording.transcript):
+                        took += ", {word_errors} of {words_said} words misheard".format(**misheard)
                     bar.print(f"{pair.path}: {took}")
         except KeyboardInterrupt:
             bar.print("stopped; the same command goes on from here")
@@ -182,6 +204,7 @@ def _pairs(job: Job) -> list[_Pair]:
         raise BadInput(f"system {lacking[0]!r} needs a model", field="model")
     for system in ours:
         check_settings(system, seed=job.seed, **job.settings_of(system))
+    studio = _studio(job)
     return [
         _Pair(
             job,
@@ -189,10 +212,28 @@ def _pairs(job: Job) -> list[_Pair]:
             scenario,
             job.out / safe_name(system) / f"{scenario.name}.jsonl",
             _identity(job, system, scenario),
+            studio,
         )
         for system in systems
         for scenario in job.scenarios
     ]
+
+
+def _studio(job: Job) -> Studio | None:
+    """Make what a job's scenarios are spoken with, if they are.
+
+    Raises:
+        BadInput: they cannot be; see `Studio.check`.
+    """
+    if job.speech is None:
+        return None
+    from sessions.voice.studio import Studio
+
+    if job.real_time:
+        raise BadInput("scenarios are spoken in simulated time", field="real_time")
+    for scenario in job.scenarios:
+        Studio.check(scenario)
+    return Studio(job.speech, job.seed)
 
 
 def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
@@ -200,6 +241,8 @@ def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
     given = {**job.settings_of(system), "max_seconds": job.max_seconds}
     if job.load_settings:
         given["backbone"] = dict(job.load_settings)
+    if job.speech is not None:
+        given["speech"] = asdict(job.speech)
     return {
         "schema_version": SCHEMA,
         "system": system,
@@ -219,7 +262,7 @@ def _is_recorded(pair: _Pair) -> bool:
         BadInput: something else is there, and the job does not force a new recording.
     """
     force = pair.job.force
-    if not pair.path.exists():
+    if not pair.path.exists() or (pair.studio is not None and not pair.sound.exists()):
         return False
     way_out = "record it again with --force, or choose another folder"
     try:
@@ -306,6 +349,7 @@ def _part(
         "conversant": conversant,
         "header": header,
         "clock": RealTime() if pair.job.real_time else Simulated(),
+        "user": pair.user,
         "max_seconds": pair.job.max_seconds,
         "on_cycle": lambda now: report(
             f"{'/'.join(pair.path.parts[-3:-1])} · {pair.scenario.name} · {now:.0f} s"
@@ -334,7 +378,16 @@ def _took(recording: Recording) -> dict[str, Any]:
         "tokens_processed": sum(event.tokens_processed or 0 for event in cycles),
         "late_cycles": recording.late_cycles,
         "late_seconds": round(recording.late_seconds, 3),
+        **_misheard(recording.transcript),
     }
+
+
+def _misheard(transcript: Transcript) -> dict[str, float]:
+    """Count the recogniser's errors, if there was one."""
+    if not any(transcript.of("recognised")):
+        return {}
+    found = WordErrors.together(errors for _, errors in errors_of(transcript))
+    return {"words_said": found.words, "word_errors": found.wrong}
 
 
 def _write_manifest(job: Job, watch: Stopwatch, entries: Mapping[str, Any]) -> None:
@@ -349,6 +402,7 @@ def _write_manifest(job: Job, watch: Stopwatch, entries: Mapping[str, Any]) -> N
         max_seconds=job.max_seconds,
         batch=job.batch,
         graphs=job.graphs,
+        speech=None if job.speech is None else asdict(job.speech),
         scenarios={scenario.name: scenario.sha256 for scenario in job.scenarios},
         transcripts=dict(sorted(entries.items())),
     )

@@ -84,6 +84,11 @@ class ScriptedUser:
         """The number of utterances that have not begun."""
         return len(self._unsaid)
 
+    @property
+    def speaking(self) -> bool:
+        """Whether a recogniser hears somebody speak, whether or not it has words for it."""
+        return False
+
     def hear(self, events: Iterable[TranscriptEvent]) -> None:
         """Take note of what the system says in a cycle."""
         self._spoken += [
@@ -122,7 +127,7 @@ class ScriptedUser:
             quiet = max(quiet, self._scenario.defaults.give_up)
         return now >= _silence(words, self._end, quiet)
 
-    def _say(self, utterance: Utterance, start: float) -> None:
+    def _say(self, utterance: Utterance, start: float) -> Said:
         start = round(start, DECIMALS)
         hearings = tuple(
             Hearing(
@@ -139,6 +144,7 @@ class ScriptedUser:
         if utterance.label == "query":
             self._query = said
             self._spoken = [piece for piece in self._spoken if piece.end > start]
+        return said
 
     def _hearings(self, utterance: Utterance) -> tuple[Hearing, ...]:
         """Time the words of an utterance, in seconds from its start."""

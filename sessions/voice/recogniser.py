@@ -57,9 +57,8 @@ class Recognised:
     """What a decoding adds to what was heard of a segment.
 
     Attributes:
-        words: newly committed.
-        revision: the whole text of the segment where that corrects committed words, else None;
-            then `words` is empty.
+        words: newly committed; all words of the segment if there is a revision.
+        revision: the whole text of the segment where that corrects committed words, else None.
         tentative: the text after the committed words, which may still change.
         final: the segment is over.
     """
@@ -93,7 +92,7 @@ class Agreement:
         if final:
             if _same(self.committed, words) < known:
                 self.committed = words
-                return Recognised(revision=_text(words), final=True)
+                return Recognised(tuple(words), _text(words), final=True)
             self.committed += words[known:]
             return Recognised(words=tuple(words[known:]), final=True)
         agreed = min(_same(self._before, words), len(words) - 1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -119,7 +120,9 @@ class Piper:
             return _spoken(text, self.rate, _none())
         for hum, phonemes in _HUMS.items():
             words = hum.sub(phonemes, words)
-        config = SynthesisConfig(length_scale=self._voice.config.length_scale / speed)
+        # Without its noise the same text is always the same sound.
+        length = self._voice.config.length_scale / speed
+        config = SynthesisConfig(length_scale=length, noise_scale=0.0, noise_w_scale=0.0)
         chunks = [one.audio_int16_array for one in self._voice.synthesize(words, config)]
         return _spoken(text, self.rate, np.concatenate([_none(), *chunks]))
 
@@ -165,11 +168,15 @@ class Google:
 
 
 def load_voice(name: str) -> Voice:
-    """Load a voice by its name, one of `NAMES`.
+    """Load a voice by its name, one of `NAMES`, or a voice of piper's: the path of its .onnx file.
 
     Raises:
         BadInput: unknown, or something is missing; says what to install or to set.
     """
+    if name.endswith(".onnx"):
+        if not all(Path(file).is_file() for file in (name, f"{name}.json")):
+            raise BadInput("no such file, or no .onnx.json beside it", file=name, field="voice")
+        return Piper(name)
     voices: dict[str, Any] = {"piper": Piper, "google": Google, "none": Silent}
     if name not in voices:
         raise BadInput(f"{name!r} is none of {', '.join(NAMES)}", field="voice")

@@ -1,0 +1,144 @@
+"""Give a recording its sound: the user's voice and what is behind it, and the system's voice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from duo.decoding.conversant import CycleResult, Heard
+from duo.errors import BadInput
+from duo.reading import conversation_of
+from duo.terminal import progress
+from duo.transcript import Header, Transcript
+from sessions.play import play
+from sessions.scenario import START_RULES, Scenario, Utterance
+from sessions.voice.extras import need
+from sessions.voice.mix import Background, Behind, Pitched, write_sound
+from sessions.voice.recogniser import Decode, SpeechInput, whisper
+from sessions.voice.render import system_channel
+from sessions.voice.spoken import SpokenUser, SpokenUtterance, speak
+from sessions.voice.voices import Voice, load_voice
+
+#: A recording's sound, beside its transcript.
+SUFFIX = ".flac"
+#: How much higher the second talker's voice is than the user's, and how much lower the system's.
+_TALKER, _SYSTEM = 1.2, 0.88
+
+
+@dataclass(frozen=True)
+class SpeechSettings:
+    """How scenarios are spoken and heard.
+
+    Attributes:
+        voices: of the user, one for each scenario, drawn by the seed: names of `load_voice`.
+        noise, talker: see `Behind`.
+        delay: seconds that the recogniser computes for every decoding.
+    """
+
+    voices: tuple[str, ...] = ("piper",)
+    noise: float | None = None
+    talker: float | None = None
+    delay: float = 0.0
+
+
+@dataclass
+class Studio:
+    """Makes spoken users, and the sound of what they and a system said."""
+
+    settings: SpeechSettings
+    seed: int = 0
+    _voices: dict[str, Voice] = field(default_factory=dict)
+    _spoken: dict[str, dict[str, SpokenUtterance]] = field(default_factory=dict)
+
+    @staticmethod
+    def check(scenario: Scenario) -> None:
+        """Make sure that a scenario can be spoken here, before anything is loaded.
+
+        Raises:
+            BadInput: something is not installed, or nobody here speaks the scenario's language.
+        """
+        need("whisper", "piper", "sound")
+        if not scenario.language.startswith("en"):
+            raise BadInput(
+                f"{scenario.name} is in {scenario.language!r}: voice and recogniser are English",
+                field="scenario",
+            )
+
+    def user(self, scenario: Scenario) -> SpokenUser:
+        """Make a user who speaks a scenario, from its beginning."""
+        draws = random.Random(f"{self.seed} {scenario.sha256}")
+        voice = self._voice(draws.choice(self.settings.voices))
+        behind = Behind(self.settings.noise, self.settings.talker, draws.getrandbits(32))
+        return SpokenUser(
+            scenario,
+            self._speaking(scenario, voice),
+            Background(behind, Pitched(voice, _TALKER)),
+            SpeechInput(self._decode),
+            delay=self.settings.delay,
+        )
+
+    def write(self, path: Path, user: SpokenUser, transcript: Transcript) -> None:
+        """Write the user's and the system's sound, left and right."""
+        lower = Pitched(self._voice(self.settings.voices[0]), _SYSTEM)
+        write_sound(path, [user.sound, system_channel(conversation_of(transcript), lower)])
+
+    def _voice(self, name: str) -> Voice:
+        if name not in self._voices:
+            self._voices[name] = load_voice(name)
+        return self._voices[name]
+
+    def _speaking(self, scenario: Scenario, voice: Voice) -> Callable[[Utterance], SpokenUtterance]:
+        """Say each utterance once, however many systems hear it."""
+        said = self._spoken.setdefault(scenario.sha256, {})
+
+        def spoken(utterance: Utterance) -> SpokenUtterance:
+            if utterance.id not in said:
+                said[utterance.id] = speak(scenario, utterance, voice)
+            return said[utterance.id]
+
+        return spoken
+
+    @cached_property
+    def _decode(self) -> Decode:
+        return whisper()
+
+
+class _Listens:
+    """A system that never speaks."""
+
+    name, cycle_seconds = "listens", 1.0
+
+    def reset(self) -> None:
+        """Have nothing to forget."""
+
+    def cycle(self, heard: Heard) -> CycleResult:
+        """Say nothing."""
+        return CycleResult()
+
+
+def hear(studio: Studio, scenarios: Sequence[Scenario]) -> Iterator[Transcript]:
+    """Speak the utterances of scenarios one after the other, a second apart, to the recogniser.
+
+    Raises:
+        BadInput: one cannot be spoken; before anything is.
+    """
+    for scenario in scenarios:
+        studio.check(scenario)
+    with progress("listening", len(scenarios)) as bar:
+        for scenario in scenarios:
+            first, *others = (_at_once(utterance) for utterance in scenario.utterances)
+            first = first.model_copy(update={"at": 1.0, "after_previous": None})
+            alone = scenario.model_copy(update={"utterances": (first, *others)})
+            header = Header(
+                system="listens", model="none", scenario=scenario.name, cycle_seconds=1.0
+            )
+            yield play(alone, _Listens(), header, user=studio.user(alone)).transcript
+            bar.advance()
+
+
+def _at_once(utterance: Utterance) -> Utterance:
+    rules: dict[str, float | None] = dict.fromkeys(START_RULES)
+    return utterance.model_copy(update={**rules, "after_previous": 1.0, "label": "non_query"})
