@@ -23,6 +23,7 @@ from duo.engine import Engine, resolve_engine
 from duo.errors import BadInput, check_choice
 from duo.files import read_json_object, write_json
 from duo.merging import merge
+from duo.state_rows import read_rows, rows_folder, with_rows
 from duo.terminal import quiet
 from duo.tokens import IDLE, IGNORE, RESPOND, StateTokens, add_state_tokens
 from duo.wheels import ADAPTERS, ALIAS, adapter_folder, smollm2_folder
@@ -101,8 +102,8 @@ def load(
 
     Args:
         name: the alias `smollm2`, `smollm2-duo` or `smollm2-duplex`, a model's folder, a PEFT
-            adapter's folder (merged into its base model for speed), or a model's name on the
-            Hugging Face hub.
+            adapter's folder (merged into its base model for speed), a folder of state rows (see
+            `duo.state_rows`), or a model's name on the Hugging Face hub.
         device: "auto" (the best there is: cuda, mps, cpu), or as torch names it.
         dtype: of the weights: "auto" (bfloat16 on a GPU made for it, else float32) or one of
             `DTYPES`.
@@ -122,6 +123,25 @@ def load(
         check_choice("chat", chat, STYLES)
     from duo import gguf_model
 
+    if (folder := rows_folder(name)) is not None:
+        rows = read_rows(folder)
+        if chat not in (None, rows.facts.chat):
+            raise BadInput(
+                f"these rows were trained in the {rows.facts.chat} form, not {chat}: leave it out",
+                file=folder,
+                field="chat",
+            )
+        base = load(
+            rows.facts.model,
+            device=device,
+            dtype=dtype,
+            attention=attention,
+            chat=rows.facts.chat,
+            system=system,
+            date=date,
+            engine=engine,
+        )
+        return with_rows(base, rows, name)
     gguf = gguf_model.is_gguf(name)
     if resolve_engine(engine, gguf) == "llama":
         for field, value, usual in (

@@ -40,17 +40,30 @@ def train(
     ] = "embedded",
     recipe: Annotated[
         str | None,
-        typer.Option(help="duo (state tokens) or duplex (time slices) [default: the preset's]."),
+        typer.Option(
+            help="duo (state tokens), duplex (time slices), or rows (the state tokens' rows alone, "
+            "the model frozen; without a preset) [default: the preset's]."
+        ),
     ] = None,
     model: Annotated[
         str,
-        typer.Option(help="A hub id, a model or adapter folder, or the embedded model, smollm2."),
+        typer.Option(
+            help="A hub id, a model or adapter folder, or the embedded model, smollm2; for rows "
+            "also a GGUF file or qwen."
+        ),
     ] = "smollm2",
     start: Annotated[
         Path | None,
         typer.Option(help="Folder of an adapter of this model to train further [default: none]."),
     ] = None,
     chat: Chat = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="For rows, what reads the model: torch or llama [default: llama for GGUF files, "
+            "else torch]."
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
@@ -62,6 +75,8 @@ def train(
     several GPUs or nodes: accelerate launch -m duo.cli train and the same options.
 
     Example: duo train --preset embedded --data runs/data --out runs/adapter
+
+    Example: duo train --recipe rows --model qwen --data runs/data --out runs/rows
     """
     from duo.backbone import keep_memory, share_cores
     from duo.training.settings import load_settings, parse_assignments
@@ -69,6 +84,17 @@ def train(
     share_cores()
     keep_memory()
     given = parse_assignments(set_ or ()) | ({} if chat is None else {"chat": chat})
+    if recipe == "rows":
+        from duo.training.rows import rows_settings, train_rows
+
+        if start is not None:
+            raise BadInput("is for adapters: rows begin with nothing", field="--start")
+        wanted = rows_settings(given)
+        train_rows(settings=wanted, model=model, data=data, out=out, engine=engine or "auto")
+        typer.echo(f"rows of {model}: {out}")
+        return
+    if engine is not None:
+        raise BadInput("is for --recipe rows: all else is trained in torch", field="--engine")
     settings = load_settings(preset, recipe, given)
 
     from duo.training.train import train as run

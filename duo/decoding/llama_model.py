@@ -39,12 +39,15 @@ class Rows:
         head, bias: float32 `[count, width]` and `[count]`: the score of one is
             `head . hidden + bias`, on the last hidden state. None for the mean of all scores, which
             is never the greatest.
+        above: whether that is counted from the greatest score of the file's own tokens, as that of
+            state rows is (see `duo.state_rows`).
     """
 
     count: int
     embedding: np.ndarray | None = None
     head: np.ndarray | None = None
     bias: np.ndarray | None = None
+    above: bool = False
 
 
 class _Weights:
@@ -154,7 +157,7 @@ class LlamaModel:
             raise BadInput(f"llama.cpp cannot load this adapter: {last_words()}", file=file)
         return found
 
-    def context(self, cells: int, rows: int, at_once: int | None = None) -> Any:
+    def context(self, cells: int, rows: int, at_once: int | None = None, watch: Any = None) -> Any:
         """Make a llama.cpp context.
 
         Args:
@@ -162,6 +165,7 @@ class LlamaModel:
             rows: sessions, of two sequences each.
             at_once: tokens that are computed at once of a pass, which may be wanted after all of
                 them; None for `_AT_ONCE`, and as many as a pass of the sessions needs.
+            watch: llama.cpp's evaluation callback, kept alive by the caller.
 
         Raises:
             BadInput: no memory for it.
@@ -173,6 +177,8 @@ class LlamaModel:
         wanted.n_seq_max = 2 * rows
         outputs = at_once or (NARROW if self.rows.head is not None else 2) * rows
         wanted.n_outputs_max = min(cells, outputs)
+        if watch is not None:
+            wanted.cb_eval = watch
         wanted.n_threads = wanted.n_threads_batch = self.threads
         wanted.kv_unified = wanted.swa_full = True
         wanted.no_perf = True
@@ -288,6 +294,8 @@ class LlamaModel:
             more[:] = rows.head @ np.ctypeslib.as_array(hidden, (self.width,))
             if rows.bias is not None:
                 more += rows.bias
+            if rows.above:
+                more += scores[: self.vocabulary].max()
 
     def embedded(self, ids: Sequence[int]) -> np.ndarray:
         """Look up the input embeddings of tokens, those of `rows` too: `[len(ids), width]`."""

@@ -1,0 +1,204 @@
+"""Read the hidden states of a model at places of texts, in either engine.
+
+    for found in read_states(backbone, [Row(ids, (4, 9))], layers=(LAST,)):
+        found.shape  # [2 places, 1 layer, width]
+
+Each text is read as the decoder would read it. In torch rows of about the same length are read side
+by side. In llama.cpp they are read one after the other, each keeping what it has in common with the
+one before; the hidden states are taken while they are computed, by its evaluation callback.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from duo.backbone import Backbone
+from duo.engine import last_words
+from duo.errors import BadInput
+
+if TYPE_CHECKING:
+    from duo.decoding.llama_model import LlamaModel
+
+#: The layer after all blocks and the last norm: what the output head sees.
+LAST = -1
+#: Padded tokens that are read side by side in torch.
+AREA = 2048
+#: Tokens that are computed at once in llama.cpp, and places of a text at most.
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """A text and places in it.
+
+    Attributes:
+        ids: its tokens.
+        places: of the tokens after which something is wanted; in order.
+    """
+
+    ids: tuple[int, ...]
+    places: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def read_states(
+    backbone: Backbone, rows: Sequence[Row], layers: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """Read the hidden states at all places of all rows.
+
+    Args:
+        backbone: the model.
+        rows: texts that fit into its context.
+        layers: numbers of blocks after which they are taken, from 0 on; or `LAST`.
+
+    Yields:
+        Of each row, in order, float32 `[places, layers, width]`.
+    """
+    if backbone.engine == "llama":
+        reader = LlamaReader(backbone.model, layers)
+        for row in rows:
+            yield reader.read(row).states
+    else:
+        yield from _read_in_torch(backbone, rows, layers)
+
+
+@torch.inference_mode()
+def _read_in_torch(
+    backbone: Backbone, rows: Sequence[Row], layers: Sequence[int]
+) -> list[np.ndarray]:
+    from duo.training.loss import batches_of_area, logits_only_where
+
+    found: dict[int, np.ndarray] = {}
+    for batch in batches_of_area([len(row) for row in rows], AREA):
+        made = [torch.tensor(rows[number].ids) for number in batch]
+        ids = torch.nn.utils.rnn.pad_sequence(made, batch_first=True).to(backbone.device)
+        nowhere = torch.zeros_like(ids, dtype=torch.bool)
+        with logits_only_where(backbone.model, nowhere):
+            states = backbone.model(ids, use_cache=False, output_hidden_states=True).hidden_states
+        chosen = [states[LAST if layer == LAST else layer + 1] for layer in layers]
+        for place, number in enumerate(batch):
+            where = list(rows[number].places)
+            taken = torch.stack([layer[place, where] for layer in chosen], 1)
+            found[number] = taken.float().cpu().numpy()
+    return [found[number] for number in range(len(rows))]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a model makes of a row.
+
+    Attributes:
+        logits: `[places, vocabulary]` of the file, float32.
+        last: `[places, width]`, the last hidden state.
+        states: `[places, layers, width]`.
+    """
+
+    logits: np.ndarray
+    last: np.ndarray
+    states: np.ndarray
+
+
+class LlamaReader:
+    """Reads texts one after the other in a llama.cpp context of its own.
+
+    Args:
+        model: the weights.
+        layers: whose hidden states are taken; see `read_states`.
+        cells: tokens of a text at most, those of its branches included.
+        branches: of a text at most; see `extend`.
+    """
+
+    def __init__(
+        self, model: LlamaModel, layers: Sequence[int] = (), *, cells: int = 2048, branches: int = 0
+    ) -> None:
+        from duo.decoding.llama_model import Batch
+
+        self._model, self._api, self._layers = model, model.api, tuple(layers)
+        names = {b"result_norm": LAST} | {b"l_out-%d" % layer: layer for layer in layers}
+        self._taken: dict[int, list[np.ndarray]] = {}
+        name_of, data_of, bytes_of = _tensor_functions(model.api)
+
+        def take(tensor: int, asked: bool, _: Any) -> bool:
+            layer = names.get(name_of(tensor))
+            if layer is None:
+                return not asked
+            if not asked:
+                count = bytes_of(tensor) // 4
+                if count:
+                    values = (ctypes.c_float * count).from_address(data_of(tensor))
+                    array = np.frombuffer(values, np.float32).reshape(-1, model.width)
+                    self._taken.setdefault(layer, []).append(array.copy())
+            return True
+
+        self._callback = model.api.ggml_backend_sched_eval_callback(take)
+        rows = branches // 2 + 1
+        self._context = model.context(cells, rows, _AT_ONCE, self._callback)
+        self._memory = self._api.llama_get_memory(self._context)
+        self._batch = Batch(self._api, cells, rows, model.width)
+        self._ids: tuple[int, ...] = ()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_context"):
+            self._api.llama_free(self._context)
+
+    def read(self, row: Row) -> Read:
+        """Read a text; what it has in common with the one before is not computed again.
+
+        Raises:
+            BadInput: it is longer than the context.
+        """
+        kept = 0
+        most = min(row.places, default=len(row))
+        while kept < min(most, len(self._ids)) and self._ids[kept] == row.ids[kept]:
+            kept += 1
+        self._api.llama_memory_seq_rm(self._memory, 0, kept, -1)
+        wanted = set(row.places)
+        tokens = [
+            (token, kept + number, 0, kept + number in wanted)
+            for number, token in enumerate(row.ids[kept:])
+        ]
+        self._ids = row.ids
+        return self._decoded(tokens, [place - kept for place in row.places])
+
+    def _decoded(self, tokens: list[tuple[int, int, int, bool]], places: list[int]) -> Read:
+        model, api = self._model, self._api
+        self._taken.clear()
+        ids = [token[0] for token in tokens]
+        vectors = model.embedded(ids) if max(ids) >= model.vocabulary else None
+        batch = self._batch.filled(tokens, vectors, all_wanted=False)
+        if code := api.llama_decode(self._context, batch):
+            self._ids = ()
+            raise BadInput(f"llama.cpp cannot read a text ({code}): {last_words()}")
+        logits = [
+            np.ctypeslib.as_array(
+                api.llama_get_logits_ith(self._context, place), (model.vocabulary,)
+            ).copy()
+            for place in places
+        ]
+        whole = {layer: np.concatenate(parts) for layer, parts in self._taken.items()}
+        last = whole.get(LAST, np.zeros((0, model.width), np.float32))
+        chosen = [last if layer == LAST else whole[layer][places] for layer in self._layers]
+        shape = len(places), 0, model.width
+        states = np.stack(chosen, 1) if chosen else np.zeros(shape, np.float32)
+        return Read(np.array(logits).reshape(len(places), model.vocabulary), last, states)
+
+
+def _tensor_functions(api: Any) -> tuple[Any, Any, Any]:
+    """Find ggml's functions for the name, the address and the size of a tensor."""
+    found = []
+    for name, result in (
+        ("ggml_get_name", ctypes.c_char_p),
+        ("ggml_get_data", ctypes.c_void_p),
+        ("ggml_nbytes", ctypes.c_size_t),
+    ):
+        function = ctypes.CFUNCTYPE(result, ctypes.c_void_p)((name, api._lib))
+        found.append(function)
+    return found[0], found[1], found[2]

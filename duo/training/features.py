@@ -1,0 +1,155 @@
+"""Read the features of state rows: what a model holds where an utterance ends, and where not.
+
+The hidden states stand in files of `SHARD` samples each, so that a run that was stopped goes on
+with the next file; the same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from duo.backbone import Backbone
+from duo.decoding.reading import LAST, Row, read_states
+from duo.errors import BadInput
+from duo.files import whole_file
+from duo.terminal import Bar
+from duo.tokens import StateTokens
+from duo.training.encode import Encoded
+from duo.training.loss import Target, targets
+
+#: What a place wants, as the classes are numbered.
+WAIT, RESPOND, IGNORE = range(3)
+#: Samples of a file.
+SHARD = 64
+#: How byte-level and SentencePiece tokenizers write the blank before a word.
+_BLANKS = ("Ġ", "▁", " ")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Hidden states at places of samples.
+
+    Attributes:
+        states: `[places, width]`, float16.
+        wanted: `[places]`, the class of each: `WAIT`, `RESPOND` or `IGNORE`.
+        within: `[places]`, whether it is inside an utterance, neither at its end nor at a pause.
+        samples: `[places]`, the number of the sample that each is in.
+    """
+
+    states: np.ndarray
+    wanted: np.ndarray
+    within: np.ndarray
+    samples: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+
+def places_of(
+    sample: Encoded, states: StateTokens, tokenizer: Any, *, inside: int, draw: random.Random
+) -> list[tuple[int, int, bool]]:
+    """List the places of a sample: after which token, what is wanted there, whether it is within.
+
+    Args:
+        sample: as it is encoded.
+        states: of the tokenizer.
+        tokenizer: of the model.
+        inside: places within each utterance, after whole words, as the decoder hears no others.
+        draw: chooses them.
+    """
+    found: list[tuple[int, int, bool]] = []
+    words: list[int] = []
+
+    def choose() -> None:
+        chosen = draw.sample(words, min(inside, len(words)))
+        found.extend((place, WAIT, True) for place in chosen)
+        words.clear()
+
+    for place, label, kind in targets(sample, states, inside=True):
+        if kind == Target.STATE:
+            found.append((place, RESPOND if label == states.respond else IGNORE, False))
+        elif kind == Target.PAUSE:
+            found.append((place, WAIT, False))
+        if kind != Target.INSIDE:
+            choose()
+        elif tokenizer.convert_ids_to_tokens(label).startswith(_BLANKS):
+            words.append(place)
+    choose()
+    return sorted(found)
+
+
+def extract(
+    backbone: Backbone,
+    samples: Sequence[Encoded],
+    folder: Path,
+    bar: Bar,
+    *,
+    inside: int,
+    seed: int,
+) -> Features:
+    """Read the last hidden states of samples, or those that were read before.
+
+    Args:
+        backbone: the model.
+        samples: encoded for it.
+        folder: where they are kept, for this model and these samples alone.
+        bar: is advanced by tokens.
+        inside: see `places_of`.
+        seed: of what is drawn.
+
+    Raises:
+        BadInput: a file in the folder is damaged.
+    """
+    parts = []
+    for start in range(0, len(samples), SHARD):
+        part = samples[start : start + SHARD]
+        path = folder / f"{start:07}.safetensors"
+        if not path.is_file():
+            _write(path, backbone, part, start, inside, seed)
+        parts.append(_opened(path))
+        bar.advance(sum(map(len, part)))
+    names = "states", "wanted", "within", "samples"
+    return Features(*(np.concatenate([part[name] for part in parts]) for name in names))
+
+
+def _write(
+    path: Path, backbone: Backbone, samples: Sequence[Encoded], start: int, inside: int, seed: int
+) -> None:
+    from safetensors.numpy import save
+
+    rows, facts = [], []
+    for number, sample in enumerate(samples, start):
+        draw = random.Random(f"{seed} {number}")
+        places = places_of(sample, backbone.states, backbone.tokenizer, inside=inside, draw=draw)
+        if places:
+            rows.append(Row(sample.ids, tuple(place for place, *_ in places)))
+        facts += [(wanted, within, number) for _, wanted, within in places]
+    states = [found[:, 0] for found in read_states(backbone, rows, (LAST,))]
+    wanted, within, numbers = (np.array(fact) for fact in zip(*facts, strict=True))
+    content = {
+        "states": np.concatenate(states).astype(np.float16),
+        "wanted": wanted.astype(np.int8),
+        "within": within.astype(np.bool_),
+        "samples": numbers.astype(np.int32),
+    }
+    with whole_file(path, "wb") as stream:
+        stream.write(save(content))
+
+
+def _opened(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found: dict[str, np.ndarray] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BadInput(
+            f"cannot be read: {error}; remove it, and it is made again", file=path
+        ) from None
+    return found
