@@ -75,8 +75,9 @@ def record(
     systems: Annotated[
         str,
         typer.Option(
-            help="Systems, separated by commas: duo, duo-sequential, duplex, turn-based, or "
-            "your own as package.module:factory."
+            help="Systems, separated by commas: duo, duo-sequential, duplex, turn-based, your "
+            "own as package.module:factory, or a server of the OpenAI Realtime protocol as "
+            "realtime:wss://HOST/PATH; its key is in DUO_REALTIME_KEY."
         ),
     ] = "duo,duplex,turn-based",
     model: Annotated[
@@ -194,8 +195,9 @@ def record(
     from sessions.catalogue import find_scenarios, sample
     from sessions.recorder import Job, record_all
 
-    scenarios = find_scenarios(scenario or _english() if spoken else scenario or ())
     names = words(systems, "systems")
+    aloud = spoken or any(name.startswith("realtime:") for name in names)
+    scenarios = find_scenarios(scenario or (_english() if aloud else ()))
     job = Job(
         systems=names,
         scenarios=scenarios if limit is None else sample(scenarios, limit),

@@ -30,6 +30,9 @@ from sessions.scenario import Hearing, Scenario, heard_text
 from sessions.user import HeardPart, Said, ScriptedUser
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from duo.decoding.batched import Session
     from duo.decoding.conversant import Steps
 
@@ -209,6 +212,7 @@ class Recording:
         shared: the conversation was held at once with others, whose time is in this too.
         late_cycles: cycles that began late; only on the real clock.
         late_seconds: by how much, together.
+        system_sound: what was heard of a system that speaks, as `sessions.voice.recogniser.Sound`.
     """
 
     transcript: Transcript
@@ -216,6 +220,7 @@ class Recording:
     shared: bool = False
     late_cycles: int = 0
     late_seconds: float = 0.0
+    system_sound: NDArray[np.float32] | None = None
 
 
 def play(
@@ -272,7 +277,7 @@ def playing(
     seconds = cycle_length(conversant)
     conversant.reset()
     recall(scenario, conversant)
-    builder, listener = TranscriptBuilder(header), _Listener()
+    builder, listener = TranscriptBuilder(header), Listener()
     user = ScriptedUser(scenario) if user is None else user
     if scenario.context:
         builder.note(f"goes on from turns held before: {len(scenario.context)}", at=0.0, cycle=0)
@@ -292,7 +297,7 @@ def playing(
         if on_cycle is not None:
             on_cycle(now)
         said = user.said_by(now)
-        _write_down(said, cycle, builder)
+        write_down(said, cycle, builder)
         parts = user.heard_by(now, said)
         if user.recognised:
             builder.recognised(parts, cycle=cycle)
@@ -347,7 +352,7 @@ def cycle_length(conversant: Conversant) -> float:
     return float(seconds)
 
 
-class _Listener:
+class Listener:
     """Turn what is heard in a cycle into what the system is told.
 
     To the system an utterance lasts until it has decided about it, so one of the user's may come to
@@ -406,9 +411,10 @@ class _Listener:
         return (blank_between(self._told, hearing.text) if first else "") + hearing.text
 
 
-def _write_down(
+def write_down(
     said: Iterable[tuple[Said, Hearing]], cycle: int, builder: TranscriptBuilder
 ) -> None:
+    """Write down what the user has said, and each utterance with its last word."""
     for one, hearing in said:
         name = one.utterance.id
         if hearing.restates:

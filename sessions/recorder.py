@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import JsonValue
 
@@ -45,10 +45,16 @@ if TYPE_CHECKING:
 
     from duo.backbone import Backbone
     from duo.decoding.batched import Session
-    from sessions.voice.spoken import SpokenUser
+    from sessions.voice.spoken import SpeakingUser
     from sessions.voice.studio import SpeechSettings, Studio
 
 _NO_MODEL = "none"
+
+
+def is_realtime(system: str) -> bool:
+    """Tell whether a system is somebody's server: `realtime:ADDRESS`."""
+    return system.startswith("realtime:")
+
 
 #: What every system of ours is recorded with where the job does not say otherwise: demonstration,
 #: suite and anybody's scenarios. A small model repeats itself without a penalty, and talks on for
@@ -74,7 +80,8 @@ class Job:
         force: record again what is there but does not match.
         batch: conversations with one of our systems that are held at once, for speed.
         graphs: forward passes of the usual lengths are CUDA graphs, for speed.
-        speech: how the user speaks and is heard; None for one who types.
+        speech: how the user speaks and is heard; None for one who types, but to systems that are
+            `realtime:ADDRESS` (see `sessions.voice.realtime`), who always speaks.
     """
 
     systems: Sequence[str]
@@ -90,6 +97,18 @@ class Job:
     batch: int = 1
     graphs: bool = False
     speech: SpeechSettings | None = None
+
+    def speech_to(self, system: str) -> SpeechSettings | None:
+        """Return how the user speaks to a system."""
+        if self.speech is None and is_realtime(system):
+            from sessions.voice.studio import SpeechSettings
+
+            return SpeechSettings()
+        return self.speech
+
+    def clock_of(self, system: str) -> Literal["simulated", "real-time"]:
+        """Return the clock on which a system is recorded."""
+        return "real-time" if self.real_time or is_realtime(system) else "simulated"
 
     def settings_of(self, system: str) -> dict[str, JsonValue]:
         """Return the settings that a system is recorded with."""
@@ -113,9 +132,13 @@ class _Pair:
         return self.path.with_suffix(".flac")
 
     @cached_property
-    def user(self) -> SpokenUser | None:
+    def user(self) -> SpeakingUser | None:
         """Who speaks in it; None if the user types."""
-        return None if self.studio is None else self.studio.user(self.scenario)
+        if self.studio is None:
+            return None
+        if is_realtime(self.system):
+            return self.studio.speaker(self.scenario, self.job.max_seconds)
+        return self.studio.user(self.scenario)
 
 
 def record_all(job: Job, *, console: Console | None = None) -> list[Path]:
@@ -161,7 +184,7 @@ def record_jobs(
             for pair, recording in _recordings(to_record, lambda what: bar.update(what=what)):
                 job = pair.job
                 if pair.user is not None and pair.studio is not None:
-                    pair.studio.write(pair.sound, pair.user, recording.transcript)
+                    pair.studio.write(pair.sound, pair.user, recording)
                     vars(pair).pop("user")  # with its sound
                 write_transcript(pair.path, recording.transcript)
                 entries[job.out][pair.path.relative_to(job.out).as_posix()] = _took(recording)
@@ -195,7 +218,7 @@ def _pairs(job: Job) -> list[_Pair]:
         raise BadInput("only one conversation at a time can be in real time", field="batch")
     folders: dict[str, str] = {}
     for system in systems:
-        check_system(system)
+        _check(job, system)
         other = folders.setdefault(safe_name(system).casefold(), system)
         if other != system:
             raise BadInput(f"{system} and {other} would share a folder", field="systems")
@@ -204,7 +227,7 @@ def _pairs(job: Job) -> list[_Pair]:
         raise BadInput(f"system {lacking[0]!r} needs a model", field="model")
     for system in ours:
         check_settings(system, seed=job.seed, **job.settings_of(system))
-    studio = _studio(job)
+    studios = {system: _studio(job, system) for system in systems}
     return [
         _Pair(
             job,
@@ -212,28 +235,44 @@ def _pairs(job: Job) -> list[_Pair]:
             scenario,
             job.out / safe_name(system) / f"{scenario.name}.jsonl",
             _identity(job, system, scenario),
-            studio,
+            studios[system],
         )
         for system in systems
         for scenario in job.scenarios
     ]
 
 
-def _studio(job: Job) -> Studio | None:
-    """Make what a job's scenarios are spoken with, if they are.
+def _check(job: Job, system: str) -> None:
+    """Make sure that there is such a system.
+
+    Raises:
+        BadInput: there is none, or its address or settings cannot be used.
+    """
+    if not is_realtime(system):
+        check_system(system)
+        return
+    from sessions.voice.realtime import check_address, settings_from
+
+    check_address(system)
+    settings_from(job.settings_of(system))
+
+
+def _studio(job: Job, system: str) -> Studio | None:
+    """Make what scenarios are spoken with to a system, if they are.
 
     Raises:
         BadInput: they cannot be; see `Studio.check`.
     """
-    if job.speech is None:
+    speech = job.speech_to(system)
+    if speech is None:
         return None
     from sessions.voice.studio import Studio
 
-    if job.real_time:
+    if job.clock_of(system) == "real-time" and not is_realtime(system):
         raise BadInput("scenarios are spoken in simulated time", field="real_time")
     for scenario in job.scenarios:
         Studio.check(scenario)
-    return Studio(job.speech, job.seed)
+    return Studio(speech, job.seed)
 
 
 def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
@@ -241,8 +280,8 @@ def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
     given = {**job.settings_of(system), "max_seconds": job.max_seconds}
     if job.load_settings:
         given["backbone"] = dict(job.load_settings)
-    if job.speech is not None:
-        given["speech"] = asdict(job.speech)
+    if (speech := job.speech_to(system)) is not None:
+        given["speech"] = asdict(speech)
     return {
         "schema_version": SCHEMA,
         "system": system,
@@ -250,7 +289,7 @@ def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
         "scenario": scenario.name,
         "scenario_sha256": scenario.sha256,
         "seed": job.seed,
-        "clock": "real-time" if job.real_time else "simulated",
+        "clock": job.clock_of(system),
         "settings": as_json(given),
     }
 
@@ -292,6 +331,10 @@ def _recordings(
     for (_, system), group in groupby(by_system, key=lambda pair: (pair.job.out, pair.system)):
         own = list(group)
         job = own[0].job
+        if is_realtime(system):
+            for pair in own:
+                yield pair, _hold(pair, report)
+            continue
         name = job.models.get(system)
         wanted = name, job.load_settings
         if name is not None and (loaded is None or loaded[0] != wanted):
@@ -334,6 +377,32 @@ def _session(
     return playing(**_part(pair, conversant, report, day), steps=conversant.steps)
 
 
+def _hold(pair: _Pair, report: Callable[[str], None]) -> Recording:
+    """Record a system that speaks the Realtime protocol."""
+    from sessions.voice.realtime import TICK, check_address, hold, settings_from
+
+    assert pair.studio is not None
+    assert pair.user is not None
+    header = Header(
+        **pair.identity, language=pair.scenario.language, cycle_seconds=TICK, versions=versions()
+    )
+    return hold(
+        check_address(pair.system),
+        pair.user,
+        header,
+        settings_from(pair.job.settings_of(pair.system)),
+        pair.studio.decode,
+        pair.studio.system_voice,
+        max_seconds=pair.job.max_seconds,
+        on_tick=_reporter(pair, report),
+    )
+
+
+def _reporter(pair: _Pair, report: Callable[[str], None]) -> Callable[[float], None]:
+    where = f"{'/'.join(pair.path.parts[-3:-1])} · {pair.scenario.name}"
+    return lambda now: report(f"{where} · {now:.0f} s")
+
+
 def _part(
     pair: _Pair, conversant: Conversant, report: Callable[[str], None], day: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -351,9 +420,7 @@ def _part(
         "clock": RealTime() if pair.job.real_time else Simulated(),
         "user": pair.user,
         "max_seconds": pair.job.max_seconds,
-        "on_cycle": lambda now: report(
-            f"{'/'.join(pair.path.parts[-3:-1])} · {pair.scenario.name} · {now:.0f} s"
-        ),
+        "on_cycle": _reporter(pair, report),
     }
 
 

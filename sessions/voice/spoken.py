@@ -100,12 +100,50 @@ def _stretches(words: Sequence[Hearing]) -> list[list[Hearing]]:
     return stretches
 
 
-class SpokenUser(ScriptedUser):
-    """A scripted user who speaks, heard by way of a recogniser.
+class SpeakingUser(ScriptedUser):
+    """A scripted user who speaks, with what is heard behind."""
 
-    Attributes:
-        sound: all that the recogniser has heard so far.
-    """
+    def __init__(
+        self,
+        scenario: Scenario,
+        spoken: Callable[[Utterance], SpokenUtterance],
+        background: Background,
+    ) -> None:
+        super().__init__(scenario)
+        self._speak, self._background = spoken, background
+        self._voiced: list[tuple[int, Sound]] = []  # what is said, and from which sample on
+        self._chunks: list[Sound] = []
+        self._made_until = 0  # samples
+
+    @property
+    def sound(self) -> Sound:
+        """All sound so far."""
+        return np.concatenate([np.zeros(0, np.float32), *self._chunks])
+
+    def next_sound(self, count: int) -> Sound:
+        """Return the next samples of what can be heard, up to where `speak` has come."""
+        first, last = self._made_until, self._made_until + count
+        chunk = self._background.between(first, last).copy()
+        for begin, sound in self._voiced:
+            a, b = max(first, begin), min(last, begin + len(sound))
+            if a < b:
+                chunk[a - first : b - first] += sound[a - begin : b - begin]
+        self._voiced = [one for one in self._voiced if one[0] + len(one[1]) > last]
+        self._chunks.append(chunk)
+        self._made_until = last
+        return chunk
+
+    def _hearings(self, utterance: Utterance) -> tuple[Hearing, ...]:
+        return self._speak(utterance).hearings
+
+    def _say(self, utterance: Utterance, start: float) -> Said:
+        said = super()._say(utterance, start)
+        self._voiced.append((round(said.start * RATE), self._speak(utterance).sound))
+        return said
+
+
+class SpokenUser(SpeakingUser):
+    """A user who speaks and is heard by way of a recogniser."""
 
     recognised = True
 
@@ -119,22 +157,14 @@ class SpokenUser(ScriptedUser):
         delay: float = 0.0,
     ) -> None:
         """Take `delay` seconds for every decoding of the recogniser."""
-        super().__init__(scenario)
-        self._speak, self._background, self._input = spoken, background, speech_input
+        super().__init__(scenario, spoken, background)
+        self._input = speech_input
         self._delay = delay
-        self._voiced: list[tuple[int, Sound]] = []  # what is said, and from which sample on
         self._said: list[Said] = []
-        self._chunks: list[Sound] = []
-        self._heard_until = 0  # samples that were heard
         self._stretch: list[tuple[str, Piece]] = []  # recognised of the present one, by utterance
         self._stretches = 0
         self._before: dict[str, str] = {}  # recognised of utterances in other stretches
         self._waiting: list[HeardPart] = []
-
-    @property
-    def sound(self) -> Sound:
-        """All that the recogniser has heard so far."""
-        return np.concatenate([np.zeros(0, np.float32), *self._chunks])
 
     @property
     def speaking(self) -> bool:
@@ -144,34 +174,19 @@ class SpokenUser(ScriptedUser):
     def heard_by(self, now: float, said: Sequence[tuple[Said, Hearing]]) -> list[HeardPart]:
         """Return what the recogniser has handed on since the last cycle."""
         until = round(now * RATE)
-        while self._heard_until < until:
-            self._listen(min(round(_CHUNK * RATE), until - self._heard_until))
+        while self._made_until < until:
+            self._input.feed(self.next_sound(min(round(_CHUNK * RATE), until - self._made_until)))
+            while self._input.due:
+                at = self._made_until / RATE + self._delay
+                self._take(self._input.decode(), round(at, DECIMALS))
         heard = [part for part in self._waiting if part.hearing.end <= now]
         self._waiting = self._waiting[len(heard) :]
         return heard
 
-    def _hearings(self, utterance: Utterance) -> tuple[Hearing, ...]:
-        return self._speak(utterance).hearings
-
     def _say(self, utterance: Utterance, start: float) -> Said:
         said = super()._say(utterance, start)
         self._said.append(said)
-        self._voiced.append((round(said.start * RATE), self._speak(utterance).sound))
         return said
-
-    def _listen(self, count: int) -> None:
-        first, last = self._heard_until, self._heard_until + count
-        chunk = self._background.between(first, last).copy()
-        for begin, sound in self._voiced:
-            a, b = max(first, begin), min(last, begin + len(sound))
-            if a < b:
-                chunk[a - first : b - first] += sound[a - begin : b - begin]
-        self._voiced = [one for one in self._voiced if one[0] + len(one[1]) > last]
-        self._chunks.append(chunk)
-        self._heard_until = last
-        self._input.feed(chunk)
-        while self._input.due:
-            self._take(self._input.decode(), round(last / RATE + self._delay, DECIMALS))
 
     @property
     def _name(self) -> str:

@@ -13,13 +13,13 @@ from duo.errors import BadInput
 from duo.reading import conversation_of
 from duo.terminal import progress
 from duo.transcript import Header, Transcript
-from sessions.play import play
+from sessions.play import Recording, play
 from sessions.scenario import START_RULES, Scenario, Utterance
 from sessions.voice.extras import need
 from sessions.voice.mix import Background, Behind, Pitched, write_sound
-from sessions.voice.recogniser import Decode, SpeechInput, whisper
+from sessions.voice.recogniser import RATE, Decode, SpeechInput, whisper
 from sessions.voice.render import system_channel
-from sessions.voice.spoken import SpokenUser, SpokenUtterance, speak
+from sessions.voice.spoken import SpeakingUser, SpokenUser, SpokenUtterance, speak
 from sessions.voice.voices import Voice, load_voice
 
 #: A recording's sound, beside its transcript.
@@ -68,22 +68,38 @@ class Studio:
             )
 
     def user(self, scenario: Scenario) -> SpokenUser:
-        """Make a user who speaks a scenario, from its beginning."""
+        """Make a user who speaks a scenario, from its beginning, and is heard by a recogniser."""
+        speech = SpeechInput(self.decode)
+        return SpokenUser(*self._parts(scenario), speech, delay=self.settings.delay)
+
+    def speaker(self, scenario: Scenario, seconds: float) -> SpeakingUser:
+        """Make a user who only speaks; all sound is made before, for so many seconds."""
+        scenario, spoken, background = self._parts(scenario)
+        for utterance in scenario.utterances:
+            spoken(utterance)
+        background.between(0, round(seconds * RATE))
+        return SpeakingUser(scenario, spoken, background)
+
+    def _parts(
+        self, scenario: Scenario
+    ) -> tuple[Scenario, Callable[[Utterance], SpokenUtterance], Background]:
         draws = random.Random(f"{self.seed} {scenario.sha256}")
         voice = self._voice(draws.choice(self.settings.voices))
         behind = Behind(self.settings.noise, self.settings.talker, draws.getrandbits(32))
-        return SpokenUser(
-            scenario,
-            self._speaking(scenario, voice),
-            Background(behind, Pitched(voice, _TALKER)),
-            SpeechInput(self._decode),
-            delay=self.settings.delay,
-        )
+        spoken = self._speaking(scenario, voice)
+        return scenario, spoken, Background(behind, Pitched(voice, _TALKER))
 
-    def write(self, path: Path, user: SpokenUser, transcript: Transcript) -> None:
+    @property
+    def system_voice(self) -> Voice:
+        """The voice of systems that have none."""
+        return Pitched(self._voice(self.settings.voices[0]), _SYSTEM)
+
+    def write(self, path: Path, user: SpeakingUser, recording: Recording) -> None:
         """Write the user's and the system's sound, left and right."""
-        lower = Pitched(self._voice(self.settings.voices[0]), _SYSTEM)
-        write_sound(path, [user.sound, system_channel(conversation_of(transcript), lower)])
+        system = recording.system_sound
+        if system is None:
+            system = system_channel(conversation_of(recording.transcript), self.system_voice)
+        write_sound(path, [user.sound, system])
 
     def _voice(self, name: str) -> Voice:
         if name not in self._voices:
@@ -102,7 +118,8 @@ class Studio:
         return spoken
 
     @cached_property
-    def _decode(self) -> Decode:
+    def decode(self) -> Decode:
+        """The recogniser."""
         return whisper()
 
 
