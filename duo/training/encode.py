@@ -1,4 +1,4 @@
-"""Read samples and encode them as the decoder meets them, with what is learned at each token.
+"""Encode samples as the decoder meets them, with what is learned at each token.
 
 A sample becomes the preamble and its turns: a user turn is opened, spoken, given its state token
 and closed; an answer is opened, spoken and, if it was completed, ended. Learned are the state
@@ -14,21 +14,28 @@ from its context, and nothing that follows sees it: `without_ignored_turns` make
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import IntEnum
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from duo.chatformat import ChatFormat, chat_format
-from duo.data.sample import AssistantTurn, Message, Sample, SystemMessage, UserTurn, read_samples
-from duo.data.slices import is_sliced, read_slices
+from duo.data.sample import AssistantTurn, Message, Sample, SystemMessage, UserTurn
 from duo.errors import BadInput
-from duo.files import sha256
+from duo.runs import fingerprint
 from duo.tokens import IDLE, StateTokens, state_tokens
-from duo.training.settings import IgnoredTurns, TrainSettings
 
 #: The label of a token that is not learned; the number that torch's cross entropy passes over.
 NOT_LEARNED = -100
+
+
+class Target(IntEnum):
+    """The kinds of places where something is learned."""
+
+    STATE = 0  #: the state token that comes next
+    OUTPUT = 1  #: the answer's token that comes next
+    INSIDE = 2  #: that no state token comes next: the user is in the middle of an utterance
+    PAUSE = 3  #: the same where the user breaks off
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,24 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def targets(sample: Encoded, states: StateTokens) -> list[tuple[int, int, int]]:
+    """List what a sample teaches: place of the last token seen, id of the next one, `Target`.
+
+    The next id is `NOT_LEARNED` where a sample ends in the middle of an utterance.
+    """
+    found = []
+    for place in range(len(sample)):
+        last = place == len(sample) - 1
+        label = NOT_LEARNED if last else sample.labels[place + 1]
+        if label != NOT_LEARNED:
+            state = label in (states.respond, states.ignore)
+            found.append((place, label, int(Target.STATE if state else Target.OUTPUT)))
+        elif sample.inside[place]:
+            following = NOT_LEARNED if last else sample.ids[place + 1]
+            found.append((place, following, int(Target.PAUSE if last else Target.INSIDE)))
+    return found
 
 
 class TooLong(Exception):
@@ -109,12 +134,22 @@ class Encoder:
             self.states: StateTokens = state_tokens(tokenizer)
         except KeyError as error:
             raise BadInput(f"the tokenizer has no state token {error.args[0]}") from None
-        self._tokenizer, self._style = tokenizer, chat
-        self._max_tokens, self._answer_tokens = max_tokens, answer_tokens
+        self._tokenizer = tokenizer
+        self.max_tokens, self._answer_tokens = max_tokens, answer_tokens
         self._format = lru_cache(maxsize=64)(lambda system: chat_format(tokenizer, chat, system))
         self.chat: ChatFormat = self._format(None)
         #: What ends an answer and opens the user's turn, where the template has one mark for both.
         self._shared = self.chat.ending()[len(self.chat.assistant_close) :]
+
+    @property
+    def key(self) -> str:
+        """A hash of all that makes this encoder what it is."""
+        return fingerprint(
+            vocabulary=self._tokenizer.get_vocab(),
+            chat=repr(self.chat),
+            max_tokens=self.max_tokens,
+            answer_tokens=self._answer_tokens,
+        )
 
     def sample(self, sample: Sample, context: int = 0) -> Encoded:
         """Encode a sample of the `duo` recipe.
@@ -228,7 +263,7 @@ class Encoder:
             row.context(close[len(ending) :])
 
     def _fitted(self, preamble: Sequence[int], exchanges: list[_Row]) -> Encoded:
-        room = self._max_tokens - len(preamble)
+        room = self.max_tokens - len(preamble)
         kept: list[_Row] = []
         for exchange in reversed(exchanges):
             room -= len(exchange.ids)
@@ -277,102 +312,3 @@ def without_ignored_turns(sample: Sample) -> Iterator[tuple[Sample, int]]:
 
 def _with(sample: Sample, messages: Sequence[Message]) -> Sample:
     return sample.model_copy(update={"messages": tuple(messages)})
-
-
-@dataclass
-class Split:
-    """Encoded samples of one file, and what was left out of it.
-
-    Attributes:
-        samples: those that teach something; several of one, where ignored turns are forgotten.
-        too_long: dropped, as their last exchange alone is longer than the maximum.
-        empty: dropped, as nothing in them is learned.
-        sha256: of the file.
-    """
-
-    samples: list[Encoded] = field(default_factory=list)
-    too_long: int = 0
-    empty: int = 0
-    sha256: str = ""
-
-    @property
-    def facts(self) -> dict[str, int | str]:
-        """Counts for the manifest."""
-        return {
-            "samples": len(self.samples),
-            "tokens": sum(map(len, self.samples)),
-            "too_long": self.too_long,
-            "nothing_to_learn": self.empty,
-            "sha256": self.sha256,
-        }
-
-
-def read_split(
-    path: Path,
-    encoder: Encoder,
-    settings: TrainSettings,
-    limit: int | None = None,
-    *,
-    optional: bool = False,
-) -> Split:
-    """Read and encode the samples of a file.
-
-    Args:
-        path: JSON Lines; samples (`duo.data.sample`), or for the `duplex` recipe records with
-            `output`, a list of slices of user and assistant.
-        encoder: for the tokenizer that is trained.
-        settings: of the run.
-        limit: how many samples are wanted at most.
-        optional: whether there may be none, as in the validation split of few dialogues.
-
-    Raises:
-        BadInput: a line is malformed, a sample too long (where that is refused), or none is left.
-    """
-    split = Split(sha256=sha256(path) if path.is_file() else "")
-    if settings.recipe == "duplex":
-        found = _duplex(path, encoder)
-    else:
-        found = _duo(path, encoder, settings.ignored_turns)
-    for name, encoded in found:
-        if encoded is None:
-            if settings.too_long == "refuse":
-                raise BadInput(f"{name}: longer than {settings.max_tokens} tokens", file=path)
-            split.too_long += 1
-        elif _teaches(encoded, settings):
-            split.samples.append(encoded)
-            if limit is not None and len(split.samples) >= limit:
-                break
-        else:
-            split.empty += 1
-    if not split.samples and not optional:
-        left_out = f" ({split.too_long} too long)" if split.too_long else ""
-        raise BadInput(f"no samples to learn from{left_out}", file=path)
-    return split
-
-
-def _duo(
-    path: Path, encoder: Encoder, ignored_turns: IgnoredTurns
-) -> Iterator[tuple[str, Encoded | None]]:
-    if is_sliced(path):
-        raise BadInput("holds time slices, not samples: train with --recipe duplex", file=path)
-    for sample in read_samples(path):
-        for part, context in (
-            without_ignored_turns(sample) if ignored_turns == "forget" else [(sample, 0)]
-        ):
-            try:
-                yield part.id, encoder.sample(part, context)
-            except TooLong:
-                yield part.id, None
-
-
-def _duplex(path: Path, encoder: Encoder) -> Iterator[tuple[str, Encoded | None]]:
-    for number, slices in read_slices(path):
-        try:
-            yield f"line {number}", encoder.slices(slices)
-        except TooLong:
-            yield f"line {number}", None
-
-
-def _teaches(encoded: Encoded, settings: TrainSettings) -> bool:
-    learned = any(label != NOT_LEARNED for label in encoded.labels)
-    return learned or (settings.inside != "none" and any(encoded.inside))

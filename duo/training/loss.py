@@ -30,107 +30,59 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from duo.tokens import StateTokens
-from duo.training.encode import NOT_LEARNED, Encoded
+from duo.training.encode import NOT_LEARNED, Target
 from duo.training.settings import Answers, Inside
 
-
-class Target(IntEnum):
-    """The kinds of places where something is learned."""
-
-    STATE = 0  #: the state token that comes next
-    OUTPUT = 1  #: the answer's token that comes next
-    INSIDE = 2  #: that no state token comes next: the user is in the middle of an utterance
-    PAUSE = 3  #: the same where the user breaks off
-
-
-def targets(sample: Encoded, states: StateTokens, *, inside: bool) -> list[tuple[int, int, int]]:
-    """List what a sample teaches: place of the last token seen, id of the next one, `Target`.
-
-    The next id is `NOT_LEARNED` where a sample ends in the middle of an utterance.
-    """
-    found = []
-    for place in range(len(sample)):
-        last = place == len(sample) - 1
-        label = NOT_LEARNED if last else sample.labels[place + 1]
-        if label != NOT_LEARNED:
-            state = label in (states.respond, states.ignore)
-            found.append((place, label, int(Target.STATE if state else Target.OUTPUT)))
-        elif inside and sample.inside[place]:
-            following = NOT_LEARNED if last else sample.ids[place + 1]
-            found.append((place, following, int(Target.PAUSE if last else Target.INSIDE)))
-    return found
-
-
-def collate(
-    samples: Sequence[Encoded], states: StateTokens, *, packing: bool, inside: bool
-) -> dict[str, Tensor]:
-    """Put samples side by side in one batch.
-
-    Args:
-        samples: at least one.
-        states: ids of the state tokens.
-        packing: one row for all, position numbers restarting with each sample: `transformers`
-            takes that as the sign that a token sees its own sample only.
-        inside: whether places where no state token may come are among the targets.
-
-    Returns:
-        `input_ids` and `position_ids` `[rows, tokens]`; `where`, boolean of that shape, true at the
-        places of the targets; `target` and `kind` `[targets]`, in the order of the places. Rows are
-        padded on the right, where no token of theirs looks, so no mask is needed.
-    """
-    rows = [list(samples)] if packing else [[sample] for sample in samples]
-    width = max(sum(map(len, row)) for row in rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    positions = torch.arange(width).repeat(len(rows), 1)
-    where = torch.zeros_like(ids, dtype=torch.bool)
-    found: list[tuple[int, int, int]] = []
-    for number, row in enumerate(rows):
-        start = 0
-        for sample in row:
-            stop = start + len(sample)
-            ids[number, start:stop] = torch.tensor(sample.ids)
-            positions[number, start:stop] = torch.arange(len(sample))
-            learned = targets(sample, states, inside=inside)
-            where[number, [start + place for place, _, _ in learned]] = True
-            found += learned
-            start = stop
-    facts = torch.tensor(found, dtype=torch.long).reshape(-1, 3)
-    return {
-        "input_ids": ids,
-        "position_ids": positions,
-        "where": where,
-        "target": facts[:, 1],
-        "kind": facts[:, 2],
-    }
+if TYPE_CHECKING:
+    from duo.training.samples import Samples
 
 
 @contextmanager
 def logits_only_where(model: Any, where: Tensor) -> Iterator[None]:
-    """Compute, within, logits for the places `where` `[rows, tokens]` alone.
+    """Compute, within, logits for the places `where` alone.
 
     They come as `[1, places, vocabulary]`. With a large vocabulary that saves much of the time and
     most of the memory.
+
+    Args:
+        model: a causal LM.
+        where: boolean `[rows, tokens]`; or numbers of places, counted over all rows, in any order,
+            which a GPU need not stop to count.
     """
     head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][where][None], *inputs[1:]))
+    where = where.flatten()
+    hook = head.register_forward_pre_hook(
+        lambda _, inputs: (inputs[0].flatten(0, -2)[where][None], *inputs[1:])
+    )
     try:
         yield
     finally:
         hook.remove()
 
 
+def base_places(counts: Sequence[int], *, inside: Inside, answers: Answers) -> slice:
+    """Find the places at which the model without its adapter is what is learned.
+
+    Args:
+        counts: of the places of each `Target`, in whose order they come.
+        inside, answers: what is learned there.
+    """
+    spoken = sum(counts[: Target.INSIDE])
+    start = counts[Target.STATE] if answers == "base" else spoken
+    return slice(start, sum(counts) if inside == "base" else spoken)
+
+
 def place_losses(
     logits: Tensor,
     target: Tensor,
-    kind: Tensor,
+    counts: Sequence[int],
     *,
     states: StateTokens,
     inside: Inside,
@@ -143,41 +95,45 @@ def place_losses(
     Args:
         logits: `[places, vocabulary]`.
         target: `[places]`, the next token's id or `NOT_LEARNED`.
-        kind: `[places]`, of `Target`.
+        counts: of the places of each `Target`, in whose order they come.
         states: ids of the state tokens.
         inside: what is learned at places of the kinds `INSIDE` and `PAUSE`.
         end: id of the token that ends a turn.
         answers: what is learned at places of the kind `OUTPUT`.
-        base: where either of them is "base": logits of the model without its adapter, same shape.
+        base: where either of them is "base": logits of the model without its adapter at the places
+            `base_places`.
 
     Returns:
         `[places]`, in nats, float32 or wider.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    losses = functional.cross_entropy(logits, target, ignore_index=NOT_LEARNED, reduction="none")
-    held = kind >= Target.INSIDE
-    kept = torch.zeros_like(held)  # where the base model is what is learned
-    if answers == "base":
-        kept |= (kind == Target.OUTPUT) & (target != end)
-    if inside == "base":
-        kept |= held
-    if bool(kept.any()):
-        if base is None:
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    state, output, held, pause = (part.to(wide) for part in logits.split(list(counts)))
+    next_state, next_output, next_held, _ = target.split(list(counts))
+    if base is None:
+        if "base" in (inside, answers):
             raise ValueError("the base model's logits are missing")
-        losses = losses.masked_scatter(kept, _divergence(logits[kept], base[kept], states))
-    if inside == "base" or not bool(held.any()):
-        return losses
+    elif answers == "base":
+        base_output, base = base[: len(output)], base[len(output) :]
+
+    losses = [_surprise(state, next_state), _surprise(output, next_output)]
+    if answers == "base" and base is not None:
+        kept = _divergence(output, base_output, states)
+        losses[1] = torch.where(next_output == end, losses[1], kept)
     if inside == "none":
-        return losses.masked_fill(held, 0.0)
-    at = logits[held]
-    unknown = target[held] == NOT_LEARNED
-    fresh = no_state_loss(at, states)
-    if inside == "words":
-        fresh = torch.where(unknown, fresh, losses[held])
-    elif inside == "hold":
-        stops = functional.cross_entropy(at, torch.full_like(target[held], end), reduction="none")
-        fresh = torch.where(unknown, stops, fresh)
-    return losses.masked_scatter(held, fresh)
+        losses.append(losses[0].new_zeros(len(held) + len(pause)))
+    elif inside == "base" and base is not None:
+        losses.append(_divergence(torch.cat([held, pause]), base, states))
+    else:
+        losses += [
+            _surprise(held, next_held) if inside == "words" else no_state_loss(held, states),
+            _surprise(pause, torch.full_like(target[: len(pause)], end)) if inside == "hold"
+            else no_state_loss(pause, states),
+        ]  # fmt: skip
+    return torch.cat(losses)
+
+
+def _surprise(logits: Tensor, target: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, target, reduction="none")
 
 
 def no_state_loss(logits: Tensor, states: StateTokens) -> Tensor:
@@ -211,9 +167,10 @@ _RATES = (
 
 def validate(
     model: Any,
-    samples: Sequence[Encoded],
+    samples: Samples,
     states: StateTokens,
     *,
+    numbers: range | None = None,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     gather: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, float]:
@@ -223,6 +180,7 @@ def validate(
         model: a causal LM; left in the mode that it is in.
         samples: may be empty.
         states: ids of the state tokens.
+        numbers: of the samples that are looked at; None for all.
         autocast: the number format that it is computed in.
         gather: adds up the counts of several processes.
 
@@ -233,49 +191,45 @@ def validate(
         places in the middle of an utterance where a state token is the likeliest token, and
         `premature_at_pauses`, where an utterance breaks off.
     """
-    sums = torch.zeros(len(_RATES), 2, dtype=torch.float64)
+    chosen = range(len(samples)) if numbers is None else numbers
+    sums = torch.zeros(len(_RATES), 2, dtype=torch.float64, device=model.device)
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            lengths = [len(sample) for sample in samples]
-            for batch in batches_of_area(lengths, _AREA):
-                chosen = [samples[place] for place in batch]
-                made = collate(chosen, states, packing=False, inside=True)
-                made = {name: value.to(model.device) for name, value in made.items()}
-                if not len(made["target"]):
+            lengths = [int(samples.lengths[number]) for number in chosen]
+            for places in batches_of_area(lengths, _AREA):
+                made = samples.batch([chosen[place] for place in places])
+                where, target = (made[name].to(model.device) for name in ("where", "target"))
+                if not len(target):
                     continue
-                with autocast(), logits_only_where(model, made["where"]):
-                    logits = model(
-                        input_ids=made["input_ids"],
-                        position_ids=made["position_ids"],
-                        use_cache=False,
-                    ).logits[0]
-                sums += _sums(logits.float(), made["target"], made["kind"], states)
+                with autocast(), logits_only_where(model, where):
+                    ids = made["input_ids"].to(model.device)
+                    logits = model(input_ids=ids, use_cache=False).logits[0]
+                sums += _sums(logits.float(), target, made["counts"], states)
     finally:
         model.train(training)
-    if gather is not None:
-        sums = gather(sums)
-    pairs = zip(_RATES, sums.tolist(), strict=True)
+    found = (sums if gather is None else gather(sums)).tolist()
+    pairs = zip(_RATES, found, strict=True)
     return {name: part / whole for name, (part, whole) in pairs if whole}
 
 
-def _sums(logits: Tensor, target: Tensor, kind: Tensor, states: StateTokens) -> Tensor:
+def _sums(logits: Tensor, target: Tensor, counts: Sequence[int], states: StateTokens) -> Tensor:
     """Sum up, for each of `_RATES`, what it divides and by what: `[rates, 2]`."""
     losses = functional.cross_entropy(logits, target, ignore_index=NOT_LEARNED, reduction="none")
     likeliest = logits.argmax(-1)
     right = likeliest == target
     decided = (likeliest == states.respond) | (likeliest == states.ignore)
+    numbers = torch.arange(len(Target)).repeat_interleave(torch.tensor(counts))
+    kind = numbers.to(target.device)
     state, output, inside = kind == Target.STATE, kind == Target.OUTPUT, kind >= Target.INSIDE
     pairs = (
         (losses, state), (losses, output), (right, state),
         (right, state & (target == states.respond)), (right, state & (target == states.ignore)),
         (decided, inside), (decided, kind == Target.PAUSE),
     )  # fmt: skip
-    return torch.tensor(
-        [[float(values[where].sum()), int(where.sum())] for values, where in pairs],
-        dtype=torch.float64,
-    )
+    rows = [torch.stack([(values * where).sum(), where.sum()]) for values, where in pairs]
+    return torch.stack([row.double() for row in rows])
 
 
 def batches_of_area(lengths: Sequence[int], area: int) -> list[list[int]]:

@@ -60,7 +60,8 @@ class TrainSettings:
             "forget", as the decoder does; see `duo.training.encode`.
         inside: what is learned where the user is not done yet; see `duo.training.loss`.
         inside_weight: weight of the loss of one such position within an utterance.
-        precision: "auto" (bfloat16 on a GPU made for it), "float32" or "bfloat16".
+        precision: "auto" (bfloat16 on a GPU or CPU made for it), "float32" or "bfloat16".
+        compile: have `torch.compile` make kernels for the layers: worth its minutes on a GPU.
         save_dtype: number format of the adapter or model that is written.
         gradient_checkpointing: compute activations twice to save memory.
         seed: of everything that is drawn.
@@ -97,6 +98,7 @@ class TrainSettings:
     inside: Inside = "unlikely"
     inside_weight: float = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_checkpointing: bool = False
     seed: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -17,7 +18,7 @@ from duo.backbone import Backbone, load, resolve_device, resolve_dtype, save_sty
 from duo.chatformat import style_template
 from duo.decoding.check import keeps_samples_apart
 from duo.errors import BadInput
-from duo.files import check_writable, read_json, read_result, sha256, whole_file, write_result
+from duo.files import read_json, read_result, sha256, whole_file, write_result
 from duo.runs import (
     MANIFEST,
     RUN,
@@ -29,19 +30,25 @@ from duo.runs import (
     write_manifest,
 )
 from duo.terminal import quiet
-from duo.tokens import trainable_rows
-from duo.training.encode import Encoder, Split, read_split
+from duo.tokens import StateTokens, trainable_rows
+from duo.training.encode import Encoder
+from duo.training.samples import Samples, read_split
 from duo.training.settings import Moment, Training, TrainSettings
-from duo.training.trainer import SPEED, plan
+from duo.training.speed import compile_layers, ease_frozen
+from duo.training.trainer import SPEED, DuoTrainer, Parts, Plan, ShowProgress, turn_end
 
 #: Settings and curve of a finished run.
 RESULT = "training.json"
+#: The encoded samples of a run that is not finished.
+ENCODED = "encoded"
 #: Name of an adapter's weights, as peft writes them.
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 #: Parts of the names that linear layers have in the architectures of `transformers`.
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value")
 _MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc")
+#: Processes that put batches together while a GPU computes.
+_WORKERS = 2
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 
 
@@ -80,24 +87,29 @@ def train(
         chat=backbone.chat.name,
         answer_tokens=settings.answer_tokens,
     )
-    learning = read_split(data / "train.jsonl", encoder, settings)
-    validation = Split()
-    if (data / "validation.jsonl").is_file():
-        validation = read_split(
-            data / "validation.jsonl", encoder, settings, settings.validation_limit, optional=True
-        )
-    identity["train_sha256"] = learning.sha256
-    if (before := begun(out)) is not None:
-        check_same(before, identity, file=out / RUN)
     apart = not settings.packing or keeps_samples_apart(backbone.model)
     used = settings if apart else replace(settings, packing=False)
-    trainer = _trainer(backbone, used, learning, validation, out, start)
+    identity["train_sha256"] = sha256(data / "train.jsonl")
+    if (before := begun(out)) is not None:
+        check_same(before, identity, file=out / RUN)
+    adapted = trainable(backbone, settings, start)
+    learning = read_split(data / "train.jsonl", encoder, settings, out / ENCODED / "train")
+    validation = None
+    if (data / "validation.jsonl").is_file():
+        validation = read_split(
+            data / "validation.jsonl", encoder, settings, out / ENCODED / "validation",
+            settings.validation_limit, optional=True,
+        )  # fmt: skip
+    trainer = make_trainer(
+        adapted, used, learning, validation, out,
+        states=backbone.states, end=turn_end(backbone.chat),
+    )  # fmt: skip
     parameters = _parameters(trainer.model)
     first = trainer.is_world_process_zero()
     if first:
-        if learning.too_long:
+        if too_long := learning.facts["too_long"]:
             print(
-                f"left out: {learning.too_long} of {learning.too_long + len(learning.samples)} "
+                f"left out: {too_long} of {too_long + len(learning)} "
                 f"samples, whose last exchange alone is longer than {longest} tokens",
                 file=sys.stderr,
             )
@@ -121,7 +133,10 @@ def train(
             backbone.tokenizer.chat_template = style_template(backbone.tokenizer, style)
         save(trained, backbone.tokenizer, out, settings.save_dtype, gathered)
         save_style(out, style)
-        facts = {"train": learning.facts, "validation": validation.facts}
+        facts = {
+            "train": learning.facts,
+            "validation": {} if validation is None else validation.facts,
+        }
         result = Training(
             settings=asdict(settings),
             model=base_name(model),
@@ -147,15 +162,26 @@ def train(
             ],
             processes=trainer.args.world_size,
         )
+        shutil.rmtree(out / ENCODED)
     trainer.accelerator.wait_for_everyone()
     return out
+
+
+def _parts(settings: TrainSettings) -> int:
+    """Count the parts of a step, over all processes."""
+    return settings.micro_batches * int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _check_launch(settings: TrainSettings) -> None:
     """Refuse to leave all GPUs but one idle for hours, or to let Trainer split rows over them.
 
-    And to shard an adapter: PEFT's rows of single tokens and FSDP do not go together.
+    And to shard an adapter: PEFT's rows of single tokens and FSDP do not go together. And more
+    parts than samples.
     """
+    if settings.batch < (parts := _parts(settings)):
+        raise BadInput(
+            f"{settings.batch} samples cannot be split into {parts} parts", field="batch"
+        )
     if settings.lora_rank and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
         raise BadInput(
             "FSDP is for training all weights: set it to 0, or launch without FSDP",
@@ -232,37 +258,44 @@ def _moment(line: Mapping[str, Any]) -> Moment:
     return Moment(**finite)
 
 
-def _trainer(
-    backbone: Backbone,
+def make_trainer(
+    model: Any,
     settings: TrainSettings,
-    learning: Split,
-    validation: Split,
+    learning: Samples,
+    validation: Samples | None,
     out: Path,
-    start: Path | None,
-) -> Any:
+    *,
+    states: StateTokens,
+    end: int,
+) -> DuoTrainer:
+    """Make what trains a model.
+
+    Args:
+        model: as `trainable` gives it, in float32; changed in place.
+        settings: of the run.
+        learning, validation: samples.
+        out: folder of the run.
+        states: ids of the state tokens.
+        end: id of the token that ends an answer.
+    """
     from torch.utils.tensorboard import SummaryWriter
     from transformers import PrinterCallback, TrainingArguments
     from transformers.integrations import TensorBoardCallback
 
-    from duo.training.trainer import DuoTrainer, Parts, ShowProgress
-
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    parts = settings.micro_batches * processes
-    made = plan(
-        [len(sample) for sample in learning.samples],
+    made = Plan(
+        learning.lengths,
         batch=settings.batch,
-        parts=parts,
+        parts=_parts(settings),
         steps=settings.steps,
         seed=settings.seed,
         packing=settings.packing,
     )
-    model = trainable(backbone, settings, start)
+    judged = bool(validation)
     cuda = torch.cuda.is_available()
-    half = settings.precision == "bfloat16" or (
-        settings.precision == "auto"
-        and resolve_dtype("auto", resolve_device("auto")) == torch.bfloat16
-    )
-    check_writable(out)
+    if settings.lora_rank:
+        ease_frozen(model, half=in_half(settings))
+    if settings.compile:
+        compile_layers(model)
     with quiet():
         arguments = TrainingArguments(
             output_dir=str(out / "checkpoints"),
@@ -274,17 +307,18 @@ def _trainer(
             warmup_steps=settings.warmup_steps,
             weight_decay=settings.weight_decay,
             max_grad_norm=settings.max_grad_norm,
-            bf16=half,
+            bf16=in_half(settings),
             gradient_checkpointing=settings.gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
-            eval_strategy="steps" if validation.samples else "no",
+            eval_strategy="steps" if judged else "no",
             eval_steps=settings.validate_every,
-            eval_on_start=bool(validation.samples) and _last_checkpoint(out) is None,
+            eval_on_start=judged and _last_checkpoint(out) is None,
             save_strategy="steps",
             save_steps=settings.save_every,
             save_total_limit=2,
             logging_steps=settings.log_every,
             logging_first_step=True,
+            logging_nan_inf_filter=False,  # which would stop to look at each part's loss
             report_to=[],
             disable_tqdm=True,
             remove_unused_columns=False,
@@ -293,23 +327,38 @@ def _trainer(
             data_seed=settings.seed,
             ddp_find_unused_parameters=False,
             dataloader_pin_memory=cuda,
+            dataloader_num_workers=_WORKERS if cuda else 0,
+            accelerator_config={"non_blocking": cuda},
             label_names=[],
         )
         trainer = DuoTrainer(
             model=model,
             args=arguments,
-            train_dataset=Parts(learning.samples, made, parts, backbone.states, settings),
-            eval_dataset=validation.samples or None,
+            train_dataset=Parts(learning, made, settings),
+            eval_dataset=validation if judged else None,
             settings=settings,
-            states=backbone.states,
-            chat=backbone.chat,
-            validation=validation.samples,
+            states=states,
+            end=end,
+            validation=validation,
         )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ShowProgress())
     if trainer.is_world_process_zero():
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(out / "logs"))))
     return trainer
+
+
+def in_half(settings: TrainSettings) -> bool:
+    """Tell whether a run computes in bfloat16.
+
+    With "auto" it does where the device has hardware of its own for its products.
+    """
+    if settings.precision != "auto":
+        return settings.precision == "bfloat16"
+    device = resolve_device("auto")
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return resolve_dtype("auto", device) == torch.bfloat16
 
 
 def _last_checkpoint(out: Path) -> Path | None:

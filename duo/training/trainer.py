@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from array import array
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 
 from duo.chatformat import ChatFormat
-from duo.errors import BadInput
 from duo.terminal import progress
 from duo.tokens import StateTokens
-from duo.training.encode import Encoded
+from duo.training.encode import Target
 from duo.training.loss import (
-    Target,
+    base_places,
     batches_of_area,
-    collate,
     logits_only_where,
     place_losses,
-    targets,
     validate,
 )
+from duo.training.samples import Samples
 from duo.training.settings import TrainSettings
 
 #: The name under which speed is logged.
@@ -45,47 +45,55 @@ _SHOWN = {
 }
 
 
-def plan(
-    lengths: Sequence[int], *, batch: int, parts: int, steps: int, seed: int, packing: bool
-) -> list[list[int]]:
-    """Plan which samples are in which part of which step, before the run: the same after a kill.
+class Plan:
+    """Says which samples are in which part of which step: the same after a kill.
 
     Every sample is used once before one is used again. A step's batch is split into `parts` of
     about the same cost, each of samples of about the same length where they are padded.
 
     Args:
-        lengths: of the samples, in tokens.
-        batch: samples of a step.
+        lengths: of the samples, in tokens; at least one.
+        batch: samples of a step, at least as many as parts.
         parts: parts of a step, over all processes and accumulations.
         steps: number of steps.
         seed: of the order.
         packing: whether a part costs the sum of its lengths, or its longest times its number.
-
-    Returns:
-        `steps * parts` lists of places in `lengths`, none empty.
-
-    Raises:
-        BadInput: there are no samples, or fewer in a batch than parts.
     """
-    if not lengths:
-        raise BadInput("no samples to train on")
-    if batch < parts:
-        raise BadInput(f"{batch} samples cannot be split into {parts} parts", field="batch")
-    draw = random.Random(seed)
-    order: list[int] = []
-    made: list[list[int]] = []
-    split = _packed if packing else _padded
-    for _ in range(steps):
-        while len(order) < batch:
-            epoch = list(range(len(lengths)))
+
+    def __init__(
+        self,
+        lengths: Sequence[int] | np.ndarray,
+        *,
+        batch: int,
+        parts: int,
+        steps: int,
+        seed: int,
+        packing: bool,
+    ) -> None:
+        self._lengths, self._batch, self._parts, self._steps = lengths, batch, parts, steps
+        self._split = _packed if packing else _padded
+        draw = random.Random(seed)
+        order = array("q")
+        while len(order) < batch * steps:
+            epoch = array("q", range(len(lengths)))
             draw.shuffle(epoch)
             order += epoch
-        chosen, order = order[:batch], order[batch:]
-        made += split(sorted(chosen, key=lambda place: (-lengths[place], place)), lengths, parts)
-    return made
+        self._order = order
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> list[list[int]]:
+        """Split a step's batch into parts, none empty, of numbers of samples."""
+        if not 0 <= step < self._steps:
+            raise IndexError(step)
+        chosen = self._order[step * self._batch : (step + 1) * self._batch]
+        lengths = {number: int(self._lengths[number]) for number in chosen}
+        longest_first = sorted(chosen, key=lambda number: (-lengths[number], number))
+        return self._split(longest_first, lengths, self._parts)
 
 
-def _packed(chosen: list[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
+def _packed(chosen: list[int], lengths: Mapping[int, int], parts: int) -> list[list[int]]:
     """Give the longest first, each to the part that is shortest so far."""
     made: list[list[int]] = [[] for _ in range(parts)]
     for place in chosen:
@@ -93,7 +101,7 @@ def _packed(chosen: list[int], lengths: Sequence[int], parts: int) -> list[list[
     return made
 
 
-def _padded(chosen: list[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
+def _padded(chosen: list[int], lengths: Mapping[int, int], parts: int) -> list[list[int]]:
     """Cut samples into `parts` of about the same length, of the smallest padded area."""
     own = [lengths[place] for place in chosen]
     low, high = own[0], own[0] * len(own)
@@ -117,42 +125,38 @@ class Parts(Dataset):
     parts' losses is the step's weighted mean whichever way the step was split.
     """
 
-    def __init__(
-        self,
-        samples: Sequence[Encoded],
-        made: Sequence[Sequence[int]],
-        parts: int,
-        states: StateTokens,
-        settings: TrainSettings,
-    ) -> None:
-        self._samples, self._made, self._states = samples, made, states
-        self._settings, self._parts = settings, parts
-        self._inside = settings.inside != "none"
-        weights = kind_weights(settings)
-        self._weights = [
-            sum(weights[kind] for _, _, kind in targets(sample, states, inside=self._inside))
-            for sample in samples
-        ]
+    def __init__(self, samples: Samples, plan: Plan, settings: TrainSettings) -> None:
+        self._samples, self.plan, self._settings = samples, plan, settings
+        self._weights = np.array(kind_weights(settings))
+        self._parts = len(plan[0])
+        self._step, self._split, self._total = -1, plan[0], 0.0
 
     def __len__(self) -> int:
-        return len(self._made)
+        return len(self.plan) * self._parts
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        step = place // self._parts
-        whole = self._made[step * self._parts : (step + 1) * self._parts]
-        total = sum(self._weights[number] for part in whole for number in part)
-        made = collate(
-            [self._samples[number] for number in self._made[place]],
-            self._states,
+        step, part = divmod(place, self._parts)
+        if step != self._step:
+            self._step, self._split = step, self.plan[step]
+            chosen = [number for part in self._split for number in part]
+            self._total = sum(float(self._weights @ self._samples.kinds(n)) for n in chosen)
+        made = self._samples.batch(
+            self._split[part],
             packing=self._settings.packing,
-            inside=self._inside,
+            inside=self._settings.inside != "none",
         )
-        return made | {"scale": torch.tensor(1.0 / total if total else 0.0)}
+        weights = np.repeat(self._weights, made["counts"]).astype(np.float32)
+        return made | {
+            "weight": torch.from_numpy(weights),
+            "scale": torch.tensor(1.0 / self._total if self._total else 0.0),
+        }
 
 
 def kind_weights(settings: TrainSettings) -> list[float]:
     """List the weight of each `Target`, in its order."""
     decision = settings.state_weight  # "not yet" is one too
+    if settings.inside == "none":
+        return [decision, settings.output_weight, 0.0, 0.0]
     return [decision, settings.output_weight, settings.inside_weight, decision]
 
 
@@ -162,8 +166,8 @@ class DuoTrainer(Trainer):
     Args:
         settings: of the run.
         states: ids of the state tokens.
-        chat: the chat format.
-        validation: samples that are evaluated every few steps; may be empty.
+        end: id of the token that ends an answer.
+        validation: samples that are evaluated every few steps, if any.
         others: what Trainer takes.
     """
 
@@ -172,22 +176,28 @@ class DuoTrainer(Trainer):
         *,
         settings: TrainSettings,
         states: StateTokens,
-        chat: ChatFormat,
-        validation: Sequence[Encoded],
+        end: int,
+        validation: Samples | None,
         **others: Any,
     ) -> None:
         # A loss function that is given is what tells Trainer not to divide by accumulation steps.
         super().__init__(compute_loss_func=place_losses, **others)
         self._settings, self._states = settings, states
         self._validation = validation
-        self._end = turn_end(chat)
-        self._weights = torch.tensor(kind_weights(settings))
-        self._sums = torch.zeros(2, len(Target), dtype=torch.float64)
+        self._end = end
+        self._sums = torch.zeros(len(Target), device=self.args.device)
+        self._counts = [0] * len(Target)
         self._tokens, self._since = 0, time.monotonic()
 
     def get_train_dataloader(self) -> DataLoader:
         """Serve the parts in the order of the plan, shared out over the processes."""
-        loader = DataLoader(self.train_dataset, batch_size=1, collate_fn=_only)
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=1,
+            collate_fn=_only,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
         return self.accelerator.prepare(loader)
 
     def compute_loss(
@@ -201,48 +211,49 @@ class DuoTrainer(Trainer):
 
         It is a sum, times the number of processes, as these average theirs.
         """
-        where, target, kind = inputs["where"], inputs["target"], inputs["kind"]
+        where, counts = inputs["where"], inputs["counts"]
         bare = self.accelerator.unwrap_model(model)
-        seen = {name: inputs[name] for name in ("input_ids", "position_ids")}
+        seen = {name: inputs[name] for name in ("input_ids", "position_ids") if name in inputs}
+        learned: Any = {"inside": self._settings.inside, "answers": self._settings.answers}
         base = None
+        if "base" in learned.values():
+            known = where[base_places(counts, **learned)]
+            with logits_only_where(bare, known), torch.no_grad(), bare.disable_adapter():
+                base = model(**seen, use_cache=False).logits[0]
         with logits_only_where(bare, where):
-            if "base" in (self._settings.inside, self._settings.answers):
-                with torch.no_grad(), bare.disable_adapter():
-                    base = model(**seen, use_cache=False).logits[0]
             outputs = model(**seen, use_cache=False)
         losses = place_losses(
             outputs.logits[0],
-            target,
-            kind,
+            inputs["target"],
+            counts,
             states=self._states,
-            inside=self._settings.inside,
             end=self._end,
-            answers=self._settings.answers,
             base=base,
+            **learned,
         )
-        self._count(losses.detach(), kind)
+        self._count(losses.detach(), counts)
         self._tokens += inputs["input_ids"].numel()
-        weight = self._weights.to(losses)[kind]
+        weight = inputs["weight"].to(losses.dtype)
         loss = (losses * weight).sum() * inputs["scale"] * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
-    def _count(self, losses: Tensor, kind: Tensor) -> None:
-        for target in Target:
-            chosen = losses[kind == target]
-            self._sums[0, target] += float(chosen.sum())
-            self._sums[1, target] += len(chosen)
+    def _count(self, losses: Tensor, counts: Sequence[int]) -> None:
+        """Add up on the device; `log` reads it."""
+        self._sums += torch.stack([part.sum() for part in losses.split(list(counts))])
+        self._counts = [before + now for before, now in zip(self._counts, counts, strict=True)]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add what this process did since the last time: the mean loss of each kind of target, and
         tokens a second (padding, validation and saving included)."""
         if "loss" in logs:
-            sums, counts = self._sums.tolist()
+            sums = self._sums.tolist()
             for target in Target:
-                if counts[target]:
-                    logs[f"loss_{target.name.lower()}"] = sums[target] / counts[target]
+                if self._counts[target]:
+                    logs[f"loss_{target.name.lower()}"] = sums[target] / self._counts[target]
             now = time.monotonic()
             logs[SPEED] = self._tokens / (now - self._since)
             self._sums.zero_()
+            self._counts = [0] * len(Target)
             self._tokens, self._since = 0, now
         super().log(logs, start_time)
 
@@ -251,11 +262,12 @@ class DuoTrainer(Trainer):
         # A sharded model (FSDP) is put together by all processes in each pass: all make the same.
         sharded = self.is_fsdp_enabled
         rank, world = (0, 1) if sharded else (self.args.process_index, self.args.world_size)
-        own = self._validation[rank::world]
+        assert self._validation is not None
         found = validate(
             self.model if sharded else self.accelerator.unwrap_model(self.model),
-            own,
+            self._validation,
             self._states,
+            numbers=range(rank, len(self._validation), world),
             autocast=self.accelerator.autocast,
             gather=self._gather if world > 1 else None,
         )
@@ -267,8 +279,7 @@ class DuoTrainer(Trainer):
         return named
 
     def _gather(self, sums: Tensor) -> Tensor:
-        parts = self.accelerator.gather(sums[None].to(self.args.device))
-        return parts.sum(0).cpu()
+        return self.accelerator.gather(sums[None]).sum(0)
 
 
 def turn_end(chat: ChatFormat) -> int:

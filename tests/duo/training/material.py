@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
+from duo.training.encode import Encoder
+from duo.training.samples import Samples, read_split
 from duo.training.settings import TrainSettings
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -40,6 +43,13 @@ def settings(**values: Any) -> TrainSettings:
         "save_every": 2, "lora_rank": 2, "validation_limit": 4, "precision": "float32",
     }  # fmt: skip
     return TrainSettings(**(chosen | values))
+
+
+def encoded(dialogues: Sequence[Sample], encoder: Encoder, folder: Path, **values: Any) -> Samples:
+    """The dialogues as `duo train` keeps them."""
+    path = folder / "dialogues.jsonl"
+    path.write_text("".join(f"{sample_line(one)}\n" for one in dialogues), encoding="utf-8")
+    return read_split(path, encoder, settings(**values), folder / "encoded", optional=True)
 
 
 def data_folder(folder: Path, count: int = 12) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -12,17 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.tokens import StateTokens
-from duo.training.encode import NOT_LEARNED, Encoded, Encoder
+from duo.training.encode import NOT_LEARNED, Encoder, Target, targets
 from duo.training.loss import (
-    Target,
-    collate,
+    base_places,
     logits_only_where,
     no_state_loss,
     place_losses,
-    targets,
 )
 from duo.training.settings import Inside
-from tests.duo.training.material import sample
+from tests.duo.training.material import encoded, sample
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
 STATES = StateTokens(respond=3, ignore=4, idle=5)
@@ -32,10 +31,13 @@ END = 2
 def losses(
     logits: torch.Tensor, target: list[int], kind: Sequence[int], inside: Inside, **more: Any
 ) -> torch.Tensor:
+    counts = [list(kind).count(which) for which in Target]
+    if "base" in more:
+        known = base_places(counts, inside=inside, answers=more.get("answers", "words"))
+        more["base"] = more["base"][known]
     return place_losses(
-        logits, torch.tensor(target), torch.tensor(kind), states=STATES, inside=inside, end=END,
-        **more,
-    )  # fmt: skip
+        logits, torch.tensor(target), counts, states=STATES, inside=inside, end=END, **more
+    )
 
 
 @pytest.mark.parametrize("inside", get_args(Inside))
@@ -104,46 +106,33 @@ def test_the_loss_inside_stays_finite(size: float) -> None:
     assert float(logits.grad[0, 3]) >= 0  # it only ever pushes a state down
 
 
-def samples(backbone: Any, count: int = 4) -> list[Encoded]:
-    encoder = Encoder(backbone.tokenizer, max_tokens=1000)
-    return [encoder.sample(sample(seed, unfinished=seed % 2 == 0)) for seed in range(count)]
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("packing", [True, False])
-def test_a_batch_has_the_loss_of_its_samples_alone(architecture: str, packing: bool) -> None:
+def test_a_batch_has_the_loss_of_its_samples_alone(
+    architecture: str, packing: bool, tmp_path: Path
+) -> None:
     backbone = tiny_backbone(architecture)
     states = backbone.states
-
-    def loss(chosen: list[Encoded], packing: bool) -> torch.Tensor:
-        made = collate(chosen, states, packing=packing, inside=True)
-        seen = {k: made[k] for k in ("input_ids", "position_ids")}
-        with logits_only_where(backbone.model, made["where"]), torch.no_grad():
-            logits = backbone.model(**seen, use_cache=False).logits[0]
-        found = place_losses(
-            logits, made["target"], made["kind"], states=states, inside="words", end=0
-        )
-        return torch.stack([found[made["kind"] == which].sum() for which in Target])
-
-    chosen = samples(backbone)
-    alone = []
-    for one in chosen:  # one at a time, logits of every place, nothing packed or masked
+    encoder = Encoder(backbone.tokenizer, max_tokens=1000)
+    dialogues = [sample(seed, unfinished=seed % 2 == 0) for seed in range(4)]
+    samples = encoded(dialogues, encoder, tmp_path)
+    made = samples.batch(range(4), packing=packing)
+    seen = {name: made[name] for name in ("input_ids", "position_ids") if name in made}
+    with logits_only_where(backbone.model, made["where"]), torch.no_grad():
+        logits = backbone.model(**seen, use_cache=False).logits[0]
+    found = place_losses(
+        logits, made["target"], made["counts"], states=states, inside="words", end=0
+    )
+    losses = [part.sum() for part in found.split(made["counts"])]
+    alone = torch.zeros(len(Target), dtype=found.dtype)
+    for dialogue in dialogues:  # one at a time, logits of every place, nothing packed or masked
+        one = encoder.sample(dialogue)
         with torch.no_grad():
             logits = backbone.model(torch.tensor([one.ids]), use_cache=False).logits[0]
-        learned = torch.tensor(targets(one, states, inside=True))
-        found = place_losses(
-            logits[learned[:, 0]], learned[:, 1], learned[:, 2], states=states, inside="words",
-            end=0,
-        )  # fmt: skip
-        alone.append(torch.stack([found[learned[:, 2] == which].sum() for which in Target]))
-    torch.testing.assert_close(loss(chosen, packing), sum(alone), rtol=1e-9, atol=1e-9)
-
-
-def test_targets_are_the_labels() -> None:
-    backbone = tiny_backbone()
-    for one in samples(backbone):
-        found = targets(one, backbone.states, inside=True)
-        learned = {place + 1: next for place, next, kind in found if kind < Target.INSIDE}
-        assert learned == {n: label for n, label in enumerate(one.labels) if label != NOT_LEARNED}
-        held = [place for place, _, kind in found if kind >= Target.INSIDE]
-        assert held == [place for place, inside in enumerate(one.inside) if inside]
+        for place, following, kind in targets(one, states):
+            counts = [int(which == kind) for which in Target]
+            alone[kind] += place_losses(
+                logits[place, None], torch.tensor([following]), counts, states=states,
+                inside="words", end=0,
+            )[0]  # fmt: skip
+    torch.testing.assert_close(torch.stack(losses), alone, rtol=1e-9, atol=1e-9)

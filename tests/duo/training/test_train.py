@@ -20,8 +20,9 @@ from duo.backbone import load
 from duo.data.sample import Sample, UserTurn, sample_line
 from duo.errors import BadInput
 from duo.files import sha256
-from duo.training.encode import Encoder, read_split
+from duo.training.encode import Encoder
 from duo.training.loss import validate
+from duo.training.samples import read_split
 from duo.training.train import save, train, trainable
 from tests.duo.training.material import data_folder, model_folder, settings, slices_folder
 from tests.tiny import tiny_tokenizer
@@ -74,16 +75,17 @@ def test_an_adapter_comes_out_that_loads_and_has_learned(
     judged = [entry for entry in curve if "eval_state_accuracy" in entry]
     assert judged[0]["step"] == 0
     assert judged[-1]["eval_loss_state"] < judged[0]["eval_loss_state"]
-    assert {"manifest.json", "tokenizer.json", "logs", "run.json"} <= {
-        p.name for p in out.iterdir()
-    }
+    there = {p.name for p in out.iterdir()}
+    assert {"manifest.json", "tokenizer.json", "logs", "run.json"} <= there
+    assert "encoded" not in there
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["data"]["train"]["samples"] == 12
     backbone = load(str(out), device="cpu")
     base = load(str(place / model), device="cpu")
     found = json.loads((out / "training.json").read_text())["curve"][-2]
     encoder = Encoder(backbone.tokenizer, max_tokens=1024)
-    seen = read_split(place / "data" / "validation.jsonl", encoder, settings(), 4).samples
+    path = place / "data" / "validation.jsonl"
+    seen = read_split(path, encoder, settings(), tmp_path / "encoded", 4)
     again = validate(backbone.model, seen, backbone.states)
     assert again["loss_state"] == pytest.approx(found["eval_loss_state"], rel=1e-3)
     assert backbone.states == base.states
@@ -246,7 +248,8 @@ def test_two_processes_make_the_same_model_as_one(place: Path, tmp_path: Path) -
         "--main_process_port", "0",
     ]  # fmt: skip
     line = command(place, tmp_path / "two", *more, "lora_alpha=16", "lora_targets=all-linear",
-                   "max_tokens=1024", "state_weight=1", "validation_limit=4")  # fmt: skip
+                   "max_tokens=1024", "state_weight=1", "validation_limit=4",
+                   "precision=float32")  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*launch, *line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -341,7 +344,7 @@ def test_an_adapter_of_the_other_recipe_is_no_start(place: Path, tmp_path: Path)
 
 def test_where_nothing_can_be_written(place: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    with pytest.raises(BadInput, match="out: cannot write"):
+    with pytest.raises(BadInput, match=r"out.*: cannot write"):
         run(place, tmp_path / "out", steps=1)
 
 

@@ -1,0 +1,99 @@
+"""Make the passes of training cheap without changing what they compute.
+
+Most of a model with an adapter is frozen. What its training computes needlessly is mended here; the
+weights that are learned, and what is saved of them, stay PEFT's:
+
+- PEFT writes the state tokens' rows into a copy of the whole embedding in every pass, and computes
+  the gradient of the whole output head, to keep three rows of it. Here the frozen matrix is used as
+  it is, and the rows beside it.
+- Autocast converts every frozen matrix anew in every pass. Here that is done once, with the same
+  result. The embedding stays as it is: what it gives is the residual stream, in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from duo.errors import BadInput
+
+
+def ease_frozen(model: Any, *, half: bool) -> None:
+    """Change how a PEFT model computes, not what.
+
+    Args:
+        model: with LoRA and trainable rows, in float32; changed in place.
+        half: whether it is trained under autocast to bfloat16. Then its frozen matrices are kept in
+            bfloat16, and it cannot be used without autocast any more.
+    """
+    from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
+
+    rows = [module for module in model.modules() if isinstance(module, TrainableTokensLayer)]
+    embeddings = {
+        id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)
+    }
+    for layer in rows:
+        [(adapter, numbers)] = layer.token_indices.items()
+        weight = layer.base_layer.weight.detach()
+        head = isinstance(layer.base_layer, nn.Linear)
+        copied = half and head and id(layer.base_layer.weight) in embeddings
+        layer.register_buffer("rows", torch.tensor(numbers), persistent=False)
+        layer.register_buffer("frozen", weight.bfloat16() if copied else None, persistent=False)
+        layer.forward_adapters = partial(_head if head else _embedding, layer, adapter)
+    if half:
+        for module in model.modules():
+            if (
+                isinstance(module, nn.Linear)
+                and not module.weight.requires_grad
+                and id(module.weight) not in embeddings
+            ):
+                module.weight.data = module.weight.data.bfloat16()
+
+
+def compile_layers(model: Any, backend: str = "inductor") -> None:
+    """Have `torch.compile` make kernels for a model's layers, once for all layers and lengths.
+
+    Args:
+        model: a causal LM of `transformers`, or a PEFT model; changed in place.
+        backend: of `torch.compile`.
+
+    Raises:
+        BadInput: the architecture does not say what its layers are.
+    """
+    names = {name for module in model.modules() for name in _layer_names(module)}
+    layers = [module for module in model.modules() if type(module).__name__ in names]
+    if not layers:
+        raise BadInput("this architecture does not say what its layers are", field="compile")
+    for layer in layers:
+        layer.compile(backend=backend, dynamic=True)
+
+
+def _layer_names(module: Any) -> Sequence[str]:
+    return getattr(module, "_no_split_modules", None) or () if hasattr(module, "config") else ()
+
+
+def _embedding(layer: Any, adapter: str, ids: Tensor, active: Sequence[str]) -> Tensor:
+    found = layer.base_layer(ids)
+    if layer.disable_adapters or not active:
+        return found
+    own = ids[..., None] == layer.rows
+    learned = functional.embedding(own.int().argmax(-1), layer.trainable_tokens_delta[adapter])
+    if (scale := layer._get_embed_scale()) is not None:
+        learned = learned * scale.to(learned.dtype)
+    return torch.where(own.any(-1, keepdim=True), learned, found)
+
+
+def _head(layer: Any, adapter: str, hidden: Tensor, active: Sequence[str]) -> Tensor:
+    bias = layer.base_layer.bias
+    weight = layer.base_layer.weight if layer.frozen is None else layer.frozen
+    logits = functional.linear(hidden, weight, bias)
+    if layer.disable_adapters or not active:
+        return logits
+    rows = layer.trainable_tokens_delta[adapter]
+    own = functional.linear(hidden, rows, None if bias is None else bias[layer.rows])
+    return logits.index_copy_(-1, layer.rows, own.to(logits.dtype))
