@@ -13,7 +13,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,14 @@ from duo.files import read_json_object, write_json
 from duo.merging import merge
 from duo.state_rows import read_rows, rows_folder, with_rows
 from duo.terminal import quiet
-from duo.tokens import IDLE, IGNORE, RESPOND, StateTokens, add_state_tokens
+from duo.tokens import (
+    IDLE,
+    IGNORE,
+    RESPOND,
+    StateTokens,
+    add_control_tokens,
+    add_state_tokens,
+)
 from duo.wheels import ADAPTERS, ALIAS, adapter_folder, smollm2_folder
 
 if TYPE_CHECKING:
@@ -68,6 +75,25 @@ class Backbone:
     states: StateTokens
     chat: ChatFormat
     engine: Engine = "torch"
+
+    def control(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Find the ids of the control tokens that a scheme names; make those that are not there.
+
+        Raises:
+            BadInput: the model lacks one and cannot be given it.
+        """
+        known = self.tokenizer.get_added_vocab()
+        if self.engine == "torch":
+            found = add_control_tokens(self.model, self.tokenizer, names)
+        elif missing := [name for name in names if name not in known]:
+            raise BadInput(f"{self.name} has no control token {missing[0]}: use --engine torch")
+        else:
+            found = tuple(known[name] for name in names)
+        self.chat.encoder.renew()
+        self.states = replace(
+            self.states, others=tuple(dict.fromkeys((*self.states.others, *found)))
+        )
+        return found
 
     @property
     def device(self) -> torch.device:

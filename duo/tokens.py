@@ -2,8 +2,8 @@
 
 A chat model is steered by control tokens: those that open and close turns, end a text, and here
 the state tokens of the paper's section 2 (`<1>`: answer this, `<2>`: ignore it; `<idle>` is the
-time-slice baseline's silence). They are real special tokens of the tokenizer. What a user types or
-a recogniser hears must never become one, whatever it spells.
+time-slice baseline's silence). Other schemes name more. They are real special tokens of the
+tokenizer. What a user types or a recogniser hears must never become one, whatever it spells.
 
 Some forms mark turns by plain text, such as the paper's `<user>:` or MiniCPM's `<AI>`. Where what
 is said spells such a mark, a blank is put after the mark's first character: `< user>:`, `< AI>`.
@@ -21,6 +21,11 @@ from typing import Any
 
 RESPOND, IGNORE, IDLE = "<1>", "<2>", "<idle>"
 STATE_TOKENS = (RESPOND, IGNORE, IDLE)
+#: Control tokens of the schemes that name others beside these, by the recipe that trains them.
+CONTROL_TOKENS: dict[str, tuple[str, ...]] = {
+    "fsm": ("<c.listen>", "<s.speak>", "<c.speak>", "<s.listen>"),
+    "micro-turn": ("<silence>", "<listen>", "<speak>", "<stop>", "<backchannel>"),
+}
 
 #: Texts that begin in every way that matters to a tokenizer: what their ids have in common after
 #: a given opening belongs to the opening.
@@ -33,11 +38,22 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class StateTokens:
-    """Ids of the state tokens `<1>`, `<2>` and `<idle>`."""
+    """Ids of the state tokens `<1>`, `<2>` and `<idle>`, and of `others` that a scheme names."""
 
     respond: int
     ignore: int
     idle: int
+    others: tuple[int, ...] = ()
+
+    @property
+    def decisions(self) -> tuple[int, ...]:
+        """The tokens that say what becomes of what was heard."""
+        return self.respond, self.ignore, *self.others
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """All of them: none is ever spoken."""
+        return *self.decisions, self.idle
 
 
 def state_tokens(tokenizer: Any) -> StateTokens:
@@ -102,11 +118,18 @@ class TextEncoder:
         self._marks = re.compile("|".join(broken)) if broken else None
         self._tokenizer = tokenizer
         self._contexts = dict(contexts)
-        self.control = control_ids(tokenizer, fixed)
+        self._fixed = frozenset(fixed)
+        self.renew()
         self._openings = {
             role: opening_ids(lambda text: encode(tokenizer, text), before)
             for role, before in self._contexts.items()
         }
+
+    def renew(self) -> None:
+        """Look up the control tokens again; to be called when the tokenizer has got more."""
+        self.control = control_ids(self._tokenizer, self._fixed)
+        self.__dict__.pop("_control_strings", None)
+        self.__dict__.pop("_plain", None)
 
     def __call__(self, text: str, role: str) -> list[int]:
         """Encode `text` without the blanks around it, none of them a control token or a mark."""
@@ -178,16 +201,26 @@ def control_ids(tokenizer: Any, fixed: Iterable[int] = ()) -> frozenset[int]:
 
 
 def add_state_tokens(model: Any, tokenizer: Any) -> StateTokens:
-    """Make the state tokens special tokens of the tokenizer, with rows in the model's matrices.
+    """Make the state tokens control tokens of a model; see `add_control_tokens`."""
+    add_control_tokens(model, tokenizer, STATE_TOKENS)
+    return state_tokens(tokenizer)
+
+
+def add_control_tokens(model: Any, tokenizer: Any, names: Sequence[str]) -> tuple[int, ...]:
+    """Make tokens special tokens of the tokenizer, with rows in the model's matrices.
 
     Those already there are left alone. A new row is the mean of the rows there are, in the input
-    embedding and, where it has its own, in the output head: so the logit of an untrained state
+    embedding and, where it has its own, in the output head: so the logit of an untrained control
     token is the mean of the other logits and never the greatest, and nothing depends on chance.
     The matrices grow only if they have no spare rows.
 
     Args:
         model: a causal LM of `transformers`; changed in place.
         tokenizer: its tokenizer; changed in place.
+        names: of the tokens.
+
+    Returns:
+        Their ids.
     """
     import torch
     from tokenizers import AddedToken
@@ -199,18 +232,18 @@ def add_state_tokens(model: Any, tokenizer: Any) -> StateTokens:
     tokenizer.add_tokens(
         [
             AddedToken(token, special=True, normalized=False)
-            for token in STATE_TOKENS
+            for token in names
             if token not in special
         ],
         special_tokens=True,
     )
-    states = state_tokens(tokenizer)
-    numbers = (states.respond, states.ignore, states.idle)
+    found = tokenizer.get_added_vocab()
+    numbers = tuple(found[token] for token in names)
     if max(numbers) >= rows:
         model.resize_token_embeddings(max(numbers) + 1, mean_resizing=False)
     fresh = [
         number
-        for token, number in zip(STATE_TOKENS, numbers, strict=True)
+        for token, number in zip(names, numbers, strict=True)
         if token not in known or number >= trained
     ]
     if fresh:
@@ -219,15 +252,15 @@ def add_state_tokens(model: Any, tokenizer: Any) -> StateTokens:
         for weight in {id(weight): weight for weight in weights}.values():  # tied ones once
             wide = torch.promote_types(weight.dtype, torch.float32)
             weight.data[fresh] = weight.data[:trained].mean(0, dtype=wide).to(weight.dtype)
-    return states
+    return numbers
 
 
 def trainable_rows(model: Any, states: StateTokens) -> dict[str, list[int]]:
-    """List the state tokens' rows as PEFT's `trainable_token_indices` wants them.
+    """List the control tokens' rows as PEFT's `trainable_token_indices` wants them.
 
-    With this an adapter stores three rows of each matrix instead of whole matrices.
+    With this an adapter stores a few rows of each matrix instead of whole matrices.
     """
-    ids = sorted((states.respond, states.ignore, states.idle))
+    ids = sorted(states.all)
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     matrices = [embedding] if head.weight is embedding.weight else [embedding, head]
     names = {id(module): name.rpartition(".")[2] for name, module in model.named_modules()}

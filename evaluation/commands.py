@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from duo.decoding.systems import SYSTEM_NAMES
 from duo.options import Chat, Engine, Monitor, numbers, words
 from duo.spelling import Spelling
 from evaluation.benchmarks.commands import benchmarks, data
@@ -198,7 +199,7 @@ def decode(
         ),
     ] = "smollm2",
     systems: Annotated[
-        str, typer.Option(help="Systems, separated by commas.")
+        str, typer.Option(help=f"Systems, separated by commas: {', '.join(SYSTEM_NAMES)}.")
     ] = "duo,duo-sequential,duplex,turn-based",
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each system, in turns.")] = 5,
     tokens: Annotated[

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from duo.decoding.systems import SYSTEM_NAMES
 from duo.errors import BadInput
 from duo.options import Attention, Chat, Date, Device, DType, Engine, Monitor, words
 
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from sessions.voice.studio import SpeechSettings
 
 #: The systems that --lookahead and --cycle-seconds are for, and their tokens of a cycle.
-_PACED = {"duo": "lookahead", "duo-sequential": "lookahead", "turn-based": "tokens_per_cycle"}
+_PACED = {
+    system: "tokens_per_cycle" if system == "turn-based" else "lookahead"
+    for system in SYSTEM_NAMES
+    if system != "duplex"
+}
 _MODEL_HELP = (
     "A hub id, a model or adapter folder, a GGUF file (here, or user/repo:file.gguf of the hub), "
     "or an alias: smollm2, smollm2-duo, smollm2-duplex (embedded), qwen (1.5B) [default: the "
@@ -75,8 +80,8 @@ def record(
     systems: Annotated[
         str,
         typer.Option(
-            help="Systems, separated by commas: duo, duo-sequential, duplex, turn-based, your "
-            "own as package.module:factory, or a server of the OpenAI Realtime protocol as "
+            help=f"Systems, separated by commas: {', '.join(SYSTEM_NAMES)}, your own as "
+            "package.module:factory, or a server of the OpenAI Realtime protocol as "
             "realtime:wss://HOST/PATH; its key is in DUO_REALTIME_KEY."
         ),
     ] = "duo,duplex,turn-based",
@@ -113,8 +118,8 @@ def record(
         int | None,
         typer.Option(
             min=1,
-            help="Tokens looked ahead and spoken in a cycle of duo and duo-sequential, and spoken "
-            "in one of turn-based [default: 4].",
+            help="Tokens spoken in a cycle of each system but duplex, and looked ahead in one of "
+            "duo and duo-sequential [default: 4].",
         ),
     ] = None,
     cycle_seconds: Annotated[

@@ -27,7 +27,7 @@ from transformers import (
 
 from duo.backbone import Backbone
 from duo.chatformat import chat_format
-from duo.tokens import STATE_TOKENS, state_tokens
+from duo.tokens import CONTROL_TOKENS, STATE_TOKENS, state_tokens
 
 #: Text that the tokenizers learn their merges from: ours, with what speech and chat contain.
 _TEXT = """
@@ -389,3 +389,17 @@ def tiny_backbone(
         states=state_tokens(tokenizer),
         chat=chat_format(tokenizer, system=system),
     )
+
+
+def with_control(backbone: Backbone, name: str, seed: int = 5) -> Backbone:
+    """Give the control tokens that a system names, if any, random rows, so that some are chosen."""
+    if names := CONTROL_TOKENS.get(name):
+        ids = list(backbone.control(names))
+        draw = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for matrix in (
+                backbone.model.get_input_embeddings(), backbone.model.get_output_embeddings()
+            ):  # fmt: skip
+                rows = torch.randn(len(ids), matrix.weight.shape[1], generator=draw)
+                matrix.weight[ids] = 0.4 * rows.to(matrix.weight)
+    return backbone

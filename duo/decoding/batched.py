@@ -14,14 +14,12 @@ What it does not do: it keeps no clock, so conversations in real time cannot be 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any, TypeVar
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores, Together, encode_together
-from duo.decoding.fused import FusedChannels
-from duo.decoding.slots import SIZES, SlotPool, check_graphs, cuda_graph
-from duo.decoding.systems import build, channels_for
+from duo.decoding.slots import SIZES, check_graphs, cuda_graph
+from duo.decoding.systems import ROWS, build, channels_for, in_one_pool
 from duo.errors import BadInput
 
 System = TypeVar("System")
@@ -57,17 +55,9 @@ def build_together(
         check_graphs(backbone.model)
     if backbone is None:
         return [build(system, backbone, **settings) for _ in range(count)]
-    from duo.decoding.llama import LlamaChannels, LlamaPool
-
-    kind = channels_for(system, backbone.model)
-    channels: Callable[..., Channels]
-    if kind is FusedChannels:
-        static: dict[str, Any] = {"sizes": SIZES, "capture": cuda_graph} if graphs else {}
-        channels = partial(FusedChannels, pool=SlotPool(backbone.model, count, **static))
-    elif kind is LlamaChannels:
-        channels = partial(LlamaChannels, pool=LlamaPool(backbone.model, count))
-    else:
-        return [build(system, backbone, **settings) for _ in range(count)]
+    static: dict[str, Any] = {"sizes": SIZES, "capture": cuda_graph} if graphs else {}
+    kind, rows = channels_for(system, backbone.model), count * ROWS.get(system, 1)
+    channels = in_one_pool(kind, backbone.model, rows, **static)
     return [build(system, backbone, channels=channels, **settings) for _ in range(count)]
 
 

@@ -71,18 +71,19 @@ class Context:
         self._in_answer = False  # the prefix ends inside an assistant turn
         self._remarks: list[str] = []  # ignored, to be remembered after the answer
 
-    def recall(self, turns: Sequence[Turn], *, states: bool) -> None:
+    def recall(self, turns: Sequence[Turn], *, states: bool, opening: Sequence[int] = ()) -> None:
         """Begin after these turns instead of with nothing; call it right after `reset`.
 
         Args:
             turns: a user's that no answer follows was ignored.
             states: whether user turns end with the state token that they got.
+            opening: what each answer begins with.
         """
         for place, turn in enumerate(turns):
             self.channels.extend_prefix(self._close_answer())
             if turn.role == "assistant":
                 text = self._chat.text(turn.text, "assistant")
-                self.channels.extend_prefix([*self._chat.assistant_open, *text])
+                self.channels.extend_prefix([*self._chat.assistant_open, *opening, *text])
                 self._in_answer = self.answered = True
                 continue
             answered = turns[place + 1 : place + 2] and turns[place + 1].role == "assistant"
@@ -105,6 +106,19 @@ class Context:
     def ids(self) -> list[int]:
         """Prefix and output: what the next output token follows."""
         return self.channels.prefix.ids + self.channels.output.ids
+
+    def follow(self, other: Context) -> None:
+        """Take over the conversation of another context of the same model.
+
+        What both have in common stays in the cache; what this one said beyond it is forgotten.
+        """
+        ids = other.ids
+        self.channels.drop_output()
+        if ids[: len(self.channels.prefix.ids)] != self.channels.prefix.ids:
+            self.channels.clear()
+        self.channels.extend_prefix(ids[len(self.channels.prefix.ids) :])
+        self._turns, self._in_answer = list(other._turns), other._in_answer
+        self.answered, self._remarks = other.answered, list(other._remarks)
 
     # -- the utterance -----------------------------------------------------------------------
 
@@ -144,16 +158,17 @@ class Context:
         text: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         return text
 
-    def respond(self, *, state: int | None, merge: bool = False) -> None:
+    def respond(self, *, state: int | None, merge: bool = False, opened: bool = False) -> None:
         """Make the utterance the query and open an answer to it.
 
         Args:
             state: the state token that ends the query; the expected words before it stay part of
                 the query. None if silence alone decided: then only what was heard counts.
             merge: keep what was spoken since the fork in the context, before the query.
+            opened: what closes the query and opens the answer was expected already; it is kept.
         """
         channels, chat = self.channels, self._chat
-        if state is None:
+        if state is None and not opened:
             channels.truncate_input(self.heard)
         words = self._input().ids[len(self._opening) :]
         if merge or self._remarks:  # something comes before the query: encode it at its new place
@@ -169,8 +184,9 @@ class Context:
             start = len(channels.prefix.ids) + len(self._opening) - len(chat.user_open)
             channels.promote()
             self._turns.append(start)
-        close = [] if state is None else [state]
-        channels.extend_prefix([*close, *chat.user_close, *chat.assistant_open])
+        if not opened:
+            close = [] if state is None else [state]
+            channels.extend_prefix([*close, *chat.user_close, *chat.assistant_open])
         channels.speaking = self._in_answer = True
         self.answered = False
         self.text = ""

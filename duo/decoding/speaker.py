@@ -51,20 +51,24 @@ class Speech:
 class Speaker:
     """Gives answers token by token into the output channel of a context.
 
-    State tokens are never spoken.
+    Control tokens are never spoken; `ends` are those that end an answer, beside the end of a turn.
     """
 
     def __init__(
-        self, backbone: Backbone, context: Context, settings: Settings, tokens_per_cycle: int
+        self,
+        backbone: Backbone,
+        context: Context,
+        settings: Settings,
+        tokens_per_cycle: int,
+        ends: frozenset[int] = frozenset(),
     ) -> None:
-        states = backbone.states
         self._context = context
         self._tokenizer = backbone.tokenizer
-        self._stop = backbone.chat.stop
+        self._stop = backbone.chat.stop | ends
         self._longest = settings.max_answer_tokens(tokens_per_cycle)
         self._sampler = Sampler(
             settings.sampling,
-            banned=(states.respond, states.ignore, states.idle),
+            banned=set(backbone.states.all) - ends,
             marks=self._stop,
         )
         self._speech = Speech(self._tokenizer)

@@ -29,10 +29,27 @@ if TYPE_CHECKING:
 SYSTEMS: dict[str, str] = {
     "duo": "two channels in one forward pass (the paper)",
     "duo-sequential": "one channel after the other (the published code, corrected)",
+    "vita": "one instance speaks, one listens, and they swap roles (after VITA)",
+    "fsm": "listening and speaking are states in one stream (after Wang et al.)",
+    "micro-turn": "turns of one cycle with control tokens (after DuplexCascade)",
     "duplex": "two-second time slices (MiniCPM-Duplex, the baseline)",
     "turn-based": "answers after a silence, listens only then (what people have today)",
 }
 SYSTEM_NAMES: tuple[str, ...] = tuple(SYSTEMS)
+
+#: Module, class and settings of each.
+_PLACES = {
+    "duo": ("duo", "Duo", "DuoSettings"),
+    "duo-sequential": ("duo", "Duo", "DuoSettings"),
+    "vita": ("vita", "Vita", "VitaSettings"),
+    "fsm": ("fsm", "Fsm", "StreamSettings"),
+    "micro-turn": ("micro_turn", "MicroTurn", "StreamSettings"),
+    "duplex": ("duplex", "Duplex", "DuplexSettings"),
+    "turn-based": ("turn_based", "TurnBased", "TurnBasedSettings"),
+}
+
+#: Rows of a pool that one conversation takes, where it is more than one.
+ROWS = {"vita": 2}
 
 #: What each talks with where nobody names a model: the embedded one, as trained for it.
 DEFAULT_MODELS: dict[str, str] = {
@@ -40,6 +57,10 @@ DEFAULT_MODELS: dict[str, str] = {
     "duo-sequential": "smollm2-duo",
     "duplex": "smollm2-duplex",
     "turn-based": "smollm2",
+    # Not trained yet: they decide by chance until a model that was trained for them is named.
+    "vita": "smollm2",
+    "fsm": "smollm2",
+    "micro-turn": "smollm2",
 }
 
 
@@ -123,21 +144,18 @@ def build(
     if backbone is None:
         raise BadInput(f"system {system!r} needs a model")
 
-    from duo.decoding.duo import Duo
-    from duo.decoding.duplex import Duplex
-    from duo.decoding.turn_based import TurnBased
-
     chosen = _settings(system, seed, settings)
-    kind = channels or channels_for(system, backbone.model)
-    if system == "duplex":
-        return Duplex(backbone, chosen, channels=kind)
-    if system == "turn-based":
-        return TurnBased(backbone, chosen, channels=kind)
+    made, _ = _classes(system)
+    kind = channels or in_one_pool(
+        channels_for(system, backbone.model), backbone.model, ROWS.get(system, 1)
+    )
+    if made.__name__ != "Duo":
+        return made(backbone, chosen, channels=kind)
     if not chosen.monitor:
-        return Duo(backbone, chosen, channels=kind, name=system)
+        return made(backbone, chosen, channels=kind, name=system)
     monitor = load_monitor(chosen.monitor, backbone.engine)
     its = channels_for("duo", monitor.model)
-    return Duo(backbone, chosen, channels=kind, name=system, monitor=monitor, monitor_channels=its)
+    return made(backbone, chosen, channels=kind, name=system, monitor=monitor, monitor_channels=its)
 
 
 @lru_cache(maxsize=1)
@@ -173,15 +191,33 @@ def channels_for(system: str, model: PreTrainedModel | LlamaModel) -> Callable[[
     return FusedChannels if fused else SequentialChannels
 
 
+def in_one_pool(
+    kind: Callable[[Any], Channels], model: PreTrainedModel | LlamaModel, rows: int, **static: Any
+) -> Callable[[Any], Channels]:
+    """Give channels of this kind one pool of so many rows, if they can share one.
+
+    Args:
+        kind: see `channels_for`.
+        model: of all of them.
+        rows: channels that will be made.
+        static: what `SlotPool` needs for passes whose shapes are known beforehand.
+    """
+    from duo.decoding.fused import FusedChannels
+    from duo.decoding.llama import LlamaChannels, LlamaPool
+    from duo.decoding.slots import SlotPool
+
+    if kind is FusedChannels:
+        return partial(FusedChannels, pool=SlotPool(model, rows, **static))
+    if kind is LlamaChannels:
+        return partial(LlamaChannels, pool=LlamaPool(model, rows))
+    return kind
+
+
 def _settings(system: str, seed: int, given: Mapping[str, Any]) -> Any:
     """Make the settings of one of our systems, those of its sampling included."""
-    from duo.decoding.duo import DuoSettings
-    from duo.decoding.duplex import DuplexSettings
     from duo.decoding.settings import Sampling
-    from duo.decoding.turn_based import TurnBasedSettings
 
-    kinds = {"duplex": DuplexSettings, "turn-based": TurnBasedSettings}
-    kind: Any = kinds.get(system, DuoSettings)
+    _, kind = _classes(system)
     known = {field.name for field in fields(kind)} - {"sampling"}
     drawn = {field.name for field in fields(Sampling)} - {"seed"}
     if unknown := sorted(set(given) - known - drawn):
@@ -189,6 +225,14 @@ def _settings(system: str, seed: int, given: Mapping[str, Any]) -> Any:
         raise BadInput(f"{system} has no setting {unknown[0]!r}; it has {names}")
     sampling = Sampling(seed=seed, **{name: given[name] for name in given if name in drawn})
     return kind(sampling=sampling, **{name: given[name] for name in given if name in known})
+
+
+def _classes(system: str) -> tuple[Any, Any]:
+    """Import the class of one of our systems, and that of its settings."""
+    place, *names = _PLACES[system]
+    module = importlib.import_module(f"duo.decoding.{place}")
+    found, settings = (getattr(module, name) for name in names)
+    return found, settings
 
 
 def _build_foreign(

@@ -68,7 +68,7 @@ def targets(sample: Encoded, states: StateTokens) -> list[tuple[int, int, int]]:
         last = place == len(sample) - 1
         label = NOT_LEARNED if last else sample.labels[place + 1]
         if label != NOT_LEARNED:
-            state = label in (states.respond, states.ignore)
+            state = label in states.decisions
             found.append((place, label, int(Target.STATE if state else Target.OUTPUT)))
         elif sample.inside[place]:
             following = NOT_LEARNED if last else sample.ids[place + 1]

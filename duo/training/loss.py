@@ -150,7 +150,7 @@ def no_state_loss(logits: Tensor, states: StateTokens) -> Tensor:
 
 def _divergence(logits: Tensor, base: Tensor, states: StateTokens) -> Tensor:
     ordinary = base.to(logits.dtype).clone()
-    ordinary[:, [states.respond, states.ignore, states.idle]] = -torch.inf
+    ordinary[:, list(states.all)] = -torch.inf
     expected = ordinary.softmax(-1)
     surprise = torch.where(expected > 0, ordinary.log_softmax(-1) - logits.log_softmax(-1), 0.0)
     return (expected * surprise).sum(-1)
@@ -219,7 +219,7 @@ def _sums(logits: Tensor, target: Tensor, counts: Sequence[int], states: StateTo
     losses = functional.cross_entropy(logits, target, ignore_index=NOT_LEARNED, reduction="none")
     likeliest = logits.argmax(-1)
     right = likeliest == target
-    decided = (likeliest == states.respond) | (likeliest == states.ignore)
+    decided = torch.isin(likeliest, likeliest.new_tensor(states.decisions))
     numbers = torch.arange(len(Target)).repeat_interleave(torch.tensor(counts))
     kind = numbers.to(target.device)
     state, output, inside = kind == Target.STATE, kind == Target.OUTPUT, kind >= Target.INSIDE

@@ -150,8 +150,10 @@ def measure(
     if plan.graphs:
         check_graphs(backbone.model)
     talk, quiet = make_scripts(backbone, plan)
-    steering = Steering(backbone)
     systems = list(dict.fromkeys(plan.systems))
+    for system in systems:  # some name control tokens of their own
+        ready(backbone, system)
+    steering = Steering(backbone)
     candidates = [*systems, _GENERATE]
     rounds: dict[str, list[Round]] = {system: [] for system in systems}
     products: dict[str, list[float]] = {system: [] for system in systems}

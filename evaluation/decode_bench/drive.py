@@ -232,8 +232,11 @@ class Run:
 class Steering:
     """Bends scores to a script, at the cost of writing a few numbers into them.
 
+    A system whose control tokens mean one thing now and another then names the one that counts by
+    its `control_token`.
+
     Args:
-        backbone: the model that speaks.
+        backbone: the model that speaks, with the control tokens of all systems.
         monitor: the one that decides; None if that is the same.
     """
 
@@ -244,17 +247,21 @@ class Steering:
         hears = monitor or backbone
         states = hears.states
         self._states = {"respond": states.respond, "ignore": states.ignore}
-        self._no_end = tensor([*backbone.chat.stop, backbone.states.idle])
+        self._no_end = tensor([*backbone.chat.stop, *backbone.states.others, backbone.states.idle])
         self._no_state = tensor([*hears.chat.stop, *self._states.values()])
 
     @torch.inference_mode()
-    def bend(self, scores: Scores, script: Script, now: float) -> None:
+    def bend(self, scores: Scores, script: Script, now: float, system: Any = None) -> None:
         """Edit the scores of a pass in place; `now` is how far the user has been heard."""
+        named = getattr(system, "control_token", None)
         if scores.output is not None:
             scores.output[self._no_end] = -torch.inf
         if scores.input is not None:
             utterance, whole = script.last_heard(now)
-            if utterance is not None and whole:
+            if named is not None:
+                state = utterance.state if utterance is not None and whole else None
+                scores.input[named(state)] = torch.inf
+            elif utterance is not None and whole:
                 scores.input[self._states[utterance.state]] = torch.inf
             else:
                 scores.input[self._no_state] = -torch.inf
@@ -299,7 +306,7 @@ def _cycle(system: Any, script: Script, steering: Steering, now: float) -> Sessi
             passes = channels.forward_passes - before[0]
             tokens = channels.tokens_processed - before[1]
             pending.append((passes, tokens, scores.output is not None, listens))
-            steering.bend(scores, script, now)
+            steering.bend(scores, script, now, system)
             steps.send(scores)
             done.append(time.perf_counter() - began)
     except StopIteration as stopped:

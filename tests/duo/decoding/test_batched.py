@@ -19,9 +19,9 @@ from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.sequential import SequentialChannels
 from duo.decoding.slots import SlotPool
-from duo.decoding.systems import build
+from duo.decoding.systems import ROWS, SYSTEM_NAMES, build
 from tests.duo.decoding.steering import by_ending, encode_steered, ending_after, steered
-from tests.tiny import tiny_backbone
+from tests.tiny import tiny_backbone, with_control
 
 ARCHITECTURES = ("llama", "gemma2", "gemma3", "granite")
 Script = list[Heard]
@@ -90,11 +90,11 @@ def test_sessions_together_are_what_each_is_alone(
     assert pool.forward_passes <= sum(passes)
 
 
-@pytest.mark.parametrize("name", ["duo", "turn-based", "duplex", "duo-sequential"])
+@pytest.mark.parametrize("name", SYSTEM_NAMES)
 def test_every_system_of_ours_can_be_held_together(name: str) -> None:
     """Those without slots in the pool are encoded one by one."""
-    model = backbone()
-    pool = SlotPool(model.model, 3)
+    model = with_control(tiny_backbone(), name)
+    pool = SlotPool(model.model, 3 * ROWS.get(name, 1))
     channels = None if name == "duo-sequential" else partial(FusedChannels, pool=pool)
     systems = [build(name, model, channels=channels, temperature=0.7) for _ in range(3)]
     scripts: list[Script] = [

@@ -16,7 +16,7 @@ from duo.decoding.duplex import Duplex
 from duo.decoding.sequential import SequentialChannels
 from duo.decoding.systems import SYSTEM_NAMES, build
 from duo.decoding.turn_based import TurnBased
-from tests.tiny import tiny_backbone
+from tests.tiny import tiny_backbone, with_control
 
 WORDS = ("the", "rain", "a", "cat", "is", "Well,", "no?", "3", "zebra's", ".")
 TEXT = st.lists(st.sampled_from(WORDS), min_size=1).map(" ".join)
@@ -97,7 +97,7 @@ def test_every_system_of_ours_can_and_forgets_it_again(name: str) -> None:
         heard = ["the rain is", "", "", "", ""]
         return [system.cycle(words).spoken for words in heard]
 
-    system: Conversant = build(name, backbone(), seed=1)
+    system: Conversant = build(name, with_control(tiny_backbone(), name), seed=1)
     before = [Turn("user", "a cat"), Turn("assistant", "the zebra is a cat of the rain")]
     fresh, informed = answer([]), answer(before)
     assert informed != fresh

@@ -10,7 +10,7 @@ from duo.backbone import Backbone
 from duo.decoding.conversant import Conversant, CycleResult, Heard
 from duo.decoding.systems import SYSTEM_NAMES, build, check_system
 from duo.errors import BadInput
-from tests.tiny import tiny_backbone
+from tests.tiny import tiny_backbone, with_control
 
 
 class Echo:
@@ -35,7 +35,8 @@ def not_a_system(backbone: Backbone | None, seed: int) -> str:
 
 @pytest.mark.parametrize("name", SYSTEM_NAMES)
 def test_every_system_holds_a_conversation(name: str) -> None:
-    system = build(name, tiny_backbone(), seed=1, temperature=0.7)
+    model = with_control(tiny_backbone(), name)
+    system = build(name, model, seed=1, temperature=0.7)
     assert isinstance(system, Conversant)
     assert system.name == name
     results = [system.cycle(heard) for heard in ("What is the capital?", "", "", "")]

@@ -1,0 +1,254 @@
+"""Hold a conversation as one stream: what is heard and what is said, one after the other.
+
+Here is what `fsm` and `micro_turn` share. Nothing is ever dropped or put in another order, so the
+answer sees all that was heard, remarks too; that is what the two channels of `duo` avoid.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers import PreTrainedModel
+
+from duo.backbone import Backbone
+from duo.decoding.channels import Channels
+from duo.decoding.context import Context
+from duo.decoding.conversant import (
+    CycleLog,
+    CycleResult,
+    Heard,
+    Kind,
+    Revision,
+    Steps,
+    Turn,
+    run,
+)
+from duo.decoding.settings import Settings
+from duo.decoding.speaker import Speaker
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings(Settings):
+    """Settings of a conversation in one stream.
+
+    Attributes:
+        lookahead: tokens spoken a cycle; as many as the other systems' pace of speech.
+        patience: seconds of silence, in whole cycles, after which an utterance that the model has
+            not decided about counts as ignored.
+    """
+
+    lookahead: int = 4
+    patience: float = 2.0
+
+
+class Stream(Context):
+    """The turns so far as one stream, in which a user turn may still be open.
+
+    Attributes:
+        coming: tokens that are about to be taken in.
+    """
+
+    coming = 0
+
+    def reset(self) -> None:
+        """Begin a new conversation."""
+        super().reset()
+        self._in_turn = False
+
+    def take(self, ids: Sequence[int]) -> None:
+        """Take in what is heard, as an input channel for one pass; see `keep`."""
+        self.channels.speaking = False
+        opening: list[int] = []
+        if not self._in_turn:
+            opening = self._open_user_turn()
+            self._turns.append(len(self.ids) + len(opening) - len(self._chat.user_open))
+            self._in_turn, self._in_answer = True, False
+        self.channels.fork([*opening, *ids])
+        self.coming = 0
+
+    def keep(self, control: int) -> None:
+        """Make what was taken in part of the stream, and the control token after it."""
+        self.channels.promote()
+        self.channels.extend_prefix([control])
+
+    def answer(self, opening: Sequence[int] = ()) -> None:
+        """Go on with the system's words, after an `opening`."""
+        self.channels.extend_prefix(opening)
+        self.channels.speaking = self._in_answer = True
+        self._in_turn = self.answered = False
+
+    def make_room(self) -> list[str]:
+        """Make sure that one more cycle fits, with what is `coming`."""
+        notes = super().make_room()
+        start = self._start
+        while not (self.refused or self._fits(self._reserve)):
+            self.channels.settle()
+            length = len(self.channels.prefix.ids) - start
+            self.channels.cut_prefix(start, start + (length + 1) // 2)
+            self._turns = [len(self._chat.preamble)]
+            notes.append("the turn is too long: the first half of it was forgotten")
+        return notes
+
+    def newest(self, ids: list[int], marks: Sequence[int] = ()) -> list[int]:
+        """Leave out the beginning of what alone would fill the context, with `marks` after it."""
+        return [*ids[-(self._limit - self._reserve - self._start - len(marks) - 1) :], *marks]
+
+    @property
+    def _start(self) -> int:
+        """Tokens before the words of the first turn."""
+        return len(self._chat.preamble) + len(self._chat.user_open)
+
+    def _fits(self, more: int) -> bool:
+        return super()._fits(more + self.coming)
+
+
+class Streamed(ABC):
+    """A system whose conversation is one stream; what its control tokens mean is the subclass's.
+
+    Args:
+        backbone: the model.
+        settings: of the conversation.
+        channels: makes what it computes with.
+        ends: control tokens that end an answer.
+    """
+
+    name: str
+    _answering: bool  # an answer is under way, whoever has the word in the stream
+    _undecided: bool  # something was heard that nothing was decided about
+    _said: str  # the utterance so far
+    _silent: bool
+    _silent_cycles: int
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        settings: StreamSettings,
+        channels: Callable[[PreTrainedModel], Channels],
+        ends: frozenset[int] = frozenset(),
+    ) -> None:
+        self.settings = settings
+        self.cycle_seconds = settings.cycle_seconds
+        self.channels = channels(backbone.model)
+        self._chat, self._states = backbone.chat, backbone.states
+        self.context = Stream(
+            backbone,
+            self.channels,
+            lookahead=settings.lookahead,
+            max_tokens=settings.max_tokens,
+            when_full=settings.when_full,
+        )
+        self._speaker = Speaker(backbone, self.context, settings, settings.lookahead, ends)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the conversation; the next one draws the same random numbers."""
+        self.context.reset()
+        self._speaker.reset()
+        self._answering = False
+        self._decided()
+
+    def cycle(self, heard: Heard) -> CycleResult:
+        """Hear, decide, speak; see `Conversant.cycle`."""
+        return run(self.steps(heard))
+
+    def steps(self, heard: Heard) -> Steps:
+        """Run the cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
+        log = CycleLog(self.channels, self.settings.lookahead + 1)
+        if self.context.refused:
+            return log.result(busy=False)
+        words = self._hear(heard, log)
+        chunk = self._chunk(words)
+        self.context.coming = len(chunk)
+        self._speaker.make_room(log)
+        if self.context.refused:
+            return log.result(busy=False)
+        self._answering &= self.channels.speaking or self._pauses
+        if chunk:
+            self.context.take(chunk)
+            scores = yield self.channels
+            log.step += 1
+            assert scores.input is not None
+            allowed = self._allowed()
+            self._decide(allowed[int(scores.input[allowed].argmax())], log)
+        for _ in range(self.settings.lookahead):
+            if not self.channels.speaking:
+                break
+            scores = yield self.channels
+            log.step += 1
+            if scores.output is not None:
+                self._speaker.speak(scores.output, log)
+        self._finish()
+        return log.result(busy=self._answering)
+
+    # -- what is heard -----------------------------------------------------------------------
+
+    def _hear(self, heard: Heard, log: CycleLog) -> str:
+        """Find the words of this cycle that are new, and note whether the user is silent.
+
+        What was taken in cannot be taken back: an utterance that is revised otherwise than by more
+        words is heard again as a whole.
+        """
+        words = heard.text if isinstance(heard, Revision) else heard
+        self._silent = not (words.strip() or isinstance(heard, Revision))
+        if isinstance(heard, Revision):
+            self._said, before = heard.text, self._said
+            words = words.removeprefix(before)
+        else:
+            self._said += words
+        if not self._undecided and words.strip():
+            log.add(Kind.FORK)
+            self._undecided = True
+        self._silent_cycles = self._silent_cycles + 1 if self._silent else 0
+        return words.strip()
+
+    def _decided(self) -> None:
+        """Begin to wait for the next utterance."""
+        self._undecided, self._said = False, ""
+        self._silent, self._silent_cycles = True, 0
+
+    def _respond(self, log: CycleLog) -> None:
+        log.add(Kind.RESPOND, by="state")
+        self._decided()
+        self._speaker.begin()
+        self._answering = True
+
+    def _ignore(self, by: str, log: CycleLog) -> None:
+        log.add(Kind.IGNORE, by=by)
+        self._decided()
+
+    def _run_out(self, log: CycleLog) -> None:
+        """Ignore what the model has not decided about for too long."""
+        silent = self._silent_cycles * self.cycle_seconds
+        if self._undecided and silent >= self.settings.patience:
+            self._ignore("patience", log)
+
+    # -- what a system is --------------------------------------------------------------------
+
+    #: Whether an answer that goes on is not being spoken between cycles.
+    _pauses = False
+
+    @abstractmethod
+    def _chunk(self, words: str) -> list[int]:
+        """Encode what is taken in in this cycle; nothing if nothing is."""
+
+    @abstractmethod
+    def _allowed(self) -> list[int]:
+        """List the control tokens that may come now, first the one that changes nothing."""
+
+    @abstractmethod
+    def _decide(self, control: int, log: CycleLog) -> None:
+        """Do what the control token says."""
+
+    def _finish(self) -> None:  # noqa: B027 - not all do
+        """Do what ends a cycle."""
+
+    @abstractmethod
+    def control_token(self, state: Literal["respond", "ignore"] | None) -> int:
+        """Name the control token that says now that what was heard is a query, is none, goes on."""
+
+    @abstractmethod
+    def recall(self, turns: Sequence[Turn]) -> None:
+        """Go on from a dialogue held before; see `duo.decoding.conversant.Recalling`."""
