@@ -1,4 +1,4 @@
-"""Read rows of a matrix of a GGUF file, which llama.cpp keeps to itself."""
+"""Read what the libraries leave out of a GGUF file: rows of a matrix, and the pre-tokenizer."""
 
 from __future__ import annotations
 
@@ -72,3 +72,18 @@ def find_matrix(reader: Any, file: Path, name: str) -> Matrix:
         raise BadInput(f"has no tensor {name}", file=file)
     width, rows = (int(size) for size in tensor.shape)
     return Matrix(file, int(tensor.data_offset), int(tensor.tensor_type), rows, width)
+
+
+def set_pre_tokenizer(tokenizer: Any, name: str) -> None:
+    """Give a tokenizer the pre-tokenizer of a file, as far as `transformers` does not read it.
+
+    The file has only its name, and what that means stands in llama.cpp's code.
+    """
+    from tokenizers import pre_tokenizers
+
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if name == "smollm":
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, words])
+    elif name == "gpt-2":
+        tokenizer.backend_tokenizer.pre_tokenizer = words

@@ -31,7 +31,7 @@ from duo.engine import library
 from duo.errors import BadInput
 from duo.files import read_json_object, write_json
 from duo.gguf_adapter import converted
-from duo.gguf_file import Matrix, find_matrix
+from duo.gguf_file import Matrix, find_matrix, set_pre_tokenizer
 from duo.terminal import quiet
 from duo.tokens import STATE_TOKENS, encode, state_tokens
 from duo.wheels import (
@@ -252,23 +252,12 @@ def _fact(reader: Any, name: str) -> Any:
 
 
 def _tokenizer(file: Path, pre: str) -> Any:
-    """Make the tokenizer, with what `transformers` does not read of its pre-tokenizer.
-
-    Of that the file has only a name, and what the name means stands in llama.cpp's code.
-    """
-    from tokenizers import pre_tokenizers
+    """Make the tokenizer, with what `transformers` does not read of its pre-tokenizer."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    bytes_of_words = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    if pre == "smollm":
-        digits = pre_tokenizers.Digits(individual_digits=True)
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [digits, bytes_of_words]
-        )
-    elif pre == "gpt-2":
-        tokenizer.backend_tokenizer.pre_tokenizer = bytes_of_words
+    set_pre_tokenizer(tokenizer, pre)
     # Of no architecture's own class, which would make the rest anew when it is opened.
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer.backend_tokenizer,

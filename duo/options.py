@@ -68,6 +68,18 @@ Monitor = Annotated[
 ]
 
 
+#: What models are told before a conversation; None for what `duo.decoding.systems` chooses.
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt",
+        help="A system prompt in place of the chat template's own [default: with qwen, to answer "
+        "in short spoken sentences].",
+        show_default=False,
+    ),
+]
+
+
 def words(text: str, option: str) -> list[str]:
     """Split the value of an option at its commas.
 

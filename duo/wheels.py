@@ -35,6 +35,7 @@ from rich.console import Console
 from duo.engine import installed
 from duo.errors import BadInput
 from duo.files import read_json_object, write_json
+from duo.gguf_file import set_pre_tokenizer
 from duo.terminal import progress, quiet
 
 ALIAS = "smollm2"
@@ -209,21 +210,11 @@ def _status() -> Iterator[None]:
 
 
 def _tokenizer(gguf: Path) -> Any:
-    """Make the model's tokenizer, with the digits apart as in its training.
-
-    The file says so only by the name of its pre-tokenizer ("smollm"), which `transformers` does
-    not read.
-    """
-    from tokenizers import pre_tokenizers
+    """Make the model's tokenizer, with the digits apart as in its training."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
+    set_pre_tokenizer(tokenizer, "smollm")
     return tokenizer
 
 

@@ -30,7 +30,7 @@ def demo(
             metavar="[SYSTEM=]MODEL",
             help="A hub id, a model or adapter folder, or smollm2, the embedded model, for all "
             "systems or one; repeat for more [default: the embedded model with the adapter trained "
-            "for the system].",
+            "for the system; or qwen, if it has been fetched, for all but duplex].",
         ),
     ] = None,
     scenario: Annotated[

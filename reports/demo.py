@@ -23,11 +23,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from duo.decoding.systems import models_for
+from duo.decoding.systems import models_for, with_prompt
+from duo.engine import installed
 from duo.errors import BadInput
-from duo.files import write_result, write_text
+from duo.files import read_json_object, write_result, write_text
 from duo.reading import conversation_of
+from duo.runs import MANIFEST
 from duo.transcript import read_transcript
+from duo.wheels import QWEN, qwen_kept
 from evaluation.interaction.results import portable, score
 from reports.page.build import build
 from reports.page.conversations import all_costs
@@ -65,7 +68,8 @@ def run_demo(
 
     Args:
         out: folder for all that is written.
-        models: see `duo.decoding.systems.models_for`.
+        models: see `duo.decoding.systems.models_for`; none for the embedded one, or `qwen` where it
+            is here and can run, with the embedded one to decide for it.
         scenarios: library names or YAML files; empty for those of the demonstration.
         open_page: whether to open the page in a browser, if somebody sits at one.
         benchmarks: whether to score the models on a few items of benchmarks too.
@@ -81,22 +85,31 @@ def run_demo(
             transcripts of something else.
     """
     console = console or Console(stderr=True)
+    given = models_for(SYSTEMS, models)
+    qwen = not models and _has_qwen(Path(out))
+    chosen = given | ({"duo": QWEN, "turn-based": QWEN} if qwen else {})
     job = Job(
         systems=SYSTEMS,
         scenarios=find_scenarios(scenarios or SCENARIOS),
         out=Path(out),
-        models=models_for(SYSTEMS, models),
-        load_settings={"chat": chat} if chat else {},
+        models=chosen,
+        settings={"duo": {"monitor": given["duo"]}} if qwen else {},
+        load_settings=with_prompt({"chat": chat} if chat else {}, chosen.values()),
         force=force,
         batch=len(SCENARIOS),
     )
     pairs = len(SYSTEMS) * len(job.scenarios)
     names = ", ".join(dict.fromkeys(job.models.values()))
     console.print(f"{pairs} conversations with {escape(names)}: what is there is kept")
+    if not (models or qwen):
+        console.print(
+            "with qwen (1.5B) the answers are better: make talk fetches it, and then "
+            "duo demo --out in a new folder takes it"
+        )
     recorded = record_all(job, console=console)
     if benchmarks:
         console.print("a few items of five benchmarks, as in the paper's Table 1")
-        small_table1(job.out / "benchmarks", job.models, console=console, chat=chat)
+        small_table1(job.out / "benchmarks", given, console=console, chat=chat)
     page = write_report(job.out, recorded, console=console)
     study = job.out.with_name(f"{job.out.name}-study")
     console.print(
@@ -113,6 +126,14 @@ def run_demo(
     if open_page and _somebody_is_there():
         webbrowser.open(page.resolve().as_uri())
     return page
+
+
+def _has_qwen(out: Path) -> bool:
+    """Tell whether `qwen` is here and can run, and is what the folder's transcripts are of."""
+    if not installed() or qwen_kept() is None:
+        return False
+    kept = read_json_object(out / MANIFEST) if (out / MANIFEST).exists() else {}
+    return kept.get("models", {"duo": QWEN}).get("duo") == QWEN
 
 
 def small_table1(

@@ -14,7 +14,7 @@ import typer
 
 from duo.decoding.systems import SYSTEM_NAMES
 from duo.errors import BadInput
-from duo.options import Attention, Chat, Date, Device, DType, Engine, Monitor, words
+from duo.options import Attention, Chat, Date, Device, DType, Engine, Monitor, Prompt, words
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -141,10 +141,7 @@ def record(
     attention: Attention = None,
     engine: Engine = None,
     monitor: Monitor = None,
-    prompt: Annotated[
-        str | None,
-        typer.Option(help="A system prompt in place of the chat template's own."),
-    ] = None,
+    prompt: Prompt = None,
     chat: Chat = None,
     date: Date = None,
     real_time: Annotated[
@@ -196,29 +193,31 @@ def record(
 
     Example: duo record --spoken --noise 15 --scenario suite:dev --limit 6 --out runs/spoken
     """
-    from duo.decoding.systems import models_for
+    from duo.decoding.systems import models_for, with_prompt
     from sessions.catalogue import find_scenarios, sample
     from sessions.recorder import Job, record_all
 
     names = words(systems, "systems")
     aloud = spoken or any(name.startswith("realtime:") for name in names)
     scenarios = find_scenarios(scenario or (_english() if aloud else ()))
+    models = models_for(names, model or ())
+    loading = _given(
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        engine=engine,
+        system=prompt,
+        chat=chat,
+        date=date,
+    )
     job = Job(
         systems=names,
         scenarios=scenarios if limit is None else sample(scenarios, limit),
         out=out,
-        models=models_for(names, model or ()),
+        models=models,
         seed=seed,
         settings=_settings(names, lookahead, cycle_seconds, set_ or (), monitor),
-        load_settings=_given(
-            device=device,
-            dtype=dtype,
-            attention=attention,
-            engine=engine,
-            system=prompt,
-            chat=chat,
-            date=date,
-        ),
+        load_settings=with_prompt(loading, models.values()),
         real_time=real_time,
         max_seconds=max_seconds,
         force=force,
@@ -250,6 +249,7 @@ def chat(
     date: Date = None,
     engine: Engine = None,
     monitor: Monitor = None,
+    prompt: Prompt = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -273,7 +273,7 @@ def chat(
     run(
         model=model,
         system=system,
-        loading=_given(chat=style, date=date, engine=engine),
+        loading=_given(chat=style, date=date, engine=engine, system=prompt),
         seed=seed,
         save=save,
         plain=plain,
@@ -371,12 +371,14 @@ def sweep(
 
     Example: duo bench sweep evaluation/experiments/sweep.yaml --out runs/sweep --batch 4
     """
+    from duo.decoding.systems import with_prompt
     from sessions.sweep import read_sweep, record_sweep
 
     found = read_sweep(file, out)
     loading = _given(
         device=device, dtype=dtype, attention=attention, engine=engine, chat=chat, date=date
     )
+    loading = with_prompt(loading, found.job.models.values())
     job = replace(found.job, load_settings=loading, force=force, batch=batch, graphs=graphs)
     folders = record_sweep(replace(found, job=job))
     typer.echo(f"{len(folders)} point{'s' * (len(folders) != 1)} in {out}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,28 @@ def models_for(systems: Sequence[str], wanted: Sequence[str] = ()) -> dict[str, 
             known = ", ".join(systems)
             raise BadInput(f"{one!r} is not MODEL or SYSTEM=MODEL ({known})", field="model")
     return models
+
+
+#: What `qwen` is told: it was made for long written answers.
+SPOKEN = (
+    "You are talking with somebody, by voice. Answer in one or two short sentences, in plain "
+    "spoken words: no lists, no headings, no code. They will ask if they want to know more."
+)
+
+
+def with_prompt(loading: Mapping[str, Any], models: Iterable[str]) -> dict[str, Any]:
+    """Add the system prompt to how models are loaded, where none is given.
+
+    It is the same for all systems that are compared: `SPOKEN` if `qwen` is among the models. Else
+    each is told what its chat template says, as in its training, and so is a monitor.
+
+    Args:
+        loading: see `duo.backbone.load`.
+        models: of all systems.
+    """
+    from duo.wheels import QWEN
+
+    return {"system": SPOKEN, **loading} if QWEN in models else dict(loading)
 
 
 def check_settings(system: str, *, seed: int = 0, **settings: Any) -> None:

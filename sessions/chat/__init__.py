@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from duo.decoding.conversant import Conversant
-from duo.decoding.systems import build, check_system, is_foreign, models_for
+from duo.decoding.systems import build, check_system, is_foreign, models_for, with_prompt
 from duo.errors import BadInput
 from duo.files import check_writable_file
 from duo.runs import versions
@@ -55,9 +55,10 @@ def run(
         settings = {"repetition_penalty": COMMON["repetition_penalty"]} | settings
     path = save or _by_date(Path("runs/chat"))
     check_writable_file(path)
-    model = models_for([system], [model] if model else []).get(system)
+    models = models_for([system], [model] if model else [])
+    model, loading = models.get(system), with_prompt(loading or {}, models.values())
     on_screen = not plain and _is_screen()
-    conversant, day = _load(model, loading or {}, system, seed, settings)
+    conversant, day = _load(model, loading, system, seed, settings)
     if not conversant.cycle_seconds >= SHORTEST_CYCLE:
         raise BadInput(
             f"a cycle of {conversant.cycle_seconds} s is no time at all", field="cycle_seconds"

@@ -187,6 +187,19 @@ def test_an_unwritable_folder_is_refused_before_a_model_is_loaded(
         )
 
 
+def test_qwen_is_taken_where_it_is_unless_the_folder_is_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "installed", lambda: True)
+    monkeypatch.setattr(demo, "qwen_kept", lambda: None)
+    assert not demo._has_qwen(tmp_path)
+    monkeypatch.setattr(demo, "qwen_kept", lambda: tmp_path / "qwen.gguf")
+    assert demo._has_qwen(tmp_path)
+    for name in ("qwen", "smollm2-duo"):
+        (tmp_path / "manifest.json").write_text(json.dumps({"models": {"duo": name}}))
+        assert demo._has_qwen(tmp_path) == (name == "qwen")
+
+
 def test_help_shows_an_example() -> None:
     result = CliRunner().invoke(app, ["demo", "--help"])
     assert result.exit_code == 0
@@ -194,7 +207,10 @@ def test_help_shows_an_example() -> None:
 
 
 @pytest.mark.real_model
-def test_a_real_model_answers(tmp_path: Path, scenario: str) -> None:
+def test_a_real_model_answers(
+    tmp_path: Path, scenario: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "qwen_kept", lambda: None)
     page = run_demo(tmp_path, scenarios=[scenario], open_page=False, benchmarks=False)
     text = page.read_text(encoding="utf-8")
     assert "smollm2-duo, smollm2-duplex, smollm2" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duo.decoding.systems import DEFAULT_MODELS, SYSTEM_NAMES, models_for
+from duo.decoding.systems import DEFAULT_MODELS, SPOKEN, SYSTEM_NAMES, models_for, with_prompt
 from duo.errors import BadInput
 from duo.wheels import ADAPTERS, ALIAS
 
@@ -37,3 +37,10 @@ def test_one_model_for_all_and_another_for_one() -> None:
 def test_a_model_for_no_system_is_refused(wanted: str) -> None:
     with pytest.raises(BadInput, match="SYSTEM=MODEL"):
         models_for(["duo"], [wanted])
+
+
+def test_all_systems_of_a_comparison_with_qwen_are_told_the_same() -> None:
+    models = models_for(["duo", "duplex"], ["duo=qwen"]).values()
+    assert with_prompt({"chat": "template"}, models) == {"chat": "template", "system": SPOKEN}
+    assert with_prompt({"system": "Be rude."}, models) == {"system": "Be rude."}
+    assert with_prompt({}, DEFAULT_MODELS.values()) == {}
