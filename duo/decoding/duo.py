@@ -87,13 +87,13 @@ class DuoSettings(Settings):
     lookahead: int = 4
     decide_at: float | None = 0.05
     silence: float = 0.6
-    patience: float = 2.0
+    patience: float = 4.0
     on_silence: Literal["likelier", "respond", "ignore"] = "likelier"
     forget_after: float = 10.0
     ignored_utterances: Literal["forget", "remember"] = "forget"
     yielding: Literal["decide", "pause"] = "decide"
     hold_words: int = 2
-    hold_at: float | None = 0.3
+    hold_at: float | None = 0.5
     after_interruption: Literal["drop", "merge"] = "drop"
     published: bool = False
     monitor: str = ""
