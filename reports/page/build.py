@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from duo.errors import BadInput
-from duo.files import check_writable, write_text
+from duo.files import check_writable, whole_file, write_text
 from duo.reading import conversation_of
 from duo.table import Table, latex_document
 from duo.terminal import printable, progress
@@ -27,7 +27,8 @@ from reports.page.collect import Evidence, Piece, RatingSettings, collect
 from reports.page.conversations import all_costs
 from reports.page.find import MADE_BY, MARK
 from reports.page.kinds import KINDS, function
-from reports.page.page import SCENARIOS, Drawn, Tables, all_tables, page_of
+from reports.page.page import SCENARIOS, Drawn, Tables, all_tables, page_of, shown_of
+from reports.page.player import sound_of
 
 SCHEMA = 1
 
@@ -74,11 +75,23 @@ def build(
         _write_tables(out / "tables", evidence, tables)
         bar.update(what="writing the page")
         page = out / "index.html"
+        copy_sounds(evidence, out, scenarios)
         write_text(page, page_of(evidence, charts, tables, scenarios=scenarios))
         write_text(out / MARK, _summary(evidence))
     for problem in evidence.problems:
         console.print(f"left out: {printable(str(problem))}", markup=False, soft_wrap=True)
     return page
+
+
+def copy_sounds(evidence: Evidence, out: Path, scenarios: int) -> None:
+    """Put the sound of the conversations that can be played beside the page."""
+    sounds = evidence.sounds
+    shown, _ = shown_of(evidence.transcripts, scenarios)
+    for transcript in (one for held in shown.values() for one in held):
+        source = sounds.get(transcript.header.stem)
+        if source is not None:
+            with whole_file(out / sound_of(transcript), "wb") as stream:
+                stream.write(source.read_bytes())
 
 
 def draw_all(evidence: Evidence) -> tuple[list[Drawn], list[BadInput]]:

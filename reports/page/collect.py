@@ -44,11 +44,13 @@ class Piece(Generic[T]):
         content: what it says.
         files: names, inside the run, of the files that it was read or computed from.
         computed: it has no file of its own: the page is the first to say it.
+        sound: file of a conversation's sound, if there is one.
     """
 
     content: T
     files: tuple[str, ...] = ()
     computed: bool = False
+    sound: Path | None = None
 
     @property
     def name(self) -> str:
@@ -82,6 +84,11 @@ class Evidence:
     def of(self, kind: str) -> Pieces:
         """Return the results of a kind; the transcripts are one, too."""
         return self.recordings if kind == "transcripts" else self.results.get(kind, ())
+
+    @property
+    def sounds(self) -> dict[str, Path]:
+        """Return the sound files by the stems of their transcripts' headers."""
+        return {one.content.header.stem: one.sound for one in self.recordings if one.sound}
 
     @property
     def transcripts(self) -> tuple[Transcript, ...]:
@@ -248,7 +255,9 @@ def _transcripts(reader: _Reader) -> tuple[list[Piece[Transcript]], list[File]]:
                 copies += 1
                 continue
             used.append(file)
-            recordings.append(Piece(read_transcript(file.path), (name,)))
+            sound = file.path.with_suffix(".flac")
+            heard = sound if sound.is_file() else None
+            recordings.append(Piece(read_transcript(file.path), (name,), sound=heard))
     if copies:
         reader.notes.append(f"{copies} transcripts are copies of others: each is counted once.")
     return recordings, used

@@ -10,7 +10,7 @@ from the page. The one script plays conversations; no other can run. What differ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -122,7 +122,8 @@ def page_of(
     tables = all_tables(evidence) if tables is None else tables
     conversations = [conversation_of(transcript) for transcript in evidence.transcripts]
     costs = costs_by_system(conversations)
-    shown, left_out = _shown(evidence.transcripts, scenarios)
+    shown, left_out = shown_of(evidence.transcripts, scenarios)
+    sounds = evidence.sounds
     sections = [
         _section(
             "found", "What was found", sentences=findings(evidence, costs),
@@ -134,7 +135,7 @@ def page_of(
     sections += [_result_section(kind, evidence, drawn) for kind in order if evidence.of(kind)]
     sections += [_fork_section(one) for one in drawn if one.piece in evidence.recordings]
     for number, (name, held) in enumerate(shown.items(), start=1):
-        sections.append(_scenario_section(number, name, held))
+        sections.append(_scenario_section(number, name, held, sounds))
     sections += [
         _tables_section(evidence, tables, order, costs, shown),
         _section(
@@ -147,7 +148,7 @@ def page_of(
     page = _render(
         "page",
         title=_title(evidence),
-        opening=_opening(next(iter(shown.values()))) if shown else "",
+        opening=_opening(next(iter(shown.values())), sounds) if shown else "",
         sections=[section for section in sections if section.body],
         conversations=bool(shown),  # without, the page has no script
         player=player,
@@ -162,7 +163,7 @@ def _section(template: str, title: str, anchor: str = "", **values: Any) -> Sect
     return Section(anchor or template, title, Markup(_render(template, **values)))
 
 
-def _opening(held: Sequence[Transcript]) -> Markup:
+def _opening(held: Sequence[Transcript], sounds: Collection[str]) -> Markup:
     """Begin the page: one sentence, one picture, and one conversation that can be played."""
     talks = [conversation_of(transcript) for transcript in held]
     talk = next((one for one in talks if one.decides), talks[0])
@@ -175,7 +176,8 @@ def _opening(held: Sequence[Transcript]) -> Markup:
     return Markup(
         _render(
             "opening", talk=talk, start=start, end=end, picture=pictures,
-            systems=[one.system for one in talks], played=player.player(held, key="player-1"),
+            systems=[one.system for one in talks],
+            played=player.player(held, key="player-1", sounds=sounds),
         )
     )  # fmt: skip
 
@@ -214,7 +216,9 @@ def _fork_section(fork: Drawn) -> Section:
     return _section("result", title, "fork", results=[result])
 
 
-def _scenario_section(number: int, name: str, transcripts: Sequence[Transcript]) -> Section:
+def _scenario_section(
+    number: int, name: str, transcripts: Sequence[Transcript], sounds: Collection[str]
+) -> Section:
     """Show one scenario: who speaks when, all systems to be played, and all words in a picture."""
     anchor = f"scenario-{number}"
     held = [conversation_of(transcript) for transcript in transcripts]
@@ -231,7 +235,9 @@ def _scenario_section(number: int, name: str, transcripts: Sequence[Transcript])
         )
     }
     # The first is played at the beginning of the page.
-    played = player.player(transcripts, key=f"player-{number}") if number > 1 else ""
+    played = ""
+    if number > 1:
+        played = player.player(transcripts, key=f"player-{number}", sounds=sounds)
     return _section("scenario", name, anchor, played=played, **pictures)
 
 
@@ -280,7 +286,7 @@ def _source(piece: Piece[Any]) -> str:
     return f"{verb} {', '.join(piece.files)}" if piece.files else ""
 
 
-def _shown(
+def shown_of(
     transcripts: Sequence[Transcript], limit: int
 ) -> tuple[dict[str, list[Transcript]], list[str]]:
     """Choose the conversations that are drawn, by scenario; and say what becomes of the others."""

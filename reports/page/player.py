@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -44,24 +44,34 @@ _STYLE = """
 """
 
 
-def player(transcripts: Sequence[Transcript], *, key: str) -> Markup:
+def player(transcripts: Sequence[Transcript], *, key: str, sounds: Collection[str] = ()) -> Markup:
     """Make the element that conversations on one scenario play in, side by side.
 
     Args:
         transcripts: from left to right.
         key: unique in the page.
+        sounds: stems of the sound files beside the page.
     """
     data = {
         "key": key,
         "language": transcripts[0].header.language,
         "words": {"player": words_in("en").group("player")},
         "dialogues": [
-            drawn(Shown(clean(one.header.system), blinded(one), None)) for one in transcripts
+            drawn(
+                Shown(clean(one.header.system), blinded(one), None),
+                sound_of(one) if one.header.stem in sounds else "",
+            )
+            for one in transcripts
         ],
     }
     return Markup('<div class="player"></div><script type="application/json">{}</script>').format(
         _embedded(data)
     )
+
+
+def sound_of(transcript: Transcript) -> str:
+    """Return the address of a conversation's sound, seen from the page."""
+    return f"sound/{transcript.header.stem}.flac"
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 from urllib.parse import urlsplit
 
 import typer
@@ -19,6 +19,7 @@ from duo.terminal import printable
 
 if TYPE_CHECKING:
     from sessions.study.people import Invitation
+    from sessions.study.sound import SoundOf
     from sessions.study.study import Study
 
 study_app = typer.Typer(no_args_is_help=True)
@@ -99,6 +100,13 @@ def create(
         str | None,
         typer.Option(help="Of the pages; several, separated by commas: raters choose [en]."),
     ] = None,
+    sound: Annotated[
+        str,
+        typer.Option(
+            help="What raters hear: recorded (what lies beside the transcripts, if it does), "
+            "one-voice (all words spoken anew, by the same two voices), or none."
+        ),
+    ] = "recorded",
 ) -> None:
     """Make a study: the same scenario and seed by different systems, side by side.
 
@@ -106,7 +114,9 @@ def create(
     """
     from sessions.study.design import read_design
     from sessions.study.materials import create_study, find_materials
+    from sessions.study.sound import SOUNDS
 
+    check_choice("--sound", sound, SOUNDS)
     names = [] if systems is None else words(systems, "--systems")
     spoken = [] if language is None else words(language, "--language")
     chosen = read_design(
@@ -117,7 +127,9 @@ def create(
         language=spoken or None,
     )
     materials = find_materials(transcripts, names)
-    study = create_study(out, chosen, materials, transcripts=transcripts)
+    study = create_study(
+        out, chosen, materials, transcripts=transcripts, sound=cast("SoundOf", sound)
+    )
     for line in materials.left_out:
         typer.echo(f"left out: {line}", err=True)
     typer.echo(

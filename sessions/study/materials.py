@@ -12,7 +12,6 @@ import os
 import random
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -23,11 +22,13 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from duo.errors import BadInput
-from duo.files import check_writable, sha256, whole_file, write_result, write_text
+from duo.files import check_writable, sha256, write_result, write_text
 from duo.runs import MANIFEST, Stopwatch, write_manifest
+from duo.terminal import progress
 from duo.transcript import Header, read_transcript, transcripts_below
 from sessions.study.blinding import Dialogue, Word, blinded
 from sessions.study.design import Design
+from sessions.study.sound import SoundOf, StudySound
 from sessions.study.store import Database, database_url, dialogues, items, studies
 from sessions.study.study import MARKER, SCHEMA, Marker, Study, begun, open_study, row_of
 
@@ -51,6 +52,7 @@ class Recording:
         shown: what a page may show of it.
         audio: a sound file of it, if there is one.
         sha256: of the transcript.
+        language: that is spoken; "" if nobody said.
     """
 
     system: str
@@ -58,6 +60,7 @@ class Recording:
     source: Path
     sha256: str
     audio: Path | None = None
+    language: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,9 @@ def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
         group = groups.setdefault(_key(header, path), {})
         _check_fits(path, header, group)
         shown = blinded(transcript)
-        recording = Recording(header.system, shown, path, sha256(path), _audio(path))
+        recording = Recording(
+            header.system, shown, path, sha256(path), _audio(path), header.language
+        )
         group[header.system] = header, recording
     chosen = tuple(systems) or tuple(there)
     for system in chosen:
@@ -126,14 +131,22 @@ def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
 
 
 def create_study(
-    folder: Path, design: Design, materials: Materials, *, transcripts: Path | None = None
+    folder: Path,
+    design: Design,
+    materials: Materials,
+    *,
+    transcripts: Path | None = None,
+    sound: SoundOf = "recorded",
 ) -> Study:
     """Make a study in a folder; finish what a killed run left there.
 
     Raises:
-        BadInput: the folder has a study, or cannot be written; or the database cannot be used.
+        BadInput: the folder has a study, or cannot be written; the database cannot be used; or
+            there is no sound of some dialogue while there is of others.
     """
     watch = Stopwatch()
+    sounds = StudySound(sound)
+    sounds.check([one for item in materials.items for one in item.recordings])
     pages = min(design.pages_per_rater or len(materials.items), len(materials.items))
     checks = attention_checks(
         materials.items,
@@ -150,7 +163,7 @@ def create_study(
         write_text(folder / "design.yaml", design.as_yaml())
         marker = Marker(schema=SCHEMA, study=name, database=database.url.get_backend_name())
         write_result(folder / MARKER, marker)
-        audio = _keep_audio(folder, materials)
+        audio = _keep_audio(folder, (*materials.items, *checks), sounds)
         with database.write() as connection:
             _store(connection, name, design, materials, checks, audio)
     write_manifest(
@@ -166,6 +179,7 @@ def create_study(
             for recording in item.recordings
         },
         left_out=list(materials.left_out),
+        sound=sound,
     )
     return open_study(folder)
 
@@ -188,24 +202,23 @@ def _new_name(folder: Path) -> str:
     return f"{stem or 'study'}-{secrets.token_hex(4)}"
 
 
-def _keep_audio(folder: Path, materials: Materials) -> dict[Path, str]:
-    """Copy the sound files; return the name of each in the study, by its transcript.
+#: Names of the sound files in the study, by transcript and system.
+_Kept = dict[tuple[Path, str], str]
 
-    The new names say nothing of where the files came from.
-    """
-    kept: dict[Path, str] = {}
-    for recording in (one for item in materials.items for one in item.recordings):
-        if recording.audio is None:
-            continue
-        name = f"{secrets.token_hex(8)}{recording.audio.suffix.lower()}"
-        try:
-            target = folder / "audio" / name
-            with recording.audio.open("rb") as source, whole_file(target, "wb") as stream:
-                shutil.copyfileobj(source, stream)
-        except OSError as error:
-            message = f"cannot be read: {error.strerror or error}"
-            raise BadInput(message, file=recording.audio) from error
-        kept[recording.source] = name
+
+def _keep_audio(folder: Path, items: Sequence[Item], sounds: StudySound) -> _Kept:
+    """Write the sound files; return the name of each in the study."""
+    kept: _Kept = {}
+    with progress("sound", sum(len(item.recordings) for item in items)) as bar:
+        for recording in (one for item in items for one in item.recordings):
+            channels = sounds.channels(recording, asking=recording.system == WANTED)
+            if channels:
+                from sessions.voice.mix import write_sound
+
+                name = f"{secrets.token_hex(8)}.flac"
+                write_sound(folder / "audio" / name, channels)
+                kept[recording.source, recording.system] = name
+            bar.advance()
     return kept
 
 
@@ -215,7 +228,7 @@ def _store(
     design: Design,
     materials: Materials,
     checks: Sequence[Item],
-    audio: dict[Path, str],
+    audio: _Kept,
 ) -> None:
     row = studies.insert().values(
         name=name,
@@ -236,7 +249,7 @@ def _add_item(
     kind: str,
     number: int,
     item: Item,
-    audio: dict[Path, str],
+    audio: _Kept,
 ) -> None:
     row = items.insert().values(
         study_id=study_id,
@@ -255,7 +268,7 @@ def _add_item(
                 "place": place,
                 "system": recording.system,
                 "shown": json.dumps(recording.shown.as_data()),
-                "audio": audio.get(recording.source, "") if recording.audio else "",
+                "audio": audio.get((recording.source, recording.system), ""),
                 "source": str(recording.source),
                 "sha256": recording.sha256,
             }
@@ -279,7 +292,7 @@ def attention_checks(
     checks = []
     for number in range(count):
         item, recording = able[number % len(able)]
-        other = replace(recording, system=OTHER, audio=None)
+        other = replace(recording, system=OTHER)
         wanted = replace(other, system=WANTED, shown=_asking(recording.shown, instruction))
         name = f"attention-{number + 1}"
         checks.append(Item(name, item.scenario, item.seed, (wanted, other)))

@@ -158,13 +158,17 @@ class Shown:
     audio: Path | None = None
 
 
-def drawn(shown: Shown) -> dict[str, Any]:
-    """Return a dialogue as `player.js` reads it: numbers, in seconds, and plain texts."""
+def drawn(shown: Shown, sound: str = "") -> dict[str, Any]:
+    """Return a dialogue as `player.js` reads it: numbers, in seconds, and plain texts.
+
+    Args:
+        sound: address of its sound, where the page has no player for it.
+    """
     dialogue = shown.dialogue
     utterances = dialogue.utterances
     return {
         "label": shown.label,
-        "sound": audible(shown),
+        "sound": sound or audible(shown),
         "seconds": dialogue.seconds,
         "both": [list(span) for span in dialogue.overlaps],
         "utterances": [

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duo.data.phrases import grammar
+from duo.errors import BadInput
 from duo.files import whole_file
+from duo.terminal import printable
 from sessions.voice.recogniser import RATE, Sound
 from sessions.voice.voices import Spoken, Voice
 
@@ -132,3 +134,21 @@ def write_sound(path: Path, channels: Sequence[Sound]) -> None:
     sound: NDArray[np.float32] = np.stack([np.pad(c, (0, size - len(c))) for c in channels], axis=1)
     with whole_file(path, "wb") as stream:
         soundfile.write(stream, np.clip(sound, -1, 1), RATE, format="FLAC", subtype="PCM_16")
+
+
+def read_sound(path: Path) -> list[Sound]:
+    """Read the channels of a sound file of any usual format.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    import soundfile
+    import soxr
+
+    try:
+        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.LibsndfileError) as error:
+        why = printable(str(error).rpartition(": ")[2])
+        raise BadInput(f"is no sound that can be read: {why}", file=path) from None
+    channels: NDArray[np.float32] = soxr.resample(sound, rate, RATE)
+    return list(channels.T)

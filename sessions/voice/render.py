@@ -26,19 +26,31 @@ def system_channel(conversation: Conversation, voice: Voice) -> Sound:
     Each clause begins with its first word, or when the one before is over, and is said as fast as
     it was spoken, if the voice can. An answer that was given up is cut off at that moment.
     """
-    parts: list[tuple[float, Sound]] = []
-    for answer in conversation.answers:
-        until = answer.ended if answer.ending == "cut" else None
-        parts += _said(answer.words, voice, until)
-    return _joined(parts)
+    return say_parts(
+        [
+            (answer.words, answer.ended if answer.ending == "cut" else None)
+            for answer in conversation.answers
+        ],
+        voice,
+    )
 
 
 def user_channel(conversation: Conversation, voice: Voice) -> Sound:
     """Let a voice say the user's words at their times; see `system_channel`."""
-    parts: list[tuple[float, Sound]] = []
-    for utterance in conversation.utterances:
-        parts += _said(utterance.words, voice, None)
-    return _joined(parts)
+    return say_parts([(one.words, None) for one in conversation.utterances], voice)
+
+
+def say_parts(parts: Iterable[tuple[Sequence[Word], float | None]], voice: Voice) -> Sound:
+    """Let a voice say words at their times: of each part, and when it is cut off, if it is."""
+    placed = [
+        (round(start * RATE), sound)
+        for words, until in parts
+        for start, sound in _said(words, voice, until)
+    ]
+    channel = np.zeros(max((at + len(sound) for at, sound in placed), default=0), np.float32)
+    for at, sound in placed:
+        channel[at : at + len(sound)] += sound
+    return channel
 
 
 def _said(words: Sequence[Word], voice: Voice, until: float | None) -> list[tuple[float, Sound]]:
@@ -75,11 +87,3 @@ def _cut_off(sound: Sound, seconds: float) -> Sound:
     fade = min(round(_FADE * RATE), count)
     kept[count - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
     return kept
-
-
-def _joined(parts: Iterable[tuple[float, Sound]]) -> Sound:
-    placed = [(round(start * RATE), sound) for start, sound in parts]
-    channel = np.zeros(max((at + len(sound) for at, sound in placed), default=0), np.float32)
-    for at, sound in placed:
-        channel[at : at + len(sound)] += sound
-    return channel

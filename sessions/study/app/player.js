@@ -202,6 +202,13 @@ function timelines(root, data, notify) {
     return select;
   };
   const heard = dialogues.some((d) => d.sound); // two at once could not be understood
+  // Sounds that the data name are played here, others by players that stand on the page below.
+  const own = new Map(dialogues.filter((d) => typeof d.sound === "string").map((d) => {
+    const player = make("audio");
+    player.preload = "none";
+    player.src = d.sound;
+    return [d, player];
+  }));
   const order = choice(words.order,
     [["", heard ? words.together_silent : words.together], ["1", words.turns]]);
   order.value = heard ? "1" : "";
@@ -232,7 +239,7 @@ function timelines(root, data, notify) {
   const text = make("details", "text", make("summary", "", words.text),
     ...dialogues.map((d) => list(d, data.language, words)));
   const bar = make("div", "controls", play, begin, position, reading, order, speed);
-  root.replaceChildren(bar, overview, key, tabs, scroller, text);
+  root.replaceChildren(bar, overview, key, tabs, scroller, text, ...own.values());
 
   // What was looked at, by label: a dialogue is replayed once most of it was.
   const opened = new Set(), replayed = new Set(), played = dialogues.map(() => 0);
@@ -378,13 +385,13 @@ function timelines(root, data, notify) {
       scroller.scrollTop = state.at(focus) - 0.55 * scroller.clientHeight;
   }
 
-  /** Let the sound be where the replay is: players that stand on the page below. */
+  /** Let the sound be where the replay is. */
   function sound() {
     if (!heard) return;
     const players = [...document.querySelectorAll(".st-key-sounds audio")];
     const now = times();
     dialogues.filter((d) => d.sound).forEach((d, n) => {
-      const player = players[n], at = now[dialogues.indexOf(d)];
+      const player = own.get(d) ?? players[n], at = now[dialogues.indexOf(d)];
       if (!player) return;
       if (!state.playing || !state.turns || at === null || at >= player.duration) {
         if (state.sounding === player) player.pause();

@@ -7,12 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from duo.transcript import write_transcript
-from reports.page.build import draw_all
+from reports.page.build import copy_sounds, draw_all
 from reports.page.collect import collect
-from reports.page.page import page_of
+from reports.page.page import SCENARIOS, page_of
+from sessions.voice.extras import lacking
+from sessions.voice.mix import write_sound
 from tests.reports.page.runs import write_decoding, write_states, write_talks
 from tests.reports.stories import hostile
 from tests.sessions.study.app.browser import Browser, browsing, needs_browser, until
@@ -159,3 +162,26 @@ def test_a_cut_answer_and_the_next_are_two_things(browser: Browser) -> None:
     at = next(number for number, text in enumerate(said) if text.endswith("—"))
     assert said[at].endswith("at—")
     assert said[at + 1].startswith("Then start with")
+
+
+@pytest.mark.skipif(bool(lacking("sound")), reason=lacking("sound") or "all is there")
+def test_the_sound_beside_the_page_is_played_with_the_conversation(tmp_path: Path) -> None:
+    write_talks(tmp_path / "run")
+    hum = np.sin(np.arange(20 * 16_000) / 20).astype(np.float32) * 0.1
+    for path in (tmp_path / "run").rglob("*.jsonl"):
+        write_sound(path.with_suffix(".flac"), [hum, hum])
+    found = collect([tmp_path / "run"])
+    page = tmp_path / "out" / "index.html"
+    copy_sounds(found, page.parent, SCENARIOS)
+    page.write_text(page_of(found), encoding="utf-8")
+    sounds = f"[...{ROOTS}[0].querySelectorAll('audio')]"
+    times = f"return {sounds}.map(one => one.currentTime)"
+    with browsing(width=1280, height=900) as browser:
+        browser.open(page.as_uri())
+        play = asked(browser, f"return {ROOTS}[0].querySelector('.play')")
+        browser.driver.execute_script("arguments[0].click()", play)
+        until(lambda: asked(browser, times)[0] > 0.5, why="the first is heard")
+        assert not any(asked(browser, times)[1:])  # one after the other
+        browser.driver.execute_script("arguments[0].click()", play)
+        until(lambda: asked(browser, f"return {sounds}.every(one => one.paused)"), why="it stops")
+        assert browser.complaints() == []

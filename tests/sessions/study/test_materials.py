@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
@@ -20,8 +22,10 @@ from sessions.study.materials import (
     create_study,
     find_materials,
 )
+from sessions.study.sound import SoundOf
 from sessions.study.store import VARIABLE, dialogues
-from sessions.study.study import open_study
+from sessions.study.study import Study, open_study
+from sessions.voice.extras import lacking
 from tests.sessions.study.studies import StudyMaker, design, materials
 
 
@@ -191,17 +195,63 @@ def test_folders_that_are_no_study(tmp_path: Path, marker: str | None, message: 
     assert not (tmp_path / "study.sqlite").exists()
 
 
-def test_sound_is_kept_under_a_name_that_says_nothing(tmp_path: Path) -> None:
-    for system in ("duo", "duplex"):
-        path = recorded(tmp_path / "in", system, "a")
-        path.with_suffix(".wav").write_bytes(system.encode())
-    study = create_study(tmp_path / "s", design(), find_materials(tmp_path / "in"))
+SILENT = lacking("sound") or lacking("piper")
+aloud = pytest.mark.skipif(bool(SILENT), reason=SILENT or "all is there")
+
+
+def sounding(folder: Path, *, but: str = "") -> Path:
+    """Recordings with sound of different formats, loudness and tags; none of the system `but`."""
+    import soundfile
+
+    ways = ("duo", 24_000, 0.8, ".wav"), ("duplex", 8_000, 0.02, ".ogg")
+    for system, rate, loud, suffix in ways:
+        path = recorded(folder, system, "a")
+        if system != but:
+            noise = np.random.default_rng(0).standard_normal((4 * rate, 2)) * loud / 4
+            with soundfile.SoundFile(path.with_suffix(suffix), "w", rate, 2) as file:
+                file.title = f"what {system} said"
+                file.write(noise)
+    return folder
+
+
+def sounds(study: Study) -> dict[str, Path]:
     with study.database.read() as connection:
         rows = connection.execute(select(dialogues.c.system, dialogues.c.audio)).all()
     study.database.close()
-    for row in rows:
-        assert row.system not in row.audio
-        assert (study.folder / "audio" / row.audio).read_bytes() == row.system.encode()
+    return {row.system: study.folder / "audio" / row.audio for row in rows if row.audio}
+
+
+@aloud
+@pytest.mark.parametrize("sound", ["recorded", "one-voice"])
+def test_sound_says_nothing_of_where_it_comes_from(tmp_path: Path, sound: SoundOf) -> None:
+    import soundfile
+
+    found = find_materials(sounding(tmp_path / "in"))
+    checks = design(checks={"attention": 1})
+    kept = sounds(create_study(tmp_path / "s", checks, found, sound=sound))
+    assert set(kept) == {"duo", "duplex", WANTED, OTHER}
+    loudness = []
+    for system, path in kept.items():
+        assert re.fullmatch(r"[0-9a-f]{16}\.flac", path.name)
+        assert system.encode() not in path.read_bytes()
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype) == (16_000, 2, "PCM_16")
+        assert not soundfile.SoundFile(path).copy_metadata()
+        samples, _ = soundfile.read(path)
+        loudness.append(20 * np.log10(samples[:, 1][np.abs(samples[:, 1]) > 0.005].std()))
+    assert max(loudness) - min(loudness) < 3
+
+
+@aloud
+def test_all_systems_have_sound_or_none_has(tmp_path: Path) -> None:
+    found = find_materials(sounding(tmp_path / "in", but="duo"))
+    with pytest.raises(BadInput, match="has no sound, while"):
+        create_study(tmp_path / "s", design(), found)
+    assert not (tmp_path / "s" / "study.json").exists()
+    assert not sounds(create_study(tmp_path / "none", design(), found, sound="none"))
+    (tmp_path / "in" / "duo" / "a.wav").write_bytes(b"RIFF no sound")
+    with pytest.raises(BadInput, match="is no sound that can be read"):
+        create_study(tmp_path / "s", design(), find_materials(tmp_path / "in"))
 
 
 def test_the_manifest_has_hashes(tmp_path: Path, make_sqlite: StudyMaker) -> None:
