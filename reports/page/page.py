@@ -151,6 +151,7 @@ def page_of(
         opening=_opening(next(iter(shown.values())), sounds) if shown else "",
         sections=[section for section in sections if section.body],
         conversations=bool(shown),  # without, the page has no script
+        sounds=bool(sounds),
         player=player,
     )
     return page + "\n"
