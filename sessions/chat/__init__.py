@@ -101,7 +101,8 @@ def _load(
     """Load the system; with the day that its chat template shows, if any."""
     if model is None:
         return build(system, None, seed=seed, **settings), {}
-    _say(f"loading {model} ...")
+    names = [model, settings["monitor"]] if settings.get("monitor") else [model]
+    _say(f"loading {' and '.join(names)} ...")
     from duo import backbone
 
     loaded = backbone.load(model, **loading)
