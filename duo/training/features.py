@@ -20,8 +20,8 @@ from duo.errors import BadInput
 from duo.files import whole_file
 from duo.terminal import Bar
 from duo.tokens import StateTokens
-from duo.training.encode import Encoded
-from duo.training.loss import Target, targets
+from duo.training.encode import Target
+from duo.training.samples import Samples
 
 #: What a place wants, as the classes are numbered.
 WAIT, RESPOND, IGNORE = range(3)
@@ -52,12 +52,17 @@ class Features:
 
 
 def places_of(
-    sample: Encoded, states: StateTokens, tokenizer: Any, *, inside: int, draw: random.Random
+    targets: Sequence[tuple[int, int, int]],
+    states: StateTokens,
+    tokenizer: Any,
+    *,
+    inside: int,
+    draw: random.Random,
 ) -> list[tuple[int, int, bool]]:
     """List the places of a sample: after which token, what is wanted there, whether it is within.
 
     Args:
-        sample: as it is encoded.
+        targets: of the sample; see `duo.training.encode.targets`.
         states: of the tokenizer.
         tokenizer: of the model.
         inside: places within each utterance, after whole words, as the decoder hears no others.
@@ -71,7 +76,7 @@ def places_of(
         found.extend((place, WAIT, True) for place in chosen)
         words.clear()
 
-    for place, label, kind in targets(sample, states, inside=True):
+    for place, label, kind in targets:
         if kind == Target.STATE:
             found.append((place, RESPOND if label == states.respond else IGNORE, False))
         elif kind == Target.PAUSE:
@@ -86,7 +91,7 @@ def places_of(
 
 def extract(
     backbone: Backbone,
-    samples: Sequence[Encoded],
+    samples: Samples,
     folder: Path,
     bar: Bar,
     *,
@@ -108,27 +113,28 @@ def extract(
     """
     parts = []
     for start in range(0, len(samples), SHARD):
-        part = samples[start : start + SHARD]
+        numbers = range(start, min(start + SHARD, len(samples)))
         path = folder / f"{start:07}.safetensors"
         if not path.is_file():
-            _write(path, backbone, part, start, inside, seed)
+            _write(path, backbone, samples, numbers, inside, seed)
         parts.append(_opened(path))
-        bar.advance(sum(map(len, part)))
+        bar.advance(int(samples.lengths[numbers].sum()))
     names = "states", "wanted", "within", "samples"
     return Features(*(np.concatenate([part[name] for part in parts]) for name in names))
 
 
 def _write(
-    path: Path, backbone: Backbone, samples: Sequence[Encoded], start: int, inside: int, seed: int
+    path: Path, backbone: Backbone, samples: Samples, chosen: range, inside: int, seed: int
 ) -> None:
     from safetensors.numpy import save
 
     rows, facts = [], []
-    for number, sample in enumerate(samples, start):
+    for number in chosen:
         draw = random.Random(f"{seed} {number}")
-        places = places_of(sample, backbone.states, backbone.tokenizer, inside=inside, draw=draw)
+        ids, targets = samples.sample(number)
+        places = places_of(targets, backbone.states, backbone.tokenizer, inside=inside, draw=draw)
         if places:
-            rows.append(Row(sample.ids, tuple(place for place, *_ in places)))
+            rows.append(Row(ids, tuple(place for place, *_ in places)))
         facts += [(wanted, within, number) for _, wanted, within in places]
     states = [found[:, 0] for found in read_states(backbone, rows, (LAST,))]
     wanted, within, numbers = (np.array(fact) for fact in zip(*facts, strict=True))

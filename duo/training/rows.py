@@ -7,6 +7,7 @@ an answer, none, or to wait. Its weights are two rows, those of `<1>` and `<2>` 
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,10 +22,11 @@ from duo.files import check_writable
 from duo.runs import MANIFEST, RUN, Stopwatch, begun, check_same, claim, versions, write_manifest
 from duo.state_rows import Reaction, RowsRecord, Strength, weights_sha256, write_rows
 from duo.terminal import progress
-from duo.training.encode import Encoder, read_split
+from duo.training.encode import Encoder
 from duo.training.features import IGNORE, RESPOND, WAIT, Features, extract
+from duo.training.samples import read_split
 from duo.training.settings import TrainSettings
-from duo.training.train import base_name
+from duo.training.train import ENCODED, base_name
 
 #: Inverse strengths of the regularisation that are tried, on standardised features.
 _STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
@@ -108,23 +110,26 @@ def train_rows(
         answer_tokens=settings.answer_tokens,
     )
     shown = TrainSettings(max_tokens=settings.max_tokens, answer_tokens=settings.answer_tokens)
-    learning = read_split(data / "train.jsonl", encoder, shown, settings.samples or None)
-    choosing = read_split(data / "validation.jsonl", encoder, shown, settings.validation)
+    learning, choosing = (
+        read_split(data / f"{name}.jsonl", encoder, shown, out / ENCODED / name, limit)
+        for name, limit in (("train", settings.samples or None),
+                            ("validation", settings.validation))
+    )  # fmt: skip
     check_writable(out)
     own = {name: getattr(settings, name) for name in ("max_tokens", "answer_tokens", "inside",
                                                       "seed")}  # fmt: skip
     identity = {"model": base_name(model), "sha256": hashed, "engine": backbone.engine,
                 "chat": backbone.chat.name, "settings": own}  # fmt: skip
     found = {}
-    with progress("reading", sum(map(len, [*learning.samples, *choosing.samples]))) as bar:
+    with progress("reading", learning.facts["tokens"] + choosing.facts["tokens"]) as bar:
         for name, split in (("train", learning), ("validation", choosing)):
             folder = out / "features" / name
-            about = {**identity, "data": split.sha256}
+            about = {**identity, "data": split.facts["sha256"]}
             if (before := begun(folder)) is not None:
                 check_same(before, about, file=folder / RUN)
             claim(folder, about)
             found[name] = extract(
-                backbone, split.samples, folder, bar, inside=settings.inside, seed=settings.seed
+                backbone, split, folder, bar, inside=settings.inside, seed=settings.seed
             )
     for name in ("train", "validation"):
         _check_enough(found[name], data / f"{name}.jsonl")
@@ -147,6 +152,7 @@ def train_rows(
     write_manifest(
         out / MANIFEST, watch=watch, model=model, recipe="rows", seed=settings.seed, data=facts
     )
+    shutil.rmtree(out / ENCODED)
     return record
 
 

@@ -85,6 +85,13 @@ class Samples:
     def __reduce__(self) -> tuple[Any, ...]:  # as arrays they would be copied to each worker
         return Samples, (self._folder,)
 
+    def sample(self, number: int) -> tuple[tuple[int, ...], list[tuple[int, int, int]]]:
+        """Read a sample's tokens, and what it teaches (`duo.training.encode.targets`)."""
+        span = _span(self._target_ends, number)
+        columns = (self._places[span], self._next[span], self._kinds[span])
+        found = zip(*(column.tolist() for column in columns), strict=True)
+        return tuple(self._ids[_span(self._ends, number)].tolist()), list(found)
+
     def kinds(self, number: int) -> np.ndarray:
         """Count a sample's targets of each `Target`."""
         return np.bincount(self._kinds[_span(self._target_ends, number)], minlength=len(Target))

@@ -407,7 +407,7 @@ def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = 
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=_targets(model, settings.lora_targets),
+        target_modules=adapter_layers(model, settings.lora_targets),
         trainable_token_indices=trainable_rows(model, backbone.states),
         task_type="CAUSAL_LM",
     )
@@ -494,7 +494,12 @@ def _begun(model: Any, config: Any, start: Path) -> Any:
     return adapted
 
 
-def _targets(model: Any, wanted: str) -> str | list[str]:
+def adapter_layers(model: Any, wanted: str) -> str | list[str]:
+    """Name the layers that get an adapter, as PEFT's `target_modules`; see `TrainSettings`.
+
+    Raises:
+        BadInput: the model has none of that kind.
+    """
     if wanted == "all-linear":
         return wanted
     names = _ATTENTION if wanted == "attention" else _MLP

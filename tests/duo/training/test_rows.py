@@ -19,9 +19,8 @@ from duo.decoding.reading import LAST, Row, read_states
 from duo.engine import installed
 from duo.errors import BadInput
 from duo.state_rows import read_rows, write_rows
-from duo.training.encode import Encoder
+from duo.training.encode import Encoder, targets
 from duo.training.features import IGNORE, RESPOND, WAIT
-from duo.training.loss import targets
 from duo.training.rows import Fitted, rows_settings, train_rows
 from tests.duo.training.material import data_folder, model_folder, sample
 from tests.gguf_twin import needs_llama, write_gguf
@@ -64,7 +63,7 @@ def texts(backbone: Backbone, count: int = 25) -> list[tuple[int, ...]]:
     found = []
     for seed in range(count):
         encoded = encoder.sample(sample(seed))
-        places = [place for place, *_ in targets(encoded, backbone.states, inside=True)]
+        places = [place for place, *_ in targets(encoded, backbone.states)]
         found.append(encoded.ids[: places[7 * seed % len(places)] + 1])
     return found
 

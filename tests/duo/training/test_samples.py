@@ -62,6 +62,8 @@ def test_batches_are_what_was_encoded(
     used = settings(packing=packing, inside=inside, output_weight=0.3, state_weight=5.0, steps=9)
     mapped = encoded(dialogues, encoder, tmp_path, inside=inside)
     assert mapped.lengths.tolist() == [len(one) for one in plain]
+    for number, one in enumerate(plain):
+        assert mapped.sample(number) == (one.ids, targets(one, encoder.states))
     plan = Plan(mapped.lengths, batch=7, parts=2, steps=9, seed=0, packing=packing)
     parts = Parts(mapped, plan, used)
     weights = kind_weights(used)
