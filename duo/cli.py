@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import evaluation.commands
 from duo.data.commands import data_app
 from duo.engine import engine_app
 from duo.errors import BadInput
@@ -25,6 +26,7 @@ from reports.statistics.commands import judge, power, simulate
 from sessions.commands import bench_recogniser, chat, record, scenario_app, sweep, transcript_app
 from sessions.study.commands import bench as bench_study
 from sessions.study.commands import bench_pages, study_app
+from sessions.voice.samples import sample_hearing
 
 
 def train(
@@ -142,6 +144,7 @@ bench_app.command()(sweep)
 bench_app.command("recogniser")(bench_recogniser)
 app.add_typer(scenario_app, name="scenario", cls=WholeSummaries)
 transcript_app.command()(export)
+evaluation.commands.hearing = sample_hearing
 transcript_app.command("import")(import_)
 app.add_typer(transcript_app, name="transcript", cls=WholeSummaries)
 app.add_typer(data_app, name="data", cls=WholeSummaries)

@@ -5,15 +5,19 @@ What a command needs is imported inside it, so that help texts appear at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from duo.decoding.systems import SYSTEM_NAMES
 from duo.options import Chat, Engine, Monitor, numbers, words
 from duo.spelling import Spelling
+
+if TYPE_CHECKING:
+    from evaluation.fdb import Hearing
 from evaluation.benchmarks.commands import benchmarks, data
 
 _Model = Annotated[
@@ -264,6 +268,9 @@ def decode(
     make_result(out, partial(decode_bench, model, plan, **load), decode_tables)
 
 
+#: Makes what hears the sound of samples; the command line sets it, as it is of another room.
+hearing: Callable[[], Hearing] | None = None
+
 _FORMATS = ("fdb",)
 _FORMAT_HELP = "The other format: fdb, the folders of Full-Duplex-Bench v1."
 
@@ -315,8 +322,10 @@ def import_(
 ) -> None:
     """Make transcripts of the recordings that another benchmark made of a system.
 
-    Of Full-Duplex-Bench v1, every folder with an output.json and pause.json, turn_taking.json or
-    interrupt.json becomes a transcript in OUT/SYSTEM that `duo eval interaction` scores.
+    Of Full-Duplex-Bench v1, every folder with an output.json or output.wav and with pause.json,
+    turn_taking.json or interrupt.json becomes a transcript in OUT/SYSTEM that `duo eval
+    interaction` scores. Sound without words (output.wav, input.wav) is recognised, and both sides'
+    sound is kept beside the transcript: this needs the extra [voice].
 
     A sample that cannot be read is named on standard error and left out; the exit status is 2 only
     if none is left.
@@ -327,7 +336,8 @@ def import_(
     from evaluation.fdb import import_all
 
     check_choice("--format", format_, _FORMATS)
-    counts, left_out = import_all(folder, out, system or folder.resolve().name or "imported")
+    name = system or folder.resolve().name or "imported"
+    counts, left_out = import_all(folder, out, name, hearing)
     for task, count in counts.items():
         typer.echo(f"{task}: {count} transcript{'s' * (count != 1)} in {out}")
     for problem in left_out:

@@ -8,6 +8,9 @@ A sample is a folder; its times are seconds of the input:
     TASK/SAMPLE/interrupt.json       ... or an interruption, with its text and what was asked before
     TASK/SAMPLE/transcription.json   the user's words, if anybody wrote them down
 
+    TASK/SAMPLE/input.wav            what the user, and
+    TASK/SAMPLE/output.wav           what the system said, as sound
+
 The benchmark's fourth task, backchannels *by* the system, is judged on audio and has no mark.
 
 **Export.** Every event of a kind that the benchmark knows becomes a sample. Its `output.json` has
@@ -18,17 +21,20 @@ apart.
 **Import.** A sample becomes a conversation of one utterance. In `user_interruption` the benchmark's
 output begins after the interruption, so the transcript does too: what the system said before is not
 known. The user's words are timed one by one only in pause samples: elsewhere the benchmark does not
-score the pauses between them. A pause sample is an utterance that is not over (label `non_query`,
-category `pause`): whatever is said in it counts, as in the benchmark.
+score the pauses between them. Where there is sound and nobody wrote down the words, they are
+recognised (those of `output.wav` as the benchmark's own script does). A pause sample is an
+utterance that is not over (label `non_query`, category `pause`): whatever is said in it counts, as
+in the benchmark.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import AfterValidator
 
@@ -62,6 +68,8 @@ _KINDS: dict[Task, _Kind] = {
     "user_interruption": _Kind("interrupt.json", "", "interruption", "query", "interruption"),
 }
 TASKS = tuple(_KINDS)
+#: Sound of the user and of the system.
+_SIDES = ("input.wav", "output.wav")
 _TASK_OF = {kind.event: task for task, kind in _KINDS.items()}
 #: Speech has no cycles; for telling answers apart, a silence of a second ends one.
 _CYCLE_SECONDS = 1.0
@@ -128,23 +136,45 @@ def sample_folders(root: Path) -> list[tuple[Task, Path]]:
     return found
 
 
-def read_sample(task: Task, folder: Path) -> Sample:
+class Hearing(Protocol):
+    """Hears the sound of samples."""
+
+    def words(self, path: Path) -> tuple[Word, ...]:
+        """Return the words that are said in a file of sound."""
+
+    def keep(self, user: Path, system: Path, target: Path) -> None:
+        """Write the sound of both sides to one file."""
+
+
+def read_sample(task: Task, folder: Path, hearing: Callable[[], Hearing] | None = None) -> Sample:
     """Read a sample. A last word without an end, as some recognisers leave it, ends at its start.
+
+    Args:
+        hearing: called where there is sound and no words; None if only words are read.
 
     Raises:
         BadInput: a file is missing, not of this form, or its times run backwards.
     """
     mark = _read_first(folder / _KINDS[task].mark, _Mark, "mark")
     path = folder / "output.json"
-    output = validate(read_json(path), _Output, file=path)
-    heard = folder / "transcription.json"
-    user = _read_first(heard, _Speaker, "speaker").item if heard.exists() else ()
+    sound = folder / "output.wav"
+    if hearing is not None and sound.exists() and not path.exists():
+        since = mark.timestamp[1] if task == "user_interruption" else 0.0
+        output = tuple(word for word in hearing().words(sound) if word.start >= since)
+    else:
+        output = _words(validate(read_json(path), _Output, file=path).chunks, path, "chunks")
+    heard, sound = folder / "transcription.json", folder / "input.wav"
+    user: tuple[Word, ...] = ()
+    if heard.exists():
+        user = _words(_read_first(heard, _Speaker, "speaker").item, heard, "item")
+    elif hearing is not None and sound.exists():
+        user = hearing().words(sound)
     return Sample(
         task=task,
         name=folder.name,
         mark=mark.timestamp,
-        output=_words(output.chunks, path, "chunks"),
-        user=_words(user, heard, "item"),
+        output=output,
+        user=user,
         interrupt=mark.interrupt,
         context=mark.context,
     )
@@ -258,8 +288,13 @@ def sample_of(outcome: Outcome) -> Sample:
 # Import.
 
 
-def import_all(root: Path, out: Path, system: str) -> tuple[Counter[Task], list[BadInput]]:
+def import_all(
+    root: Path, out: Path, system: str, hearing: Callable[[], Hearing] | None = None
+) -> tuple[Counter[Task], list[BadInput]]:
     """Write a transcript for every sample below `root` to `out/SYSTEM/TASK-SAMPLE.jsonl`.
+
+    Args:
+        hearing: called where there is sound; its sound is then kept beside the transcript.
 
     Returns:
         The number of each task, and what is wrong with the samples that were left out.
@@ -271,9 +306,11 @@ def import_all(root: Path, out: Path, system: str) -> tuple[Counter[Task], list[
     counts: Counter[Task] = Counter()
     left_out: list[BadInput] = []
     samples: dict[str, Sample] = {}
+    sounds: dict[str, Path] = {}
+    hearing = None if hearing is None else cache(hearing)
     for task, folder in sample_folders(root):
         try:
-            sample = read_sample(task, folder)
+            sample = read_sample(task, folder, hearing)
             name = _name(task, folder.relative_to(root))
             if name in samples:
                 raise BadInput(f"another sample is called {name} too", file=folder)
@@ -282,11 +319,20 @@ def import_all(root: Path, out: Path, system: str) -> tuple[Counter[Task], list[
             continue
         samples[name] = sample
         counts[task] += 1
+        if all((folder / side).is_file() for side in _SIDES):
+            sounds[name] = folder
     if not samples:
         raise left_out[0]
     for name, sample in samples.items():
         lines = transcript_lines(sample, system=system, scenario=name)
-        write_json_lines(out / safe_name(system) / f"{name}.jsonl", lines)
+        path = out / safe_name(system) / f"{name}.jsonl"
+        if hearing is not None and name in sounds:
+            user, spoken = (sounds[name] / side for side in _SIDES)
+            try:
+                hearing().keep(user, spoken, path.with_suffix(".flac"))
+            except BadInput as error:  # the words are there all the same
+                left_out.append(error)
+        write_json_lines(path, lines)
     return counts, left_out
 
 

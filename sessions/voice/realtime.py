@@ -29,10 +29,10 @@ from duo.decoding.conversant import CycleResult, Event, Kind
 from duo.errors import BadInput
 from duo.terminal import printable
 from duo.transcript import Header, TranscriptEvent
-from duo.words import DECIMALS, Piece, blank_between
+from duo.words import DECIMALS
 from sessions.play import MAX_SECONDS, QUIET_SECONDS, Recording, TranscriptBuilder, write_down
 from sessions.voice.extras import need
-from sessions.voice.recogniser import RATE, Decode, Sound, SpeechInput, from_int16, to_int16
+from sessions.voice.recogniser import RATE, Decode, Sound, from_int16, recognise, to_int16
 from sessions.voice.spoken import SpeakingUser
 from sessions.voice.voices import Clauses, Voice
 
@@ -156,24 +156,6 @@ def hold(
         number = int(word.start / TICK)
         builder.cycle(spoken, cycle=number, start=word.start, seconds=word.end - word.start)
     return Recording(builder.transcript(), 0.0, system_sound=session.played)
-
-
-def recognise(sound: Sound, decode: Decode) -> list[Piece]:
-    """Return the words in a recording, in order; no two of them overlap."""
-    speech, found = SpeechInput(decode, step=float("inf")), list[Piece]()
-    for first in range(0, len(sound), RATE):
-        speech.feed(sound[first : first + RATE])
-        while speech.due:
-            found += speech.decode().words
-    speech.finish()
-    while speech.due:
-        found += speech.decode().words
-    words, text, until = list[Piece](), "", 0.0
-    for word in found:
-        start, until = max(word.start, until), max(word.end, until)
-        words.append(Piece(start, until, blank_between(text, word.text) + word.text))
-        text += words[-1].text
-    return words
 
 
 @contextmanager

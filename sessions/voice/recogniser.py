@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from duo.words import Piece
+from duo.words import Piece, blank_between
 
 RATE = 16_000
 
@@ -272,6 +272,24 @@ class _Detector:
                 self._speaking = False
                 edges.append(Edge("end", now - _STOP, now))
         return edges
+
+
+def recognise(sound: Sound, decode: Decode) -> list[Piece]:
+    """Return the words in a recording, in order; no two of them overlap."""
+    speech, found = SpeechInput(decode, step=float("inf")), list[Piece]()
+    for first in range(0, len(sound), RATE):
+        speech.feed(sound[first : first + RATE])
+        while speech.due:
+            found += speech.decode().words
+    speech.finish()
+    while speech.due:
+        found += speech.decode().words
+    words, text, until = list[Piece](), "", 0.0
+    for word in found:
+        start, until = max(word.start, until), max(word.end, until)
+        words.append(Piece(start, until, blank_between(text, word.text) + word.text))
+        text += words[-1].text
+    return words
 
 
 def to_int16(sound: Sound) -> NDArray[np.int16]:

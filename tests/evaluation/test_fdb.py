@@ -264,3 +264,43 @@ def test_two_of_one_name_are_both_exported(tmp_path: Path) -> None:
     assert sum(export(held, tmp_path / "out").values()) == 2
     names = {path.name for path in (tmp_path / "out/duo/smooth_turn_taking").iterdir()}
     assert names == {"same-u1", "same-u1-2"}
+
+
+def test_samples_of_sound_are_recognised_and_keep_it(tmp_path: Path) -> None:
+    kept: list[tuple[str, str, str]] = []
+
+    class Told:
+        def words(self, path: Path) -> tuple[Word, ...]:
+            if path.read_bytes() != b"sound":
+                raise BadInput("is no sound that can be read", file=path)
+            said = (
+                (("Well", 1.0), ("then,", 2.5))
+                if path.name == "input.wav"
+                else (("Yes", 0.5), ("no", 3.0))
+            )
+            return tuple(Word(at, at + 0.4, text) for text, at in said)
+
+        def keep(self, user: Path, system: Path, target: Path) -> None:
+            kept.append((user.name, system.name, target.name))
+
+    def sample(task: Task, name: str, sound: bytes = b"sound") -> None:
+        write_sample(tmp_path / "in", Sample(task, name, (1.0, 2.0), (), interrupt="Wait."))
+        folder = tmp_path / "in" / task / name
+        for file in ("output.json", "transcription.json"):
+            (folder / file).unlink()
+        for side in ("input.wav", "output.wav"):
+            (folder / side).write_bytes(sound)
+
+    for task in TASKS:
+        sample(task, "1")
+    sample("pause_handling", "broken", b"noise")
+    counts, left_out = import_all(tmp_path / "in", tmp_path / "out", "moshi", Told)
+    assert counts == dict.fromkeys(TASKS, 1)
+    assert [error.message for error in left_out] == ["is no sound that can be read"]
+    assert sorted(kept) == [("input.wav", "output.wav", f"{task}-1.flac") for task in sorted(TASKS)]
+    for task in TASKS:
+        talk = read_transcript(tmp_path / "out" / "moshi" / f"{task}-1.jsonl")
+        said = "".join(event.text for event in talk.of("speech"))
+        assert said == ("no" if task == "user_interruption" else "Yes no")
+    with pytest.raises(BadInput, match=r"output\.json"):
+        import_all(tmp_path / "in", tmp_path / "none", "moshi")
