@@ -43,8 +43,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="duo (state tokens), duplex (time slices), or rows (the state tokens' rows alone, "
-            "the model frozen; without a preset) [default: the preset's]."
+            help="duo (state tokens), duplex (time slices), vita, fsm, micro-turn, or rows (the "
+            "state tokens' rows alone, the model frozen; without a preset) [default: the preset's]."
         ),
     ] = None,
     model: Annotated[

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from duo.data.plan import Recipe
     from duo.data.writers import Writer
 
-_RECIPES, _FORMS = ("paper",), ("duo", "duplex")
+_RECIPES, _FORMS = ("paper",), ("duo", "duplex", "cycles")
 _WRITERS = ("extractive", "openai", "model")
 _RATE = {"min": 0.0, "max": 1.0}
 
@@ -78,7 +78,11 @@ def build(
         float, typer.Option(**_RATE, help="Share of the conversations for validation.")
     ] = 0.05,
     form: Annotated[
-        str, typer.Option(help="duo: samples with state tokens; duplex: the baseline's slices.")
+        str,
+        typer.Option(
+            help="duo: samples with state tokens, also for vita; duplex: the baseline's slices; "
+            "cycles: second by second, for fsm and micro-turn."
+        ),
     ] = "duo",
     writer: Annotated[
         str | None,
@@ -157,7 +161,7 @@ def build(
         ),
     ] = True,
     model: Annotated[
-        str, typer.Option(help="For --form duplex: the model whose tokens are counted.")
+        str, typer.Option(help="For --form duplex and cycles: the model whose tokens are counted.")
     ] = "smollm2",
     writer_model: Annotated[
         str | None,
@@ -350,9 +354,11 @@ def _form(name: str, model: str, seed: int) -> tuple[Form, dict[str, Any]]:
         from duo.data.sample import sample_line
 
         return sample_line, {"name": name}
+    from duo.data.cycles import cycle_form
     from duo.data.slices import slice_form
 
-    return slice_form(model, seed), {"name": name, "model": model}
+    make = slice_form if name == "duplex" else cycle_form
+    return make(model, seed), {"name": name, "model": model}
 
 
 def _summary(out: Path) -> str:

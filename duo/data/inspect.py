@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from duo.data.build import TRAIN, VALIDATION
+from duo.data.cycles import read_cycles
 from duo.data.dialogue import Role, count_words
 from duo.data.sample import AssistantTurn, Sample, UserTurn, read_samples
-from duo.data.slices import is_sliced, read_slices
+from duo.data.slices import form_of, read_slices
 from duo.errors import BadInput
 from duo.table import Cell, Column, Table
 from duo.terminal import printable
@@ -58,7 +59,7 @@ def print_data(
 
     console = console or RichConsole()
     files = _files(path)
-    if is_sliced(files[0]):
+    if form_of(files[0]) in ("duplex", "cycles"):
         if kind is not None:
             raise BadInput("time slices do not say of what kind a turn is", file=path, field="kind")
         _print_slices(files, n, seed, full, console)
@@ -234,12 +235,24 @@ def _quantile(counts: Counter[int], share: float) -> int:
 # Time slices, side by side.
 
 
+def _slices(file: Path) -> Iterator[tuple[int, list[tuple[Role, str]]]]:
+    if form_of(file) == "duplex":
+        yield from read_slices(file)
+        return
+    for number, sample in enumerate(read_cycles(file), start=1):
+        pairs: list[tuple[Role, str]] = []
+        for cycle in sample.cycles:
+            pairs.append(("user", cycle.heard or IDLE))
+            pairs.append(("assistant", f"{cycle.state or ''}{cycle.said}" or IDLE))
+        yield number, pairs
+
+
 def _print_slices(files: Sequence[Path], n: int, seed: int, full: bool, console: Console) -> None:
     totals: Counter[str] = Counter()
 
     def dialogues() -> Iterator[tuple[str, tuple[str, list[tuple[Role, str]]]]]:
         for file in files:
-            for line, slices in read_slices(file):
+            for line, slices in _slices(file):
                 totals["dialogues"] += 1
                 totals["slices of the user"] += sum(role == "user" for role, _ in slices)
                 totals["silent answers"] += slices.count(("assistant", IDLE))

@@ -54,7 +54,7 @@ def slice_form(model: str, seed: int) -> Callable[[Sample], str]:
     Raises:
         BadInput: there is no such model, or its tokenizer cannot say where a token stands.
     """
-    tokenizer = _tokenizer(model)
+    tokenizer = tokenizer_of(model)
 
     def line(sample: Sample) -> str:
         pairs = slices(sample, tokenizer, Random(f"{seed}/slices/{sample.source}/{sample.id}"))
@@ -109,8 +109,8 @@ def user_slices(text: str, random: Random) -> list[str]:
     return cut
 
 
-def answer_slices(text: str, tokenizer: Any) -> list[str]:
-    """Cut an answer, ten tokens at a time; together the slices are the text.
+def answer_slices(text: str, tokenizer: Any, size: int = ANSWER_TOKENS) -> list[str]:
+    """Cut an answer, `size` tokens at a time; together the slices are the text.
 
     A character that goes over the border of two slices belongs to the first.
     """
@@ -119,7 +119,7 @@ def answer_slices(text: str, tokenizer: Any) -> list[str]:
     ]
     ends = [end for _, end in found]
     borders = [0]
-    for place in range(ANSWER_TOKENS - 1, len(ends), ANSWER_TOKENS):
+    for place in range(size - 1, len(ends), size):
         borders.append(max(borders[-1], ends[place]))
     if borders[-1] < len(text):
         borders.append(len(text))
@@ -134,13 +134,14 @@ def answer_slices(text: str, tokenizer: Any) -> list[str]:
     return joined if text.strip() else []
 
 
-def is_sliced(path: Path) -> bool:
-    """Judge by a file's first line whether it holds dialogues in slices."""
+def form_of(path: Path) -> str:
+    """Judge by a file's first line the form that it has: "duo", "duplex" or "cycles"; or ""."""
     try:
         _, first = next(read_json_lines(path), (0, {}))
     except BadInput:
-        return False
-    return "output" in first
+        return ""
+    fields = {"messages": "duo", "output": "duplex", "cycles": "cycles"}
+    return next((form for field, form in fields.items() if field in first), "")
 
 
 def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[Role, str]]]]:
@@ -170,7 +171,12 @@ def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[Role, str]]]]:
         yield line, slices
 
 
-def _tokenizer(model: str) -> Any:
+def tokenizer_of(model: str) -> Any:
+    """Open the tokenizer of a model, one that says where tokens stand in a text.
+
+    Raises:
+        BadInput: there is no such model, or its tokenizer cannot.
+    """
     from duo.backbone import first_line, model_folder, open_tokenizer
     from duo.terminal import quiet
 

@@ -14,7 +14,7 @@ from its context, and nothing that follows sees it: `without_ignored_turns` make
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any
@@ -23,7 +23,7 @@ from duo.chatformat import ChatFormat, chat_format
 from duo.data.sample import AssistantTurn, Message, Sample, SystemMessage, UserTurn
 from duo.errors import BadInput
 from duo.runs import fingerprint
-from duo.tokens import IDLE, StateTokens, state_tokens
+from duo.tokens import CONTROL_TOKENS, IDLE, StateTokens, state_tokens
 
 #: The label of a token that is not learned; the number that torch's cross entropy passes over.
 NOT_LEARNED = -100
@@ -80,7 +80,7 @@ class TooLong(Exception):
     """The last exchange alone is longer than the maximum."""
 
 
-class _Row:
+class Row:
     """An `Encoded` that grows."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class _Row:
         self.labels += ids
         self.inside += [False] * len(ids)
 
-    def add(self, row: _Row, learned: bool = True) -> None:
+    def add(self, row: Row, learned: bool = True) -> None:
         if not learned:
             self.context(row.ids)
             return
@@ -122,30 +122,45 @@ class Encoder:
         max_tokens: longer samples lose whole exchanges from the front until they fit.
         chat: chat format, "template" or "plain".
         answer_tokens: longer answers of the `duo` recipe are cut off there; 0 for none.
+        recipe: of `duo.training.settings`; the state token of `vita` begins the answer.
 
     Raises:
         BadInput: the tokenizer has no state tokens, or its chat template cannot be used.
     """
 
     def __init__(
-        self, tokenizer: Any, *, max_tokens: int, chat: str = "template", answer_tokens: int = 0
+        self,
+        tokenizer: Any,
+        *,
+        max_tokens: int,
+        chat: str = "template",
+        answer_tokens: int = 0,
+        recipe: str = "duo",
     ) -> None:
         try:
             self.states: StateTokens = state_tokens(tokenizer)
         except KeyError as error:
             raise BadInput(f"the tokenizer has no state token {error.args[0]}") from None
-        self._tokenizer = tokenizer
+        self._tokenizer, self._state_answers = tokenizer, recipe == "vita"
+        if names := CONTROL_TOKENS.get(recipe):
+            self.states = replace(self.states, others=self.control(names))
         self.max_tokens, self._answer_tokens = max_tokens, answer_tokens
         self._format = lru_cache(maxsize=64)(lambda system: chat_format(tokenizer, chat, system))
         self.chat: ChatFormat = self._format(None)
         #: What ends an answer and opens the user's turn, where the template has one mark for both.
         self._shared = self.chat.ending()[len(self.chat.assistant_close) :]
 
+    def control(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Look up control tokens that the tokenizer has."""
+        known = self._tokenizer.get_added_vocab()
+        return tuple(known[name] for name in names)
+
     @property
     def key(self) -> str:
         """A hash of all that makes this encoder what it is."""
         return fingerprint(
             vocabulary=self._tokenizer.get_vocab(),
+            state_answers=self._state_answers,
             chat=repr(self.chat),
             max_tokens=self.max_tokens,
             answer_tokens=self._answer_tokens,
@@ -164,23 +179,24 @@ class Encoder:
         """
         first = sample.messages[0]
         system = first.content if isinstance(first, SystemMessage) else None
-        exchanges: list[_Row] = []
+        exchanges: list[Row] = []
         ended = False  # the turn before is a complete answer that is learned
         for number, message in enumerate(sample.messages):
-            turn = _Row()
+            turn = Row()
             if isinstance(message, UserTurn):
                 self._user(turn, message, ended)
                 ended = False
             elif isinstance(message, AssistantTurn):
                 following = sample.messages[number + 1 : number + 2]
                 asked = any(isinstance(after, UserTurn) for after in following)
-                ended = self._assistant(turn, message, asked) and number >= context
+                follows = isinstance(sample.messages[number - 1], UserTurn) and number > 0
+                ended = self._assistant(turn, message, asked, follows) and number >= context
             else:
                 continue
             if isinstance(message, UserTurn) or not exchanges:
-                exchanges.append(_Row())
+                exchanges.append(Row())
             exchanges[-1].add(turn, learned=number >= context)
-        return self._fitted(self._format(system).preamble, exchanges)
+        return self.fitted(self._format(system).preamble, exchanges)
 
     def slices(self, slices: Sequence[tuple[str, str]]) -> Encoded:
         """Encode a dialogue of the `duplex` recipe, slices of both sides (Zhang et al. 2024).
@@ -193,12 +209,12 @@ class Encoder:
         Raises:
             TooLong: the last pair of slices does not fit.
         """
-        pairs: list[_Row] = []
+        pairs: list[Row] = []
         answer: list[int] = []  # of this turn so far, whose words go over the ends of slices
         said = ""
         for place, (role, text) in enumerate(slices):
             if role == "user":
-                pairs.append(_Row())
+                pairs.append(Row())
                 self._open(pairs[-1], ended=place > 0 and slices[place - 1][0] != "user")
                 idle = text.strip() == IDLE
                 pairs[-1].context([self.states.idle] if idle else self.chat.text(text))
@@ -207,7 +223,7 @@ class Encoder:
                     answer, said = [], ""
                 continue
             if not pairs:
-                pairs.append(_Row())
+                pairs.append(Row())
             pairs[-1].context(self.chat.assistant_open)
             if text.strip() == IDLE:
                 pairs[-1].learned([self.states.idle])
@@ -217,38 +233,43 @@ class Encoder:
                 more = whole[len(answer) :] if whole[: len(answer)] == answer else None
                 pairs[-1].learned(more or self.chat.text(text, "assistant"))
                 answer = whole
-            self._end(
+            self.end(
                 pairs[-1], asked=any(after == "user" for after, _ in slices[place + 1 : place + 2])
             )
-        return self._fitted(self.chat.preamble, pairs)
+        return self.fitted(self.chat.preamble, pairs)
 
-    def _open(self, row: _Row, ended: bool) -> None:
+    def _open(self, row: Row, ended: bool) -> None:
         """Open a user turn: learned as far as the answer before is `ended` by it."""
         shared = len(self._shared) if ended else 0
         row.learned(self.chat.user_open[:shared])
         row.context(self.chat.user_open[shared:])
 
-    def _user(self, row: _Row, turn: UserTurn, ended: bool) -> None:
+    def _user(self, row: Row, turn: UserTurn, ended: bool) -> None:
         self._open(row, ended)
         row.utterance(self.chat.text(turn.content), finished=turn.state is not None)
         if turn.state is not None:
-            states = {"<1>": self.states.respond, "<2>": self.states.ignore}
-            row.learned([states[turn.state]])
-            row.context(self.chat.user_close)
+            state = {"<1>": self.states.respond, "<2>": self.states.ignore}[turn.state]
+            if self._state_answers:
+                row.context([*self.chat.user_close, *self.chat.assistant_open])
+                row.learned([state])
+            else:
+                row.learned([state])
+                row.context(self.chat.user_close)
 
-    def _assistant(self, row: _Row, turn: AssistantTurn, asked: bool) -> bool:
-        """Encode an answer; return whether it is complete."""
-        row.context(self.chat.assistant_open)
+    def _assistant(self, row: Row, turn: AssistantTurn, asked: bool, follows: bool) -> bool:
+        """Encode an answer, which `follows` a user turn or not; return whether it is complete."""
+        if not (self._state_answers and follows):
+            row.context(self.chat.assistant_open)
         ids = self.chat.text(turn.content, "assistant")
         short = ids[: self._answer_tokens] if self._answer_tokens else ids
         row.learned(short)
         if turn.complete and len(short) == len(ids):
-            self._end(row, asked)
+            self.end(row, asked)
             return True
         row.context(self.chat.assistant_cut)
         return False
 
-    def _end(self, row: _Row, asked: bool) -> None:
+    def end(self, row: Row, asked: bool) -> None:
         """Close an answer: learned up to the token that ends it, as generation stops there.
 
         If the user is `asked` next, that token may be the first one of the user's turn.
@@ -262,9 +283,14 @@ class Encoder:
         if close[: len(ending)] == ending:
             row.context(close[len(ending) :])
 
-    def _fitted(self, preamble: Sequence[int], exchanges: list[_Row]) -> Encoded:
+    def fitted(self, preamble: Sequence[int], exchanges: list[Row]) -> Encoded:
+        """Put exchanges together, those at the end that fit.
+
+        Raises:
+            TooLong: not even the last one does.
+        """
         room = self.max_tokens - len(preamble)
-        kept: list[_Row] = []
+        kept: list[Row] = []
         for exchange in reversed(exchanges):
             room -= len(exchange.ids)
             if room < 0:
@@ -275,7 +301,7 @@ class Encoder:
         if len(kept) < len(exchanges):  # what its opening ended is not there any more
             shared = len(self._shared)
             kept[0].labels[:shared] = [NOT_LEARNED] * shared
-        row = _Row()
+        row = Row()
         row.context(preamble)
         for exchange in kept:
             row.add(exchange)

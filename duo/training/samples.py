@@ -20,19 +20,21 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from filelock import FileLock
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from duo.data.cycles import read_cycles
 from duo.data.sample import read_samples
-from duo.data.slices import is_sliced, read_slices
+from duo.data.slices import form_of, read_slices
 from duo.errors import BadInput
 from duo.files import check_writable, read_json_object, sha256, write_json
 from duo.runs import fingerprint
 from duo.terminal import progress
+from duo.training import streams
 from duo.training.encode import (
     Encoded,
     Encoder,
@@ -41,7 +43,7 @@ from duo.training.encode import (
     targets,
     without_ignored_turns,
 )
-from duo.training.settings import TrainSettings
+from duo.training.settings import FORMS, Recipe, TrainSettings
 
 FACTS = "facts.json"
 _ARRAYS = {
@@ -52,6 +54,9 @@ _ARRAYS = {
 _VERSION = 1
 #: Samples that a worker encodes at once, and the bytes of a file from which on there are workers.
 _CHUNK, _LARGE = 64, 2**25
+
+#: What encodes the samples of the systems in one stream.
+_STREAMS = {"fsm": streams.fsm, "micro-turn": streams.micro_turn}
 
 #: A sample's name, and what encodes it.
 Record = tuple[str, Callable[[Encoder], Encoded]]
@@ -305,12 +310,21 @@ class _Chunks(IterableDataset):
 
 
 def _records(path: Path, settings: TrainSettings) -> Iterator[Record]:
+    if (form := form_of(path)) not in ("", wanted := FORMS.get(settings.recipe, "duo")):
+        fitting = [name for name in get_args(Recipe) if FORMS.get(name, "duo") == form]
+        what = {"duo": "samples", "duplex": "time slices", "cycles": "cycles"}
+        raise BadInput(
+            f"holds {what[form]}, not {what[wanted]}: train with --recipe {' or '.join(fitting)}",
+            file=path,
+        )
+    if settings.recipe in _STREAMS:
+        for cycled in read_cycles(path):
+            yield cycled.id, partial(_STREAMS[settings.recipe], cycles=cycled.cycles)
+        return
     if settings.recipe == "duplex":
         for number, slices in read_slices(path):
             yield f"line {number}", partial(Encoder.slices, slices=slices)
         return
-    if is_sliced(path):
-        raise BadInput("holds time slices, not samples: train with --recipe duplex", file=path)
     forget = settings.ignored_turns == "forget"
     for sample in read_samples(path):
         for part, context in without_ignored_turns(sample) if forget else [(sample, 0)]:

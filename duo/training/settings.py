@@ -14,7 +14,9 @@ from duo.errors import BadInput, check_types
 from duo.files import Record, Result
 from duo.yaml_file import MarkedYaml, read_scalar, read_yaml
 
-Recipe = Literal["duo", "duplex"]
+Recipe = Literal["duo", "duplex", "vita", "fsm", "micro-turn"]
+#: The form of data (`duo data build --form`) of each recipe that has another than "duo".
+FORMS = {"duplex": "duplex", "fsm": "cycles", "micro-turn": "cycles"}
 Inside = Literal["none", "unlikely", "words", "hold", "base"]
 Answers = Literal["words", "base"]
 IgnoredTurns = Literal["keep", "forget"]
@@ -30,7 +32,8 @@ class TrainSettings:
     """Settings of one training run; `duo train --set NAME=VALUE` changes one.
 
     Attributes:
-        recipe: "duo" (state tokens) or "duplex" (time slices, the baseline).
+        recipe: "duo" (state tokens), "duplex" (time slices, the baseline), or one of the other
+            schemes in `duo.decoding`.
         chat: chat format: "template", "plain" (the paper's) or "minicpm"; "auto" for the one that
             the model has (see `duo.backbone.chat_style`).
         max_tokens: longer samples lose whole exchanges from the front.
@@ -118,9 +121,12 @@ class TrainSettings:
                 raise BadInput(f"must be positive, not {value}", field=setting.name)
         if self.lora_dropout >= 1:
             raise BadInput("must be below 1", field="lora_dropout")
-        if self.recipe == "duplex":  # time slices: no state to hold back, no answer in one piece
+        if self.recipe != "duo":  # nothing to hold back: control tokens come where they may
             object.__setattr__(self, "inside", "none")
+        if self.recipe in ("duplex", "micro-turn"):  # no answer is in one piece
             object.__setattr__(self, "answers", "words")
+        if self.recipe == "vita":  # its monitor forgets what it ignored
+            object.__setattr__(self, "ignored_turns", "forget")
         for name in ("inside", "answers"):
             if getattr(self, name) == "base" and not self.lora_rank:
                 raise BadInput("base needs an adapter to switch off: set lora_rank", field=name)
@@ -182,7 +188,7 @@ def load_settings(
     Args:
         preset: a preset's name or a YAML file of settings. Settings under a recipe's name there
             count for that recipe only.
-        recipe: "duo" or "duplex"; None for the preset's own.
+        recipe: one of `Recipe`; None for the preset's own.
         assignments: settings by name that win over the preset's.
 
     Raises:

@@ -30,7 +30,7 @@ from duo.runs import (
     write_manifest,
 )
 from duo.terminal import quiet
-from duo.tokens import StateTokens, trainable_rows
+from duo.tokens import CONTROL_TOKENS, StateTokens, trainable_rows
 from duo.training.encode import Encoder
 from duo.training.samples import Samples, read_split
 from duo.training.settings import Moment, Training, TrainSettings
@@ -80,12 +80,15 @@ def train(
     backbone = load(
         model, device="cpu", dtype="float32", chat=_style(settings, start), engine="torch"
     )
+    if names := CONTROL_TOKENS.get(settings.recipe):
+        backbone.control(names)
     longest = min(settings.max_tokens, backbone.max_tokens)
     encoder = Encoder(
         backbone.tokenizer,
         max_tokens=longest,
         chat=backbone.chat.name,
         answer_tokens=settings.answer_tokens,
+        recipe=settings.recipe,
     )
     apart = not settings.packing or keeps_samples_apart(backbone.model)
     used = settings if apart else replace(settings, packing=False)

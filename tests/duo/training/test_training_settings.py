@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from duo.errors import BadInput
 from duo.training.settings import (
+    Recipe,
     load_settings,
     parse_assignments,
     preset_names,
 )
 
 
-@pytest.mark.parametrize("recipe", ["duo", "duplex"])
+@pytest.mark.parametrize("recipe", get_args(Recipe))
 @pytest.mark.parametrize("preset", preset_names())
-def test_presets_load_for_both_recipes(preset: str, recipe: str) -> None:
+def test_presets_load_for_all_recipes(preset: str, recipe: str) -> None:
     assert load_settings(preset, recipe).recipe == recipe
 
 
@@ -71,7 +73,7 @@ def test_wrong_presets_and_assignments_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"section\.yaml: duplex: is not a mapping"):
         load_settings(str(tmp_path / "section.yaml"), "duo")
     (tmp_path / "recipe.yaml").write_text("recipe: [duo]\n")
-    with pytest.raises(BadInput, match=r"recipe: .* should be 'duo' or 'duplex'"):
+    with pytest.raises(BadInput, match=r"recipe: .* should be 'duo', 'duplex', 'vita'"):
         load_settings(str(tmp_path / "recipe.yaml"))
     with pytest.raises(BadInput, match="is not NAME=VALUE"):
         parse_assignments(["steps"])
