@@ -57,8 +57,9 @@ Voices = Annotated[
     list[str] | None,
     typer.Option(
         "--voice",
-        help="The user's voice: piper, google, or the .onnx file of a voice of piper's; repeat "
-        "for more, of which each scenario has one [default: piper].",
+        help="The user's voice: piper, google, or the .onnx file of a voice of piper's, with "
+        "#NUMBER for one of its speakers; repeat for more, of which each scenario has one "
+        "[default: piper].",
     ),
 ]
 Noise = Annotated[

@@ -270,9 +270,9 @@ def _studio(job: Job, system: str) -> Studio | None:
 
     if job.clock_of(system) == "real-time" and not is_realtime(system):
         raise BadInput("scenarios are spoken in simulated time", field="real_time")
-    for scenario in job.scenarios:
-        Studio.check(scenario)
-    return Studio(speech, job.seed)
+    studio = Studio(speech, job.seed)
+    studio.check(job.scenarios)
+    return studio
 
 
 def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:

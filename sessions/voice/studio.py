@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from sessions.voice.mix import Background, Behind, Pitched, write_sound
 from sessions.voice.recogniser import RATE, Decode, SpeechInput, whisper
 from sessions.voice.render import system_channel
 from sessions.voice.spoken import SpeakingUser, SpokenUser, SpokenUtterance, speak
-from sessions.voice.voices import Voice, load_voice
+from sessions.voice.voices import NAMES, Voice, load_voice
 
 #: A recording's sound, beside its transcript.
 SUFFIX = ".flac"
@@ -53,19 +53,19 @@ class Studio:
     _voices: dict[str, Voice] = field(default_factory=dict)
     _spoken: dict[str, dict[str, SpokenUtterance]] = field(default_factory=dict)
 
-    @staticmethod
-    def check(scenario: Scenario) -> None:
-        """Make sure that a scenario can be spoken here, before anything is loaded.
+    def check(self, scenarios: Iterable[Scenario]) -> None:
+        """Make sure that scenarios can be spoken here, before anything is loaded.
 
         Raises:
-            BadInput: something is not installed, or nobody here speaks the scenario's language.
+            BadInput: something is not installed, a voice is silent, or a scenario is not English.
         """
-        need("whisper", "piper", "sound")
-        if not scenario.language.startswith("en"):
-            raise BadInput(
-                f"{scenario.name} is in {scenario.language!r}: voice and recogniser are English",
-                field="scenario",
-            )
+        if "none" in self.settings.voices:
+            raise BadInput("a user who speaks has a voice", field="voice")
+        need("whisper", "sound", *(v if v in NAMES else "piper" for v in self.settings.voices))
+        for scenario in scenarios:
+            if not scenario.language.startswith("en"):
+                said = f"{scenario.name} is in {scenario.language!r}"
+                raise BadInput(f"{said}: voice and recogniser are English", field="scenario")
 
     def user(self, scenario: Scenario) -> SpokenUser:
         """Make a user who speaks a scenario, from its beginning, and is heard by a recogniser."""
@@ -142,8 +142,7 @@ def hear(studio: Studio, scenarios: Sequence[Scenario]) -> Iterator[Transcript]:
     Raises:
         BadInput: one cannot be spoken; before anything is.
     """
-    for scenario in scenarios:
-        studio.check(scenario)
+    studio.check(scenarios)
     with progress("listening", len(scenarios)) as bar:
         for scenario in scenarios:
             first, *others = (_at_once(utterance) for utterance in scenario.utterances)

