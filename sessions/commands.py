@@ -217,7 +217,7 @@ def record(
         out=out,
         models=models,
         seed=seed,
-        settings=_settings(names, lookahead, cycle_seconds, set_ or (), monitor),
+        settings=settings_of(names, lookahead, cycle_seconds, set_ or (), monitor),
         load_settings=with_prompt(loading, models.values()),
         real_time=real_time,
         max_seconds=max_seconds,
@@ -500,7 +500,7 @@ def _speech(
     return SpeechSettings(tuple(voices) or ("piper",), noise, talker, recogniser_seconds)
 
 
-def _settings(
+def settings_of(
     systems: Iterable[str],
     lookahead: int | None,
     cycle_seconds: float | None,

@@ -25,7 +25,7 @@ from duo.decoding.conversant import (
 )
 from duo.errors import BadInput
 from duo.transcript import Header, Label, Transcript, TranscriptEvent
-from duo.words import DECIMALS, blank_between
+from duo.words import DECIMALS, Piece, blank_between
 from sessions.scenario import Hearing, Scenario, heard_text
 from sessions.user import HeardPart, Said, ScriptedUser
 
@@ -173,6 +173,10 @@ class TranscriptBuilder:
                 forward_passes=result.forward_passes, tokens_processed=result.tokens_processed,
             )  # fmt: skip
         return tuple(self._events[first:])
+
+    def speech(self, words: Piece) -> None:
+        """Write down words of the system that were spoken by a voice, after their cycle."""
+        self._add("speech", words.start, words.end, "output", words.cycle, text=words.text)
 
     def note(self, text: str, *, at: float, cycle: int) -> None:
         """Write down something about the recording that its reader should know."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from duo.decoding.conversant import Conversant, CycleResult, Heard, Revision
+from duo.decoding.conversant import Conversant, CycleResult, Event, Heard, Revision
 from duo.transcript import Header, Transcript, TranscriptEvent
 from duo.words import Piece, blank_between
 from sessions.play import TranscriptBuilder
@@ -43,7 +43,7 @@ class TypedInput:
         self._line = ""
         self._text = ""  # the two joined
         self._times: list[float] = []  # when each character of the text was typed
-        self.last_key = 0.0
+        self.changed_at = 0.0
         self._heard = ""
 
     @property
@@ -69,7 +69,7 @@ class TypedInput:
     @property
     def span(self) -> tuple[float, float]:
         """The times of the first and the last key of what was heard of the utterance."""
-        times = self._times[: len(self._heard)] or [self.last_key]
+        times = self._times[: len(self._heard)] or [self.changed_at]
         return times[0], times[-1]
 
     def typed(self, line: str, now: float) -> None:
@@ -117,11 +117,11 @@ class TypedInput:
         kept = common_start(self._text, text)
         self._text = text
         self._times[kept:] = [now] * (len(text) - kept)
-        self.last_key = now
+        self.changed_at = now
 
     def _complete(self, now: float) -> int:
         """Count the characters of the text that are whole words."""
-        if now - self.last_key > self._pause:
+        if now - self.changed_at > self._pause:
             return len(self._text)
         for end in range(len(self._text), len(self._entered), -1):
             if _ends_word(self._text[end - 1]):
@@ -186,17 +186,41 @@ class Display(Protocol):
     def show_status(self, status: CycleStatus) -> None: ...
 
 
+class Words(Protocol):
+    """Says what was heard of one utterance after another: see `TypedInput`.
+
+    Attributes:
+        heard: all that was heard of the open utterance.
+        span: when that began and ended.
+        changed_at: when what there is to hear changed last.
+    """
+
+    changed_at: float
+
+    @property
+    def heard(self) -> str: ...
+
+    @property
+    def span(self) -> tuple[float, float]: ...
+
+    def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]: ...
+
+    def decided(self) -> None: ...
+
+
 class Conversation:
-    """One person who types and one system that answers.
+    """One person who types, or speaks, and one system that answers.
 
     In every cycle call `hear`, let the system compute, `record` what came of it and pass each of
     its events through `settle` when its time has come; at the end call `finish`. What `hear` and
     `settle` return is to be shown, in this order.
     """
 
-    def __init__(self, system: Conversant, header: Header) -> None:
+    def __init__(self, system: Conversant, header: Header, words: Words | None = None) -> None:
+        """Hear what is typed into `typed_input`, or else `words`."""
         self.system, self.header = system, header
         self.typed_input = TypedInput(pause=system.cycle_seconds)
+        self._words = words or self.typed_input
         self.cycle = 0
         self.utterance = ""  # name of the open one; "" when nothing is open
         self._utterances = 0
@@ -205,7 +229,8 @@ class Conversation:
 
     def hear(self, now: float) -> tuple[Heard, list[TranscriptEvent]]:
         """Return what the system is to hear in the cycle that begins `now`."""
-        heard, words = self.typed_input.hear(now)
+        before = self._words.heard
+        heard, words = self._words.hear(now)
         if heard and not self.utterance:
             self._utterances += 1
             self.utterance = f"u{self._utterances}"
@@ -214,10 +239,9 @@ class Conversation:
             self._builder.word(
                 word.text, start=word.start, end=word.end, cycle=cycle, utterance=utterance
             )
-        if isinstance(heard, Revision):
-            self._builder.revision(
-                heard.text, at=self.typed_input.last_key, cycle=cycle, utterance=utterance
-            )
+        if isinstance(heard, Revision) and heard.text != before:  # else it means: not over yet
+            at = self._words.changed_at
+            self._builder.revision(heard.text, at=at, cycle=cycle, utterance=utterance)
         return heard, self._builder.fresh()
 
     def record(self, result: CycleResult, start: float, seconds: float) -> list[TranscriptEvent]:
@@ -226,6 +250,30 @@ class Conversation:
             result, cycle=self.cycle, start=start, seconds=seconds, utterance=self.utterance
         )
         self.cycle += 1
+        return self._builder.fresh()
+
+    def note(self, text: str, at: float) -> list[TranscriptEvent]:
+        """Write down something that the reader should know."""
+        self._builder.note(text, at=at, cycle=self.cycle)
+        return self._builder.fresh()
+
+    def said(self, words: Sequence[Piece]) -> list[TranscriptEvent]:
+        """Write down what a voice has said of the system's words, when it has said it."""
+        for word in words:
+            self._builder.speech(word)
+        return self._builder.fresh()
+
+    @property
+    def decides(self) -> bool:
+        """Whether the system has ever reported that it listens or decides."""
+        return self._decides
+
+    def happened(self, events: Sequence[Event], at: float) -> list[TranscriptEvent]:
+        """Write down events of the last cycle that come true only now, `at` a moment after it."""
+        self._builder.cycle(
+            CycleResult(tuple(events)),
+            cycle=max(self.cycle - 1, 0), start=at, seconds=0.0, utterance=self.utterance,
+        )  # fmt: skip
         return self._builder.fresh()
 
     def settle(self, event: TranscriptEvent) -> list[TranscriptEvent]:
@@ -237,6 +285,10 @@ class Conversation:
         answers = not self._decides and event.kind in {"speech", "answer_end"}
         return [event, *(self._close(event.cycle) if event.kind in DECISIONS or answers else ())]
 
+    def so_far(self) -> Transcript:
+        """Return the transcript as it is; it may go on."""
+        return self._builder.transcript()
+
     def finish(self) -> Transcript:
         """Return the transcript. An utterance without a decision ends with the conversation."""
         self._close(max(self.cycle - 1, 0))
@@ -245,12 +297,12 @@ class Conversation:
     def _close(self, cycle: int) -> list[TranscriptEvent]:
         if not self.utterance:
             return []
-        start, end = self.typed_input.span
+        start, end = self._words.span
         self._builder.utterance(
-            self.utterance, self.typed_input.heard,
+            self.utterance, self._words.heard,
             start=start, end=end, cycle=cycle, label=None, category="",
         )  # fmt: skip
-        self.typed_input.decided()
+        self._words.decided()
         self.utterance = ""
         return self._builder.fresh()
 

@@ -20,7 +20,7 @@ _PACKAGES: Mapping[str, tuple[str, Sequence[str]]] = {
 #: The parts that send sound or text to another machine.
 CLOUD = frozenset({"google"})
 #: Where Google's clients look for credentials first.
-_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
+CREDENTIALS = "GOOGLE_APPLICATIONCREDENTIALS"
 
 
 def lacking(part: str) -> str:
@@ -35,8 +35,8 @@ def lacking(part: str) -> str:
     missing = [package for package in packages if not _is_there(package)]
     if missing:
         return f"{missing[0]} is missing: pip install 'duo-duplex[{extra}]'"
-    if part in CLOUD and not os.environ.get(_CREDENTIALS):
-        return f"no credentials: set {_CREDENTIALS} to the key file of a Google Cloud account"
+    if part in CLOUD and not os.environ.get(CREDENTIALS):
+        return f"no credentials: set {CREDENTIALS} to the key file of a Google Cloud account"
     return ""
 
 

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from duo.words import Piece, blank_between
+from duo.words import Piece, blank_between, cut
 
 RATE = 16_000
 
@@ -132,17 +132,24 @@ class SpeechInput:
 
     def __init__(self, decode: Decode, *, step: float = STEP) -> None:
         """Decode with `decode`, an open segment again after `step` seconds of new sound."""
-        self.step = step
+        self.step = self._least_step = step
         self._decode = decode
         self._detector = _Detector()
-        self._sound = np.zeros(0, np.float32)  # the latest, or as far back as a segment goes
-        self._sound_from = 0.0
+        # The latest sound, or as far back as a segment goes, and when it begins: in one, as
+        # `decode` may read them in another thread.
+        self._kept: tuple[Sound, float] = np.zeros(0, np.float32), 0.0
         self._segments: list[_Segment] = []  # the open one, behind those not decoded to their end
 
     @property
     def now(self) -> float:
         """Seconds of sound heard so far."""
-        return self._sound_from + len(self._sound) / RATE
+        sound, start = self._kept
+        return start + len(sound) / RATE
+
+    @property
+    def open(self) -> bool:
+        """Whether words of what was said may still come."""
+        return bool(self._segments)
 
     @property
     def speaking(self) -> bool:
@@ -159,11 +166,12 @@ class SpeechInput:
 
     def feed(self, sound: Sound) -> list[Edge]:
         """Hear some more sound; return where speech began or ended in it."""
-        self._sound = np.concatenate([self._sound, sound])
+        kept, start_of_kept = self._kept
+        self._kept = np.concatenate([kept, sound]), start_of_kept
         edges = self._detector.feed(sound)
         for edge in edges:
             if edge.kind == "onset":
-                start = max(edge.at - _LEAD, self._sound_from)
+                start = max(edge.at - _LEAD, start_of_kept)
                 if self._segments and self._segments[-1].end is not None:
                     start = max(start, self._segments[-1].end)
                 self._segments.append(_Segment(start, edge.at, decoded_at=edge.at))
@@ -187,8 +195,8 @@ class SpeechInput:
         if not self._segments:
             raise RuntimeError("nobody has spoken")
         segment = self._segments[0]
-        end, now, final = segment.end, self.now, segment.end is not None
-        sound, start = self._sound, self._sound_from  # `feed` may replace them meanwhile
+        sound, start = self._kept
+        end, now, final = segment.end, start + len(sound) / RATE, segment.end is not None
         first = round((segment.start - start) * RATE)
         last = len(sound) if end is None else round((end - start) * RATE)
         found = self._decode(sound[max(first, 0) : last], _text(segment.done))
@@ -210,17 +218,64 @@ class SpeechInput:
         return heard
 
     def slow_down(self, took: float) -> bool:
-        """Decode less often if a decoding took longer than a step; return whether that is new."""
+        """Decode less often if a decoding took longer than a step; return whether that is so.
+
+        When decodings are quick again, so are the steps.
+        """
         if took <= self.step:
+            if took < self.step / 4:
+                self.step = max(self.step / 2, self._least_step)
             return False
         self.step = min(2 * self.step, _LONGEST)
         return True
 
     def _drop(self, until: float) -> None:
         """Forget the sound before `until`."""
-        count = int((until - self._sound_from) * RATE)
+        sound, start = self._kept
+        count = int((until - start) * RATE)
         if count > RATE:  # not at every call
-            self._sound, self._sound_from = self._sound[count:], self._sound_from + count / RATE
+            self._kept = sound[count:], start + count / RATE
+
+
+class RemoteSpeech(SpeechInput):
+    """Hears one speaker whose words a service recognises, in a stream of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda sound, before: ())
+        self._texts: list[tuple[str, bool]] = []
+        self._begun: float | None = None  # when the text that is not final yet began
+        self._agreement = Agreement()
+
+    @property
+    def open(self) -> bool:
+        """See `SpeechInput`."""
+        return self.speaking or self._begun is not None
+
+    @property
+    def due(self) -> bool:
+        """See `SpeechInput`."""
+        return bool(self._texts)
+
+    def recognised(self, text: str, *, final: bool) -> None:
+        """Take what the service makes of the words since the last final text."""
+        if self._begun is None:
+            self._begun = self._segments[-1].onset if self._segments else self.now
+        self._texts.append((text, final))
+
+    def feed(self, sound: Sound) -> list[Edge]:
+        """See `SpeechInput`."""
+        edges = super().feed(sound)
+        self._segments = self._segments[-1:] if self.speaking else []
+        return edges
+
+    def decode(self) -> Recognised:
+        """Return what the oldest text adds that was not read yet."""
+        text, final = self._texts.pop(0)
+        begun = self.now if self._begun is None else self._begun
+        heard = self._agreement.update(timed(text, begun, max(self.now, begun)), final=final)
+        if final:
+            self._agreement, self._begun = Agreement(), None
+        return heard
 
 
 @dataclass
@@ -290,6 +345,20 @@ def recognise(sound: Sound, decode: Decode) -> list[Piece]:
         words.append(Piece(start, until, blank_between(text, word.text) + word.text))
         text += words[-1].text
     return words
+
+
+def timed(text: str, start: float, end: float) -> tuple[Piece, ...]:
+    """Spread the words of a text evenly over a time; the first keeps the blank before it."""
+    words = list(cut(text))
+    if words and text[:1].isspace():
+        words[0] = f" {words[0]}"
+    share = (end - start) / max(sum(map(len, words)), 1)
+    pieces, at = list[Piece](), start
+    for word in words:
+        until = at + share * len(word)
+        pieces.append(Piece(at, until, word))
+        at = until
+    return tuple(pieces)
 
 
 def to_int16(sound: Sound) -> NDArray[np.int16]:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duo.errors import BadInput
-from duo.words import Piece, cut
+from duo.words import Piece
 from sessions.voice.extras import need
-from sessions.voice.recogniser import RATE, Sound, from_int16
+from sessions.voice.recogniser import RATE, Sound, from_int16, timed
 
 NAMES = ("piper", "google", "none")
 
@@ -45,7 +45,7 @@ class Spoken:
     """A clause as sound.
 
     Attributes:
-        text: what was given to be said; the texts of the words joined.
+        text: what was given to be said; the texts of the words joined, with blanks made single.
         rate: samples a second.
         samples: 16 bits, mono.
         words: with times in seconds from the first sample; each brings the blank before it.
@@ -246,18 +246,6 @@ def speakable(text: str) -> str:
 
 def _spoken(text: str, rate: int, samples: NDArray[np.int16]) -> Spoken:
     return Spoken(text, rate, samples, timed(text, *_voiced(samples, rate)))
-
-
-def timed(text: str, start: float, end: float) -> tuple[Piece, ...]:
-    """Spread the words of a text evenly over a time."""
-    words = cut(text)
-    share = (end - start) / max(sum(map(len, words)), 1)
-    pieces, at = list[Piece](), start
-    for word in words:
-        until = at + share * len(word)
-        pieces.append(Piece(at, until, word))
-        at = until
-    return tuple(pieces)
 
 
 def _voiced(samples: NDArray[np.int16], rate: int) -> tuple[float, float]:

@@ -1,0 +1,268 @@
+"""Serve the page of `duo talk` on this machine: one conversation at a time, at `/`.
+
+The page asks what there is (`/api/choices`), has a system made ready (`/api/prepare`), and then
+offers a connection (`/api/offer` for WebRTC, `/api/sound` for a socket). When it goes away, the
+conversation is saved and waits: it goes on if the page asks for it, until another one is begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
+from pipecat.transports.base_transport import BaseTransport
+from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from duo.decoding.conversant import Conversant
+from duo.errors import BadInput
+from duo.transcript import Header
+from sessions.voice.live import SpokenConversation
+from sessions.voice.recogniser import SpeechInput
+from sessions.voice.recording import Recording
+from sessions.voice.transport import Messages, carry, over_webrtc, over_websocket
+from sessions.voice.voices import Voice
+
+_PAGE = {"/": "text/html", "/talk.js": "text/javascript", "/microphone.js": "text/javascript"}
+_PAGE |= {"/talk.css": "text/css"}
+_FILES = {"/": "index.html"}
+#: Nothing but what this server sends, and no inline script.
+_POLICY = "default-src 'self'; img-src data:; media-src 'self' blob:; frame-ancestors 'none'"
+_LOCAL = ["127.0.0.1", "localhost", "[::1]"]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the page may ask for.
+
+    Attributes:
+        choices: (system, model) pairs.
+        build: loads the system of a choice; slow.
+        speech: makes what hears a user.
+        voice: of all conversations.
+        holds: the voice pauses at the onset of the user's speech.
+        folder: where conversations are recorded that may be.
+        about: what the page says of all this.
+    """
+
+    choices: list[tuple[str, str]]
+    build: Callable[[str, str], tuple[Conversant, Header]]
+    speech: Callable[[], SpeechInput]
+    voice: Voice
+    holds: bool
+    folder: Path
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Session:
+    choice: tuple[str, str]
+    conversation: SpokenConversation
+    messages: Messages
+    recording: Recording | None
+    stop: asyncio.Event | None = None  # set ends the connection; None while there is none
+
+    def save(self) -> None:
+        if self.recording is not None:
+            self.recording.save(self.conversation, self.conversation.so_far())
+
+
+class Talks:
+    """The conversations of a server: the one that goes on, or went on last."""
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
+        self._session: _Session | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._preparing = asyncio.Lock()
+        self.problem = ""
+
+    def choices(self) -> dict[str, Any]:
+        """Say what there is, and whether a conversation waits to go on."""
+        session = self._session
+        waits = session is not None and session.stop is None and not self.problem
+        return {
+            **self._offer.about,
+            "choices": self._offer.choices,
+            "waits": self._offer.choices.index(session.choice) if session and waits else None,
+            "problem": self.problem,
+        }
+
+    async def prepare(self, choice: int, *, record: bool, resume: bool) -> dict[str, Any]:
+        """Make a conversation ready.
+
+        Raises:
+            BadInput: there is no such choice, its system cannot be loaded, or somebody is talking.
+        """
+        async with self._preparing:
+            if self._session is not None and self._session.stop is not None:
+                raise BadInput("a conversation is going on already, in another tab or window")
+            if not resume or self._session is None or self.problem:
+                if not 0 <= choice < len(self._offer.choices):
+                    raise BadInput(f"there is no choice {choice}")
+                self.finish()
+                await self._begin(self._offer.choices[choice], record)
+        assert self._session is not None
+        recording = self._session.recording
+        return {"recorded": str(recording.path) if recording else ""}
+
+    def connect(self, transport: BaseTransport) -> asyncio.Task[None]:
+        """Hold the conversation that is ready over a transport, in a task.
+
+        Raises:
+            BadInput: none is ready, or it is being held already.
+        """
+        session = self._session
+        if session is None or session.stop is not None:
+            raise BadInput("no conversation is ready")
+        session.stop = asyncio.Event()
+        task = asyncio.ensure_future(self._hold(session, transport, session.stop))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def leave(self) -> None:
+        """End the connection, if there is one; the conversation is saved and waits."""
+        if self._session is not None and self._session.stop is not None:
+            self._session.stop.set()
+
+    async def close(self) -> None:
+        """End everything."""
+        self.leave()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.finish()
+
+    def finish(self) -> None:
+        """End the conversation that waits."""
+        if self._session is not None:
+            self._session.conversation.finish()
+            self._session.save()
+        self._session = None
+
+    async def _begin(self, choice: tuple[str, str], record: bool) -> None:
+        self.problem = ""
+        system, header = await asyncio.to_thread(self._offer.build, *choice)
+        recording = Recording(self._offer.folder, choice[0]) if record else None
+        if recording is not None:
+            header = header.model_copy(update={"scenario": recording.name})
+        messages = Messages()
+        conversation = SpokenConversation(
+            system, header, self._offer.speech(), self._offer.voice, messages,
+            holds=self._offer.holds, keeps_sound=record,
+        )  # fmt: skip
+        self._session = _Session(choice, conversation, messages, recording)
+
+    async def _hold(self, session: _Session, transport: BaseTransport, stop: asyncio.Event) -> None:
+        try:
+            await carry(session.conversation, session.messages, transport, stop)
+        except Exception as error:
+            self.problem = f"the conversation has ended: {error}"
+        finally:
+            session.stop = None
+            try:
+                session.save()
+            except BadInput as error:
+                self.problem = f"the conversation is not saved: {error}"
+
+
+def make_app(offer: Offer) -> FastAPI:
+    """Make the web application."""
+    talks = Talks(offer)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await talks.close()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    # Other sites cannot reach this one through a name of theirs, nor post to it.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOCAL)
+
+    def page(path: str) -> Response:
+        name = _FILES.get(path, path.lstrip("/"))
+        content = files(__package__).joinpath("page", name).read_bytes()
+        headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
+        return Response(content, media_type=_PAGE[path], headers=headers)
+
+    for path in _PAGE:
+        app.add_api_route(path, partial(page, path), methods=["GET"])
+
+    @app.get("/api/choices")
+    async def choices() -> dict[str, Any]:
+        return talks.choices()
+
+    @app.post("/api/prepare")
+    async def prepare(request: Request) -> dict[str, Any]:
+        content = await _content(request)
+        with_ = {name: content.get(name) is True for name in ("record", "resume")}
+        try:
+            return await talks.prepare(int(content["choice"]), **with_)
+        except (KeyError, TypeError, ValueError):
+            raise HTTPException(400, "no such choice") from None
+        except BadInput as error:
+            raise HTTPException(409, str(error)) from error
+
+    @app.post("/api/offer")
+    async def connect(request: Request) -> dict[str, Any]:
+        content = await _content(request)
+        connection = SmallWebRTCConnection()
+        try:
+            await connection.initialize(str(content["sdp"]), "offer")
+            talks.connect(over_webrtc(connection))
+        except (KeyError, ValueError):
+            raise HTTPException(400, "no such offer") from None
+        except BadInput as error:
+            raise HTTPException(409, str(error)) from error
+        answer = connection.get_answer()
+        assert answer is not None
+        return answer
+
+    @app.websocket("/api/sound")
+    async def sound(socket: WebSocket) -> None:
+        if not _is_own(socket):
+            await socket.close(1008)
+            return
+        await socket.accept()
+        try:
+            task = talks.connect(over_websocket(socket))
+        except BadInput:
+            await socket.close(1008)
+            return
+        await task
+
+    @app.post("/api/leave")
+    async def leave(request: Request) -> None:
+        _check_own(request)
+        talks.leave()
+
+    return app
+
+
+def _is_own(request: Request | WebSocket) -> bool:
+    """Tell whether a request comes from our page, and not from another site's."""
+    origin = request.headers.get("origin", "")
+    return urlsplit(origin).netloc == request.headers.get("host", "")
+
+
+def _check_own(request: Request) -> None:
+    if not _is_own(request):
+        raise HTTPException(403, "this is not for other sites")
+
+
+async def _content(request: Request) -> dict[str, Any]:
+    _check_own(request)
+    try:
+        content = await request.json()
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise HTTPException(400, "this is no JSON object")
+    return content
