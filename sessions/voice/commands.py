@@ -77,7 +77,8 @@ def talk(
         if name not in known:
             raise BadInput(f"{name!r} is none of {', '.join(known)}", field=field)
     need("session", recogniser, voice)
-    from duo.decoding.systems import check_settings, is_foreign, models_for
+    from duo.decoding.systems import check_settings, is_foreign, models_for, with_prompt
+    from duo.files import check_writable
 
     names = words(systems, "systems")
     models = models_for(names, model or ())
@@ -90,9 +91,8 @@ def talk(
         for name, value in {"chat": chat, "date": date, "engine": engine}.items()
         if value is not None
     }
-    from duo.files import check_writable
-
     check_writable(out)
+    loading = with_prompt(loading, models.values())
     _serve(
         choices=[(name, models.get(name, "none")) for name in names],
         build=_Builder(settings, loading, seed, {"voice": voice, "recogniser": recogniser}),
