@@ -154,8 +154,14 @@ def hub_file(repo: str, file: str) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
 
     try:
+        try:  # once: a download tries six times to begin, and says so each time
+            about = HfApi().model_info(repo, timeout=10)
+        except Exception:
+            with suppress(Exception):  # what an earlier run has fetched will do
+                return Path(hf_hub_download(repo, file, local_files_only=True))
+            raise
         if not file.endswith(".gguf"):
-            names = [one.rfilename for one in HfApi().model_info(repo, timeout=10).siblings or ()]
+            names = [one.rfilename for one in about.siblings or ()]
             fitting = [n for n in names if n.endswith(".gguf") and file.lower() in n.lower()]
             if len(fitting) != 1:
                 known = ", ".join(fitting or [n for n in names if n.endswith(".gguf")]) or "none"
