@@ -23,6 +23,7 @@ from duo.engine import Engine, resolve_engine
 from duo.errors import BadInput, check_choice
 from duo.files import read_json_object, write_json
 from duo.merging import merge
+from duo.quantising import BITS, quantise
 from duo.state_rows import read_rows, rows_folder, with_rows
 from duo.terminal import quiet
 from duo.tokens import (
@@ -66,7 +67,8 @@ class Backbone:
         name: as it was asked for.
         states: ids of the state tokens.
         chat: its chat format.
-        engine: what runs it. With "llama" the model is a `duo.decoding.llama_model.LlamaModel`.
+        engine: what runs it. With "llama" the model is a `duo.decoding.llama_model.LlamaModel`,
+            with "server" a `duo.decoding.server.ServerModel`.
     """
 
     model: Any
@@ -106,7 +108,7 @@ class Backbone:
     @property
     def max_tokens(self) -> int:
         """The model's context length in tokens, as far as its positions are those of any length."""
-        if self.engine == "llama":
+        if self.engine != "torch":
             return int(self.model.max_tokens)
         from duo.decoding.check import exact_length
 
@@ -131,14 +133,15 @@ def load(
             adapter's folder (merged into its base model for speed), a folder of state rows (see
             `duo.state_rows`), or a model's name on the Hugging Face hub.
         device: "auto" (the best there is: cuda, mps, cpu), or as torch names it.
-        dtype: of the weights: "auto" (bfloat16 on a GPU made for it, else float32) or one of
-            `DTYPES`.
+        dtype: of the weights: "auto" (bfloat16 on a GPU made for it, else float32), one of
+            `DTYPES`, or "int8" or "int4", which are computed with as with "auto".
         attention: "sdpa" (eager where the architecture has none), "eager" or "flex_attention".
         chat: chat format, one of `STYLES`; None for what `chat_style` finds.
         system: a system prompt in place of the template's own.
         date: today's, for chat templates that show it.
-        engine: "torch", "llama" (llama.cpp), or "auto": llama.cpp for GGUF files (see
-            `duo.gguf_model`), which chooses device, dtype and attention itself; else torch.
+        engine: "torch", "llama" (llama.cpp), the URL of a server that has the model (see
+            `duo.decoding.server`), or "auto": llama.cpp for GGUF files (see `duo.gguf_model`), else
+            torch. All but torch choose device, dtype and attention themselves.
 
     Raises:
         BadInput: no such model, a damaged one, one that needs its own code; a device, dtype or
@@ -169,17 +172,24 @@ def load(
         )
         return with_rows(base, rows, name)
     gguf = gguf_model.is_gguf(name)
-    if resolve_engine(engine, gguf) == "llama":
+    found = resolve_engine(engine, gguf)
+    if found != "torch":
+        its = "llama.cpp" if found == "llama" else "the server"
         for field, value, usual in (
             ("device", device, "auto"), ("dtype", dtype, "auto"), ("attention", attention, "sdpa")
         ):  # fmt: skip
             if value != usual:
-                raise BadInput("is for torch: llama.cpp chooses by itself", field=field)
-        return gguf_model.load(name, chat=chat, system=system, date=date)
+                raise BadInput(f"is for torch: {its} chooses by itself", field=field)
+        if found == "llama":
+            return gguf_model.load(name, chat=chat, system=system, date=date)
+        from duo.decoding import server
+
+        return server.load(name, engine, chat=chat, system=system, date=date)
     if gguf:
         raise BadInput("a GGUF file runs on llama.cpp: --engine llama", field="engine")
     place = resolve_device(device)
-    kind = resolve_dtype(dtype, place)
+    check_choice("dtype", dtype, (*DTYPES, *BITS))
+    kind = resolve_dtype("auto" if dtype in BITS else dtype, place)
     check_choice("attention", attention, ATTENTION)
     folder = model_folder(name)
     style = chat_style(folder, chat)
@@ -188,6 +198,8 @@ def load(
         states = add_state_tokens(model, tokenizer)
         form = chat_format(tokenizer, style, system, date)
         model = moved(model, place).eval()
+        if dtype in BITS:
+            quantise(model, dtype)
     ends = model.generation_config.eos_token_id
     ends = {ends} if isinstance(ends, int) else set(ends or ())
     form = replace(form, stop=form.stop | ends)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from duo.terminal import printable
 URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 #: How many questions are under way at once.
 CONCURRENCY = 8
+#: Attempts after the first one, and seconds that each may take.
+_RETRIES, _TIMEOUT = 6, 60.0
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,6 @@ class Endpoint:
         BadInput: there is no key in the environment; or the URL is none.
     """
 
-    _RETRIES, _TIMEOUT = 6, 60.0
-
     def __init__(
         self,
         model: str,
@@ -114,7 +115,7 @@ class Endpoint:
     ) -> None:
         self._model, self._most, self._option = model, most_tokens, option
         self._where = "--endpoint" if url else URL
-        self._client = client or self._usual_client(url)
+        self._client = client or open_client(url, self._where, _TIMEOUT)
         self._lock = threading.Lock()
         self._every, self._next = 60.0 / requests_per_minute, 0.0
         self._sleep, self._clock = sleep, clock
@@ -134,35 +135,15 @@ class Endpoint:
             BadInput: the endpoint refuses, cannot be reached after several attempts, or makes no
                 sense.
         """
-        import openai
-
         with self._lock:
             now = self._clock()
             start = max(now, self._next)
             self._next = start + self._every
         if start > now:
             self._sleep(start - now)
-        try:
+        with plain_errors(self._where, self._option):
             done = self._complete(messages, seed=seed, **settings)
             text = done.choices[0].message.content or ""
-        except openai.AuthenticationError:
-            raise BadInput(f"the endpoint refuses the key in {KEY}") from None
-        except openai.APIConnectionError as error:
-            raise BadInput(
-                f"cannot reach the endpoint ({error.message.rstrip('.')}): check {self._where} "
-                "and the network, then give the same command again to go on"
-            ) from None
-        except openai.APIStatusError as error:
-            passing = error.status_code >= 500 or error.status_code in (408, 429)
-            raise BadInput(
-                f"the endpoint answers with an error ({error.status_code}: "
-                f"{printable(error.message[:200])}); "
-                + ("the same command goes on" if passing else f"check {self._option} and the key")
-            ) from None
-        except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError) as error:
-            raise BadInput(
-                f"the endpoint's answer makes no sense ({type(error).__name__})"
-            ) from error
         used = done.usage
         return Reply(
             text,
@@ -192,16 +173,59 @@ class Endpoint:
                     raise
                 self.refused |= named
 
-    def _usual_client(self, url: str | None) -> Any:
-        import openai
 
-        key = os.environ.get(KEY) or ("none" if url else "")
-        if not key:
-            raise BadInput(f"{KEY} is not set, which the endpoint needs")
-        # The client waits between its attempts as the endpoint tells it to, and longer each time.
-        try:
-            return openai.OpenAI(
-                base_url=url, api_key=key, max_retries=self._RETRIES, timeout=self._TIMEOUT
-            )
-        except Exception as error:  # of the HTTP library, whichever that is, for no address
-            raise BadInput(f"{self._where} is no address: {printable(str(error))}") from error
+def open_client(url: str | None, where: str, timeout: float) -> Any:
+    """Open a client of an endpoint; its key is taken from the environment.
+
+    The client waits between its attempts as the endpoint tells it to, and longer each time.
+
+    Args:
+        url: of the endpoint, which may then need no key; None for what the environment says.
+        where: what names the endpoint, for messages.
+        timeout: of a request, in seconds.
+
+    Raises:
+        BadInput: there is no key in the environment, or the URL is none.
+    """
+    import openai
+
+    key = os.environ.get(KEY) or ("none" if url else "")
+    if not key:
+        raise BadInput(f"{KEY} is not set, which the endpoint needs")
+    try:
+        return openai.OpenAI(base_url=url, api_key=key, max_retries=_RETRIES, timeout=timeout)
+    except Exception as error:  # of the HTTP library, whichever that is, for no address
+        raise BadInput(f"{where} is no address: {printable(str(error))}") from error
+
+
+@contextmanager
+def plain_errors(where: str, option: str) -> Iterator[None]:
+    """Say in a line what went wrong with a request, or with what came back.
+
+    Args:
+        where: what names the endpoint.
+        option: of the command line that names the model.
+
+    Raises:
+        BadInput: the endpoint refuses, cannot be reached after several attempts, or makes no sense.
+    """
+    import openai
+
+    try:
+        yield
+    except openai.AuthenticationError:
+        raise BadInput(f"the endpoint refuses the key in {KEY}") from None
+    except openai.APIConnectionError as error:
+        raise BadInput(
+            f"cannot reach the endpoint ({error.message.rstrip('.')}): check {where} "
+            "and the network, then give the same command again to go on"
+        ) from None
+    except openai.APIStatusError as error:
+        passing = error.status_code >= 500 or error.status_code in (408, 429)
+        raise BadInput(
+            f"the endpoint answers with an error ({error.status_code}: "
+            f"{printable(error.message[:200])}); "
+            + ("the same command goes on" if passing else f"check {option} and the key")
+        ) from None
+    except (openai.OpenAIError, AttributeError, IndexError, TypeError, ValueError) as error:
+        raise BadInput(f"the endpoint's answer makes no sense ({type(error).__name__})") from error

@@ -22,7 +22,7 @@ import typer
 
 from duo.errors import BadInput, check_choice
 
-Engine = Literal["torch", "llama"]
+Engine = Literal["torch", "llama", "server"]
 ENGINES = ("auto", "torch", "llama")
 
 _PACKAGE = "llama_cpp"
@@ -37,10 +37,16 @@ engine_app = typer.Typer(help="See which engines models can run on here.", no_ar
 def resolve_engine(wanted: str, gguf: bool) -> Engine:
     """Choose the engine of a model; "auto" is llama.cpp for a GGUF file, else torch.
 
+    Args:
+        wanted: one of `ENGINES`, or the URL of a server.
+        gguf: whether the model is a GGUF file.
+
     Raises:
         BadInput: no such engine, or one that is not installed.
     """
-    check_choice("engine", wanted, ENGINES)
+    if wanted.startswith(("http://", "https://")):
+        return "server"
+    check_choice("engine", wanted, (*ENGINES, "the URL of a server"))
     engine: Engine = "llama" if wanted == "llama" or (wanted == "auto" and gguf) else "torch"
     if engine == "llama" and not installed():
         raise BadInput(HOW_TO_GET_IT, field="engine")

@@ -37,7 +37,8 @@ Device = Annotated[
     str | None, typer.Option("--device", help="Device of the model, such as cpu or cuda:0.")
 ]
 DType = Annotated[
-    str | None, typer.Option("--dtype", help="Number format of the weights, such as float32.")
+    str | None,
+    typer.Option("--dtype", help="Number format of the weights, such as float32 or int8."),
 ]
 Attention = Annotated[
     str | None,
@@ -52,8 +53,8 @@ Engine = Annotated[
     str | None,
     typer.Option(
         "--engine",
-        help="What runs the model: torch, or llama (llama.cpp, from a GGUF file) [default: llama "
-        "for GGUF files, else torch].",
+        help="What runs the model: torch, llama (llama.cpp, from a GGUF file), or the URL of a "
+        "server such as vLLM's, http://HOST:8000/v1 [default: llama for GGUF files, else torch].",
     ),
 ]
 

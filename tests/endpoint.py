@@ -18,6 +18,7 @@ class Endpoint:
         self.requests: list[dict[str, Any]] = []
         self.answer: Answer = lambda request, _: (200, self.said(f"So rain {request['seed']}."))
         self.headers: list[str | None] = []
+        self.models: list[dict[str, Any]] = []
         lock, endpoint = threading.Lock(), self
 
         class Handler(BaseHTTPRequestHandler):
@@ -27,7 +28,12 @@ class Endpoint:
                     endpoint.requests.append(request)
                     endpoint.headers.append(self.headers["Authorization"])
                     number = len(endpoint.requests)
-                status, content = endpoint.answer(request, number)
+                self.send(*endpoint.answer(request, number))
+
+            def do_GET(self) -> None:
+                self.send(200, {"object": "list", "data": endpoint.models})
+
+            def send(self, status: int, content: Any) -> None:
                 body = json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

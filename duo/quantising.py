@@ -1,0 +1,46 @@
+"""Keep a model's weights in eight or four bits, by torchao."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from duo.errors import BadInput
+
+#: Names of number formats, and their bits.
+BITS = {"int8": 8, "int4": 4}
+_HOW_TO_GET_IT = "torchao is not installed: pip install 'duo-duplex[quantised]'"
+
+
+def quantise(model: Any, dtype: str) -> None:
+    """Keep the weights of all linear layers but the output head in fewer bits, in place.
+
+    What is computed with them is in the model's own precision. Embeddings and the head stay as they
+    are: state tokens are rows of them.
+
+    Args:
+        model: a causal LM of `transformers`.
+        dtype: one of `BITS`.
+
+    Raises:
+        BadInput: torchao is not here, or has no such format on this device.
+    """
+    try:
+        from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+    except ImportError:
+        raise BadInput(_HOW_TO_GET_IT, field="dtype") from None
+    from torch.nn import Linear
+
+    head = model.get_output_embeddings()
+    config = Int8WeightOnlyConfig() if BITS[dtype] == 8 else Int4WeightOnlyConfig()
+    try:
+        quantize_(
+            model, config, lambda module, _: isinstance(module, Linear) and module is not head
+        )
+    except Exception as error:  # each format needs packages, devices and sizes of its own
+        reason = str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__
+        raise BadInput(f"torchao cannot make {dtype} here: {reason}", field="dtype") from error
+
+
+def is_quantised(weight: Any) -> bool:
+    """Tell whether a weight is a tensor of torchao's, which knows products and little else."""
+    return type(weight).__module__.partition(".")[0] == "torchao"
