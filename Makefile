@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo talk test lint clean
+.PHONY: demo talk gpu test lint clean
 
 demo: $(READY)  ## three systems hold the same conversations; a page shows what happened
 	$(BIN)/duo demo
@@ -12,6 +12,9 @@ demo: $(READY)  ## three systems hold the same conversations; a page shows what 
 talk: $(VENV)/.llama  ## a conversation with a 1.5B model on llama.cpp; fetches 1.1 GB once
 	$(BIN)/duo engine fetch qwen
 	$(BIN)/duo chat --model qwen --monitor smollm2-duo
+
+gpu: $(READY)  ## what this machine's GPU does, in eight minutes: a table, and runs/bench/gpu.json
+	$(BIN)/duo bench gpu --minutes 8 --out runs/bench/gpu.json
 
 test: $(READY)  ## all tests; those that need something that is not here say so
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n auto --maxprocesses 4

@@ -271,6 +271,53 @@ def decode(
 #: Makes what hears the sound of samples; the command line sets it, as it is of another room.
 hearing: Callable[[], Hearing] | None = None
 
+
+@bench_app.command()
+def gpu(
+    minutes: Annotated[float, typer.Option(min=0.1, help="Time that all of it may take.")] = 8.0,
+    device: Annotated[
+        str, typer.Option(help="The device to measure; on a CPU with small shapes.")
+    ] = "auto",
+    parts: Annotated[
+        str, typer.Option(help="Parts, separated by commas; empty for all.", show_default=False)
+    ] = "",
+    out: _Figures = None,
+) -> None:
+    """Measure what a GPU does: its ceilings, passes, many sessions, generate(), training.
+
+    Shapes are those of MiniCPM-2.4B and SmolLM2-135M, with random weights made on the device: no
+    model is fetched. Each part runs in a process of its own and is ended when its time is over;
+    what was measured until then is kept.
+
+    Example: duo bench gpu --minutes 8 --out runs/bench/gpu.json
+    """
+    from duo.backbone import resolve_device
+    from duo.errors import check_choice
+    from duo.table import make_result
+    from evaluation.gpu_bench.bench import PARTS, gpu_bench
+    from evaluation.gpu_bench.results import gpu_tables
+
+    chosen = words(parts, "--parts") if parts.strip() else list(PARTS)
+    for part in chosen:
+        check_choice("--parts", part, tuple(PARTS))
+    whole = sum(PARTS[part] for part in chosen)
+    shares = {part: PARTS[part] / whole for part in chosen}
+    place = resolve_device(device)
+    make_result(
+        out,
+        partial(
+            gpu_bench,
+            str(place),
+            minutes,
+            small=place.type == "cpu",
+            out=out,
+            parts=shares,
+            report=partial(typer.echo, err=True),
+        ),
+        gpu_tables,
+    )
+
+
 _FORMATS = ("fdb",)
 _FORMAT_HELP = "The other format: fdb, the folders of Full-Duplex-Bench v1."
 

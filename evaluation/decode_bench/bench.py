@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from duo.backbone import Backbone
-from duo.decoding.slots import check_graphs
+from duo.decoding.fused import check_graphs
 from duo.decoding.systems import SYSTEM_NAMES, build
 from duo.errors import BadInput, check_choice
 from duo.runs import versions
@@ -161,9 +161,10 @@ def measure(
     generated: list[float] = []
     bandwidth, weights = 0.0, weight_bytes(backbone)
     prompt, tokens = _same_for_generate(backbone, quiet)
+    stop = sorted(backbone.chat.stop)
     for candidate in candidates:  # first runs are slow: memory is allocated, kernels are chosen
         if candidate == _GENERATE:
-            generate_seconds(backbone, prompt, 4)
+            generate_seconds(backbone.model, prompt, 4, stop=stop)
         else:
             drive(ready(backbone, candidate), replace(quiet, seconds=10.0), steering)
     for number in range(plan.rounds):
@@ -172,7 +173,8 @@ def measure(
         for candidate in candidates[turn:] + candidates[:turn]:
             begins(candidate)
             if candidate == _GENERATE:
-                generated.append(1 / generate_seconds(backbone, prompt, tokens))
+                took = generate_seconds(backbone.model, prompt, tokens, stop=stop)
+                generated.append(1 / took)
             else:
                 one = _round(backbone, candidate, steering, talk, quiet)
                 rounds[candidate].append(one)

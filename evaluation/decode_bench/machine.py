@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,25 +124,29 @@ def _timed(work: Callable[[], Any], device: torch.device) -> float:
 
 
 @torch.inference_mode()
-def generate_seconds(backbone: Backbone, prompt: list[int], tokens: int) -> float:
+def generate_seconds(
+    model: Any, prompt: list[int], tokens: int, *, stop: Sequence[int] = (), cache: str = "dynamic"
+) -> float:
     """Time `generate()` in seconds a token, the first one (and so the prompt) not counted.
 
     Args:
-        backbone: the model.
+        model: of `transformers`.
         prompt: ids.
         tokens: generated greedily, 2 or more; the answer does not end before.
+        stop: tokens that would end it.
+        cache: kind of cache, as `transformers` names it.
     """
-    ids = torch.tensor([prompt], device=backbone.device)
-    stop = sorted(backbone.chat.stop)
+    ids = torch.tensor([prompt], device=model.device)
     times = _Times()
-    backbone.model.generate(
+    model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         generation_config=GenerationConfig(
             do_sample=False,
             max_new_tokens=tokens,
             min_new_tokens=tokens,
-            eos_token_id=stop,
+            eos_token_id=list(stop) or None,
+            cache_implementation=cache,
             pad_token_id=stop[0] if stop else 0,
         ),
         streamer=times,

@@ -298,7 +298,7 @@ def test_peak_memory_sees_what_is_gone_again() -> None:
 
 
 def test_generate_is_timed_by_the_token() -> None:
-    assert generate_seconds(backbone(), [1, 2, 3], 5) > 0
+    assert generate_seconds(backbone().model, [1, 2, 3], 5) > 0
 
 
 def test_the_reference_figures_fit_the_model_and_are_readable_at_80_columns() -> None:

@@ -1,0 +1,265 @@
+"""Measure one part of the GPU's bench, in a process of its own.
+
+    python -m evaluation.gpu_bench.parts passes-135m cuda 0
+
+Weights are random and made on the device: what a pass costs does not depend on them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, GraniteConfig, LlamaConfig
+
+from duo.backbone import granite_settings
+from duo.decoding.batched import encode_together
+from duo.decoding.channels import Chunk
+from duo.decoding.fused import FusedChannels
+from duo.decoding.mask import Owner
+from duo.decoding.passes import StaticPool, cuda_graphs, whole_graph
+from duo.decoding.slots import SlotPool
+from duo.decoding.static import StaticModel
+from duo.quantising import is_quantised, quantise
+from evaluation.decode_bench.machine import generate_seconds, read_bandwidth
+from evaluation.gpu_bench.bench import say
+from evaluation.gpu_bench.results import Figure
+
+#: Tokens in the context of a pass, of each session.
+_CONTEXT = 512
+_ROUNDS = 30
+
+
+def config(shape: str, small: bool) -> Any:
+    """Describe a model of the shape of MiniCPM-2.4B or of SmolLM2-135M, or a small one like it."""
+    if shape == "2.4b":
+        sizes = {
+            "vocab_size": 122_753, "hidden_size": 2304, "intermediate_size": 5760,
+            "num_hidden_layers": 40, "num_attention_heads": 36,
+        }  # fmt: skip
+        if small:
+            sizes = {
+                "vocab_size": 500, "hidden_size": 64, "intermediate_size": 128,
+                "num_hidden_layers": 2, "num_attention_heads": 4,
+            }  # fmt: skip
+        scales = {"scale_emb": 12, "scale_depth": 1.4, "dim_model_base": 256}
+        return GraniteConfig(**granite_settings({**sizes, **scales}))
+    sizes = {
+        "vocab_size": 49_152, "hidden_size": 576, "intermediate_size": 1536,
+        "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+    }  # fmt: skip
+    if small:
+        sizes |= {"vocab_size": 500, "hidden_size": 72, "intermediate_size": 96}
+        sizes |= {"num_hidden_layers": 2}
+    return LlamaConfig(**sizes, tie_word_embeddings=True, max_position_embeddings=2048)
+
+
+def make_model(shape: str, device: torch.device, small: bool, dtype: torch.dtype) -> Any:
+    """Make a model of random weights on the device."""
+    with torch.device(device):
+        return AutoModelForCausalLM.from_config(config(shape, small), dtype=dtype).eval()
+
+
+def read_bytes(model: StaticModel) -> int:
+    """Count the bytes of weights that a pass reads: all but the rows of an untied embedding."""
+    distinct = {weight.data_ptr(): stored_bytes(weight) for weight in model.weights()}
+    tied = model.head.data_ptr() == model.embedding.data_ptr()
+    return sum(distinct.values()) - (0 if tied else model.embedding.nbytes)
+
+
+def stored_bytes(weight: Tensor) -> int:
+    """Count the bytes of a weight, of whose parts torchao's tensors consist."""
+    if not is_quantised(weight):
+        return weight.nbytes
+    names, _ = weight.__tensor_flatten__()  # type: ignore[attr-defined]
+    return sum(getattr(weight, name).nbytes for name in names)
+
+
+def seconds(work: Callable[[], Any], device: torch.device, rounds: int = _ROUNDS) -> float:
+    """Time a work that ends with the device at rest; the median of some rounds, host included."""
+    took = []
+    for number in range(rounds + 3):
+        settle(device)
+        began = time.perf_counter()
+        work()
+        settle(device)
+        if number >= 3:
+            took.append(time.perf_counter() - began)
+    return median(took)
+
+
+def settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Bench:
+    """What all parts know.
+
+    Args:
+        device: that is measured.
+        small: small shapes, for a CPU.
+    """
+
+    def __init__(self, device: torch.device, small: bool) -> None:
+        self.device, self.small = device, small
+        self.dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        self.rounds = 3 if small else _ROUNDS
+
+    def seconds(self, work: Callable[[], Any]) -> float:
+        return seconds(work, self.device, self.rounds)
+
+    def ways(self) -> dict[str, dict[str, Any]]:
+        """List how passes can be run: those that a CPU has too, and those of CUDA."""
+        ways: dict[str, dict[str, Any]] = {"plain": {}, "compiled": {"compiler": whole_graph}}
+        if self.device.type == "cuda":
+            graph = {"capture": cuda_graphs()}
+            ways = {"plain": {}, "graph": graph, "compiled graph": ways["compiled"] | graph}
+        return ways
+
+    # -- parts -------------------------------------------------------------------------------
+
+    def machine(self) -> None:
+        """Measure the ceilings: bytes moved and read, and products of matrices."""
+        size = 2**22 if self.small else 2**32
+        took = self._copy_seconds(size)
+        say(Figure(what="copy", value=2 * size / took / 1e12, unit="TB/s"))
+        say(Figure(what="read", value=read_bandwidth(self.device, size) / 1e12, unit="TB/s"))
+        width = 256 if self.small else 8192
+        one = torch.ones(width, width, device=self.device, dtype=self.dtype)
+        took = self.seconds(lambda: one @ one)
+        value = 2 * width**3 / took / 1e12
+        say(Figure(what=f"products in {self.dtype}", value=value, unit="TFLOP/s"))
+
+    def _copy_seconds(self, size: int) -> float:
+        source = torch.ones(size // 4, device=self.device)
+        copy = torch.empty_like(source)
+        return self.seconds(lambda: copy.copy_(source))
+
+    def agreement(self) -> None:
+        """Hold every way of running passes to plain passes on a CPU, in single precision."""
+        for shape in ("2.4b", "135m"):
+            model = make_model(shape, torch.device("cpu"), True, torch.float32)
+            expected = spoken(SlotPool(model, 2), model)
+            model = model.to(self.device)
+            for name, how in {"of transformers": None, **self.ways()}.items():
+                slots = (
+                    SlotPool(model, 2) if how is None else StaticPool(StaticModel(model), 2, **how)
+                )
+                found = spoken(slots, model)
+                same = sum(one == other for one, other in zip(found, expected, strict=True))
+                what = f"tokens as on a CPU, small {shape}, {name}"
+                share = same / len(expected)
+                say(Figure(what=what, count=len(expected), value=same, unit="tokens", share=share))
+
+    def passes(self, shape: str, bits: str = "") -> None:
+        """Time passes of one session: the answer alone, both channels, and words heard."""
+        model = make_model(shape, self.device, self.small, self.dtype)
+        if bits:
+            quantise(model, bits)
+        static = StaticModel(model)
+        best = self._seconds_to_read(static)
+        say(Figure(what="limit: reading the weights", value=1e3 * best, unit="ms"))
+        self._passes("of transformers", SlotPool(model, capacity=2 * _CONTEXT), best)
+        for name, how in self.ways().items():
+            self._passes(name, StaticPool(static, capacity=2 * _CONTEXT, **how), best)
+
+    def _seconds_to_read(self, model: StaticModel) -> float:
+        weights = read_bytes(model)
+        return weights / read_bandwidth(self.device, max(weights, 2**20))
+
+    def _passes(self, name: str, pool: Any, best: float) -> None:
+        pool.take_row()
+        for tokens in (1, 2, 6):
+            took = self.seconds(partial(pool.forward, [step(0, tokens)]))
+            share = best / took
+            say(Figure(what=name, count=tokens, value=1e3 * took, unit="ms", share=share))
+
+    def generate(self, shape: str) -> None:
+        """Time what `generate()` takes for a token, with a dynamic and with a static cache."""
+        model = make_model(shape, self.device, self.small, self.dtype)
+        prompt = list(range(1, 65 if self.small else _CONTEXT))
+        best = self._seconds_to_read(StaticModel(model))
+        for cache in ("dynamic", "static"):
+            # The first time it may compile; as a model in use, it is timed after that.
+            for _ in range(2):
+                took = generate_seconds(model, prompt, 16, cache=cache)
+            what = f"generate(), {cache} cache"
+            say(Figure(what=what, count=1, value=1e3 * took, unit="ms", share=best / took))
+
+    def sessions(self, shape: str) -> None:
+        """Time passes of many sessions, both channels of each; at best they read all once."""
+        model = StaticModel(make_model(shape, self.device, self.small, self.dtype))
+        way, limit = [*self.ways()][-1], self._seconds_to_read(model)
+        for count in (1, 2, 4) if self.small else (1, 8, 32, 64, 128, 256, 400, 512):
+            try:
+                pool = StaticPool(model, count, capacity=_CONTEXT, **self.ways()[way])
+                chunks = [step(row, 2) for row in range(count)]
+                took = self.seconds(partial(pool.forward, chunks))
+            except torch.OutOfMemoryError:
+                say(Figure(what="do not fit into the memory", count=count, value=0, unit="ms"))
+                break
+            best = limit * (1 + pool.bytes / read_bytes(model))
+            say(Figure(what=way, count=count, value=1e3 * took, unit="ms", share=best / took))
+            del pool
+
+    def int8(self, shape: str) -> None:
+        """Time the same passes with weights of eight bits."""
+        self.passes(shape, "int8")
+
+    def training(self, shape: str) -> None:
+        """Time training steps."""
+        raise NotImplementedError
+
+
+def step(row: int, tokens: int) -> Chunk:
+    """Make the last tokens of a context: one of the output channel, others of the input channel."""
+    places = range(_CONTEXT - tokens, _CONTEXT)
+    owners = [Owner.OUTPUT, *[Owner.INPUT] * (tokens - 1)]
+    wanted = [0] if tokens == 1 else [0, tokens - 1]
+    return Chunk(row, _CONTEXT, [1] * tokens, owners, list(places), list(places), wanted)
+
+
+def spoken(pool: Any, model: Any) -> list[int]:
+    """Hold two conversations in a pool and return the likeliest tokens: said, and expected."""
+    rows = [FusedChannels(model, pool) for _ in range(2)]
+    found: list[int] = []
+
+    def likeliest(scores: Tensor) -> int:
+        found.append(int(scores.argmax()))
+        return found[-1]
+
+    for number, channels in enumerate(rows):
+        channels.extend_prefix(list(range(3 + number, 40)))
+        channels.speaking = True
+    for cycle in range(16):
+        if cycle == 4:
+            rows[0].fork([5, 6, 7])
+        if cycle == 10:
+            rows[0].promote()
+            rows[0].extend_prefix([8, 9])
+        for channels, scores in zip(rows, encode_together(rows), strict=True):
+            if scores.output is not None:
+                channels.speak(likeliest(scores.output))
+            if scores.input is not None and channels.input is not None:
+                channels.input.ids.append(likeliest(scores.input))
+    return found
+
+
+def main(name: str, device: str, small: str) -> None:
+    """Measure the part of this name."""
+    bench = Bench(torch.device(device), bool(int(small)))
+    part, _, shape = name.partition("-")
+    torch.manual_seed(0)
+    with torch.no_grad():
+        getattr(bench, part)(*[shape] if shape else [])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,79 @@
+"""The GPU's bench on a CPU: every part measures something, and whatever hangs is ended in time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from duo.files import read_result
+from evaluation.gpu_bench import parts
+from evaluation.gpu_bench.bench import PARTS, gpu_bench
+from evaluation.gpu_bench.results import Figure, GpuBench, gpu_tables
+
+#: Says a figure; then does what the part is called.
+_PROGRAM = """
+import sys, time
+print('figure: {"what": "a", "value": 1.5, "unit": "ms", "count": 2}', flush=True)
+print('figure: {"what": "cut', flush=True)
+if sys.argv[1] == "hangs":
+    time.sleep(600)
+if sys.argv[1] == "fails":
+    sys.exit("no such card")
+"""
+
+
+def test_a_part_that_hangs_or_fails_keeps_what_it_has(tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    began = time.monotonic()
+    found = gpu_bench(
+        "cuda",
+        0.5,
+        small=False,
+        out=out,
+        parts={"hangs": 0.15, "fails": 0.3, "ends": 0.3},
+        program=(sys.executable, "-c", _PROGRAM),
+    )
+    assert time.monotonic() - began < 30
+    assert read_result(out, GpuBench) == found
+    assert [part.name for part in found.parts] == ["hangs", "fails", "ends"]
+    figure = Figure(what="a", count=2, value=1.5, unit="ms")
+    assert {part.figures for part in found.parts} == {(figure,)}
+    hangs, fails, ends = (part.ended for part in found.parts)
+    assert (hangs[:13], fails, ends) == ("stopped after", "failed: no such card", "done")
+    text = gpu_tables(found)[0].markdown()
+    assert "no such card" in text
+    assert "stopped after" in text
+
+
+def test_no_part_begins_when_the_time_is_over() -> None:
+    found = gpu_bench("cpu", 0.01, small=True, parts={"machine": 1.0})
+    assert [part.ended for part in found.parts] == ["no time was left"]
+
+
+#: What needs torchao or takes long is left to those who run it.
+@pytest.mark.parametrize("name", [name for name in PARTS if not name.startswith(("int8", "train"))])
+def test_every_part_says_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(parts, "say", figures.append)
+    monkeypatch.setattr(parts.Bench, "ways", lambda self: {"plain": {}})
+    monkeypatch.setattr(parts, "_CONTEXT", 64)
+    parts.main(name, "cpu", "1")
+    assert len(figures) >= 2
+    assert all(figure.value > 0 for figure in figures)
+    if name == "agreement":
+        assert [figure.share for figure in figures] == [1.0] * len(figures)
+
+
+def test_the_large_shapes_are_those_of_the_papers_model_and_the_embedded_one() -> None:
+    from transformers import AutoModelForCausalLM
+
+    counts = {}
+    for shape in ("2.4b", "135m"):
+        with torch.device("meta"):
+            made = AutoModelForCausalLM.from_config(parts.config(shape, small=False))
+        counts[shape] = round(made.num_parameters() / 1e6)
+    assert counts == {"2.4b": 2725, "135m": 135}
