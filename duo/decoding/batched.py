@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores, Together, encode_together
-from duo.decoding.slots import SIZES, check_graphs, cuda_graph
+from duo.decoding.fused import check_graphs
 from duo.decoding.systems import ROWS, build, channels_for, in_one_pool
 from duo.errors import BadInput
 
@@ -43,8 +43,8 @@ def build_together(
     Args:
         system, backbone, settings: see `duo.decoding.systems.build`.
         count: sessions that can be held at once.
-        graphs: whether passes of the usual lengths are CUDA graphs; those of channels that are
-            encoded one after the other are none.
+        graphs: whether passes are compiled and CUDA graphs; those of channels that are encoded one
+            after the other are neither.
 
     Raises:
         BadInput: as `build`; a model that is not exact so; graphs of one that cannot have them.
@@ -55,9 +55,8 @@ def build_together(
         check_graphs(backbone.model)
     if backbone is None:
         return [build(system, backbone, **settings) for _ in range(count)]
-    static: dict[str, Any] = {"sizes": SIZES, "capture": cuda_graph} if graphs else {}
     kind, rows = channels_for(system, backbone.model), count * ROWS.get(system, 1)
-    channels = in_one_pool(kind, backbone.model, rows, **static)
+    channels = in_one_pool(kind, backbone.model, rows, graphs=graphs)
     return [build(system, backbone, channels=channels, **settings) for _ in range(count)]
 
 

@@ -23,13 +23,15 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.decoding.mask import Owner
+from duo.decoding.static import StaticModel, reads
 from duo.errors import BadInput
 from duo.files import read_json, write_json
+from duo.quantising import is_quantised
 from duo.terminal import quiet
 from duo.wheels import cache_folder, cache_writes
 
 #: Raised whenever the check itself changes, so that no result of an older one is believed.
-_VERSION = 1
+_VERSION = 2
 
 #: By how much logits may differ, as a share of their spread over the vocabulary (both root mean
 #: square): at every place in single and double precision; on average in half precision, in which
@@ -64,11 +66,24 @@ def check(model: PreTrainedModel, *, fused: bool = True) -> None:
 
 def fault(model: PreTrainedModel, *, fused: bool = True) -> str:
     """Say in a line why a model cannot hold two channels, and what can; empty if it can."""
+    if fused and is_static(model):
+        return ""
     known = _found.setdefault(model, {})
     key = (fused, model.config._attn_implementation, model.dtype, model.device)
     if key not in known:
         known[key] = _remembered(model, _examine if fused else _examine_sequential)
     return str(known[key])
+
+
+def is_static(model: PreTrainedModel) -> bool:
+    """Tell whether `StaticModel` computes what a model does: it is of the family, and agrees."""
+    if not reads(model):
+        return False
+    known = _found.setdefault(model, {})
+    key = ("static", model.config._attn_implementation, model.dtype, model.device)
+    if key not in known:
+        known[key] = _remembered(model, _examine_static)
+    return not known[key]
 
 
 def exact_length(model: PreTrainedModel) -> int | None:
@@ -176,6 +191,10 @@ def _examine(model: PreTrainedModel) -> str:
     return f"{name} cannot hold two channels in one pass ({why}): use the system duo-sequential"
 
 
+def _examine_static(model: PreTrainedModel) -> str:
+    return _difference(model, _static)
+
+
 def _examine_sequential(model: PreTrainedModel) -> str:
     why = _difference(model, _sequential)
     return why and f"{type(model).__name__} cannot go on from a cache ({why}): {_OTHER}"
@@ -198,6 +217,14 @@ def _fused(model: PreTrainedModel) -> list[Any]:
     return [FusedChannels(model, pool), FusedChannels(model, pool)]
 
 
+def _static(model: PreTrainedModel) -> list[Any]:
+    from duo.decoding.fused import FusedChannels
+    from duo.decoding.passes import StaticPool
+
+    pool = StaticPool(StaticModel(model), 3)
+    return [FusedChannels(model, pool), FusedChannels(model, pool)]
+
+
 def _difference(model: PreTrainedModel, make: Callable[[PreTrainedModel], list[Any]]) -> str:
     """Say how a conversation in channels differs from plain passes; empty if it does not."""
     with _single_precision(model) as changed:
@@ -209,8 +236,13 @@ def _difference(model: PreTrainedModel, make: Callable[[PreTrainedModel], list[A
 
 @contextmanager
 def _single_precision(model: PreTrainedModel) -> Iterator[bool]:
-    """Give a model in half precision weights in single precision, within, where they fit."""
+    """Give a model in half precision weights in single precision, within, where they fit.
+
+    One with weights of fewer bits stays as it is: these have no other precision.
+    """
     kept = [(weight, weight.data) for weight in model.parameters() if weight.dtype in _HALVES]
+    if any(map(is_quantised, model.parameters())):
+        kept = []
     changed = bool(kept)
     try:
         for weight, data in kept:
@@ -408,12 +440,13 @@ def _remembered(model: PreTrainedModel, examine: Callable[[PreTrainedModel], str
 
 def _identity(model: PreTrainedModel, what: str) -> str:
     """Hash what the result depends on: configuration, some of every weight, versions, device."""
+    plain = [weight for weight in model.parameters() if not is_quantised(weight)]
     facts = (
-        _VERSION, what, torch.__version__, transformers.__version__, type(model).__name__,
-        model.config._attn_implementation, str(model.dtype), model.device.type,
-        model.config.to_json_string(),
+        _VERSION, what, len(plain), torch.__version__, transformers.__version__,
+        type(model).__name__, model.config._attn_implementation, str(model.dtype),
+        model.device.type, model.config.to_json_string(),
     )  # fmt: skip
-    some = torch.cat([weight.detach().flatten()[:2].float() for weight in model.parameters()])
+    some = torch.cat([weight.detach().flatten()[:2].float() for weight in plain])
     digest = hashlib.sha256(json.dumps(facts).encode())
     digest.update(some.cpu().numpy().tobytes())
     return digest.hexdigest()[:32]

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from typing import Any
 
 from transformers import PreTrainedModel
 
 from duo.decoding.channels import Chunk, OnePassChannels
 from duo.decoding.mask import Owner
-from duo.decoding.slots import SlotCache, SlotPool
+from duo.decoding.passes import StaticPool, cuda_graphs, whole_graph
+from duo.decoding.slots import SlotPool
+from duo.decoding.static import FAMILY, StaticModel
+from duo.errors import BadInput
 
 
 class FusedChannels(OnePassChannels):
@@ -27,11 +31,11 @@ class FusedChannels(OnePassChannels):
     Whether the model is exact so is checked by `duo.decoding.systems`.
     """
 
-    pool: SlotPool
+    pool: SlotPool | StaticPool
 
-    def __init__(self, model: PreTrainedModel, pool: SlotPool | None = None) -> None:
+    def __init__(self, model: PreTrainedModel, pool: SlotPool | StaticPool | None = None) -> None:
         super().__init__()
-        self.pool = SlotPool(model) if pool is None else pool
+        self.pool = make_pool(model) if pool is None else pool
         self._row = self.pool.take_row()
         self._free: list[int] = []  # a heap: low slots first keeps the used range short
         self._capacity = 0  # slots that are known to be there
@@ -44,11 +48,7 @@ class FusedChannels(OnePassChannels):
 
     @property
     def cache_bytes(self) -> int:
-        return self._cache.bytes // self.pool.rows
-
-    @property
-    def _cache(self) -> SlotCache:
-        return self.pool.cache
+        return self.pool.bytes // self.pool.rows
 
     def begin_pass(self) -> Chunk | None:
         chunk = super().begin_pass()
@@ -74,3 +74,40 @@ class FusedChannels(OnePassChannels):
         slots = [heapq.heappop(self._free) for _ in range(count)]
         self._used = max(self._used, slots[-1] + 1)
         return slots
+
+
+def make_pool(
+    model: PreTrainedModel, rows: int = 1, *, graphs: bool = False
+) -> SlotPool | StaticPool:
+    """Make slots for sessions: those of a `StaticModel` where that is the model, exactly.
+
+    Args:
+        model: a causal LM of `transformers`.
+        rows: how many sessions there are at most.
+        graphs: whether passes are compiled and CUDA graphs; see `check_graphs`.
+    """
+    from duo.decoding.check import is_static
+
+    if not is_static(model):
+        return SlotPool(model, rows)
+    how: dict[str, Any] = {}
+    if graphs:
+        how = {"compiler": whole_graph, "capture": cuda_graphs()}
+    return StaticPool(StaticModel(model), rows, **how)
+
+
+def check_graphs(model: PreTrainedModel) -> None:
+    """Make sure that a model's forward passes can be CUDA graphs.
+
+    Raises:
+        BadInput: it is on another device, or none that `StaticModel` computes.
+    """
+    from duo.decoding.check import is_static
+
+    if model.device.type != "cuda":
+        raise BadInput(f"CUDA graphs need a model on cuda, not on {model.device}", field="graphs")
+    if not is_static(model):
+        raise BadInput(
+            f"CUDA graphs are for models of the kinds {', '.join(FAMILY)} with sdpa attention",
+            field="graphs",
+        )

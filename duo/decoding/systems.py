@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from duo.backbone import Backbone
     from duo.decoding.channels import Channels
     from duo.decoding.llama_model import LlamaModel
+    from duo.decoding.server import ServerModel
 
 #: name -> what it is, in a line (for help texts).
 SYSTEMS: dict[str, str] = {
@@ -175,7 +176,8 @@ def build(
         return made(backbone, chosen, channels=kind)
     if not chosen.monitor:
         return made(backbone, chosen, channels=kind, name=system)
-    monitor = load_monitor(chosen.monitor, backbone.engine)
+    engine = "auto" if backbone.engine == "server" else backbone.engine
+    monitor = load_monitor(chosen.monitor, engine)
     its = channels_for("duo", monitor.model)
     return made(backbone, chosen, channels=kind, name=system, monitor=monitor, monitor_channels=its)
 
@@ -188,7 +190,9 @@ def load_monitor(name: str, engine: str) -> Backbone:
     return load(name, engine=engine)
 
 
-def channels_for(system: str, model: PreTrainedModel | LlamaModel) -> Callable[[Any], Channels]:
+def channels_for(
+    system: str, model: PreTrainedModel | LlamaModel | ServerModel
+) -> Callable[[Any], Channels]:
     """Choose what one of our systems computes with, and make sure that the model is exact so.
 
     Both channels go in one pass where the model takes our mask. Where it does not, systems that
@@ -200,7 +204,10 @@ def channels_for(system: str, model: PreTrainedModel | LlamaModel) -> Callable[[
     """
     from duo.decoding.llama import LlamaChannels
     from duo.decoding.llama_model import LlamaModel
+    from duo.decoding.server import ServerChannels, ServerModel
 
+    if isinstance(model, ServerModel):
+        return ServerChannels
     if isinstance(model, LlamaModel):
         sequential = system == "duo-sequential"
         return partial(LlamaChannels, sequential=True) if sequential else LlamaChannels
@@ -214,7 +221,7 @@ def channels_for(system: str, model: PreTrainedModel | LlamaModel) -> Callable[[
 
 
 def in_one_pool(
-    kind: Callable[[Any], Channels], model: PreTrainedModel | LlamaModel, rows: int, **static: Any
+    kind: Callable[[Any], Channels], model: Any, rows: int, *, graphs: bool = False
 ) -> Callable[[Any], Channels]:
     """Give channels of this kind one pool of so many rows, if they can share one.
 
@@ -222,16 +229,18 @@ def in_one_pool(
         kind: see `channels_for`.
         model: of all of them.
         rows: channels that will be made.
-        static: what `SlotPool` needs for passes whose shapes are known beforehand.
+        graphs: see `duo.decoding.fused.make_pool`.
     """
-    from duo.decoding.fused import FusedChannels
+    from duo.decoding.fused import FusedChannels, make_pool
     from duo.decoding.llama import LlamaChannels, LlamaPool
-    from duo.decoding.slots import SlotPool
+    from duo.decoding.server import ServerChannels, ServerPool
 
     if kind is FusedChannels:
-        return partial(FusedChannels, pool=SlotPool(model, rows, **static))
+        return partial(FusedChannels, pool=make_pool(model, rows, graphs=graphs))
     if kind is LlamaChannels:
         return partial(LlamaChannels, pool=LlamaPool(model, rows))
+    if kind is ServerChannels:
+        return partial(ServerChannels, pool=ServerPool(model))
     return kind
 
 

@@ -30,9 +30,8 @@ from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Together
 from duo.decoding.context import Context
 from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
-from duo.decoding.fused import FusedChannels
+from duo.decoding.fused import FusedChannels, make_pool
 from duo.decoding.settings import Settings
-from duo.decoding.slots import SlotPool
 from duo.decoding.speaker import Speaker
 
 
@@ -65,7 +64,7 @@ class Vita:
         self.cycle_seconds = self.settings.cycle_seconds
         self._chat, self._states = backbone.chat, backbone.states
         self._tokenizer = backbone.tokenizer
-        make = channels or partial(FusedChannels, pool=SlotPool(backbone.model, 2))
+        make = channels or partial(FusedChannels, pool=make_pool(backbone.model, 2))
         both = [
             Context(
                 backbone,

@@ -12,7 +12,7 @@ import torch
 import transformers
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from duo.decoding.check import exact_length, fault
+from duo.decoding.check import exact_length, fault, is_static
 
 TABLE = Path(__file__).parents[3] / "docs" / "models.md"
 
@@ -138,9 +138,10 @@ def verdict(name: str, model: Any) -> str:
     whole = getattr(model.config, "max_position_embeddings", None)
     if reason := fault(model):
         return "all but `duo`" if "duo-sequential" in reason else "refused"
+    found = "exact, static" if is_static(model) else "exact"
     if exact_length(model) != whole:
-        return "exact, up to the length where its positions change"
-    return "exact"
+        return f"{found}, up to the length where its positions change"
+    return found
 
 
 def table() -> str:
@@ -162,11 +163,13 @@ _PAGE = """# Architectures
 
 Verified with tiny random models of transformers {version} on a CPU: {count} causal architectures
 and forms of them, of which {exact} are exact. *Exact*: two channels and several conversations in
-one forward pass give the logits of a plain forward pass of each alone. *All but `duo`*: the model
-takes no mask of ours, and is exact one channel and one conversation after the other: so `duplex`
-and `turn-based` hold it, and `duo-sequential` in place of `duo` (a model that keeps no keys and
-values, such as Mamba, reads the whole text again in each step). *Refused*: some of its layers have
-a past that cannot be rolled back, or it is no decoder of text alone.
+one forward pass give the logits of a plain forward pass of each alone. *Static*: by a forward pass
+of our own over plain buffers ([decoder.md](decoder.md)), the one for many conversations, compiled
+code and CUDA graphs. *All but `duo`*: the model takes no mask of ours, and is exact one channel and
+one conversation after the other: so `duplex` and `turn-based` hold it, and `duo-sequential` in
+place of `duo` (a model that keeps no keys and values, such as Mamba, reads the whole text again in
+each step). *Refused*: some of its layers have a past that cannot be rolled back, or it is no
+decoder of text alone.
 
 The same check runs on every model that is loaded, whatever its name; what fails it is refused in
 one line. `python -m tests.duo.decoding.architectures` writes this page, and a test holds it.

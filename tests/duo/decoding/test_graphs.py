@@ -18,8 +18,10 @@ from torch.utils._pytree import tree_leaves
 
 from duo.backbone import Backbone
 from duo.decoding.batched import build_together, hold_together
-from duo.decoding.fused import FusedChannels
-from duo.decoding.slots import SlotPool, Work, check_graphs
+from duo.decoding.fused import FusedChannels, check_graphs
+from duo.decoding.passes import StaticPool, Work
+from duo.decoding.slots import SlotPool
+from duo.decoding.static import StaticModel
 from duo.errors import BadInput
 from tests.duo.decoding.steering import encode_steered
 from tests.duo.decoding.test_batched import Script, alone, conversation, steered_duo
@@ -78,7 +80,11 @@ def backbone(architecture: str = "llama") -> Backbone:
     return tiny_backbone(architecture)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
+def pool_of(model: Any, rows: int, **how: Any) -> StaticPool:
+    return StaticPool(StaticModel(model), rows, **how)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2", "gemma3"])
 def test_whole_conversations_are_the_same(architecture: str) -> None:
     """Forks, decisions, rows out of step and rows that grow under way."""
     model, capture = backbone(architecture), Captures()
@@ -87,30 +93,34 @@ def test_whole_conversations_are_the_same(architecture: str) -> None:
         ["Why?", "", "so the rain", "", "", "."],
         ["", "Who?", "", "mhm", "", ""],
     ]
-    pool = SlotPool(model.model, 2, sizes=(1, 2, 4), capacity=32, capture=capture)
+    pool = pool_of(model.model, 2, capacity=32, capture=capture)
     systems = [steered_duo(model, 12, pool) for _ in range(2)]
     sessions = [conversation(script) for script in scripts]
     together = dict(hold_together(systems, sessions, encode_steered))
-    single = steered_duo(model, 12, None)
+    single = steered_duo(model, 12, SlotPool(model.model))
     assert together == {number: alone(single, script) for number, script in enumerate(scripts)}
     assert pool.capacity > 32
     assert capture.made < capture.used <= pool.forward_passes
 
 
-def test_a_row_by_itself_can_be_captured() -> None:
-    """As in real time, where there is one session."""
+def test_a_row_by_itself_is_captured_in_few_sizes() -> None:
+    """As in real time, where there is one session: one token and two are one size."""
     model, capture = backbone(), Captures()
-    pool = SlotPool(model.model, 1, sizes=(1, 2), capture=capture)
-    script: Script = ["What is it?", "", "", ""]
-    assert alone(steered_duo(model, 9, pool), script) == alone(steered_duo(model, 9, None), script)
-    assert capture.made == 1  # nothing but the answer's own tokens is that short
+    pool = pool_of(model.model, 1, capture=capture)
+    script: Script = ["What is it?", "", "", "", " so the", ""]
+    single = steered_duo(model, 9, SlotPool(model.model))
+    assert alone(steered_duo(model, 9, pool), script) == alone(single, script)
+    sizes = {layout.tokens for layout in pool._captured}
+    assert capture.made == len(sizes) <= 6
+    assert min(sizes) == 2
+    assert all(size & (size - 1) == 0 for size in sizes)
     assert capture.used > 4
 
 
 def test_scores_outlast_the_next_pass() -> None:
     """A replay writes where the last one wrote; what was handed out stays."""
-    pool = SlotPool(backbone().model, 1, sizes=(1,), capture=Captures())
-    channels = FusedChannels(backbone().model, pool)
+    model = backbone().model
+    channels = FusedChannels(model, pool_of(model, 1, capture=Captures()))
     channels.extend_prefix([1, 2, 3])
     channels.speaking = True
     channels.encode()
@@ -130,10 +140,10 @@ def test_graphs_need_a_gpu() -> None:
         build_together("duo", backbone(), 2, graphs=True)
 
 
-def test_graphs_need_attention_that_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_need_a_model_of_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_backbone(attention="flex_attention", dtype=torch.float32, head_dim=16).model
     monkeypatch.setattr(type(model), "device", torch.device("cuda"))
-    with pytest.raises(BadInput, match="not flex_attention"):
+    with pytest.raises(BadInput, match=r"of the kinds gemma, .* with sdpa attention"):
         check_graphs(model)
 
 
