@@ -213,10 +213,6 @@ class Bench:
         """Time the same passes with weights of eight bits."""
         self.passes(shape, "int8")
 
-    def training(self, shape: str) -> None:
-        """Time training steps."""
-        raise NotImplementedError
-
 
 def step(row: int, tokens: int) -> Chunk:
     """Make the last tokens of a context: one of the output channel, others of the input channel."""

@@ -54,8 +54,7 @@ def test_no_part_begins_when_the_time_is_over() -> None:
     assert [part.ended for part in found.parts] == ["no time was left"]
 
 
-#: What needs torchao or takes long is left to those who run it.
-@pytest.mark.parametrize("name", [name for name in PARTS if not name.startswith(("int8", "train"))])
+@pytest.mark.parametrize("name", [name for name in PARTS if not name.startswith("int8")])
 def test_every_part_says_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
     monkeypatch.setattr(parts, "say", figures.append)
