@@ -1,4 +1,4 @@
-"""Define `duo eval`, `duo bench decode`, `duo transcript export` and `import`.
+"""Define `duo eval`, `duo bench decode` and `train`, `duo transcript export` and `import`.
 
 What a command needs is imported inside it, so that help texts appear at once.
 """
@@ -266,6 +266,43 @@ def decode(
     if monitor is not None:
         raise BadInput("is measured in llama.cpp: --engine llama", field="monitor")
     make_result(out, partial(decode_bench, model, plan, **load), decode_tables)
+
+
+@bench_app.command("train")
+def bench_train(
+    model: Annotated[
+        str, typer.Option(help="What is trained: a hub id, a model folder, or smollm2.")
+    ] = "smollm2",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with train.jsonl [default: random samples of max_tokens]."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="paper, embedded, smoke, or a YAML file of settings.")
+    ] = "embedded",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each way, in turns.")] = 3,
+    steps: Annotated[int, typer.Option(min=2, help="Steps of a run; the first is not timed.")] = 4,
+    out: _Figures = None,
+) -> None:
+    """Measure what training costs: samples and tokens a second, and the share of the limit.
+
+    Beside it TRL trains on the same samples (pip install duo-duplex[trl]), or transformers' Trainer
+    where TRL is not installed. Both learn what both can, the words of the answers and the states;
+    with a preset that learns otherwise a third line shows what that costs.
+
+    Example: duo bench train --data runs/data --out runs/bench/train.json
+    """
+    from duo.table import make_result
+    from duo.training.settings import load_settings, parse_assignments
+    from evaluation.train_bench import train_bench, train_tables
+
+    settings = load_settings(preset, None, parse_assignments(set_ or ()))
+    measure = partial(train_bench, model, data, settings, rounds=rounds, steps=steps)
+    make_result(out, measure, train_tables)
 
 
 #: Makes what hears the sound of samples; the command line sets it, as it is of another room.

@@ -16,7 +16,7 @@ from duo.files import read_result
 from duo.table import Table
 from evaluation.benchmarks.results import read_runs
 from evaluation.benchmarks.run import results_table
-from evaluation.decode_bench.results import DecodeBench, decode_tables
+from evaluation.decode_bench.results import DecodeBench, Spread, decode_tables
 from evaluation.interaction.results import score
 from evaluation.interaction.table import table as interaction_table
 from evaluation.scores import (
@@ -28,6 +28,7 @@ from evaluation.scores import (
     probe_table,
     state_tables,
 )
+from evaluation.train_bench import TrainBench, TrainCost, train_tables
 from reports.statistics.analysis import analyse
 from reports.statistics.coverage import StatisticsBench, bench_table
 from reports.statistics.ratings import read_ratings
@@ -113,6 +114,22 @@ def report_table1(folder: Path) -> list[Table]:
     return table1_tables(table1([str(folder)]))
 
 
+def bench_train() -> TrainBench:
+    def cost(rate: float, first: Spread | None = None) -> TrainCost:
+        share = Spread(median=0.42, low=0.4, high=0.45)
+        return TrainCost(
+            samples_per_second=Spread(median=rate / 300, low=rate / 310, high=rate / 290),
+            tokens_per_second=Spread(median=rate, low=rate - 1000, high=rate + 1000),
+            share_of_limit=share, waiting=share, against_first=first,
+        )  # fmt: skip
+
+    ways = {"duo": cost(31000.0), "TRL 1.16.0": cost(21000.0, Spread(median=0.7, low=0.6, high=1))}
+    return TrainBench(
+        model="smollm2", device="NVIDIA H200", precision="bfloat16", settings={}, rounds=3, steps=4,
+        tokens=9000, threads=1, operations_per_second=7e14, ways=ways,
+    )  # fmt: skip
+
+
 COMMANDS: dict[str, Callable[[Path], list[Table]]] = {
     "data inspect": data_inspect,
     "eval states": lambda folder: state_tables(
@@ -131,6 +148,7 @@ COMMANDS: dict[str, Callable[[Path], list[Table]]] = {
         *decode_tables(read_result(write_decoding(folder / "d.json"), DecodeBench)),
         *decode_tables(read_result(REFERENCE / "decode-bench.json", DecodeBench)),
     ],
+    "bench train": lambda folder: train_tables(bench_train()),
     "bench statistics": lambda folder: [
         bench_table(read_result(REFERENCE / "statistics-bench.json", StatisticsBench))
     ],
