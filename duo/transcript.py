@@ -120,6 +120,12 @@ class Header(BaseModel):
         """The name, without a suffix, of a file about this recording."""
         return f"{safe_name(self.scenario)}-{safe_name(self.system)}"
 
+    @property
+    def models(self) -> str:
+        """Name the model, and the one that decided in its place, if another one did."""
+        monitor = self.settings.get("monitor")
+        return f"{self.model} ({monitor} decides)" if monitor else self.model
+
     @field_validator("settings")
     @classmethod
     def _can_be_written(cls, settings: dict[str, JsonValue]) -> dict[str, JsonValue]:

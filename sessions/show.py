@@ -317,7 +317,7 @@ def _title(transcript: Transcript, width: int) -> list[Text]:
     found = conversation_of(transcript)
     facts = (
         f"system {header.system}",
-        f"model {header.model}",
+        f"model {header.models}",
         f"seed {header.seed}",
         f"{header.clock} clock",
         f"{transcript.seconds:g} s",

@@ -358,7 +358,7 @@ def _facts_of_transcripts(transcripts: Sequence[Transcript]) -> dict[str, str]:
         else _listed(f"{head.system} {head.cycle_seconds:g} s" for head in heads)
     )
     return {
-        "Model": _listed(head.model for head in heads),
+        "Model": _listed(head.models for head in heads),
         "Systems": _listed(head.system for head in heads),
         "Scenarios": _listed(scenarios) if len(scenarios) <= _FEW else str(len(scenarios)),
         "Seed": _listed(str(head.seed) for head in heads),

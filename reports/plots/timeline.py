@@ -85,7 +85,7 @@ def timeline(transcript: Transcript, start: float = 0.0, end: float | None = Non
         name,
         clean(f"{header.scenario}, {header.system}"),
         [
-            f"Scenario {header.scenario} with {header.system} ({header.model}): the person above, "
+            f"Scenario {header.scenario} with {header.system} ({header.models}): the person above, "
             f"the assistant below, on a {header.clock} clock with cycles of "
             f"{header.cycle_seconds:g} s.",
             f"{len(talk.utterances)} utterances ({labelled} labelled), {len(talk.answers)} "
@@ -116,7 +116,7 @@ def draw(
     """
     header, talk = transcript.header, conversation_of(transcript)
     heading = f"{header.scenario} · {header.system}"
-    caption = f"{header.model} · {header.clock} clock · cycles of {header.cycle_seconds:g} s"
+    caption = f"{header.models} · {header.clock} clock · cycles of {header.cycle_seconds:g} s"
     scenes = []
     for second in _SECONDS:
         scenes.append(

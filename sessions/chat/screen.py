@@ -228,7 +228,7 @@ class ChatScreen(App[None]):
 
     def compose(self) -> ComposeResult:
         header = self.conversation.header
-        names = f"{self.conversation.system.name} · {header.model}"
+        names = f"{self.conversation.system.name} · {header.models}"
         with Horizontal(id="names"):
             yield Static(" " * TIME + "you", id="you", markup=False)
             yield Static(printable(names), id="system", markup=False)
