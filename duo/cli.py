@@ -26,7 +26,7 @@ from reports.statistics.commands import judge, power, simulate
 from sessions.commands import bench_recogniser, chat, record, scenario_app, sweep, transcript_app
 from sessions.study.commands import bench as bench_study
 from sessions.study.commands import bench_pages, study_app
-from sessions.voice.commands import talk
+from sessions.voice.commands import bench_voice, talk
 from sessions.voice.samples import sample_hearing
 
 
@@ -144,6 +144,7 @@ bench_app.command("raters")(bench_pages)
 app.add_typer(bench_app, name="bench", cls=WholeSummaries)
 bench_app.command()(sweep)
 bench_app.command("recogniser")(bench_recogniser)
+bench_app.command("voice")(bench_voice)
 app.add_typer(scenario_app, name="scenario", cls=WholeSummaries)
 transcript_app.command()(export)
 evaluation.commands.hearing = sample_hearing

@@ -137,6 +137,15 @@ class Channels(ABC):
         self.prefix.slots += strand.slots
         self.input = None
 
+    def truncate_prefix(self, length: int) -> None:
+        """Keep the first `length` tokens of the prefix, the output so far included, as encoded."""
+        self.settle()
+        prefix = self.prefix
+        self.output = Strand(prefix.ids[length:], prefix.slots[length:])
+        self._own(self.output.slots, Owner.OUTPUT)
+        del prefix.ids[length:], prefix.slots[length:]
+        self.drop_output()
+
     def cut_prefix(self, start: int, stop: int) -> None:
         """Remove `prefix.ids[start:stop]`. All positions after it change: all is encoded again."""
         del self.prefix.ids[start:stop]

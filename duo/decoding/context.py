@@ -158,7 +158,14 @@ class Context:
         text: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         return text
 
-    def respond(self, *, state: int | None, merge: bool = False, opened: bool = False) -> None:
+    def respond(
+        self,
+        *,
+        state: int | None,
+        merge: bool = False,
+        opened: bool = False,
+        unheard: int = 0,
+    ) -> None:
         """Make the utterance the query and open an answer to it.
 
         Args:
@@ -166,15 +173,22 @@ class Context:
                 the query. None if silence alone decided: then only what was heard counts.
             merge: keep what was spoken since the fork in the context, before the query.
             opened: what closes the query and opens the answer was expected already; it is kept.
+            unheard: tokens at the end of the answer that the user never heard: they are forgotten.
         """
         channels, chat = self.channels, self._chat
         if state is None and not opened:
             channels.truncate_input(self.heard)
         words = self._input().ids[len(self._opening) :]
-        if merge or self._remarks:  # something comes before the query: encode it at its new place
+        lost = unheard if merge else max(0, unheard - len(channels.output.ids))
+        if (
+            merge or self._remarks or lost
+        ):  # the query follows something else than it was heard after
             channels.drop_input()
             if not merge:
                 channels.drop_output()
+            if lost:
+                channels.truncate_prefix(len(self.ids) - lost)
+                self.answered = False
             self._lay_remarks()
             opening = self._open_user_turn()
             channels.extend_prefix(opening)

@@ -142,6 +142,17 @@ class Recalling(Protocol):
         """
 
 
+@runtime_checkable
+class Voiced(Protocol):
+    """A system whose words a voice says, later than they are made."""
+
+    def unheard(self, text: str) -> None:
+        """Learn before a cycle which end of the answer so far nobody has heard yet.
+
+        If the answer is cut in this cycle, that end was never said.
+        """
+
+
 #: A cycle in progress: it hands over channels to encode, several as `Together`, and is sent their
 #: scores. Whoever runs it may encode one conversation's channels, or those of many at once.
 Steps: TypeAlias = "Generator[Channels | Together, Scores, CycleResult]"

@@ -143,6 +143,7 @@ class Duo:
         """Forget the conversation; the next one draws the same random numbers."""
         self.context.reset()
         self._speaker.reset()
+        self._unheard = ""
         self._holding = False  # speech is held
         self._next: Tensor | None = None  # what follows it
         self._expect_nothing()
@@ -150,6 +151,10 @@ class Duo:
     def recall(self, turns: Sequence[Turn]) -> None:
         """Go on from a dialogue held before; see `duo.decoding.conversant.Recalling`."""
         self.context.recall(turns, states=True)
+
+    def unheard(self, text: str) -> None:
+        """Forget this end of the answer if it is cut; see `duo.decoding.conversant.Voiced`."""
+        self._unheard = text
 
     def cycle(self, heard: Heard) -> CycleResult:
         """Hear, decide, speak; see `Conversant.cycle`."""
@@ -294,8 +299,10 @@ class Duo:
         elif forgotten:
             log.add(Kind.NOTE, f"the end of the answer is forgotten: {forgotten}")
         state = self._states.respond if by == "state" else None
-        self.context.respond(state=state, merge=merge)
+        unheard = self._speaker.unheard(self._unheard)
+        self.context.respond(state=state, merge=merge, unheard=unheard)
         self._speaker.begin()
+        self._unheard = ""
         self._holding, self._next = False, None
         self._expect_nothing()
 

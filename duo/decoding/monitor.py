@@ -169,8 +169,11 @@ class MonitoredContext:
         self._mine.ignore(remember=remember)
         self._its.ignore(remember=remember)
 
-    def respond(self, *, state: int | None, merge: bool = False) -> None:
-        """Make the utterance, with the words expected if a state token ends it, both's query."""
+    def respond(self, *, state: int | None, merge: bool = False, unheard: int = 0) -> None:
+        """Make the utterance, with the words expected if a state token ends it, both's query.
+
+        What the user never heard of the answer is forgotten by the speaker alone.
+        """
         text = self.text if state is None else self._its.completed_text(self._monitor.tokenizer)
         if merge:
             self._its.ignore()
@@ -179,7 +182,7 @@ class MonitoredContext:
         self._its.respond(state=state)
         if text != self._mine.text:  # words that are expected complete it
             self._mine.hear(text)
-        self._mine.respond(state=None, merge=merge)
+        self._mine.respond(state=None, merge=merge, unheard=unheard)
         self._begin()
 
     def make_room(self) -> list[str]:

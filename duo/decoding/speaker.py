@@ -36,14 +36,27 @@ class Speech:
         """Return what is left at the end of the answer: a character that was never completed."""
         return self._say(self._text())
 
+    def tail(self, text: str) -> list[int]:
+        """Return the last tokens, from that with the first character of `text`, the answer's end.
+
+        Blanks do not count: a voice has its own.
+        """
+        left = len("".join(self._text().split())) - len("".join(text.split()))
+        count = 0
+        while count < len(self.ids) and len("".join(self._text(count).split())) > left:
+            count += 1
+        return self.ids[len(self.ids) - count :]
+
     def _say(self, text: str) -> str:
         piece = text[self._said :]
         self._said = max(self._said, len(text))
         return piece
 
-    def _text(self) -> str:
+    def _text(self, without: int = 0) -> str:
         text: str = self._tokenizer.decode(
-            self.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            self.ids[: len(self.ids) - without],
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
         )
         return text
 
@@ -81,6 +94,11 @@ class Speaker:
     def begin(self) -> None:
         """Begin a new answer."""
         self._speech = Speech(self._tokenizer)
+
+    def unheard(self, text: str) -> int:
+        """Count the tokens of `text`, the end of the answer, if the context ends with them."""
+        tail = self._speech.tail(text)
+        return len(tail) if tail and self._context.ids[-len(tail) :] == tail else 0
 
     def speak(self, scores: Tensor, log: CycleLog) -> None:
         """Choose the next token by its `scores` `[vocabulary]` and say it, or end the answer."""

@@ -206,3 +206,50 @@ def _serve(
     app = make_app(offer)
     typer.echo(f"talk at http://127.0.0.1:{port} (Ctrl-C ends)")
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=5)
+
+
+def bench_voice(
+    model: Annotated[str, typer.Option(help="As of `duo record`.")] = "smollm2-duo",
+    system: Annotated[str, typer.Option(help="The system to talk to.")] = "duo",
+    exchanges: Annotated[
+        int, typer.Option(min=1, max=8, help="Questions that are asked and interrupted.")
+    ] = 8,
+    holds: Annotated[bool, typer.Option("--holds/--talks-on", help="As of `duo talk`.")] = True,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")
+    ] = None,
+    engine: Engine = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Talk to a system in real time: how long does one wait for it, and how soon does it yield?
+
+    Takes 20 to 60 s an exchange. Times are of this machine as it is: nothing else should run on it.
+
+    Example: duo bench voice --exchanges 2
+    """
+    from sessions.voice.extras import need
+
+    need("whisper", "piper")
+    from duo.decoding.systems import with_prompt
+    from duo.table import make_result
+    from sessions.voice.bench import EXCHANGES, VoiceBench, bench
+    from sessions.voice.live import SpokenConversation
+    from sessions.voice.recogniser import SpeechInput, whisper
+    from sessions.voice.voices import load_voice
+
+    loading = with_prompt({} if engine is None else {"engine": engine}, [model])
+    build = _Builder(_settings([system], set_ or ()), loading, 0, {"voice": "piper"})
+
+    def measure() -> VoiceBench:
+        conversant, header = build(system, model)
+        speech, voice = SpeechInput(whisper()), load_voice("piper")
+        return bench(
+            lambda shown: SpokenConversation(conversant, header, speech, voice, shown, holds=holds),
+            header,
+            load_voice("piper"),
+            EXCHANGES[:exchanges],
+        )
+
+    make_result(out, measure, lambda result: result.tables())

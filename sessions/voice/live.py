@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from duo.decoding.conversant import Conversant, CycleResult, Event, Kind
+from duo.decoding.conversant import Conversant, CycleResult, Event, Kind, Voiced
 from duo.transcript import Header, Transcript, TranscriptEvent
 from duo.words import DECIMALS
 from sessions.chat.live import Conversation, CycleStatus
@@ -253,6 +253,8 @@ class SpokenConversation:
             self._show(events)
             # Words at the end of speech: the silence that decides about them has passed already.
             at_once = bool(heard) and not self._words.speaking
+            if isinstance(self._system, Voiced):
+                self._system.unheard(self._unheard)
             result = await _run(self._thinker, self._system.cycle, heard)
             took = self.now - start
             decided = any(event.kind in (Kind.RESPOND, Kind.IGNORE) for event in result.events)
@@ -353,13 +355,20 @@ class SpokenConversation:
             if answer == self._answer:
                 self._player.add(spoken, cycle)
 
+    @property
+    def _unheard(self) -> str:
+        """What the system has said and the voice has not."""
+        waiting = "".join(text for text, _, _ in self._texts)
+        return self._player.unheard + self._saying + waiting + self._clauses.waiting
+
     def _silence(self) -> str:
         """Stop the voice; return the text that was not heard, as far as the voice had it."""
         if self._onset is not None and not self._player.held:
             self._note_silence()
         self._onset = None
-        waiting = "".join(text for text, _, _ in self._texts)
-        unheard = self._player.stop() + self._saying + waiting + self._clauses.rest()
+        unheard = self._unheard
+        self._player.stop()
+        self._clauses.rest()
         self._texts.clear()
         self._saying = ""
         self._answer += 1

@@ -107,12 +107,15 @@ class Player:
             del clip.begun[clip.said :]
             clip.played = min(clip.played, round(clip.words[clip.said].start * RATE))
 
+    @property
+    def unheard(self) -> str:
+        """The text that was not played, from the first word that was not over."""
+        clips = [clip for clip in self._clips if clip is not None]
+        return "".join(word.text for clip in clips for word in clip.words[clip.said :])
+
     def stop(self) -> str:
-        """Drop all that was not played; return its text, from the first word that was not over."""
-        unheard = ""
-        for clip in self._clips:
-            if clip is not None:
-                unheard += "".join(word.text for word in clip.words[clip.said :])
+        """Drop all that was not played; return its text."""
+        unheard = self.unheard
         self._clips.clear()
         self.held = False
         return unheard

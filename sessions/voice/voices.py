@@ -233,6 +233,11 @@ class Clauses:
         words, self._text = self._text[:end], self._text[end:]
         return words
 
+    @property
+    def waiting(self) -> str:
+        """The text that waits for the end of its clause."""
+        return self._text
+
     def rest(self) -> str:
         """Return what is left at the end of the answer, and forget it."""
         rest, self._text = self._text, ""

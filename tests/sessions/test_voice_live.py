@@ -22,6 +22,7 @@ from duo.transcript import Header, Transcript, TranscriptEvent
 from duo.words import Piece
 from sessions.chat.live import CycleStatus
 from sessions.voice import live
+from sessions.voice.bench import bench
 from sessions.voice.listening import SpokenWords
 from sessions.voice.live import SpokenConversation
 from sessions.voice.player import Player
@@ -318,3 +319,26 @@ def test_a_system_that_fails_ends_the_conversation(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Parrot, "cycle", lambda self, heard: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         hold(monkeypatch, [], 1.0)
+
+
+def test_the_bench_times_answers_remarks_and_interruptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_run", at_once)
+    lines = [(1.02, "who?"), (5.0, "Mm-hm."), (9.5, "why?")]
+    header = Header(system="parrot", model="none", scenario="talk", cycle_seconds=0.5)
+    with asyncio.Runner(loop_factory=Jumping) as runner:
+        monkeypatch.setattr(asyncio, "run", runner.run)
+        found = bench(
+            lambda shown: SpokenConversation(
+                Parrot(0.5, answer=3 * STORY + "{}"), header, Script(lines), Silent(), shown,
+                now=runner.get_loop().time,
+            ),
+            header, Silent(), [("who?", "why?")],
+        )  # fmt: skip
+    times = {one.name: one for one in found.waits}
+    assert (found.asked, found.unanswered) == (2, 0)
+    assert times["total"].count == 2
+    assert times["onset to silence"].count == 2
+    assert found.words == 4  # a hyphen parts words
+    assert found.wrong == 0
+    for table in found.tables():
+        assert "parrot" in table.title

@@ -109,7 +109,7 @@ def test_each_channel_is_decoded_as_if_it_were_alone(
         listening = channels.input is not None
         edits = ["speak", "silence", "listen", "expect", "drop", "promote", "roll back"]
         if not listening:
-            edits = ["speak", "silence", "extend", "fork", "fork", "cut"]
+            edits = ["speak", "silence", "extend", "fork", "fork", "cut", "shorten"]
         edit = data.draw(st.sampled_from(edits))
         if edit == "speak":
             channels.speaking = True
@@ -136,6 +136,10 @@ def test_each_channel_is_decoded_as_if_it_were_alone(
             channels.listen(channels.input.ids[: data.draw(st.integers(1, 5))])
         elif edit == "cut" and len(channels.prefix.ids) > 2:
             channels.cut_prefix(1, data.draw(st.integers(1, len(channels.prefix.ids) - 1)))
+        elif edit == "shorten":
+            channels.truncate_prefix(
+                data.draw(st.integers(1, len(channels.prefix.ids) + len(channels.output.ids)))
+            )
         if channels.speaking and not (channels.output.pending or channels.prefix.pending):
             channels.speak(data.draw(st.integers(0, 200)))
         check_encoding(channels, model)

@@ -230,6 +230,15 @@ def test_speech_is_held_where_an_answer_is_likelier() -> None:
         assert (Kind.HOLD in kinds(during)) == (likelier == states.respond)
 
 
+def _signs(text: str) -> int:
+    return len("".join(text.split()))
+
+
+def _text(model: Backbone, ids: list[int]) -> str:
+    decode = model.tokenizer.decode
+    return str(decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
 @pytest.mark.parametrize(("kind", "architecture"), CASES)
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(
@@ -238,6 +247,7 @@ def test_speech_is_held_where_an_answer_is_likelier() -> None:
     cut=st.integers(1, 30),
     policy=st.sampled_from(["drop", "merge"]),
     finished=st.booleans(),
+    unheard=st.integers(0, 6),
 )
 def test_after_a_response_the_state_is_that_of_a_fresh_prefill(
     kind: type[Channels],
@@ -247,8 +257,12 @@ def test_after_a_response_the_state_is_that_of_a_fresh_prefill(
     cut: int,
     policy: Any,
     finished: bool,
+    unheard: int,
 ) -> None:
-    """Property 3: prefix, query and opening are what one would render, and so are the logits."""
+    """Property 3: prefix, query and opening are what one would render, and so are the logits.
+
+    What a voice had not said of the last tokens by then is not in the prefix.
+    """
     model = backbone(architecture)
     chat, states = model.chat, model.states
     answer = 5 if finished else 10_000
@@ -259,6 +273,11 @@ def test_after_a_response_the_state_is_that_of_a_fresh_prefill(
     play(system, [second[:cut], second[cut:]])
     spoken = system.channels.prefix.ids[-len(said) :] + system.channels.output.ids if said else []
     kept = spoken if policy == "merge" else said
+    text = _text(model, spoken)
+    lost = text[len(text) - unheard :] if unheard < len(text) else ""
+    system.unheard(lost)
+    while lost and kept and _signs(_text(model, kept)) > _signs(text) - _signs(lost):
+        kept = kept[:-1]
     system.cycle("")
     expected = [
         *chat.preamble, *chat.user_turn(QUERY, states.respond), *chat.assistant_open, *kept,
