@@ -20,7 +20,7 @@ _PACKAGES: Mapping[str, tuple[str, Sequence[str]]] = {
 #: The parts that send sound or text to another machine.
 CLOUD = frozenset({"google"})
 #: Where Google's clients look for credentials first.
-CREDENTIALS = "GOOGLE_APPLICATIONCREDENTIALS"
+CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def lacking(part: str) -> str:
