@@ -26,7 +26,7 @@ from reports.statistics.commands import judge, power, simulate
 from sessions.commands import bench_recogniser, chat, record, scenario_app, sweep, transcript_app
 from sessions.study.commands import bench as bench_study
 from sessions.study.commands import bench_pages, study_app
-from sessions.voice.commands import bench_voice, talk
+from sessions.voice.commands import bench_voice, serve_app, talk
 from sessions.voice.samples import sample_hearing
 
 
@@ -133,6 +133,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(chat)
 app.command()(talk)
+app.add_typer(serve_app, name="serve", cls=WholeSummaries)
 app.command()(record)
 app.command()(train)
 app.add_typer(engine_app, name="engine", cls=WholeSummaries)

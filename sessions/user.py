@@ -123,9 +123,12 @@ class ScriptedUser:
         if self._unsaid or self._to_be_said:
             return False
         words = self._words()
-        if self._waits_for_a_word and self._began(words) is None:
+        began = self._began(words)
+        if self._waits_for_a_word and began is None:
             quiet = max(quiet, self._scenario.defaults.give_up)
-        return now >= _silence(words, self._end, quiet)
+        # An answer may have come later than `quiet`, as long as the user had not given up.
+        since = self._end if began is None else max(self._end, began.start)
+        return now >= _silence(words, since, quiet)
 
     def _say(self, utterance: Utterance, start: float) -> Said:
         start = round(start, DECIMALS)

@@ -1,7 +1,11 @@
-"""Parse the command `talk`; what it needs is imported inside it, so that help appears at once."""
+"""Parse the commands `talk` and `serve realtime`.
+
+What a command needs is imported inside it, so that help appears at once.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,34 +72,18 @@ def talk(
 
     Example: duo talk --systems duo,turn-based
     """
-    from sessions.voice.extras import CLOUD, need
-
-    for field, name, known in (
-        ("voice", voice, ("piper", "google", "none")),
-        ("recogniser", recogniser, ("whisper", "google")),
-    ):
-        if name not in known:
-            raise BadInput(f"{name!r} is none of {', '.join(known)}", field=field)
-    need("session", recogniser, voice)
-    from duo.decoding.systems import check_settings, is_foreign, models_for, with_prompt
     from duo.files import check_writable
+    from sessions.voice.extras import CLOUD
 
-    names = words(systems, "systems")
-    models = models_for(names, model or ())
-    settings = _settings(names, set_ or ())
-    for name in names:
-        if not is_foreign(name):
-            check_settings(name, seed=seed, **settings[name])
-    loading = {
-        name: value
-        for name, value in {"chat": chat, "date": date, "engine": engine}.items()
-        if value is not None
-    }
+    loading = {"chat": chat, "date": date, "engine": engine}
+    spoken = {"voice": voice, "recogniser": recogniser}
+    choices, build = _prepared(
+        words(systems, "systems"), model or (), set_ or (), seed, loading, spoken
+    )
     check_writable(out)
-    loading = with_prompt(loading, models.values())
     _serve(
-        choices=[(name, models.get(name, "none")) for name in names],
-        build=_Builder(settings, loading, seed, {"voice": voice, "recogniser": recogniser}),
+        choices=choices,
+        build=build,
         voice=voice,
         recogniser=recogniser,
         holds=holds,
@@ -105,7 +93,140 @@ def talk(
     )
 
 
-def _settings(names: list[str], assignments: list[str] | tuple[()]) -> dict[str, dict[str, Any]]:
+serve_app = typer.Typer(help="Serve systems to other programs.", no_args_is_help=True)
+
+
+@serve_app.callback()
+def _serves() -> None:
+    """Serve systems to other programs."""
+
+
+@serve_app.command()
+def realtime(
+    system: Annotated[str, typer.Option(help="The system; see `duo record`.")] = "duo",
+    model: Annotated[str | None, typer.Option(help="Its model, as of `duo record`.")] = None,
+    voice: Annotated[
+        str, typer.Option(help="piper (this machine), google, or none: text alone.")
+    ] = "piper",
+    recogniser: Annotated[
+        str, typer.Option(help="whisper (this machine, English), or google.")
+    ] = "whisper",
+    holds: Annotated[
+        bool,
+        typer.Option(
+            "--holds/--talks-on",
+            help="At the onset of the user's speech, let the voice pause until the system has "
+            "decided, or let it talk on till then.",
+        ),
+    ] = True,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the system's random draws.")] = 0,
+    chat: Chat = None,
+    date: Date = None,
+    engine: Engine = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; one that others can reach needs a key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any.")] = 8700,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin of a page that may connect; repeat for more [default: none]."),
+    ] = None,
+) -> None:
+    """Let programs talk to a system over the OpenAI Realtime protocol, in sound or in text.
+
+    One conversation at a time. If DUO_REALTIME_KEY is set, clients must bring it as their key.
+    Ctrl-C ends it.
+
+    Example: duo serve realtime --system duo --port 8700
+    """
+    import os
+
+    from sessions.voice.realtime import KEY
+
+    if host not in ("127.0.0.1", "localhost", "::1") and not os.environ.get(KEY):
+        raise BadInput(f"others can reach {host}: set {KEY} to a key for them", field="host")
+    loading = {"chat": chat, "date": date, "engine": engine}
+    spoken = {"voice": voice, "recogniser": recogniser}
+    named = [] if model is None else [model]
+    [(name, its)], build = _prepared([system], named, set_ or (), seed, loading, spoken)
+
+    import asyncio
+
+    from sessions.voice.live import SpokenConversation
+    from sessions.voice.realtime_server import Session, serve_realtime
+    from sessions.voice.voices import load_voice
+
+    typer.echo("loading the system, the recogniser and the voice ...", err=True)
+    conversant, header = build(name, its)
+    speech, says = _speech(recogniser), load_voice(voice)
+
+    def begin(session: Session) -> SpokenConversation:
+        conversant.reset()
+        return SpokenConversation(conversant, header, speech(), says, session, holds=holds)
+
+    serving = serve_realtime(
+        begin,
+        model=name,
+        host=host,
+        port=port,
+        silent=voice == "none",
+        origins=origin or (),
+        ready=lambda address: typer.echo(f"{address} (Ctrl-C ends)"),
+    )
+    try:
+        asyncio.run(serving)
+    except OSError as error:
+        raise BadInput(f"port {port} cannot be used: {error.strerror}", field="port") from None
+    except KeyboardInterrupt:
+        pass
+
+
+def _prepared(
+    names: list[str],
+    model: Sequence[str],
+    assignments: Sequence[str],
+    seed: int,
+    loading: dict[str, Any],
+    spoken: dict[str, str],
+) -> tuple[list[tuple[str, str]], _Builder]:
+    """Check what was asked for; return the systems with their models, and what builds them.
+
+    Raises:
+        BadInput: there is no such system, model, setting, voice or recogniser.
+    """
+    from sessions.voice.extras import need
+
+    for field, known in (
+        ("voice", ("piper", "google", "none")),
+        ("recogniser", ("whisper", "google")),
+    ):
+        if spoken[field] not in known:
+            raise BadInput(f"{spoken[field]!r} is none of {', '.join(known)}", field=field)
+    need("session", spoken["recogniser"], spoken["voice"])
+    from duo.decoding.systems import check_settings, is_foreign, models_for, with_prompt
+
+    models = models_for(names, model)
+    settings = _settings(names, assignments)
+    for name in names:
+        if not is_foreign(name):
+            check_settings(name, seed=seed, **settings[name])
+    given = {name: value for name, value in loading.items() if value is not None}
+    choices = [(name, models.get(name, "none")) for name in names]
+    return choices, _Builder(settings, with_prompt(given, models.values()), seed, spoken)
+
+
+def _speech(recogniser: str) -> Callable[[], Any]:
+    """Load a recogniser; return what begins to hear with it."""
+    from sessions.voice.recogniser import RemoteSpeech, SpeechInput, whisper
+
+    return RemoteSpeech if recogniser == "google" else partial(SpeechInput, whisper())
+
+
+def _settings(names: list[str], assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
     from duo.decoding.systems import is_foreign
     from sessions.commands import settings_of
     from sessions.recorder import COMMON
@@ -174,7 +295,6 @@ def _serve(
 
     import uvicorn
 
-    from sessions.voice.recogniser import RemoteSpeech, SpeechInput, whisper
     from sessions.voice.server import Offer, make_app
     from sessions.voice.voices import load_voice
 
@@ -190,11 +310,10 @@ def _serve(
         if leaves
         else "Nothing leaves this computer."
     )
-    speech = RemoteSpeech if recogniser == "google" else partial(SpeechInput, whisper())
     offer = Offer(
         choices=choices,
         build=build,
-        speech=speech,
+        speech=_speech(recogniser),
         voice=load_voice(voice),
         holds=holds,
         folder=out,

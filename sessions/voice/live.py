@@ -28,8 +28,8 @@ from duo.words import DECIMALS
 from sessions.chat.live import Conversation, CycleStatus
 from sessions.voice.listening import SpokenWords
 from sessions.voice.player import Player
-from sessions.voice.recogniser import RATE, Sound, SpeechInput
-from sessions.voice.voices import Clauses, Voice
+from sessions.voice.recogniser import RATE, Recognised, Sound, SpeechInput
+from sessions.voice.voices import Clauses, Voice, timed
 
 #: Seconds of speech that the voice may lag behind the system's words before the system waits.
 _AHEAD = 2.0
@@ -193,6 +193,13 @@ class SpokenConversation:
         """Let the recogniser go to work if there is something for it."""
         if self.speech.due:
             self._sounds.set()
+
+    def hear_text(self, text: str) -> None:
+        """Hear a text as if it had been said just now."""
+        now = self.now
+        self._words.add(Recognised(timed(text, now, now), final=True), now)
+        self._pending = Answered(now, now, recognised=now)
+        self._wakes.set()
 
     def _fill(self, until: float) -> None:
         """Take it that there was silence where no sound came from the microphone."""

@@ -237,3 +237,8 @@ def test_the_user_goes_by_what_is_heard_alone(
     common = min(len(list(t.of("utterance"))) for t in (plain, other))
     assert common == len(parts)
     assert starts(other) == starts(plain)
+
+
+def test_an_answer_that_comes_late_is_heard_to_its_end() -> None:
+    transcript = played(Scripted(speaks(9, 12)), utterance("a", at=0.0))  # after eight seconds
+    assert [event.start for event in transcript.of("speech")] == [9.0, 10.0, 11.0, 12.0]
