@@ -24,7 +24,7 @@ from duo.errors import BadInput, check_choice
 from duo.files import read_json_object, write_json
 from duo.merging import merge
 from duo.quantising import BITS, quantise
-from duo.state_rows import read_rows, rows_folder, with_rows
+from duo.state_rows import base_of_rows, read_rows, rows_folder, with_rows
 from duo.terminal import quiet
 from duo.tokens import (
     IDLE,
@@ -419,13 +419,14 @@ def model_folder(name: str) -> Path:
 
     Args:
         name: the alias `smollm2`, one of its adapters' (`smollm2-duo`, `smollm2-duplex`), a folder,
-            or a name on the Hugging Face hub.
+            or a name on the Hugging Face hub. Of state rows it is their base model's folder.
 
     Raises:
         BadInput: there is none, or it cannot be fetched.
     """
     if not name.strip():
         raise BadInput("no model is named", field="model")
+    name = base_of_rows(name)
     if name == ALIAS:
         return smollm2_folder()
     if name in ADAPTERS:

@@ -32,6 +32,7 @@ from duo.errors import BadInput
 from duo.files import read_json_object, write_json
 from duo.gguf_adapter import converted
 from duo.gguf_file import Matrix, find_matrix, set_pre_tokenizer
+from duo.state_rows import base_of_rows
 from duo.terminal import quiet
 from duo.tokens import STATE_TOKENS, encode, state_tokens
 from duo.wheels import (
@@ -57,7 +58,8 @@ _VERSION = 2
 
 
 def is_gguf(name: str) -> bool:
-    """Tell whether a model's name is that of a GGUF file, here or on the hub."""
+    """Tell whether a model's name is that of a GGUF file, here or on the hub, or of rows of one."""
+    name = base_of_rows(name)
     return name == QWEN or name.endswith(_ENDING) or bool(_ON_HUB.fullmatch(name))
 
 
@@ -79,11 +81,13 @@ def find(name: str) -> Source:
 
     Args:
         name: the alias `qwen`, `smollm2` or one of its adapters', a file, `user/repo:file.gguf` on
-            the Hugging Face hub, or the folder of a PEFT adapter whose base model is one of these.
+            the Hugging Face hub, or the folder of a PEFT adapter or of state rows whose base model
+            is one of these.
 
     Raises:
         BadInput: there is none, or it cannot be fetched.
     """
+    name = base_of_rows(name)
     if name == QWEN:
         return Source(qwen_file())
     if name == ALIAS:

@@ -108,6 +108,12 @@ def rows_folder(name: str) -> Path | None:
     return folder if (folder / FACTS).is_file() else None
 
 
+def base_of_rows(name: str) -> str:
+    """Name the model that answers: the base model of rows, any other one itself."""
+    folder = rows_folder(name)
+    return name if folder is None else read_rows(folder).facts.model
+
+
 def read_rows(folder: Path) -> StateRows:
     """Read rows.
 
@@ -118,6 +124,8 @@ def read_rows(folder: Path) -> StateRows:
     from safetensors.numpy import load_file
 
     facts = read_result(folder / FACTS, RowsRecord)
+    if rows_folder(facts.model) is not None:
+        raise BadInput("names rows, not the model under them", file=folder / FACTS, field="model")
     try:
         found = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
@@ -151,6 +159,10 @@ def with_rows(backbone: Backbone, rows: StateRows, name: str) -> Backbone:
         BadInput: the model's weights are not those that the rows were trained on.
     """
     llama = backbone.engine == "llama"
+    if not llama and backbone.engine != "torch":
+        raise BadInput(
+            "state rows need hidden states, which a server does not give", field="engine"
+        )
     width = rows.head.shape[1]
     own = backbone.model.width if llama else backbone.model.get_output_embeddings().in_features
     if own != width or weights_sha256(backbone.name) != rows.facts.sha256:

@@ -101,6 +101,7 @@ def states(
         ),
     ] = "written",
     chat: Chat = None,
+    engine: Engine = None,
     out: _Figures = None,
 ) -> None:
     """Judge whether a model answers queries, ignores what is none, and waits for the rest.
@@ -118,7 +119,14 @@ def states(
     from evaluation.states import evaluate_states
 
     judge = partial(
-        evaluate_states, model, data, lookahead=lookahead, limit=limit, chat=chat, spelling=spelling
+        evaluate_states,
+        model,
+        data,
+        lookahead=lookahead,
+        limit=limit,
+        chat=chat,
+        spelling=spelling,
+        engine=engine or "auto",
     )
     make_result(out, judge, state_tables)
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.special import softmax
 from torch import Tensor
 
 from duo.backbone import Backbone
 from duo.data.sample import Sample, UserTurn
+from duo.decoding.reading import AREA, LlamaReader, Row
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.runs import versions
@@ -31,8 +33,6 @@ from evaluation.scores import Data, Judged, States, score_states
 
 #: Tokens of an utterance with its context at most.
 _CONTEXT_TOKENS = 1024
-#: Padded tokens that are encoded side by side.
-AREA = 2048
 
 
 def evaluate_states(
@@ -43,6 +43,7 @@ def evaluate_states(
     limit: int | None = None,
     chat: str | None = None,
     spelling: Spelling = "written",
+    engine: str = "auto",
 ) -> States:
     """Judge a model on the utterances of a file.
 
@@ -51,7 +52,7 @@ def evaluate_states(
         data, spelling: see `evaluation.cases.read_cases`.
         lookahead: tokens that the decoder predicts at most.
         limit: how many utterances; None for all.
-        chat: chat format; see `duo.backbone.load`.
+        chat, engine: see `duo.backbone.load`.
 
     Raises:
         BadInput: of the model or the data.
@@ -59,7 +60,7 @@ def evaluate_states(
     from duo.backbone import load
 
     cases = read_cases(data, limit=limit, spelling=spelling)
-    backbone = load(model, chat=chat, engine="torch")
+    backbone = load(model, chat=chat, engine=engine)
     with progress("judging", len(cases)) as bar:
         judged = judge(backbone, cases, lookahead, bar.advance)
     return score_states(
@@ -172,22 +173,6 @@ def side_by_side(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A dialogue and the places in it to look ahead from.
-
-    Attributes:
-        ids: its tokens.
-        places: the last token that is seen, for each look; in order.
-    """
-
-    ids: tuple[int, ...]
-    places: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-@dataclass(frozen=True)
 class Look:
     """The tokens that are expected at a place.
 
@@ -201,18 +186,48 @@ class Look:
     p_ignore: float
 
 
-@torch.inference_mode()
 def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[list[Look]]:
     """Look ahead from all places of all rows.
 
     Args:
         backbone: the model.
-        rows: encoded side by side, so best of about the same length.
+        rows: in torch encoded side by side, so best of about the same length.
         lookahead: tokens predicted at most, 1 or more.
 
     Raises:
         BadInput: the model takes no masks of ours.
     """
+    if backbone.engine == "llama":
+        reader = LlamaReader(backbone.model, branches=max(len(row.places) for row in rows))
+        return [_look_in_llama(backbone, reader, row, lookahead) for row in rows]
+    return _look_in_torch(backbone, rows, lookahead)
+
+
+def _look_in_llama(backbone: Backbone, reader: LlamaReader, row: Row, lookahead: int) -> list[Look]:
+    """Look ahead from all places of a row, in a branch of its own from each."""
+    states, ends = backbone.states, _ends(backbone)
+    scores = reader.read(row).scores
+    chances = softmax(scores, axis=-1)[:, [states.respond, states.ignore]].tolist()
+    predicted = [[int(token)] for token in scores.argmax(-1)]
+    reader.branch(row.places)
+    for step in range(1, lookahead):
+        going = [number for number, tokens in enumerate(predicted) if tokens[-1] not in ends]
+        if not going:
+            break
+        tokens = [(predicted[number][-1], row.places[number] + step, number) for number in going]
+        for number, found in zip(going, reader.extend(tokens), strict=True):
+            predicted[number].append(int(found.argmax()))
+    return [Look(tuple(tokens), *each) for tokens, each in zip(predicted, chances, strict=True)]
+
+
+def _ends(backbone: Backbone) -> set[int]:
+    """List the tokens that looking ahead stops at."""
+    return {backbone.states.respond, backbone.states.ignore, *backbone.chat.stop}
+
+
+@torch.inference_mode()
+def _look_in_torch(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[list[Look]]:
+    """Look ahead from all places of all rows at once, by a mask."""
     from transformers import DynamicCache
 
     from duo.decoding.check import check
@@ -241,7 +256,7 @@ def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[
     scores = scores[index.gather(1, place)].float()  # [rows, looks, vocabulary]
     chances = scores.softmax(-1)[..., [states.respond, states.ignore]].tolist()
     predicted = [scores.argmax(-1)]
-    ends = {states.respond, states.ignore, *backbone.chat.stop}
+    ends = _ends(backbone)
     last = torch.tensor(sorted(ends), device=device)
     for step in range(1, lookahead):
         if bool(torch.isin(torch.stack(predicted), last).any(0).all()):

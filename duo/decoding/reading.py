@@ -93,16 +93,14 @@ def _read_in_torch(
 
 @dataclass(frozen=True)
 class Read:
-    """What a model makes of a row.
+    """What a model in llama.cpp makes of a row.
 
     Attributes:
-        logits: `[places, vocabulary]` of the file, float32.
-        last: `[places, width]`, the last hidden state.
+        scores: `[places, vocabulary and rows]`, logits, float32.
         states: `[places, layers, width]`.
     """
 
-    logits: np.ndarray
-    last: np.ndarray
+    scores: np.ndarray
     states: np.ndarray
 
 
@@ -113,7 +111,7 @@ class LlamaReader:
         model: the weights.
         layers: whose hidden states are taken; see `read_states`.
         cells: tokens of a text at most, those of its branches included.
-        branches: of a text at most; see `extend`.
+        branches: of a text at most; see `branch`.
     """
 
     def __init__(
@@ -140,6 +138,7 @@ class LlamaReader:
 
         self._callback = model.api.ggml_backend_sched_eval_callback(take)
         rows = branches // 2 + 1
+        self._sequences = branches + 1
         self._context = model.context(cells, rows, _AT_ONCE, self._callback)
         self._memory = self._api.llama_get_memory(self._context)
         self._batch = Batch(self._api, cells, rows, model.width)
@@ -160,6 +159,8 @@ class LlamaReader:
         while kept < min(most, len(self._ids)) and self._ids[kept] == row.ids[kept]:
             kept += 1
         self._api.llama_memory_seq_rm(self._memory, 0, kept, -1)
+        for number in range(1, self._sequences):  # branches
+            self._api.llama_memory_seq_rm(self._memory, number, -1, -1)
         wanted = set(row.places)
         tokens = [
             (token, kept + number, 0, kept + number in wanted)
@@ -167,6 +168,26 @@ class LlamaReader:
         ]
         self._ids = row.ids
         return self._decoded(tokens, [place - kept for place in row.places])
+
+    def branch(self, places: Sequence[int]) -> None:
+        """Begin a branch after each of these places of the text that was read last."""
+        for number, place in enumerate(places, 1):
+            self._api.llama_memory_seq_cp(self._memory, 0, number, 0, place + 1)
+
+    def extend(self, tokens: Sequence[tuple[int, int, int]]) -> np.ndarray:
+        """Add tokens to branches, each of which sees the text up to its place, and itself.
+
+        Args:
+            tokens: id, position and number of the branch, from 0 on.
+
+        Returns:
+            `[tokens, vocabulary and rows]`, the logits after each.
+        """
+        numbered = [
+            (token, position, 3 * ((number + 1) // 2) + (number + 1) % 2, True)
+            for token, position, number in tokens
+        ]
+        return self._decoded(numbered, list(range(len(tokens)))).scores
 
     def _decoded(self, tokens: list[tuple[int, int, int, bool]], places: list[int]) -> Read:
         model, api = self._model, self._api
@@ -177,18 +198,18 @@ class LlamaReader:
         if code := api.llama_decode(self._context, batch):
             self._ids = ()
             raise BadInput(f"llama.cpp cannot read a text ({code}): {last_words()}")
-        logits = [
-            np.ctypeslib.as_array(
-                api.llama_get_logits_ith(self._context, place), (model.vocabulary,)
-            ).copy()
-            for place in places
-        ]
         whole = {layer: np.concatenate(parts) for layer, parts in self._taken.items()}
         last = whole.get(LAST, np.zeros((0, model.width), np.float32))
+        scores = np.empty((len(places), model.vocabulary + model.rows.count), np.float32)
+        for place, found, hidden in zip(places, scores, last, strict=True):
+            logits = api.llama_get_logits_ith(self._context, place)
+            model.write_scores(found, logits, hidden.ctypes.data_as(_FLOATS))
         chosen = [last if layer == LAST else whole[layer][places] for layer in self._layers]
-        shape = len(places), 0, model.width
-        states = np.stack(chosen, 1) if chosen else np.zeros(shape, np.float32)
-        return Read(np.array(logits).reshape(len(places), model.vocabulary), last, states)
+        nothing = np.zeros((len(places), 0, model.width), np.float32)
+        return Read(scores, np.stack(chosen, 1) if chosen else nothing)
+
+
+_FLOATS = ctypes.POINTER(ctypes.c_float)
 
 
 def _tensor_functions(api: Any) -> tuple[Any, Any, Any]:

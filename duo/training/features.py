@@ -26,7 +26,7 @@ from duo.training.samples import Samples
 #: What a place wants, as the classes are numbered.
 WAIT, RESPOND, IGNORE = range(3)
 #: Samples of a file.
-SHARD = 64
+SHARD = 50
 #: How byte-level and SentencePiece tokenizers write the blank before a word.
 _BLANKS = ("Ġ", "▁", " ")
 
@@ -65,7 +65,8 @@ def places_of(
         targets: of the sample; see `duo.training.encode.targets`.
         states: of the tokenizer.
         tokenizer: of the model.
-        inside: places within each utterance, after whole words, as the decoder hears no others.
+        inside: places within each finished utterance, after whole words, as the decoder hears no
+            others.
         draw: chooses them.
     """
     found: list[tuple[int, int, bool]] = []
@@ -81,11 +82,11 @@ def places_of(
             found.append((place, RESPOND if label == states.respond else IGNORE, False))
         elif kind == Target.PAUSE:
             found.append((place, WAIT, False))
+            words.clear()
         if kind != Target.INSIDE:
             choose()
         elif tokenizer.convert_ids_to_tokens(label).startswith(_BLANKS):
             words.append(place)
-    choose()
     return sorted(found)
 
 
@@ -130,7 +131,7 @@ def _write(
 
     rows, facts = [], []
     for number in chosen:
-        draw = random.Random(f"{seed} {number}")
+        draw = random.Random(seed + number)
         ids, targets = samples.sample(number)
         places = places_of(targets, backbone.states, backbone.tokenizer, inside=inside, draw=draw)
         if places:

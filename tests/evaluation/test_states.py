@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from evaluation.cases import Case
 from evaluation.commands import states
 from evaluation.scores import States, settled, state_tables
 from evaluation.states import Row, judge, look_ahead
+from tests.gguf_twin import needs_llama, twin
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
 
@@ -50,6 +52,23 @@ def test_looks_are_those_of_a_naive_decoder(architecture: str, attention: str | 
         assert len(looks) == len(row.places)
         for place, look in zip(row.places, looks, strict=True):
             assert look.tokens == expected(backbone, row.ids[: place + 1], 4)
+
+
+@needs_llama
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_looks_in_llama_are_those_in_torch(architecture: str) -> None:
+    backbone = tiny_backbone(architecture, dtype=torch.float32)
+    other = replace(backbone, model=twin(backbone.model), engine="llama")
+    torch.manual_seed(1)
+    rows, start = [], tuple(torch.randint(0, 300, (9,)).tolist())
+    for length in (31, 5, 40):
+        ids = (*start, *torch.randint(0, 300, (length,)).tolist())
+        rows.append(Row(ids, tuple(sorted(torch.randperm(len(ids))[:5].tolist()))))
+    wanted = look_ahead(backbone, rows, 4)
+    for looks, others in zip(wanted, look_ahead(other, rows, 4), strict=True):
+        assert [look.tokens for look in looks] == [look.tokens for look in others]
+        for look, same in zip(looks, others, strict=True):
+            assert same.p_respond == pytest.approx(look.p_respond, rel=1e-2, abs=1e-4)
 
 
 def steered(backbone: Backbone, token: int) -> Backbone:

@@ -18,10 +18,12 @@ from duo.decoding.llama import LlamaChannels
 from duo.decoding.reading import LAST, Row, read_states
 from duo.engine import installed
 from duo.errors import BadInput
+from duo.gguf_model import is_gguf
 from duo.state_rows import read_rows, write_rows
 from duo.training.encode import Encoder, targets
 from duo.training.features import IGNORE, RESPOND, WAIT
 from duo.training.rows import Fitted, rows_settings, train_rows
+from evaluation.benchmarks.model import model_hash
 from tests.duo.training.material import data_folder, model_folder, sample
 from tests.gguf_twin import needs_llama, write_gguf
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -121,6 +123,13 @@ def test_no_ordinary_logit_changes(rows: Path) -> None:
         assert not torch.equal(plain, more)
 
 
+def test_benchmarks_measure_the_base_model(rows: Path) -> None:
+    base = read_rows(rows).facts.model
+    backend = "llama" if is_gguf(base) else "hf"
+    assert is_gguf(str(rows)) == is_gguf(base)
+    assert model_hash(str(rows), backend) == model_hash(base, backend)
+
+
 def test_a_stopped_run_goes_on_to_the_same_bytes(rows: Path, tmp_path: Path) -> None:
     folder = tmp_path / "again"
     shutil.copytree(rows, folder)
@@ -172,6 +181,15 @@ def test_damaged_rows_are_one_clear_error(
     shutil.copytree(rows, folder, ignore=shutil.ignore_patterns("features"))
     (folder / file).unlink() if content is None else (folder / file).write_bytes(content)
     with pytest.raises(BadInput, match=said):
+        load(str(folder))
+
+
+def test_rows_of_rows_are_refused(rows: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(rows, folder, ignore=shutil.ignore_patterns("features"))
+    facts = json.loads((folder / "rows.json").read_text("utf-8"))
+    (folder / "rows.json").write_text(json.dumps(facts | {"model": str(folder)}), "utf-8")
+    with pytest.raises(BadInput, match="names rows"):
         load(str(folder))
 
 
