@@ -328,7 +328,7 @@ def gpu(
     ] = "",
     out: _Figures = None,
 ) -> None:
-    """Measure what a GPU does: its ceilings, passes, many sessions, and generate().
+    """Measure what a GPU does: its ceilings, passes, many sessions, generate(), training.
 
     Shapes are those of MiniCPM-2.4B and SmolLM2-135M, with random weights made on the device: no
     model is fetched. Each part runs in a process of its own and is ended when its time is over;

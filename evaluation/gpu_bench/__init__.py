@@ -1,1 +1,1 @@
-"""Measure what a GPU can do for decoding, within a few minutes, whatever hangs."""
+"""Measure what a GPU can do for decoding and training, within a few minutes, whatever hangs."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any
@@ -27,9 +28,11 @@ from duo.decoding.passes import StaticPool, cuda_graphs, whole_graph
 from duo.decoding.slots import SlotPool
 from duo.decoding.static import StaticModel
 from duo.quantising import is_quantised, quantise
+from duo.training.settings import TrainSettings
 from evaluation.decode_bench.machine import generate_seconds, read_bandwidth
 from evaluation.gpu_bench.bench import say
 from evaluation.gpu_bench.results import Figure
+from evaluation.train_bench import shape_bench
 
 #: Tokens in the context of a pass, of each session.
 _CONTEXT = 512
@@ -213,6 +216,32 @@ class Bench:
         """Time the same passes with weights of eight bits."""
         self.passes(shape, "int8")
 
+    def training(self, shape: str) -> None:
+        """Train adapters as they are and compiled, then all weights."""
+        length, batch = (4096, 4) if shape == "2.4b" else (1024, 32)
+        if self.small:
+            length, batch = 64, 2
+        own = TrainSettings(max_tokens=length, batch=batch, packing=True, lora_rank=8)
+        ways = {
+            "adapter": own,
+            "adapter, compiled": replace(own, compile=True),
+            "all weights": replace(own, lora_rank=0, gradient_checkpointing=True),
+        }
+        for name, settings in ways.items():
+            if self.small and settings.compile:
+                continue  # a CPU takes minutes to compile
+            found = shape_bench(
+                config(shape, self.small), settings, seconds=0 if self.small else 10, name=shape
+            ).ways["duo"]
+            say(
+                Figure(
+                    what=f"{name}, {length} tokens a sample",
+                    value=found.tokens_per_second.median,
+                    unit="tokens/s",
+                    share=found.share_of_limit.median,
+                )
+            )
+
 
 def step(row: int, tokens: int) -> Chunk:
     """Make the last tokens of a context: one of the output channel, others of the input channel."""
@@ -253,7 +282,7 @@ def main(name: str, device: str, small: str) -> None:
     bench = Bench(torch.device(device), bool(int(small)))
     part, _, shape = name.partition("-")
     torch.manual_seed(0)
-    with torch.no_grad():
+    with torch.set_grad_enabled(part == "training"):
         getattr(bench, part)(*[shape] if shape else [])
 
 
