@@ -216,6 +216,8 @@ def _pairs(job: Job) -> list[_Pair]:
         raise BadInput(f"must be 1 or more, not {job.batch}", field="batch")
     if job.batch > 1 and job.real_time:
         raise BadInput("only one conversation at a time can be in real time", field="batch")
+    if job.speech is not None and job.real_time:
+        raise BadInput("scenarios are spoken in simulated time", field="real_time")
     folders: dict[str, str] = {}
     for system in systems:
         _check(job, system)
@@ -227,7 +229,7 @@ def _pairs(job: Job) -> list[_Pair]:
         raise BadInput(f"system {lacking[0]!r} needs a model", field="model")
     for system in ours:
         check_settings(system, seed=job.seed, **job.settings_of(system))
-    studios = {system: _studio(job, system) for system in systems}
+    studios = {speech: _studio(job, speech) for speech in map(job.speech_to, systems)}
     return [
         _Pair(
             job,
@@ -235,7 +237,7 @@ def _pairs(job: Job) -> list[_Pair]:
             scenario,
             job.out / safe_name(system) / f"{scenario.name}.jsonl",
             _identity(job, system, scenario),
-            studios[system],
+            studios[job.speech_to(system)],
         )
         for system in systems
         for scenario in job.scenarios
@@ -257,19 +259,16 @@ def _check(job: Job, system: str) -> None:
     settings_from(job.settings_of(system))
 
 
-def _studio(job: Job, system: str) -> Studio | None:
-    """Make what scenarios are spoken with to a system, if they are.
+def _studio(job: Job, speech: SpeechSettings | None) -> Studio | None:
+    """Make what a job's scenarios are spoken with, if they are; all systems share it.
 
     Raises:
         BadInput: they cannot be; see `Studio.check`.
     """
-    speech = job.speech_to(system)
     if speech is None:
         return None
     from sessions.voice.studio import Studio
 
-    if job.clock_of(system) == "real-time" and not is_realtime(system):
-        raise BadInput("scenarios are spoken in simulated time", field="real_time")
     studio = Studio(speech, job.seed)
     studio.check(job.scenarios)
     return studio
@@ -464,6 +463,7 @@ def _write_manifest(job: Job, watch: Stopwatch, entries: Mapping[str, Any]) -> N
         models=dict(job.models),
         seed=job.seed,
         clock="real-time" if job.real_time else "simulated",
+        real_time=[system for system in job.systems if job.clock_of(system) == "real-time"],
         settings={system: job.settings_of(system) for system in job.systems},
         load_settings=job.load_settings,
         max_seconds=job.max_seconds,

@@ -284,17 +284,16 @@ class _Session:
         match event.get("type"):
             case "response.output_audio.delta" | "response.audio.delta":
                 if self._settings.modality == "audio" and self._belongs(event):
-                    wire = np.frombuffer(base64.b64decode(event["delta"]), np.int16)
-                    self._put(self._incoming.resample_chunk(from_int16(wire)))
+                    self._put(self._incoming.resample_chunk(_sound_in(event)))
             case "response.output_text.delta" | "response.text.delta":
                 if self._belongs(event):
-                    for clause in self._clauses.add(str(event["delta"])):
+                    for clause in self._clauses.add(str(event.get("delta", ""))):
                         self._put(self._voice.say(clause).sound())
             case "response.output_text.done" | "response.text.done":
                 if self._belongs(event):
                     self._put(self._voice.say(self._clauses.rest()).sound())
             case "response.done":
-                response = event.get("response") or {}
+                response = _inside(event, "response")
                 if response.get("status") == "cancelled":
                     self._stop()
                 self._whole = str(response.get("id", "")) == self._response != ""
@@ -303,12 +302,13 @@ class _Session:
             case "output_audio_buffer.cleared":
                 self._stop()
             case "session.created" | "session.updated":
-                session = event.get("session") or {}
-                audio = (session.get("audio") or {}).get("input") or {}
-                detection = audio.get("turn_detection", session.get("turn_detection"))
-                self._interrupts = bool((detection or {}).get("interrupt_response", True))
+                session = _inside(event, "session")
+                audio = _inside(_inside(session, "audio"), "input")
+                where = audio if "turn_detection" in audio else session  # of the beta
+                detection = _inside(where, "turn_detection")
+                self._interrupts = bool(detection.get("interrupt_response", True))
             case "error":
-                said = (event.get("error") or {}).get("message", "no reason given")
+                said = _inside(event, "error").get("message", "no reason given")
                 self.notes.append(f"the server reports: {printable(str(said))[:300]}")
 
     def _belongs(self, event: dict[str, Any]) -> bool:
@@ -369,6 +369,25 @@ class _Session:
 
     def _send(self, kind: str, **fields: Any) -> None:
         self._connection.send(json.dumps({"type": kind, **fields}))
+
+
+def _sound_in(event: Mapping[str, Any]) -> Sound:
+    """Return the sound that an event brings.
+
+    Raises:
+        BadInput: it brings none.
+    """
+    try:
+        pcm = base64.b64decode(str(event.get("delta", "")), validate=True)
+        return from_int16(np.frombuffer(pcm, "<i2"))
+    except ValueError:
+        raise BadInput("the server sends sound that is none", field="systems") from None
+
+
+def _inside(event: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an object in an event; an empty one if there is none."""
+    found = event.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _heard(start: float, end: float, cycle: int) -> TranscriptEvent:

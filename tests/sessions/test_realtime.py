@@ -229,3 +229,26 @@ def test_what_goes_wrong_is_said_in_a_line_and_leaves_nothing_half_written(
         assert "no such model" in fails(address)
     with served(lambda: leaves) as (address, _):
         assert "half way (out of credit)" in fails(address)
+
+
+def test_a_server_may_send_anything(tmp_path: Path, quick: None) -> None:
+    odd: list[Any] = [
+        {"type": "response.done", "response": [1]},
+        {"type": "response.done"},
+        {"type": "response.output_text.delta", "delta": 7},
+        {"type": "response.output_text.done", "response_id": {}},
+        {"type": "session.updated", "session": {"audio": {"input": "x"}, "turn_detection": []}},
+        {"type": "error", "error": "<b>\x1b[31m"},
+        {"type": ["list"]},
+        {"type": "input_audio_buffer.speech_started"},
+    ]
+    noise = {"type": "response.output_audio.delta", "response_id": "r", "delta": "%%"}
+    with served(lambda: Vad([*odd, *audio(said_aloud(0.5), "r"), done("r")])) as (address, _):
+        path = talked(address, tmp_path, ASK)
+    [answer] = conversation_of(read_scorable(path)).answers
+    assert answer.ending == "complete"
+    with (
+        served(lambda: Vad([noise])) as (address, _),
+        pytest.raises(BadInput, match="sound that is none"),
+    ):
+        talked(address, tmp_path, ASK)
