@@ -274,9 +274,16 @@ class _Builder:
             cycle_seconds=conversant.cycle_seconds,
             settings={**settings, **self._spoken}
             | ({"backbone": self._loading} if self._loading else {}),
-            versions=versions() | day,
+            versions=versions() | _spoken_versions() | day,
         )
         return conversant, header
+
+
+def _spoken_versions() -> dict[str, str]:
+    """List the versions of what hears and speaks."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("faster-whisper", "pipecat-ai", "piper-tts")}
 
 
 def _serve(
@@ -337,6 +344,8 @@ def bench_voice(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")
     ] = None,
+    chat: Chat = None,
+    date: Date = None,
     engine: Engine = None,
     out: Annotated[
         Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
@@ -348,22 +357,18 @@ def bench_voice(
 
     Example: duo bench voice --exchanges 2
     """
-    from sessions.voice.extras import need
-
-    need("whisper", "piper")
-    from duo.decoding.systems import with_prompt
     from duo.table import make_result
     from sessions.voice.bench import EXCHANGES, VoiceBench, bench
     from sessions.voice.live import SpokenConversation
-    from sessions.voice.recogniser import SpeechInput, whisper
     from sessions.voice.voices import load_voice
 
-    loading = with_prompt({} if engine is None else {"engine": engine}, [model])
-    build = _Builder(_settings([system], set_ or ()), loading, 0, {"voice": "piper"})
+    loading = {"chat": chat, "date": date, "engine": engine}
+    spoken = {"voice": "piper", "recogniser": "whisper"}
+    _, build = _prepared([system], [model], set_ or (), 0, loading, spoken)
 
     def measure() -> VoiceBench:
         conversant, header = build(system, model)
-        speech, voice = SpeechInput(whisper()), load_voice("piper")
+        speech, voice = _speech("whisper")(), load_voice("piper")
         return bench(
             lambda shown: SpokenConversation(conversant, header, speech, voice, shown, holds=holds),
             header,
