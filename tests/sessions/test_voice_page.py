@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,6 +125,15 @@ def talking(out: Path, *options: str) -> Iterator[str]:
             server.wait(timeout=60)
 
 
+def refused(address: str, **headers: str) -> int:
+    """The status with which a request is refused that does not come from the page."""
+    request = urllib.request.Request(f"{address}/api/leave", b"{}", headers)
+    with pytest.raises(urllib.error.HTTPError) as found:
+        urllib.request.urlopen(request)
+    found.value.close()
+    return found.value.code
+
+
 @contextmanager
 def microphone(file: Path) -> Iterator[Browser]:
     flags = (
@@ -189,6 +200,9 @@ def test_hostile_words_stay_words_and_a_socket_carries_what_webrtc_cannot(tmp_pa
     systems = "--systems=tests.sessions.test_voice_page:hostile"
     options = systems, "--voice=none"
     with talking(tmp_path / "talks", *options) as address, microphone(file) as browser:
+        assert refused(address, Origin="http://elsewhere.example") == 403
+        assert refused(address) == 403
+        assert refused(address, Host="elsewhere.example") == 400
         browser.open(f"{address}/?socket")
         browser.click("Start talking")
         browser.sees("bold</b>.")
