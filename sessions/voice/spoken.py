@@ -168,8 +168,8 @@ class SpokenUser(SpeakingUser):
 
     @property
     def speaking(self) -> bool:
-        """Whether the recogniser hears somebody speak."""
-        return self._input.speaking
+        """Whether the recogniser hears somebody speak, or is still busy with what was said."""
+        return self._input.speaking or bool(self._waiting)
 
     def heard_by(self, now: float, said: Sequence[tuple[Said, Hearing]]) -> list[HeardPart]:
         """Return what the recogniser has handed on since the last cycle."""

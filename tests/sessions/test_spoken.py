@@ -125,7 +125,8 @@ def test_a_system_hears_what_the_recogniser_hands_on_when_it_does() -> None:
         system, {"at": 1.0, **utterance("a", "one two three four")}, found=found,
         speaking=(1.0, 3.5), delay=0.5,
     )  # fmt: skip
-    assert system.heard[:7] == ["", "", "", "won two", "", Revision("one two tea"), ""]
+    busy = Revision("won two")  # the recogniser is, with the end
+    assert system.heard[:7] == ["", "", "", "won two", busy, Revision("one two tea"), ""]
     words = [event.text for event in transcript.of("word")]
     assert words == ["one", " two", " three", " four"]
     recognised = [(e.text, e.start, e.end, e.utterance) for e in transcript.of("recognised")]
