@@ -47,6 +47,8 @@ WIRE_RATE = 24_000
 TICK = 0.05
 #: Seconds to wait for the server's first words.
 _PATIENCE = 15.0
+#: Seconds by which this end may be late without saying so.
+_LATE = 0.2
 #: Root mean square above which what is played counts as speech.
 _LOUD = 0.003
 
@@ -127,10 +129,11 @@ def hold(
         session = _Session(connection, settings, voice)
         session.open()
         begin, now, tick = time.monotonic(), 0.0, 0
-        over = False
+        over, late = False, 0.0
         while not over and now < max_seconds:
             tick += 1
             now = round(tick * TICK, DECIMALS)
+            late = max(late, time.monotonic() - begin - now)
             session.listen(begin + now)
             user.speak(until=now)
             said = user.said_by(now)
@@ -147,6 +150,8 @@ def hold(
             session.happened.clear()
             over = user.has_nothing_to_add(now, QUIET_SECONDS)
             on_tick(now)
+    if late > _LATE:
+        session.notes.append(f"this machine was late by up to {late:.2f} s: so are the times")
     for text in session.notes:
         builder.note(text, at=now, cycle=tick)
     if not over:
@@ -180,11 +185,7 @@ def _connected(address: str, settings: RealtimeSettings) -> Iterator[Any]:
             raise BadInput(f"wants a key ({status}): {how}; {KEY} has it", file=address) from None
         raise BadInput(f"answers with HTTP status {status}", file=address) from None
     except ConnectionClosed as error:
-        why = (
-            printable(str(error.rcvd.reason or error.rcvd.code))
-            if error.rcvd
-            else "no reason given"
-        )
+        why = str(error.rcvd.reason or error.rcvd.code) if error.rcvd else "no reason given"
         said = f"ended the conversation half way ({printable(why)}): nothing of it is kept"
         raise BadInput(said, file=address) from None
     except (OSError, InvalidHandshake) as error:  # a timeout is an OSError
