@@ -207,8 +207,16 @@ def _prepared(
         if spoken[field] not in known:
             raise BadInput(f"{spoken[field]!r} is none of {', '.join(known)}", field=field)
     need("session", spoken["recogniser"], spoken["voice"])
-    from duo.decoding.systems import check_settings, is_foreign, models_for, with_prompt
+    from duo.decoding.systems import (
+        check_settings,
+        check_system,
+        is_foreign,
+        models_for,
+        with_prompt,
+    )
 
+    for name in names:
+        check_system(name)
     models = models_for(names, model)
     settings = _settings(names, assignments)
     for name in names:
@@ -326,7 +334,7 @@ def _serve(
         folder=out,
         about={
             "text": f"{where} Headphones keep the system from hearing itself.",
-            "consent": f"your voice and what was said are kept in {out.absolute()}. {where}",
+            "consent": f"your voice and what was said are kept in {out.absolute()}",
         },
     )
     app = make_app(offer)

@@ -9,7 +9,14 @@ import pytest
 
 from duo.words import Piece
 from sessions.voice.extras import lacking
-from sessions.voice.recogniser import RATE, Agreement, Recognised, SpeechInput, whisper
+from sessions.voice.recogniser import (
+    RATE,
+    Agreement,
+    Recognised,
+    RemoteSpeech,
+    SpeechInput,
+    whisper,
+)
 from sessions.voice.voices import Clauses, Silent, load_voice, speakable
 
 MISSING = lacking("whisper") or lacking("piper")
@@ -58,7 +65,8 @@ def test_the_last_hypothesis_corrects_what_was_committed() -> None:
     for _ in range(2):
         agreement.update(pieces(["Stop", "it", "now"]))
     last = agreement.update(pieces(["Top", "it", "up."]), final=True)
-    assert (last.words, last.revision) == ((), "Top it up.")
+    assert last.revision == "Top it up."
+    assert "".join(word.text for word in last.words) == last.revision
 
 
 def test_clauses_joined_are_the_text() -> None:
@@ -106,3 +114,23 @@ def test_spoken_lines_come_back_as_words_at_their_times() -> None:
     words = [word for one in results[: first + 1] for word in one.words]
     assert 0.8 <= words[0].start < words[-1].end <= 1.4 + question.seconds
     assert "m" in heard(results[first + 1 :]).casefold()
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_words_of_a_service_are_committed_as_its_texts_agree() -> None:
+    speech, results = RemoteSpeech(), list[Recognised]()
+    speech.feed(np.zeros(RATE, np.float32))
+    assert not speech.due
+    assert not speech.open
+    texts = ("how", "how do eye", "how do I cook", "How do I cook pasta?")
+    for number, text in enumerate(texts):
+        speech.recognised(text, final=number == len(texts) - 1)
+        assert speech.open
+        speech.feed(np.zeros(RATE // 2, np.float32))
+        while speech.due:
+            results.append(speech.decode())
+    assert not speech.open
+    assert [len(one.words) for one in results] == [0, 1, 1, 3]
+    assert heard(results) == "how do I cook pasta?"
+    times = [time for one in results for word in one.words for time in (word.start, word.end)]
+    assert 1.0 <= times[0] <= times[-1] <= 3.0
