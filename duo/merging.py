@@ -48,6 +48,7 @@ def merge(model: Any, tokenizer: Any, folder: Path, own: Any | None) -> tuple[An
     wanted = whole or max(rows, last + 1, len(own) if own is not None else 0)
     if wanted != rows:
         _resize(model, wanted)
+    _add_fusion(model, weights)
     merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     _untie_if_parted(merged)
     return merged, tokenizer if own is None else own
@@ -65,6 +66,16 @@ def _add_as_in_training(
         model, tokenizer
     ) != state_tokens(own):
         raise BadInput("the tokenizer's state tokens are not the base model's", file=folder)
+
+
+def _add_fusion(model: Any, weights: dict[str, Any]) -> None:
+    """Give the model what the adapter has weights of: projections of what is heard."""
+    from duo.fusion import NAME, add_fusion
+
+    names = {f"base_model.model.{NAME}.{part}" for part in ("up", "taps")} & weights.keys()
+    if names:
+        up = weights[f"base_model.model.{NAME}.up"]
+        add_fusion(model, "late" if len(names) == 2 else "early" if len(up) == 1 else "middle")
 
 
 def _whole_rows(model: Any, weights: dict[str, Any]) -> int | None:

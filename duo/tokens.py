@@ -25,6 +25,9 @@ STATE_TOKENS = (RESPOND, IGNORE, IDLE)
 CONTROL_TOKENS: dict[str, tuple[str, ...]] = {
     "fsm": ("<c.listen>", "<s.speak>", "<c.speak>", "<s.listen>"),
     "micro-turn": ("<silence>", "<listen>", "<speak>", "<stop>", "<backchannel>"),
+    "lslm-early": ("<irq>",),
+    "lslm-middle": ("<irq>",),
+    "lslm-late": ("<irq>",),
 }
 
 #: Texts that begin in every way that matters to a tokenizer: what their ids have in common after

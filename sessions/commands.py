@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: The systems that --lookahead and --cycle-seconds are for, and their tokens of a cycle.
 _PACED = {
-    system: "tokens_per_cycle" if system == "turn-based" else "lookahead"
+    system: "tokens_per_cycle" if system.startswith(("turn-based", "lslm")) else "lookahead"
     for system in SYSTEM_NAMES
     if system != "duplex"
 }

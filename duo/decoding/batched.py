@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores, Together, encode_together
 from duo.decoding.fused import check_graphs
-from duo.decoding.systems import ROWS, build, channels_for, in_one_pool
+from duo.decoding.systems import ROWS, build, channels_for, in_one_pool, prepare
 from duo.errors import BadInput
 
 System = TypeVar("System")
@@ -55,6 +55,7 @@ def build_together(
         check_graphs(backbone.model)
     if backbone is None:
         return [build(system, backbone, **settings) for _ in range(count)]
+    prepare(system, backbone)
     kind, rows = channels_for(system, backbone.model), count * ROWS.get(system, 1)
     channels = in_one_pool(kind, backbone.model, rows, graphs=graphs)
     return [build(system, backbone, channels=channels, **settings) for _ in range(count)]

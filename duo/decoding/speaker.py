@@ -10,6 +10,7 @@ from duo.backbone import Backbone
 from duo.decoding.context import Context
 from duo.decoding.conversant import LIMIT, CycleLog, Kind
 from duo.decoding.settings import Sampler, Settings
+from duo.fusion import token_of
 
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
 
@@ -102,7 +103,8 @@ class Speaker:
 
     def speak(self, scores: Tensor, log: CycleLog) -> None:
         """Choose the next token by its `scores` `[vocabulary]` and say it, or end the answer."""
-        before = self._context.ids if self._sampler.reads_context else ()
+        reads = self._sampler.reads_context
+        before = [token_of(id) for id in self._context.ids] if reads else ()
         token = self._sampler(scores, before)
         if token in self._stop:
             self._context.answered = True

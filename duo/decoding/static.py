@@ -351,8 +351,8 @@ class StaticModel:
 
 def reads(model: PreTrainedModel) -> bool:
     """Tell whether a model is of the family and uses the attention that is usual for it."""
-    if model.config.model_type not in FAMILY:
-        return False
+    if model.config.model_type not in FAMILY or hasattr(model, "duo_frames"):
+        return False  # of another kind, or takes in more than tokens (`duo.fusion`)
     usual = "sdpa" if model._supports_sdpa else "eager"
     return bool(model.config._attn_implementation == usual)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from duo.decoding.conversant import Conversant
 from duo.errors import BadInput
+from duo.tokens import CONTROL_TOKENS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,6 +34,9 @@ SYSTEMS: dict[str, str] = {
     "vita": "one instance speaks, one listens, and they swap roles (after VITA)",
     "fsm": "listening and speaking are states in one stream (after Wang et al.)",
     "micro-turn": "turns of one cycle with control tokens (after DuplexCascade)",
+    "lslm-early": "what is heard is added to the input embeddings of what is said (after LSLM)",
+    "lslm-middle": "... to the input of every layer",
+    "lslm-late": "... to what the logits are computed from",
     "duplex": "two-second time slices (MiniCPM-Duplex, the baseline)",
     "turn-based": "answers after a silence, listens only then (what people have today)",
 }
@@ -45,6 +49,7 @@ _PLACES = {
     "vita": ("vita", "Vita", "VitaSettings"),
     "fsm": ("fsm", "Fsm", "StreamSettings"),
     "micro-turn": ("micro_turn", "MicroTurn", "StreamSettings"),
+    **{f"lslm-{kind}": ("lslm", "Lslm", "LslmSettings") for kind in ("early", "middle", "late")},
     "duplex": ("duplex", "Duplex", "DuplexSettings"),
     "turn-based": ("turn_based", "TurnBased", "TurnBasedSettings"),
 }
@@ -62,6 +67,9 @@ DEFAULT_MODELS: dict[str, str] = {
     "vita": "smollm2",
     "fsm": "smollm2",
     "micro-turn": "smollm2",
+    "lslm-early": "smollm2",
+    "lslm-middle": "smollm2",
+    "lslm-late": "smollm2",
 }
 
 
@@ -169,17 +177,33 @@ def build(
 
     chosen = _settings(system, seed, settings)
     made, _ = _classes(system)
+    prepare(system, backbone)
     kind = channels or in_one_pool(
         channels_for(system, backbone.model), backbone.model, ROWS.get(system, 1)
     )
-    if made.__name__ != "Duo":
-        return made(backbone, chosen, channels=kind)
-    if not chosen.monitor:
-        return made(backbone, chosen, channels=kind, name=system)
+    named = {"name": system} if "name" in inspect.signature(made).parameters else {}
+    if not getattr(chosen, "monitor", ""):
+        return made(backbone, chosen, channels=kind, **named)
     engine = "auto" if backbone.engine == "server" else backbone.engine
     monitor = load_monitor(chosen.monitor, engine)
     its = channels_for("duo", monitor.model)
-    return made(backbone, chosen, channels=kind, name=system, monitor=monitor, monitor_channels=its)
+    return made(backbone, chosen, channels=kind, monitor=monitor, monitor_channels=its, **named)
+
+
+def prepare(system: str, backbone: Backbone) -> None:
+    """Give a model what a system needs of it, before anything is made of its weights.
+
+    Raises:
+        BadInput: it cannot be given that.
+    """
+    if names := CONTROL_TOKENS.get(system):
+        backbone.control(names)
+    if system.startswith("lslm"):
+        from duo.fusion import KINDS, add_fusion
+
+        if backbone.engine != "torch":
+            raise BadInput(f"{system} needs torch: --engine torch")
+        add_fusion(backbone.model, next(kind for kind in KINDS if system.endswith(kind)))
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
@@ -93,7 +94,7 @@ class TurnBased:
             scores = yield self.channels
             log.step += 1
             if scores.output is not None:
-                self._speaker.speak(scores.output, log)
+                self._speak(scores.output, log)
         return log.result(busy=self.channels.speaking)
 
     def _hear(self, heard: Heard, log: CycleLog) -> None:
@@ -105,6 +106,9 @@ class TurnBased:
         if self.channels.speaking and self.settings.barge_in and not silent:
             self.channels.speaking = False
             log.add(Kind.CUT)
+
+    def _speak(self, scores: Tensor, log: CycleLog) -> None:
+        self._speaker.speak(scores, log)
 
     def _take_turn(self, log: CycleLog) -> None:
         """End the user's turn: open an answer to all that was said in it."""

@@ -34,6 +34,7 @@ from duo.errors import BadInput
 from duo.files import check_writable, read_json_object, sha256, write_json
 from duo.runs import fingerprint
 from duo.terminal import progress
+from duo.tokens import CONTROL_TOKENS
 from duo.training import streams
 from duo.training.encode import (
     Encoded,
@@ -47,16 +48,19 @@ from duo.training.settings import FORMS, Recipe, TrainSettings
 
 FACTS = "facts.json"
 _ARRAYS = {
-    "ids": np.int32, "ends": np.int64, "places": np.int32, "next": np.int32, "kinds": np.int8,
+    "ids": np.int64, "ends": np.int64, "places": np.int32, "next": np.int32, "kinds": np.int8,
     "target_ends": np.int64,
 }  # fmt: skip
 #: Raised whenever samples are encoded in another way.
-_VERSION = 1
+_VERSION = 2
 #: Samples that a worker encodes at once, and the bytes of a file from which on there are workers.
 _CHUNK, _LARGE = 64, 2**25
 
 #: What encodes the samples of the systems in one stream.
-_STREAMS = {"fsm": streams.fsm, "micro-turn": streams.micro_turn}
+_STREAMS = {
+    recipe: {"fsm": streams.fsm, "micro-turn": streams.micro_turn}.get(recipe, streams.lslm)
+    for recipe in CONTROL_TOKENS
+}
 
 #: A sample's name, and what encodes it.
 Record = tuple[str, Callable[[Encoder], Encoded]]
@@ -306,7 +310,7 @@ class _Chunks(IterableDataset):
         except TooLong:
             return name, None, None
         found = np.array(targets(encoded, self._encoder.states), dtype=np.int32)
-        return name, np.array(encoded.ids, dtype=np.int32), found.reshape(-1, 3)
+        return name, np.array(encoded.ids, dtype=np.int64), found.reshape(-1, 3)
 
 
 def _records(path: Path, settings: TrainSettings) -> Iterator[Record]:

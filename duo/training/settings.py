@@ -12,11 +12,14 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 
 from duo.errors import BadInput, check_types
 from duo.files import Record, Result
+from duo.tokens import CONTROL_TOKENS
 from duo.yaml_file import MarkedYaml, read_scalar, read_yaml
 
-Recipe = Literal["duo", "duplex", "vita", "fsm", "micro-turn"]
+Recipe = Literal[
+    "duo", "duplex", "vita", "fsm", "micro-turn", "lslm-early", "lslm-middle", "lslm-late"
+]  # fmt: skip
 #: The form of data (`duo data build --form`) of each recipe that has another than "duo".
-FORMS = {"duplex": "duplex", "fsm": "cycles", "micro-turn": "cycles"}
+FORMS = {"duplex": "duplex", **dict.fromkeys(CONTROL_TOKENS, "cycles")}
 Inside = Literal["none", "unlikely", "words", "hold", "base"]
 Answers = Literal["words", "base"]
 IgnoredTurns = Literal["keep", "forget"]
@@ -127,6 +130,8 @@ class TrainSettings:
             object.__setattr__(self, "answers", "words")
         if self.recipe == "vita":  # its monitor forgets what it ignored
             object.__setattr__(self, "ignored_turns", "forget")
+        if self.recipe.startswith("lslm") and not self.lora_rank:
+            raise BadInput("its projections stand beside an adapter: set lora_rank", field="recipe")
         for name in ("inside", "answers"):
             if getattr(self, name) == "base" and not self.lora_rank:
                 raise BadInput("base needs an adapter to switch off: set lora_rank", field=name)

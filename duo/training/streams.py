@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from duo.data.cycles import ANSWER_TOKENS, Cycle
+from duo.fusion import paired
 from duo.tokens import CONTROL_TOKENS
 from duo.training.encode import Encoded, Encoder, Row
 
@@ -110,6 +111,61 @@ def micro_turn(encoder: Encoder, cycles: Sequence[Cycle]) -> Encoded:
         else:
             row.context(chat.assistant_close)
         speaking &= not cycle.ended or len(said) == ANSWER_TOKENS
+    return encoder.fitted(chat.preamble, rows)
+
+
+def lslm(encoder: Encoder, cycles: Sequence[Cycle]) -> Encoded:
+    """Encode a sample for the channel fusion of `lslm-*`.
+
+    Beside the tokens of an answer stand the word pieces that are heard over it, one each. Where a
+    query cuts it off, `<irq>` follows the last of them; what is to be ignored has no such end, and
+    while no answer is given it is left out, as nothing decides about it.
+
+    Raises:
+        TooLong: not even its last turn fits.
+    """
+    chat = encoder.chat
+    [irq] = encoder.control(CONTROL_TOKENS["lslm-early"])
+    rows: list[Row] = []
+    interrupted: list[tuple[int, int]] = []  # row and place of what follows an answer cut off
+    waiting, pieces, speaking, cut = "", list[int](), False, False
+    shares: Iterator[list[int]] = iter(())
+    given_up = _given_up(cycles)
+    for place, cycle in enumerate(cycles):
+        if cycle.heard:
+            waiting = f"{waiting} {cycle.heard}"
+            pieces += chat.text(cycle.heard) if speaking else []
+        elif not speaking:
+            if cycle.state == "<1>":
+                row = Row()
+                row.context([*chat.user_open, *chat.text(waiting)])
+                row.context([*chat.user_close, *chat.assistant_open])
+                rows.append(row)
+                shares, speaking, cut = _answer(encoder, cycles, place), True, False
+            waiting = waiting if cycle.state is None else ""
+        elif cycle.state == "<2>":
+            waiting = ""
+        if not speaking:
+            continue
+        row = rows[-1]
+        cut |= place in given_up
+        for token in next(shares, []) if cycle.said else []:
+            row.learned([token])
+            row.ids[-1] = paired(token, pieces.pop(0) if pieces else None)
+            if cut and not pieces:
+                break
+        if cut:
+            interrupted.append((len(rows) - 1, len(row.ids)))
+            row.context(chat.assistant_cut)
+        elif cycle.ended:
+            encoder.end(row, asked=True)
+        if cut or cycle.ended:
+            speaking, pieces = False, []
+    for number, at in interrupted:
+        if at < len(rows[number].ids):
+            rows[number].labels[at] = irq
+        elif number + 1 < len(rows):
+            rows[number + 1].labels[0] = irq
     return encoder.fitted(chat.preamble, rows)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -19,6 +19,7 @@ from duo.chatformat import style_template
 from duo.decoding.check import keeps_samples_apart
 from duo.errors import BadInput
 from duo.files import read_json, read_result, sha256, whole_file, write_result
+from duo.fusion import NAME, Kind, add_fusion
 from duo.runs import (
     MANIFEST,
     RUN,
@@ -406,7 +407,10 @@ def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = 
         return model.requires_grad_(True)
     from peft import LoraConfig, get_peft_model
 
+    if fused := settings.recipe.startswith("lslm"):
+        add_fusion(model, cast(Kind, settings.recipe.removeprefix("lslm-")))
     config = LoraConfig(
+        modules_to_save=[NAME] if fused else None,
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,

@@ -256,6 +256,10 @@ class Steering:
         named = getattr(system, "control_token", None)
         if scores.output is not None:
             scores.output[self._no_end] = -torch.inf
+            stop = getattr(system, "interrupts", None)  # what stops an answer stands in it
+            utterance, whole = script.last_heard(now)
+            if stop is not None and whole and utterance and utterance.state == "respond":
+                scores.output[stop] = torch.inf
         if scores.input is not None:
             utterance, whole = script.last_heard(now)
             if named is not None:

@@ -18,18 +18,24 @@ from duo.data.cycles import ANSWER_TOKENS, Cycle, cycle_form, cycles
 from duo.data.sample import AssistantTurn, Sample, UserTurn
 from duo.decoding.channels import Scores
 from duo.decoding.fsm import Fsm
+from duo.decoding.lslm import Lslm
 from duo.decoding.micro_turn import MicroTurn
 from duo.decoding.systems import build
 from duo.decoding.vita import Vita
+from duo.fusion import PAIR, token_of
 from duo.tokens import CONTROL_TOKENS
 from duo.training import streams
-from duo.training.encode import Encoded, Encoder, without_ignored_turns
+from duo.training.encode import NOT_LEARNED, Encoded, Encoder, without_ignored_turns
 from duo.training.train import train
 from tests.duo.training.material import data_folder, model_folder, sample
 from tests.duo.training.material import settings as chosen
 from tests.tiny import tiny_backbone
 
-SYSTEMS: dict[str, Any] = {"fsm": (Fsm, streams.fsm), "micro-turn": (MicroTurn, streams.micro_turn)}
+SYSTEMS: dict[str, Any] = {
+    "fsm": (Fsm, streams.fsm),
+    "micro-turn": (MicroTurn, streams.micro_turn),
+    "lslm-early": (Lslm, streams.lslm),
+}
 
 
 @lru_cache
@@ -44,11 +50,13 @@ def laid(whole: Sample, seed: int) -> list[Cycle]:
     return cycles(whole, backbone("vita").tokenizer, Random(seed))
 
 
-def held(system: Any, heard: list[str], ids: tuple[int, ...]) -> list[int]:
-    """The ids that a system has encoded or said when it chooses what stands in `ids`."""
-    told = torch.full((len(system._states.all) + 600,), -torch.inf)
+def held(system: Any, heard: list[str], encoded: Encoded) -> list[int]:
+    """The ids that a system has encoded or said when it chooses what was learned."""
+    known = zip(encoded.ids, encoded.labels, strict=True)
+    ids = [token_of(id) if label == NOT_LEARNED else label for id, label in known]
+    told = torch.full((600,), -torch.inf)
     for words in heard:
-        steps = system.steps(words)
+        steps = system.steps(f" {words}" if words else "")
         try:
             next(steps)
             while True:
@@ -65,6 +73,31 @@ def held(system: Any, heard: list[str], ids: tuple[int, ...]) -> list[int]:
     return list(system.context.ids)
 
 
+def test_word_pieces_stand_beside_the_answer_and_the_last_of_a_query_stops_it() -> None:
+    whole = Sample(
+        id="x",
+        messages=(
+            UserTurn(content="what is rain", state="<1>"),
+            AssistantTurn(content="what is the capital of France tell me", complete=False),
+            UserTurn(content="so", state="<2>"),
+            AssistantTurn(content="how rain falls on Paris and why it costs so", complete=False),
+            UserTurn(content="why so", state="<1>"),
+            AssistantTurn(content="of Paris", complete=True),
+        ),
+    )
+    model = backbone("lslm-early")
+    encoder = Encoder(model.tokenizer, max_tokens=5000, recipe="lslm-early")
+    encoded = streams.lslm(encoder, laid(whole, 1))
+    beside = [id // PAIR - 1 for id in encoded.ids if id >= PAIR]
+    heard = [*model.chat.text("so"), *model.chat.text("why so")]
+    assert beside == heard[: len(beside)]  # the last cycle of the answer may be too short for all
+    [irq] = encoder.control(CONTROL_TOKENS["lslm-early"])
+    assert encoded.labels.count(irq) == 1
+    text = model.tokenizer.decode([token_of(id) for id in encoded.ids])
+    assert text.endswith("user\nwhy so<|im_end|>\n<|im_start|>assistant\nof Paris<|im_end|>\n")
+    assert "user\nso" not in text
+
+
 def runs_out(clock: list[Cycle]) -> bool:
     """Whether an answer that is cut off has too few words to be spoken until then."""
     ends = streams._given_up(clock)
@@ -78,17 +111,21 @@ def runs_out(clock: list[Cycle]) -> bool:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 9999), turns=st.integers(1, 4))
 def test_the_decoder_holds_what_was_trained(name: str, seed: int, turns: int) -> None:
-    model, whole = backbone(name), laid(sample(seed, turns=turns), seed)
+    dialogue = sample(seed, turns=turns)
+    if name == "lslm-early":  # nothing decides about what is said while no answer is given
+        answered = [m for m in dialogue.messages if getattr(m, "state", "<1>") == "<1>"]
+        dialogue = dialogue.model_copy(update={"messages": tuple(answered)})
+    model, whole = backbone(name), laid(dialogue, seed)
     assume(not runs_out(whole))
     kind, encode = SYSTEMS[name]
     encoder = Encoder(model.tokenizer, max_tokens=100_000, recipe=name)
     encoded: Encoded = encode(encoder, whole)
-    found = held(kind(model), [cycle.heard for cycle in whole], encoded.ids)
+    found = held(kind(model), [cycle.heard for cycle in whole], encoded)
     assert tuple(found) == encoded.ids[: len(found)]
     assert encoded.ids[len(found) :] in ((), model.chat.assistant_close)
     controls = [label for label in encoded.labels if label in encoder.states.others]
     chunks = sum(bool(cycle.heard) for cycle in whole) if name == "fsm" else len(whole)
-    assert len(controls) >= chunks
+    assert len(controls) >= chunks or name == "lslm-early"
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -174,7 +211,7 @@ def test_four_tokens_are_said_a_cycle() -> None:
     assert max(counts) <= ANSWER_TOKENS + 1
 
 
-@pytest.mark.parametrize("recipe", ["vita", "fsm", "micro-turn"])
+@pytest.mark.parametrize("recipe", ["vita", "fsm", "micro-turn", "lslm-middle", "lslm-late"])
 def test_what_was_trained_is_loaded_and_talks(recipe: str, tmp_path: Path) -> None:
     """The adapter brings its control tokens, each with the row that was trained."""
     model, data = model_folder(tmp_path / "model"), data_folder(tmp_path / "data")
@@ -193,7 +230,10 @@ def test_what_was_trained_is_loaded_and_talks(recipe: str, tmp_path: Path) -> No
     before = len(backbone.tokenizer)
     system: Any = build(recipe, backbone)
     assert len(backbone.tokenizer) == before
-    results = [system.cycle(heard) for heard in ("what is rain", "", "", "")]
+    if recipe.startswith("lslm"):
+        assert backbone.model.fusion.up.any()
+        assert backbone.model.fusion.kind == recipe.removeprefix("lslm-")
+    results = [system.cycle(heard) for heard in ("what is rain", "", " so", "", "")]
     assert sum(result.forward_passes for result in results)
     if names := CONTROL_TOKENS.get(recipe):
         rows = backbone.model.get_output_embeddings().weight[list(backbone.control(names))]
