@@ -51,7 +51,7 @@ class StudySound:
         if self.sound_of == "one-voice":
             need("piper", "sound")
             for one in recordings:
-                if one.language and not one.language.startswith("en"):
+                if not _is_english(one):
                     raise BadInput(f"the voice speaks no {one.language!r}", file=one.source)
             return
         heard = [one for one in recordings if one.audio is not None]
@@ -79,9 +79,12 @@ class StudySound:
             return [self._spoken(said, "user"), self._spoken(said, "assistant")]
         assert recording.audio is not None
         channels = _levelled(recording.audio)
-        if asking and len(channels) == 2 and self._can_speak:
-            channels[1] = self._spoken(said, "assistant")
-        return [] if asking and not self._can_speak else channels
+        if not asking:
+            return channels
+        if not (self._can_speak and _is_english(recording)):
+            return []
+        user = channels[0] if len(channels) == 2 else self._spoken(said, "user")
+        return [user, self._spoken(said, "assistant")]
 
     @cached_property
     def _can_speak(self) -> bool:
@@ -107,6 +110,10 @@ class StudySound:
             voice = load_voice("piper")
             self._voices |= {"user": voice, "assistant": Pitched(voice, _LOWER)}
         return self._voices[who]
+
+
+def _is_english(recording: Recording) -> bool:
+    return recording.language[:2] in ("", "en")
 
 
 def _plain(word: Word) -> spoken.Word:
