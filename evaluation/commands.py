@@ -294,6 +294,7 @@ def bench_train(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each way, in turns.")] = 3,
     steps: Annotated[int, typer.Option(min=2, help="Steps of a run; the first is not timed.")] = 4,
+    chat: Chat = None,
     out: _Figures = None,
 ) -> None:
     """Measure what training costs: samples and tokens a second, and the share of the limit.
@@ -309,7 +310,7 @@ def bench_train(
     from evaluation.train_bench import train_bench, train_tables
 
     settings = load_settings(preset, None, parse_assignments(set_ or ()))
-    measure = partial(train_bench, model, data, settings, rounds=rounds, steps=steps)
+    measure = partial(train_bench, model, data, settings, rounds=rounds, steps=steps, chat=chat)
     make_result(out, measure, train_tables)
 
 

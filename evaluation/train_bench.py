@@ -107,7 +107,13 @@ def train_tables(found: TrainBench) -> list[Table]:
 
 
 def train_bench(
-    model: str, data: Path | None, settings: TrainSettings, *, rounds: int, steps: int
+    model: str,
+    data: Path | None,
+    settings: TrainSettings,
+    *,
+    rounds: int,
+    steps: int,
+    chat: str | None = None,
 ) -> TrainBench:
     """Measure the training of a model.
 
@@ -117,6 +123,7 @@ def train_bench(
         settings: of the training; `steps` and what has to do with saving and judging is not heeded.
         rounds: of each way.
         steps: of a round, the first of which is not timed.
+        chat: chat format, see `duo.backbone.load`; None for that of `settings`.
 
     Raises:
         BadInput: the model or the data cannot be used.
@@ -127,7 +134,8 @@ def train_bench(
     from duo.training.train import trainable
     from duo.training.trainer import turn_end
 
-    backbone = load(model, device="cpu", dtype="float32", engine="torch")
+    wanted = chat or (None if settings.chat == "auto" else settings.chat)
+    backbone = load(model, device="cpu", dtype="float32", engine="torch", chat=wanted)
     with TemporaryDirectory() as folder:
         if data is None:
             samples = random_samples(Path(folder) / "samples", backbone.states, settings, steps)
