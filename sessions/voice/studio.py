@@ -11,6 +11,7 @@ from pathlib import Path
 from duo.decoding.conversant import CycleResult, Heard
 from duo.errors import BadInput
 from duo.reading import conversation_of
+from duo.recognition import WordErrors, errors_of
 from duo.terminal import progress
 from duo.transcript import Header, Transcript
 from sessions.play import Recording, play
@@ -151,8 +152,12 @@ def hear(studio: Studio, scenarios: Sequence[Scenario]) -> Iterator[Transcript]:
             header = Header(
                 system="listens", model="none", scenario=scenario.name, cycle_seconds=1.0
             )
-            yield play(alone, _Listens(), header, user=studio.user(alone)).transcript
+            transcript = play(alone, _Listens(), header, user=studio.user(alone)).transcript
             bar.advance()
+            if not bar.on_terminal:
+                found = WordErrors.together(errors for _, errors in errors_of(transcript))
+                bar.print(f"{scenario.name}: {found.wrong} of {found.words} words misheard")
+            yield transcript
 
 
 def _at_once(utterance: Utterance) -> Utterance:
