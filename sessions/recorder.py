@@ -300,7 +300,7 @@ def _is_recorded(pair: _Pair) -> bool:
         BadInput: something else is there, and the job does not force a new recording.
     """
     force = pair.job.force
-    if not pair.path.exists() or (pair.studio is not None and not pair.sound.exists()):
+    if not pair.path.exists():
         return False
     way_out = "record it again with --force, or choose another folder"
     try:
@@ -318,7 +318,7 @@ def _is_recorded(pair: _Pair) -> bool:
         if force:
             return False
         raise
-    return True
+    return pair.studio is None or pair.sound.exists()
 
 
 def _recordings(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from duo.errors import BadInput
+from duo.errors import BadInput, check_choice
 from duo.options import Chat, Date, Engine, words
 
 if TYPE_CHECKING:
@@ -108,9 +108,6 @@ def realtime(
     voice: Annotated[
         str, typer.Option(help="piper (this machine), google, or none: text alone.")
     ] = "piper",
-    recogniser: Annotated[
-        str, typer.Option(help="whisper (this machine, English), or google.")
-    ] = "whisper",
     holds: Annotated[
         bool,
         typer.Option(
@@ -150,7 +147,7 @@ def realtime(
     if host not in ("127.0.0.1", "localhost", "::1") and not os.environ.get(KEY):
         raise BadInput(f"others can reach {host}: set {KEY} to a key for them", field="host")
     loading = {"chat": chat, "date": date, "engine": engine}
-    spoken = {"voice": voice, "recogniser": recogniser}
+    spoken = {"voice": voice, "recogniser": "whisper"}
     named = [] if model is None else [model]
     [(name, its)], build = _prepared([system], named, set_ or (), seed, loading, spoken)
 
@@ -161,11 +158,12 @@ def realtime(
     from sessions.voice.voices import load_voice
 
     typer.echo("loading the system, the recogniser and the voice ...", err=True)
-    conversant, header = build(name, its)
-    speech, says = _speech(recogniser), load_voice(voice)
+    says, speech = load_voice(voice), _speech("whisper")
+    build(name, its)  # so that the first client need not wait for the model
 
     def begin(session: Session) -> SpokenConversation:
-        conversant.reset()
+        # A system of its own: the one before may still be computing, or was cancelled for good.
+        conversant, header = build(name, its)
         return SpokenConversation(conversant, header, speech(), says, session, holds=holds)
 
     serving = serve_realtime(
@@ -196,17 +194,12 @@ def _prepared(
     """Check what was asked for; return the systems with their models, and what builds them.
 
     Raises:
-        BadInput: there is no such system, model, setting, voice or recogniser.
+        BadInput: there is no such system, model, setting or recogniser.
     """
     from sessions.voice.extras import need
 
-    for field, known in (
-        ("voice", ("piper", "google", "none")),
-        ("recogniser", ("whisper", "google")),
-    ):
-        if spoken[field] not in known:
-            raise BadInput(f"{spoken[field]!r} is none of {', '.join(known)}", field=field)
-    need("session", spoken["recogniser"], spoken["voice"])
+    check_choice("recogniser", spoken["recogniser"], ("whisper", "google"))
+    need("session", spoken["recogniser"])
     from duo.decoding.systems import (
         check_settings,
         check_system,
@@ -328,8 +321,8 @@ def _serve(
     offer = Offer(
         choices=choices,
         build=build,
-        speech=_speech(recogniser),
         voice=load_voice(voice),
+        speech=_speech(recogniser),
         holds=holds,
         folder=out,
         about={

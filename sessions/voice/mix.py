@@ -130,7 +130,7 @@ def write_sound(path: Path, channels: Sequence[Sound]) -> None:
     """
     import soundfile
 
-    size = max(map(len, channels))
+    size = max(1, *map(len, channels))  # of no sound at all the file would be empty
     sound: NDArray[np.float32] = np.stack([np.pad(c, (0, size - len(c))) for c in channels], axis=1)
     with whole_file(path, "wb") as stream:
         soundfile.write(stream, np.clip(sound, -1, 1), RATE, format="FLAC", subtype="PCM_16")

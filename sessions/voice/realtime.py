@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -170,7 +170,7 @@ def _connected(address: str, settings: RealtimeSettings) -> Iterator[Any]:
     from websockets.sync.client import connect
 
     if settings.model:
-        address += ("&" if "?" in address else "?") + f"model={settings.model}"
+        address += ("&" if "?" in address else "?") + f"model={quote(settings.model)}"
     key = os.environ.get(KEY)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
@@ -295,9 +295,10 @@ class _Session:
                     self._put(self._voice.say(self._clauses.rest()).sound())
             case "response.done":
                 response = _inside(event, "response")
-                if response.get("status") == "cancelled":
-                    self._stop()
-                self._whole = str(response.get("id", "")) == self._response != ""
+                if str(response.get("id", "")) == self._response != "":
+                    self._whole = True
+                    if response.get("status") == "cancelled":
+                        self._stop()
             case "input_audio_buffer.speech_started" if self._interrupts:
                 self._stop()
             case "output_audio_buffer.cleared":

@@ -23,8 +23,6 @@ from sessions.voice.render import system_channel
 from sessions.voice.spoken import SpeakingUser, SpokenUser, SpokenUtterance, speak
 from sessions.voice.voices import NAMES, Voice, load_voice
 
-#: A recording's sound, beside its transcript.
-SUFFIX = ".flac"
 #: How much higher the second talker's voice is than the user's, and how much lower the system's.
 _TALKER, _SYSTEM = 1.2, 0.88
 

@@ -274,5 +274,12 @@ def test_a_spoken_recording_has_both_sides_and_is_the_same_bytes_again(tmp_path:
     assert user[round(0.5 * rate) : round(end * rate)].std() > 3 * user[: round(0.4 * rate)].std()
     assert not system[: round(first * rate)].any()
     assert system[round(first * rate) :].std() > 0.01
+    text = tmp_path / "text" / folder / path.name
+    plain = ["record", *command.split()[4:], "--set", "words=6", "--out", str(tmp_path / "text")]
+    assert CliRunner().invoke(app, plain, catch_exceptions=False).exit_code == 0
+    before = text.read_bytes()
+    with pytest.raises(BadInput, match="--force"):  # what is there is not written over
+        CliRunner().invoke(app, [*command.split(), *plain[-4:]], catch_exceptions=False)
+    assert text.read_bytes() == before
     entry = read_json(tmp_path / "one" / "manifest.json")["transcripts"][f"{folder}/talk.jsonl"]
     assert entry["word_errors"] == errors.wrong
