@@ -24,6 +24,7 @@ class Context:
     Attributes:
         channels: the tokens and their cache.
         text: the utterance being heard, so far; "" while nobody is listened to.
+        frames: of it, that were heard in place of words.
         heard: tokens of the input channel that were heard; those after them are expected words.
         answered: the answer in progress came to its own end, rather than being cut off.
         refused: the context was full and the conversation is over.
@@ -66,6 +67,7 @@ class Context:
         self.answered = False
         self.refused = False
         self.text = ""
+        self.frames: list[int] = []
         self._opening: list[int] = []
         self._turns: list[int] = []  # where in the prefix each user turn begins
         self._in_answer = False  # the prefix ends inside an assistant turn
@@ -122,8 +124,10 @@ class Context:
 
     # -- the utterance -----------------------------------------------------------------------
 
-    def hear(self, text: str) -> None:
+    def hear(self, text: str, frames: Sequence[int] = ()) -> None:
         """Hear `text`, the whole utterance so far: open an input channel or correct it.
+
+        More `frames` (see `duo.fusion`) are appended to those heard; they stand before the text.
 
         All of it is tokenised again, so the ids are those of the whole utterance however it was
         sliced; expected words are rolled back.
@@ -133,9 +137,10 @@ class Context:
                 self._lay_remarks()
             self._opening = self._open_user_turn()
             self.channels.fork(self._opening)
-            self.heard = 0
+            self.heard, self.frames = 0, []
         self.text = text
-        ids = [*self._opening, *self._chat.text(text)]
+        self.frames = [*self.frames, *frames]
+        ids = [*self._opening, *self.frames, *self._chat.text(text)]
         # A fresh channel holds the opening already, uncached, and `listen` finds it in common.
         self.channels.truncate_input(max(self.heard, len(self._opening)))
         self.channels.listen(ids)
@@ -255,6 +260,7 @@ class Context:
             self._drop_all_turns()
             notes.append("the context is full: all turns before this utterance were dropped")
         while self.listening and not self._fits(self._reserve):
+            self.frames = self.frames[(len(self.frames) + 1) // 2 :]
             self.hear(self.text[len(self.text) // 2 :])
             notes.append("the utterance is too long: its first half was forgotten")
         return notes
@@ -277,9 +283,9 @@ class Context:
 
     def _drop_all_turns(self) -> None:
         """Keep nothing but the preamble and the utterance that is being heard."""
-        text = self.text
+        text, frames = self.text, self.frames
         self.channels.drop_input()
         self.channels.drop_output()
         self.channels.cut_prefix(len(self._chat.preamble), len(self.channels.prefix.ids))
         self._turns, self._in_answer, self._remarks = [], False, []
-        self.hear(text)
+        self.hear(text, frames)

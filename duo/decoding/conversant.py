@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from duo.decoding.channels import Channels, Scores, Together
 
 
@@ -24,6 +26,19 @@ class Revision:
     """
 
     text: str
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What was heard in a cycle as vectors in place of words; they are only ever appended to.
+
+    `duo` takes them, on a model that `duo.fusion.take_in` has prepared before the system was made.
+
+    Attributes:
+        vectors: `[frames, size]`, in the place of input embeddings, of an encoder of sound.
+    """
+
+    vectors: Tensor
 
 
 Result = TypeVar("Result")

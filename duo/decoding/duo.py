@@ -34,11 +34,23 @@ from transformers import PreTrainedModel
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores
 from duo.decoding.context import Context
-from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
+from duo.decoding.conversant import (
+    CycleLog,
+    CycleResult,
+    Frames,
+    Heard,
+    Kind,
+    Revision,
+    Steps,
+    Turn,
+    run,
+)
 from duo.decoding.fused import FusedChannels
 from duo.decoding.monitor import MonitoredContext
 from duo.decoding.settings import Settings
 from duo.decoding.speaker import Speaker
+from duo.errors import BadInput
+from duo.fusion import FrameTable
 from duo.words import cut
 
 #: Rules of the published code: the pieces of `<1>` as text, and the silent cycles after which it
@@ -137,12 +149,16 @@ class Duo:
         self._states = hears.states
         self._turn_ends = hears.chat.stop
         self._speaker = Speaker(backbone, self.context, self.settings, self.settings.lookahead)
+        self._model, self._frames = backbone.model, list[int]()  # frames of this conversation
         self.reset()
 
     def reset(self) -> None:
         """Forget the conversation; the next one draws the same random numbers."""
         self.context.reset()
         self._speaker.reset()
+        if self._frames:
+            self._table.release(self._frames)
+            self._frames.clear()
         self._unheard = ""
         self._holding = False  # speech is held
         self._next: Tensor | None = None  # what follows it
@@ -156,11 +172,11 @@ class Duo:
         """Forget this end of the answer if it is cut; see `duo.decoding.conversant.Voiced`."""
         self._unheard = text
 
-    def cycle(self, heard: Heard) -> CycleResult:
+    def cycle(self, heard: Heard | Frames) -> CycleResult:
         """Hear, decide, speak; see `Conversant.cycle`."""
         return run(self.steps(heard))
 
-    def steps(self, heard: Heard) -> Steps:
+    def steps(self, heard: Heard | Frames) -> Steps:
         """Run the cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.lookahead)
         if self.context.refused:
@@ -202,11 +218,32 @@ class Duo:
             log.add(Kind.NOTE, f"the voice was stopped by the user's words before: {log.unheard}")
         return log.result(busy=self.channels.speaking)
 
+    @property
+    def _table(self) -> FrameTable:
+        """The model's frames.
+
+        Raises:
+            BadInput: the model was not prepared for any, or another one hears.
+        """
+        found = getattr(self._model, "duo_frames", None)
+        if found is None or self.settings.monitor:
+            raise BadInput("frames need duo.fusion.take_in(model) before, and no monitor")
+        table: FrameTable = found
+        return table
+
     # -- hearing and deciding ----------------------------------------------------------------
 
-    def _hear(self, heard: Heard, log: CycleLog) -> bool:
+    def _hear(self, heard: Heard | Frames, log: CycleLog) -> bool:
         """Take in what was heard; return whether the user is silent in this cycle."""
         listening = self.context.listening
+        if isinstance(heard, Frames):
+            frames = self._table.add(heard.vectors)
+            self._frames += frames
+            if not listening:
+                log.add(Kind.FORK)
+            self._expect_nothing()
+            self.context.hear(self.context.text, frames)
+            return False
         if isinstance(heard, Revision):
             text = heard.text
             if listening and not text.strip():  # the recogniser takes back all that it had heard

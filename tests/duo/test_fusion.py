@@ -8,10 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.decoding.batched import encode_together
+from duo.decoding.conversant import Frames, Heard
+from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.slots import SlotPool
-from duo.fusion import KINDS, Kind, add_fusion, frame_table, late_scores, paired, token_of
-from tests.tiny import tiny_model
+from duo.errors import BadInput
+from duo.fusion import KINDS, Kind, add_fusion, frame_table, late_scores, paired, take_in, token_of
+from tests.duo.decoding.steering import ending_after, steered
+from tests.tiny import tiny_backbone, tiny_model
 
 
 def with_fusion(architecture: str, kind: Kind) -> torch.nn.Module:
@@ -118,3 +122,37 @@ def test_frames_are_kept_until_they_are_released() -> None:
 
 def _seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "gemma3", "granite"])
+def test_frames_that_are_embeddings_of_words_are_heard_as_the_words(architecture: str) -> None:
+    """The same decisions, answers and passes, while nothing is said and over an answer."""
+    script = ["What is", " it?", *[""] * 4, " mhm", *[""] * 4, " And", " why?", *[""] * 4]
+    found = []
+    for framed in (False, True):
+        model = tiny_backbone(architecture)
+        take_in(model.model)
+        chosen = DuoSettings(on_silence="respond", max_answer_seconds=6.0)
+        system = Duo(model, chosen, channels=steered(model, speaking=ending_after(model, 20)))
+        results, before = [], ""
+        for heard in script:
+            said: Heard | Frames = heard
+            if framed and heard:
+                ids = model.chat.text(before + heard)[len(model.chat.text(before)) :]
+                said = Frames(model.model.get_input_embeddings()(torch.tensor(ids)).detach())
+            before = before + heard if heard else ""
+            results.append(system.cycle(said))
+        kinds = [[(str(event.kind), event.text) for event in r.events] for r in results]
+        costs = [(result.forward_passes, result.tokens_processed) for result in results]
+        found.append((kinds, costs))
+        if framed:
+            assert len(frame_table(model.model))
+            system.reset()
+            assert not len(frame_table(model.model))
+    assert found[0] == found[1]
+    assert ("respond", "") in [event for result in found[0][0] for event in result]
+
+
+def test_frames_are_refused_where_the_model_was_not_prepared() -> None:
+    with pytest.raises(BadInput, match="take_in"):
+        Duo(tiny_backbone()).cycle(Frames(torch.zeros(1, 32)))

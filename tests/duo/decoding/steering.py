@@ -15,6 +15,7 @@ import torch
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores, encode_together
 from duo.decoding.fused import FusedChannels
+from duo.fusion import token_of
 
 #: What to predict after the text of the input channel; None leaves it to the model.
 Listening = Callable[[str], int | None]
@@ -39,7 +40,7 @@ def steered(
 
         def bent(self, scores: Scores) -> Scores:
             if scores.input is not None:
-                text = backbone.tokenizer.decode(self.input.ids)
+                text = backbone.tokenizer.decode([token_of(id) for id in self.input.ids])
                 # By so much that the token is all but certain: decisions go by probabilities, too.
                 scores = replace(scores, input=raised(scores.input, listening(text), by=30.0))
             if scores.output is not None:
