@@ -90,6 +90,8 @@ class StaticModel:
         model: one of the `FAMILY`.
     """
 
+    @torch.inference_mode(False)  # the model keeps what is joined, and may be trained later
+    @torch.no_grad()
     def __init__(self, model: PreTrainedModel) -> None:
         config = model.config
         base = model.model

@@ -49,6 +49,8 @@ def test_weights_are_there_once() -> None:
     """The model's projections are views of the joined ones, also of a second reading."""
     model = tiny_model(attention_bias=True)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    assert is_static(model)
+    assert not any(weight.is_inference() for weight in model.parameters())
     one, other = StaticModel(model), StaticModel(model)
     own = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     for weight, same in zip(one.weights(), other.weights(), strict=True):
