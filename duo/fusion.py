@@ -116,9 +116,9 @@ def add_fusion(model: Any, kind: Kind) -> None:
         BadInput: the model has one of another kind, or its code takes no input embeddings.
     """
     there = getattr(model, NAME, None)
-    if there is not None and there.kind != kind:
+    if there is not None and there.kind != kind and bool(there.up.any()):
         raise BadInput(f"the model was trained for {there.kind} fusion, not {kind}")
-    if there is None:
+    if there is None or there.kind != kind:  # one that was not trained gives way
         config = model.config.get_text_config()
         weight = model.get_input_embeddings().weight
         with torch.random.fork_rng(devices=[]):

@@ -229,6 +229,10 @@ class Run:
         return sum(cycle.seconds for cycle in self.cycles)
 
 
+#: A score that no other comes near, and that still has a probability.
+_SURE = 1e4
+
+
 class Steering:
     """Bends scores to a script, at the cost of writing a few numbers into them.
 
@@ -259,14 +263,14 @@ class Steering:
             stop = getattr(system, "interrupts", None)  # what stops an answer stands in it
             utterance, whole = script.last_heard(now)
             if stop is not None and whole and utterance and utterance.state == "respond":
-                scores.output[stop] = torch.inf
+                scores.output[stop] = _SURE
         if scores.input is not None:
             utterance, whole = script.last_heard(now)
             if named is not None:
                 state = utterance.state if utterance is not None and whole else None
-                scores.input[named(state)] = torch.inf
+                scores.input[named(state)] = _SURE
             elif utterance is not None and whole:
-                scores.input[self._states[utterance.state]] = torch.inf
+                scores.input[self._states[utterance.state]] = _SURE
             else:
                 scores.input[self._no_state] = -torch.inf
 
