@@ -28,8 +28,6 @@ from duo.training.settings import TrainSettings
 from evaluation.decode_bench.results import Count, Positive, Spread, spread
 
 if TYPE_CHECKING:
-    import torch
-
     from duo.training.samples import Samples
 
 #: Rows of the matrices whose product is the limit, by device.
@@ -232,6 +230,8 @@ class _Way:
     def __init__(self, trainer: Any, tokens: int, operations: float | None = None) -> None:
         from transformers import TrainerCallback
 
+        from evaluation.decode_bench.machine import settle
+
         self.trainer, self.tokens, self.operations = trainer, tokens, operations
         way = self
 
@@ -241,7 +241,7 @@ class _Way:
 
             def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
                 if state.global_step in (1, args.max_steps):
-                    _settle(args.device)
+                    settle(args.device)
                 way.ended.append(time.perf_counter())
 
         trainer.args.save_strategy = "no"
@@ -384,11 +384,12 @@ def measure(
 
     from duo.runs import versions
     from duo.training.train import in_half
+    from evaluation.decode_bench.machine import product_rate
 
     first, *others = ways
     device = ways[first].trainer.args.device
     dtype = torch.bfloat16 if in_half(settings) else torch.float32
-    limit = product_rate(device, dtype)
+    limit = product_rate(device, dtype, _SIZE.get(device.type, _LARGE_SIZE))
     done: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     with progress("measuring", rounds if until == math.inf else None) as bar:
         for number in range(rounds):
@@ -424,27 +425,3 @@ def measure(
         ways=found,
         versions=versions(),
     )
-
-
-def product_rate(device: torch.device, dtype: torch.dtype, rounds: int = 5) -> float:
-    """Measure floating point operations a second in a large matrix product, the best of rounds."""
-    import torch
-
-    size = _SIZE.get(device.type, _LARGE_SIZE)
-    matrix = torch.ones(size, size, device=device, dtype=dtype)
-    best = math.inf
-    for _ in range(rounds):
-        _settle(device)
-        began = time.perf_counter()
-        matrix @ matrix
-        _settle(device)
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
-
-
-def _settle(device: torch.device) -> None:
-    """Wait for what the device was given to do."""
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

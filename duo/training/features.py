@@ -110,7 +110,7 @@ def extract(
         seed: of what is drawn.
 
     Raises:
-        BadInput: a file in the folder is damaged.
+        BadInput: a file in the folder is damaged, or there is not one place.
     """
     parts = []
     for start in range(0, len(samples), SHARD):
@@ -118,8 +118,11 @@ def extract(
         path = folder / f"{start:07}.safetensors"
         if not path.is_file():
             _write(path, backbone, samples, numbers, inside, seed)
-        parts.append(_opened(path))
+        if path.is_file():  # else nobody has a turn in these samples
+            parts.append(_opened(path))
         bar.advance(int(samples.lengths[numbers].sum()))
+    if not parts:
+        raise BadInput("no sample has a turn of the user that is decided about", file=folder)
     names = "states", "wanted", "within", "samples"
     return Features(*(np.concatenate([part[name] for part in parts]) for name in names))
 
@@ -137,6 +140,8 @@ def _write(
         if places:
             rows.append(Row(ids, tuple(place for place, *_ in places)))
         facts += [(wanted, within, number) for _, wanted, within in places]
+    if not facts:
+        return
     states = [found[:, 0] for found in read_states(backbone, rows, (LAST,))]
     wanted, within, numbers = (np.array(fact) for fact in zip(*facts, strict=True))
     content = {

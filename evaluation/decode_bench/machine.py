@@ -70,7 +70,7 @@ def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
     buffer = torch.ones(max(1, size // 4 // width), width, device=device)
     vector = torch.ones(width, device=device)
     ways: tuple[Callable[[], Any], ...] = (buffer.sum, lambda: buffer @ vector)
-    seconds = [_timed(way, device) for _ in range(rounds) for way in ways]
+    seconds = [timed(way, device) for _ in range(rounds) for way in ways]
     return buffer.nbytes / min(seconds)
 
 
@@ -107,20 +107,29 @@ def product_seconds(
                 for layer, row in zip(layers, rows, strict=True):
                     layer(row)
 
-            best[shape] = min(best[shape], _timed(products, backbone.device))
+            best[shape] = min(best[shape], timed(products, backbone.device))
     return best
 
 
-def _timed(work: Callable[[], Any], device: torch.device) -> float:
-    def settle() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+def product_rate(device: torch.device, dtype: torch.dtype, size: int, rounds: int = 5) -> float:
+    """Measure floating point operations a second in a product of matrices, the best of rounds."""
+    matrix = torch.ones(size, size, device=device, dtype=dtype)
+    return 2 * size**3 / min(timed(lambda: matrix @ matrix, device) for _ in range(rounds))
 
-    settle()  # what was begun before is not timed
+
+def timed(work: Callable[[], Any], device: torch.device) -> float:
+    """Time work in seconds, from when what was begun before is done until it is done."""
+    settle(device)
     began = time.perf_counter()
     work()
-    settle()
+    settle(device)
     return time.perf_counter() - began
+
+
+def settle(device: torch.device) -> None:
+    """Wait for what the device was given to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 @torch.inference_mode()

@@ -8,7 +8,6 @@ Weights are random and made on the device: what a pass costs does not depend on 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -29,7 +28,7 @@ from duo.decoding.slots import SlotPool
 from duo.decoding.static import StaticModel
 from duo.quantising import is_quantised, quantise
 from duo.training.settings import TrainSettings
-from evaluation.decode_bench.machine import generate_seconds, read_bandwidth
+from evaluation.decode_bench.machine import generate_seconds, product_rate, read_bandwidth, timed
 from evaluation.gpu_bench.bench import say
 from evaluation.gpu_bench.results import Figure
 from evaluation.train_bench import shape_bench
@@ -86,20 +85,7 @@ def stored_bytes(weight: Tensor) -> int:
 
 def seconds(work: Callable[[], Any], device: torch.device, rounds: int = _ROUNDS) -> float:
     """Time a work that ends with the device at rest; the median of some rounds, host included."""
-    took = []
-    for number in range(rounds + 3):
-        settle(device)
-        began = time.perf_counter()
-        work()
-        settle(device)
-        if number >= 3:
-            took.append(time.perf_counter() - began)
-    return median(took)
-
-
-def settle(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    return median([timed(work, device) for _ in range(rounds + 3)][3:])
 
 
 class Bench:
@@ -135,10 +121,8 @@ class Bench:
         say(Figure(what="copy", value=2 * size / took / 1e12, unit="TB/s"))
         say(Figure(what="read", value=read_bandwidth(self.device, size) / 1e12, unit="TB/s"))
         width = 256 if self.small else 8192
-        one = torch.ones(width, width, device=self.device, dtype=self.dtype)
-        took = self.seconds(lambda: one @ one)
-        value = 2 * width**3 / took / 1e12
-        say(Figure(what=f"products in {self.dtype}", value=value, unit="TFLOP/s"))
+        rate = product_rate(self.device, self.dtype, width)
+        say(Figure(what=f"products in {self.dtype}", value=rate / 1e12, unit="TFLOP/s"))
 
     def _copy_seconds(self, size: int) -> float:
         source = torch.ones(size // 4, device=self.device)

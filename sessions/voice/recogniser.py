@@ -138,7 +138,9 @@ class SpeechInput:
         # The latest sound, or as far back as a segment goes, and when it begins: in one, as
         # `decode` may read them in another thread.
         self._kept: tuple[Sound, float] = np.zeros(0, np.float32), 0.0
-        self._segments: list[_Segment] = []  # the open one, behind those not decoded to their end
+        # The open one, behind those not decoded to their end. `decode` takes the first one away, in
+        # another thread: so whoever looks at one asks for it once, by a slice.
+        self._segments: list[_Segment] = []
 
     @property
     def now(self) -> float:
@@ -154,15 +156,15 @@ class SpeechInput:
     @property
     def speaking(self) -> bool:
         """Whether the speaker is speaking, as far as was noticed."""
-        return bool(self._segments) and self._segments[-1].end is None
+        return any(segment.end is None for segment in self._segments[-1:])
 
     @property
     def due(self) -> bool:
         """Whether a segment has ended, or grown by a step, since it was last decoded."""
-        if not self._segments:
-            return False
-        first = self._segments[0]
-        return first.end is not None or self.now - first.decoded_at >= self.step
+        return any(
+            first.end is not None or self.now - first.decoded_at >= self.step
+            for first in self._segments[:1]
+        )
 
     def feed(self, sound: Sound) -> list[Edge]:
         """Hear some more sound; return where speech began or ended in it."""
@@ -172,13 +174,13 @@ class SpeechInput:
         for edge in edges:
             if edge.kind == "onset":
                 start = max(edge.at - _LEAD, start_of_kept)
-                if self._segments and self._segments[-1].end is not None:
-                    start = max(start, self._segments[-1].end)
+                for before in self._segments[-1:]:
+                    start = max(start, before.end or 0.0)
                 self._segments.append(_Segment(start, edge.at, decoded_at=edge.at))
             elif self.speaking:
                 self._segments[-1].end = edge.noticed
-        keep = self._segments[0].start if self._segments else self.now - 2 * _LEAD - _START
-        self._drop(keep)
+        first = self._segments[:1]
+        self._drop(first[0].start if first else self.now - 2 * _LEAD - _START)
         return edges
 
     def finish(self) -> None:

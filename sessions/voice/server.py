@@ -142,10 +142,10 @@ class Talks:
 
     def finish(self) -> None:
         """End the conversation that waits."""
-        if self._session is not None:
-            self._session.conversation.finish()
-            self._session.save()
-        self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            session.conversation.finish()
+            session.save()
 
     async def _begin(self, choice: tuple[str, str], record: bool) -> None:
         self.problem = ""
