@@ -248,6 +248,9 @@ def _round(
 
 
 def ready(backbone: Backbone, system: str, **settings: Any) -> Any:
+    """Make a system; `duo` looks ahead as the paper has it, where `decide_at` need not."""
+    if system in ("duo", "duo-sequential"):
+        settings["decide_at"] = None
     return build(system, backbone, max_answer_seconds=ENDLESS, **settings)
 
 

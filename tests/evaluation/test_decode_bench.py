@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from duo.backbone import Backbone
-from duo.decoding.systems import build
 from duo.errors import BadInput
 from duo.files import read_result
 from evaluation.commands import decode
@@ -24,6 +23,7 @@ from evaluation.decode_bench.bench import (
     decode_bench,
     measure,
     rate_of_products,
+    ready,
     shapes,
 )
 from evaluation.decode_bench.drive import (
@@ -65,7 +65,7 @@ def found() -> DecodeBench:
 @lru_cache
 def run(system: str, quiet: bool = False) -> Run:
     talk, alone = listening_while_speaking(PLAN.tokens)
-    made = build(system, backbone(), max_answer_seconds=9999)
+    made = ready(backbone(), system)
     return drive(made, alone if quiet else talk, Steering(backbone()))
 
 
