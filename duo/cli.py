@@ -17,7 +17,7 @@ import evaluation.commands
 from duo.data.commands import data_app
 from duo.engine import engine_app
 from duo.errors import BadInput
-from duo.options import Chat
+from duo.options import Chat, Set
 from duo.terminal import printable
 from evaluation.commands import bench_app, eval_app, export, import_
 from reports.commands import demo, report_app
@@ -67,10 +67,7 @@ def train(
             "else torch]."
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
-    ] = None,
+    set_: Set = None,
 ) -> None:
     """Train a model to decide when to answer, from the samples of `duo data build`.
 

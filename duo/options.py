@@ -32,6 +32,20 @@ Date = Annotated[
     ),
 ]
 
+#: Settings by their names: of whatever a command makes, or of its systems.
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
+]
+SystemSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="[SYSTEM.]NAME=VALUE",
+        help="Any setting, of one system or of all; repeat for more.",
+    ),
+]
+
 #: Where a model runs and how its weights are kept; None for what `duo.backbone.load` chooses.
 Device = Annotated[
     str | None, typer.Option("--device", help="Device of the model, such as cpu or cuda:0.")

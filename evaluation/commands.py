@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.decoding.systems import SYSTEM_NAMES
-from duo.options import Chat, Engine, Monitor, numbers, words
+from duo.options import Chat, Engine, Monitor, Set, numbers, words
 from duo.spelling import Spelling
 
 if TYPE_CHECKING:
@@ -288,10 +288,7 @@ def bench_train(
     preset: Annotated[
         str, typer.Option(help="paper, embedded, smoke, or a YAML file of settings.")
     ] = "embedded",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
-    ] = None,
+    set_: Set = None,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each way, in turns.")] = 3,
     steps: Annotated[int, typer.Option(min=2, help="Steps of a run; the first is not timed.")] = 4,
     chat: Chat = None,

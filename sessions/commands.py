@@ -14,7 +14,18 @@ import typer
 
 from duo.decoding.systems import SYSTEM_NAMES
 from duo.errors import BadInput
-from duo.options import Attention, Chat, Date, Device, DType, Engine, Monitor, Prompt, words
+from duo.options import (
+    Attention,
+    Chat,
+    Date,
+    Device,
+    DType,
+    Engine,
+    Monitor,
+    Prompt,
+    SystemSet,
+    words,
+)
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -129,14 +140,7 @@ def record(
             help="Length of a cycle in seconds; duplex keeps its own slices [default: 1.0]."
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="[SYSTEM.]NAME=VALUE",
-            help="Any setting, of one system or of all; repeat for more.",
-        ),
-    ] = None,
+    set_: SystemSet = None,
     device: Device = None,
     dtype: DType = None,
     attention: Attention = None,
@@ -196,10 +200,10 @@ def record(
     """
     from duo.decoding.systems import models_for, with_prompt
     from sessions.catalogue import find_scenarios, sample
-    from sessions.recorder import Job, record_all
+    from sessions.recorder import Job, is_realtime, record_all
 
     names = words(systems, "systems")
-    aloud = spoken or any(name.startswith("realtime:") for name in names)
+    aloud = spoken or any(map(is_realtime, names))
     scenarios = find_scenarios(scenario or (_english() if aloud else ()))
     models = models_for(names, model or ())
     loading = _given(

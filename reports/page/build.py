@@ -23,12 +23,11 @@ from duo.files import check_writable, whole_file, write_text
 from duo.reading import conversation_of
 from duo.table import Table, latex_document
 from duo.terminal import printable, progress
-from reports.page.collect import Evidence, Piece, RatingSettings, collect
+from reports.page.collect import Evidence, Piece, RatingSettings, collect, sound_of
 from reports.page.conversations import all_costs
 from reports.page.find import MADE_BY, MARK
 from reports.page.kinds import KINDS, function
 from reports.page.page import SCENARIOS, Drawn, Tables, all_tables, page_of, shown_of
-from reports.page.player import sound_of
 
 SCHEMA = 1
 
@@ -88,9 +87,9 @@ def copy_sounds(evidence: Evidence, out: Path, scenarios: int) -> None:
     sounds = evidence.sounds
     shown, _ = shown_of(evidence.transcripts, scenarios)
     for transcript in (one for held in shown.values() for one in held):
-        source = sounds.get(transcript.header.stem)
+        source = sounds.get(address := sound_of(transcript))
         if source is not None:
-            with whole_file(out / sound_of(transcript), "wb") as stream:
+            with whole_file(out / address, "wb") as stream:
                 stream.write(source.read_bytes())
 
 

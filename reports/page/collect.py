@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from duo.errors import BadInput
 from duo.files import Result, as_result, sha256
 from duo.reading import conversation_of
-from duo.runs import Manifest
+from duo.runs import Manifest, fingerprint
 from duo.training.settings import Training
 from duo.transcript import Transcript, read_transcript
 from evaluation.decode_bench.results import DecodeBench
@@ -87,8 +87,8 @@ class Evidence:
 
     @property
     def sounds(self) -> dict[str, Path]:
-        """Return the sound files by the stems of their transcripts' headers."""
-        return {one.content.header.stem: one.sound for one in self.recordings if one.sound}
+        """Return the sound files by their addresses on the page."""
+        return {sound_of(one.content): one.sound for one in self.recordings if one.sound}
 
     @property
     def transcripts(self) -> tuple[Transcript, ...]:
@@ -235,6 +235,15 @@ class _Reader:
 
 
 # ---- conversations
+
+
+def sound_of(transcript: Transcript) -> str:
+    """Return the address of a conversation's sound, seen from the page.
+
+    The same system may have held it several times, with other settings.
+    """
+    which = fingerprint(transcript=transcript.model_dump_json())
+    return f"sound/{transcript.header.stem}-{which[:12]}.flac"
 
 
 def _transcripts(reader: _Reader) -> tuple[list[Piece[Transcript]], list[File]]:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from duo.table import clean
 from duo.transcript import Transcript
+from reports.page.collect import sound_of
 from sessions.study.app import asset, player_style
 from sessions.study.blinding import blinded
 from sessions.study.views import Shown, drawn
@@ -50,7 +51,7 @@ def player(transcripts: Sequence[Transcript], *, key: str, sounds: Collection[st
     Args:
         transcripts: from left to right.
         key: unique in the page.
-        sounds: stems of the sound files beside the page.
+        sounds: addresses of the sound files beside the page.
     """
     data = {
         "key": key,
@@ -59,7 +60,7 @@ def player(transcripts: Sequence[Transcript], *, key: str, sounds: Collection[st
         "dialogues": [
             drawn(
                 Shown(clean(one.header.system), blinded(one), None),
-                sound_of(one) if one.header.stem in sounds else "",
+                sound if (sound := sound_of(one)) in sounds else "",
             )
             for one in transcripts
         ],
@@ -67,11 +68,6 @@ def player(transcripts: Sequence[Transcript], *, key: str, sounds: Collection[st
     return Markup('<div class="player"></div><script type="application/json">{}</script>').format(
         _embedded(data)
     )
-
-
-def sound_of(transcript: Transcript) -> str:
-    """Return the address of a conversation's sound, seen from the page."""
-    return f"sound/{transcript.header.stem}.flac"
 
 
 @cache

@@ -13,12 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from duo.errors import BadInput, check_choice
-from duo.options import Chat, Date, Engine, words
+from duo.options import Chat, Date, Engine, Set, SystemSet, words
 
 if TYPE_CHECKING:
     from duo.backbone import Backbone
     from duo.decoding.conversant import Conversant
     from duo.transcript import Header
+
+
+Holds = Annotated[
+    bool,
+    typer.Option(
+        "--holds/--talks-on",
+        help="At the onset of the user's speech, let the voice pause until the system has "
+        "decided, or let it talk on till then.",
+    ),
+]
 
 
 def talk(
@@ -43,22 +53,8 @@ def talk(
     recogniser: Annotated[
         str, typer.Option(help="whisper (this machine, English), or google.")
     ] = "whisper",
-    holds: Annotated[
-        bool,
-        typer.Option(
-            "--holds/--talks-on",
-            help="At the onset of your speech, let the voice pause until the system has decided, "
-            "or let it talk on till then.",
-        ),
-    ] = True,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="[SYSTEM.]NAME=VALUE",
-            help="Any setting, of one system or of all; repeat for more.",
-        ),
-    ] = None,
+    holds: Holds = True,
+    set_: SystemSet = None,
     seed: Annotated[int, typer.Option(help="Seed of the systems' random draws.")] = 0,
     chat: Chat = None,
     date: Date = None,
@@ -108,18 +104,8 @@ def realtime(
     voice: Annotated[
         str, typer.Option(help="piper (this machine), google, or none: text alone.")
     ] = "piper",
-    holds: Annotated[
-        bool,
-        typer.Option(
-            "--holds/--talks-on",
-            help="At the onset of the user's speech, let the voice pause until the system has "
-            "decided, or let it talk on till then.",
-        ),
-    ] = True,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting; repeat for more."),
-    ] = None,
+    holds: Holds = True,
+    set_: Set = None,
     seed: Annotated[int, typer.Option(help="Seed of the system's random draws.")] = 0,
     chat: Chat = None,
     date: Date = None,
@@ -341,10 +327,8 @@ def bench_voice(
     exchanges: Annotated[
         int, typer.Option(min=1, max=8, help="Questions that are asked and interrupted.")
     ] = 8,
-    holds: Annotated[bool, typer.Option("--holds/--talks-on", help="As of `duo talk`.")] = True,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting.")
-    ] = None,
+    holds: Holds = True,
+    set_: Set = None,
     chat: Chat = None,
     date: Date = None,
     engine: Engine = None,

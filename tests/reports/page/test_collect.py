@@ -187,6 +187,17 @@ def test_a_copy_counts_once(tmp_path: Path) -> None:
     assert found.of("interaction")[0].content.scored == 1
 
 
+def test_each_recording_of_a_system_keeps_its_own_sound(tmp_path: Path) -> None:
+    for number in range(2):
+        held = interrupted()
+        path = tmp_path / str(number) / "talk.jsonl"
+        path.parent.mkdir()
+        events = held.events[: len(held.events) - number]
+        write_transcript(path, held.model_copy(update={"events": events}))
+        path.with_suffix(".flac").touch()
+    assert [path.parent.name for path in collect([tmp_path]).sounds.values()] == ["0", "1"]
+
+
 def test_what_differs_gets_another_name(tmp_path: Path) -> None:
     for number, changes in enumerate(
         [
