@@ -1,4 +1,4 @@
-"""Keep and load state rows: what `<1>` and `<2>` score on the last hidden state of a frozen model.
+"""Keep and load state rows: what `<1>` and `<2>` score on a hidden state of a frozen model.
 
     rows = read_rows(Path("runs/rows"))
     backbone = with_rows(load(rows.base), rows)
@@ -61,6 +61,7 @@ class RowsRecord(Result):
         model: their base model.
         sha256: of its weights.
         chat: chat format of the samples.
+        layer: the block after which the hidden state is taken, from 0 on; -1 for the last one.
         settings: `RowsSettings` of the run.
         strengths: regularisations that were tried.
         temperature: by which scores were divided, so that validation places are calibrated.
@@ -75,6 +76,7 @@ class RowsRecord(Result):
     model: str
     sha256: str
     chat: str
+    layer: Annotated[int, Field(ge=-1)] = -1
     settings: dict[str, Any] = Field(default={})
     strengths: tuple[Strength, ...] = ()
     temperature: float = 1.0
@@ -173,8 +175,11 @@ def with_rows(backbone: Backbone, rows: StateRows, name: str) -> Backbone:
         )
     if llama:
         backbone.model.rows = _llama_rows(backbone, rows)
-    else:
+    elif rows.facts.layer == -1:
         _score_by(backbone, rows)
+    else:
+        said = "rows on the states of a middle layer run in llama.cpp alone: --engine llama"
+        raise BadInput(said, file=rows.folder / FACTS, field="layer")
     return replace(backbone, name=name)
 
 
@@ -184,7 +189,7 @@ def _llama_rows(backbone: Backbone, rows: StateRows) -> Any:
     bias = np.full(model.rows.count, _NEVER, np.float32)
     numbers = [state - model.vocabulary for state in (states.respond, states.ignore)]
     head[numbers], bias[numbers] = rows.head, rows.bias
-    return replace(model.rows, head=head, bias=bias, above=True)
+    return replace(model.rows, head=head, bias=bias, above=True, layer=rows.facts.layer)
 
 
 def _score_by(backbone: Backbone, rows: StateRows) -> None:

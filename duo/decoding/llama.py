@@ -18,6 +18,7 @@ from torch import Tensor
 
 from duo.decoding.channels import Chunk, OnePassChannels, Scores
 from duo.decoding.llama_model import NARROW, Batch, LlamaModel
+from duo.decoding.llama_states import LAST, Watch, pointer_to
 from duo.decoding.mask import Owner
 from duo.engine import last_words
 from duo.errors import BadInput
@@ -66,7 +67,12 @@ class LlamaPool:
         self._open(cells)
 
     def _open(self, cells: int) -> None:
-        self._context = self.model.context(cells, self.rows)
+        model = self.model
+        self._watch: Watch | None = None
+        if model.rows.layer != LAST:
+            self._watch = Watch(self._api, model.width, {model.rows.layer})
+        watched = self._watch and self._watch.callback
+        self._context = model.context(cells, self.rows, watch=watched)
         self.cells = cells
         self._memory = self._api.llama_get_memory(self._context)
         if (length := _c_function("strlen")) is not None:
@@ -169,7 +175,7 @@ class LlamaPool:
         width = self.model.vocabulary + self.model.rows.count
         found = [torch.empty(len(chunk.wanted), width) for chunk in chunks]
         scores = (row for one in found for row in one.numpy())
-        hidden = self.model.rows.head is not None
+        hidden = self.model.rows.head is not None and self._watch is None
         for run in _runs(tokens, NARROW * self.rows) if hidden else [tokens]:
             self._decode(run, hidden and any(wanted for *_, wanted in run), scores)
         return found
@@ -199,15 +205,21 @@ class LlamaPool:
         vectors = model.embedded([token[0] for token in tokens]) if strange else None
         api.llama_set_embeddings(self._context, hidden)
         batch = self._batch.filled(tokens, vectors, all_wanted=hidden)
+        if self._watch is not None:
+            self._watch.clear()
         code = api.llama_decode(self._context, batch)
         if code == _ABORTED:
             raise Cancelled
         if code:
             raise RuntimeError(f"llama.cpp fails ({code}): {last_words()}")
+        watched = None if self._watch is None else self._watch.states(model.rows.layer)
         for place, (*_, wanted) in enumerate(tokens):
             if wanted:
                 logits = api.llama_get_logits_ith(self._context, place)
-                state = api.llama_get_embeddings_ith(self._context, place) if hidden else None
+                if watched is not None:
+                    state = pointer_to(watched[place])
+                else:
+                    state = api.llama_get_embeddings_ith(self._context, place) if hidden else None
                 model.write_scores(next(scores), logits, state)
 
 

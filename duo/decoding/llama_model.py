@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from duo.decoding.llama_states import LAST
 from duo.engine import choose_threads, cores, last_words, library
 from duo.errors import BadInput
 from duo.gguf_file import Matrix, find_matrix
@@ -37,10 +38,11 @@ class Rows:
         count: how many there are.
         embedding: their input embeddings, float32 `[count, width]`; None for the mean of all.
         head, bias: float32 `[count, width]` and `[count]`: the score of one is
-            `head . hidden + bias`, on the last hidden state. None for the mean of all scores, which
+            `head . hidden + bias`, on a hidden state. None for the mean of all scores, which
             is never the greatest.
         above: whether that is counted from the greatest score of the file's own tokens, as that of
             state rows is (see `duo.state_rows`).
+        layer: the block after which `hidden` is taken, from 0 on; -1 for the last hidden state.
     """
 
     count: int
@@ -48,6 +50,7 @@ class Rows:
     head: np.ndarray | None = None
     bias: np.ndarray | None = None
     above: bool = False
+    layer: int = LAST
 
 
 class _Weights:

@@ -10,23 +10,21 @@ one before; the hidden states are taken while they are computed, by its evaluati
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from duo.backbone import Backbone
+from duo.decoding.llama_states import LAST, Watch, pointer_to
 from duo.engine import last_words
 from duo.errors import BadInput
 
 if TYPE_CHECKING:
     from duo.decoding.llama_model import LlamaModel
 
-#: The layer after all blocks and the last norm: what the output head sees.
-LAST = -1
 #: Padded tokens that are read side by side in torch.
 AREA = 2048
 #: Tokens that are computed at once in llama.cpp, and places of a text at most.
@@ -120,26 +118,11 @@ class LlamaReader:
         from duo.decoding.llama_model import Batch
 
         self._model, self._api, self._layers = model, model.api, tuple(layers)
-        names = {b"result_norm": LAST} | {b"l_out-%d" % layer: layer for layer in layers}
-        self._taken: dict[int, list[np.ndarray]] = {}
-        name_of, data_of, bytes_of = _tensor_functions(model.api)
-
-        def take(tensor: int, asked: bool, _: Any) -> bool:
-            layer = names.get(name_of(tensor))
-            if layer is None:
-                return not asked
-            if not asked:
-                count = bytes_of(tensor) // 4
-                if count:
-                    values = (ctypes.c_float * count).from_address(data_of(tensor))
-                    array = np.frombuffer(values, np.float32).reshape(-1, model.width)
-                    self._taken.setdefault(layer, []).append(array.copy())
-            return True
-
-        self._callback = model.api.ggml_backend_sched_eval_callback(take)
+        own = model.rows.layer
+        self._watch = Watch(model.api, model.width, {LAST, own, *layers})
         rows = branches // 2 + 1
         self._sequences = branches + 1
-        self._context = model.context(cells, rows, _AT_ONCE, self._callback)
+        self._context = model.context(cells, rows, _AT_ONCE, self._watch.callback)
         self._memory = self._api.llama_get_memory(self._context)
         self._batch = Batch(self._api, cells, rows, model.width)
         self._ids: tuple[int, ...] = ()
@@ -191,35 +174,23 @@ class LlamaReader:
 
     def _decoded(self, tokens: list[tuple[int, int, int, bool]], places: list[int]) -> Read:
         model, api = self._model, self._api
-        self._taken.clear()
+        self._watch.clear()
         ids = [token[0] for token in tokens]
         vectors = model.embedded(ids) if max(ids) >= model.vocabulary else None
         batch = self._batch.filled(tokens, vectors, all_wanted=False)
         if code := api.llama_decode(self._context, batch):
             self._ids = ()
             raise BadInput(f"llama.cpp cannot read a text ({code}): {last_words()}")
-        whole = {layer: np.concatenate(parts) for layer, parts in self._taken.items()}
-        last = whole.get(LAST, np.zeros((0, model.width), np.float32))
+        last = self._watch.states(LAST)
+
+        def states_after(layer: int) -> np.ndarray:
+            return last if layer == LAST else self._watch.states(layer)[places]
+
         scores = np.empty((len(places), model.vocabulary + model.rows.count), np.float32)
-        for place, found, hidden in zip(places, scores, last, strict=True):
+        own = states_after(model.rows.layer)
+        for place, found, hidden in zip(places, scores, own, strict=True):
             logits = api.llama_get_logits_ith(self._context, place)
-            model.write_scores(found, logits, hidden.ctypes.data_as(_FLOATS))
-        chosen = [last if layer == LAST else whole[layer][places] for layer in self._layers]
+            model.write_scores(found, logits, pointer_to(hidden))
+        chosen = [states_after(layer) for layer in self._layers]
         nothing = np.zeros((len(places), 0, model.width), np.float32)
         return Read(scores, np.stack(chosen, 1) if chosen else nothing)
-
-
-_FLOATS = ctypes.POINTER(ctypes.c_float)
-
-
-def _tensor_functions(api: Any) -> tuple[Any, Any, Any]:
-    """Find ggml's functions for the name, the address and the size of a tensor."""
-    found = []
-    for name, result in (
-        ("ggml_get_name", ctypes.c_char_p),
-        ("ggml_get_data", ctypes.c_void_p),
-        ("ggml_nbytes", ctypes.c_size_t),
-    ):
-        function = ctypes.CFUNCTYPE(result, ctypes.c_void_p)((name, api._lib))
-        found.append(function)
-    return found[0], found[1], found[2]

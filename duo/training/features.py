@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from duo.backbone import Backbone
-from duo.decoding.reading import LAST, Row, read_states
+from duo.decoding.reading import Row, read_states
 from duo.errors import BadInput
 from duo.files import whole_file
 from duo.terminal import Bar
@@ -98,8 +98,9 @@ def extract(
     *,
     inside: int,
     seed: int,
+    layer: int,
 ) -> Features:
-    """Read the last hidden states of samples, or those that were read before.
+    """Read the hidden states of samples, or those that were read before.
 
     Args:
         backbone: the model.
@@ -108,6 +109,7 @@ def extract(
         bar: is advanced by tokens.
         inside: see `places_of`.
         seed: of what is drawn.
+        layer: see `duo.decoding.reading.read_states`.
 
     Raises:
         BadInput: a file in the folder is damaged, or there is not one place.
@@ -117,7 +119,7 @@ def extract(
         numbers = range(start, min(start + SHARD, len(samples)))
         path = folder / f"{start:07}.safetensors"
         if not path.is_file():
-            _write(path, backbone, samples, numbers, inside, seed)
+            _write(path, backbone, samples, numbers, inside, seed, layer)
         if path.is_file():  # else nobody has a turn in these samples
             parts.append(_opened(path))
         bar.advance(int(samples.lengths[numbers].sum()))
@@ -128,7 +130,13 @@ def extract(
 
 
 def _write(
-    path: Path, backbone: Backbone, samples: Samples, chosen: range, inside: int, seed: int
+    path: Path,
+    backbone: Backbone,
+    samples: Samples,
+    chosen: range,
+    inside: int,
+    seed: int,
+    layer: int,
 ) -> None:
     from safetensors.numpy import save
 
@@ -142,7 +150,7 @@ def _write(
         facts += [(wanted, within, number) for _, wanted, within in places]
     if not facts:
         return
-    states = [found[:, 0] for found in read_states(backbone, rows, (LAST,))]
+    states = [found[:, 0] for found in read_states(backbone, rows, (layer,))]
     wanted, within, numbers = (np.array(fact) for fact in zip(*facts, strict=True))
     content = {
         "states": np.concatenate(states).astype(np.float16),

@@ -44,6 +44,8 @@ class RowsSettings:
         inside: places within each utterance at which "not yet" is learned, beside the pauses.
         answered: the operating point, the share of validation turns that want an answer for which
             `<1>` is likelier than `<2>`; 0 for that of the calibrated probabilities.
+        layer: the block after which the hidden state is taken, from 0 on (in llama.cpp alone); -1
+            for the last one, which the output head sees.
         seed: of what is drawn.
 
     Raises:
@@ -57,14 +59,16 @@ class RowsSettings:
     validation: int = 300
     inside: int = 3
     answered: float = 0.95
+    layer: int = -1
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_types(self)
         for setting in fields(self):
             value = getattr(self, setting.name)
-            if isinstance(value, int | float) and not 0 <= value < 1e12:
-                raise BadInput(f"must not be negative or too large: {value!r}", field=setting.name)
+            least = -1 if setting.name == "layer" else 0
+            if isinstance(value, int | float) and not least <= value < 1e12:
+                raise BadInput(f"is too small or too large: {value!r}", field=setting.name)
         if self.answered >= 1:
             raise BadInput("must be below 1", field="answered")
 
@@ -102,6 +106,9 @@ def train_rows(
     watch = Stopwatch()
     chat = None if settings.chat == "auto" else settings.chat
     backbone = load(model, chat=chat, engine=engine)
+    if settings.layer != -1 and backbone.engine != "llama":
+        said = "rows on the states of a middle layer run in llama.cpp alone: --engine llama"
+        raise BadInput(said, field="layer")
     hashed = weights_sha256(model)
     encoder = Encoder(
         backbone.tokenizer,
@@ -117,7 +124,7 @@ def train_rows(
     )  # fmt: skip
     check_writable(out)
     own = {name: getattr(settings, name) for name in ("max_tokens", "answer_tokens", "inside",
-                                                      "seed")}  # fmt: skip
+                                                      "layer", "seed")}  # fmt: skip
     identity = {"model": base_name(model), "sha256": hashed, "engine": backbone.engine,
                 "chat": backbone.chat.name, "settings": own}  # fmt: skip
     found = {}
@@ -129,8 +136,9 @@ def train_rows(
                 check_same(before, about, file=folder / RUN)
             claim(folder, about)
             found[name] = extract(
-                backbone, split, folder, bar, inside=settings.inside, seed=settings.seed
-            )
+                backbone, split, folder, bar, inside=settings.inside, seed=settings.seed,
+                layer=settings.layer,
+            )  # fmt: skip
     for name in ("train", "validation"):
         _check_enough(found[name], data / f"{name}.jsonl")
     fitted = fit(found["train"], found["validation"], settings.answered)
@@ -139,6 +147,7 @@ def train_rows(
         model=base_name(model),
         sha256=hashed,
         chat=backbone.chat.name,
+        layer=settings.layer,
         settings=asdict(settings),
         strengths=fitted.strengths,
         temperature=fitted.temperature,

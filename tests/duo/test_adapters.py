@@ -10,8 +10,9 @@ import pytest
 
 from duo.backbone import Backbone, load
 from duo.data.sample import AssistantTurn, Sample, UserTurn
+from duo.state_rows import read_rows
 from duo.training.encode import Encoder
-from duo.wheels import ADAPTERS, ALIAS, adapter_folder
+from duo.wheels import ADAPTERS, ALIAS, CHECKSUMS, STATE_ROWS, adapter_folder
 from evaluation.states import Row, look_ahead
 
 FILES = {"README.md", "adapter_config.json", "adapter_model.safetensors", "training.json"}
@@ -30,6 +31,17 @@ def test_an_adapter_is_small_complete_and_tells_of_no_machine(name: str) -> None
     assert config["base_model_name_or_path"] == ALIAS
     settings = json.loads((adapter_folder(name) / "training.json").read_text("utf-8"))["settings"]
     assert settings["recipe"] == name.removeprefix(f"{ALIAS}-")
+
+
+@pytest.mark.parametrize("name", STATE_ROWS)
+def test_rows_are_small_complete_and_tell_of_no_machine(name: str) -> None:
+    rows = read_rows(adapter_folder(name))
+    assert rows.facts.model == name.removesuffix("-rows")
+    assert rows.facts.sha256 == CHECKSUMS[rows.facts.model]
+    for file in adapter_folder(name).iterdir():
+        assert file.stat().st_size < 20_000
+        if file.suffix in (".json", ".md"):
+            assert not re.search(r'["\s`(]/[a-z]+/', file.read_text("utf-8")), file
 
 
 def test_the_card_shows_the_measured_figures() -> None:

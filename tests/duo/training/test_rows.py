@@ -85,12 +85,20 @@ def heard(backbone: Backbone, ids: tuple[int, ...]) -> torch.Tensor:
     return found.float()
 
 
-def test_rows_decide_in_decoding_what_the_regression_decides(rows: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("layer", [LAST, 1])
+def test_rows_decide_in_decoding_what_the_regression_decides(
+    layer: int, rows: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "any"
-    facts = read_rows(rows).facts
+    facts = read_rows(rows).facts.model_copy(update={"layer": layer})
     base = load(facts.model)
+    if layer != LAST and base.engine == "torch":
+        write_rows(folder, facts, np.zeros((2, 32)), np.zeros(2))
+        with pytest.raises(BadInput, match="--engine llama"):
+            load(str(folder))
+        return
     ids = texts(base)
-    read = read_states(base, [Row(one, (len(one) - 1,)) for one in ids], (LAST,))
+    read = read_states(base, [Row(one, (len(one) - 1,)) for one in ids], (layer,))
     hidden = np.concatenate([states[:, 0] for states in read])
     draw = np.random.default_rng(
         0
