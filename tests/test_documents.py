@@ -13,6 +13,7 @@ import typer
 from typer.main import get_command
 
 from duo.cli import app
+from duo.training.rows import rows_settings
 from duo.training.settings import load_settings, parse_assignments
 from sessions.catalogue import find_scenarios
 
@@ -86,7 +87,11 @@ def test_every_command_and_its_options_exist(name: str, words: list[str]) -> Non
         if _OURS.fullmatch(word):
             assert (ROOT / word).exists()
     if command == "train":
-        load_settings(given["preset"], given["recipe"], parse_assignments(given["set_"] or ()))
+        changed = parse_assignments(given["set_"] or ())
+        if given["recipe"] == "rows":
+            rows_settings(changed)
+        else:
+            load_settings(given["preset"], given["recipe"], changed)
     if command == "report figure":
         from reports.plots.make import KINDS
 
