@@ -244,6 +244,17 @@ class Conversation:
             self._builder.revision(heard.text, at=at, cycle=cycle, utterance=utterance)
         return heard, self._builder.fresh()
 
+    def status(self, result: CycleResult, took: float) -> CycleStatus:
+        """Say how the cycle went that was heard last and took so many seconds."""
+        decided = any(event.kind in DECISIONS for event in result.events)
+        return CycleStatus(
+            cycle=self.cycle,
+            forward_passes=result.forward_passes,
+            busy=result.busy,
+            listening=bool(self.utterance) and not decided,
+            lag=max(0.0, took - self.system.cycle_seconds),
+        )
+
     def record(self, result: CycleResult, start: float, seconds: float) -> list[TranscriptEvent]:
         """Write down the cycle that began at `start` and lasted `seconds`; its events."""
         self._builder.cycle(
@@ -328,16 +339,7 @@ async def converse(
             display.show_event(event)
         result = await run_cycle(heard)
         took = clock.now() - start
-        decided = any(event.kind in DECISIONS for event in result.events)
-        display.show_status(
-            CycleStatus(
-                cycle=conversation.cycle,
-                forward_passes=result.forward_passes,
-                busy=result.busy,
-                listening=bool(conversation.utterance) and not decided,
-                lag=max(0.0, took - length),
-            )
-        )
+        display.show_status(conversation.status(result, took))
         for event in conversation.record(result, start, max(took, length)):
             await clock.until(event.start)
             for seen in conversation.settle(event):

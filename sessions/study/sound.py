@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 SoundOf = Literal["recorded", "one-voice", "none"]
 SOUNDS: tuple[SoundOf, ...] = ("recorded", "one-voice", "none")
 
-#: How much lower the assistant's voice is than the user's, where one voice has to do for both.
-_LOWER = 0.88
-
 
 @dataclass
 class StudySound:
@@ -104,11 +101,11 @@ class StudySound:
 
     def _voice(self, who: Who) -> Voice:
         if who not in self._voices:
-            from sessions.voice.mix import Pitched
+            from sessions.voice.mix import lower
             from sessions.voice.voices import load_voice
 
             voice = load_voice("piper")
-            self._voices |= {"user": voice, "assistant": Pitched(voice, _LOWER)}
+            self._voices |= {"user": voice, "assistant": lower(voice)}
         return self._voices[who]
 
 

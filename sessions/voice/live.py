@@ -264,16 +264,7 @@ class SpokenConversation:
                 self._system.unheard(self._unheard)
             result = await _run(self._thinker, self._system.cycle, heard)
             took = self.now - start
-            decided = any(event.kind in (Kind.RESPOND, Kind.IGNORE) for event in result.events)
-            self._shown.show_status(
-                CycleStatus(
-                    cycle=self.conversation.cycle,
-                    forward_passes=result.forward_passes,
-                    busy=result.busy,
-                    listening=bool(self.conversation.utterance) and not decided,
-                    lag=max(0.0, took - length),
-                )
-            )
+            self._shown.show_status(self.conversation.status(result, took))
             events_now = self._act(result)
             self._show(self.conversation.record(replace(result, events=()), start, took))
             self._settle(self.conversation.happened(events_now, self.now))

@@ -45,6 +45,11 @@ class Pitched:
         return replace(spoken, rate=self.rate, words=tuple(words))
 
 
+def lower(voice: Voice) -> Voice:
+    """Make of the user's voice one that can be the system's."""
+    return Pitched(voice, 0.88)
+
+
 def at_level(sound: Sound, level: float = LEVEL) -> Sound:
     """Scale speech so that its root mean square is `level` where somebody speaks.
 

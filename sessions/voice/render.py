@@ -35,11 +35,6 @@ def system_channel(conversation: Conversation, voice: Voice) -> Sound:
     )
 
 
-def user_channel(conversation: Conversation, voice: Voice) -> Sound:
-    """Let a voice say the user's words at their times; see `system_channel`."""
-    return say_parts([(one.words, None) for one in conversation.utterances], voice)
-
-
 def say_parts(parts: Iterable[tuple[Sequence[Word], float | None]], voice: Voice) -> Sound:
     """Let a voice say words at their times: of each part, and when it is cut off, if it is."""
     placed = [

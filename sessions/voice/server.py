@@ -8,6 +8,7 @@ conversation is saved and waits: it goes on if the page asks for it, until anoth
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -164,7 +165,9 @@ class Talks:
         try:
             await carry(session.conversation, session.messages, transport, stop)
         except Exception as error:
-            self.problem = f"the conversation has ended: {error}"
+            if not isinstance(error, BadInput):
+                traceback.print_exception(error)  # for whoever wrote the system
+            self.problem = f"the conversation has ended: {str(error) or type(error).__name__}"
         finally:
             session.stop = None
             try:
@@ -220,6 +223,7 @@ def make_app(offer: Offer) -> FastAPI:
         except (KeyError, ValueError):
             raise HTTPException(400, "no such offer") from None
         except BadInput as error:
+            await connection.disconnect()
             raise HTTPException(409, str(error)) from error
         answer = connection.get_answer()
         assert answer is not None

@@ -17,14 +17,14 @@ from duo.transcript import Header, Transcript
 from sessions.play import Recording, play
 from sessions.scenario import START_RULES, Scenario, Utterance
 from sessions.voice.extras import need
-from sessions.voice.mix import Background, Behind, Pitched, write_sound
+from sessions.voice.mix import Background, Behind, Pitched, lower, write_sound
 from sessions.voice.recogniser import RATE, Decode, SpeechInput, whisper
 from sessions.voice.render import system_channel
 from sessions.voice.spoken import SpeakingUser, SpokenUser, SpokenUtterance, speak
 from sessions.voice.voices import NAMES, Voice, load_voice
 
-#: How much higher the second talker's voice is than the user's, and how much lower the system's.
-_TALKER, _SYSTEM = 1.2, 0.88
+#: How much higher the second talker's voice is than the user's.
+_TALKER = 1.2
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Studio:
     @property
     def system_voice(self) -> Voice:
         """The voice of systems that have none."""
-        return Pitched(self._voice(self.settings.voices[0]), _SYSTEM)
+        return lower(self._voice(self.settings.voices[0]))
 
     def write(self, path: Path, user: SpeakingUser, recording: Recording) -> None:
         """Write the user's and the system's sound, left and right."""

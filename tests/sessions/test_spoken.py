@@ -25,7 +25,7 @@ from sessions.play import play
 from sessions.voice.extras import lacking
 from sessions.voice.mix import LEVEL, Background, Behind, Pitched, at_level
 from sessions.voice.recogniser import RATE, Recognised, Sound
-from sessions.voice.render import system_channel, user_channel
+from sessions.voice.render import say_parts, system_channel
 from sessions.voice.spoken import SPEEDS, SpokenUser, speak
 from sessions.voice.voices import Spoken, timed
 from tests.sessions.fakes import Answerer, Scripted
@@ -210,7 +210,8 @@ def test_what_was_said_sounds_at_its_time_and_what_is_given_up_falls_silent() ->
     )
     transcript = play(one, Answerer(words=40), HEADER).transcript
     conversation = conversation_of(transcript)
-    system, user = (channel(conversation, Hummer()) for channel in (system_channel, user_channel))
+    system = system_channel(conversation, Hummer())
+    user = say_parts([(one.words, None) for one in conversation.utterances], Hummer())
     spans = [(a.start, a.ended) for a in conversation.answers]
     assert any(answer.ending == "cut" for answer in conversation.answers)
     for first, _ in spans:
