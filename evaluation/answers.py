@@ -54,7 +54,7 @@ def answer_loss(
     """
     longest = min(max_tokens, backbone.max_tokens)
     encoder = Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
-    states = vars(backbone.states).values()
+    states = backbone.states.all
     total, tokens, dialogues = 0.0, 0, 0
     for sample in filter(None, map(plain_dialogue, samples)):
         try:

@@ -127,9 +127,8 @@ def train_bench(
         BadInput: the model or the data cannot be used.
     """
     from duo.backbone import load
-    from duo.training.encode import Encoder
     from duo.training.samples import read_split
-    from duo.training.train import trainable
+    from duo.training.train import encoder_for, trainable
     from duo.training.trainer import turn_end
 
     wanted = chat or (None if settings.chat == "auto" else settings.chat)
@@ -138,12 +137,7 @@ def train_bench(
         if data is None:
             samples = random_samples(Path(folder) / "samples", backbone.states, settings, steps)
         else:
-            encoder = Encoder(
-                backbone.tokenizer,
-                max_tokens=min(settings.max_tokens, backbone.max_tokens),
-                chat=backbone.chat.name,
-                answer_tokens=settings.answer_tokens,
-            )
+            encoder = encoder_for(backbone, settings)
             samples = read_split(data / "train.jsonl", encoder, settings, Path(folder) / "samples")
         plain = replace(settings, inside="none", answers="words")
 

@@ -22,11 +22,10 @@ from duo.files import check_writable
 from duo.runs import MANIFEST, RUN, Stopwatch, begun, check_same, claim, versions, write_manifest
 from duo.state_rows import Reaction, RowsRecord, Strength, weights_sha256, write_rows
 from duo.terminal import progress
-from duo.training.encode import Encoder
 from duo.training.features import IGNORE, RESPOND, WAIT, Features, extract
 from duo.training.samples import read_split
 from duo.training.settings import TrainSettings
-from duo.training.train import ENCODED, base_name
+from duo.training.train import ENCODED, base_name, encoder_for
 
 #: Inverse strengths of the regularisation that are tried, on standardised features.
 _STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
@@ -110,13 +109,8 @@ def train_rows(
         said = "rows on the states of a middle layer run in llama.cpp alone: --engine llama"
         raise BadInput(said, field="layer")
     hashed = weights_sha256(model)
-    encoder = Encoder(
-        backbone.tokenizer,
-        max_tokens=min(settings.max_tokens, backbone.max_tokens),
-        chat=backbone.chat.name,
-        answer_tokens=settings.answer_tokens,
-    )
     shown = TrainSettings(max_tokens=settings.max_tokens, answer_tokens=settings.answer_tokens)
+    encoder = encoder_for(backbone, shown)
     learning, choosing = (
         read_split(data / f"{name}.jsonl", encoder, shown, out / ENCODED / name, limit)
         for name, limit in (("train", settings.samples or None),

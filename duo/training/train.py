@@ -81,16 +81,7 @@ def train(
     backbone = load(
         model, device="cpu", dtype="float32", chat=_style(settings, start), engine="torch"
     )
-    if names := CONTROL_TOKENS.get(settings.recipe):
-        backbone.control(names)
-    longest = min(settings.max_tokens, backbone.max_tokens)
-    encoder = Encoder(
-        backbone.tokenizer,
-        max_tokens=longest,
-        chat=backbone.chat.name,
-        answer_tokens=settings.answer_tokens,
-        recipe=settings.recipe,
-    )
+    encoder = encoder_for(backbone, settings)
     apart = not settings.packing or keeps_samples_apart(backbone.model)
     used = settings if apart else replace(settings, packing=False)
     identity["train_sha256"] = sha256(data / "train.jsonl")
@@ -114,7 +105,7 @@ def train(
         if too_long := learning.facts["too_long"]:
             print(
                 f"left out: {too_long} of {too_long + len(learning)} "
-                f"samples, whose last exchange alone is longer than {longest} tokens",
+                f"samples, whose last exchange alone is longer than {encoder.max_tokens} tokens",
                 file=sys.stderr,
             )
         if not apart:
@@ -174,6 +165,19 @@ def train(
 def _parts(settings: TrainSettings) -> int:
     """Count the parts of a step, over all processes."""
     return settings.micro_batches * int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def encoder_for(backbone: Backbone, settings: TrainSettings) -> Encoder:
+    """Make the encoder of samples for a model, which gets the control tokens of the recipe."""
+    if names := CONTROL_TOKENS.get(settings.recipe):
+        backbone.control(names)
+    return Encoder(
+        backbone.tokenizer,
+        max_tokens=min(settings.max_tokens, backbone.max_tokens),
+        chat=backbone.chat.name,
+        answer_tokens=settings.answer_tokens,
+        recipe=settings.recipe,
+    )
 
 
 def _check_launch(settings: TrainSettings) -> None:
