@@ -392,8 +392,9 @@ def simulate_raters(
 
     from sessions.study.people import invite_raters
     from sessions.study.session import open_session
-    from sessions.study.study import stored_items
+    from sessions.study.study import need_recorded, stored_items
 
+    need_recorded(study)
     for system in strengths:
         if system not in study.systems:
             raise BadInput(f"unknown {system!r}: use {', '.join(study.systems)}", field="--prefer")

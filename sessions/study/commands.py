@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import urlsplit
 
 import typer
@@ -27,7 +29,7 @@ study_app = typer.Typer(no_args_is_help=True)
 _Study = Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)]
 
 
-@study_app.callback(help="Have people compare recorded dialogues, blind.")
+@study_app.callback(help="Have people compare dialogues, recorded or their own, blind.")
 def _keep_private(context: typer.Context) -> None:
     """Let all that these commands write be for the user alone: answers of people, and links."""
     before = os.umask(0o077)
@@ -74,10 +76,15 @@ def _ask_for_facts(study: Study) -> Study:
 
 @study_app.command()
 def create(
-    transcripts: Annotated[
-        Path, typer.Option(help="Folder of transcripts, such as `duo record` makes.")
-    ],
     out: Annotated[Path, typer.Option(help="Folder for the study.", show_default=False)],
+    transcripts: Annotated[
+        Path | None,
+        typer.Option(help="Folder of transcripts, such as `duo record` makes.", show_default=False),
+    ] = None,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Participants talk to the systems themselves: see docs."),
+    ] = False,
     systems: Annotated[
         str | None,
         typer.Option(help="Systems to compare, separated by commas [default: all there are]."),
@@ -107,16 +114,33 @@ def create(
             "one-voice (all words spoken anew, by the same two voices), or none."
         ),
     ] = "recorded",
+    topics: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of topics, with --live [default: four of ours]."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[SYSTEM=]MODEL", help="As of `duo talk`, with --live."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="[SYSTEM.]NAME=VALUE", help="The same."),
+    ] = None,
 ) -> None:
     """Make a study: the same scenario and seed by different systems, side by side.
 
     Example: duo study create --transcripts runs/demo --systems duo,duplex --raters 3 --out runs/st
+    Example: duo study create --live --systems duo,turn-based --out runs/live
     """
     from sessions.study.design import read_design
-    from sessions.study.materials import create_study, find_materials
+    from sessions.study.materials import create_study, find_materials, live_materials
     from sessions.study.sound import SOUNDS
 
     check_choice("--sound", sound, SOUNDS)
+    if live == (transcripts is not None):
+        raise BadInput("say --transcripts FOLDER, or --live", field="--transcripts")
+    if not live and (given := topics or model or set_):
+        raise BadInput(f"{given}: --topics, --model and --set go with --live")
     names = [] if systems is None else words(systems, "--systems")
     spoken = [] if language is None else words(language, "--language")
     chosen = read_design(
@@ -125,8 +149,12 @@ def create(
         pages_per_rater=pages,
         seed=seed,
         language=spoken or None,
+        live=_live(names, topics, model or (), set_ or (), seed or 0) if live else None,
     )
-    materials = find_materials(transcripts, names)
+    if transcripts is None:
+        materials, sound = live_materials(chosen), "none"
+    else:
+        materials = find_materials(transcripts, names)
     study = create_study(
         out, chosen, materials, transcripts=transcripts, sound=cast("SoundOf", sound)
     )
@@ -138,6 +166,25 @@ def create(
     )
     _ask_for_facts(study)
     typer.echo(f"next: duo study check {out}; duo study invite {out}; duo study serve {out}")
+
+
+def _live(
+    systems: list[str],
+    topics: Path | None,
+    models: Sequence[str],
+    assignments: Sequence[str],
+    seed: int,
+) -> dict[str, Any]:
+    """Return what a live study is told of its systems and topics; both are checked."""
+    from sessions.study.design import read_topics
+    from sessions.voice.commands import prepared
+
+    if len(set(systems)) < 2 or len(set(systems)) < len(systems):
+        raise BadInput("name the systems to compare, two or more", field="--systems")
+    spoken = {"voice": "piper", "recogniser": "whisper"}
+    choices, build = prepared(systems, models, assignments, seed, {}, spoken)
+    told = {name: {"model": model, "settings": build.settings[name]} for name, model in choices}
+    return {"systems": told} | ({"topics": read_topics(topics)} if topics else {})
 
 
 @study_app.command()
@@ -154,6 +201,11 @@ def check(study: _Study) -> None:
     from sessions.study.study import open_study
 
     opened = open_study(study)
+    if opened.design.live is not None:
+        typer.echo(
+            _missing_facts(opened) or "nothing is missing; a live study has no recorded dialogues"
+        )
+        return
     leaks = find_leaks(opened)
     for table in leaks_tables(leaks):
         table.show()
@@ -430,6 +482,15 @@ def serve(
     trial: Annotated[
         bool, typer.Option("--trial", help="Serve although the consent page is not complete.")
     ] = False,
+    talk_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Where participants of a live study talk [default: the next]."
+        ),
+    ] = None,
+    talk_url: Annotated[
+        str | None, typer.Option(help="As --url, of that port; it may have a path.")
+    ] = None,
 ) -> None:
     """Serve the pages of a study until Ctrl-C. Nothing is lost by stopping and starting again.
 
@@ -455,9 +516,30 @@ def serve(
         set_address(opened, public)
         typer.echo(f"{public} ({'' if public == here else f'here {here}; '}Ctrl-C stops)")
 
-    raise typer.Exit(
-        run(opened, host=host, port=port, public=public, processes=processes, ready=ready)
-    )
+    with ExitStack() as stack:
+        if opened.design.live is not None:
+            from sessions.voice.extras import need
+
+            need("session", "whisper", opened.design.live.voice)
+            from sessions.study.app import check_free
+            from sessions.study.talking import serving
+
+            talks = talk_port or port + processes
+            check_free(host, talks)
+            own = {f"http://{name}:{port}" for name in ("localhost", "127.0.0.1")}
+            page = urlsplit(public)
+            typer.echo("loading the recogniser, the voice and the models ...", err=True)
+            stack.enter_context(
+                serving(
+                    opened,
+                    host=host,
+                    port=talks,
+                    public=(talk_url or f"http://{page.hostname}:{talks}").rstrip("/"),
+                    framed_by=sorted(own | {f"{page.scheme}://{page.netloc}"}),
+                )
+            )
+        status = run(opened, host=host, port=port, public=public, processes=processes, ready=ready)
+    raise typer.Exit(status)
 
 
 def bench(

@@ -20,11 +20,13 @@ from sessions.study.wording import LANGUAGES, read_words, words_of
 
 #: The design that is used where none is given: the paper's five criteria (its section 4.3).
 PAPER = Path(__file__).with_name("paper.yaml")
+#: What differs from it in a live study.
+LIVE = Path(__file__).with_name("live.yaml")
 
 #: The fields of a design that have texts for raters.
 TRANSLATED = (
     "title", "consent", "about", "instructions", "criteria", "example", "comprehension", "checks",
-    "before", "after", "strength", "marks",
+    "before", "after", "strength", "marks", "live",
 )  # fmt: skip
 
 #: Fields inside them that are the same in all languages.
@@ -294,6 +296,60 @@ class Panel(Strict):
         return "".join(f"&{name}={{{{%{name}%}}}}" for name in names if name)
 
 
+class Topic(Strict):
+    """What a participant talks about with each of the systems; `text` is what the card says."""
+
+    name: Name
+    title: Text
+    text: Text
+
+
+class Talker(Strict):
+    """A system of a live study: its model, and its settings as of `duo talk --set`."""
+
+    model: str = "none"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Topics(Strict):
+    """What a file of topics holds."""
+
+    topics: Annotated[tuple[Topic, ...], Field(strict=False, min_length=1, max_length=200)]
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        names = [topic.name for topic in self.topics]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise misfit("is taken by a topic above", "topics", number, "name")
+        return self
+
+
+class Live(Topics):
+    """Conversations that participants hold themselves, instead of recorded ones.
+
+    Attributes:
+        topics: each is an item of the study.
+        seconds: after which a conversation is ended.
+        voice: "piper", or "none": captions alone.
+        captions: what the assistant says is shown, too.
+        at_once: conversations at a time; each more needs the memory of all models once more.
+        systems: as `duo study create` was told.
+    """
+
+    seconds: Annotated[float, Field(ge=10, le=3600, strict=False)] = 180
+    voice: Literal["piper", "none"] = "piper"
+    captions: bool = False
+    at_once: Annotated[int, Field(ge=1, le=16)] = 1
+    systems: dict[str, Talker] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.voice == "none" and not self.captions:
+            raise misfit("without a voice, what is said must be shown: true", "captions")
+        return self
+
+
 class Design(Strict):
     """All of a study but its dialogues.
 
@@ -308,6 +364,7 @@ class Design(Strict):
         withdrawal: what becomes of the answers of who withdraws: "ask": they say it.
         before, after: questions about the rater, before the instructions and after the last page.
         reserve_minutes: a page that was left so long ago is given to others, too.
+        live: participants talk to the systems, and rate that.
     """
 
     title: Text
@@ -329,6 +386,7 @@ class Design(Strict):
     comprehension: Comprehension = Comprehension()
     strength: Strength = Strength()
     marks: Marks = Marks()
+    live: Live | None = None
     after: Annotated[tuple[Asked, ...], Field(strict=False, max_length=40)] = ()
     checks: Checks = Checks()
     reserve_minutes: Annotated[float, Field(gt=0, le=100_000, strict=False)] = 60
@@ -353,8 +411,19 @@ class Design(Strict):
                 if one.name in asked:
                     raise misfit("is taken by a criterion or question above", part, number, "name")
                 asked.add(one.name)
+        if self.live is not None:
+            self._check_live()
         self._translate()
         return self
+
+    def _check_live(self) -> None:
+        """Refuse what is about recorded dialogues."""
+        for part, name, none in (
+            ("checks", "attention", 0), ("checks", "repeats", 0), ("checks", "exposure", "none"),
+            ("marks", "kinds", {}),
+        ):  # fmt: skip
+            if getattr(getattr(self, part), name) != none:
+                raise misfit(f"must be {none} in a live study", part, name)
 
     def _translate(self) -> None:
         """Make this design in each of its languages, and check that it can be."""
@@ -403,21 +472,32 @@ class Design(Strict):
         )
 
 
-def read_design(path: Path | None = None, **changes: Any) -> Design:
+def read_design(
+    path: Path | None = None, *, live: Mapping[str, Any] | None = None, **changes: Any
+) -> Design:
     """Read and check a design.
 
     Args:
         path: the file; None for the paper's design.
+        live: it is to be of a live study; fields that replace those of its `live`.
         changes: top-level fields that replace the file's, such as `seed`; None leaves the file's.
 
     Raises:
         BadInput: cannot be read, or is no design: names file, line and field.
     """
+    given = {name: value for name, value in changes.items() if value is not None}
+    base = read_yaml(LIVE).data if path is None and live is not None else {}
     path = Path(path) if path is not None else PAPER
     document = read_yaml(path)
-    given = {name: value for name, value in changes.items() if value is not None}
-    data = document.data | given if isinstance(document.data, dict) else document.data
+    data = document.data
     if isinstance(data, dict):
+        data = data | base | given
+        is_live = isinstance(data.get("live"), dict)
+        if is_live != (live is not None):
+            said = "is the design of a live study: say --live" if is_live else "is missing"
+            raise BadInput(said, file=path, field="live")
+        if is_live:
+            data["live"] = data["live"] | dict(live or {})
         for field, read in (("strings", read_words), ("translations", _read_texts)):
             if isinstance(files := data.get(field), dict):
                 data[field] = {
@@ -430,6 +510,19 @@ def read_design(path: Path | None = None, **changes: Any) -> Design:
         first = document.first_problem(error)
         if first.loc and first.loc[0] in given:
             raise BadInput(first.message, field=first.field) from error
+        raise document.refusal(error) from error
+
+
+def read_topics(path: Path) -> list[dict[str, Any]]:
+    """Read what is talked about in a live study: a YAML file with `topics`, as in `live.yaml`.
+
+    Raises:
+        BadInput: cannot be read, or is none: names file, line and field.
+    """
+    document = read_yaml(path)
+    try:
+        return [one.model_dump() for one in Topics.model_validate(document.data).topics]
+    except ValidationError as error:
         raise document.refusal(error) from error
 
 

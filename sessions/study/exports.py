@@ -3,6 +3,7 @@
 ratings.csv, .parquet, .dictionary.csv   see `votes`
 comments.csv                             what raters wrote about pages
 questionnaires.csv, marks.csv            if the design asks for them
+talks.csv, talks/                        of a live study: its conversations, and their recordings
 design.yaml                              the design
 
 All that make one of them leave out who withdrew, unless `withdrawn` asks for the answers that such
@@ -12,6 +13,7 @@ raters left; they return how many rows there are, and raise `BadInput` if a file
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -29,6 +31,7 @@ from duo.table import Table
 from sessions.study.pages import orders
 from sessions.study.store import counted, items, marks, pages, raters, replies
 from sessions.study.study import Study, shown_dialogues
+from sessions.study.talks import all_talks, recording
 from sessions.study.votes import export, moment
 
 _RATER = ("synthetic", "revoked", "withdrawn")
@@ -40,6 +43,10 @@ _REPLIES = (
 _MARKS = (
     "study", "rater", "item", "scenario", "seed", "repeat", "position", "attention", "order",
     "system", "turn", "start", "end", "text", "mark", "label", "marked_at", *_RATER,
+)  # fmt: skip
+_TALKS = (
+    "study", "rater", "item", "page", "label", "system", "attempt", "outcome", "began_at",
+    "seconds", "words", "transcript", "sound", *_RATER,
 )  # fmt: skip
 
 
@@ -172,6 +179,33 @@ def export_marks(study: Study, path: Path, *, withdrawn: bool = False) -> int:
     return _write(path, _MARKS, rows)
 
 
+def export_talks(study: Study, path: Path, *, withdrawn: bool = False) -> int:
+    """Write the conversations of a live study as CSV, one row an attempt, with their recordings.
+
+    `outcome` is stopped (by the participant), time, lost or failed. The recordings are copied to
+    beside the file; `transcript` and `sound` are their names there, "" where there is none.
+    """
+    with study.database.read() as connection:
+        of = select(raters, pages.c.id.label("page"), pages.c.position)
+        of = of.join(raters, pages.c.rater_id == raters.c.id).where(raters.c.study_id == study.id)
+        found = {row.page: row for row in connection.execute(of)}
+    rows = []
+    for talk in all_talks(study, withdrawn=withdrawn):
+        kept = [recording(study, talk, ending) for ending in (".jsonl", ".flac")]
+        names = [str(one.relative_to(study.folder)) if one else "" for one in kept]
+        for file, name in zip(kept, names, strict=True):
+            if file is not None:
+                (path.parent / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, path.parent / name)
+        row = found[talk.page]
+        rows.append(
+            (study.name, row.name, talk.topic, row.position + 1, talk.label, talk.system,
+             talk.attempt, talk.outcome, _moment(talk.began), talk.seconds, talk.words, *names,
+             *_about(row))
+        )  # fmt: skip
+    return _write(path, _TALKS, rows)
+
+
 def files_of(study: Study, *, withdrawn: bool = False) -> dict[str, Callable[[Path], int]]:
     """Return what can be exported: what writes each file, by its name."""
     writers = {"ratings.csv": export, "comments.csv": export_comments}
@@ -179,6 +213,8 @@ def files_of(study: Study, *, withdrawn: bool = False) -> dict[str, Callable[[Pa
         writers["questionnaires.csv"] = export_replies
     if study.design.marks.kinds:
         writers["marks.csv"] = export_marks
+    if study.design.live is not None:
+        writers["talks.csv"] = export_talks
     return {name: partial(write, study, withdrawn=withdrawn) for name, write in writers.items()}
 
 
@@ -203,8 +239,9 @@ def archive(study: Study) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         export_all(study, Path(folder))
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
-            for path in sorted(Path(folder).iterdir()):
-                entry = zipfile.ZipInfo(path.name)  # without the time of writing
+            for path in sorted(filter(Path.is_file, Path(folder).rglob("*"))):
+                name = path.relative_to(folder).as_posix()
+                entry = zipfile.ZipInfo(name)  # without the time of writing
                 packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return stream.getvalue()
 

@@ -34,7 +34,7 @@ from duo.runs import MANIFEST, Stopwatch, begun, claim, fingerprint, write_manif
 from duo.table import Column, Table
 from sessions.study.blinding import Dialogue
 from sessions.study.design import Criterion
-from sessions.study.study import Study, shown_dialogues
+from sessions.study.study import Study, need_recorded, shown_dialogues
 
 if TYPE_CHECKING:
     from duo.backbone import Backbone
@@ -269,6 +269,7 @@ def questions_of(study: Study) -> int:
 
 def _pairs(study: Study) -> Iterator[_Pair]:
     """Yield what is asked, always in the same order; attention checks are for people."""
+    need_recorded(study)
     with study.database.read() as connection:
         shown = shown_dialogues(connection, study, "item")
     for item, of in shown.items():

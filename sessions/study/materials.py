@@ -7,6 +7,7 @@ same dialogues.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import random
@@ -128,6 +129,31 @@ def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
     if not items:
         raise BadInput("no scenario was recorded with every system and the same seed", file=folder)
     return Materials(chosen, items, left_out)
+
+
+def live_materials(design: Design) -> Materials:
+    """Make the items of a live study: a topic each, about which nobody has talked yet."""
+    assert design.live is not None
+    systems = design.live.systems
+    said = {
+        name: hashlib.sha256(one.model_dump_json().encode()).hexdigest()
+        for name, one in systems.items()
+    }
+    return Materials(
+        tuple(systems),
+        tuple(
+            Item(
+                topic.name,
+                topic.name,
+                design.seed,
+                tuple(
+                    Recording(name, Dialogue(()), Path(name, topic.name), said[name])
+                    for name in systems
+                ),
+            )
+            for topic in design.live.topics
+        ),
+    )
 
 
 def create_study(

@@ -22,7 +22,7 @@ from typing import Any
 from duo.errors import BadInput, check_choice
 from duo.files import write_json_lines
 from sessions.study.blinding import Dialogue
-from sessions.study.study import Study, shown_dialogues
+from sessions.study.study import Study, need_recorded, shown_dialogues
 from sessions.study.votes import Vote, votes
 
 #: What makes a row: the majority of a pair's votes, or each vote.
@@ -76,6 +76,7 @@ def preferences(
     Raises:
         BadInput: no such criterion.
     """
+    need_recorded(study)
     check_choice("criterion", criterion, study.design.criterion_names)
     check_choice("by", by, BY)
     with study.database.read() as connection:

@@ -32,6 +32,7 @@ from sessions.study.people import Refused, admit, rater_of
 from sessions.study.store import (
     actions,
     drafts,
+    items,
     marks,
     pages,
     raters,
@@ -40,6 +41,7 @@ from sessions.study.store import (
     upsert,
 )
 from sessions.study.study import Study, last_action, record
+from sessions.study.talks import ATTEMPTS, delete_recordings, give_ticket, next_talk, talks_on
 from sessions.study.views import (
     LABELS,
     Answer,
@@ -53,6 +55,7 @@ from sessions.study.views import (
     Reason,
     Shown,
     StoppedView,
+    TalkView,
     View,
     WaitingView,
 )
@@ -137,7 +140,7 @@ class Session:
         with self.study.database.read() as connection:
             view = self._view(connection, number)
             last = last_action(connection, self.rater)
-        if isinstance(view, RatingView) and (last is None or last.page_id != view.page):
+        if isinstance(view, RatingView | TalkView) and (last is None or last.page_id != view.page):
             # Time on task begins when a page is looked at, not at the first click.
             with self.study.database.write(durable=False) as connection:
                 if self._locked(connection).withdrawn_at is None:  # or the page is gone
@@ -197,6 +200,8 @@ class Session:
             rater = self._locked(connection, revoked=True)
             if rater.state not in ("invited", "declined"):
                 withdraw(connection, self.study, rater, erase=erase)
+        if erase:
+            delete_recordings(self.study, rater.name)
 
     def consent(self, given: bool) -> None:
         """Store that the rater agrees to take part, or does not (and may think again later)."""
@@ -270,6 +275,11 @@ class Session:
             data = {"passed": passed, "wrong": wrong}
             self._move(connection, state, "comprehension", data, attempts=attempts)
         return passed
+
+    def ticket(self, page: int) -> str:
+        """Return a ticket for the conversation that is due on a page of a live study."""
+        with self._acting() as (connection, _):
+            return give_ticket(connection, self.study, self._own(connection, page))
 
     def draft(self, page: int, criterion: str, answer: Answer | None) -> None:
         """Store what was clicked until the page is submitted; None takes it back."""
@@ -371,6 +381,8 @@ class Session:
         """
         with self._acting() as (connection, _):
             row = self._own(connection, page)
+            if self._talk_view(connection, row, 0) is not None:
+                raise Refused("page")  # nobody has talked to all of them yet
             self._check_answers(connection, page, answers or {})
             merged = _answers_on(connection, page) | dict(answers or {})
             names = self.study.design.criterion_names
@@ -562,13 +574,44 @@ class Session:
         seconds = next_release(connection, self.study, rater)
         return WaitingView(submitted, total_pages(self.study, rater.number), seconds)
 
-    def _page(self, connection: Connection, rater: Any, had: list[Any], page: Any) -> RatingView:
+    def _talk_view(self, connection: Connection, page: Any, total: int) -> TalkView | None:
+        """Return the conversation that is due before a page can be rated; None if none is."""
+        places = len(self.study.systems)
+        if self.study.design.live is None:
+            return None
+        due = next_talk(talks_on(connection, page.id), places)
+        if due is None:
+            return None
+        place, talks = due
+        return TalkView(
+            page=page.id,
+            number=page.position + 1,
+            total=total,
+            label=LABELS[place],
+            first=LABELS[0],
+            last=LABELS[places - 1],
+            topic=self._topic(connection, page),
+            begun=len(talks),
+            goes_on=bool(talks) and not talks[-1].outcome,
+            attempts_left=ATTEMPTS - len(talks),
+        )
+
+    def _topic(self, connection: Connection, page: Any) -> str:
+        of = select(items.c.name).where(items.c.id == page.item_id)
+        return str(connection.execute(of).scalar_one())
+
+    def _page(
+        self, connection: Connection, rater: Any, had: list[Any], page: Any
+    ) -> RatingView | TalkView:
+        total = max(total_pages(self.study, rater.number), len(had))
+        if (talk := self._talk_view(connection, page, total)) is not None:
+            return talk
         shown = dialogues_of(connection, page.item_id, page.placement)
         drafted = select(drafts.c.criterion).where(drafts.c.page_id == page.id)
         return RatingView(
             page=page.id,
             number=page.position + 1,
-            total=max(total_pages(self.study, rater.number), len(had)),
+            total=total,
             last=len(had),
             dialogues=tuple(
                 Shown(label, dialogue, self.study.folder / "audio" / audio if audio else None)
@@ -581,6 +624,7 @@ class Session:
             submitted=page.submitted_at is not None,
             changed=connection.execute(drafted).first() is not None,
             nonce=secrets.token_urlsafe(12),
+            topic=self._topic(connection, page) if self.study.design.live else "",
         )
 
 

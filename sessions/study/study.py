@@ -4,8 +4,9 @@ STUDY/study.json      which study of which kind of database this folder is
 STUDY/design.yaml     the design, complete, to read; the database has its own copy
 STUDY/study.sqlite    the database, if DUO_DATABASE_URL does not name another
 STUDY/audio/          sound files, under names that say nothing
+STUDY/talks/          recordings of a live study: RATER/PAGE-CONVERSATION-ATTEMPT/TOPIC.jsonl, .flac
 STUDY/manifest.json   versions, arguments, hashes
-STUDY/address         where it was last served: links begin with it
+STUDY/address         where it was last served: links begin with it; talk-address: the talks of it
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ STATES = ("open", "paused", "closed")
 MARKER = "study.json"
 SCHEMA = 1
 ADDRESS = "address"
+TALK_ADDRESS = "talk-address"
 
 
 class Marker(Result):
@@ -99,6 +101,11 @@ class Study:
         path = self.folder / ADDRESS
         return read_text(path).strip() if path.exists() else "http://localhost:8501"
 
+    @property
+    def talk_address(self) -> str:
+        """Where participants of a live study talk, as it was last served."""
+        return read_text(self.folder / TALK_ADDRESS).strip()
+
     def lock(self, connection: Connection) -> None:
         """Keep other transactions from giving out pages or numbers until this one is over.
 
@@ -149,6 +156,12 @@ def open_study(folder: Path, *, clock: Callable[[], float] = time.time) -> Study
     )
 
 
+def need_recorded(study: Study) -> None:
+    """Raise `BadInput` if a study is a live one, whose dialogues are different for each rater."""
+    if study.design.live is not None:
+        raise BadInput("is a live study: this is for recorded dialogues", file=study.folder)
+
+
 def set_state(study: Study, state: str) -> None:
     """Open, pause or close a study.
 
@@ -161,9 +174,13 @@ def set_state(study: Study, state: str) -> None:
         record(connection, study, "study", data={"from": before, "to": state})
 
 
-def set_address(study: Study, address: str) -> None:
-    """Note where raters reach the server, for links that are made later."""
-    write_text(study.folder / ADDRESS, address + "\n")
+def set_address(study: Study, address: str, name: str = ADDRESS) -> None:
+    """Note where raters reach the server, for links that are made later.
+
+    Args:
+        name: `TALK_ADDRESS` for where participants of a live study talk.
+    """
+    write_text(study.folder / name, address + "\n")
 
 
 def set_about(study: Study, facts: Mapping[str, str]) -> Study:
@@ -208,7 +225,7 @@ def record(
     seconds = 0.0
     if page is not None:
         last = last_action(connection, rater)
-        if last is not None and last.page_id == page:
+        if last is not None and last.page_id == page and kind != "talked":  # that is no rating
             seconds = min(max(now - last.at, 0.0), study.design.checks.idle_seconds)
         connection.execute(
             pages.update()

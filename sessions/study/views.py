@@ -248,6 +248,7 @@ class RatingView:
         submitted: whether the page was submitted once; `changed`: whether something was chosen
             since.
         nonce: goes with `Session.submit`; a form keeps the one that it was first shown with.
+        topic: of a live study: what the rater talked about; the dialogues are empty then.
     """
 
     page: int
@@ -262,11 +263,35 @@ class RatingView:
     submitted: bool
     changed: bool
     nonce: str
+    topic: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:
         """Names of the criteria without an answer."""
         return tuple(one.name for one in self.criteria if one.name not in self.answers)
+
+
+@dataclass(frozen=True)
+class TalkView:
+    """Let a participant talk, by a ticket (`Session.ticket`), before they rate the page.
+
+    Attributes:
+        page, number, total: as in `RatingView`.
+        label: of the conversation that is due; `first` and `last` are those of the page.
+        topic: its name in the design.
+        begun: attempts so far; `goes_on`: the last has not ended; `attempts_left` to begin.
+    """
+
+    page: int
+    number: int
+    total: int
+    label: str
+    first: str
+    last: str
+    topic: str
+    begun: int
+    goes_on: bool
+    attempts_left: int
 
 
 @dataclass(frozen=True)
@@ -322,6 +347,7 @@ View = (
     | QuestionnaireView
     | InstructionsView
     | ComprehensionView
+    | TalkView
     | RatingView
     | WaitingView
     | FinishedView

@@ -29,6 +29,7 @@ from sessions.study.materials import INTACT, WANTED
 from sessions.study.pages import orders
 from sessions.study.store import actions, counted, dialogues, items, pages, raters, ratings
 from sessions.study.study import Study, stored_items
+from sessions.study.talks import all_talks
 from sessions.study.views import Answer
 
 Kind = Literal["text", "integer", "number", "true or false", "time"]
@@ -180,6 +181,9 @@ def votes(study: Study, *, withdrawn: bool = False) -> list[Vote]:
         panels = _panels(connection, study)
         looks = _looks(connection, study)
         lengths = _lengths(connection, study)
+    talked: dict[int, dict[str, int]] = defaultdict(dict)  # the last attempt counts
+    for talk in all_talks(study, withdrawn=withdrawn):
+        talked[talk.page][talk.system] = talk.words
     rows = sorted(rows, key=lambda row: (row.rater_number, row.before, rank.get(row.criterion, 99)))
     by_page = (list(group) for _, group in groupby(rows, key=attrgetter("page")))
     return [
@@ -191,7 +195,7 @@ def votes(study: Study, *, withdrawn: bool = False) -> list[Vote]:
             systems[page[0].item_id],
             panels.get(page[0].rater_id, {}),
             looks.get(page[0].page, _Look()),
-            lengths[page[0].item_id],
+            talked.get(page[0].page) or lengths[page[0].item_id],
         )
     ]
 

@@ -73,7 +73,7 @@ def talk(
 
     loading = {"chat": chat, "date": date, "engine": engine}
     spoken = {"voice": voice, "recogniser": recogniser}
-    choices, build = _prepared(
+    choices, build = prepared(
         words(systems, "systems"), model or (), set_ or (), seed, loading, spoken
     )
     check_writable(out)
@@ -135,7 +135,7 @@ def realtime(
     loading = {"chat": chat, "date": date, "engine": engine}
     spoken = {"voice": voice, "recogniser": "whisper"}
     named = [] if model is None else [model]
-    [(name, its)], build = _prepared([system], named, set_ or (), seed, loading, spoken)
+    [(name, its)], build = prepared([system], named, set_ or (), seed, loading, spoken)
 
     import asyncio
 
@@ -169,14 +169,14 @@ def realtime(
         pass
 
 
-def _prepared(
+def prepared(
     names: list[str],
     model: Sequence[str],
     assignments: Sequence[str],
     seed: int,
     loading: dict[str, Any],
     spoken: dict[str, str],
-) -> tuple[list[tuple[str, str]], _Builder]:
+) -> tuple[list[tuple[str, str]], Builder]:
     """Check what was asked for; return the systems with their models, and what builds them.
 
     Raises:
@@ -203,7 +203,7 @@ def _prepared(
             check_settings(name, seed=seed, **settings[name])
     given = {name: value for name, value in loading.items() if value is not None}
     choices = [(name, models.get(name, "none")) for name in names]
-    return choices, _Builder(settings, with_prompt(given, models.values()), seed, spoken)
+    return choices, Builder(settings, with_prompt(given, models.values()), seed, spoken)
 
 
 def _speech(recogniser: str) -> Callable[[], Any]:
@@ -222,7 +222,7 @@ def _settings(names: list[str], assignments: Sequence[str]) -> dict[str, dict[st
     return {name: ({} if is_foreign(name) else dict(COMMON)) | given[name] for name in names}
 
 
-class _Builder:
+class Builder:
     """Builds systems, and keeps the model that was loaded last."""
 
     def __init__(
@@ -232,7 +232,7 @@ class _Builder:
         seed: int,
         spoken: dict[str, str],
     ) -> None:
-        self._settings, self._loading, self._seed, self._spoken = settings, loading, seed, spoken
+        self.settings, self._loading, self._seed, self._spoken = settings, loading, seed, spoken
         self._loaded: tuple[str, Backbone] | None = None
 
     def __call__(self, system: str, model: str) -> tuple[Conversant, Header]:
@@ -250,7 +250,7 @@ class _Builder:
                 self._loaded = model, load(model, **self._loading)
             backbone = self._loaded[1]
             day = backbone.chat.shown_day
-        settings = self._settings[system]
+        settings = self.settings[system]
         conversant = build(system, backbone, seed=self._seed, **settings)
         header = Header(
             system=system,
@@ -276,7 +276,7 @@ def _spoken_versions() -> dict[str, str]:
 def _serve(
     *,
     choices: list[tuple[str, str]],
-    build: _Builder,
+    build: Builder,
     voice: str,
     recogniser: str,
     holds: bool,
@@ -289,7 +289,7 @@ def _serve(
 
     import uvicorn
 
-    from sessions.voice.server import Offer, make_app
+    from sessions.voice.server import Offer, Talks, make_app
     from sessions.voice.voices import load_voice
 
     with socket.socket() as trial:
@@ -316,7 +316,7 @@ def _serve(
             "consent": f"your voice and what was said are kept in {out.absolute()}",
         },
     )
-    app = make_app(offer)
+    app = make_app(Talks(offer))
     typer.echo(f"talk at http://127.0.0.1:{port} (Ctrl-C ends)")
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=5)
 
@@ -349,7 +349,7 @@ def bench_voice(
 
     loading = {"chat": chat, "date": date, "engine": engine}
     spoken = {"voice": "piper", "recogniser": "whisper"}
-    _, build = _prepared([system], [model], set_ or (), 0, loading, spoken)
+    _, build = prepared([system], [model], set_ or (), 0, loading, spoken)
 
     def measure() -> VoiceBench:
         conversant, header = build(system, model)

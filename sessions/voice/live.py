@@ -167,6 +167,11 @@ class SpokenConversation:
             thread.shutdown(wait=False, cancel_futures=True)
         self.conversation.finish()
 
+    def wait(self) -> None:
+        """Wait, once it is finished, until nothing is computed for it any more."""
+        for thread in self._threads:
+            thread.shutdown()
+
     # -- sound -------------------------------------------------------------------------------
 
     def feed(self, sound: Sound) -> None:

@@ -23,11 +23,11 @@ from sessions.voice.mix import write_sound
 class Recording:
     """The files of one session; each `save` replaces what was saved before."""
 
-    def __init__(self, folder: Path, system: str) -> None:
-        """Choose a name by date and time that no session in the folder has."""
+    def __init__(self, folder: Path, system: str, name: str = "") -> None:
+        """Choose a name that no session in the folder has: by date and time, if none is given."""
         self._folder, self._watch = folder, Stopwatch()
         home = folder / safe_name(system)
-        name = stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        name = stem = name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         again = 1
         while (path := home / f"{name}.jsonl").exists():
             again += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,8 +36,12 @@ _PAGE = {"/": "text/html", "/talk.js": "text/javascript", "/microphone.js": "tex
 _PAGE |= {"/talk.css": "text/css"}
 _FILES = {"/": "index.html"}
 #: Nothing but what this server sends, and no inline script.
-_POLICY = "default-src 'self'; img-src data:; media-src 'self' blob:; frame-ancestors 'none'"
-_LOCAL = ["127.0.0.1", "localhost", "[::1]"]
+_POLICY = "default-src 'self'; img-src data:; media-src 'self' blob:; frame-ancestors "
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Busy(BadInput):
+    """Others are talking: the page asks again."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Offer:
         voice: of all conversations.
         holds: the voice pauses at the onset of the user's speech.
         folder: where conversations are recorded that may be.
+        name: of the recordings; "" for date and time.
+        messages: makes what tells the page what happens.
         about: what the page says of all this.
     """
 
@@ -60,6 +66,8 @@ class Offer:
     voice: Voice
     holds: bool
     folder: Path
+    name: str = ""
+    messages: Callable[[], Messages] = Messages
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -102,6 +110,7 @@ class Talks:
 
         Raises:
             BadInput: there is no such choice, its system cannot be loaded, or somebody is talking.
+            Busy: as many as there may be are talking.
         """
         async with self._preparing:
             if self._session is not None and self._session.stop is not None:
@@ -130,8 +139,12 @@ class Talks:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def leave(self) -> None:
-        """End the connection, if there is one; the conversation is saved and waits."""
+    def leave(self, *, ended: bool = False) -> None:
+        """End the connection, if there is one; the conversation is saved and waits.
+
+        Args:
+            ended: the user wanted that; else the page went away.
+        """
         if self._session is not None and self._session.stop is not None:
             self._session.stop.set()
 
@@ -151,10 +164,10 @@ class Talks:
     async def _begin(self, choice: tuple[str, str], record: bool) -> None:
         self.problem = ""
         system, header = await asyncio.to_thread(self._offer.build, *choice)
-        recording = Recording(self._offer.folder, choice[0]) if record else None
+        recording = Recording(self._offer.folder, choice[0], self._offer.name) if record else None
         if recording is not None:
             header = header.model_copy(update={"scenario": recording.name})
-        messages = Messages()
+        messages = self._offer.messages()
         conversation = SpokenConversation(
             system, header, self._offer.speech(), self._offer.voice, messages,
             holds=self._offer.holds, keeps_sound=record,
@@ -176,9 +189,13 @@ class Talks:
                 self.problem = f"the conversation is not saved: {error}"
 
 
-def make_app(offer: Offer) -> FastAPI:
-    """Make the web application."""
-    talks = Talks(offer)
+def make_app(talks: Talks, *, framed_by: str = "'none'", hosts: Sequence[str] = LOCAL) -> FastAPI:
+    """Make the web application.
+
+    Args:
+        framed_by: the origin of pages that may show this one in a frame.
+        hosts: names by which browsers may reach it.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -187,12 +204,12 @@ def make_app(offer: Offer) -> FastAPI:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # Other sites cannot reach this one through a name of theirs, nor post to it.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOCAL)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
 
     def page(path: str) -> Response:
         name = _FILES.get(path, path.lstrip("/"))
         content = files(__package__).joinpath("page", name).read_bytes()
-        headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
+        headers = {"Content-Security-Policy": _POLICY + framed_by, "Cache-Control": "no-store"}
         return Response(content, media_type=_PAGE[path], headers=headers)
 
     for path in _PAGE:
@@ -210,6 +227,8 @@ def make_app(offer: Offer) -> FastAPI:
             return await talks.prepare(int(content["choice"]), **with_)
         except (KeyError, TypeError, ValueError):
             raise HTTPException(400, "no such choice") from None
+        except Busy as error:
+            raise HTTPException(503, str(error)) from error
         except BadInput as error:
             raise HTTPException(409, str(error)) from error
 
@@ -245,7 +264,7 @@ def make_app(offer: Offer) -> FastAPI:
     @app.post("/api/leave")
     async def leave(request: Request) -> None:
         _check_own(request)
-        talks.leave()
+        talks.leave(ended=await request.body() == b"ended")
 
     return app
 

@@ -74,7 +74,7 @@ class Messages:
 
     def _put(self, what: str, /, **content: Any) -> None:
         # "type" is what pipecat looks at: its own are others.
-        self.queue.put_nowait({"type": "duo", "what": what, **content})
+        self.queue.put_nowait({"type": "talk", "what": what, **content})
 
 
 class _Processor(FrameProcessor):

@@ -214,6 +214,6 @@ def test_hostile_words_stay_words_and_a_socket_carries_what_webrtc_cannot(tmp_pa
         browser.driver.refresh()
         browser.click("Start talking")
         browser.sees("bold</b>.")
-        assert browser.driver.title == "duo talk"
+        assert browser.driver.title == "Talk"
         assert not browser.driver.find_elements("css selector", "#lanes img, #lanes b")
     assert not list((tmp_path / "talks").rglob("*.*"))  # nobody has agreed to a recording

@@ -103,7 +103,7 @@ def command(study: Study, *, host: str, port: int, public: str = "") -> list[str
     """
     if find_spec("streamlit") is None:
         raise BadInput("the pages need Streamlit: pip install streamlit")
-    _check_free(host, port)
+    check_free(host, port)
     flags = _FLAGS | {"server.address": host, "server.port": port}
     if public:  # a web socket of any other origin is refused
         origin = urlsplit(public)
@@ -226,7 +226,8 @@ def is_up(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
     return False
 
 
-def _check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int) -> None:
+    """Raise `BadInput` if a server cannot listen at a port."""
     if port > 65_535:
         raise BadInput(f"{port} is no port: there is none above 65535", field="--port")
     try:

@@ -25,6 +25,21 @@ _AWAY = ("away", "away_text", "back")
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Ticket:
+    """Lets a browser begin a conversation, until `ends` (by `time.monotonic`).
+
+    Attributes:
+        page, label: of the conversation; `begun`: attempts before this one.
+    """
+
+    token: str
+    page: int
+    label: str
+    begun: int
+    ends: float
+
+
 @dataclass
 class Place:
     """Where a rater's browser is. None of it is needed: after a reload the database says it.
@@ -37,6 +52,7 @@ class Place:
         heard: number of the last message of the rating page that was acted on.
         problem: what went wrong with the last click.
         exposure: the last that was stored: page, labels opened, labels replayed.
+        ticket: of the conversation that was opened, in a live study.
         leaving: the rater is asked whether to withdraw.
         words: what the pages say, in the rater's language; `design` is the study's in it.
     """
@@ -45,6 +61,7 @@ class Place:
     heard: int = 0
     problem: str = ""
     exposure: tuple[int, tuple[str, ...], tuple[str, ...]] = (0, (), ())
+    ticket: Ticket | None = None
     leaving: bool = False
     words: Words = field(default_factory=lambda: words_in("en"))
     design: Design | None = None
@@ -95,6 +112,12 @@ def place() -> Place:
 def words() -> Words:
     """Return what the pages say in the language of this browser."""
     return place().words
+
+
+def topic_of(design: Design, name: str) -> dict[str, str] | None:
+    """Return a topic of a live study by its name, in the design's language; None for ""."""
+    topics = design.live.topics if design.live else ()
+    return next((one.model_dump() for one in topics if one.name == name), None)
 
 
 def refusal(error: Refused) -> str:

@@ -20,13 +20,14 @@ from sessions.study.app.admin import administration
 from sessions.study.app.entrance import around, message, offer_to_withdraw, withdrawal
 from sessions.study.app.look import Place, dress, place, press, watch, words
 from sessions.study.app.rating import hear, rating, said_before
+from sessions.study.app.talking import talking
 from sessions.study.design import Design
 from sessions.study.people import Refused
 from sessions.study.session import Session, open_session
 from sessions.study.status import open_admin
 from sessions.study.store import VARIABLE as DATABASE
 from sessions.study.study import Study
-from sessions.study.views import RatingView
+from sessions.study.views import RatingView, TalkView
 from sessions.study.wording import LANGUAGES, closest, words_in, words_of_design
 
 #: The parameter that names a participant whatever the design's `panel` says.
@@ -125,6 +126,9 @@ def _rater(session: Session, participant: str) -> None:
         return
     if isinstance(view, RatingView):
         _work(session, here, [view])
+    elif isinstance(view, TalkView):
+        here.show_problem()
+        talking(session, view)
     else:
         here.show_problem()
         around(session, view, participant)

@@ -237,6 +237,10 @@ function page(root, first, connection) {
       make("label", "comment", make("span", "", words.comment), field),
       make("div", "onward", back, next),
       make("label", "keys", keys, make("span", "", words.shortcuts)))));
+  if (first.topic) { // there is nothing to look at: the rater talked to them
+    replay.hidden = true;
+    talk.append(make("h2", "", first.topic.title), make("p", "", first.topic.text));
+  }
   const timeline = timelines(replay, first, (event) => connection.event(event));
   const marked = marking(replay, talk, first, say);
   const looked = () => ({ opened: [...timeline.opened], replayed: [...timeline.replayed] });

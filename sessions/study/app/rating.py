@@ -13,7 +13,7 @@ import streamlit as st
 from pydantic import BaseModel, ValidationError
 
 from sessions.study.app import asset, player_style
-from sessions.study.app.look import Place, plain, words
+from sessions.study.app.look import Place, plain, topic_of, words
 from sessions.study.session import COMMENT_LIMIT, EVENTS, Session
 from sessions.study.views import LABELS, Answer, Mark, RatingView, audible, drawn
 
@@ -83,6 +83,7 @@ def rating(session: Session, view: RatingView, here: Place) -> None:
         },
         "strength": design.strength.model_dump(),
         "kinds": design.marks.kinds,
+        "topic": topic_of(design, view.topic),
         "marks": [
             {"label": LABELS[one.place], "turn": one.turn, "mark": one.mark} for one in view.marks
         ],

@@ -9,6 +9,13 @@ const DECISIONS = { respond: ["<1>", "answering"], ignore: ["<2>", "ignored"] };
 const $ = (id) => document.getElementById(id);
 let talk = null; // the connection: {close}
 let about = {};
+const WORDS = { // a study has them in the participant's language
+  start: "Start talking", stop: "Stop", preparing: "The system is made ready …", heard: "you are heard",
+  refused: "The microphone was refused: allow it for this page in the browser, then start again.",
+  missing: "There is no microphone that can be used.", left: "{time} left",
+  busy: "Others are talking just now. Please wait: you are next as soon as there is room.",
+  over: "This conversation is over.",
+};
 
 // -- the lanes ------------------------------------------------------------------------------
 
@@ -22,12 +29,15 @@ function element(tag, className, text = "") {
   return made;
 }
 
-function beginRow(at) {
+function clock(at) {
   const seconds = Math.floor(at);
-  const clock = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+function beginRow(at) {
   const row = { end: at, node: element("div", "row"), you: element("span", "you"),
     system: element("span", "system") };
-  row.node.append(element("span", "time", clock), row.you, row.system);
+  row.node.append(element("span", "time", clock(at)), row.you, row.system);
   $("lanes").append(row.node);
   lanes.rows.push(row);
   lanes.fresh.clear();
@@ -121,18 +131,23 @@ function caption(text) {
 function show(message) {
   switch (message.what) {
     case "event": showEvent(message); break;
+    case "caption": $("caption").textContent = message.text; break; // of a study
     case "tentative": tentative(message.text); break;
     case "state":
       document.body.dataset.speaking = message.speaking;
-      state.heard = message.held ? "the voice waits for you" : message.speaking ? "you are heard" : "";
+      state.heard = message.held ? "the voice waits for you" : message.speaking ? WORDS.heard : "";
       break;
     case "status":
       state.busy = message.busy ? "the system is speaking" : "";
       state.late = message.lag > 0.2 ? `the model is ${message.lag.toFixed(1)} s slower than speech` : "";
   }
-  $("state").textContent = Object.values(state).filter(Boolean).join(" · ");
+  drawState();
 }
 const state = {};
+
+function drawState() {
+  $("state").textContent = Object.values(state).filter(Boolean).join(" · ");
+}
 
 function notice(text) {
   $("notice").textContent = text;
@@ -145,13 +160,13 @@ async function post(path, content) {
   const answer = await fetch(path, { method: "POST", body: JSON.stringify(content),
     headers: { "Content-Type": "application/json" } });
   const body = await answer.json();
-  if (!answer.ok) throw new Error(body.detail);
+  if (!answer.ok) throw Object.assign(new Error(body.detail), { busy: answer.status === 503 });
   return body;
 }
 
 function message(data) {
   const parsed = JSON.parse(data);
-  if (parsed.type === "duo") show(parsed);
+  if (parsed.type === "talk") show(parsed);
 }
 
 async function overWebRtc(microphone) {
@@ -190,7 +205,7 @@ async function overSocket(microphone) {
   await sound.audioWorklet.addModule("microphone.js");
   const source = sound.createMediaStreamSource(microphone);
   const pieces = new AudioWorkletNode(sound, "microphone", { numberOfOutputs: 0 });
-  const socket = new WebSocket(`ws://${location.host}/api/sound`);
+  const socket = new WebSocket(new URL("api/sound", location.href).href.replace(/^http/, "ws"));
   socket.binaryType = "arraybuffer";
   let playedUntil = 0;
   socket.onmessage = (event) => {
@@ -237,19 +252,42 @@ async function connect(microphone) {
 async function start() {
   const choice = Number($("choice").value);
   const resume = about.waits === choice && lanes.rows.length > 0;
-  notice("The system is made ready …");
-  const ready = await post("api/prepare", { choice, record: $("record").checked, resume });
-  if (!resume) forget();
-  const microphone = await open();
+  const microphone = await open(); // before anything begins that would count
   const close = () => microphone.getTracks().forEach((track) => track.stop());
   try {
+    notice(WORDS.preparing);
+    const ready = await prepare({ choice, record: $("record").checked, resume });
+    if (!resume) forget();
     const connection = await connect(microphone);
-    talk = { close: () => { connection.close(); close(); } };
+    const limit = about.study && countDown(about.study.seconds);
+    talk = { close: () => { clearInterval(limit); connection.close(); close(); } };
     notice(ready.recorded ? `Recorded on this computer in ${ready.recorded}` : "");
   } catch (error) {
     close();
     throw error;
   }
+}
+
+/** Have a conversation made ready, as soon as there is room for it. */
+async function prepare(wanted) {
+  for (;;) {
+    try {
+      return await post("api/prepare", wanted);
+    } catch (error) {
+      if (!error.busy) throw error;
+      notice(WORDS.busy);
+      await new Promise((later) => setTimeout(later, 3000));
+      notice(WORDS.preparing);
+    }
+  }
+}
+
+function countDown(seconds) {
+  const end = performance.now() + 1000 * seconds;
+  return setInterval(() => {
+    state.left = WORDS.left.replace("{time}", clock(Math.max(0, (end - performance.now()) / 1000)));
+    drawState();
+  }, 500);
 }
 
 async function open() {
@@ -258,8 +296,7 @@ async function open() {
       echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 } });
   } catch (error) {
     throw new Error(error.name === "NotAllowedError"
-      ? "The microphone was refused: allow it for this page in the browser, then start again."
-      : `There is no microphone that can be used (${error.message}).`);
+      ? WORDS.refused : `${WORDS.missing} (${error.message})`);
   }
 }
 
@@ -272,22 +309,37 @@ function forget() {
 }
 
 async function stop() {
-  talk?.close();
+  const ending = talk;
   talk = null;
-  await post("api/leave", {}).catch(() => {});
+  await fetch("api/leave", { method: "POST", body: "ended" }).catch(() => {});
+  ending?.close(); // after that: a connection that is gone would not say why
   drawButton();
+  if (about.study) return over();
   await refresh();
 }
 
 async function lost() {
   if (!talk) return;
+  if (about.study) {
+    talk.close();
+    talk = null;
+    return over();
+  }
   await stop();
   notice(about.problem || "The connection was lost. What was said is kept: go on when you like.");
 }
 
+/** End the one conversation that a page of a study is for. */
+function over() {
+  $("talk").hidden = true;
+  caption(null);
+  $("state").textContent = "";
+  notice(WORDS.over);
+}
+
 function drawButton() {
-  $("talk").textContent = talk ? "Stop" : about.waits === Number($("choice").value)
-    && lanes.rows.length ? "Go on talking" : "Start talking";
+  $("talk").textContent = talk ? WORDS.stop : about.waits === Number($("choice").value)
+    && lanes.rows.length ? "Go on talking" : WORDS.start;
   $("talk").setAttribute("aria-pressed", String(Boolean(talk)));
   $("choice").disabled = $("record").disabled = Boolean(talk);
 }
@@ -301,7 +353,9 @@ async function refresh() {
 
 async function begin() {
   about = await (await fetch("api/choices")).json();
-  about.socket = new URLSearchParams(location.search).has("socket");
+  about.socket ??= new URLSearchParams(location.search).has("socket");
+  Object.assign(WORDS, about.study?.words);
+  document.body.classList.toggle("study", Boolean(about.study));
   $("about").textContent = about.text;
   $("consent").title = about.consent;
   $("consent").lastChild.textContent = ` Record this conversation: ${about.consent}`;
