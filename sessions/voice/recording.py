@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from duo.errors import BadInput
-from duo.files import read_json
+from duo.files import read_json_object
 from duo.runs import MANIFEST, Stopwatch, safe_name, write_manifest
 from duo.transcript import Transcript, write_transcript
 from sessions.voice.live import SpokenConversation
@@ -44,8 +44,9 @@ class Recording:
         channels = conversation.microphone.sound(), conversation.played.sound()
         write_sound(self.path.with_suffix(".flac"), channels)
         sessions: dict[str, Any] = {}
-        with suppress(BadInput, KeyError):
-            sessions = dict(read_json(self._folder / MANIFEST)["sessions"])
+        with suppress(BadInput):
+            there = read_json_object(self._folder / MANIFEST).get("sessions")
+            sessions = there if isinstance(there, dict) else {}
         sessions[self.path.relative_to(self._folder).as_posix()] = conversation.costs()
         write_manifest(
             self._folder / MANIFEST, watch=self._watch, sessions=dict(sorted(sessions.items()))
