@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from duo.transcript import EventKind, TranscriptEvent
 from sessions.chat.lanes import Lanes, columns
 
-_CHANNEL = {"speech": "output", "answer_end": "output", "cut": "output", "note": "output"}
+_OUTPUT = ("speech", "answer_end", "cut", "note", "hold", "resume")
 
 
 def event(kind: str, text: str = "", at: float = 0.0, **more: Any) -> TranscriptEvent:
-    channel = "system" if kind == "cycle" else _CHANNEL.get(kind, "input")
+    channel = "system" if kind == "cycle" else "output" if kind in _OUTPUT else "input"
     return TranscriptEvent.model_validate(
         {"kind": kind, "text": text, "start": at, "end": at, "channel": channel, "cycle": 0, **more}
     )
