@@ -264,7 +264,7 @@ def test_all_ends_of_the_generation_settings_end_answers(tmp_path: Path) -> None
         ({"device": "toaster"}, "device: no 'toaster' here"),
         ({"device": "cuda:99"}, "device: no 'cuda:99' here"),
         ({"device": "meta"}, "device: 'meta' computes nothing"),
-        ({"dtype": "int8"}, "dtype: unknown 'int8': use one of auto, float32"),
+        ({"dtype": "int2"}, "dtype: unknown 'int2': use one of auto, float32"),
         ({"attention": "none"}, "attention: unknown 'none': use one of sdpa, eager"),
         ({"chat": "irc"}, "chat: unknown 'irc': use one of template, plain"),
     ],
