@@ -85,10 +85,11 @@ def hostile_charts() -> list[Chart]:
     names |= {"lookahead": HOSTILE[13], "drop": HOSTILE[6], "utterances.jsonl": HOSTILE[5]}
     ranked = renamed(study(SYSTEMS, ("responsiveness", "overall")), names)
     talked, said = renamed(interaction(), names), renamed(judged(), names)
+    yielded = renamed(interaction(), {**names, "backchannel": "backchannel"})  # it looks for these
     found = [
         preference(ranked), ranking(ranked), confusion(said),
         decisions(said), calibration(said), latency(talked),
-        takeover(talked), trade_off(talked), yielding(talked),
+        takeover(talked), trade_off(talked), yielding(yielded),
         decode_cost(renamed(decoded(), names)),
         probe(renamed(probed(), names)),
         training_curves(training("duo"), names=[HOSTILE[0]]), *sweep(renamed(swept(), names)),
