@@ -104,7 +104,7 @@ def test_every_command_and_its_options_exist(name: str, words: list[str]) -> Non
         "data bild",
         "data build --out x --recepie paper",
         "data build --out x --samples none",
-        "study create --out x",
+        "study create --live",
         "train --data x --out y --preset",
     ],
 )

@@ -128,9 +128,9 @@ def test_a_browser_is_told_nothing_of_the_systems(study: Study) -> None:
     assert not any("<1>" in str(one) for one in texts)
 
     ended = {talk.system: talk for talk in all_talks(study)}
-    assert {name: talk.outcome for name, talk in ended.items()} == {
-        "secret-system": "stopped", "other-system": "failed",
-    }  # fmt: skip
+    assert ended["secret-system"].outcome == "stopped"
+    # Now and then the socket is seen to be gone before the failure is.
+    assert ended["other-system"].outcome in ("failed", "lost")
     assert ended["secret-system"].words == 2
     assert all(recording(study, talk, ".flac") for talk in ended.values())
     assert len(talks.seats) == 1
