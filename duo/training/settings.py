@@ -55,6 +55,8 @@ class TrainSettings:
         lora_alpha: the adapter's scale is alpha / rank.
         lora_dropout: share of inputs dropped.
         lora_targets: the linear layers with an adapter: "all-linear", "attention" or "mlp".
+        lora_layers: adapters in the last so many blocks alone, and nothing is differentiated below;
+            0 for all blocks.
         state_rows: what the rows of `<1>` and `<2>` begin as: "turn_end", those of the token that
             ends a user's turn, so that the model's own sense of when somebody is done is what they
             start from; or "mean", the mean of all rows, from which they have to be found.
@@ -96,6 +98,7 @@ class TrainSettings:
     lora_alpha: float = 16.0
     lora_dropout: float = 0.0
     lora_targets: Literal["all-linear", "attention", "mlp"] = "all-linear"
+    lora_layers: int = 0
     state_rows: Literal["turn_end", "mean"] = "turn_end"
     state_weight: float = 1.0
     output_weight: float = 1.0
@@ -130,8 +133,9 @@ class TrainSettings:
             object.__setattr__(self, "answers", "words")
         if self.recipe == "vita":  # its monitor forgets what it ignored
             object.__setattr__(self, "ignored_turns", "forget")
-        if self.recipe.startswith("lslm") and not self.lora_rank:
-            raise BadInput("its projections stand beside an adapter: set lora_rank", field="recipe")
+        if self.recipe.startswith("lslm") and (not self.lora_rank or self.lora_layers):
+            said = "its projections stand beside an adapter of all layers: set lora_rank alone"
+            raise BadInput(said, field="recipe")
         for name in ("inside", "answers"):
             if getattr(self, name) == "base" and not self.lora_rank:
                 raise BadInput("base needs an adapter to switch off: set lora_rank", field=name)

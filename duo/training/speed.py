@@ -65,12 +65,38 @@ def compile_layers(model: Any, backend: str = "inductor") -> None:
     Raises:
         BadInput: the architecture does not say what its layers are.
     """
-    names = {name for module in model.modules() for name in _layer_names(module)}
-    layers = [module for module in model.modules() if type(module).__name__ in names]
-    if not layers:
-        raise BadInput("this architecture does not say what its layers are", field="compile")
-    for layer in layers:
+    for layer in blocks(model, field="compile").values():
         layer.compile(backend=backend, dynamic=True)
+
+
+def blocks(model: Any, *, field: str) -> dict[str, Any]:
+    """Find a model's layers by name, from the input on.
+
+    Args:
+        model: a causal LM of `transformers`, or a PEFT model.
+        field: the setting that needs them.
+
+    Raises:
+        BadInput: the architecture does not say what its layers are.
+    """
+    names = {name for module in model.modules() for name in _layer_names(module)}
+    found = {
+        name: module for name, module in model.named_modules() if type(module).__name__ in names
+    }
+    if not found:
+        raise BadInput("this architecture does not say what its layers are", field=field)
+    return found
+
+
+def begin_at(block: Any) -> None:
+    """End differentiation below a block: nothing is learned there."""
+
+    def detached(module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if given:
+            return (given[0].detach(), *given[1:]), named
+        return given, named | {"hidden_states": named["hidden_states"].detach()}
+
+    block.register_forward_pre_hook(detached, with_kwargs=True)
 
 
 def _layer_names(module: Any) -> Sequence[str]:

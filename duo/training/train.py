@@ -35,7 +35,7 @@ from duo.tokens import CONTROL_TOKENS, StateTokens, trainable_rows
 from duo.training.encode import Encoder
 from duo.training.samples import Samples, read_split
 from duo.training.settings import Moment, Training, TrainSettings
-from duo.training.speed import compile_layers, ease_frozen
+from duo.training.speed import begin_at, blocks, compile_layers, ease_frozen
 from duo.training.trainer import SPEED, DuoTrainer, Parts, Plan, ShowProgress, turn_end
 
 #: Settings and curve of a finished run.
@@ -302,6 +302,8 @@ def make_trainer(
     cuda = torch.cuda.is_available()
     if settings.lora_rank:
         ease_frozen(model, half=in_half(settings))
+    if settings.lora_layers:
+        begin_at(_last_blocks(model, settings.lora_layers)[0][1])
     if settings.compile:
         compile_layers(model)
     with quiet():
@@ -418,7 +420,7 @@ def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = 
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=adapter_layers(model, settings.lora_targets),
+        target_modules=adapter_layers(model, settings.lora_targets, settings.lora_layers),
         trainable_token_indices=trainable_rows(model, backbone.states),
         task_type="CAUSAL_LM",
     )
@@ -505,24 +507,37 @@ def _begun(model: Any, config: Any, start: Path) -> Any:
     return adapted
 
 
-def adapter_layers(model: Any, wanted: str) -> str | list[str]:
+def adapter_layers(model: Any, wanted: str, last: int = 0) -> str | list[str]:
     """Name the layers that get an adapter, as PEFT's `target_modules`; see `TrainSettings`.
 
     Raises:
-        BadInput: the model has none of that kind.
+        BadInput: the model has none of that kind, or not so many blocks.
     """
-    if wanted == "all-linear":
+    if wanted == "all-linear" and not last:
         return wanted
-    names = _ATTENTION if wanted == "attention" else _MLP
+    within = [f"{name}." for name, _ in _last_blocks(model, last)] if last else [""]
     linear = {
-        name.rpartition(".")[2]
+        name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
+        if isinstance(module, torch.nn.Linear) and name.startswith(tuple(within))
     }
-    if not (found := sorted(linear & set(names))):
-        raise BadInput(f"this model has no such layers: it has {', '.join(sorted(linear))}",
-                       field="lora_targets")  # fmt: skip
-    return found
+    if wanted != "all-linear":
+        names = _ATTENTION if wanted == "attention" else _MLP
+        there = {name.rpartition(".")[2] for name in linear}
+        if not there & set(names):
+            raise BadInput(f"this model has no such layers: it has {', '.join(sorted(there))}",
+                           field="lora_targets")  # fmt: skip
+        if not last:
+            return sorted(there & set(names))
+        linear = {name for name in linear if name.rpartition(".")[2] in names}
+    return sorted(linear)
+
+
+def _last_blocks(model: Any, count: int) -> list[tuple[str, Any]]:
+    found = list(blocks(model, field="lora_layers").items())
+    if count > len(found):
+        raise BadInput(f"the model has {len(found)} blocks", field="lora_layers")
+    return found[-count:]
 
 
 def _cast(path: Path, dtype: torch.dtype) -> None:

@@ -23,6 +23,7 @@ from duo.files import sha256
 from duo.training.encode import Encoder
 from duo.training.loss import validate
 from duo.training.samples import read_split
+from duo.training.speed import begin_at, blocks
 from duo.training.train import save, train, trainable
 from tests.duo.training.material import data_folder, model_folder, settings, slices_folder
 from tests.tiny import tiny_tokenizer
@@ -130,6 +131,36 @@ def test_an_adapter_of_another_form_is_no_start(place: Path, tmp_path: Path) -> 
     with pytest.raises(BadInput, match="no adapter of this model"):
         train(settings=settings(), start=first, **where)
     assert not (tmp_path / "again").exists()
+
+
+def test_an_adapter_of_the_last_blocks(place: Path, tmp_path: Path) -> None:
+    out = run(place, tmp_path / "out", steps=30, save_every=30, learning_rate=5e-2, lora_layers=1,
+              answers="base", state_weight=5.0)  # fmt: skip
+    curve = json.loads((out / "training.json").read_text())["curve"]
+    losses = [entry["loss_state"] for entry in curve if "loss_state" in entry]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    there = {name.split(".layers.")[1][0] for name in weights(out) if ".layers." in name}
+    assert there == {"2"}
+    adapted, base = (load(str(folder), device="cpu") for folder in (out, place / "model"))
+    for name, weight in base.model.state_dict().items():
+        if ".layers.2." not in name and "embed" not in name and "head" not in name:
+            torch.testing.assert_close(adapted.model.state_dict()[name], weight)
+    with pytest.raises(BadInput, match="lora_layers: the model has 3 blocks"):
+        run(place, tmp_path / "more", steps=1, lora_layers=4)
+
+
+def test_what_is_learned_above_does_not_depend_on_what_is_below(place: Path) -> None:
+    found = []
+    for cut in (False, True):
+        backbone = load(str(place / "model"), device="cpu")
+        model = trainable(backbone, settings(lora_layers=1, lora_dropout=0.0))
+        if cut:
+            begin_at(blocks(model, field="")["base_model.model.model.layers.2"])
+        model(torch.tensor([[5, 6, 7]])).logits.square().sum().backward()
+        found.append({n: w.grad for n, w in model.named_parameters() if "lora_" in n})
+    assert found[0]
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient)
 
 
 def test_states_begin_as_the_end_of_a_turn(place: Path) -> None:
