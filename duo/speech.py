@@ -22,7 +22,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
-from duo.transcript import Label
+from duo.transcript import WANT_SILENCE, Label
 from duo.waits import Waits
 from duo.words import (
     BREATH,
@@ -199,10 +199,10 @@ class Exchange:
     def wait(self) -> Interval | None:
         """From a query's end to its reply; None without one, or if the system only spoke on.
 
-        A stop request waits for no reply, and an overtaken query has none of its own.
+        A request for silence waits for no reply, and an overtaken query has none of its own.
         """
         said, reply = self.utterance, self.reply
-        waits = said.is_query and said.category != "stop_request" and not self.overtaken
+        waits = said.is_query and said.category not in WANT_SILENCE and not self.overtaken
         if not waits or reply is None or reply.seamless:
             return None
         return said.end, reply.start
@@ -414,7 +414,7 @@ def _owners(
         if not queries or queries[-1] == last:
             return last
         query = utterances[queries[-1]]
-        if query.category == "stop_request":  # it waits for no answer, only for the old one's end
+        if query.category in WANT_SILENCE:  # it waits for no answer, only for the old one's end
             waiting = stopped is not None and stopped.start < query.start < stopped.end
         else:
             waiting = queries[-1] not in replied

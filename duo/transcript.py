@@ -77,8 +77,10 @@ _CHANNEL_OF: dict[str, Channel] = {
 
 #: Speech that can go on while the user speaks: it is somebody else's.
 _OTHER_VOICES = frozenset({"background", "third_party"})
+#: Queries that want silence in place of an answer: for good, or until the user speaks again.
+WANT_SILENCE = frozenset({"stop_request", "hold_request"})
 #: What only a query can be: a non-query of these would be counted among them.
-_ALWAYS_QUERIES = frozenset({"turn_end", "interruption", "stop_request"})
+_ALWAYS_QUERIES = frozenset({"turn_end", "interruption", *WANT_SILENCE})
 
 #: Sums and ratios of what is within these bounds stay finite.
 Seconds = Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]

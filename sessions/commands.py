@@ -108,9 +108,10 @@ def record(
     scenario: Annotated[
         list[str] | None,
         typer.Option(
-            help="A scenario of the library, a YAML file or a folder of such, suite:dev or "
-            "suite:report (or the beginning of a name after suite:), or a file of labelled "
-            "utterances (.jsonl, .jsonl.gz); repeat for more [default: the whole library]."
+            help="A scenario of the library, a YAML file or a folder of such, suite:dev, "
+            "suite:report, suite:more-dev or suite:more-report (or the beginning of a name after "
+            "suite:), or a file of labelled utterances (.jsonl, .jsonl.gz); repeat for more "
+            "[default: the whole library]."
         ),
     ] = None,
     limit: Annotated[
@@ -435,8 +436,9 @@ def _english() -> list[str]:
 
 
 _NAMES_HELP = (
-    "Names of the library, suite:dev, suite:report or the beginning of a name after suite:, YAML "
-    "files, folders of such, or labelled utterances (.jsonl, .jsonl.gz)."
+    "Names of the library, suite:dev, suite:report, suite:more-dev, suite:more-report or the "
+    "beginning of a name after suite:, YAML files, folders of such, or labelled utterances "
+    "(.jsonl, .jsonl.gz)."
 )
 
 

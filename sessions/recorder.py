@@ -248,7 +248,8 @@ def _check(job: Job, system: str) -> None:
     """Make sure that there is such a system.
 
     Raises:
-        BadInput: there is none, or its address or settings cannot be used.
+        BadInput: there is none, or its address or settings cannot be used; or it is a server and a
+            scenario goes on from a dialogue, of which nobody can tell it.
     """
     if not is_realtime(system):
         check_system(system)
@@ -257,6 +258,13 @@ def _check(job: Job, system: str) -> None:
 
     check_address(system)
     settings_from(job.settings_of(system))
+    for scenario in job.scenarios:
+        if scenario.context:
+            raise BadInput(
+                f"system {system!r} cannot go on from a dialogue held before",
+                file=scenario.name,
+                field="context",
+            )
 
 
 def _studio(job: Job, speech: SpeechSettings | None) -> Studio | None:

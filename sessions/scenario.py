@@ -75,10 +75,11 @@ from duo.words import blank_between, cut
 from duo.yaml_file import MarkedYaml, read_yaml
 
 UtteranceKind = Literal[
-    "question", "follow_up", "interruption", "correction", "repetition_request", "stop_request",
-    "statement", "backchannel", "acknowledgement", "third_party", "self_talk",
-    "background", "unfinished",
-    "pause", "revision",
+    "question", "follow_up", "interruption", "correction", "repetition_request", "topic_change",
+    "assent", "stop_request", "hold_request",
+    "backchannel", "acknowledgement", "third_party", "self_talk", "background", "vocal_tic",
+    "unfinished",
+    "statement", "pause", "revision",
 ]  # fmt: skip
 StartRule = Literal["at", "after_answer", "into_answer", "after_previous"]
 
@@ -90,8 +91,8 @@ WAITING: tuple[StartRule, ...] = ("after_answer", "into_answer")
 #: either: a statement can call for an answer, and an utterance is of kind `pause` or `revision` for
 #: how it is spoken or heard.
 ALWAYS: dict[str, Label] = {
-    **dict.fromkeys(KINDS[:6], "query"),
-    **dict.fromkeys(KINDS[7:13], "non_query"),
+    **dict.fromkeys(KINDS[:9], "query"),
+    **dict.fromkeys(KINDS[9:16], "non_query"),
 }
 
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]

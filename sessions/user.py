@@ -7,7 +7,8 @@ long their cycles are. What was asked for by the last query (an utterance labell
 - Its answer *began* with the first word after the query's end.
 - It is *over* when nobody has spoken for a breath (`Defaults.breath`); the user speaks after that
   silence, or after a longer one if the scenario says so.
-- A request to stop is answered by silence: after a breath without a word the user goes on.
+- A request to stop, or to hold, is answered by silence: after a breath without a word the user
+  goes on.
 - A user to whom no word comes gives up after some seconds in which nobody spoke.
 """
 
@@ -17,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from duo.transcript import TranscriptEvent
+from duo.transcript import WANT_SILENCE, TranscriptEvent
 from duo.words import DECIMALS, Piece, Word, words_of
 from sessions.scenario import Hearing, Scenario, Utterance
 
@@ -177,7 +178,7 @@ class ScriptedUser:
     @property
     def _waits_for_a_word(self) -> bool:
         """Whether the last query calls for an answer in words."""
-        return self._query is not None and self._query.utterance.kind != "stop_request"
+        return self._query is not None and self._query.utterance.kind not in WANT_SILENCE
 
     def _words(self) -> list[Word]:
         """List the words that were heard since the last query began."""

@@ -1,6 +1,6 @@
 """Count answers whose words give a failure away, whatever their timing: loops and restatements.
 
-Both rules are plain ones that anybody can check by eye, and no judge of quality: an answer that
+The rules are plain ones that anybody can check by eye, and no judge of quality: an answer that
 neither loops nor restates may be wrong, and an answer that goes on with the old one in other words
 is not found. Words are compared without case and signs.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from duo.speech import Conversation
+from duo.speech import Answer, Conversation, Exchange, Utterance
 from duo.words import Word
 from evaluation.interaction.bootstrap import Sample
 from evaluation.interaction.events import wanted_after
@@ -23,6 +23,9 @@ LOOP_WORDS = 9
 RESTATED = 0.5
 SEQUENCE = 3
 
+#: The category of queries whose right answer is the one before.
+REPEAT = "repetition_request"
+
 
 def loops(conversations: Iterable[Conversation]) -> list[Sample]:
     """Share of answers that end in a loop; see `ends_in_loop`."""
@@ -33,19 +36,47 @@ def restated(conversations: Iterable[Conversation]) -> list[Sample]:
     """Share of answers to an interruption that restate the answer that it came into.
 
     Half or more of their sequences of three words are in that (see `shared`). Left out are
-    interruptions without an answer, and speech of which nobody knows whose answer it is.
+    interruptions without an answer, requests to repeat it, and speech of which nobody knows whose
+    answer it is.
     """
     found = []
     for one in conversations:
         for exchange in one.exchanges:
-            said, old = exchange.utterance, exchange.old
-            if old is None or exchange.overtaken or wanted_after(said) != "answer":
-                continue
-            answers = [answer for answer in exchange.answers if answer.words_from(said.end)]
-            if said.label == "query" and answers and not answers[0].seamless:
-                new = [word for answer in answers for word in answer.words]
-                found.append((one.scenario, float(shared(new, old.words) >= RESTATED)))
+            new = answer_to(exchange)
+            if exchange.old is not None and new and exchange.utterance.category != REPEAT:
+                found.append((one.scenario, float(shared(new, exchange.old.words) >= RESTATED)))
     return found
+
+
+def repeated(conversations: Iterable[Conversation]) -> list[Sample]:
+    """Share of answers to a request to repeat in which the answer before it is given again.
+
+    Half or more of *its* sequences of three words, as far as it was given, are in them. Left out
+    are requests without an answer. One in other words is not found.
+    """
+    found = []
+    for one in conversations:
+        for exchange in one.exchanges:
+            old, new = answer_before(one, exchange.utterance), answer_to(exchange)
+            if exchange.utterance.category == REPEAT and old is not None and new:
+                found.append((one.scenario, float(shared(old.words, new) >= RESTATED)))
+    return found
+
+
+def answer_to(exchange: Exchange) -> list[Word]:
+    """List the words that answer a query; none where it is not known whose answer they are."""
+    said = exchange.utterance
+    if said.label != "query" or exchange.overtaken or wanted_after(said) != "answer":
+        return []
+    answers = [answer for answer in exchange.answers if answer.words_from(said.end)]
+    if answers and answers[0].seamless:
+        return []
+    return [word for answer in answers for word in answer.words]
+
+
+def answer_before(conversation: Conversation, said: Utterance) -> Answer | None:
+    """Find the last answer that began before an utterance."""
+    return next((a for a in reversed(conversation.answers) if a.start < said.start), None)
 
 
 def ends_in_loop(words: Sequence[Word]) -> bool:

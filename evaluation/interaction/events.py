@@ -15,6 +15,7 @@ from pydantic import Field
 
 from duo.files import Record
 from duo.speech import Answer, Conversation, Exchange, Utterance
+from duo.transcript import WANT_SILENCE
 from duo.words import Word
 
 #: What is right after an event: to answer, to leave it alone, to fall silent, to wait for the rest.
@@ -25,6 +26,7 @@ Wanted = Literal["answer", "ignore", "stop", "wait"]
 KINDS = (
     "pause", "backchannel", "third_party", "background", "self_talk", "statement",
     "turn_end", "interruption", "stop_request",
+    "hold_request", "vocal_tic",
 )  # fmt: skip
 #: Short feedback of a listener, whatever a scenario calls it.
 _SAME = {"acknowledgement": "backchannel"}
@@ -90,6 +92,15 @@ def _behaviour(event: dict[str, Any]) -> Behaviour | None:
     return _BEHAVIOUR_OF[event["done"]]
 
 
+def _right(event: dict[str, Any]) -> bool:
+    """Tell from the facts that stand before it whether an event came out as was `Wanted`."""
+    if event["wanted"] == "answer":
+        return bool(event["replied"] and not event["premature"])
+    if event["wanted"] == "ignore":
+        return not event["taken"] and not event["given_up"]
+    return not event["taken"] and event["done"] != "went_on"
+
+
 class Outcome(Record):
     """One event and what became of it; texts and words are not in the file of the result.
 
@@ -110,6 +121,9 @@ class Outcome(Record):
         premature: the system began to answer before the query was over.
         replied: something was said after the query was over that belongs to it.
         intact: the old answer went on without a break.
+        right: what was wanted was done, whatever was said and however late. "answer": something was
+            said after the query's end, and nothing of it before. "ignore": no turn was taken, and
+            no answer given up. "stop", "wait": no turn was taken, and no old answer went on.
         response: from the query's end to its answer's first word.
         stop: from the onset of a query to the old answer's last word, whatever ended it.
         words_after_onset, tokens_after_onset: of the old answer.
@@ -135,6 +149,7 @@ class Outcome(Record):
     premature: bool = False
     replied: bool = False
     intact: bool = False
+    right: bool = Field(default_factory=_right)
     response: Latency | None = None
     stop: Latency | None = None
     words_after_onset: int | None = None
@@ -147,7 +162,7 @@ class Outcome(Record):
 def wanted_after(utterance: Utterance) -> Wanted:
     """Say what is right after an utterance."""
     if utterance.label == "query":
-        return "stop" if utterance.category == "stop_request" else "answer"
+        return "stop" if utterance.category in WANT_SILENCE else "answer"
     return "wait" if utterance.category == "pause" else "ignore"
 
 

@@ -116,15 +116,23 @@ def premature_answers(outcomes: Iterable[Outcome]) -> list[Sample]:
 
 
 def stops_obeyed(outcomes: Iterable[Outcome]) -> list[Sample]:
-    """Share of stop requests after which there is silence.
+    """Share of requests to stop, or to hold, after which there is silence.
 
     The old answer does not go on (nor is completed meanwhile), and no turn is taken.
     """
-    return [
-        (o.scenario, float(not o.taken and o.done != "went_on"))
-        for o in outcomes
-        if o.wanted == "stop"
-    ]
+    return [(o.scenario, float(o.right)) for o in outcomes if o.wanted == "stop"]
+
+
+def right(outcomes: Iterable[Outcome]) -> dict[str, list[Sample]]:
+    """Share of utterances after which what was wanted was done (`Outcome.right`), by category.
+
+    Pauses are none: see their takeover rate.
+    """
+    found: dict[str, list[Sample]] = {}
+    for o in outcomes:
+        if o.wanted != "wait":
+            found.setdefault(o.category or o.kind, []).append((o.scenario, float(o.right)))
+    return dict(sorted(found.items()))
 
 
 def response_latency(outcomes: Iterable[Outcome], unit: Unit = "seconds") -> list[Sample]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from duo.speech import SHORTEST_PAUSE, Conversation, Utterance
-from duo.transcript import TOLERANCE
+from duo.transcript import TOLERANCE, WANT_SILENCE
 from duo.words import BREATH, Interval, bridge_breaths, merged
 from evaluation.interaction.bootstrap import Sample
 from evaluation.interaction.events import Outcome
@@ -43,7 +43,7 @@ IGNORED = {
 def response_rate(conversations: Iterable[Conversation]) -> list[Sample]:
     """R_R: share of the user's turns that the system answers before the user's next turn.
 
-    Turns at whose end the system is speaking are left out, and so are requests to stop. Unlike
+    Turns at whose end the system is speaking are left out, and so are requests for silence. Unlike
     tau-voice's, a turn that nothing at all follows counts as unanswered.
     """
     return [(c.scenario, float(wait is not None)) for c in conversations for wait in _waits(c)]
@@ -57,7 +57,7 @@ def response_latency(conversations: Iterable[Conversation]) -> list[Sample]:
 def yield_rate(conversations: Iterable[Conversation]) -> list[Sample]:
     """R_Y: share of interruptions within 2.0 s of whose onset the system is silent.
 
-    An interruption is a query, or a request to stop, that begins while the system is speaking.
+    An interruption is a query, or a request for silence, that begins while the system is speaking.
     """
     return [(c.scenario, float(s <= YIELD_WINDOW)) for c in conversations for s in _stops(c)]
 
@@ -132,7 +132,7 @@ def _waits(conversation: Conversation) -> Iterator[float | None]:
     stretches = _stretches(conversation)
     queries = [one for one in conversation.utterances if one.label == "query"]
     for said in _turns(conversation):
-        if said.category == "stop_request" or _until_silence(stretches, said.end) is not None:
+        if said.category in WANT_SILENCE or _until_silence(stretches, said.end) is not None:
             continue
         begun = min((start for start, _ in stretches if start >= said.end), default=None)
         again = min((one.start for one in queries if one.start >= said.end), default=begun)

@@ -29,7 +29,8 @@ from evaluation.interaction.events import (
 
 #: 2: words, answers and shares of none or all as `duo.speech` and `bootstrap` say since then.
 #: 3: the user's waits, and answers that the limit ended. 4: the panel of tau-voice, and content.
-SCHEMA: Literal[4] = 4
+#: 5: what was right, by category; repetitions.
+SCHEMA: Literal[5] = 5
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -82,6 +83,7 @@ class Content(Record):
 
     loops: Figure
     restated: Figure
+    repeated: Figure = Figure(value=None)
 
 
 class Waste(Record):
@@ -100,6 +102,7 @@ class SystemFigures(Record):
     Attributes:
         overtaken: queries that are in no figure; see `duo.speech.Exchange`.
         takeover, takeover_latency: by kind of event.
+        right: by category of utterance; none in files of before schema 5.
         user_waits, gave_up: seconds until the user spoke again after an answer, and how often
             without one; see `duo.waits`.
         limited: answers that the limit on them ended; they count as complete.
@@ -124,6 +127,7 @@ class SystemFigures(Record):
     premature_answers: Figure
     resumed_intact: Figure
     stops_obeyed: Figure
+    right: dict[str, Figure] = Field(default_factory=dict)
     overlap: Figure
     user_waits: Quantiles | None = None
     gave_up: Count | None = None
@@ -164,7 +168,7 @@ class Interaction(Result):
     """
 
     kind: Literal["interaction"] = "interaction"
-    schema_version: Literal[1, 2, 3, 4] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[1, 2, 3, 4, 5] = Field(default=SCHEMA, alias="schema")
     intervals: Intervals = Intervals()
     scored: Count
     left_out: tuple[LeftOut, ...] = ()
@@ -316,6 +320,10 @@ def _figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome])
         premature_answers=_figure(draws.share(metrics.premature_answers(outcomes))),
         resumed_intact=_figure(draws.share(metrics.resumed_intact(outcomes))),
         stops_obeyed=_figure(draws.share(metrics.stops_obeyed(outcomes))),
+        right={
+            category: _figure(draws.share(samples))
+            for category, samples in metrics.right(outcomes).items()
+        },
         overlap=_figure(draws.ratio(metrics.overlap(conversations))),
         user_waits=Quantiles(
             p50=_figure(draws.quantile(metrics.user_waits(conversations), 0.5)),
@@ -346,6 +354,7 @@ def _figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome])
         content=Content(
             loops=_figure(draws.share(content.loops(conversations))),
             restated=_figure(draws.share(content.restated(conversations))),
+            repeated=_figure(draws.share(content.repeated(conversations))),
         ),
     )
 

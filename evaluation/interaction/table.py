@@ -47,6 +47,7 @@ _SELECTIVITY = {
 _CONTENT = (
     ("answers that end in a loop" + _LOW, "loops"),
     ("answers that restate the interrupted one" + _LOW, "restated"),
+    ("requests to repeat answered in the same words" + _HIGH, "repeated"),
 )
 
 _Row = tuple[str, list[Cell]]
@@ -68,6 +69,7 @@ def table(found: Interaction, title: str = "Interaction") -> Table:
             counts,
             _takeovers(systems),
             [(head, [_percent(getattr(s, key)) for s in systems]) for head, key in _SHARES],
+            _right(systems),
             _latencies(systems),
             _panel(systems),
             _content(systems),
@@ -134,6 +136,12 @@ def _takeovers(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
     for kind in dict.fromkeys(kind for system in systems for kind in system.takeover):
         head = f"takeover, {_words(kind)}{_BETTER.get(kind, _LOW)}"
         yield head, [_percent(system.takeover.get(kind)) for system in systems]
+
+
+def _right(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
+    for category in sorted({category for system in systems for category in system.right}):
+        head = f"did what is right after {_words(category)}{_HIGH}"
+        yield head, [_percent(system.right.get(category)) for system in systems]
 
 
 def _latencies(systems: Sequence[SystemFigures]) -> Iterator[_Row]:

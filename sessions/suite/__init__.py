@@ -1,11 +1,12 @@
-"""Make the scenario suite: 256 short conversations, each for one event.
+"""Make the scenario suites, short conversations, each for one event: 256, and 192 of other kinds.
 
 Half of them (`dev`) are for tuning; the other half (`report`) is kept for figures that are
 published. The halves share no topic, no wording and no name of a person. They are made, not stored,
 and are the same on every machine and with every version of Python: `cells` says which there are,
 `dev.yaml` and `report.yaml` hold topics and phrases, and draws with a fixed seed choose. They are
-found as `suite:dev`, `suite:report`, `suite:dev-pause`,
-`suite:*-lower` (see `suite_scenarios`) and written out by `duo scenario write`.
+found as `suite:dev`, `suite:report`, `suite:dev-pause`, `suite:*-lower`, those of the other kinds
+as `suite:more-dev`, `suite:more-report` (see `suite_scenarios`), and written out by `duo scenario
+write`.
 
 What is said. A topic gives an embedded question for each kind of event, some direct questions, a
 setting and a remark. The symbols of the phrases put them together:
@@ -21,6 +22,16 @@ setting and a remark. The symbols of the phrases put them together:
 - `background`: radio, announcements, shops; nobody in the room speaks.
 - `statement`: something told that calls for no answer.
 
+And of the other kinds, which are recorded and counted apart from these:
+
+- `assent`: "yes, please" to a question of the assistant's, which ends a dialogue held before.
+- `hold_request`: "bear with me"; when nobody has spoken for some seconds, the user comes back with
+  a question, `resumed`.
+- `correction`: no, not that, but another of the topic's clauses, `{other}`.
+- `repetition_request`: what was just said is asked for again.
+- `topic_change`: a question about another topic.
+- `vocal_tic`: a cough, a sniff, an "um" and no more.
+
 When. An event stands at the `opening` (about a second after the start), `during` the answer to a
 first query (1.5 to 3 seconds after that answer began) or `after` it (a breath after its end).
 These are start rules of a scenario, so they hold for any system and any length of answer. An answer
@@ -28,16 +39,17 @@ may be over before an event that is meant to fall into it; the event comes a bre
 is what it is all the same, and the transcript shows that nobody was speaking. A system that has not
 answered after ten seconds, or does not end its answer in thirty, gets the event too.
 
-What is wanted. `pause`, `turn_end`, `interruption` and `stop_request` are queries, the others are
-not. In a transcript the event is the utterance with the id `event`, and its category is the kind of
-event; a `turn_end` is of the category `question` or `follow_up`, as is the first query, `first`,
-which ends a turn just as well.
+What is wanted. `LABELS` says which are queries; what is right after each is said in one place,
+`wanted_after` in `evaluation/interaction/events.py`. In a transcript the event is the utterance
+with the id `event`, and its category is the kind of event; a `turn_end` is of the category
+`question` or `follow_up`, as is the first query, `first`, which ends a turn just as well.
 
 So that nothing is confounded with anything, a half has one scenario for every kind of event,
 speaking rate and recogniser (8 x 4 x 4 = 128). Where in a conversation the event stands, how long a
 pause is and what is talked about follow by Latin squares over rate and recogniser: within a kind
 every rate and every recogniser meets each of these equally often, and every topic comes once in
-each kind, twice at each rate and twice with each recogniser.
+each kind, twice at each rate and twice with each recogniser (of the other six kinds: at three of
+the rates).
 
 The training data of this package have none of these sentences: a test compares the suite with the
 phrases that they are drawn from (`duo/data/phrases.yaml`).
@@ -47,7 +59,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -67,11 +79,15 @@ from sessions.scenario import Scenario
 
 #: To be raised whenever a scenario changes, as figures from another suite are not comparable.
 VERSION = 2
+MORE_VERSION = 1
 
 Half = Literal["dev", "report"]
 EventKind = Literal[
     "pause", "backchannel", "third_party", "background",
     "turn_end", "interruption", "stop_request", "statement",
+]  # fmt: skip
+MoreKind = Literal[
+    "assent", "hold_request", "correction", "repetition_request", "topic_change", "vocal_tic",
 ]  # fmt: skip
 Position = Literal["opening", "during", "after"]
 Recogniser = Literal["written", "unpunctuated", "lower", "revised"]
@@ -97,6 +113,17 @@ POSITIONS: dict[EventKind, tuple[Position, Position, Position, Position]] = {
     "statement": ("opening", "during", "during", "after"),
 }
 EVENT_KINDS: tuple[EventKind, ...] = tuple(POSITIONS)
+MORE_POSITIONS: dict[MoreKind, tuple[Position, Position, Position, Position]] = {
+    "assent": ("opening", "opening", "opening", "opening"),
+    "hold_request": ("during", "during", "during", "after"),
+    "correction": ("during", "during", "during", "after"),
+    "repetition_request": ("during", "after", "during", "after"),
+    "topic_change": ("during", "after", "during", "after"),
+    "vocal_tic": ("opening", "during", "during", "after"),
+}
+MORE_KINDS: tuple[MoreKind, ...] = tuple(MORE_POSITIONS)
+#: What the names of the other kinds' scenarios begin with.
+MORE = "more-"
 
 
 @dataclass(frozen=True)
@@ -114,7 +141,7 @@ class Cell:
     """
 
     half: Half
-    event: EventKind
+    event: EventKind | MoreKind
     words_per_minute: int
     recogniser: Recogniser
     position: Position
@@ -124,12 +151,14 @@ class Cell:
     @property
     def name(self) -> str:
         """The scenario's name, by which cells can be picked: `dev-pause-110-lower`."""
-        return f"{self.half}-{self.event}-{self.words_per_minute}-{self.recogniser}"
+        more = MORE if self.event in MORE_POSITIONS else ""
+        return f"{more}{self.half}-{self.event}-{self.words_per_minute}-{self.recogniser}"
 
 
-def cells() -> Iterator[Cell]:
-    """List all scenarios, half by half, kind by kind."""
-    events = enumerate(EVENT_KINDS)
+def cells(more: bool = False) -> Iterator[Cell]:
+    """List all scenarios, half by half, kind by kind; or `more`, those of the other kinds."""
+    positions: Mapping[Any, tuple[Position, ...]] = MORE_POSITIONS if more else POSITIONS
+    events = enumerate(positions)
     for half, (number, event), rate, place in product(HALVES, events, range(4), range(4)):
         # Each kind shifts the topics by another step of a path on the 4 x 4 board that visits every
         # row and every column twice.
@@ -140,7 +169,7 @@ def cells() -> Iterator[Cell]:
             event=event,
             words_per_minute=RATES[rate],
             recogniser=RECOGNISERS[place],
-            position=POSITIONS[event][(rate + place) % 4],
+            position=positions[event][(rate + place) % 4],
             pause=PAUSES[(rate - place) % 4],
             topic=4 * row + column,
         )
@@ -149,10 +178,20 @@ def cells() -> Iterator[Cell]:
 #: Kinds of event that ask a direct question.
 Question = Literal["pause", "turn_end", "interruption"]
 
+#: Topics have a clause for each of the first kinds. The other kinds take the same ones: that of the
+#: first query, and another one to come to (what is offered, or is asked for in its place).
+_CLAUSE_OF: dict[Any, EventKind] = dict(zip(MORE_KINDS, EVENT_KINDS, strict=False))
+_OTHER_CLAUSE: EventKind = "statement"
+_ASK_OF: dict[Any, Question] = {
+    **dict(zip(get_args(Question), get_args(Question), strict=True)),
+    "hold_request": "turn_end",
+    "topic_change": "interruption",
+}
+
 
 class _Phrases(Phrases):
-    given = ("about", "clause", "ask", "ask_head", "ask_tail", "setting", "remark")
-    drawn = ("long", "brief", "follow_up", *EVENT_KINDS)
+    given = ("about", "clause", "other", "ask", "ask_head", "ask_tail", "setting", "remark")
+    drawn = ("long", "brief", "follow_up", *EVENT_KINDS, "wish", "offer", "resumed", *MORE_KINDS)
 
 
 class Topic(BaseModel):
@@ -210,9 +249,9 @@ def _sounds_like() -> dict[str, str]:
     return read_yaml(Path(__file__).with_name("misheard.yaml")).validated(_Misheard).sounds_like
 
 
-LABELS: dict[EventKind, Label] = {
-    kind: "query" if kind in ("pause", "turn_end", "interruption", "stop_request") else "non_query"
-    for kind in EVENT_KINDS
+_NO_QUERIES = ("backchannel", "third_party", "background", "statement", "vocal_tic")
+LABELS: dict[EventKind | MoreKind, Label] = {
+    kind: "non_query" if kind in _NO_QUERIES else "query" for kind in (*EVENT_KINDS, *MORE_KINDS)
 }
 #: Start rules and their seconds: no whole cycles of any usual length, so that words begin anywhere.
 _STARTS = {
@@ -220,6 +259,9 @@ _STARTS = {
     "during": ("into_answer", (1.5, 1.95, 2.4, 2.85)),
     "after": ("after_answer", (0.8, 1.05, 1.3, 1.55)),
 }
+#: Seconds of silence after a request to hold, after which the user comes back: long enough that
+#: the request and the question are not taken for one (`duo.speech.GRACE`).
+_HELD = (3.6, 4.1, 4.6, 5.1)
 #: Seconds after which an event comes though an answer does not end.
 _LONGEST_WAIT = 30
 _SPOKEN = {
@@ -231,6 +273,12 @@ _SPOKEN = {
     "interruption": "An interruption with another question",
     "stop_request": "A request to stop",
     "statement": "A statement",
+    "assent": "An assent to an offer",
+    "hold_request": "A request to hold and a return",
+    "correction": "A correction",
+    "repetition_request": "A request to repeat",
+    "topic_change": "A change of topic",
+    "vocal_tic": "A vocal tic",
 }
 _PLACES = {
     "opening": "at the beginning",
@@ -254,28 +302,23 @@ def suite_scenarios(pattern: str = "") -> tuple[Scenario, ...]:
 
     Args:
         pattern: the beginning of names, such as "dev" or "report-pause-110"; `*` and `?` stand for
-            any characters and for one.
+            any characters and for one. Only one that begins with "more" finds the other kinds.
 
     Raises:
         BadInput: no name begins so.
     """
-    found = tuple(scenario for scenario in _all() if fnmatchcase(scenario.name, f"{pattern}*"))
+    among = _all(more=pattern.startswith(MORE[:-1]))
+    found = tuple(scenario for scenario in among if fnmatchcase(scenario.name, f"{pattern}*"))
     if not found:
-        examples = "suite:dev, suite:report, suite:dev-pause, suite:*-lower"
+        examples = "suite:dev, suite:report, suite:dev-pause, suite:*-lower, suite:more-dev"
         raise BadInput(f"no scenario of the suite is called {pattern!r}: try {examples}")
     return found
 
 
 @cache
-def _all() -> tuple[Scenario, ...]:
-    return tuple(generate())
-
-
-def generate() -> Iterator[Scenario]:
-    """Make all scenarios of the suite, whose descriptions say its version."""
-    said: set[str] = set()
-    for cell in cells():
-        yield _scenario(cell, said)
+def _all(more: bool) -> tuple[Scenario, ...]:
+    said: set[str] = set()  # how the utterances of the scenarios before one end
+    return tuple(_scenario(cell, said) for cell in cells(more))
 
 
 def _scenario(cell: Cell, said: set[str]) -> Scenario:
@@ -300,16 +343,30 @@ def _scenario(cell: Cell, said: set[str]) -> Scenario:
         heard["say"] = [before, {"pause": cell.pause}, after]
     start = _start(cell, cell.position, f"{cell.name}/{cell.position}")
     utterances.append({"id": "event", **start, "label": LABELS[cell.event], "kind": kind, **heard})
+    made: dict[str, Any] = {}
+    if cell.event == "hold_request":
+        text = _draw("resumed", topic, cell, said)
+        heard = heard_as([text], cell.recogniser, Draws(f"{cell.name}/resumed"))
+        back = {"after_answer": _drawn(_HELD, f"{cell.name}/held")}
+        utterances.append({"id": "resumed", **back, "label": "query", "kind": "follow_up", **heard})
+    if cell.event == "assent":
+        write, seed = _WRITINGS[cell.recogniser].apply, f"{cell.name}/wish"
+        made["context"] = [
+            {"user": write(_draw("wish", topic, cell, said), Draws(seed))},
+            {"assistant": _draw("offer", topic, cell, said)},
+        ]
+    version = f"more {MORE_VERSION}" if cell.event in MORE_POSITIONS else VERSION
     return Scenario.model_validate(
         {
             "name": cell.name,
             "language": "en",
             "description": f"{_SPOKEN[cell.event]} {_PLACES[cell.position]}: {topic.about} "
-            f"(suite {VERSION}).",
+            f"(suite {version}).",
             "defaults": {
                 "words_per_minute": cell.words_per_minute,
                 "longest_wait": _LONGEST_WAIT,
             },
+            **made,
             "utterances": utterances,
         }
     )
@@ -317,12 +374,14 @@ def _scenario(cell: Cell, said: set[str]) -> Scenario:
 
 def _draw(symbol: str, topic: Topic, cell: Cell, said: set[str]) -> str:
     """Draw a text that does not end as another of this half, so that words vary."""
-    questions: dict[Any, str] = {**topic.asks}
-    ask = questions.get(cell.event, topic.asks["pause"])
+    topics, grammar = _texts(cell.half)
+    asked = topics[(cell.topic + TOPICS // 2) % TOPICS] if symbol == "topic_change" else topic
+    ask = asked.asks[_ASK_OF.get(cell.event, "pause")]
     head = ask.split()[:2]
     given = {
         "about": topic.about,
-        "clause": topic.clauses[cell.event],
+        "clause": topic.clauses[_CLAUSE_OF.get(cell.event, cell.event)],  # type: ignore[arg-type]
+        "other": topic.clauses[_OTHER_CLAUSE],
         "ask": ask,
         "ask_head": " ".join(head),
         "ask_tail": " ".join(ask.split()[len(head) :]),
@@ -331,7 +390,7 @@ def _draw(symbol: str, topic: Topic, cell: Cell, said: set[str]) -> str:
     }
     for attempt in range(1000):
         random = Draws(f"{cell.name}/{symbol}/{attempt}")
-        text = _texts(cell.half)[1].draw(symbol, random, **given)
+        text = grammar.draw(symbol, random, **given)
         key = f"{cell.half}/{' '.join(text.lower().split()[-3:])}"
         if key not in said:
             said.add(key)
@@ -345,7 +404,11 @@ def _draw(symbol: str, topic: Topic, cell: Cell, said: set[str]) -> str:
 
 def _start(cell: Cell, position: str, seed: str) -> dict[str, float]:
     rule, times = _STARTS[position]
-    return {rule: times[int(Draws(seed).random() * len(times))]}
+    return {rule: _drawn(times, seed)}
+
+
+def _drawn(times: Sequence[float], seed: str) -> float:
+    return times[int(Draws(seed).random() * len(times))]
 
 
 # How the recogniser of a scenario writes down what is said.

@@ -19,6 +19,7 @@ from duo.reading import conversation_of
 from duo.transcript import read_scorable
 from duo.words import Piece
 from sessions.recorder import Job, record_all
+from sessions.suite import suite_scenarios
 from sessions.voice.extras import lacking
 from sessions.voice.recogniser import RATE, Sound, to_int16
 from tests.sessions.talk import scenario, utterance
@@ -229,6 +230,13 @@ def test_what_goes_wrong_is_said_in_a_line_and_leaves_nothing_half_written(
         assert "no such model" in fails(address)
     with served(lambda: leaves) as (address, _):
         assert "half way (out of credit)" in fails(address)
+
+
+def test_a_server_cannot_go_on_from_a_dialogue(tmp_path: Path, quick: None) -> None:
+    before = suite_scenarios("more-dev-assent-110-written")
+    with pytest.raises(BadInput, match="cannot go on from a dialogue held before"):
+        record_all(Job(["realtime:ws://127.0.0.1:1/v1"], before, tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_server_may_send_anything(tmp_path: Path, quick: None) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.decoding.conversant import CycleResult, Event, Kind
+from duo.transcript import WANT_SILENCE
 from sessions.play import play
 from tests.sessions.fakes import Scripted, acts, speaks
 from tests.sessions.talk import HEADER, played, scenario, starts, utterance
@@ -146,6 +147,18 @@ def test_a_stop_request_is_answered_by_the_end_of_the_answer() -> None:
         utterance("c", after_answer=1.5),
     )
     assert starts(transcript)["c"] == 7.5
+
+
+@pytest.mark.parametrize("kind", ["question", *sorted(WANT_SILENCE)])
+def test_who_asked_for_silence_does_not_wait_for_a_word(kind: str) -> None:
+    script = speaks(2, 5, ends=False) | {cycle: acts() for cycle in range(5, 30)}
+    transcript = played(
+        Scripted(script),
+        utterance("a", at=0.0),
+        utterance("b", into_answer=2.0) | {"kind": kind},  # until 5.0, as is the answer
+        utterance("c", after_answer=1.5),
+    )
+    assert starts(transcript)["c"] == (15.0 if kind == "question" else 6.5)
 
 
 def test_an_answer_that_broke_off_is_over_after_a_breath() -> None:

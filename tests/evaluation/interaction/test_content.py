@@ -78,6 +78,7 @@ def interrupted(new: str, question: Utterance, *, seamless: bool = False) -> lis
 
 
 def test_an_answer_that_restates_the_interrupted_one() -> None:
+    assert interrupted("Bridges are built by engineers", said("repetition_request", 5, 8)) == []
     asked = said("interruption", 5, 8)
     assert interrupted("So: bridges are built by engineers who know.", asked) == [1]
     assert interrupted("Tides follow the moon.", asked) == [0]
@@ -85,3 +86,18 @@ def test_an_answer_that_restates_the_interrupted_one() -> None:
     assert interrupted("Tides follow the moon.", asked, seamless=True) == []  # whose is it?
     assert interrupted("Bridges are built by engineers", said("backchannel", 5, 8)) == []
     assert interrupted("Bridges are built by engineers", said("question", 7, 8)) == []  # in silence
+
+
+def test_an_answer_given_again_because_that_was_asked() -> None:
+    first = Answer(words("Bridges are built by engineers who", 4), (), "cut", 8)
+
+    def again(text: str, category: str = "repetition_request", at: float = 5) -> list[float]:
+        answers = [first, *([Answer(words(text, 11), (), "complete", 20)] if text else [])]
+        asked = said(category, at, at + 1)
+        return values(content.repeated([talk(said("question", 1, 3), asked, *answers)]))
+
+    for at in (5, 9):  # into the answer, and after it
+        assert again("Sure: bridges are built by engineers who test every part", at=at) == [1]
+        assert again("Engineers build them.", at=at) == [0]
+        assert again("", at=at) == []
+        assert again("Bridges are built by engineers", "interruption", at=at) == []

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duo.transcript import WANT_SILENCE
 from duo.words import Word
 from evaluation.interaction.events import Outcome, takes_turn
 from evaluation.interaction.metrics import stops_obeyed
@@ -183,16 +184,33 @@ def test_a_remark_that_only_makes_it_stumble(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [0, 1, 8])
-def test_silence_answers_a_stop_request(tmp_path: Path, words: int) -> None:
-    talk, until = interruption("stop_request")
+@pytest.mark.parametrize("kind", sorted(WANT_SILENCE))
+def test_silence_answers_a_request_for_it(tmp_path: Path, kind: str, words: int) -> None:
+    talk, until = interruption(kind)
     talk.mark("respond", until, by="state")
     talk.mark("cut", until)
     talk.speaks(until, words)
     talk.mark("answer_end", until + words / 4)
-    found = only(talk.outcomes(tmp_path), "stop_request")
+    found = only(talk.outcomes(tmp_path), kind)
     assert found.behaviour == "RESPOND"
     assert found.taken is (words > 3)
+    assert found.right is (words <= 3)
     assert found.stop is not None
+
+
+def test_who_asked_to_hold_is_answered_when_they_come_back(tmp_path: Path) -> None:
+    talk, until = interruption("hold_request")
+    talk.mark("respond", until, by="state")
+    talk.mark("cut", until)
+    back = talk.user(until + 4, until + 6, category="follow_up")
+    held, asked = talk.outcomes(tmp_path)[-2:]
+    assert (held.kind, held.right) == ("hold_request", True)
+    assert (asked.utterance, asked.kind, asked.right) == (back, "turn_end", False)  # no answer
+    answered(talk, until + 7)
+    held, asked = talk.outcomes(tmp_path)[-2:]
+    assert (held.right, asked.right, asked.done) == (True, True, "answered")
+    assert asked.response is not None
+    assert asked.response.seconds == 1.0
 
 
 def test_what_is_said_in_a_pause_is_premature(tmp_path: Path) -> None:

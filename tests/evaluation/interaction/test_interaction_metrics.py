@@ -110,6 +110,30 @@ def test_stop_requests() -> None:
     assert values(metrics.stops_obeyed(events)) == [1, 1, 1, 0, 0]
 
 
+def test_what_is_right_by_category() -> None:
+    taken = {"done": "answered", "words": spoken(3.0, 4.0)}
+    events = [
+        outcome("turn_end", "answer", category="assent", replied=True),
+        outcome("turn_end", "answer", category="assent"),
+        outcome("interruption", "answer", category="correction", replied=True, premature=True),
+        outcome("hold_request", "stop", category="hold_request", done="silent"),
+        outcome("hold_request", "stop", category="hold_request", **taken),
+        outcome("hold_request", "stop", category="hold_request", done="went_on"),
+        outcome("vocal_tic", "ignore", category="vocal_tic", done="went_on"),
+        outcome("vocal_tic", "ignore", category="vocal_tic", done="stopped", given_up=True),
+        outcome("vocal_tic", "ignore", category="vocal_tic", **taken),
+        outcome("pause", "wait", category="question"),
+        outcome("statement", "ignore", category=""),
+    ]
+    assert {category: values(found) for category, found in metrics.right(events).items()} == {
+        "assent": [1, 0],
+        "correction": [0],
+        "hold_request": [1, 0, 0],
+        "statement": [1],
+        "vocal_tic": [1, 0, 0],
+    }
+
+
 def test_behaviour_counts_overlaps_only() -> None:
     events = [
         outcome("backchannel", "ignore", overlapped=True, done="went_on"),

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.speech import Answer, Conversation, Decision, Utterance
+from duo.transcript import WANT_SILENCE
 from duo.words import Interval, Piece, Word
 from evaluation.interaction import panel
 from evaluation.interaction.events import Latency, outcomes_of
@@ -24,6 +25,7 @@ TICK = 0.25
 
 KINDS = {
     "question": "query", "interruption": "query", "stop_request": "query",
+    "hold_request": "query", "repetition_request": "query",
     "backchannel": "non_query", "acknowledgement": "non_query", "vocal_tic": "non_query",
     "third_party": "non_query", "background": "non_query", "self_talk": "non_query",
     "statement": "non_query",
@@ -125,7 +127,7 @@ def test_it_is_what_a_count_of_ticks_finds(one: Conversation) -> None:
         if utterance.label == "query" and utterance.name not in overtaken:
             if speaking:
                 yields.append(float(not all(system[first : first + 9])))
-            if utterance.category != "stop_request" and not (system[last] and system[last - 1]):
+            if utterance.category not in WANT_SILENCE and not (system[last] and system[last - 1]):
                 after = [tick for tick in starts if tick >= last]
                 again = [u.start for u in queries if u.start >= utterance.end]
                 heard = after and not (again and again[0] < after[0] * TICK)
@@ -257,9 +259,11 @@ def test_a_file_from_before_is_read_and_shown_without_it() -> None:
     old = found.model_dump(by_alias=True, mode="json")
     old["schema"] = 3
     for one in old["systems"].values():
-        del one["panel"], one["content"]
+        del one["panel"], one["content"], one["right"]
     shown = table(Interaction.model_validate_json(json.dumps(old)))
     assert not any("tau-voice" in str(part) for part in (*shown.notes, *shown.rows))
     assert [row[0] for row in shown.rows] == [
-        head for head in heads if "tau-voice" not in str(head) and "answers that" not in str(head)
+        head
+        for head in heads
+        if not any(new in str(head) for new in ("tau-voice", "answers that", "what is right"))
     ]

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
+from duo.speech import GRACE
 from duo.words import cut
 from duo.yaml_file import MarkedYaml
 from sessions.scenario import Pause, Scenario, Utterance, Words, heard_text, scenario_yaml
@@ -22,6 +24,9 @@ from sessions.suite import (
     EVENT_KINDS,
     HALVES,
     LABELS,
+    MORE_KINDS,
+    MORE_POSITIONS,
+    MORE_VERSION,
     PAUSES,
     RATES,
     RECOGNISERS,
@@ -30,6 +35,7 @@ from sessions.suite import (
     Draws,
     Half,
     Texts,
+    _texts,
     cells,
     heard_as,
     misheard,
@@ -39,12 +45,16 @@ from sessions.suite import (
 SUITE = suite_scenarios()
 CELLS = tuple(cells())
 PAIRS = list(zip(CELLS, SUITE, strict=True))
+MORE = suite_scenarios("more")
+MORE_PAIRS = list(zip(cells(more=True), MORE, strict=True))
+ALL_PAIRS = PAIRS + MORE_PAIRS
 ROOT = Path(__file__).parents[3]
 
 #: What the suite of each version is, byte for byte. Whoever changes a scenario raises the version.
 GOLDEN = {
     2: "403c63ae933f4b0d400dfc5b459d9d2af0016da148216a69731bcc99288c7ca5",  # with a breath
 }
+GOLDEN_MORE = {1: "d97c9729deb13d499bc0fd741c3fb252a5721ad02f91c5eff708d3654f0ba80b"}
 
 #: The scenarios of one kind in one half.
 BY_KIND = pytest.mark.parametrize(
@@ -59,13 +69,13 @@ BY_KIND = pytest.mark.parametrize(
 
 
 def event_of(scenario: Scenario) -> Utterance:
-    return scenario.utterances[-1]
+    return next(one for one in scenario.utterances if one.id == "event")
 
 
 def queries(half: Half) -> set[str]:
     return {
         plain(finally_heard(scenario, utterance))
-        for cell, scenario in PAIRS
+        for cell, scenario in ALL_PAIRS
         for utterance in scenario.utterances
         if cell.half == half and utterance.label == "query"
     }
@@ -80,16 +90,17 @@ def plain(text: str) -> str:
     return " ".join("".join(c for c in text.lower() if c.isalnum() or c in " '").split())
 
 
-def digest() -> str:
-    content = [scenario.model_dump(mode="json") for scenario in SUITE]
+def digest(suite: Sequence[Scenario] = SUITE) -> str:
+    content = [scenario.model_dump(mode="json") for scenario in suite]
     text = json.dumps(content, sort_keys=True, ensure_ascii=False) + "".join(
-        map(scenario_yaml, SUITE)
+        map(scenario_yaml, suite)
     )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_the_suite_is_what_its_version_says() -> None:
     assert digest() == GOLDEN[VERSION], "a scenario has changed: raise sessions.suite.VERSION"
+    assert digest(MORE) == GOLDEN_MORE[MORE_VERSION], "raise sessions.suite.MORE_VERSION"
 
 
 def test_another_process_makes_the_same_suite() -> None:
@@ -174,10 +185,70 @@ def test_a_scenario_is_what_its_cell_says(pairs: list[tuple[Cell, Scenario]]) ->
 
 def test_queries_are_those_kinds_that_want_something() -> None:
     wanted = {kind for kind, label in LABELS.items() if label == "query"}
-    assert wanted == {"pause", "turn_end", "interruption", "stop_request"}
+    assert wanted == {"pause", "turn_end", "interruption", "stop_request", *MORE_KINDS[:-1]}
 
 
-@BY_KIND
+def test_the_other_kinds_meet_every_rate_recogniser_and_topic_once_in_each_half() -> None:
+    found = [(c.half, c.event, c.words_per_minute, c.recogniser) for c, _ in MORE_PAIRS]
+    assert sorted(found) == sorted(product(HALVES, MORE_KINDS, RATES, RECOGNISERS))
+    for half, kind in product(HALVES, MORE_KINDS):
+        mine = [c for c, _ in MORE_PAIRS if (c.half, c.event) == (half, kind)]
+        assert sorted(cell.topic for cell in mine) == list(range(16))
+        for factor in ("words_per_minute", "recogniser"):
+            met = Counter((getattr(cell, factor), cell.position) for cell in mine)
+            assert all(
+                met[value, position] == MORE_POSITIONS[kind].count(position)
+                for value in {getattr(cell, factor) for cell in mine}
+                for position in MORE_POSITIONS[kind]
+            )
+
+
+def test_a_scenario_of_the_other_kinds_is_what_its_cell_says() -> None:
+    rules = {"opening": "at", "during": "into_answer", "after": "after_answer"}
+    for cell, scenario in MORE_PAIRS:
+        assert scenario.name == cell.name
+        assert cell.name.startswith(f"more-{cell.half}-{cell.event}-")
+        assert f"suite more {MORE_VERSION}" in scenario.description
+        assert Scenario.model_validate(scenario.model_dump()) == scenario
+        event = event_of(scenario)
+        assert (event.kind, event.label) == (cell.event, LABELS[cell.event])
+        assert event.start_rule[0] == rules[cell.position]
+        ids = [one.id for one in scenario.utterances]
+        first = ["first"] if cell.position != "opening" else []
+        assert ids == [*first, "event", *(["resumed"] if cell.event == "hold_request" else [])]
+        for utterance in scenario.utterances:
+            assert max(hearing.end for hearing in scenario.hearings(utterance)) < 20
+
+
+def test_only_an_assent_answers_a_question_of_the_assistants() -> None:
+    for cell, scenario in MORE_PAIRS:
+        if cell.event != "assent":
+            assert not scenario.context
+            continue
+        user, assistant = scenario.context
+        assert user.user is not None
+        assert assistant.assistant is not None
+        assert assistant.assistant.endswith("?")
+
+
+def test_who_asked_to_hold_comes_back_with_a_question_that_is_not_taken_for_the_same() -> None:
+    for _, scenario in (pair for pair in MORE_PAIRS if pair[0].event == "hold_request"):
+        back = scenario.utterances[-1]
+        rule, seconds = back.start_rule
+        assert (back.label, back.kind, rule) == ("query", "follow_up", "after_answer")
+        assert seconds > GRACE
+
+
+def test_a_change_of_topic_is_to_another_ones() -> None:
+    for cell, scenario in (pair for pair in MORE_PAIRS if pair[0].event == "topic_change"):
+        topics = _texts(cell.half)[0]
+        said = plain(finally_heard(scenario, event_of(scenario)))
+        of = [n for n, topic in enumerate(topics) for a in topic.asks.values() if plain(a) in said]
+        assert len(of) == 1
+        assert of != [cell.topic]
+
+
+@pytest.mark.parametrize("pairs", [PAIRS, MORE_PAIRS], ids=["first", "more"])
 def test_a_recogniser_writes_as_it_is_called(pairs: list[tuple[Cell, Scenario]]) -> None:
     for cell, scenario in pairs:
         for utterance in scenario.utterances:
@@ -216,7 +287,7 @@ def test_words_before_a_pause_ask_nothing_yet() -> None:
 
 
 def test_a_first_query_is_about_nothing_said_before() -> None:
-    for _, scenario in PAIRS:
+    for _, scenario in (pair for pair in ALL_PAIRS if not pair[1].context):
         words = plain(finally_heard(scenario, scenario.utterances[0])).split()
         if scenario.utterances[0].label == "query":
             assert not {"they", "them", "none"} & set(words), scenario.name
@@ -227,7 +298,7 @@ def test_the_halves_share_no_query_and_nothing_of_three_words() -> None:
     said = {
         half: {
             plain(finally_heard(scenario, utterance))
-            for cell, scenario in PAIRS
+            for cell, scenario in ALL_PAIRS
             for utterance in scenario.utterances
             if cell.half == half
         }
@@ -236,11 +307,12 @@ def test_the_halves_share_no_query_and_nothing_of_three_words() -> None:
     assert not {text for text in said["dev"] & said["report"] if len(text.split()) >= 3}
 
 
+@pytest.mark.parametrize("pairs", [PAIRS, MORE_PAIRS], ids=["first", "more"])
 @pytest.mark.parametrize("half", HALVES)
-def test_nothing_is_said_twice_in_a_half(half: Half) -> None:
+def test_nothing_is_said_twice_in_a_half(half: Half, pairs: list[tuple[Cell, Scenario]]) -> None:
     said = Counter(
         plain(finally_heard(scenario, utterance))
-        for cell, scenario in PAIRS
+        for cell, scenario in pairs
         for utterance in scenario.utterances
         if cell.half == half
     )
@@ -256,6 +328,9 @@ def test_a_part_is_found_by_the_beginning_of_names() -> None:
     assert len(suite_scenarios("dev")) == len(suite_scenarios("report")) == 128
     assert len(suite_scenarios("dev-pause")) == 16
     assert len(suite_scenarios("*-lower")) == 64
+    assert len(suite_scenarios("more")) == 192
+    assert len(suite_scenarios("more-dev")) == len(suite_scenarios("more-report")) == 96
+    assert len(suite_scenarios("more-*-vocal_tic")) == 32
     [one] = suite_scenarios("report-stop_request-110-written")
     assert one.name == "report-stop_request-110-written"
     with pytest.raises(BadInput, match="no scenario of the suite is called 'train'"):
@@ -291,7 +366,9 @@ def test_a_revision_restores_what_was_said(stretches: list[list[str]], seed: int
 
 
 def test_a_misheard_word_is_another_word() -> None:
-    words = {word for scenario in SUITE for u in scenario.utterances for word in u.text.split()}
+    words = {
+        word for scenario in SUITE + MORE for u in scenario.utterances for word in u.text.split()
+    }
     assert all(misheard(word) != word for word in words)
 
 

@@ -22,7 +22,7 @@ LENGTHS = {"topic": (1, 3), "clause": (1, 99), "said": (1, 99)}
 SAID = sorted(
     {
         plain(heard_text(scenario.hearings(utterance)))
-        for scenario in suite_scenarios()
+        for scenario in suite_scenarios() + suite_scenarios("more")
         for utterance in scenario.utterances
     }
 )
