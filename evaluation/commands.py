@@ -139,6 +139,7 @@ def probe(
         int | None, typer.Option(min=1, help="Utterances to probe with, drawn from all.")
     ] = None,
     chat: Chat = None,
+    engine: Engine = None,
     out: _Figures = None,
 ) -> None:
     """Measure how well linear probes of a model tell queries from other utterances.
@@ -157,7 +158,7 @@ def probe(
     from evaluation.probe import evaluate_probe
     from evaluation.scores import probe_table
 
-    read = partial(evaluate_probe, model, data, limit=limit, chat=chat)
+    read = partial(evaluate_probe, model, data, limit=limit, chat=chat, engine=engine or "auto")
     make_result(out, read, lambda found: [probe_table(found)])
 
 

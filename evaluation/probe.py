@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from duo.backbone import Backbone
+from duo.decoding.llama_states import LAST
+from duo.decoding.reading import LlamaReader, Row
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.runs import versions
@@ -75,6 +78,7 @@ def evaluate_probe(
     *,
     limit: int | None = None,
     chat: str | None = None,
+    engine: str = "auto",
 ) -> Probe:
     """Probe a model on the utterances of a file.
 
@@ -82,7 +86,7 @@ def evaluate_probe(
         model: see `duo.backbone.load`.
         data: see `evaluation.cases.read_cases`; utterances that are not over are left out.
         limit: how many utterances; None for all.
-        chat: chat format; see `duo.backbone.load`.
+        chat, engine: see `duo.backbone.load`.
 
     Raises:
         BadInput: of the model or the data; too few utterances to probe.
@@ -91,7 +95,7 @@ def evaluate_probe(
 
     cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
     _check_enough(cases, data)
-    backbone = load(model, chat=chat, engine="torch")
+    backbone = load(model, chat=chat, engine=engine)
     with progress("reading", len(cases)) as bar:
         features = read_features(backbone, cases, bar.advance)
     with progress("probing", _FOLDS * sum(draws for _, draws in _PARTS)) as bar:
@@ -124,7 +128,6 @@ def group(case: Case) -> str:
     return _PLACE.sub("", case.id)
 
 
-@torch.inference_mode()
 def read_features(
     backbone: Backbone, cases: Sequence[Case], on_done: Callable[[int], None] = lambda done: None
 ) -> Features:
@@ -137,8 +140,18 @@ def read_features(
     """
     encoder = encoder_for(backbone)
     rows = [utterance_ids(encoder, case, case.text) for case in cases]
-    layers: dict[int, NDArray[np.float32]] = {}
-    own = np.zeros(len(cases))
+    read = _read_in_llama if backbone.engine == "llama" else _read_in_torch
+    found = {}
+    for number, layers, respond, ignore in read(backbone, rows):
+        found[number] = np.concatenate(layers), expit(float(respond) - float(ignore))
+        on_done(1)
+    layers, own = zip(*(found[number] for number in range(len(cases))), strict=True)
+    return Features(np.stack(layers), np.array(own))
+
+
+@torch.inference_mode()
+def _read_in_torch(backbone: Backbone, rows: Sequence[tuple[int, ...]]) -> Iterator[Any]:
+    """Yield numbers of rows with the hidden states and the state tokens' logits at their ends."""
     states = [backbone.states.respond, backbone.states.ignore]
     for batch in batches_of_area([len(row) for row in rows], AREA):
         ids = side_by_side([rows[number] for number in batch], backbone.device)
@@ -148,12 +161,19 @@ def read_features(
             found = backbone.model(ids, use_cache=False, output_hidden_states=True)
         deep = len(found.hidden_states) - 1
         ends = [found.hidden_states[round(share * deep)][where] for share in _DEPTHS]
-        features = torch.cat(ends, dim=-1).float().cpu().numpy()
-        scores = found.logits[0][:, states].double().softmax(-1)[:, 0].cpu().numpy()
-        for number, feature, score in zip(batch, features, scores, strict=True):
-            layers[number], own[number] = feature, score
-        on_done(len(batch))
-    return Features(np.stack([layers[number] for number in range(len(cases))]), own)
+        scores = found.logits[0][:, states].double().tolist()
+        for place, number in enumerate(batch):
+            yield number, [layer[place].float().cpu().numpy() for layer in ends], *scores[place]
+
+
+def _read_in_llama(backbone: Backbone, rows: Sequence[tuple[int, ...]]) -> Iterator[Any]:
+    deep = backbone.model.blocks
+    numbers = [round(share * deep) - 1 for share in _DEPTHS]
+    reader = LlamaReader(backbone.model, [LAST if n == deep - 1 else n for n in numbers])
+    states = [backbone.states.respond, backbone.states.ignore]
+    for number, row in enumerate(rows):
+        found = reader.read(Row(row, (len(row) - 1,)))
+        yield number, list(found.states[0]), *found.scores[0, states]
 
 
 def learning_curve(

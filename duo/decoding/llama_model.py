@@ -253,16 +253,19 @@ class LlamaModel:
         count = self.api.llama_tokenize(self._vocab, data, len(data), ids, room, False, True)
         return list(ids[: max(count, 0)])
 
+    @property
+    def blocks(self) -> int:
+        """How many layers the model has."""
+        return int(self.api.llama_model_n_layer(self._pointer))
+
     @cached_property
     def token_bytes(self) -> int:
         """Bytes of keys and values of a token."""
         api, pointer = self.api, self._pointer
-        layers, heads = api.llama_model_n_layer(pointer), api.llama_model_n_head(pointer)
-        size = self.width // heads
+        size = self.width // api.llama_model_n_head(pointer)
         each = sum(self._number(f"attention.{part}_length", size) for part in ("key", "value"))
-        return (
-            layers * api.llama_model_n_head_kv(pointer) * each * (2 if self.cache == "f16" else 4)
-        )
+        heads, number = api.llama_model_n_head_kv(pointer), 2 if self.cache == "f16" else 4
+        return int(self.blocks * heads * each * number)
 
     @cached_property
     def _kind(self) -> str:

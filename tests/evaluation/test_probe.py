@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from evaluation.commands import probe
 from evaluation.probe import Features, _folds, evaluate_probe, group, learning_curve, read_features
 from evaluation.scores import Probe
 from evaluation.states import encoder_for, utterance_ids
+from tests.gguf_twin import needs_llama, twin
 from tests.tiny import ARCHITECTURES, tiny_backbone
 
 
@@ -49,6 +51,16 @@ def test_what_is_held_does_not_depend_on_the_others(architecture: str) -> None:
         assert np.allclose(together.layers[number][-last.size :], last, atol=1e-6)
         respond, ignore = found.logits[0, -1].softmax(-1)[states].tolist()
         assert together.own[number] == pytest.approx(respond / (respond + ignore))
+
+
+@needs_llama
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_what_is_held_in_llama_is_what_is_held_in_torch(architecture: str) -> None:
+    backbone = tiny_backbone(architecture, dtype=torch.float32)
+    other = replace(backbone, model=twin(backbone.model), engine="llama")
+    here, there = read_features(backbone, cases(5)), read_features(other, cases(5))
+    assert np.allclose(here.layers, there.layers, rtol=2e-2, atol=2e-2)
+    assert np.allclose(here.own, there.own, atol=1e-2)
 
 
 @pytest.mark.parametrize(
