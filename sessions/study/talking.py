@@ -158,7 +158,7 @@ class BlindTalk(Talks):
         self._outcome = self._outcome or outcome
         super().leave()
         if self._session is not None and self._session.stop is None:  # nobody has connected
-            self._finished()
+            self._start(self._over())
 
     async def _hold(self, session: Any, transport: BaseTransport, stop: asyncio.Event) -> None:
         if self._connecting is not None:
@@ -169,13 +169,7 @@ class BlindTalk(Talks):
             await super()._hold(session, transport, stop)
         finally:
             limit.cancel()
-            await asyncio.shield(self._finished())  # also if the connection's task is cancelled
-
-    def _finished(self) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(self._over())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+            await self._over()
 
     async def _over(self) -> None:
         """Store what became of the conversation, and let others talk; once."""
@@ -184,7 +178,7 @@ class BlindTalk(Talks):
         self._ending = True
         session, seconds, words = self._session, 0.0, 0
         try:
-            self.finish()
+            await self.finish()
         except BadInput as error:
             self.problem = str(error)
         if session is not None:

@@ -149,7 +149,7 @@ class SpokenConversation:
         self._since = self._fed = self._clock()
         self._hears = False
         try:
-            await _together(self._recognise(), self._converse(), self._speak())
+            await together(self._recognise(), self._converse(), self._speak())
         finally:
             self._elapsed, self._since = self.now, None
             self._silence()
@@ -460,8 +460,8 @@ async def _run(thread: Executor, work: Callable[..., T], *arguments: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
 
-async def _together(*parts: Coroutine[Any, Any, None]) -> None:
-    """Run all parts until one fails, or this is cancelled; raise what it failed of."""
+async def together(*parts: Coroutine[Any, Any, object]) -> None:
+    """Run all parts until one ends, or this is cancelled; raise what it failed of."""
     tasks = [asyncio.ensure_future(part) for part in parts]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -39,7 +39,7 @@ from websockets.exceptions import ConnectionClosed
 
 from duo.transcript import TranscriptEvent
 from sessions.chat.live import CycleStatus
-from sessions.voice.live import SpokenConversation
+from sessions.voice.live import SpokenConversation, together
 from sessions.voice.realtime import KEY, WIRE_RATE
 from sessions.voice.recogniser import RATE, from_int16, to_int16
 
@@ -147,16 +147,10 @@ class Session:
         self._conversation = begin(self)
         self._send(wire.SessionCreatedEvent, session=self._session())
         parts = (self._conversation.hold(), self._play(), self._write(), self._read())
-        tasks = [asyncio.ensure_future(part) for part in parts]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                with suppress(ConnectionClosed):
-                    task.result()
+            with suppress(ConnectionClosed):
+                await together(*parts)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             self._conversation.finish()
 
     # -- what comes in -----------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,9 +79,11 @@ class _Session:
     recording: Recording | None
     stop: asyncio.Event | None = None  # set ends the connection; None while there is none
 
-    def save(self) -> None:
+    async def save(self) -> None:
         if self.recording is not None:
-            self.recording.save(self.conversation, self.conversation.so_far())
+            await asyncio.to_thread(
+                self.recording.save, self.conversation, self.conversation.so_far()
+            )
 
 
 class Talks:
@@ -114,11 +116,14 @@ class Talks:
         """
         async with self._preparing:
             if self._session is not None and self._session.stop is not None:
-                raise BadInput("a conversation is going on already, in another tab or window")
+                if self._session.stop.is_set():
+                    await self.settled()
+                else:
+                    raise BadInput("a conversation is going on already, in another tab or window")
             if not resume or self._session is None or self.problem:
                 if not 0 <= choice < len(self._offer.choices):
                     raise BadInput(f"there is no choice {choice}")
-                self.finish()
+                await self.finish()
                 await self._begin(self._offer.choices[choice], record)
         assert self._session is not None
         recording = self._session.recording
@@ -134,13 +139,10 @@ class Talks:
         if session is None or session.stop is not None:
             raise BadInput("no conversation is ready")
         session.stop = asyncio.Event()
-        task = asyncio.ensure_future(self._hold(session, transport, session.stop))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._start(self._hold(session, transport, session.stop))
 
     def leave(self, *, ended: bool = False) -> None:
-        """End the connection, if there is one; the conversation is saved and waits.
+        """Let the connection end, if there is one; the conversation is saved then, and waits.
 
         Args:
             ended: the user wanted that; else the page went away.
@@ -148,18 +150,30 @@ class Talks:
         if self._session is not None and self._session.stop is not None:
             self._session.stop.set()
 
+    async def settled(self) -> None:
+        """Wait until every conversation that ends is saved."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def close(self) -> None:
         """End everything."""
         self.leave()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.finish()
+        await self.settled()
+        await self.finish()
 
-    def finish(self) -> None:
+    async def finish(self) -> None:
         """End the conversation that waits."""
         session, self._session = self._session, None
         if session is not None:
             session.conversation.finish()
-            session.save()
+            await session.save()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something in a task of its own, whatever becomes of the request that began it."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _begin(self, choice: tuple[str, str], record: bool) -> None:
         self.problem = ""
@@ -182,11 +196,12 @@ class Talks:
                 traceback.print_exception(error)  # for whoever wrote the system
             self.problem = f"the conversation has ended: {str(error) or type(error).__name__}"
         finally:
-            session.stop = None
+            stop.set()
             try:
-                session.save()
+                await session.save()
             except BadInput as error:
                 self.problem = f"the conversation is not saved: {error}"
+            session.stop = None
 
 
 def make_app(talks: Talks, *, framed_by: str = "'none'", hosts: Sequence[str] = LOCAL) -> FastAPI:
@@ -259,12 +274,13 @@ def make_app(talks: Talks, *, framed_by: str = "'none'", hosts: Sequence[str] = 
         except BadInput:
             await socket.close(1008)
             return
-        await task
+        await asyncio.wait([task])  # which goes on to its end if this request is cancelled
 
     @app.post("/api/leave")
     async def leave(request: Request) -> None:
         _check_own(request)
         talks.leave(ended=await request.body() == b"ended")
+        await talks.settled()
 
     return app
 

@@ -39,7 +39,7 @@ from starlette.websockets import WebSocket
 from duo.transcript import TranscriptEvent
 from sessions.chat.live import CycleStatus
 from sessions.voice.extras import CREDENTIALS
-from sessions.voice.live import SpokenConversation
+from sessions.voice.live import SpokenConversation, together
 from sessions.voice.recogniser import RATE, RemoteSpeech, from_int16, to_int16
 
 #: Seconds of sound that are sent at once, and how many such pieces are under way while it plays:
@@ -83,8 +83,7 @@ class _Processor(FrameProcessor):
     def __init__(self, conversation: SpokenConversation, messages: Messages) -> None:
         super().__init__()
         self._conversation, self._messages = conversation, messages
-        self.failure: Exception | None = None
-        self._ended = asyncio.Event()
+        self._started = asyncio.Event()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """See `FrameProcessor`."""
@@ -100,19 +99,16 @@ class _Processor(FrameProcessor):
             return
         await self.push_frame(frame, direction)
         if isinstance(frame, StartFrame):
-            for work in (self._hold(), self._play(), self._tell()):
-                self.create_task(work)
+            self._started.set()
 
-    async def ended(self) -> None:
-        """Wait until the conversation has failed."""
-        await self._ended.wait()
+    async def hold(self) -> None:
+        """Hold the conversation, once the pipeline has started, until cancelled.
 
-    async def _hold(self) -> None:
-        try:
-            await self._conversation.hold()
-        except Exception as error:
-            self.failure = error
-            self._ended.set()
+        Raises:
+            Exception: whatever the system, the recogniser or the voice raised.
+        """
+        await self._started.wait()
+        await together(self._conversation.hold(), self._play(), self._tell())
 
     async def _play(self) -> None:
         due, playing = time.monotonic(), False
@@ -195,11 +191,9 @@ async def carry(
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
     running = asyncio.ensure_future(runner.run())
-    ends = [asyncio.ensure_future(one) for one in (stop.wait(), processor.ended())]
-    await asyncio.wait([running, *ends], return_when=asyncio.FIRST_COMPLETED)
-    await worker.cancel()
-    await running
-    for end in ends:
-        end.cancel()
-    if processor.failure is not None:
-        raise processor.failure
+    running.add_done_callback(lambda _: stop.set())
+    try:
+        await together(processor.hold(), stop.wait())
+    finally:
+        await worker.cancel()
+        await running

@@ -242,7 +242,6 @@ async function connect(microphone) {
     return await overWebRtc(microphone);
   } catch (error) {
     await post("api/leave", {}).catch(() => {});
-    await new Promise((later) => setTimeout(later, 500)); // until the server has let go
     return overSocket(microphone);
   }
 }
@@ -345,7 +344,6 @@ function drawButton() {
 }
 
 async function refresh() {
-  await new Promise((later) => setTimeout(later, 300)); // until the server has saved
   about = await (await fetch("api/choices")).json();
   if (about.problem) notice(about.problem);
   drawButton();
