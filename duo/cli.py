@@ -13,13 +13,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-import evaluation.commands
 from duo.data.commands import data_app
 from duo.engine import engine_app
 from duo.errors import BadInput
 from duo.options import Chat, Set
 from duo.terminal import printable
-from evaluation.commands import bench_app, eval_app, export, import_
+from evaluation.commands import bench_app, eval_app, export, import_by
 from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
 from reports.statistics.commands import judge, power, simulate
@@ -145,8 +144,7 @@ bench_app.command("recogniser")(bench_recogniser)
 bench_app.command("voice")(bench_voice)
 app.add_typer(scenario_app, name="scenario", cls=WholeSummaries)
 transcript_app.command()(export)
-evaluation.commands.hearing = sample_hearing
-transcript_app.command("import")(import_)
+transcript_app.command("import")(import_by(sample_hearing))
 app.add_typer(transcript_app, name="transcript", cls=WholeSummaries)
 app.add_typer(data_app, name="data", cls=WholeSummaries)
 study_app.command()(judge)

@@ -16,12 +16,12 @@ from torch.nn import functional
 
 from duo.backbone import Backbone
 from duo.data.sample import AssistantTurn, Sample, UserTurn, read_samples
+from duo.decoding.reading import logits_only_where
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.runs import versions
 from duo.terminal import progress
 from duo.training.encode import NOT_LEARNED, Encoder, TooLong
-from duo.training.loss import logits_only_where
 from evaluation.scores import AnswerLoss, Answers, Data
 
 

@@ -312,10 +312,6 @@ def bench_train(
     make_result(out, measure, train_tables)
 
 
-#: Makes what hears the sound of samples; the command line sets it, as it is of another room.
-hearing: Callable[[], Hearing] | None = None
-
-
 @bench_app.command()
 def gpu(
     minutes: Annotated[float, typer.Option(min=0.1, help="Time that all of it may take.")] = 8.0,
@@ -400,36 +396,45 @@ def export(
         typer.echo(f"duo: left out: {problem}", err=True)
 
 
-def import_(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder with samples of one system.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the transcripts.", show_default=False)],
-    format_: Annotated[str, typer.Option("--format", help=_FORMAT_HELP)] = "fdb",
-    system: Annotated[
-        str | None,
-        typer.Option(help="The system's name [default: the folder's]."),
-    ] = None,
-) -> None:
-    """Make transcripts of the recordings that another benchmark made of a system.
+def import_by(hearing: Callable[[], Hearing]) -> Callable[..., None]:
+    """Define `duo transcript import`.
 
-    Of Full-Duplex-Bench v1, every folder with an output.json or output.wav and with pause.json,
-    turn_taking.json or interrupt.json becomes a transcript in OUT/SYSTEM that `duo eval
-    interaction` scores. Sound without words (output.wav, input.wav) is recognised, and both sides'
-    sound is kept beside the transcript: this needs the extra [voice].
-
-    A sample that cannot be read is named on standard error and left out; the exit status is 2 only
-    if none is left.
-
-    Example: duo transcript import --format fdb runs/moshi --system moshi --out runs/speech
+    Args:
+        hearing: makes what hears the sound of samples, which is of another room.
     """
-    from duo.errors import check_choice
-    from evaluation.fdb import import_all
 
-    check_choice("--format", format_, _FORMATS)
-    name = system or folder.resolve().name or "imported"
-    counts, left_out = import_all(folder, out, name, hearing)
-    for task, count in counts.items():
-        typer.echo(f"{task}: {count} transcript{'s' * (count != 1)} in {out}")
-    for problem in left_out:
-        typer.echo(f"duo: left out: {problem}", err=True)
+    def import_(
+        folder: Annotated[
+            Path, typer.Argument(help="Folder with samples of one system.", show_default=False)
+        ],
+        out: Annotated[Path, typer.Option(help="Folder for the transcripts.", show_default=False)],
+        format_: Annotated[str, typer.Option("--format", help=_FORMAT_HELP)] = "fdb",
+        system: Annotated[
+            str | None,
+            typer.Option(help="The system's name [default: the folder's]."),
+        ] = None,
+    ) -> None:
+        """Make transcripts of the recordings that another benchmark made of a system.
+
+        Of Full-Duplex-Bench v1, every folder with an output.json or output.wav and with pause.json,
+        turn_taking.json or interrupt.json becomes a transcript in OUT/SYSTEM that `duo eval
+        interaction` scores. Sound without words (output.wav, input.wav) is recognised, and both
+        sides' sound is kept beside the transcript: this needs the extra [voice].
+
+        A sample that cannot be read is named on standard error and left out; the exit status is 2
+        only if none is left.
+
+        Example: duo transcript import --format fdb runs/moshi --system moshi --out runs/speech
+        """
+        from duo.errors import check_choice
+        from evaluation.fdb import import_all
+
+        check_choice("--format", format_, _FORMATS)
+        name = system or folder.resolve().name or "imported"
+        counts, left_out = import_all(folder, out, name, hearing)
+        for task, count in counts.items():
+            typer.echo(f"{task}: {count} transcript{'s' * (count != 1)} in {out}")
+        for problem in left_out:
+            typer.echo(f"duo: left out: {problem}", err=True)
+
+    return import_

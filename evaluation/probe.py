@@ -23,12 +23,11 @@ from scipy.special import expit
 
 from duo.backbone import Backbone
 from duo.decoding.llama_states import LAST
-from duo.decoding.reading import LlamaReader, Row
+from duo.decoding.reading import AREA, LlamaReader, Row, batches_of_area, logits_only_where
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.runs import versions
 from duo.terminal import progress
-from duo.training.loss import batches_of_area, logits_only_where
 from evaluation.cases import OUTCOMES, Case, read_cases
 from evaluation.scores import (
     Data,
@@ -38,7 +37,7 @@ from evaluation.scores import (
     area,
     threshold_answering,
 )
-from evaluation.states import AREA, encoder_for, side_by_side, utterance_ids
+from evaluation.states import encoder_for, side_by_side, utterance_ids
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

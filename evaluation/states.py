@@ -19,14 +19,13 @@ from torch import Tensor
 
 from duo.backbone import Backbone
 from duo.data.sample import Sample, UserTurn
-from duo.decoding.reading import AREA, LlamaReader, Row
+from duo.decoding.reading import AREA, LlamaReader, Row, batches_of_area, logits_only_where
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.runs import versions
 from duo.spelling import Spelling
 from duo.terminal import progress
 from duo.training.encode import Encoder, TooLong
-from duo.training.loss import batches_of_area, logits_only_where
 from duo.words import cut
 from evaluation.cases import Case, Outcome, read_cases
 from evaluation.scores import Data, Judged, States, score_states

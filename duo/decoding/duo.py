@@ -76,7 +76,7 @@ class DuoSettings(Settings):
             that was heard. A model that is in doubt whether somebody is done may well know that a
             hum is no question. If it leans towards ignoring and says nothing meanwhile, it waits
             on: that costs nothing, and half a question is not forgotten. "respond" is what the
-            authors' code does; or "ignore".
+            authors' code does.
         forget_after: seconds of silence after which an utterance that is still waited on is
             ignored, so that what is said minutes later does not join it.
         ignored_utterances: "forget" them (the paper's decoder), or "remember": re-encode the remark
@@ -100,7 +100,7 @@ class DuoSettings(Settings):
     decide_at: float | None = 0.05
     silence: float = 0.6
     patience: float = 4.0
-    on_silence: Literal["likelier", "respond", "ignore"] = "likelier"
+    on_silence: Literal["likelier", "respond"] = "likelier"
     forget_after: float = 10.0
     ignored_utterances: Literal["forget", "remember"] = "forget"
     yielding: Literal["decide", "pause"] = "decide"
@@ -302,11 +302,10 @@ class Duo:
             self._respond("patience", log)
 
     def _run_out(self, silent: float, log: CycleLog) -> None:
-        policy = self.settings.on_silence
         respond, ignore = self._chances
-        if policy == "respond" or (policy == "likelier" and respond >= ignore):
+        if self.settings.on_silence == "respond" or respond >= ignore:
             self._respond("patience", log)
-        elif policy == "ignore" or silent >= self.settings.forget_after or self._answering:
+        elif silent >= self.settings.forget_after or self._answering:
             self._ignore("patience", log)
 
     def _hold(self, log: CycleLog) -> None:

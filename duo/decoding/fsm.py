@@ -16,17 +16,11 @@ Cost: one pass a token, and one a chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from transformers import PreTrainedModel
-
-from duo.backbone import Backbone
-from duo.decoding.channels import Channels
 from duo.decoding.conversant import CycleLog, Kind, Turn
-from duo.decoding.fused import FusedChannels
-from duo.decoding.stream import Streamed, StreamSettings
-from duo.tokens import CONTROL_TOKENS
+from duo.decoding.stream import Streamed
 
 
 class Fsm(Streamed):
@@ -34,16 +28,9 @@ class Fsm(Streamed):
 
     name = "fsm"
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        settings: StreamSettings | None = None,
-        *,
-        channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
-    ) -> None:
-        found = backbone.control(CONTROL_TOKENS[self.name])
+    def _name_controls(self, found: Sequence[int]) -> Sequence[int]:
         self._listen_on, self._begin, self._speak_on, self._stop = found
-        super().__init__(backbone, settings or StreamSettings(), channels, frozenset({self._stop}))
+        return [self._stop]
 
     def _chunk(self, words: str) -> list[int]:
         if words:

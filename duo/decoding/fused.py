@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from duo.decoding.channels import Chunk, OnePassChannels
 from duo.decoding.mask import Owner
 from duo.decoding.passes import StaticPool, cuda_graphs, whole_graph
-from duo.decoding.slots import SlotPool
+from duo.decoding.slots import RowPool, SlotPool
 from duo.decoding.static import FAMILY, StaticModel
 from duo.errors import BadInput
 
@@ -31,9 +31,9 @@ class FusedChannels(OnePassChannels):
     Whether the model is exact so is checked by `duo.decoding.systems`.
     """
 
-    pool: SlotPool | StaticPool
+    pool: RowPool
 
-    def __init__(self, model: PreTrainedModel, pool: SlotPool | StaticPool | None = None) -> None:
+    def __init__(self, model: PreTrainedModel, pool: RowPool | None = None) -> None:
         super().__init__()
         self.pool = make_pool(model) if pool is None else pool
         self._row = self.pool.take_row()
@@ -76,9 +76,7 @@ class FusedChannels(OnePassChannels):
         return slots
 
 
-def make_pool(
-    model: PreTrainedModel, rows: int = 1, *, graphs: bool = False
-) -> SlotPool | StaticPool:
+def make_pool(model: PreTrainedModel, rows: int = 1, *, graphs: bool = False) -> RowPool:
     """Make slots for sessions: those of a `StaticModel` where that is the model, exactly.
 
     Args:

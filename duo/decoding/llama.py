@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from duo.decoding.channels import Chunk, OnePassChannels, Scores
-from duo.decoding.llama_model import NARROW, Batch, LlamaModel
+from duo.decoding.llama_model import NARROW, LlamaModel
 from duo.decoding.llama_states import LAST, Watch, pointer_to
 from duo.decoding.mask import Owner
 from duo.engine import last_words
@@ -57,13 +57,10 @@ class LlamaPool:
         self.model, self.rows = model, rows
         self.forward_passes = 0
         self._api = model.api
-        self._free = model.api.llama_free  # at exit the module has no names left
         self._members: list[LlamaChannels] = []
         if 2 * rows > (most := self._api.llama_max_parallel_sequences()):
             raise BadInput(f"llama.cpp holds {most // 2} conversations at most, not {rows}")
-        model.weights.taken()
         self._stop = ctypes.create_string_buffer(2)
-        self._context: Any = None
         self._open(cells)
 
     def _open(self, cells: int) -> None:
@@ -71,23 +68,15 @@ class LlamaPool:
         self._watch: Watch | None = None
         if model.rows.layer != LAST:
             self._watch = Watch(self._api, model.width, {model.rows.layer})
-        watched = self._watch and self._watch.callback
-        self._context = model.context(cells, self.rows, watch=watched)
+        self._context = model.context(cells, self.rows, watch=self._watch)
         self.cells = cells
-        self._memory = self._api.llama_get_memory(self._context)
+        self._memory = self._context.memory
         if (length := _c_function("strlen")) is not None:
             # Asked after every step whether to stop. Of Python that would take as long as the step;
             # the C library's length of a string is not 0 once its first byte is set.
             asked = ctypes.cast(length, self._api.ggml_abort_callback)
             place = ctypes.cast(self._stop, ctypes.c_void_p)
-            self._api.llama_set_abort_callback(self._context, asked, place)
-        self._batch = Batch(self._api, cells, self.rows, self.model.width)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_context"):
-            if self._context:
-                self._free(self._context)
-            self.model.weights.given_back()
+            self._api.llama_set_abort_callback(self._context.pointer, asked, place)
 
     @property
     def bytes(self) -> int:
@@ -113,7 +102,7 @@ class LlamaPool:
 
     def cut(self, row: int, second: bool, length: int) -> None:
         """Roll one of the row's sequences back to its first `length` tokens."""
-        self._api.llama_memory_seq_rm(self._memory, 2 * row + second, length, -1)
+        self._context.cut(2 * row + second, length)
 
     def promote(self, row: int) -> None:
         """Make the row's second sequence the first."""
@@ -132,13 +121,12 @@ class LlamaPool:
 
     def _grow(self, cells: int) -> None:
         """Move all sequences into a context of more cells: nothing is computed again."""
-        api, before = self._api, self._context
+        api = self._api
         kept = [self._saved(number) for number in range(2 * self.rows)]
         self._open(cells)
-        api.llama_free(before)
         for number, data in enumerate(kept):
             if data is not None:
-                api.llama_state_seq_set_data(self._context, data, len(data), number)
+                api.llama_state_seq_set_data(self._context.pointer, data, len(data), number)
         for row, channels in enumerate(self._members):
             if channels.forked:  # the copy of the prefix gives way to what was shared before
                 fork = len(channels.prefix.ids)
@@ -148,9 +136,10 @@ class LlamaPool:
     def _saved(self, sequence: int) -> Any:
         if self._api.llama_memory_seq_pos_max(self._memory, sequence) < 0:
             return None
-        size = self._api.llama_state_seq_get_size(self._context, sequence)
+        context = self._context.pointer
+        size = self._api.llama_state_seq_get_size(context, sequence)
         data = (ctypes.c_uint8 * size)()
-        self._api.llama_state_seq_get_data(self._context, data, size, sequence)
+        self._api.llama_state_seq_get_data(context, data, size, sequence)
         return data
 
     # -- a pass ------------------------------------------------------------------------------
@@ -200,14 +189,13 @@ class LlamaPool:
             hidden: the last hidden state is wanted, too.
             scores: `[vocabulary and rows]` each.
         """
-        api, model = self._api, self.model
+        api, model, context = self._api, self.model, self._context
         strange = max(token[0] for token in tokens) >= model.vocabulary
         vectors = model.embedded([token[0] for token in tokens]) if strange else None
-        api.llama_set_embeddings(self._context, hidden)
-        batch = self._batch.filled(tokens, vectors, all_wanted=hidden)
+        api.llama_set_embeddings(context.pointer, hidden)
         if self._watch is not None:
             self._watch.clear()
-        code = api.llama_decode(self._context, batch)
+        code = context.decode(tokens, vectors, all_wanted=hidden)
         if code == _ABORTED:
             raise Cancelled
         if code:
@@ -215,12 +203,12 @@ class LlamaPool:
         watched = None if self._watch is None else self._watch.states(model.rows.layer)
         for place, (*_, wanted) in enumerate(tokens):
             if wanted:
-                logits = api.llama_get_logits_ith(self._context, place)
+                state = None
                 if watched is not None:
                     state = pointer_to(watched[place])
-                else:
-                    state = api.llama_get_embeddings_ith(self._context, place) if hidden else None
-                model.write_scores(next(scores), logits, state)
+                elif hidden:
+                    state = api.llama_get_embeddings_ith(context.pointer, place)
+                model.write_scores(next(scores), context.logits(place), state)
 
 
 def _runs(tokens: list[Any], narrow: int) -> list[list[Any]]:

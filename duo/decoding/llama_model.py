@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from duo.decoding.llama_states import LAST
+from duo.decoding.llama_states import LAST, Watch
 from duo.engine import choose_threads, cores, last_words, library
 from duo.errors import BadInput
 from duo.gguf_file import Matrix, find_matrix
@@ -54,29 +54,15 @@ class Rows:
 
 
 class _Weights:
-    """A file that llama.cpp has loaded, freed when neither a model nor a context uses it.
-
-    Which of them goes first is not known where they are collected together.
-    """
+    """A file that llama.cpp has loaded, freed when neither a model nor a context uses it."""
 
     def __init__(self, api: Any, file: Path) -> None:
-        self._free, self._users = api.llama_model_free, 0  # at exit the module has no names left
         self.pointer = api.llama_model_load_from_file(
             str(file).encode(), api.llama_model_default_params()
         )
         if not self.pointer:
             raise BadInput(f"llama.cpp cannot load it ({last_words()})", file=file)
-
-    def taken(self) -> Any:
-        """Count one more user; the model's pointer."""
-        self._users += 1
-        return self.pointer
-
-    def given_back(self) -> None:
-        """Count one user less."""
-        self._users -= 1
-        if self._users == 0:
-            self._free(self.pointer)
+        weakref.finalize(self, api.llama_model_free, self.pointer)
 
 
 class LlamaModel:
@@ -113,7 +99,7 @@ class LlamaModel:
         self.api = library()
         self.file, self.rows, self.cache = file, rows or Rows(0), cache
         self.weights = _Weights(self.api, file)
-        self._pointer = self.weights.taken()
+        self._pointer = self.weights.pointer
         self._refuse_other_pasts()
         self._vocab = self.api.llama_model_get_vocab(self._pointer)
         self.vocabulary: int = self.api.llama_vocab_n_tokens(self._vocab)
@@ -124,10 +110,6 @@ class LlamaModel:
         self.threads, self.tried = threads or 1, dict[int, float]()
         if threads is None and (most := cores()) > 1:
             self.threads, self.tried = choose_threads(most, self._seconds)
-
-    def __del__(self) -> None:
-        if hasattr(self, "weights"):
-            self.weights.given_back()
 
     def _exact_length(self) -> int:
         """Find the context up to which positions are those of any length.
@@ -160,7 +142,9 @@ class LlamaModel:
             raise BadInput(f"llama.cpp cannot load this adapter: {last_words()}", file=file)
         return found
 
-    def context(self, cells: int, rows: int, at_once: int | None = None, watch: Any = None) -> Any:
+    def context(
+        self, cells: int, rows: int, at_once: int | None = None, watch: Watch | None = None
+    ) -> LlamaContext:
         """Make a llama.cpp context.
 
         Args:
@@ -168,7 +152,7 @@ class LlamaModel:
             rows: sessions, of two sequences each.
             at_once: tokens that are computed at once of a pass, which may be wanted after all of
                 them; None for `_AT_ONCE`, and as many as a pass of the sessions needs.
-            watch: llama.cpp's evaluation callback, kept alive by the caller.
+            watch: what takes hidden states out of it.
 
         Raises:
             BadInput: no memory for it.
@@ -181,7 +165,7 @@ class LlamaModel:
         outputs = at_once or (NARROW if self.rows.head is not None else 2) * rows
         wanted.n_outputs_max = min(cells, outputs)
         if watch is not None:
-            wanted.cb_eval = watch
+            wanted.cb_eval = watch.callback
         wanted.n_threads = wanted.n_threads_batch = self.threads
         wanted.kv_unified = wanted.swa_full = True
         wanted.no_perf = True
@@ -197,39 +181,36 @@ class LlamaModel:
             scale = (ctypes.c_float * 1)(1.0)
             adapters = (api.llama_adapter_lora_p_ctypes * 1)(self.adapter)
             api.llama_set_adapters_lora(made, adapters, 1, scale)
-        return made
+        context = LlamaContext(api, made, Batch(api, cells, rows, self.width))
+        # It goes before the weights and the callback that it uses.
+        weakref.finalize(context, _free, api.llama_free, made, self.weights, watch)
+        return context
 
     def _seconds(self, threads: int, enough: float) -> float:
         """Time a token of a little text, the best of a few; give up after four times `enough`."""
         self.threads = threads
         took: list[float] = []
-        with self._little() as decode:
-            decode([0] * 4, 0)
-            while len(took) < _TRIES and sum(took) < 4 * enough:
-                began = time.perf_counter()
-                decode([0], 4 + len(took))
-                took.append(time.perf_counter() - began)
+        decode = self._little()
+        decode([0] * 4, 0)
+        while len(took) < _TRIES and sum(took) < 4 * enough:
+            began = time.perf_counter()
+            decode([0], 4 + len(took))
+            took.append(time.perf_counter() - began)
         return min(took)
 
-    @contextmanager
-    def _little(self) -> Iterator[Callable[..., np.ndarray]]:
+    def _little(self) -> Callable[..., np.ndarray]:
         """Make a small context; what decodes tokens in it, from a position on, returns logits."""
-        api, context = self.api, self.context(256, 1)
-        batch, memory = Batch(api, 256, 1, self.width), api.llama_get_memory(context)
+        context = self.context(256, 1)
 
         def decode(ids: list[int], first: int, vectors: np.ndarray | None = None) -> np.ndarray:
-            api.llama_memory_seq_rm(memory, 0, first, -1)
+            context.cut(0, first)
             last = len(ids) - 1
             tokens = [(token, first + n, 0, n == last) for n, token in enumerate(ids)]
-            if code := api.llama_decode(context, batch.filled(tokens, vectors, all_wanted=False)):
+            if code := context.decode(tokens, vectors):
                 raise BadInput(f"llama.cpp cannot run it ({code}): {last_words()}", file=self.file)
-            logits = api.llama_get_logits_ith(context, last)
-            return np.ctypeslib.as_array(logits, (self.vocabulary,)).copy()
+            return np.ctypeslib.as_array(context.logits(last), (self.vocabulary,)).copy()
 
-        try:
-            yield decode
-        finally:
-            api.llama_free(context)
+        return decode
 
     @property
     def pace(self) -> str:
@@ -326,12 +307,12 @@ class LlamaModel:
         """
         ids = [1, 2, 3]
         rows = self.embeddings[np.array(ids)]
-        with self._little() as decode:
-            wanted = decode(ids, 0)
-            for scale in (1.0, self.width**0.5):
-                found = decode(ids, 0, scale * rows)
-                if np.allclose(found, wanted, atol=0.01 * float(np.ptp(wanted))):
-                    return scale
+        decode = self._little()
+        wanted = decode(ids, 0)
+        for scale in (1.0, self.width**0.5):
+            found = decode(ids, 0, scale * rows)
+            if np.allclose(found, wanted, atol=0.01 * float(np.ptp(wanted))):
+                return scale
         raise BadInput("llama.cpp takes no state tokens in this model", file=self.file)
 
     @cached_property
@@ -345,6 +326,51 @@ class LlamaModel:
     def mean_embedding(self) -> np.ndarray:
         """The mean of the input embeddings; `duo.gguf_model` sets it, as it takes seconds, too."""
         return self.embeddings.mean()
+
+
+def _free(free: Callable[[Any], None], pointer: Any, *used: Any) -> None:
+    """Free what is at a pointer; what it used lives until then."""
+    free(pointer)
+
+
+class LlamaContext:
+    """A context of llama.cpp: the cells of some sequences, and a batch to fill them from.
+
+    Attributes:
+        pointer: llama.cpp's.
+        memory: its cells.
+    """
+
+    def __init__(self, api: Any, pointer: Any, batch: Batch) -> None:
+        self._api, self.pointer, self._batch = api, pointer, batch
+        self.memory = api.llama_get_memory(pointer)
+
+    def cut(self, sequence: int, length: int) -> None:
+        """Roll a sequence back to its first `length` tokens."""
+        self._api.llama_memory_seq_rm(self.memory, sequence, length, -1)
+
+    def decode(
+        self,
+        tokens: Sequence[tuple[int, int, int, bool]],
+        vectors: np.ndarray | None = None,
+        *,
+        all_wanted: bool = False,
+    ) -> int:
+        """Run one `llama_decode`; return its code, 0 if it went well.
+
+        Args:
+            tokens: id, position, sequences as `Batch` numbers them, and whether it is wanted.
+            vectors: their embeddings, in place of ids.
+            all_wanted: every token is.
+        """
+        code: int = self._api.llama_decode(
+            self.pointer, self._batch.filled(tokens, vectors, all_wanted=all_wanted)
+        )
+        return code
+
+    def logits(self, place: int) -> Any:
+        """Point to the logits after a token of the last pass that was wanted."""
+        return self._api.llama_get_logits_ith(self.pointer, place)
 
 
 class Batch:

@@ -14,17 +14,11 @@ turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from transformers import PreTrainedModel
-
-from duo.backbone import Backbone
-from duo.decoding.channels import Channels
 from duo.decoding.conversant import CycleLog, Kind, Turn
-from duo.decoding.fused import FusedChannels
-from duo.decoding.stream import Streamed, StreamSettings
-from duo.tokens import CONTROL_TOKENS
+from duo.decoding.stream import Streamed
 
 
 class MicroTurn(Streamed):
@@ -33,16 +27,9 @@ class MicroTurn(Streamed):
     name = "micro-turn"
     _pauses = True
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        settings: StreamSettings | None = None,
-        *,
-        channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
-    ) -> None:
-        found = backbone.control(CONTROL_TOKENS[self.name])
+    def _name_controls(self, found: Sequence[int]) -> Sequence[int]:
         self._silence, self._listen, self._speak, self._stop, self._pass_over = found
-        super().__init__(backbone, settings or StreamSettings(), channels)
+        return []
 
     def _chunk(self, words: str) -> list[int]:
         marks = (*self._chat.user_close, *self._chat.assistant_open)

@@ -1,8 +1,8 @@
 """Encode the tokens of many sessions in one pass of a `StaticModel`, compiled and as a CUDA graph.
 
-Each session has a row of slots, as in `SlotPool`, which is the simple form of the same. A pass is
-laid out on the host first: which tokens there are, which rows they belong to, how many slots of
-these are in use. All of that goes to the device as one tensor.
+`SlotPool` is the simple form of the same. A pass is laid out on the host first: which tokens there
+are, which rows they belong to, how many slots of these are in use. All of that goes to the device
+as one tensor.
 
 Compiled code and graphs want few shapes. So a regular pass, a few tokens of each session, is filled
 up to the next of a few sizes, in tokens as in slots. One that is not regular (one session reads a
@@ -22,7 +22,7 @@ from torch._dynamo import mark_static
 from torch.fx.experimental import _config as sizes
 
 from duo.decoding.channels import Chunk
-from duo.decoding.mask import Owner
+from duo.decoding.slots import FIRST_CAPACITY, RowPool
 from duo.decoding.static import StaticModel
 
 #: Reads and writes tensors that are always the same ones, and returns what it made.
@@ -32,7 +32,6 @@ Capture = Callable[[Work], Work]
 #: Compiles a function of tensors.
 Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-_FIRST_CAPACITY = 256
 #: Tokens of a row up to which it is laid beside others; longer ones attend by themselves.
 _SHORT = 8
 #: Tokens of one row up to which its pass is captured.
@@ -104,13 +103,12 @@ class _Layout:
     regular: bool
 
 
-class StaticPool:
-    """Rows of slots of a model; all rows have the same capacity, which grows as needed.
+class StaticPool(RowPool):
+    """Rows over a `StaticModel`.
 
     Args:
         model: the weights and the forward pass.
-        rows: how many sessions there are at most.
-        capacity: slots of a row to begin with.
+        rows, capacity: see `RowPool`.
         compiler: compiles the functions of a regular pass, such as `whole_graph`. None: nothing is.
         capture: makes regular passes repeatable, such as `cuda_graphs()`; each size is captured
             when it first comes, and again when rows have grown. None: nothing is.
@@ -121,11 +119,11 @@ class StaticPool:
         model: StaticModel,
         rows: int = 1,
         *,
-        capacity: int = _FIRST_CAPACITY,
+        capacity: int = FIRST_CAPACITY,
         compiler: Compile | None = None,
         capture: Capture | None = None,
     ) -> None:
-        self.model, self.rows = model, rows
+        self.model = model
         self._capture = capture
         self._captured: dict[_Layout, tuple[Tensor, Work]] = {}  # what it reads, and the work
         self._fixed = compiler is not None or capture is not None
@@ -136,53 +134,27 @@ class StaticPool:
             self._compiled = [compiler(function) for function in self._plain]
             for weight in model.weights():
                 mark_static(weight)
-        self._owner = torch.zeros(rows, 0, dtype=torch.int8, device=model.device)
-        self._position = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
         empty = torch.zeros(
             rows, model.key_heads, 0, model.size, dtype=model.dtype, device=model.device
         )
         self.keys, self.values = [empty] * len(model.layers), [empty] * len(model.layers)
-        self._edits: dict[tuple[int, int], int] = {}  # owners of slots, not yet on the device
-        self._taken = 0
-        self.capacity = 0
-        self.forward_passes = 0
-        self.grow(capacity)
+        super().__init__(model.device, rows, capacity)
 
     @property
     def bytes(self) -> int:
-        """Bytes of keys and values allocated."""
         return sum(kept.nbytes for kept in (*self.keys, *self.values))
 
-    def take_row(self) -> int:
-        """Add a row for one more session."""
-        if self._taken == self.rows:
-            raise RuntimeError(f"all {self.rows} rows are taken")
-        self._taken += 1
-        return self._taken - 1
-
     def grow(self, capacity: int) -> None:
-        """Grow every row to `capacity` slots."""
         more = capacity - self.capacity
-        self._owner = torch.nn.functional.pad(self._owner, (0, more))
-        self._position = torch.nn.functional.pad(self._position, (0, more))
+        super().grow(capacity)
         for buffers in (self.keys, self.values):
             for number, kept in enumerate(buffers):
                 buffers[number] = torch.nn.functional.pad(kept, (0, 0, 0, more))
                 mark_static(buffers[number], [1, 3])
-        self.capacity = capacity
         self._captured.clear()  # they would go on with the memory before
-
-    def own(self, row: int, slots: Sequence[int], owner: Owner) -> None:
-        """Note that these slots of a row now belong to `owner`."""
-        self._edits.update({(row, slot): int(owner) for slot in slots})
 
     @torch.no_grad()
     def forward(self, chunks: Sequence[Chunk]) -> list[Tensor]:
-        """Encode all chunks, none of them empty, in one forward pass; return each one's logits.
-
-        Returns:
-            For each chunk `[len(wanted), vocabulary]`.
-        """
         layout, facts = self._lay_out(chunks)
         self._edit_owners()
         self.forward_passes += 1
@@ -193,13 +165,6 @@ class StaticPool:
             given = torch.tensor(facts, device=self.model.device)
             logits = self._run(layout, given)[:count]
         return list(logits.split([len(chunk.wanted) for chunk in chunks]))
-
-    def _edit_owners(self) -> None:
-        if self._edits:
-            places, owners = list(self._edits), list(self._edits.values())
-            where = torch.tensor(places, device=self._owner.device).unbind(1)
-            self._owner[where] = torch.tensor(owners, dtype=torch.int8, device=self._owner.device)
-            self._edits.clear()
 
     # -- the layout of a pass ----------------------------------------------------------------
 

@@ -11,16 +11,19 @@ one before; the hidden states are taken while they are computed, by its evaluati
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from duo.backbone import Backbone
 from duo.decoding.llama_states import LAST, Watch, pointer_to
 from duo.engine import last_words
 from duo.errors import BadInput
+from duo.tokens import common_prefix
 
 if TYPE_CHECKING:
     from duo.decoding.llama_model import LlamaModel
@@ -29,6 +32,48 @@ if TYPE_CHECKING:
 AREA = 2048
 #: Tokens that are computed at once in llama.cpp, and places of a text at most.
 _AT_ONCE = 256
+
+
+@contextmanager
+def logits_only_where(model: Any, where: Tensor) -> Iterator[None]:
+    """Compute, within, logits for the places `where` alone.
+
+    They come as `[1, places, vocabulary]`. With a large vocabulary that saves much of the time and
+    most of the memory.
+
+    Args:
+        model: a causal LM.
+        where: boolean `[rows, tokens]`; or numbers of places, counted over all rows, in any order,
+            which a GPU need not stop to count.
+    """
+    head = model.get_output_embeddings()
+    where = where.flatten()
+    hook = head.register_forward_pre_hook(
+        lambda _, inputs: (inputs[0].flatten(0, -2)[where][None], *inputs[1:])
+    )
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def batches_of_area(lengths: Sequence[int], area: int) -> list[list[int]]:
+    """Batch rows of about the same length, the longest first.
+
+    Args:
+        lengths: of the rows, in tokens.
+        area: padded tokens of a batch at most, unless one row alone is longer.
+
+    Returns:
+        Places in `lengths`.
+    """
+    batches: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
+        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= area:
+            batches[-1].append(place)
+        else:
+            batches.append([place])
+    return batches
 
 
 @dataclass(frozen=True)
@@ -72,8 +117,6 @@ def read_states(
 def _read_in_torch(
     backbone: Backbone, rows: Sequence[Row], layers: Sequence[int]
 ) -> list[np.ndarray]:
-    from duo.training.loss import batches_of_area, logits_only_where
-
     found: dict[int, np.ndarray] = {}
     for batch in batches_of_area([len(row) for row in rows], AREA):
         made = [torch.tensor(rows[number].ids) for number in batch]
@@ -115,21 +158,13 @@ class LlamaReader:
     def __init__(
         self, model: LlamaModel, layers: Sequence[int] = (), *, cells: int = 2048, branches: int = 0
     ) -> None:
-        from duo.decoding.llama_model import Batch
-
-        self._model, self._api, self._layers = model, model.api, tuple(layers)
+        self._model, self._layers = model, tuple(layers)
         own = model.rows.layer
         self._watch = Watch(model.api, model.width, {LAST, own, *layers})
         rows = branches // 2 + 1
         self._sequences = branches + 1
-        self._context = model.context(cells, rows, _AT_ONCE, self._watch.callback)
-        self._memory = self._api.llama_get_memory(self._context)
-        self._batch = Batch(self._api, cells, rows, model.width)
+        self._context = model.context(cells, rows, _AT_ONCE, self._watch)
         self._ids: tuple[int, ...] = ()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_context"):
-            self._api.llama_free(self._context)
 
     def read(self, row: Row) -> Read:
         """Read a text; what it has in common with the one before is not computed again.
@@ -137,13 +172,11 @@ class LlamaReader:
         Raises:
             BadInput: it is longer than the context.
         """
-        kept = 0
         most = min(row.places, default=len(row))
-        while kept < min(most, len(self._ids)) and self._ids[kept] == row.ids[kept]:
-            kept += 1
-        self._api.llama_memory_seq_rm(self._memory, 0, kept, -1)
+        kept = len(common_prefix([list(row.ids[:most]), list(self._ids)]))
+        self._context.cut(0, kept)
         for number in range(1, self._sequences):  # branches
-            self._api.llama_memory_seq_rm(self._memory, number, -1, -1)
+            self._context.cut(number, 0)
         wanted = set(row.places)
         tokens = [
             (token, kept + number, 0, kept + number in wanted)
@@ -155,7 +188,7 @@ class LlamaReader:
     def branch(self, places: Sequence[int]) -> None:
         """Begin a branch after each of these places of the text that was read last."""
         for number, place in enumerate(places, 1):
-            self._api.llama_memory_seq_cp(self._memory, 0, number, 0, place + 1)
+            self._model.api.llama_memory_seq_cp(self._context.memory, 0, number, 0, place + 1)
 
     def extend(self, tokens: Sequence[tuple[int, int, int]]) -> np.ndarray:
         """Add tokens to branches, each of which sees the text up to its place, and itself.
@@ -173,12 +206,11 @@ class LlamaReader:
         return self._decoded(numbered, list(range(len(tokens)))).scores
 
     def _decoded(self, tokens: list[tuple[int, int, int, bool]], places: list[int]) -> Read:
-        model, api = self._model, self._api
+        model = self._model
         self._watch.clear()
         ids = [token[0] for token in tokens]
         vectors = model.embedded(ids) if max(ids) >= model.vocabulary else None
-        batch = self._batch.filled(tokens, vectors, all_wanted=False)
-        if code := api.llama_decode(self._context, batch):
+        if code := self._context.decode(tokens, vectors):
             self._ids = ()
             raise BadInput(f"llama.cpp cannot read a text ({code}): {last_words()}")
         last = self._watch.states(LAST)
@@ -189,8 +221,7 @@ class LlamaReader:
         scores = np.empty((len(places), model.vocabulary + model.rows.count), np.float32)
         own = states_after(model.rows.layer)
         for place, found, hidden in zip(places, scores, own, strict=True):
-            logits = api.llama_get_logits_ith(self._context, place)
-            model.write_scores(found, logits, pointer_to(hidden))
+            model.write_scores(found, self._context.logits(place), pointer_to(hidden))
         chosen = [states_after(layer) for layer in self._layers]
         nothing = np.zeros((len(places), 0, model.width), np.float32)
         return Read(scores, np.stack(chosen, 1) if chosen else nothing)

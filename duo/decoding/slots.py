@@ -1,7 +1,7 @@
 """Keep keys and values of many sessions in slots, and encode all of them in one forward pass.
 
-This is the form for any model of `transformers` that takes a mask; `passes.py` is that for the
-family of Llama, many times as fast where there are many sessions.
+`SlotPool` is the form for any model of `transformers` that takes a mask; `passes.py` has that for
+the family of Llama, many times as fast where there are many sessions.
 
 Each session has a row of slots. The tokens of a pass, of whichever rows and however many of each,
 go through the model side by side, as one sequence, and each is held against the slots of all rows;
@@ -10,6 +10,7 @@ the mask keeps them apart. A row that has nothing to encode takes no part and st
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,38 +23,41 @@ from duo.decoding.attention import Tokens, attention_layers, masks
 from duo.decoding.channels import Chunk
 from duo.decoding.mask import Owner
 
-_FIRST_CAPACITY = 256
+FIRST_CAPACITY = 256
 
 
-class SlotPool:
-    """Rows of slots over one model; all rows have the same capacity, which grows as needed.
+class RowPool(ABC):
+    """Rows of slots, one for each session; all have the same capacity, which grows as needed.
 
     Args:
-        model: a causal LM of `transformers`.
+        device: of the model.
         rows: how many sessions there are at most.
         capacity: slots of a row to begin with.
 
-    Raises:
-        BadInput: the model's past cannot be kept in slots.
+    Attributes:
+        forward_passes: so far.
     """
 
-    def __init__(
-        self, model: PreTrainedModel, rows: int = 1, *, capacity: int = _FIRST_CAPACITY
-    ) -> None:
-        self.model, self.rows = model, rows
-        self._layers = attention_layers(model)
-        self.cache = SlotCache(model.config.get_text_config().num_hidden_layers, rows)
-        self._owner = torch.zeros(rows, 0, dtype=torch.int8, device=model.device)
-        self._position = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
+    def __init__(self, device: torch.device, rows: int, capacity: int) -> None:
+        self.rows, self.capacity, self.forward_passes = rows, 0, 0
+        self._owner = torch.zeros(rows, 0, dtype=torch.int8, device=device)
+        self._position = torch.zeros(rows, 0, dtype=torch.long, device=device)
+        self._edits: dict[tuple[int, int], int] = {}  # owners of slots, not yet on the device
         self._taken = 0
-        self.capacity = 0
-        self.forward_passes = 0
         self.grow(capacity)
 
     @property
+    @abstractmethod
     def bytes(self) -> int:
         """Bytes of keys and values allocated."""
-        return self.cache.bytes
+
+    @abstractmethod
+    def forward(self, chunks: Sequence[Chunk]) -> list[Tensor]:
+        """Encode all chunks, none of them empty, in one forward pass; return each one's logits.
+
+        Returns:
+            For each chunk `[len(wanted), vocabulary]`.
+        """
 
     def take_row(self) -> int:
         """Add a row for one more session."""
@@ -67,20 +71,46 @@ class SlotPool:
         more = (0, capacity - self.capacity)
         self._owner = torch.nn.functional.pad(self._owner, more)
         self._position = torch.nn.functional.pad(self._position, more)
-        self._row = torch.arange(self.rows, device=self._owner.device).repeat_interleave(capacity)
         self.capacity = capacity
 
     def own(self, row: int, slots: Sequence[int], owner: Owner) -> None:
         """Note that these slots of a row now belong to `owner`."""
-        if slots:
-            self._owner[row, torch.tensor(slots, device=self._owner.device)] = owner
+        self._edits.update({(row, slot): int(owner) for slot in slots})
+
+    def _edit_owners(self) -> None:
+        """Bring the device up to date, before a pass."""
+        if self._edits:
+            places, owners = list(self._edits), list(self._edits.values())
+            where = torch.tensor(places, device=self._owner.device).unbind(1)
+            self._owner[where] = torch.tensor(owners, dtype=torch.int8, device=self._owner.device)
+            self._edits.clear()
+
+
+class SlotPool(RowPool):
+    """Rows over a causal LM of `transformers`.
+
+    Raises:
+        BadInput: the model's past cannot be kept in slots.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, rows: int = 1, *, capacity: int = FIRST_CAPACITY
+    ) -> None:
+        self.model = model
+        self._layers = attention_layers(model)
+        self.cache = SlotCache(model.config.get_text_config().num_hidden_layers, rows)
+        super().__init__(model.device, rows, capacity)
+
+    @property
+    def bytes(self) -> int:
+        return self.cache.bytes
+
+    def grow(self, capacity: int) -> None:
+        super().grow(capacity)
+        self._row = torch.arange(self.rows, device=self._owner.device).repeat_interleave(capacity)
 
     def forward(self, chunks: Sequence[Chunk]) -> list[Tensor]:
-        """Encode all chunks, none of them empty, in one forward pass; return each one's logits.
-
-        Returns:
-            For each chunk `[len(wanted), vocabulary]`.
-        """
+        self._edit_owners()
         ids: list[int] = []
         owners: list[int] = []
         positions: list[int] = []

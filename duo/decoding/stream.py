@@ -26,8 +26,10 @@ from duo.decoding.conversant import (
     Turn,
     run,
 )
+from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
 from duo.decoding.speaker import Speaker
+from duo.tokens import CONTROL_TOKENS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +114,9 @@ class Streamed(ABC):
         backbone: the model.
         settings: of the conversation.
         channels: makes what it computes with.
-        ends: control tokens that end an answer.
     """
 
-    name: str
+    name: str  # of `CONTROL_TOKENS`, too
     _answering: bool  # an answer is under way, whoever has the word in the stream
     _undecided: bool  # something was heard that nothing was decided about
     _said: str  # the utterance so far
@@ -125,11 +126,12 @@ class Streamed(ABC):
     def __init__(
         self,
         backbone: Backbone,
-        settings: StreamSettings,
-        channels: Callable[[PreTrainedModel], Channels],
-        ends: frozenset[int] = frozenset(),
+        settings: StreamSettings | None = None,
+        *,
+        channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
     ) -> None:
-        self.settings = settings
+        self.settings = settings = settings or StreamSettings()
+        ends = self._name_controls(backbone.control(CONTROL_TOKENS[self.name]))
         self.cycle_seconds = settings.cycle_seconds
         self.channels = channels(backbone.model)
         self._chat, self._states = backbone.chat, backbone.states
@@ -140,7 +142,9 @@ class Streamed(ABC):
             max_tokens=settings.max_tokens,
             when_full=settings.when_full,
         )
-        self._speaker = Speaker(backbone, self.context, settings, settings.lookahead, ends)
+        self._speaker = Speaker(
+            backbone, self.context, settings, settings.lookahead, frozenset(ends)
+        )
         self.reset()
 
     def reset(self) -> None:
@@ -229,6 +233,10 @@ class Streamed(ABC):
 
     #: Whether an answer that goes on is not being spoken between cycles.
     _pauses = False
+
+    @abstractmethod
+    def _name_controls(self, found: Sequence[int]) -> Sequence[int]:
+        """Name the control tokens; return those that end an answer."""
 
     @abstractmethod
     def _chunk(self, words: str) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -42,16 +43,16 @@ SYSTEMS: dict[str, str] = {
 }
 SYSTEM_NAMES: tuple[str, ...] = tuple(SYSTEMS)
 
-#: Module, class and settings of each.
+#: Where the class of each is, and that of its settings.
 _PLACES = {
-    "duo": ("duo", "Duo", "DuoSettings"),
-    "duo-sequential": ("duo", "Duo", "DuoSettings"),
-    "vita": ("vita", "Vita", "VitaSettings"),
-    "fsm": ("fsm", "Fsm", "StreamSettings"),
-    "micro-turn": ("micro_turn", "MicroTurn", "StreamSettings"),
-    **{f"lslm-{kind}": ("lslm", "Lslm", "LslmSettings") for kind in ("early", "middle", "late")},
-    "duplex": ("duplex", "Duplex", "DuplexSettings"),
-    "turn-based": ("turn_based", "TurnBased", "TurnBasedSettings"),
+    "duo": ("duo:Duo", "duo:DuoSettings"),
+    "duo-sequential": ("duo:Duo", "duo:DuoSettings"),
+    "vita": ("vita:Vita", "vita:VitaSettings"),
+    "fsm": ("fsm:Fsm", "stream:StreamSettings"),
+    "micro-turn": ("micro_turn:MicroTurn", "stream:StreamSettings"),
+    **dict.fromkeys(("lslm-early", "lslm-middle", "lslm-late"), ("lslm:Lslm", "lslm:LslmSettings")),
+    "duplex": ("duplex:Duplex", "duplex:DuplexSettings"),
+    "turn-based": ("turn_based:TurnBased", "turn_based:TurnBasedSettings"),
 }
 
 #: Rows of a pool that one conversation takes, where it is more than one.
@@ -284,9 +285,7 @@ def _settings(system: str, seed: int, given: Mapping[str, Any]) -> Any:
 
 def _classes(system: str) -> tuple[Any, Any]:
     """Import the class of one of our systems, and that of its settings."""
-    place, *names = _PLACES[system]
-    module = importlib.import_module(f"duo.decoding.{place}")
-    found, settings = (getattr(module, name) for name in names)
+    found, settings = (pkgutil.resolve_name(f"duo.decoding.{place}") for place in _PLACES[system])
     return found, settings
 
 

@@ -28,43 +28,21 @@ learned there instead is the setting `inside`:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from duo.decoding.reading import batches_of_area, logits_only_where
 from duo.tokens import StateTokens
 from duo.training.encode import NOT_LEARNED, Target
 from duo.training.settings import Answers, Inside
 
 if TYPE_CHECKING:
     from duo.training.samples import Samples
-
-
-@contextmanager
-def logits_only_where(model: Any, where: Tensor) -> Iterator[None]:
-    """Compute, within, logits for the places `where` alone.
-
-    They come as `[1, places, vocabulary]`. With a large vocabulary that saves much of the time and
-    most of the memory.
-
-    Args:
-        model: a causal LM.
-        where: boolean `[rows, tokens]`; or numbers of places, counted over all rows, in any order,
-            which a GPU need not stop to count.
-    """
-    head = model.get_output_embeddings()
-    where = where.flatten()
-    hook = head.register_forward_pre_hook(
-        lambda _, inputs: (inputs[0].flatten(0, -2)[where][None], *inputs[1:])
-    )
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def base_places(counts: Sequence[int], *, inside: Inside, answers: Answers) -> slice:
@@ -230,22 +208,3 @@ def _sums(logits: Tensor, target: Tensor, counts: Sequence[int], states: StateTo
     )  # fmt: skip
     rows = [torch.stack([(values * where).sum(), where.sum()]) for values, where in pairs]
     return torch.stack([row.double() for row in rows])
-
-
-def batches_of_area(lengths: Sequence[int], area: int) -> list[list[int]]:
-    """Batch rows of about the same length, the longest first.
-
-    Args:
-        lengths: of the rows, in tokens.
-        area: padded tokens of a batch at most, unless one row alone is longer.
-
-    Returns:
-        Places in `lengths`.
-    """
-    batches: list[list[int]] = []
-    for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
-        if batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= area:
-            batches[-1].append(place)
-        else:
-            batches.append([place])
-    return batches

@@ -16,13 +16,12 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 
 from duo.chatformat import ChatFormat
+from duo.decoding.reading import batches_of_area, logits_only_where
 from duo.terminal import progress
 from duo.tokens import StateTokens
 from duo.training.encode import Target
 from duo.training.loss import (
     base_places,
-    batches_of_area,
-    logits_only_where,
     place_losses,
     validate,
 )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from duo.decoding.llama_model import Batch, LlamaModel
+from duo.decoding.llama_model import LlamaModel
 from duo.decoding.settings import Sampler, Sampling
 from duo.engine import last_words
 from duo.tokens import common_prefix
@@ -35,20 +35,14 @@ class Reader:
     """
 
     def __init__(self, model: LlamaModel) -> None:
-        self._model, self._context, self._cells = model, None, 0
+        self._model, self._cells = model, 0
         self._ids: list[int] = []
-
-    def __del__(self) -> None:
-        if self._context:
-            self._model.api.llama_free(self._context)
 
     def read(self, ids: list[int], more: int) -> None:
         """Read `ids` from the beginning; `more` tokens can follow by `scores`."""
         if len(ids) + more > self._cells:
-            self.__del__()
             self._cells = max(_FIRST_CELLS, 1 << (len(ids) + more - 1).bit_length())
             self._context = self._model.context(self._cells, 1, at_once=_BLOCK)
-            self._batch = Batch(self._model.api, self._cells, 1, self._model.width)
             self._ids = []
         same = len(common_prefix([ids, self._ids]))
         self.back(same // _BLOCK * _BLOCK)
@@ -56,8 +50,7 @@ class Reader:
 
     def back(self, length: int) -> None:
         """Go back to the first `length` tokens."""
-        memory = self._model.api.llama_get_memory(self._context)
-        self._model.api.llama_memory_seq_rm(memory, 0, length, -1)
+        self._context.cut(0, length)
         del self._ids[length:]
 
     def scores(self, ids: Sequence[int]) -> torch.Tensor:
@@ -66,7 +59,7 @@ class Reader:
         for start in range(0, len(ids), _BLOCK):
             part = ids[start : start + _BLOCK]
             self._decode(part, wanted=True)
-            first = model.api.llama_get_logits(self._context)
+            first = model.api.llama_get_logits(self._context.pointer)
             found.append(np.ctypeslib.as_array(first, (len(part), model.vocabulary)).copy())
         return torch.from_numpy(np.concatenate(found))
 
@@ -75,8 +68,7 @@ class Reader:
             return
         begin = len(self._ids)
         tokens = [(token, begin + place, 0, wanted) for place, token in enumerate(ids)]
-        batch = self._batch.filled(tokens, None, all_wanted=False)
-        if code := self._model.api.llama_decode(self._context, batch):
+        if code := self._context.decode(tokens):
             raise RuntimeError(f"llama.cpp fails ({code}): {last_words()}")
         self._ids += ids
 

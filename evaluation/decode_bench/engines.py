@@ -122,7 +122,8 @@ def bare(backbone: Backbone, tokens: int) -> dict[str, float]:
         tokens: of the answer.
     """
     model = backbone.model
-    api, context = model.api, model.context(1024, 1)
+    api, made = model.api, model.context(1024, 1)
+    context = made.pointer
     sampler = api.llama_sampler_init_greedy()
     try:
         ids = _prompt(backbone)
@@ -137,7 +138,6 @@ def bare(backbone: Backbone, tokens: int) -> dict[str, float]:
         done = time.perf_counter()
     finally:
         api.llama_sampler_free(sampler)
-        api.llama_free(context)
     return {
         "alone": tokens / (done - prefilled),
         "prefill": len(ids) / (prefilled - began),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -17,6 +18,7 @@ from duo import engine
 from duo.backbone import load
 from duo.decoding.llama import Cancelled, LlamaChannels
 from duo.decoding.llama_model import LlamaModel, Rows
+from duo.decoding.reading import LlamaReader
 from duo.decoding.systems import build
 from duo.errors import BadInput
 from tests.gguf_twin import needs_llama, write_gguf
@@ -196,6 +198,24 @@ def test_a_pass_can_be_ended_from_another_thread(tiny: Any) -> None:
         channels.cancel()
         with pytest.raises(Cancelled):
             under_way.result()
+
+
+@needs_llama
+def test_contexts_are_freed_and_then_the_weights(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, freed = engine.library(), []
+    for name in ("llama_free", "llama_model_free"):
+        monkeypatch.setattr(api, name, lambda _, name=name: freed.append(name))
+    held: dict[str, Any] = {"model": LlamaModel(tiny[0], threads=1)}
+    held["channels"] = LlamaChannels(held["model"])
+    held["reader"] = LlamaReader(held["model"])
+    held["itself"] = held  # collected at once, in whatever order
+    del held["model"]
+    assert not freed
+    del held
+    gc.collect()
+    assert freed == ["llama_free", "llama_free", "llama_model_free"]
 
 
 @needs_llama

@@ -12,11 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duo.decoding.reading import logits_only_where
 from duo.tokens import StateTokens
 from duo.training.encode import NOT_LEARNED, Encoder, Target, targets
 from duo.training.loss import (
     base_places,
-    logits_only_where,
     no_state_loss,
     place_losses,
 )

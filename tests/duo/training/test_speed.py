@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
+from duo.decoding.reading import logits_only_where
 from duo.training.encode import Encoder
-from duo.training.loss import logits_only_where
 from duo.training.samples import Samples
 from duo.training.speed import compile_layers, ease_frozen
 from duo.training.train import trainable

@@ -73,18 +73,23 @@ def held(system: Any, heard: list[str], encoded: Encoded) -> list[int]:
     return list(system.context.ids)
 
 
-def test_word_pieces_stand_beside_the_answer_and_the_last_of_a_query_stops_it() -> None:
-    whole = Sample(
+def interrupted(query: str, answer: str) -> Sample:
+    """An answer that goes on after a remark, until a query ends it."""
+    return Sample(
         id="x",
         messages=(
             UserTurn(content="what is rain", state="<1>"),
             AssistantTurn(content="what is the capital of France tell me", complete=False),
             UserTurn(content="so", state="<2>"),
             AssistantTurn(content="how rain falls on Paris and why it costs so", complete=False),
-            UserTurn(content="why so", state="<1>"),
-            AssistantTurn(content="of Paris", complete=True),
+            UserTurn(content=query, state="<1>"),
+            AssistantTurn(content=answer, complete=True),
         ),
     )
+
+
+def test_word_pieces_stand_beside_the_answer_and_the_last_of_a_query_stops_it() -> None:
+    whole = interrupted("why so", "of Paris")
     model = backbone("lslm-early")
     encoder = Encoder(model.tokenizer, max_tokens=5000, recipe="lslm-early")
     encoded = streams.lslm(encoder, laid(whole, 1))
@@ -146,18 +151,7 @@ def test_cycles_hold_the_whole_dialogue_in_order(seed: int, turns: int) -> None:
 
 
 def test_an_interruption_is_heard_over_the_end_of_the_answer_and_a_remark_over_its_rest() -> None:
-    whole = Sample(
-        id="x",
-        messages=(
-            UserTurn(content="what is rain", state="<1>"),
-            AssistantTurn(content="what is the capital of France tell me", complete=False),
-            UserTurn(content="so", state="<2>"),
-            AssistantTurn(content="how rain falls on Paris and why it costs so", complete=False),
-            UserTurn(content="tell me the capital of France", state="<1>"),
-            AssistantTurn(content="", complete=True),
-        ),
-    )
-    clock = laid(whole, 1)
+    clock = laid(interrupted("tell me the capital of France", ""), 1)
     remark = next(place for place, cycle in enumerate(clock) if cycle.heard == "so")
     assert clock[remark - 1].said
     assert clock[remark].said

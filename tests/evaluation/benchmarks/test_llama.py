@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from duo.decoding.llama_model import Batch, LlamaModel, Rows
+from duo.decoding.llama_model import LlamaModel, Rows
 from duo.gguf_model import own_tokenizer
 from evaluation.benchmarks.experiment import Settings
 from evaluation.benchmarks.llama import AnsweringLlama, Reader
@@ -33,14 +33,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(model: LlamaModel, ids: list[int]) -> torch.Tensor:
     """The log probabilities after each token, all decoded in one call."""
     context = model.context(1024, 1, at_once=1024)
-    try:
-        batch = Batch(model.api, 1024, 1, model.width)
-        tokens = [(token, place, 0, True) for place, token in enumerate(ids)]
-        assert model.api.llama_decode(context, batch.filled(tokens, None, all_wanted=True)) == 0
-        logits = model.api.llama_get_logits(context)
-        found = np.ctypeslib.as_array(logits, (len(ids), model.vocabulary)).copy()
-    finally:
-        model.api.llama_free(context)
+    tokens = [(token, place, 0, True) for place, token in enumerate(ids)]
+    assert context.decode(tokens, all_wanted=True) == 0
+    logits = model.api.llama_get_logits(context.pointer)
+    found = np.ctypeslib.as_array(logits, (len(ids), model.vocabulary)).copy()
     return torch.from_numpy(found).log_softmax(-1)
 
 
