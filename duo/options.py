@@ -95,6 +95,66 @@ Prompt = Annotated[
 ]
 
 
+def prices(text: str | None) -> tuple[float, float] | None:
+    """Read what a million tokens cost, in and out, in dollars.
+
+    Raises:
+        BadInput: it is not two numbers with a comma between them.
+    """
+    if text is None:
+        return None
+    try:
+        first, second = (float(part) for part in text.split(","))
+        if not (0 <= first < 1e6 and 0 <= second < 1e6):
+            raise ValueError
+    except ValueError:
+        said = f"{text!r} is not IN,OUT in dollars, such as 0.15,0.6"
+        raise BadInput(said, field="--price") from None
+    return first, second
+
+
+def _checked_price(text: str | None) -> str | None:
+    """Refuse a wrong price before the rest of the command line is found to be too much."""
+    prices(text)
+    return text
+
+
+#: Models that judge, behind an endpoint or here; see `duo.judging`.
+JudgesModel = Annotated[
+    str,
+    typer.Option(
+        "--model", help="A local model as for `duo chat`, or the endpoint's name for one."
+    ),
+]
+JudgesEndpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        metavar="URL",
+        help="An OpenAI-compatible endpoint, such as https://api.openai.com/v1; the key is "
+        "taken from OPENAI_API_KEY [default: the model is local].",
+    ),
+]
+RequestsPerMinute = Annotated[
+    float, typer.Option("--requests-per-minute", min=0.001, help="Limit for the endpoint.")
+]
+MostTokens = Annotated[
+    int,
+    typer.Option(
+        "--most-tokens", min=1, help="Of a reply; models that think before need thousands."
+    ),
+]
+Price = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        metavar="IN,OUT",
+        help="Dollars for a million tokens, to show the cost.",
+        callback=_checked_price,
+    ),
+]
+
+
 def words(text: str, option: str) -> list[str]:
     """Split the value of an option at its commas.
 

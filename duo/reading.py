@@ -61,6 +61,7 @@ def conversation_of(transcript: Transcript) -> Conversation:
         system=header.system,
         model=header.model,
         scenario=header.scenario,
+        control_of=header.control_of,
         settings=header.settings,
         cycle_seconds=header.cycle_seconds,
         seconds=transcript.seconds,

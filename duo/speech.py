@@ -213,7 +213,7 @@ class Conversation:
     """What was said and decided in one transcript.
 
     Attributes:
-        system, model, scenario, settings, cycle_seconds: of its header.
+        system, model, scenario, control_of, settings, cycle_seconds: of its header.
         seconds: when its last event ends.
         utterances: by their start.
         answers: by their start.
@@ -235,6 +235,7 @@ class Conversation:
     utterances: tuple[Utterance, ...]
     answers: tuple[Answer, ...]
     seconds: float = 0.0
+    control_of: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     wordless: tuple[Answer, ...] = ()
     decisions: tuple[Decision, ...] = ()

@@ -19,11 +19,11 @@ same conversation is the same bytes.
 
 `read_transcript` reads what this program wrote and knows every field. `read_scorable` reads what
 anybody's program wrote, as far as figures rest on it: of the header `schema_version`, `system`,
-`scenario` and `cycle_seconds` (and `model` and `settings` if given), of an event `start`, `end`,
-`kind` and what belongs to its kind; other fields are not looked at. It also refuses what cannot
-have happened or cannot be scored: utterances without a label, pieces of speech, words of an
-utterance or cycles that overlap each other. Only pieces of speech of one `cycle`, or of the very
-same span, may. `duo.reading` makes words, utterances and answers of either.
+`scenario` and `cycle_seconds` (and `model`, `settings` and `control_of` if given), of an event
+`start`, `end`, `kind` and what belongs to its kind; other fields are not looked at. It also refuses
+what cannot have happened or cannot be scored: utterances without a label, pieces of speech, words
+of an utterance or cycles that overlap each other. Only pieces of speech of one `cycle`, or of the
+very same span, may. `duo.reading` makes words, utterances and answers of either.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class Header(BaseModel):
     model: Text
     scenario: Text
     scenario_sha256: str = ""
+    control_of: Text = ""  # the scenario of which this one is the half-duplex control
     language: str = "en"
     seed: int = 0
     clock: Literal["simulated", "real-time"] = "simulated"
@@ -225,7 +226,7 @@ def read_scorable(path: Path) -> Transcript:
     numbered: list[bool] = []  # whether an event says which cycle it is of
 
     def header_of(content: Mapping[str, Any]) -> Header:
-        known = ("system", "scenario", "cycle_seconds", "model", "settings")
+        known = ("system", "scenario", "cycle_seconds", "model", "settings", "control_of")
         return Header.model_validate({"model": ""} | _chosen(content, known))
 
     def event_of(content: Mapping[str, Any]) -> TranscriptEvent:

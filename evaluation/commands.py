@@ -13,7 +13,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duo.decoding.systems import SYSTEM_NAMES
-from duo.options import Chat, Engine, Monitor, Set, numbers, words
+from duo.options import (
+    Chat,
+    Device,
+    DType,
+    Engine,
+    JudgesEndpoint,
+    JudgesModel,
+    Monitor,
+    MostTokens,
+    Price,
+    RequestsPerMinute,
+    Set,
+    numbers,
+    prices,
+    words,
+)
 from duo.spelling import Spelling
 
 if TYPE_CHECKING:
@@ -84,6 +99,61 @@ def interaction(
     found = make_result(out, read, lambda found: [table(found)])
     for problem in found.left_out:
         typer.echo(f"duo: left out: {problem.problem}", err=True)
+
+
+@eval_app.command()
+def content(
+    transcripts: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Transcripts, or folders with transcripts, recorded with --control.",
+            show_default=False,
+        ),
+    ],
+    model: JudgesModel,
+    out: Annotated[Path, typer.Option(help="Folder for the verdicts.", show_default=False)],
+    endpoint: JudgesEndpoint = None,
+    requests_per_minute: RequestsPerMinute = 500.0,
+    most_tokens: MostTokens = 16,
+    price: Price = None,
+    chat: Chat = None,
+    device: Device = None,
+    dtype: DType = None,
+) -> None:
+    """Have a language model judge what is said after interruptions, beside the half-duplex control.
+
+    Names what went wrong where the same words were answered well when nobody was interrupted: the
+    old answer went on, the interruption was forgotten, or what was wanted before. The same command
+    goes on where it was stopped.
+
+    Example: duo eval content runs/pairs --model gpt-4o-mini --endpoint https://api.openai.com/v1
+    --out runs/content
+    """
+    from duo.judging import open_judge
+    from duo.terminal import progress
+    from evaluation.interaction.judged import LETTERS, SUMMARY, judge_content
+    from evaluation.interaction.results import read_all
+
+    conversations, left_out = read_all(transcripts)
+    for problem in left_out:
+        typer.echo(f"duo: left out: {problem}", err=True)
+    asked = open_judge(
+        model,
+        LETTERS,
+        endpoint=endpoint,
+        requests_per_minute=requests_per_minute,
+        most_tokens=most_tokens,
+        device=device or "auto",
+        dtype=dtype or "auto",
+        chat=chat,
+    )
+    with progress("replies") as bar:
+        found = judge_content(
+            conversations, out, asked, prices=prices(price),
+            on_start=lambda total: bar.update(total=total), on_done=bar.advance,
+        )  # fmt: skip
+    found.table().show()
+    typer.echo(out / SUMMARY)
 
 
 @eval_app.command()

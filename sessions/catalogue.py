@@ -22,7 +22,14 @@ from typing import Any
 from duo.data.sample import LabelledUtterance
 from duo.errors import BadInput, check_choice
 from duo.files import read_json_lines, validate
-from sessions.scenario import ALWAYS, Scenario, UtteranceKind, parse_scenario, read_scenario
+from sessions.scenario import (
+    ALWAYS,
+    Scenario,
+    UtteranceKind,
+    control,
+    parse_scenario,
+    read_scenario,
+)
 
 _SUFFIXES = (".yaml", ".yml")
 _UTTERANCES = (".jsonl", ".jsonl.gz")
@@ -79,6 +86,23 @@ def sample(scenarios: Sequence[Scenario], size: int) -> tuple[Scenario, ...]:
     drawn = sorted(scenarios, key=lambda each: hashlib.sha256(each.name.encode()).digest())[:size]
     names = {scenario.name for scenario in drawn}
     return tuple(scenario for scenario in scenarios if scenario.name in names)
+
+
+def with_controls(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
+    """Put the half-duplex control (`sessions.scenario.control`) behind each scenario that has one.
+
+    Raises:
+        BadInput: no scenario has one, or another is called so.
+    """
+    found: list[Scenario] = []
+    for scenario in scenarios:
+        found += [one for one in (scenario, control(scenario)) if one is not None]
+    if len(found) == len(scenarios):
+        raise BadInput("no scenario has a query that interrupts an answer", field="--control")
+    names = [one.name.casefold() for one in found]
+    if taken := next((one.name for one in found if names.count(one.name.casefold()) > 1), None):
+        raise BadInput(f"two scenarios would be called {taken}", field="--control")
+    return tuple(found)
 
 
 def _found(names: Iterable[str]) -> Iterable[tuple[str, Scenario]]:

@@ -117,6 +117,14 @@ def record(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Record a stable sample of this many scenarios.")
     ] = None,
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control",
+            help="Record as well, for each scenario that interrupts an answer, the same words said "
+            "without interrupting: `duo eval interaction` compares the answers.",
+        ),
+    ] = False,
     list_scenarios: Annotated[
         bool,
         typer.Option(
@@ -200,12 +208,16 @@ def record(
     Example: duo record --spoken --noise 15 --scenario suite:dev --limit 6 --out runs/spoken
     """
     from duo.decoding.systems import models_for, with_prompt
-    from sessions.catalogue import find_scenarios, sample
+    from sessions.catalogue import find_scenarios, sample, with_controls
     from sessions.recorder import Job, is_realtime, record_all
 
     names = words(systems, "systems")
     aloud = spoken or any(map(is_realtime, names))
     scenarios = find_scenarios(scenario or (_english() if aloud else ()))
+    if limit is not None:
+        scenarios = sample(scenarios, limit)
+    if control:
+        scenarios = with_controls(scenarios)
     models = models_for(names, model or ())
     loading = _given(
         device=device,
@@ -218,7 +230,7 @@ def record(
     )
     job = Job(
         systems=names,
-        scenarios=scenarios if limit is None else sample(scenarios, limit),
+        scenarios=scenarios,
         out=out,
         models=models,
         seed=seed,

@@ -295,6 +295,7 @@ def _identity(job: Job, system: str, scenario: Scenario) -> dict[str, Any]:
         "model": job.models.get(system, _NO_MODEL),
         "scenario": scenario.name,
         "scenario_sha256": scenario.sha256,
+        "control_of": scenario.control_of,
         "seed": job.seed,
         "clock": job.clock_of(system),
         "settings": as_json(given),

@@ -32,6 +32,9 @@ which a longer word takes a larger share.
 `{assistant: ...}`: the conversation goes on from there. A user turn that no answer follows was not
 meant for the assistant.
 
+`control_of` names the scenario whose words these are, said without interrupting anybody (see
+`control`).
+
 Start rules, of which an utterance has exactly one:
 
 - `at`: at this time; later if the user is still speaking then.
@@ -50,6 +53,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +74,7 @@ from duo.decoding.conversant import Turn
 from duo.errors import BadInput, misfit
 from duo.files import check_writable, write_text
 from duo.speech import SHORTEST_PAUSE
-from duo.transcript import Label
+from duo.transcript import WANT_SILENCE, Label
 from duo.words import blank_between, cut
 from duo.yaml_file import MarkedYaml, read_yaml
 
@@ -102,6 +106,8 @@ Spoken = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 #: Languages whose speaking rate is counted in characters.
 WITHOUT_BLANKS = frozenset({"zh", "yue", "ja"})
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 #: The share of the time that a word takes besides one for each of its letters.
 _ONSET = 2
@@ -372,9 +378,10 @@ class Before(Strict):
 class Scenario(Strict):
     """One side of a conversation: the user's."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(pattern=rf"^{_NAME}$")
     language: str = Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")
     description: str = ""
+    control_of: str = Field(default="", pattern=rf"^({_NAME})?$")
     defaults: Defaults = Defaults()
     context: Annotated[tuple[Before, ...], Field(strict=False)] = ()
     utterances: Annotated[tuple[Utterance, ...], Field(strict=False, min_length=1)]
@@ -428,6 +435,27 @@ class Scenario(Strict):
             start += seconds if rule == "after_previous" else 0
             earliest = start + max(hearing.end for hearing in self.hearings(utterance))
         return self
+
+
+def control(scenario: Scenario) -> Scenario | None:
+    """Make the half-duplex control of a scenario: the same words, each when the answer is over.
+
+    None if no query that wants words interrupts an answer: there is nothing to compare.
+
+    Raises:
+        BadInput: the scenario's name leaves no room for that of another.
+    """
+    queries = [one for one in scenario.utterances if one.label == "query"]
+    if not any(one.into_answer is not None and one.kind not in WANT_SILENCE for one in queries):
+        return None
+    content = scenario.model_dump(exclude_defaults=True)
+    for utterance in content["utterances"]:
+        if utterance.pop("into_answer", None) is not None:
+            utterance["after_answer"] = 0.0
+    name = f"{scenario.name}-control"
+    if not re.fullmatch(_NAME, name):
+        raise BadInput(f"{name} is too long for the name of a control", file=scenario.name)
+    return Scenario.model_validate(content | {"name": name, "control_of": scenario.name})
 
 
 def parse_scenario(text: str, file: str | Path) -> Scenario:

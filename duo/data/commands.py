@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from duo.errors import BadInput, check_choice
-from duo.options import Chat, Date
+from duo.options import Chat, Date, Price, RequestsPerMinute, prices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,13 +179,8 @@ def build(
     batch: Annotated[
         int, typer.Option(min=1, help="Remarks that a local model writes at once.")
     ] = 16,
-    requests_per_minute: Annotated[
-        float, typer.Option(min=0.1, help="Limit for the endpoint.")
-    ] = 500.0,
-    price: Annotated[
-        str | None,
-        typer.Option(metavar="IN,OUT", help="Dollars for a million tokens, to show the cost."),
-    ] = None,
+    requests_per_minute: RequestsPerMinute = 500.0,
+    price: Price = None,
 ) -> None:
     """Make a data set: OUT/train.jsonl, OUT/validation.jsonl and OUT/manifest.json.
 
@@ -230,7 +225,7 @@ def build(
         ).without(frozenset(without or ()))
     loading = {name: said for name, said in (("chat", chat), ("date", date)) if said is not None}
     make_writer, writer_facts = _writer(
-        writer, writer_model, loading, instruction, batch, requests_per_minute, _prices(price),
+        writer, writer_model, loading, instruction, batch, requests_per_minute, prices(price),
         made_to,
     )  # fmt: skip
     make_form, form_facts = _form(form, model, seed)
@@ -276,18 +271,6 @@ def inspect(
     from duo.data.inspect import print_data
 
     print_data(folder, n=n, seed=seed, kind=kind, full=full)
-
-
-def _prices(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        first, second = (float(part) for part in text.split(","))
-        if not (0 <= first < 1e6 and 0 <= second < 1e6):
-            raise ValueError
-    except ValueError:
-        raise BadInput(f"{text!r} is not IN,OUT in dollars", field="price") from None
-    return first, second
 
 
 def _given(ctx: typer.Context) -> dict[str, Any]:

@@ -63,14 +63,17 @@ def repeated(conversations: Iterable[Conversation]) -> list[Sample]:
     return found
 
 
-def answer_to(exchange: Exchange) -> list[Word]:
-    """List the words that answer a query; none where it is not known whose answer they are."""
+def answer_to(exchange: Exchange) -> list[Word] | None:
+    """List the words that answer a query.
+
+    None if it wants no words, or it is not known whose answer they are.
+    """
     said = exchange.utterance
     if said.label != "query" or exchange.overtaken or wanted_after(said) != "answer":
-        return []
+        return None
     answers = [answer for answer in exchange.answers if answer.words_from(said.end)]
     if answers and answers[0].seamless:
-        return []
+        return None
     return [word for answer in answers for word in answer.words]
 
 
@@ -88,10 +91,10 @@ def ends_in_loop(words: Sequence[Word]) -> bool:
     >>> ends_in_loop([Word(0, 0, word) for word in said.split()])
     True
     """
-    plain = _plain(words)
+    every = plain(words)
     return any(
         _repeated(spoken, size) >= max(LOOP_TIMES * size, LOOP_WORDS)
-        for spoken in (plain, plain[:-1])
+        for spoken in (every, every[:-1])
         for size in range(1, len(spoken) // LOOP_TIMES + 1)
     )
 
@@ -116,9 +119,10 @@ def shared(new: Sequence[Word], old: Sequence[Word]) -> float:
 
 
 def _sequences(words: Sequence[Word]) -> list[tuple[str, ...]]:
-    plain = _plain(words)
-    return list(zip(*(plain[start:] for start in range(SEQUENCE)), strict=False))
+    every = plain(words)
+    return list(zip(*(every[start:] for start in range(SEQUENCE)), strict=False))
 
 
-def _plain(words: Iterable[Word]) -> list[str]:
+def plain(words: Iterable[Word]) -> list[str]:
+    """Write words without case and signs."""
     return [re.sub(r"[\W_]+", "", word.text).casefold() for word in words]

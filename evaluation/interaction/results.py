@@ -15,7 +15,7 @@ from duo.reading import read_conversation
 from duo.speech import Conversation
 from duo.spelling import spelling_of
 from duo.transcript import transcript_files
-from evaluation.interaction import content, metrics, panel
+from evaluation.interaction import content, control, metrics, panel
 from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples, Sample
 from evaluation.interaction.events import (
     BEHAVIOURS,
@@ -29,7 +29,7 @@ from evaluation.interaction.events import (
 
 #: 2: words, answers and shares of none or all as `duo.speech` and `bootstrap` say since then.
 #: 3: the user's waits, and answers that the limit ended. 4: the panel of tau-voice, and content.
-#: 5: what was right, by category; repetitions.
+#: 5: what was right, by category; repetitions; half-duplex controls.
 SCHEMA: Literal[5] = 5
 
 Count = Annotated[int, Field(ge=0)]
@@ -86,6 +86,16 @@ class Content(Record):
     repeated: Figure = Figure(value=None)
 
 
+class Controlled(Record):
+    """Answers to interruptions beside those of the half-duplex control; see `control`."""
+
+    unanswered: Figure
+    to_control: Figure
+    to_interrupted: Figure
+    of_control: Figure
+    nearer_to_interrupted: Figure
+
+
 class Waste(Record):
     """Ratios of what is computed and said in vain; see `metrics`."""
 
@@ -110,6 +120,7 @@ class SystemFigures(Record):
         response_latency, stop_latency: by unit.
         confusion: wanted, done, how often.
         panel, content: None in files of before schema 4.
+        controlled: None if no control was recorded. Controls are in no other figure.
     """
 
     system: str
@@ -140,6 +151,7 @@ class SystemFigures(Record):
     confusion: dict[Wanted, dict[Done, Count]]
     panel: Panel | None = None
     content: Content | None = None
+    controlled: Controlled | None = None
 
 
 class Intervals(Record):
@@ -221,14 +233,17 @@ def interaction(
     by_spelling: bool = False,
 ) -> Interaction:
     """Compute the figures of every system, whatever the order of its conversations."""
-    named = by_name(conversations, by_spelling=by_spelling)
+    named, pairs = dict[str, list[Conversation]](), dict[str, list[control.Pair]]()
+    for name, every in by_name(conversations, by_spelling=by_spelling).items():
+        if held := [one for one in every if not one.control_of]:
+            named[name], pairs[name] = held, list(control.pairs_of(every))
     outcomes = {name: [o for c in held for o in outcomes_of(c)] for name, held in named.items()}
     return Interaction(
         scored=len(conversations),
         left_out=tuple(
             LeftOut(file=str(error.file), line=error.line, problem=str(error)) for error in left_out
         ),
-        systems={name: _figures(held, outcomes[name]) for name, held in named.items()},
+        systems={name: _figures(held, outcomes[name], pairs[name]) for name, held in named.items()},
         events=tuple(
             outcome.model_copy(update={"system": name})
             for name, own in outcomes.items()
@@ -284,7 +299,11 @@ def _short(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome]) -> SystemFigures:
+def _figures(
+    conversations: Sequence[Conversation],
+    outcomes: Sequence[Outcome],
+    pairs: Sequence[control.Pair],
+) -> SystemFigures:
     draws = Resamples(c.scenario for c in conversations)
     kinds = [*KINDS, *sorted({o.kind for o in outcomes} - set(KINDS))]
     takeovers = {kind: draws.share(metrics.takeover(outcomes, kind)) for kind in kinds}
@@ -295,8 +314,8 @@ def _figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome])
     ) -> dict[metrics.Unit, Quantiles]:
         return {
             unit: Quantiles(
-                p50=_figure(draws.quantile(samples(outcomes, unit), 0.5)),
-                p90=_figure(draws.quantile(samples(outcomes, unit), 0.9)),
+                p50=figure_of(draws.quantile(samples(outcomes, unit), 0.5)),
+                p90=figure_of(draws.quantile(samples(outcomes, unit), 0.9)),
             )
             for unit in metrics.UNITS
         }
@@ -309,31 +328,31 @@ def _figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome])
         scenarios=len(draws.scenarios),
         events=len(outcomes),
         overtaken=sum(exchange.overtaken for one in conversations for exchange in one.exchanges),
-        takeover={kind: _figure(found) for kind, found in takeovers.items()},
+        takeover={kind: figure_of(found) for kind, found in takeovers.items()},
         takeover_latency={
-            kind: _figure(draws.mean(metrics.takeover_latency(outcomes, kind)))
+            kind: figure_of(draws.mean(metrics.takeover_latency(outcomes, kind)))
             for kind in ("turn_end", "interruption")
         },
-        averaged=_figure(metrics.averaged(takeovers)),
-        false_interruptions=_figure(draws.share(metrics.false_interruptions(outcomes))),
-        missed_queries=_figure(draws.share(metrics.missed_queries(outcomes))),
-        premature_answers=_figure(draws.share(metrics.premature_answers(outcomes))),
-        resumed_intact=_figure(draws.share(metrics.resumed_intact(outcomes))),
-        stops_obeyed=_figure(draws.share(metrics.stops_obeyed(outcomes))),
+        averaged=figure_of(metrics.averaged(takeovers)),
+        false_interruptions=figure_of(draws.share(metrics.false_interruptions(outcomes))),
+        missed_queries=figure_of(draws.share(metrics.missed_queries(outcomes))),
+        premature_answers=figure_of(draws.share(metrics.premature_answers(outcomes))),
+        resumed_intact=figure_of(draws.share(metrics.resumed_intact(outcomes))),
+        stops_obeyed=figure_of(draws.share(metrics.stops_obeyed(outcomes))),
         right={
-            category: _figure(draws.share(samples))
+            category: figure_of(draws.share(samples))
             for category, samples in metrics.right(outcomes).items()
         },
-        overlap=_figure(draws.ratio(metrics.overlap(conversations))),
+        overlap=figure_of(draws.ratio(metrics.overlap(conversations))),
         user_waits=Quantiles(
-            p50=_figure(draws.quantile(metrics.user_waits(conversations), 0.5)),
-            p90=_figure(draws.quantile(metrics.user_waits(conversations), 0.9)),
+            p50=figure_of(draws.quantile(metrics.user_waits(conversations), 0.5)),
+            p90=figure_of(draws.quantile(metrics.user_waits(conversations), 0.9)),
         ),
         gave_up=sum(one.user_waits.given_up for one in conversations),
         limited=sum(answer.limited for one in conversations for answer in one.answers),
         behaviour={
             kind: {
-                which: _figure(draws.share(metrics.behaviour(outcomes, kind, which)))
+                which: figure_of(draws.share(metrics.behaviour(outcomes, kind, which)))
                 for which in BEHAVIOURS
             }
             for kind in kinds
@@ -341,21 +360,32 @@ def _figures(conversations: Sequence[Conversation], outcomes: Sequence[Outcome])
         },
         response_latency=latency(metrics.response_latency),
         stop_latency=latency(metrics.stop_latency),
-        words_after_onset=_figure(draws.mean(metrics.words_after_onset(outcomes))),
+        words_after_onset=figure_of(draws.mean(metrics.words_after_onset(outcomes))),
         waste=Waste(
-            tokens_after_onset=_figure(draws.mean(metrics.tokens_after_onset(outcomes))),
-            passes_per_word=_figure(draws.ratio(metrics.passes_per_word(conversations))),
-            passes_per_token=_figure(draws.ratio(metrics.passes_per_token(conversations))),
-            processed_per_token=_figure(draws.ratio(metrics.processed_per_token(conversations))),
-            dropped_per_word=_figure(draws.ratio(metrics.dropped_per_word(conversations))),
+            tokens_after_onset=figure_of(draws.mean(metrics.tokens_after_onset(outcomes))),
+            passes_per_word=figure_of(draws.ratio(metrics.passes_per_word(conversations))),
+            passes_per_token=figure_of(draws.ratio(metrics.passes_per_token(conversations))),
+            processed_per_token=figure_of(draws.ratio(metrics.processed_per_token(conversations))),
+            dropped_per_word=figure_of(draws.ratio(metrics.dropped_per_word(conversations))),
         ),
         confusion=metrics.confusion(outcomes),
         panel=_panel(draws, conversations, outcomes),
         content=Content(
-            loops=_figure(draws.share(content.loops(conversations))),
-            restated=_figure(draws.share(content.restated(conversations))),
-            repeated=_figure(draws.share(content.repeated(conversations))),
+            loops=figure_of(draws.share(content.loops(conversations))),
+            restated=figure_of(draws.share(content.restated(conversations))),
+            repeated=figure_of(draws.share(content.repeated(conversations))),
         ),
+        controlled=_controlled(draws, pairs) if pairs else None,
+    )
+
+
+def _controlled(draws: Resamples, pairs: Sequence[control.Pair]) -> Controlled:
+    return Controlled(
+        unanswered=figure_of(draws.share(control.unanswered(pairs))),
+        to_control=figure_of(draws.mean(control.to_control(pairs))),
+        to_interrupted=figure_of(draws.mean(control.to_interrupted(pairs))),
+        of_control=figure_of(draws.mean(control.of_control(pairs))),
+        nearer_to_interrupted=figure_of(draws.share(control.nearer_to_interrupted(pairs))),
     )
 
 
@@ -364,26 +394,27 @@ def _panel(
 ) -> Panel:
     def times(samples: Sequence[Sample]) -> Times:
         return Times(
-            mean=_figure(draws.mean(samples)),
-            p50=_figure(draws.quantile(samples, 0.5)),
-            p90=_figure(draws.quantile(samples, 0.9)),
+            mean=figure_of(draws.mean(samples)),
+            p50=figure_of(draws.quantile(samples, 0.5)),
+            p90=figure_of(draws.quantile(samples, 0.9)),
         )
 
     return Panel(
-        response_rate=_figure(draws.share(panel.response_rate(conversations))),
+        response_rate=figure_of(draws.share(panel.response_rate(conversations))),
         response_latency=times(panel.response_latency(conversations)),
-        yield_rate=_figure(draws.share(panel.yield_rate(conversations))),
+        yield_rate=figure_of(draws.share(panel.yield_rate(conversations))),
         yield_latency=times(panel.yield_latency(conversations)),
-        agent_interruptions=_figure(draws.ratio(panel.agent_interruptions(conversations))),
+        agent_interruptions=figure_of(draws.ratio(panel.agent_interruptions(conversations))),
         selectivity={
-            kind: _figure(draws.share(panel.selectivity(conversations, kind)))
+            kind: figure_of(draws.share(panel.selectivity(conversations, kind)))
             for kind in panel.IGNORED
         },
         overlap_until_stop=times(panel.overlap_until_stop(outcomes)),
     )
 
 
-def _figure(found: Estimate) -> Figure:
+def figure_of(found: Estimate) -> Figure:
+    """Round an estimate to what a result holds."""
     value, low, high = (
         None if number is None else round(number, 6)
         for number in (found.value, found.low, found.high)

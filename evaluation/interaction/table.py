@@ -50,6 +50,14 @@ _CONTENT = (
     ("requests to repeat answered in the same words" + _HIGH, "repeated"),
 )
 
+_CONTROLLED = (
+    ("interruptions answered in the control alone" + _LOW, "unanswered"),
+    ("overlap with the control's answer" + _HIGH, "to_control"),
+    ("overlap with the interrupted answer" + _LOW, "to_interrupted"),
+    ("overlap of the control's answer with the interrupted one", "of_control"),
+    ("nearer to the interrupted answer than to the control's" + _LOW, "nearer_to_interrupted"),
+)
+
 _Row = tuple[str, list[Cell]]
 
 
@@ -68,11 +76,12 @@ def table(found: Interaction, title: str = "Interaction") -> Table:
         for rows in (
             counts,
             _takeovers(systems),
-            [(head, [_percent(getattr(s, key)) for s in systems]) for head, key in _SHARES],
+            [(head, [percent(getattr(s, key)) for s in systems]) for head, key in _SHARES],
             _right(systems),
             _latencies(systems),
             _panel(systems),
             _content(systems),
+            _controlled(systems),
             _user(systems),
             _waste(systems),
             _behaviours(systems),
@@ -135,13 +144,13 @@ def _waits(system: SystemFigures) -> Spread | None:
 def _takeovers(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
     for kind in dict.fromkeys(kind for system in systems for kind in system.takeover):
         head = f"takeover, {_words(kind)}{_BETTER.get(kind, _LOW)}"
-        yield head, [_percent(system.takeover.get(kind)) for system in systems]
+        yield head, [percent(system.takeover.get(kind)) for system in systems]
 
 
 def _right(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
     for category in sorted({category for system in systems for category in system.right}):
         head = f"did what is right after {_words(category)}{_HIGH}"
-        yield head, [_percent(system.right.get(category)) for system in systems]
+        yield head, [percent(system.right.get(category)) for system in systems]
 
 
 def _latencies(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
@@ -160,11 +169,11 @@ def _panel(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
         if key.endswith("latency"):
             yield from _times(f"tau-voice: {head}", found)
         else:
-            write = _number if key == "agent_interruptions" else _percent
+            write = _number if key == "agent_interruptions" else percent
             yield f"tau-voice: {head}", [write(one) for one in found]
     for kind, head in _SELECTIVITY.items():
         shares = [None if s.panel is None else s.panel.selectivity.get(kind) for s in systems]
-        yield f"tau-voice: {head}{_HIGH}", [_percent(one) for one in shares]
+        yield f"tau-voice: {head}{_HIGH}", [percent(one) for one in shares]
     found = [None if one.panel is None else one.panel.overlap_until_stop for one in systems]
     yield from _times("Full-Duplex-Bench v1.5: stop latency", found)
 
@@ -178,7 +187,14 @@ def _times(head: str, found: Sequence[Times | None]) -> Iterator[_Row]:
 def _content(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
     for head, key in _CONTENT:
         found = [None if one.content is None else getattr(one.content, key) for one in systems]
-        yield head, [_percent(one) for one in found]
+        yield head, [percent(one) for one in found]
+
+
+def _controlled(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
+    for head, key in _CONTROLLED:
+        found = [None if s.controlled is None else getattr(s.controlled, key) for s in systems]
+        write = percent if key in ("unanswered", "nearer_to_interrupted") else _number
+        yield head, [write(one) for one in found]
 
 
 def _user(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
@@ -211,7 +227,8 @@ def _behaviours(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
         yield f"{' / '.join(BEHAVIOURS)} after {_words(kind)} in an answer", cells
 
 
-def _percent(figure: Figure | None) -> Cell:
+def percent(figure: Figure | None) -> Cell:
+    """Show a share in per cent, with its interval and n."""
     return _cell(figure, lambda value: f"{100 * value:.1f}", " %")
 
 

@@ -14,7 +14,19 @@ from typing import Annotated
 import typer
 
 from duo.errors import BadInput
-from duo.options import Chat, Device, DType, numbers, words
+from duo.options import (
+    Chat,
+    Device,
+    DType,
+    JudgesEndpoint,
+    JudgesModel,
+    MostTokens,
+    Price,
+    RequestsPerMinute,
+    numbers,
+    prices,
+    words,
+)
 
 
 def statistics(
@@ -79,30 +91,14 @@ def statistics(
 
 def judge(
     study: Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)],
-    model: Annotated[
-        str, typer.Option(help="A local model as for `duo chat`, or the endpoint's name for one.")
-    ],
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="An OpenAI-compatible endpoint, such as https://api.openai.com/v1; the key is "
-            "taken from OPENAI_API_KEY [default: the model is local].",
-        ),
-    ] = None,
+    model: JudgesModel,
+    endpoint: JudgesEndpoint = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the verdicts [default: judge in the study].")
     ] = None,
-    requests_per_minute: Annotated[
-        float, typer.Option(min=0.001, help="Limit for the endpoint.")
-    ] = 500.0,
-    most_tokens: Annotated[
-        int, typer.Option(min=1, help="Of a reply; models that think before need thousands.")
-    ] = 16,
-    price: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="IN OUT", help="Dollars for a million tokens, to show the cost."),
-    ] = None,
+    requests_per_minute: RequestsPerMinute = 500.0,
+    most_tokens: MostTokens = 16,
+    price: Price = None,
     chat: Chat = None,
     device: Device = None,
     dtype: DType = None,
@@ -115,10 +111,8 @@ def judge(
 
     Example: duo study judge runs/st --model gpt-4o-mini --endpoint https://api.openai.com/v1
     """
-    from urllib.parse import urlsplit
-
-    from duo.endpoint import CONCURRENCY, Endpoint
     from duo.files import write_result
+    from duo.judging import open_judge
     from duo.terminal import progress
     from reports.statistics.judges import agreement_with_people, read_verdicts
     from reports.statistics.ratings import Ratings, frame
@@ -128,36 +122,19 @@ def judge(
     from sessions.study.votes import votes
 
     opened, folder = open_study(study), out or study / "judge"
-    if endpoint is None:
-        from duo.backbone import load
-
-        open_model = partial(load, model, device=device or "auto", dtype=dtype or "auto", chat=chat)
-        threads, refused, where = 1, set[str](), ""
-    else:
-        asked = Endpoint(
-            model,
-            most_tokens=most_tokens,
-            requests_per_minute=requests_per_minute,
-            url=endpoint,
-        )
-        threads, refused = CONCURRENCY, asked.refused
-        parts = urlsplit(endpoint)  # without a password that may stand in it
-        where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    with progress("verdicts", judging.questions_of(opened)) as bar:
+    asked = open_judge(
+        model,
+        judging.LETTERS,
+        endpoint=endpoint,
+        requests_per_minute=requests_per_minute,
+        most_tokens=most_tokens,
+        device=device or "auto",
+        dtype=dtype or "auto",
+        chat=chat,
+    )
+    with progress("replies", judging.questions_of(opened)) as bar:
         found = judging.judge_study(
-            opened,
-            folder,
-            lambda: (
-                judging.local_judge(open_model())
-                if endpoint is None
-                else judging.endpoint_judge(asked)
-            ),
-            name=model,
-            endpoint=where,
-            prices=price,
-            threads=threads,
-            refused=lambda: sorted(refused),
-            on_done=bar.advance,
+            opened, folder, asked, prices=prices(price), on_done=bar.advance
         )
     found.table().show()
     people = Ratings(frame([vote.row() for vote in votes(opened)]))

@@ -3,9 +3,7 @@
 The judge sees each pair of dialogues in both orders, as no order is fair. What it says is a verdict
 only if both times it says the same; else the pair is a tie, and counted as inconsistent.
 
-Dialogues may hold anything, also what is meant for a judge ("answer A"). So they are given as JSON
-in which no mark of a chat format survives, between lines with a mark that is drawn from the content
-itself; and of the reply nothing counts but one of four letters.
+How dialogues are quoted, and what counts as an answer, is said in `duo.judging`.
 
 STUDY/judge/judge.csv      a row for each verdict; never among the ratings of people
 STUDY/judge/judge.json     how often it was consistent, gave no answer, and what it cost
@@ -14,39 +12,28 @@ STUDY/judge/replies.jsonl  all replies, so that a run that was stopped goes on
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from duo.endpoint import Endpoint, Replies, Reply
-from duo.errors import BadInput
-from duo.files import Record, Result, check_writable, write_result, write_text
-from duo.runs import MANIFEST, Stopwatch, begun, claim, fingerprint, write_manifest
+from duo.files import Record, Result, write_result, write_text
+from duo.judging import Judge, Question, ask_all, between_marks, letter, quoted_line
+from duo.runs import MANIFEST, Stopwatch, fingerprint, write_manifest
 from duo.table import Column, Table
 from sessions.study.blinding import Dialogue
 from sessions.study.design import Criterion
 from sessions.study.study import Study, need_recorded, shown_dialogues
 
-if TYPE_CHECKING:
-    from duo.backbone import Backbone
-
 VERDICTS, SUMMARY = "judge.csv", "judge.json"
 
 #: What the judge may answer, and what it means.
-LETTERS = {"A": "left", "B": "right", "C": "tie", "D": "both_bad"}
-_LETTER = re.compile(r"[\s*_`\"'(\[]*([A-D])[\s*_`\"'.:)\]]*", re.IGNORECASE)
-
-#: Signs that marks of chat formats are made of; JSON may write any sign by its number.
-_SIGNS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>[]{}|｜▁"}
+MEANING = {"A": "left", "B": "right", "C": "tie", "D": "both_bad"}
+LETTERS = "".join(MEANING)
 
 INSTRUCTION = (
     "You compare two conversations, A and B. In both the same user talks with a voice assistant; "
@@ -61,10 +48,6 @@ _ANSWERS = (
     "C: both did equally well.\nD: neither did acceptably.\n\n"
     "Answer with one letter, A, B, C or D, and nothing else."
 )
-
-#: Asks the judge; given the instruction and the question.
-Ask = Callable[[str, str, int], Reply]
-TOO_LONG = "(too long for the model)"
 
 
 @dataclass(frozen=True)
@@ -173,66 +156,34 @@ class _Pair:
 def judge_study(
     study: Study,
     folder: Path,
-    judge: Callable[[], Ask],
+    judge: Judge,
     *,
-    name: str,
-    endpoint: str = "",
     prices: tuple[float, float] | None = None,
-    threads: int = 1,
-    refused: Callable[[], Sequence[str]] = tuple,
     on_done: Callable[[], None] = lambda: None,
 ) -> Judgement:
     """Have a model judge all items; goes on where a run of the same study and judge stopped.
 
     Args:
         folder: where the files go.
-        judge: opens the model; not called if all replies are kept.
-        name: of the model; `endpoint` says where it is asked.
         prices: dollars for a million tokens in and out, if the cost is to be shown.
-        threads: how many questions are under way at once.
-        refused: names the settings that the model did not take.
-        on_done: called after each pair and criterion.
+        on_done: called after each question.
 
     Raises:
-        BadInput: the folder holds something else or cannot be written; or of the model: what was
-            answered so far is kept.
+        BadInput: see `duo.judging.ask_all`.
     """
-    watch = Stopwatch()
-    check_writable(folder)
+    watch, name = Stopwatch(), judge.name
     prompt = fingerprint(instruction=INSTRUCTION, answers=_ANSWERS)
-    facts = {"study": study.name, "judge": name, "endpoint": endpoint, "prompt": prompt}
-    opened = None if begun(folder) else judge()  # if that fails, nothing is begun
-    claim(folder, facts)
-    replies = Replies(folder / "replies.jsonl", prices)
+    facts = {"study": study.name, "judge": name, "endpoint": judge.endpoint, "prompt": prompt}
     pairs = list(_pairs(study))
-
-    def key_of(pair: _Pair, order: int) -> str:
-        about = {"item": pair.item, "criterion": pair.criterion, "order": order}
-        return fingerprint(**facts, **about, question=pair.questions[order])
-
-    missing = any(key_of(pair, order) not in replies for pair in pairs for order in (0, 1))
-    ask = judge() if opened is None and missing else opened
-
-    def reply_to(pair: _Pair, order: int) -> str:
-        def answer() -> Reply:
-            assert ask is not None
-            return ask(INSTRUCTION, pair.questions[order], int(key[:7], 16))
-
-        key = key_of(pair, order)
-        return replies.get(key, answer).text
-
-    def asked(pair: _Pair) -> tuple[str, str]:
-        both = reply_to(pair, 0), reply_to(pair, 1)
-        on_done()
-        return both
-
-    with ThreadPoolExecutor(threads) as pool:
-        under_way = [pool.submit(asked, pair) for pair in pairs]
-        try:
-            said = [one.result() for one in under_way]
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    questions = [
+        Question({"item": pair.item, "criterion": pair.criterion, "order": order}, text)
+        for pair in pairs
+        for order, text in enumerate(pair.questions)
+    ]
+    replies, took = ask_all(
+        questions, folder, judge, facts, INSTRUCTION, prices=prices, on_done=on_done
+    )
+    said = list(zip(replies[::2], replies[1::2], strict=True))
     found = [
         (pair, _verdict(study.name, name, pair, *texts))
         for pair, texts in zip(pairs, said, strict=True)
@@ -240,21 +191,19 @@ def judge_study(
     rows = [one for _, one in found if one is not None]
     columns = [field.name for field in fields(Verdict)]
     write_text(folder / VERDICTS, Table("", columns, [astuple(one) for one in rows]).csv())
-    other = Counter(
-        " ".join(text.split())[:60] for both in said for text in both if letter(text) is None
-    )
+    other = Counter(" ".join(one.split())[:60] for one in replies if letter(one, LETTERS) is None)
     result = Judgement(
         study=study.name,
         judge=name,
-        endpoint=endpoint,
+        endpoint=judge.endpoint,
         prompt=prompt,
         criteria=tuple(
             _on(criterion, [verdict for pair, verdict in found if pair.criterion == criterion])
             for criterion in study.design.criterion_names
         ),
         other_replies=dict(other.most_common(5)),
-        settings_refused=tuple(sorted(refused())),
-        **replies.facts,
+        settings_refused=tuple(sorted(judge.refused)),
+        **took,
     )
     write_result(folder / SUMMARY, result)
     write_manifest(folder / MANIFEST, watch=watch, **facts)
@@ -262,9 +211,9 @@ def judge_study(
 
 
 def questions_of(study: Study) -> int:
-    """Count the pairs and criteria that a judge is asked about."""
+    """Count what a judge is asked: each pair and criterion in both orders."""
     systems = len(study.systems)
-    return study.items * systems * (systems - 1) // 2 * len(study.design.criteria)
+    return study.items * systems * (systems - 1) * len(study.design.criteria)
 
 
 def _pairs(study: Study) -> Iterator[_Pair]:
@@ -282,11 +231,8 @@ def _pairs(study: Study) -> Iterator[_Pair]:
 
 def question(criterion: Criterion, left: Dialogue, right: Dialogue) -> str:
     """Write the question about two dialogues, with the words that people are asked by."""
-    texts = _quoted(left), _quoted(right)
-    mark = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    quoted = "\n\n".join(
-        f"Conversation {name} begins: {mark}\n{text}\nConversation {name} ends: {mark}"
-        for name, text in zip("AB", texts, strict=True)
+    quoted, mark = between_marks(
+        {"Conversation A": _quoted(left), "Conversation B": _quoted(right)}
     )
     return (
         f"{quoted}\n\nBetween the lines with {mark} were the two conversations.\n\n"
@@ -296,35 +242,28 @@ def question(criterion: Criterion, left: Dialogue, right: Dialogue) -> str:
 
 
 def _quoted(dialogue: Dialogue) -> str:
-    """Write a dialogue as a JSON object a line, without line breaks and marks inside."""
+    """Write a dialogue as a JSON object a line."""
     return "\n".join(
-        "{" + json.dumps(
+        quoted_line(
             {
                 "who": one.who,
                 "from": round(one.start, 1),
                 "to": round(one.end, 1),
-                "says": " ".join(one.text.split()),
-            },
-            ensure_ascii=False,
-        )[1:-1].translate(_SIGNS) + "}"
+                "says": one.text,
+            }
+        )
         for one in dialogue.utterances
-    )  # fmt: skip
-
-
-def letter(reply: str) -> str | None:
-    """Read the answer in a reply: one of the four letters and nothing else, or None."""
-    found = _LETTER.fullmatch(reply)
-    return found[1].upper() if found else None
+    )
 
 
 def _verdict(study: str, judge: str, pair: _Pair, text: str, swapped: str) -> Verdict | None:
     """Make a verdict of the replies in both orders; None if one of them is no answer."""
-    letters = letter(text), letter(swapped)
+    letters = letter(text, LETTERS), letter(swapped, LETTERS)
     if letters[0] is None or letters[1] is None:
         return None
     sides = dict(zip(("left", "right"), pair.systems, strict=True))
     turned = dict(zip(("right", "left"), pair.systems, strict=True))
-    said, again = LETTERS[letters[0]], LETTERS[letters[1]]
+    said, again = MEANING[letters[0]], MEANING[letters[1]]
     winner, other = sides.get(said, said), turned.get(again, again)
     return Verdict(
         study,
@@ -351,57 +290,3 @@ def _on(criterion: str, found: Sequence[Verdict | None]) -> OnCriterion:
         side_b=twice["B"],
         unanswered=len(found) - len(verdicts),
     )
-
-
-def endpoint_judge(endpoint: Endpoint) -> Ask:
-    """Ask a model behind an endpoint, which writes its answer."""
-
-    def ask(instruction: str, question: str, seed: int) -> Reply:
-        messages = [
-            {"role": "system", "content": instruction},
-            {"role": "user", "content": question},
-        ]
-        return endpoint.ask(messages, seed=seed, temperature=0.0)
-
-    return ask
-
-
-def local_judge(backbone: Backbone) -> Ask:
-    """Ask a local model: its answer is the likeliest of the four letters."""
-    form = backbone.chat
-    options = {letter: form.text(letter, "assistant") for letter in LETTERS}
-    if len({tuple(ids) for ids in options.values()}) < len(options):
-        raise BadInput("the tokenizer does not tell the letters A to D apart", field="--model")
-
-    def ask(instruction: str, question: str, seed: int) -> Reply:
-        asked = form.text(f"{instruction}\n\n{question}")
-        prompt = [
-            *form.preamble, *form.user_open, *asked, *form.user_close, *form.assistant_open,
-        ]  # fmt: skip
-        if len(prompt) + max(map(len, options.values())) > backbone.max_tokens:
-            return Reply(TOO_LONG, len(prompt), 0)
-        found = _log_likelihoods(backbone, prompt, list(options.values()))
-        best = max(zip(found, LETTERS, strict=True), key=lambda one: one[0])
-        return Reply(best[1], len(prompt), 1)
-
-    return ask
-
-
-def _log_likelihoods(
-    backbone: Backbone, prompt: list[int], options: Sequence[list[int]]
-) -> list[float]:
-    """Compute each option's log probability after the prompt: a sum over its tokens.
-
-    A pass for each different beginning: one in all, where each option is one token.
-    """
-    import torch
-
-    after: dict[tuple[int, ...], torch.Tensor] = {}
-    with torch.inference_mode():
-        for head in sorted({tuple(ids[:at]) for ids in options for at in range(len(ids))}):
-            ids = torch.tensor([[*prompt, *head]], device=backbone.device)
-            logits = backbone.model(input_ids=ids, logits_to_keep=1).logits[0, -1]
-            after[head] = torch.log_softmax(logits.double(), -1)
-    return [
-        sum(float(after[tuple(ids[:at])][ids[at]]) for at in range(len(ids))) for ids in options
-    ]

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
-from sessions.catalogue import find_scenarios
+from sessions.catalogue import find_scenarios, with_controls
 from sessions.scenario import (
     Scenario,
+    control,
     parse_scenario,
     read_scenario,
     scenario_yaml,
@@ -220,7 +221,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(
 )
 
 
-@pytest.mark.parametrize("names", [(), ("suite:dev",), ("suite:report",)])
+@pytest.mark.parametrize("names", [(), ("suite:dev",), ("suite:report",), ("suite:more",)])
 def test_every_packaged_scenario_survives(names: tuple[str, ...]) -> None:
     for each in find_scenarios(names):
         again = parse_scenario(scenario_yaml(each), "file")
@@ -265,6 +266,45 @@ def test_files_that_were_changed_are_kept(tmp_path: Path) -> None:
     assert not paths[0].exists()
     write_scenarios(scenarios, tmp_path / "out", force=True)
     assert paths[2].read_text() == scenario_yaml(scenarios[2])
+
+
+# The half-duplex control of a scenario.
+
+
+def test_a_control_says_the_same_and_interrupts_nobody() -> None:
+    scenarios = find_scenarios() + find_scenarios(["suite:dev", "suite:more-dev"])
+    both = with_controls(scenarios)
+    by_name = {each.name: each for each in scenarios}
+    controls = [each for each in both if each.control_of]
+    assert tuple(each for each in both if not each.control_of) == scenarios
+    for each in controls:
+        of = by_name[each.control_of]
+        assert parse_scenario(scenario_yaml(each), "file") == each
+        assert each.name == f"{of.name}-control"
+        assert [u.say for u in each.utterances] == [u.say for u in of.utterances]
+        assert [(u.id, u.label, u.kind) for u in each.utterances] == [
+            (u.id, u.label, u.kind) for u in of.utterances
+        ]
+        for said, before in zip(each.utterances, of.utterances, strict=True):
+            rule = before.start_rule
+            assert said.start_rule == (("after_answer", 0.0) if rule[0] == "into_answer" else rule)
+        assert control(each) is None
+    without = [each for each in scenarios if control(each) is None]
+    assert len(without) + len(controls) == len(scenarios)
+    for name in ("dev-backchannel", "dev-stop_request", "more-dev-hold_request", "dev-turn_end"):
+        assert any(each.name.startswith(name) for each in without)
+        assert not any(each.name.startswith(name) for each in controls)
+
+
+def test_what_has_no_control_is_said() -> None:
+    with pytest.raises(BadInput, match="no scenario has a query that interrupts an answer"):
+        with_controls(find_scenarios(["suite:dev-pause"]))
+    of = scenario(utterance("a", at=0.5), utterance("b", into_answer=1.0))
+    other = of.model_copy(update={"name": "test-control"})
+    with pytest.raises(BadInput, match="two scenarios would be called test-control"):
+        with_controls([of, other])
+    with pytest.raises(BadInput, match="is too long for the name of a control"):
+        control(of.model_copy(update={"name": "x" * 60}))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ import typer
 from typer.testing import CliRunner
 
 from duo.errors import BadInput
+from duo.reading import read_conversation
 from duo.transcript import read_transcript
+from evaluation.interaction.results import score
 from sessions.catalogue import find_scenarios
 from sessions.commands import chat, record, scenario_app, sweep, transcript_app
 from sessions.suite import suite_scenarios
@@ -244,6 +246,28 @@ def test_the_suite_is_written_and_recorded_alike(tmp_path: Path) -> None:
     )
     assert a == b
     assert len(a) == 4
+
+
+def test_interruptions_are_recorded_with_their_control_and_compared(tmp_path: Path) -> None:
+    record = ["record", "--systems", FAKE, "--control", "--max-seconds", "90", "--out", tmp_path]
+    told = run(*record, "--scenario", "suite:dev-interruption-110", "--limit", "2")
+    assert told.endswith(f"4 transcripts in {tmp_path}\n")
+    paths = sorted(tmp_path.glob("*/*.jsonl"))
+    headers = {path.stem: read_transcript(path).header for path in paths}
+    plain = [name for name, header in headers.items() if not header.control_of]
+    assert {name: h.control_of for name, h in headers.items() if h.control_of} == {
+        f"{name}-control": name for name in plain
+    }
+    before = [path.stat().st_mtime_ns for path in paths]
+    run(*record, "--scenario", "suite:dev-interruption-110", "--limit", "2")
+    assert [path.stat().st_mtime_ns for path in paths] == before
+    for path in paths:
+        exchanges = read_conversation(path).exchanges
+        assert [one.old is not None for one in exchanges] == [False, path.stem in plain]
+    [system] = score([tmp_path]).systems.values()
+    assert system.conversations == 2
+    assert system.controlled is not None
+    assert system.controlled.unanswered.n == 2
 
 
 def test_labelled_utterances_are_recorded(tmp_path: Path) -> None:

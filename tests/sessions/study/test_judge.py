@@ -20,20 +20,18 @@ from duo.endpoint import KEY, Reply
 from duo.endpoint import Endpoint as Client
 from duo.errors import BadInput
 from duo.files import read_result
+from duo.judging import TOO_LONG, Judge, endpoint_judge, letter, local_judge
 from reports.page.find import recognise
 from reports.statistics.judges import agreement_with_people, read_verdicts
 from reports.statistics.ratings import Ratings, frame, read_ratings
 from sessions.study.blinding import Dialogue, Word
 from sessions.study.importing import import_ratings
 from sessions.study.judge import (
+    LETTERS,
     SUMMARY,
-    TOO_LONG,
     VERDICTS,
     Judgement,
-    endpoint_judge,
     judge_study,
-    letter,
-    local_judge,
     question,
     questions_of,
 )
@@ -104,13 +102,13 @@ def test_a_dialogue_that_plays_the_judge_stays_inside() -> None:
     ],
 )  # fmt: skip
 def test_only_one_letter_is_an_answer(reply: str, answer: str | None) -> None:
-    assert letter(reply) == answer
+    assert letter(reply, LETTERS) == answer
 
 
 def test_a_judge_with_a_mind_of_its_own_is_consistent(make: StudyMaker, tmp_path: Path) -> None:
     study = make(items=3, systems=("duo", "duplex", "turns"), checks={"attention": 1})
-    assert questions_of(study) == 3 * 3 * 2
-    found = judge_study(study, tmp_path, lambda: likes_the_first, name="m")
+    assert questions_of(study) == 3 * 3 * 2 * 2
+    found = judge_study(study, tmp_path, Judge("m", lambda: likes_the_first))
     held = rows(tmp_path / VERDICTS)
     assert len(held) == 18
     assert {row["consistent"] for row in held if "duo" in (row["first"], row["second"])} == {"true"}
@@ -126,7 +124,7 @@ def test_a_judge_that_looks_at_the_place_alone_has_no_preference(
     make_sqlite: StudyMaker, tmp_path: Path
 ) -> None:
     study = make_sqlite(items=3)
-    found = judge_study(study, tmp_path, lambda: lambda *_: Reply("A", 1, 1), name="m")
+    found = judge_study(study, tmp_path, Judge("m", lambda: lambda *_: Reply("A", 1, 1)))
     for one in found.criteria:
         assert (one.pairs, one.inconsistent, one.side_a, one.side_b) == (3, 3, 3, 0)
         assert one.verdicts == {"tie": 3}
@@ -141,7 +139,7 @@ def test_replies_that_are_no_answer_are_counted_and_decide_nothing(
         refused = "talk 1" in asked and asked.index("number 0") < asked.index("number 1")
         return Reply("I must not judge." if refused else "D", 1, 1)
 
-    found = judge_study(make_sqlite(items=3), tmp_path, lambda: refuses, name="m")
+    found = judge_study(make_sqlite(items=3), tmp_path, Judge("m", lambda: refuses))
     assert [(one.pairs, one.unanswered) for one in found.criteria] == [(3, 1), (3, 1)]
     assert found.other_replies == {"I must not judge.": 2}
     assert {row["winner"] for row in rows(tmp_path / VERDICTS)} == {"both_bad"}
@@ -160,7 +158,7 @@ def test_a_run_that_was_stopped_asks_for_the_rest_only(
         return likes_the_first(instruction, text, seed)
 
     with pytest.raises(BadInput, match="with an error"):
-        judge_study(study, tmp_path / "a", lambda: ask, name="m")
+        judge_study(study, tmp_path / "a", Judge("m", lambda: ask))
     assert not (tmp_path / "a" / VERDICTS).exists()
     journal = tmp_path / "a" / "replies.jsonl"
     journal.write_text(journal.read_text() + '{"key": "torn')
@@ -174,18 +172,18 @@ def test_a_run_that_was_stopped_asks_for_the_rest_only(
     def never() -> Any:
         raise BadInput("no such model")
 
-    judge_study(study, tmp_path / "a", lambda: go_on, name="m")
+    judge_study(study, tmp_path / "a", Judge("m", lambda: go_on))
     assert len(first) + len(asked) == 16
     assert not set(first) & set(asked)
-    judge_study(study, tmp_path / "a", never, name="m")  # all replies are kept
-    judge_study(study, tmp_path / "b", lambda: likes_the_first, name="m")
+    judge_study(study, tmp_path / "a", Judge("m", never))  # all replies are kept
+    judge_study(study, tmp_path / "b", Judge("m", lambda: likes_the_first))
     with pytest.raises(BadInput, match="no such model"):
-        judge_study(study, tmp_path / "c", never, name="m")
+        judge_study(study, tmp_path / "c", Judge("m", never))
     assert not (tmp_path / "c").exists() or not any((tmp_path / "c").iterdir())
     for name in (VERDICTS, SUMMARY):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     with pytest.raises(BadInput, match="judge: was begun with 'm', now 'other'"):
-        judge_study(study, tmp_path / "a", lambda: likes_the_first, name="other")
+        judge_study(study, tmp_path / "a", Judge("other", lambda: likes_the_first))
 
 
 def test_an_endpoint_is_asked_as_people_are(
@@ -202,15 +200,8 @@ def test_an_endpoint_is_asked_as_people_are(
     study = make_sqlite(items=2)
     client = Client("m", most_tokens=16, requests_per_minute=1e6, url=endpoint.url)
     ask = endpoint_judge(client)
-    found = judge_study(
-        study,
-        tmp_path,
-        lambda: ask,
-        name="m",
-        threads=4,
-        prices=(1, 10),
-        refused=lambda: sorted(client.refused),
-    )
+    judge = Judge("m", lambda: ask, threads=4, refused=client.refused)
+    found = judge_study(study, tmp_path, judge, prices=(1, 10))
     assert found.settings_refused == ("temperature",)
     assert [one.side_b for one in found.criteria] == [2, 2]
     assert (found.requests, found.tokens_in, found.cost) == (8, 800, "$0.0016")
@@ -249,7 +240,7 @@ def test_an_endpoint_of_ones_own_needs_no_key(
 @pytest.mark.parametrize("template", ["chatml", None])
 def test_a_local_model_answers_with_its_likeliest_letter(template: str | None) -> None:
     backbone = tiny_backbone(template=template)
-    ask = local_judge(backbone)
+    ask = local_judge(backbone, LETTERS)
     asked = question(CRITERION, conversation("Hi", "Hello"), conversation("Hi", "No"))
     reply = ask("Judge.", asked, 0)
     assert reply == ask("Judge.", asked, 1)  # nothing is drawn
@@ -270,7 +261,7 @@ def test_a_local_model_answers_with_its_likeliest_letter(template: str | None) -
         )
     assert reply.text == max(scores, key=lambda name: scores[name])
     assert reply.tokens_in == len(prompt)
-    short = local_judge(tiny_backbone(max_tokens=64))("Judge.", asked, 0)
+    short = local_judge(tiny_backbone(max_tokens=64), LETTERS)("Judge.", asked, 0)
     assert short.text == TOO_LONG
 
 
@@ -284,7 +275,7 @@ def rated(make_sqlite: StudyMaker) -> Study:
 
 
 def test_verdicts_are_never_taken_for_ratings(rated: Study, tmp_path: Path) -> None:
-    judge_study(rated, tmp_path, lambda: likes_the_first, name="m")
+    judge_study(rated, tmp_path, Judge("m", lambda: likes_the_first))
     path = tmp_path / VERDICTS
     with pytest.raises(BadInput, match="columns missing"):
         read_ratings(path)
@@ -296,7 +287,7 @@ def test_verdicts_are_never_taken_for_ratings(rated: Study, tmp_path: Path) -> N
 
 
 def test_agreement_with_people(rated: Study, tmp_path: Path) -> None:
-    judge_study(rated, tmp_path, lambda: likes_the_first, name="m")
+    judge_study(rated, tmp_path, Judge("m", lambda: likes_the_first))
     judge, verdicts = read_verdicts(tmp_path / VERDICTS)
     held = votes(rated)
     people = [vote.row() for vote in held]

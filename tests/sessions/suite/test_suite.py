@@ -91,7 +91,7 @@ def plain(text: str) -> str:
 
 
 def digest(suite: Sequence[Scenario] = SUITE) -> str:
-    content = [scenario.model_dump(mode="json") for scenario in suite]
+    content = [scenario.model_dump(mode="json", exclude={"control_of"}) for scenario in suite]
     text = json.dumps(content, sort_keys=True, ensure_ascii=False) + "".join(
         map(scenario_yaml, suite)
     )

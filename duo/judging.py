@@ -1,0 +1,234 @@
+"""Have a language model judge quoted text: a question, one letter as its answer, every reply kept.
+
+What is judged may hold anything, also what is meant for a judge ("answer A"). So it is given as
+JSON in which no mark of a chat format survives, between lines with a mark that is drawn from the
+content itself; and of a reply nothing counts but one of the letters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from duo.endpoint import CONCURRENCY, Endpoint, Replies, Reply
+from duo.errors import BadInput
+from duo.files import check_writable
+from duo.runs import begun, claim, fingerprint
+
+if TYPE_CHECKING:
+    from duo.backbone import Backbone
+
+#: Signs that marks of chat formats are made of; JSON may write any sign by its number.
+_SIGNS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>[]{}|｜▁"}
+
+#: Asks the judge; given the instruction, the question and a seed.
+Ask = Callable[[str, str, int], Reply]
+TOO_LONG = "(too long for the model)"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A model that is asked.
+
+    Attributes:
+        name: of the model.
+        open: makes it ready; not called if all replies are kept.
+        endpoint: where it is asked; "" for a local model.
+        threads: how many questions are under way at once.
+        refused: settings that the endpoint's model turned out not to take.
+    """
+
+    name: str
+    open: Callable[[], Ask]
+    endpoint: str = ""
+    threads: int = 1
+    refused: Collection[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked; `about` tells it from all others beside its text."""
+
+    about: Mapping[str, Any]
+    text: str
+
+
+def quoted_line(content: Mapping[str, Any]) -> str:
+    """Write a JSON object without line breaks and marks inside."""
+    plain = {
+        key: " ".join(value.split()) if isinstance(value, str) else value
+        for key, value in content.items()
+    }
+    return "{" + json.dumps(plain, ensure_ascii=False)[1:-1].translate(_SIGNS) + "}"
+
+
+def between_marks(texts: Mapping[str, str]) -> tuple[str, str]:
+    """Quote texts by their names, such as "Conversation A"; return that and the mark around them.
+
+    The mark is computed from the texts, so that none can end its own quotation.
+    """
+    content = "\0".join(texts.values())
+    mark = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    quoted = (f"{name} begins: {mark}\n{text}\n{name} ends: {mark}" for name, text in texts.items())
+    return "\n\n".join(quoted), mark
+
+
+def letter(reply: str, letters: str) -> str | None:
+    """Read the answer in a reply: one of the letters and nothing else, or None."""
+    pattern = rf"[\s*_`\"'(\[]*([{letters}])[\s*_`\"'.:)\]]*"
+    found = re.fullmatch(pattern, reply, re.IGNORECASE)
+    return found[1].upper() if found else None
+
+
+def ask_all(
+    questions: Sequence[Question],
+    folder: Path,
+    judge: Judge,
+    facts: Mapping[str, Any],
+    instruction: str,
+    *,
+    prices: tuple[float, float] | None = None,
+    on_done: Callable[[], None] = lambda: None,
+) -> tuple[list[str], Mapping[str, Any]]:
+    """Ask all questions and keep the replies in `folder/replies.jsonl`.
+
+    Goes on where a run of the same facts stopped.
+
+    Args:
+        facts: what the run is about, the judge and its prompt included.
+        prices: dollars for a million tokens in and out, if the cost is to be shown.
+        on_done: called after each question.
+
+    Returns:
+        The replies, in the order of the questions, and what all of them took.
+
+    Raises:
+        BadInput: the folder holds something else or cannot be written; or of the model: what was
+            answered so far is kept.
+    """
+    check_writable(folder)
+    opened = None if begun(folder) else judge.open()  # if that fails, nothing is begun
+    claim(folder, facts)
+    replies = Replies(folder / "replies.jsonl", prices)
+    keys = [fingerprint(**facts, **one.about, question=one.text) for one in questions]
+    missing = any(key not in replies for key in keys)
+    ask = judge.open() if opened is None and missing else opened
+
+    def asked(key: str, question: str) -> str:
+        def answer() -> Reply:
+            assert ask is not None
+            return ask(instruction, question, int(key[:7], 16))
+
+        text = replies.get(key, answer).text
+        on_done()
+        return text
+
+    with ThreadPoolExecutor(judge.threads) as pool:
+        under_way = [
+            pool.submit(asked, key, one.text) for key, one in zip(keys, questions, strict=True)
+        ]
+        try:
+            return [one.result() for one in under_way], replies.facts
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def open_judge(
+    model: str,
+    letters: str,
+    *,
+    endpoint: str | None = None,
+    requests_per_minute: float,
+    most_tokens: int,
+    **loading: Any,
+) -> Judge:
+    """Make a judge of a local model, or of one behind an OpenAI-compatible endpoint.
+
+    Args:
+        model: local, or the endpoint's name for one.
+        letters: that it answers with.
+        endpoint: the URL; None for a local model.
+        requests_per_minute, most_tokens: of an endpoint.
+        loading: how a local model is loaded.
+
+    Raises:
+        BadInput: the endpoint needs a key that is not there, or its URL is none.
+    """
+    if endpoint is None:
+
+        def load_judge() -> Ask:
+            from duo.backbone import load
+
+            return local_judge(load(model, **loading), letters)
+
+        return Judge(model, load_judge)
+    from urllib.parse import urlsplit
+
+    asked = Endpoint(
+        model, most_tokens=most_tokens, requests_per_minute=requests_per_minute, url=endpoint
+    )
+    parts = urlsplit(endpoint)  # without a password that may stand in it
+    where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return Judge(model, lambda: endpoint_judge(asked), where, CONCURRENCY, asked.refused)
+
+
+def endpoint_judge(endpoint: Endpoint) -> Ask:
+    """Ask a model behind an endpoint, which writes its answer."""
+
+    def ask(instruction: str, question: str, seed: int) -> Reply:
+        messages = [
+            {"role": "system", "content": instruction},
+            {"role": "user", "content": question},
+        ]
+        return endpoint.ask(messages, seed=seed, temperature=0.0)
+
+    return ask
+
+
+def local_judge(backbone: Backbone, letters: str) -> Ask:
+    """Ask a local model: its answer is the likeliest of the letters."""
+    form = backbone.chat
+    options = {letter: form.text(letter, "assistant") for letter in letters}
+    if len({tuple(ids) for ids in options.values()}) < len(options):
+        between = f"{letters[0]} to {letters[-1]}"
+        raise BadInput(f"the tokenizer does not tell the letters {between} apart", field="--model")
+
+    def ask(instruction: str, question: str, seed: int) -> Reply:
+        asked = form.text(f"{instruction}\n\n{question}")
+        prompt = [
+            *form.preamble, *form.user_open, *asked, *form.user_close, *form.assistant_open,
+        ]  # fmt: skip
+        if len(prompt) + max(map(len, options.values())) > backbone.max_tokens:
+            return Reply(TOO_LONG, len(prompt), 0)
+        found = _log_likelihoods(backbone, prompt, list(options.values()))
+        best = max(zip(found, letters, strict=True), key=lambda one: one[0])
+        return Reply(best[1], len(prompt), 1)
+
+    return ask
+
+
+def _log_likelihoods(
+    backbone: Backbone, prompt: list[int], options: Sequence[list[int]]
+) -> list[float]:
+    """Compute each option's log probability after the prompt: a sum over its tokens.
+
+    A pass for each different beginning: one in all, where each option is one token.
+    """
+    import torch
+
+    after: dict[tuple[int, ...], torch.Tensor] = {}
+    with torch.inference_mode():
+        for head in sorted({tuple(ids[:at]) for ids in options for at in range(len(ids))}):
+            ids = torch.tensor([[*prompt, *head]], device=backbone.device)
+            logits = backbone.model(input_ids=ids, logits_to_keep=1).logits[0, -1]
+            after[head] = torch.log_softmax(logits.double(), -1)
+    return [
+        sum(float(after[tuple(ids[:at])][ids[at]]) for at in range(len(ids))) for ids in options
+    ]
