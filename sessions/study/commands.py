@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import typer
 
 from duo.errors import BadInput, check_choice
-from duo.options import numbers, words
+from duo.options import Chat, numbers, words
 from duo.terminal import printable
 
 if TYPE_CHECKING:
@@ -126,21 +126,24 @@ def create(
         list[str] | None,
         typer.Option("--set", metavar="[SYSTEM.]NAME=VALUE", help="The same."),
     ] = None,
+    chat: Chat = None,
 ) -> None:
     """Make a study: the same scenario and seed by different systems, side by side.
 
     Example: duo study create --transcripts runs/demo --systems duo,duplex --raters 3 --out runs/st
     Example: duo study create --live --systems duo,turn-based --out runs/live
     """
+    from duo.chatformat import STYLES
     from sessions.study.design import read_design
     from sessions.study.materials import create_study, find_materials, live_materials
     from sessions.study.sound import SOUNDS
 
     check_choice("--sound", sound, SOUNDS)
+    check_choice("--chat", chat or STYLES[0], STYLES)
     if live == (transcripts is not None):
         raise BadInput("say --transcripts FOLDER, or --live", field="--transcripts")
-    if not live and (given := topics or model or set_):
-        raise BadInput(f"{given}: --topics, --model and --set go with --live")
+    if not live and (given := topics or model or set_ or chat):
+        raise BadInput(f"{given}: --topics, --model, --set and --chat go with --live")
     names = [] if systems is None else words(systems, "--systems")
     spoken = [] if language is None else words(language, "--language")
     chosen = read_design(
@@ -149,7 +152,7 @@ def create(
         pages_per_rater=pages,
         seed=seed,
         language=spoken or None,
-        live=_live(names, topics, model or (), set_ or (), seed or 0) if live else None,
+        live=_live(names, topics, model or (), set_ or (), seed or 0, chat) if live else None,
     )
     if transcripts is None:
         materials, sound = live_materials(chosen), "none"
@@ -174,6 +177,7 @@ def _live(
     models: Sequence[str],
     assignments: Sequence[str],
     seed: int,
+    chat: str | None,
 ) -> dict[str, Any]:
     """Return what a live study is told of its systems and topics; both are checked."""
     from sessions.study.design import read_topics
@@ -182,9 +186,10 @@ def _live(
     if len(set(systems)) < 2 or len(set(systems)) < len(systems):
         raise BadInput("name the systems to compare, two or more", field="--systems")
     spoken = {"voice": "piper", "recogniser": "whisper"}
-    choices, build = prepared(systems, models, assignments, seed, {}, spoken)
+    choices, build = prepared(systems, models, assignments, seed, {"chat": chat}, spoken)
     told = {name: {"model": model, "settings": build.settings[name]} for name, model in choices}
-    return {"systems": told} | ({"topics": read_topics(topics)} if topics else {})
+    given = {"systems": told, "chat": chat, "topics": topics and read_topics(topics)}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @study_app.command()

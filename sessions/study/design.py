@@ -334,6 +334,7 @@ class Live(Topics):
         voice: "piper", or "none": captions alone.
         captions: what the assistant says is shown, too.
         at_once: conversations at a time; each more needs the memory of all models once more.
+        chat: the models' chat format, one of `duo.chatformat.STYLES`; None for their own.
         systems: as `duo study create` was told.
     """
 
@@ -341,6 +342,7 @@ class Live(Topics):
     voice: Literal["piper", "none"] = "piper"
     captions: bool = False
     at_once: Annotated[int, Field(ge=1, le=16)] = 1
+    chat: Literal["template", "plain", "minicpm"] | None = None
     systems: dict[str, Talker] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -268,7 +268,7 @@ def seats_of(study: Study) -> list[Seat]:
     assert live is not None
     settings = {name: one.settings for name, one in live.systems.items()}
     models = {name: one.model for name, one in live.systems.items()}
-    loading = with_prompt({}, models.values())
+    loading = with_prompt({"chat": live.chat} if live.chat else {}, models.values())
     spoken: dict[str, str] = {"voice": live.voice, "recogniser": "whisper"}
 
     def seat() -> Seat:

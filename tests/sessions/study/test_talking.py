@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from duo.decoding.conversant import CycleResult, Event, Heard, Kind
+from duo.errors import BadInput
 from duo.transcript import Header
 from sessions.study.people import invite_raters
 from sessions.study.session import open_session
@@ -133,6 +134,25 @@ def test_a_browser_is_told_nothing_of_the_systems(study: Study) -> None:
     assert ended["secret-system"].words == 2
     assert all(recording(study, talk, ".flac") for talk in ended.values())
     assert len(talks.seats) == 1
+
+
+def test_models_are_loaded_in_the_chat_format_that_the_study_was_told(tmp_path: Path) -> None:
+    from sessions.study.study import open_study
+    from sessions.study.talking import seats_of
+    from tests.duo.test_backbone import saved
+    from tests.sessions.study.test_study_commands import study
+
+    saved(tmp_path / "model", states=True)
+    words = "create", "--live", "--systems", "duo,turn-based", "--model", tmp_path / "model"
+    study(*words, "--out", tmp_path / "own")
+    study(*words, "--chat", "plain", "--out", tmp_path / "plain")
+    with pytest.raises(BadInput, match="--chat: unknown 'plan'"):
+        study(*words, "--chat", "plan", "--out", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    [own], [plain] = (seats_of(open_study(tmp_path / name)) for name in ("own", "plain"))
+    for system in ("duo", "turn-based"):
+        assert own(system)[1].settings.get("backbone") is None
+        assert plain(system)[1].settings["backbone"] == {"chat": "plain"}
 
 
 def brief(backbone: object, *, seed: int) -> Talkative:
