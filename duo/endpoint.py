@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from duo.errors import BadInput
+from duo.keys import OPENAI_URL, key_for, key_variables
 from duo.runs import Journal
 from duo.terminal import printable
 
-#: The environment variables that say where the endpoint is and who asks.
-URL, KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 #: How many questions are under way at once.
 CONCURRENCY = 8
 #: Attempts after the first one, and seconds that each may take.
@@ -92,7 +91,7 @@ class Endpoint:
         model: as the endpoint calls it.
         most_tokens: of a reply.
         requests_per_minute: limit over all requests.
-        url: of the endpoint, which may then need no key; None for what the environment says.
+        url: of the endpoint; None for what the environment says.
         option: of the command line that names the model, for messages.
         client: in place of the usual one.
         sleep, clock: for tests.
@@ -114,7 +113,7 @@ class Endpoint:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model, self._most, self._option = model, most_tokens, option
-        self._where = "--endpoint" if url else URL
+        self._where, self._url = "--endpoint" if url else OPENAI_URL, url
         self._client = client or open_client(url, self._where, _TIMEOUT)
         self._lock = threading.Lock()
         self._every, self._next = 60.0 / requests_per_minute, 0.0
@@ -141,7 +140,7 @@ class Endpoint:
             self._next = start + self._every
         if start > now:
             self._sleep(start - now)
-        with plain_errors(self._where, self._option):
+        with plain_errors(self._where, self._option, self._url):
             done = self._complete(messages, seed=seed, **settings)
             text = done.choices[0].message.content or ""
         used = done.usage
@@ -175,12 +174,12 @@ class Endpoint:
 
 
 def open_client(url: str | None, where: str, timeout: float) -> Any:
-    """Open a client of an endpoint; its key is taken from the environment.
+    """Open a client of an endpoint; its key is taken from the environment (see `duo.keys`).
 
     The client waits between its attempts as the endpoint tells it to, and longer each time.
 
     Args:
-        url: of the endpoint, which may then need no key; None for what the environment says.
+        url: of the endpoint; None for what the environment says.
         where: what names the endpoint, for messages.
         timeout: of a request, in seconds.
 
@@ -189,22 +188,25 @@ def open_client(url: str | None, where: str, timeout: float) -> Any:
     """
     import openai
 
-    key = os.environ.get(KEY) or ("none" if url else "")
-    if not key:
-        raise BadInput(f"{KEY} is not set, which the endpoint needs")
+    key = key_for(_address(url)) or "none"
     try:
         return openai.OpenAI(base_url=url, api_key=key, max_retries=_RETRIES, timeout=timeout)
     except Exception as error:  # of the HTTP library, whichever that is, for no address
         raise BadInput(f"{where} is no address: {printable(str(error))}") from error
 
 
+def _address(url: str | None) -> str:
+    return url or os.environ.get(OPENAI_URL) or "https://api.openai.com/v1"
+
+
 @contextmanager
-def plain_errors(where: str, option: str) -> Iterator[None]:
+def plain_errors(where: str, option: str, url: str | None) -> Iterator[None]:
     """Say in a line what went wrong with a request, or with what came back.
 
     Args:
         where: what names the endpoint.
         option: of the command line that names the model.
+        url: as for `open_client`.
 
     Raises:
         BadInput: the endpoint refuses, cannot be reached after several attempts, or makes no sense.
@@ -214,7 +216,8 @@ def plain_errors(where: str, option: str) -> Iterator[None]:
     try:
         yield
     except openai.AuthenticationError:
-        raise BadInput(f"the endpoint refuses the key in {KEY}") from None
+        names = " or ".join(key_variables(_address(url)))
+        raise BadInput(f"the endpoint refuses the key in {names}") from None
     except openai.APIConnectionError as error:
         raise BadInput(
             f"cannot reach the endpoint ({error.message.rstrip('.')}): check {where} "

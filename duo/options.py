@@ -131,8 +131,8 @@ JudgesEndpoint = Annotated[
     typer.Option(
         "--endpoint",
         metavar="URL",
-        help="An OpenAI-compatible endpoint, such as https://api.openai.com/v1; the key is "
-        "taken from OPENAI_API_KEY [default: the model is local].",
+        help="An OpenAI-compatible endpoint, such as https://api.openai.com/v1, which gets "
+        "OPENAI_API_KEY; any other gets DUO_KEY [default: the model is local].",
     ),
 ]
 RequestsPerMinute = Annotated[

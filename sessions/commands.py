@@ -93,8 +93,8 @@ def record(
         str,
         typer.Option(
             help=f"Systems, separated by commas: {', '.join(SYSTEM_NAMES)}, your own as "
-            "package.module:factory, or a server of the OpenAI Realtime protocol as "
-            "realtime:wss://HOST/PATH; its key is in DUO_REALTIME_KEY."
+            "package.module:factory, or a speech system of others as realtime:wss://HOST/PATH "
+            "(OpenAI's protocol), gemini:MODEL or moshi:ws://HOST:PORT."
         ),
     ] = "duo,duplex,turn-based",
     model: Annotated[
@@ -209,10 +209,10 @@ def record(
     """
     from duo.decoding.systems import models_for, with_prompt
     from sessions.catalogue import find_scenarios, sample, with_controls
-    from sessions.recorder import Job, is_realtime, record_all
+    from sessions.recorder import Job, is_remote, record_all
 
     names = words(systems, "systems")
-    aloud = spoken or any(map(is_realtime, names))
+    aloud = spoken or any(map(is_remote, names))
     scenarios = find_scenarios(scenario or (_english() if aloud else ()))
     if limit is not None:
         scenarios = sample(scenarios, limit)

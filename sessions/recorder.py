@@ -51,9 +51,9 @@ if TYPE_CHECKING:
 _NO_MODEL = "none"
 
 
-def is_realtime(system: str) -> bool:
-    """Tell whether a system is somebody's server: `realtime:ADDRESS`."""
-    return system.startswith("realtime:")
+def is_remote(system: str) -> bool:
+    """Tell whether a system is somebody's server: see `sessions.voice.remote`."""
+    return system.startswith(("realtime:", "gemini:", "moshi:"))
 
 
 #: What every system of ours is recorded with where the job does not say otherwise: demonstration,
@@ -81,7 +81,7 @@ class Job:
         batch: conversations with one of our systems that are held at once, for speed.
         graphs: forward passes of the usual lengths are CUDA graphs, for speed.
         speech: how the user speaks and is heard; None for one who types, but to systems that are
-            `realtime:ADDRESS` (see `sessions.voice.realtime`), who always speaks.
+            somebody's server (see `sessions.voice.remote`), to which the user always speaks.
     """
 
     systems: Sequence[str]
@@ -100,7 +100,7 @@ class Job:
 
     def speech_to(self, system: str) -> SpeechSettings | None:
         """Return how the user speaks to a system."""
-        if self.speech is None and is_realtime(system):
+        if self.speech is None and is_remote(system):
             from sessions.voice.studio import SpeechSettings
 
             return SpeechSettings()
@@ -108,7 +108,7 @@ class Job:
 
     def clock_of(self, system: str) -> Literal["simulated", "real-time"]:
         """Return the clock on which a system is recorded."""
-        return "real-time" if self.real_time or is_realtime(system) else "simulated"
+        return "real-time" if self.real_time or is_remote(system) else "simulated"
 
     def settings_of(self, system: str) -> dict[str, JsonValue]:
         """Return the settings that a system is recorded with."""
@@ -136,7 +136,7 @@ class _Pair:
         """Who speaks in it; None if the user types."""
         if self.studio is None:
             return None
-        if is_realtime(self.system):
+        if is_remote(self.system):
             return self.studio.speaker(self.scenario, self.job.max_seconds)
         return self.studio.user(self.scenario)
 
@@ -251,13 +251,12 @@ def _check(job: Job, system: str) -> None:
         BadInput: there is none, or its address or settings cannot be used; or it is a server and a
             scenario goes on from a dialogue, of which nobody can tell it.
     """
-    if not is_realtime(system):
+    if not is_remote(system):
         check_system(system)
         return
-    from sessions.voice.realtime import check_address, settings_from
+    from sessions.voice.remote import server_of
 
-    check_address(system)
-    settings_from(job.settings_of(system))
+    server_of(system, job.settings_of(system))
     for scenario in job.scenarios:
         if scenario.context:
             raise BadInput(
@@ -339,7 +338,7 @@ def _recordings(
     for (_, system), group in groupby(by_system, key=lambda pair: (pair.job.out, pair.system)):
         own = list(group)
         job = own[0].job
-        if is_realtime(system):
+        if is_remote(system):
             for pair in own:
                 yield pair, _hold(pair, report)
             continue
@@ -386,8 +385,8 @@ def _session(
 
 
 def _hold(pair: _Pair, report: Callable[[str], None]) -> Recording:
-    """Record a system that speaks the Realtime protocol."""
-    from sessions.voice.realtime import TICK, check_address, hold, settings_from
+    """Record a system that is somebody's server."""
+    from sessions.voice.remote import TICK, hold, server_of
 
     assert pair.studio is not None
     assert pair.user is not None
@@ -395,10 +394,9 @@ def _hold(pair: _Pair, report: Callable[[str], None]) -> Recording:
         **pair.identity, language=pair.scenario.language, cycle_seconds=TICK, versions=versions()
     )
     return hold(
-        check_address(pair.system),
+        server_of(pair.system, pair.job.settings_of(pair.system)),
         pair.user,
         header,
-        settings_from(pair.job.settings_of(pair.system)),
         pair.studio.decode,
         pair.studio.system_voice,
         max_seconds=pair.job.max_seconds,

@@ -96,7 +96,7 @@ class ServerModel:
         self._states = (states.respond, states.ignore)
         self._client = open_client(url, "--engine", _TIMEOUT)
         self._requests = ThreadPoolExecutor(_AT_ONCE)
-        with plain_errors("--engine", "--model"):
+        with plain_errors("--engine", "--model", self._url):
             served = {card.id: card for card in self._client.models.list()}
         if name not in served:
             named = ", ".join(sorted(served)) or "none"
@@ -109,7 +109,7 @@ class ServerModel:
 
     def _after(self, prompt: Prompt) -> Tensor:
         found = torch.full((self._vocabulary,), -torch.inf)
-        with plain_errors("--engine", "--model"):
+        with plain_errors("--engine", "--model", self._url):
             likeliest = self._ask(prompt.ids, logprobs=_LIKELIEST).top_logprobs[0]
             known = {_number(token): value for token, value in likeliest.items()}
             if prompt.decides:

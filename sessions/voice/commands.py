@@ -121,14 +121,14 @@ def realtime(
 ) -> None:
     """Let programs talk to a system over the OpenAI Realtime protocol, in sound or in text.
 
-    One conversation at a time. If DUO_REALTIME_KEY is set, clients must bring it as their key.
+    One conversation at a time. If DUO_KEY is set, clients must bring it as their key.
     Ctrl-C ends it.
 
     Example: duo serve realtime --system duo --port 8700
     """
     import os
 
-    from sessions.voice.realtime import KEY
+    from duo.keys import KEY
 
     if host not in ("127.0.0.1", "localhost", "::1") and not os.environ.get(KEY):
         raise BadInput(f"others can reach {host}: set {KEY} to a key for them", field="host")

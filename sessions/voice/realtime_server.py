@@ -37,10 +37,11 @@ from pydantic import ValidationError
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from duo.keys import KEY
 from duo.transcript import TranscriptEvent
 from sessions.chat.live import CycleStatus
 from sessions.voice.live import SpokenConversation, together
-from sessions.voice.realtime import KEY, WIRE_RATE
+from sessions.voice.realtime import WIRE_RATE
 from sessions.voice.recogniser import RATE, from_int16, to_int16
 
 #: Seconds of sound in a message.
@@ -85,7 +86,7 @@ async def serve_realtime(
 ) -> None:
     """Serve until cancelled, one conversation at a time.
 
-    If `DUO_REALTIME_KEY` is set, a client must bring it. Pages of other origins than `origins` are
+    If `DUO_KEY` is set, a client must bring it. Pages of other origins than `origins` are
     refused: any page that a browser shows could connect to this machine.
 
     Args:

@@ -32,10 +32,25 @@ Answer = Callable[[Event], list[Event]]
 
 
 @contextmanager
-def served(answer: Callable[[], Answer], *, key: str = "") -> Iterator[tuple[str, list[Event]]]:
-    """A server that answers each event of a client as a function says; None closes."""
+def listening(
+    hold: Callable[[Any], None], check: Callable[[Any, Any], Any] | None = None
+) -> Iterator[str]:
+    """A server that holds each connection as a function does; its address."""
     from websockets.sync.server import serve
 
+    with serve(hold, "127.0.0.1", 0, process_request=check) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def served(answer: Callable[[], Answer], *, key: str = "") -> Iterator[tuple[str, list[Event]]]:
+    """A server that answers each event of a client as a function says; None closes."""
     got: list[Event] = []
 
     def hold(connection: Any) -> None:
@@ -59,14 +74,8 @@ def served(answer: Callable[[], Answer], *, key: str = "") -> Iterator[tuple[str
             return connection.respond(HTTPStatus.UNAUTHORIZED, "no\n")
         return None
 
-    with serve(hold, "127.0.0.1", 0, process_request=check) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/v1/realtime", got
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(hold, check) as address:
+        yield f"{address}/v1/realtime", got
 
 
 def said_aloud(seconds: float) -> Sound:
@@ -100,13 +109,15 @@ def hears_words(sound: Sound, before: str) -> list[Piece]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessions.voice.realtime.QUIET_SECONDS", 1.0)
+    monkeypatch.setattr("sessions.voice.remote.QUIET_SECONDS", 1.0)
     monkeypatch.setattr("sessions.voice.studio.whisper", lambda: hears_words)
-    monkeypatch.delenv("DUO_REALTIME_KEY", raising=False)
+    monkeypatch.delenv("DUO_KEY", raising=False)
 
 
-def talked(address: str, out: Path, *said: Event, **settings: str) -> Path:
-    system = f"realtime:{address}"
+def talked(
+    address: str, out: Path, *said: Event, protocol: str = "realtime", **settings: str
+) -> Path:
+    system = f"{protocol}:{address}"
     given = {system: settings} if settings else {}
     one = scenario(*said, breath=0.5, give_up=2.0)
     [path] = record_all(Job([system], [one], out, settings=given, max_seconds=30.0))
@@ -221,10 +232,10 @@ def test_what_goes_wrong_is_said_in_a_line_and_leaves_nothing_half_written(
 
     assert "cannot be reached" in fails("ws://127.0.0.1:1/v1")
     assert "is no ws:// or wss:// address" in fails("http://127.0.0.1/v1")
-    assert "keys are taken from DUO_REALTIME_KEY" in fails("ws://127.0.0.1/?api-key=secret")
+    assert "keys are taken from DUO_KEY" in fails("ws://127.0.0.1/?api-key=secret")
     with served(lambda: Vad(), key="secret") as (address, _):
         assert "wants a key (401): none is set" in fails(address)
-        monkeypatch.setenv("DUO_REALTIME_KEY", "wrong")
+        monkeypatch.setenv("DUO_KEY", "wrong")
         assert "wants a key (401): it was refused" in fails(address)
     with served(lambda: refuses) as (address, _):
         assert "no such model" in fails(address)

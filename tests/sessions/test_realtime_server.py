@@ -254,9 +254,9 @@ def test_what_cannot_be_had_is_an_error_and_the_session_goes_on() -> None:
 def test_our_own_client_records_our_own_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sessions.voice.realtime.QUIET_SECONDS", 1.0)
+    monkeypatch.setattr("sessions.voice.remote.QUIET_SECONDS", 1.0)
     monkeypatch.setattr("sessions.voice.studio.whisper", lambda: hears_words)
-    monkeypatch.setenv("DUO_REALTIME_KEY", "secret")  # of the server and the client
+    monkeypatch.setenv("DUO_KEY", "secret")  # of the server and the client
     one = scenario(
         {"at": 0.3, **utterance("ask", "How do I cook pasta?")},
         {"into_answer": 1.5, **utterance("next", "And what about rice?")},
@@ -284,7 +284,7 @@ def test_strangers_are_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
             pass
         return caught.value.response.status_code
 
-    monkeypatch.setenv("DUO_REALTIME_KEY", "secret")
+    monkeypatch.setenv("DUO_KEY", "secret")
     with serving(silent=True) as address:
         assert status(address) == 401
         key = {"Authorization": "Bearer secret"}

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from duo.cli import app
-from duo.endpoint import KEY, Reply
 from duo.endpoint import Endpoint as Client
+from duo.endpoint import Reply
 from duo.errors import BadInput
 from duo.files import read_result
 from duo.judging import TOO_LONG, Judge, endpoint_judge, letter, local_judge
+from duo.keys import OPENAI_KEY as KEY
 from reports.page.find import recognise
 from reports.statistics.judges import agreement_with_people, read_verdicts
 from reports.statistics.ratings import Ratings, frame, read_ratings
@@ -230,9 +231,10 @@ def test_an_endpoint_of_ones_own_needs_no_key(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(KEY)
-    Client("m", most_tokens=1, requests_per_minute=1, url=endpoint.url)
     with pytest.raises(BadInput, match=f"{KEY} is not set"):
         Client("m", most_tokens=1, requests_per_minute=1)
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    Client("m", most_tokens=1, requests_per_minute=1, url=endpoint.url)
     with pytest.raises(BadInput, match="--endpoint is no address"):
         Client("m", most_tokens=1, requests_per_minute=1, url="http://[::1")
 
