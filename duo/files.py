@@ -21,7 +21,7 @@ import re
 import stat
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from io import BufferedReader
@@ -177,22 +177,49 @@ def sha256(path: Path) -> str:
         raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
 
 
-def files_below(folder: Path, ending: str) -> list[Path]:
-    """List the files below a folder whose names end so, by path.
+def walk(
+    top: Path,
+    *,
+    leave_out: Callable[[Path], Collection[str]] = lambda folder: (),
+    on_bad: OnBad = lambda problem: None,
+) -> Iterator[Path]:
+    """Yield what is below a folder, but folders, each folder's entries by name; or a file itself.
 
-    Links to folders are not followed. Passed over are folders that may not be read, and what is
-    nested deeper than `DEEPEST`: a program may have left anything.
+    Links are followed, but no folder is entered twice. What is hidden is left out (`.git`,
+    half-written files), and what is nested deeper than `DEEPEST`: a program may have left anything.
+
+    Args:
+        leave_out: gives the names of entries of a folder that are left out, too.
+        on_bad: told of folders that may not be read; they are passed over.
     """
-    found, waiting = [], [(Path(folder), 0)]
+    seen: set[str] = set()
+    waiting = [(Path(top), 0)]
     while waiting:
-        place, depth = waiting.pop()
-        with suppress(OSError), os.scandir(place) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting += [(place / entry.name, depth + 1)] if depth < DEEPEST else []
-                elif entry.name.endswith(ending) and (place / entry.name).is_file():
-                    found.append(place / entry.name)
-    return sorted(found)
+        path, depth = waiting.pop()
+        if not os.path.isdir(path):  # noqa: PTH112 - a path that is too long is none
+            yield path
+            continue
+        real = os.path.realpath(path)
+        if real in seen or depth > DEEPEST:
+            continue
+        seen.add(real)
+        try:
+            with os.scandir(path) as entries:
+                inside = sorted((entry.name for entry in entries), reverse=True)
+        except OSError as error:
+            on_bad(BadInput(f"cannot be read: {error.strerror or error}", file=path))
+            continue
+        skipped = leave_out(path)
+        waiting += [
+            (path / name, depth + 1)
+            for name in inside
+            if not name.startswith(".") and name not in skipped
+        ]
+
+
+def files_below(folder: Path, ending: str) -> list[Path]:
+    """List the files below a folder whose names end so, by path; see `walk`."""
+    return sorted(path for path in walk(folder) if path.name.endswith(ending) and path.is_file())
 
 
 def read_text(path: Path) -> str:

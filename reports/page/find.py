@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from duo.errors import BadInput
-from duo.files import kind_of, read_json
+from duo.files import kind_of, read_json, walk
 from duo.terminal import printable
 from duo.transcript import is_transcript
 from sessions.study.study import MARKER
@@ -63,8 +63,7 @@ class File:
 def find(runs: Sequence[Path], *, limit: int = LIMIT) -> tuple[list[File], list[BadInput]]:
     """Look through runs: folders with all that is in them, or single files.
 
-    What is hidden (`.git`, half-written files) is left out, and what an earlier report wrote. Links
-    are followed; a folder that was seen is not entered again.
+    Left out is what `duo.files.walk` leaves out, and what an earlier report wrote.
 
     Args:
         runs: folders or files.
@@ -84,14 +83,22 @@ def find(runs: Sequence[Path], *, limit: int = LIMIT) -> tuple[list[File], list[
     for run, prefix in zip(runs, _prefixes(runs), strict=True):
         if not run.exists():
             raise BadInput("no such folder or file", file=run)
-        for name, path in _entries(run, prefix, seen, problems):
+        closed: list[BadInput] = []
+        for path in walk(run, leave_out=_written_by_a_report, on_bad=closed.append):
+            real = os.path.realpath(path)
+            if real in seen:
+                continue
+            seen.add(real)
             if left == 0:
                 too_many = f"holds more than {limit:,} files: the others were not looked at"
                 problems.append(BadInput(too_many, file=prefix or "the run"))
                 break
             left -= 1
             if path.suffix.lower() in FORMS and path.is_file():
-                files.append(File(name, path))
+                files.append(File(_name(path, run, prefix), path))
+        for problem in closed:
+            name = _name(Path(str(problem.file)), run, prefix) or "the run"
+            problems.append(BadInput(problem.message, file=name))
     return sorted(files), problems
 
 
@@ -134,39 +141,20 @@ def _prefixes(runs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _entries(
-    run: Path, prefix: str, seen: set[str], problems: list[BadInput]
-) -> Iterator[tuple[str, Path]]:
-    """Yield all that is below a run, whatever it is, each folder's entries by name."""
-    waiting = [(prefix or ("" if run.is_dir() else run.name), run)]
-    while waiting:
-        name, path = waiting.pop()
-        real = os.path.realpath(path)
-        if real in seen:
-            continue
-        seen.add(real)
-        if not path.is_dir():
-            yield name, path
-            continue
-        try:
-            inside = sorted(entry.name for entry in os.scandir(path))
-        except OSError as error:
-            problem = f"cannot be read: {error.strerror or error}"
-            problems.append(BadInput(problem, file=name or "the run"))
-            continue
-        skipped = _OUTPUTS if _is_report(path) else frozenset()
-        for entry in reversed(inside):
-            if not entry.startswith(".") and entry not in skipped:
-                waiting.append((f"{name}/{entry}" if name else entry, path / entry))
+def _name(path: Path, run: Path, prefix: str) -> str:
+    """Name what is below a run: by its path inside, after the run's prefix."""
+    inside = path.relative_to(run).parts or (() if prefix or run.is_dir() else (run.name,))
+    return "/".join((prefix, *inside) if prefix else inside)
 
 
-def _is_report(folder: Path) -> bool:
-    """Tell whether an earlier report was written into a folder."""
+def _written_by_a_report(folder: Path) -> frozenset[str]:
+    """Name what an earlier report wrote into a folder, if one did."""
     try:
         content = read_json(folder / MARK)
     except BadInput:
-        return False
-    return isinstance(content, dict) and content.get("made_by") == MADE_BY
+        return frozenset()
+    made = isinstance(content, dict) and content.get("made_by") == MADE_BY
+    return _OUTPUTS if made else frozenset()
 
 
 def _json(path: Path) -> tuple[str, Any] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duo.errors import BadInput
 from duo.files import AnyResult, as_result, check_writable, write_text
 from duo.table import Table, latex_document, visible
 from reports.plots.style import COLUMN, TWO_COLUMNS, save
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FORMS = (".pdf", ".svg", ".png")
+
+
+class Nothing(BadInput):
+    """There is nothing to draw in a file that can be read."""
 
 
 @dataclass(frozen=True)

@@ -122,10 +122,14 @@ def producer(name: str) -> Callable[..., Any]:
 
 
 def _below(kind: str, path: Path, **part: Any) -> list[Chart]:
-    """Draw the figures of a file; of a folder, those of all transcripts that have some."""
+    """Draw the figures of a file; of a folder, those of all transcripts that have some.
+
+    Says which have none in the part that is asked for.
+    """
     if kind not in OF_TRANSCRIPT or not path.is_dir():
         return _of(kind, path, **part)
     from duo.transcript import transcript_files
+    from reports.plots.chart import Nothing
 
     made, empty = [], None
     for file in transcript_files([path]):
@@ -133,22 +137,22 @@ def _below(kind: str, path: Path, **part: Any) -> list[Chart]:
             made += _of(kind, file, **part)
         except Nothing as error:
             empty = error
+            if part:
+                typer.echo(f"duo: skipped: {error}", err=True)
     if not made and empty is not None:
-        raise BadInput(empty.message, file=path)
+        raise BadInput(empty.message, file=path, field=empty.field)
     return made
-
-
-class Nothing(BadInput):
-    """There is nothing to draw in a file that can be read."""
 
 
 def _of(kind: str, path: Path, **part: Any) -> list[Chart]:
     """Draw the figures of one file."""
+    from reports.plots.chart import Nothing
+
     with _naming(path):
         content = _content(kind, path)
         made = producer((OF_JSON | OF_TRANSCRIPT)[kind])(content, **part)
-    if not made:
-        raise Nothing(f"there is nothing to draw in it for {kind}", file=path)
+        if not made:
+            raise Nothing(f"there is nothing to draw in it for {kind}")
     return list(made) if isinstance(made, list) else [made]
 
 
@@ -201,4 +205,4 @@ def _naming(path: Path) -> Iterator[None]:
     except BadInput as error:
         if error.file is not None:
             raise
-        raise BadInput(error.message, file=path, line=error.line, field=error.field) from None
+        raise type(error)(error.message, file=path, line=error.line, field=error.field) from None

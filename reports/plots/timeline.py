@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from math import ceil, floor, inf
 from typing import TYPE_CHECKING, Any
 
-from duo.errors import BadInput
 from duo.palette import USER
 from duo.reading import conversation_of
 from duo.speech import Conversation
 from duo.table import clean
 from duo.transcript import Transcript
-from reports.plots.chart import Chart, make_chart
+from reports.plots.chart import Chart, Nothing, make_chart
 from reports.plots.lanes import GAP, LEVEL, Lanes, Row, name_width, stretches
 from reports.plots.scene import Dot, Line, Rect, Scene, Stroke, paint
 from reports.plots.style import BODY, DESK, HEADING, LABEL
@@ -72,12 +71,12 @@ def timeline(transcript: Transcript, start: float = 0.0, end: float | None = Non
         start, end: seconds to draw, if not all.
 
     Raises:
-        BadInput: there is nothing between these.
+        Nothing: there is nothing between these.
     """
     header, talk = transcript.header, conversation_of(transcript)
     until = min(inf if end is None else end, talk.seconds)
     if start >= until and (start or end is not None):
-        raise BadInput(f"there is nothing between {start:g} and {until:g} s", field="--from")
+        raise Nothing(f"there is nothing between {start:g} and {until:g} s", field="--from")
     whole = not start and end is None
     labelled = sum(utterance.label is not None for utterance in talk.utterances)
     name = f"timeline-{transcript.header.stem}" + ("" if whole else f"-{start:g}-{until:g}s")

@@ -27,7 +27,8 @@ class TypedInput:
     Whole words are heard while the line is still being written: a word counts once a blank, closing
     punctuation or Enter follows it; a word half typed waits, unless the typist pauses. Writing
     systems without blanks are heard character by character. The typist may change words that were
-    heard already: then the whole utterance is heard again, as a `Revision`.
+    heard already: then the whole utterance is heard again, as a `Revision`. So it is, unchanged,
+    while somebody types who has no whole word more: the utterance is not over, nobody silent.
 
     An utterance goes on, from one entered line to the next, until the system has decided about it
     (`decided`). What was typed but not heard by then opens the next one.
@@ -37,7 +38,7 @@ class TypedInput:
     """
 
     def __init__(self, pause: float) -> None:
-        """Hear a word half typed as it stands after `pause` seconds without a key."""
+        """Take `pause` seconds without a key for silence, and a word half typed for a whole one."""
         self._pause = pause
         self._entered = ""  # whole lines of this utterance
         self._line = ""
@@ -94,7 +95,8 @@ class TypedInput:
         before = len(self._heard)
         if self._text.startswith(self._heard):
             if len(complete) <= before:
-                return "", ()
+                typing = self._line and not self._pauses(now)
+                return Revision(self._heard) if typing and self._heard else "", ()
             self._heard = complete
             return complete[before:], self._words(before)
         self._heard = complete
@@ -119,9 +121,12 @@ class TypedInput:
         self._times[kept:] = [now] * (len(text) - kept)
         self.changed_at = now
 
+    def _pauses(self, now: float) -> bool:
+        return now - self.changed_at > self._pause
+
     def _complete(self, now: float) -> int:
         """Count the characters of the text that are whole words."""
-        if now - self.changed_at > self._pause:
+        if self._pauses(now):
             return len(self._text)
         for end in range(len(self._text), len(self._entered), -1):
             if _ends_word(self._text[end - 1]):

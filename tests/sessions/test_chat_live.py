@@ -109,6 +109,28 @@ def test_a_pause_flushes_the_word_half_typed() -> None:
     assert parrot.heard[:4] == ["", "I", " see", ""]
 
 
+def test_who_types_on_is_not_silent_though_no_word_is_whole() -> None:
+    parrot = Parrot()
+    typed = [
+        *keys(0.1, "why? "),
+        (1.8, "b"),
+        (2.7, "u"),
+        (3.6, "t"),
+    ]  # never a second without a key
+    _, transcript = hold(parrot, typed, end=8)
+    same = Revision("why?")
+    assert parrot.heard[:7] == ["", "why?", same, same, same, " but", ""]
+    assert [event.text for event in transcript.of("utterance")] == ["why? but"]
+    assert not list(transcript.of("revision"))
+
+
+def test_enter_ends_what_is_typed_at_once() -> None:
+    parrot = Parrot()
+    _, transcript = hold(parrot, [*keys(0.1, "why?"), (1.9, "\n")], end=4)
+    assert parrot.heard[:3] == ["", "why?", ""]
+    assert next(transcript.of("respond")).start == 2.0
+
+
 def test_backspace_revises_what_was_heard() -> None:
     parrot = Parrot()
     typed = [*keys(0.1, "red or blue "), *keys(2.1, "<<<<<"), *keys(3.1, "green?")]
@@ -293,7 +315,7 @@ def test_a_word_half_typed_is_heard_after_a_pause_and_may_go_on() -> None:
     assert typist.hear() == ""
     assert typist.pause() == "hel"
     typist.strike("lo")
-    assert typist.hear() == ""
+    assert typist.hear() == Revision("hel")  # not over yet
     typist.strike(" ")
     assert typist.hear() == "lo"
 

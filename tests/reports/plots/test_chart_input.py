@@ -250,6 +250,15 @@ def test_a_range_is_drawn_of_a_timeline_alone(tmp_path: Path) -> None:
     assert [Path(line).name for line in done.output.split()] == [
         "timeline-weekend-duo-8-13s.pdf", "timeline-weekend-duo-8-13s-wide.pdf",
     ]  # fmt: skip
+    short = Story(scenario="short")
+    short.hears("So?", at=0.5)
+    write_transcript(tmp_path / "b.jsonl", short.transcript())
+    done = run(app, ["report", "figure", "timeline", str(tmp_path), *out])
+    assert done.exit_code == 0, done.output
+    assert "timeline-weekend-duo-8-13s.pdf" in done.stdout
+    assert f"skipped: {tmp_path / 'b.jsonl'}: --from: there is nothing between 8 and" in done.stderr
+    done = run(app, ["report", "figure", "timeline", str(tmp_path / "b.jsonl"), *out])
+    assert "b.jsonl: --from: there is nothing between 8 and" in str(done.exception)
     with pytest.raises(BadInput, match="only a timeline can be drawn in part"):
         make("mask", [tmp_path / "a.jsonl"], tmp_path / "out", start=8.0)
 
