@@ -426,10 +426,10 @@ def bench_recogniser(
     """
     from dataclasses import asdict
 
-    from duo.recognition import recognition_of
     from duo.runs import as_json
     from duo.table import make_result
     from sessions.catalogue import find_scenarios, sample
+    from sessions.voice.recognition import recognition_of
     from sessions.voice.studio import Studio, hear
 
     settings = _speech(True, voice or (), noise, talker, 0.0)

@@ -25,7 +25,6 @@ from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_settings, check_system, is_foreign
 from duo.errors import BadInput
 from duo.files import check_writable, read_json
-from duo.recognition import WordErrors, errors_of
 from duo.runs import (
     MANIFEST,
     Stopwatch,
@@ -39,6 +38,7 @@ from duo.terminal import progress
 from duo.transcript import SCHEMA, Header, Transcript, read_transcript, write_transcript
 from sessions.play import MAX_SECONDS, RealTime, Recording, Simulated, cycle_length, play, playing
 from sessions.scenario import Scenario
+from sessions.voice.recognition import WordErrors, errors_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,13 +15,13 @@ import numpy as np
 from pydantic import Field, JsonValue
 
 from duo.files import Record, Result
-from duo.recognition import word_errors
 from duo.table import Column, Table
 from duo.transcript import Header, TranscriptEvent
 from duo.words import Piece
 from sessions.chat.live import CycleStatus
 from sessions.voice.live import SpokenConversation
 from sessions.voice.recogniser import RATE
+from sessions.voice.recognition import word_errors
 from sessions.voice.voices import Spoken, Voice
 
 #: Questions, each with what interrupts its answer.

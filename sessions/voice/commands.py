@@ -29,6 +29,10 @@ Holds = Annotated[
         "decided, or let it talk on till then.",
     ),
 ]
+Seed = Annotated[int, typer.Option(help="Seed of the systems' random draws.")]
+SystemVoice = Annotated[
+    str, typer.Option("--voice", help="piper (this machine), google, or none: text alone.")
+]
 
 
 def talk(
@@ -46,16 +50,13 @@ def talk(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for what is recorded.")] = Path("runs/talk"),
-    voice: Annotated[
-        str,
-        typer.Option(help="piper (this machine), google, or none: captions alone."),
-    ] = "piper",
+    voice: SystemVoice = "piper",
     recogniser: Annotated[
         str, typer.Option(help="whisper (this machine, English), or google.")
     ] = "whisper",
     holds: Holds = True,
     set_: SystemSet = None,
-    seed: Annotated[int, typer.Option(help="Seed of the systems' random draws.")] = 0,
+    seed: Seed = 0,
     chat: Chat = None,
     date: Date = None,
     engine: Engine = None,
@@ -101,12 +102,10 @@ def _serves() -> None:
 def realtime(
     system: Annotated[str, typer.Option(help="The system; see `duo record`.")] = "duo",
     model: Annotated[str | None, typer.Option(help="Its model, as of `duo record`.")] = None,
-    voice: Annotated[
-        str, typer.Option(help="piper (this machine), google, or none: text alone.")
-    ] = "piper",
+    voice: SystemVoice = "piper",
     holds: Holds = True,
     set_: Set = None,
-    seed: Annotated[int, typer.Option(help="Seed of the system's random draws.")] = 0,
+    seed: Seed = 0,
     chat: Chat = None,
     date: Date = None,
     engine: Engine = None,

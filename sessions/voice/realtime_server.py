@@ -48,6 +48,8 @@ from sessions.voice.recogniser import RATE, from_int16, to_int16
 _FRAME = 0.04
 #: The most bytes in a message: the protocol's own limit of sound.
 _LARGEST = 15 * 2**20
+#: The most messages that wait for a client to read on: half a minute of sound.
+_UNREAD = 1000
 #: What a session may be told that is not ours to change.
 _FIXED = ("instructions", "tools", "prompt", "max_output_tokens")
 
@@ -128,7 +130,8 @@ class Session:
         import soxr
 
         self._connection, self._model, self._silent = connection, model, silent
-        self._outbox: asyncio.Queue[str] = asyncio.Queue()
+        self._outbox: asyncio.Queue[str] = asyncio.Queue(_UNREAD)
+        self._full = asyncio.Event()
         self._modality: Modality = "text" if silent else "audio"
         self._given_in = self._modality  # the answer that is being given
         self._count = 0
@@ -144,15 +147,17 @@ class Session:
         self._outgoing = soxr.ResampleStream(RATE, WIRE_RATE, 1, dtype="float32")
 
     async def hold(self, begin: Begin) -> None:
-        """Hold a conversation until the client goes."""
+        """Hold a conversation until the client goes, or reads no more."""
         self._conversation = begin(self)
         self._send(wire.SessionCreatedEvent, session=self._session())
         parts = (self._conversation.hold(), self._play(), self._write(), self._read())
         try:
             with suppress(ConnectionClosed):
-                await together(*parts)
+                await together(*parts, self._full.wait())
         finally:
             self._conversation.finish()
+        if self._full.is_set():
+            await self._connection.close(1008, "what is sent is not read")
 
     # -- what comes in -----------------------------------------------------------------------
 
@@ -415,7 +420,10 @@ class Session:
     def _send(self, kind: type[Sent], **fields: Any) -> None:
         known = get_args(kind.model_fields["type"].annotation)[0]
         event = kind.model_validate({"event_id": self._new("event"), "type": known, **fields})
-        self._outbox.put_nowait(event.model_dump_json(exclude_none=True))
+        try:
+            self._outbox.put_nowait(event.model_dump_json(exclude_none=True))
+        except asyncio.QueueFull:
+            self._full.set()
 
     def _new(self, what: str) -> str:
         self._count += 1

@@ -11,7 +11,6 @@ from pathlib import Path
 from duo.decoding.conversant import CycleResult, Heard
 from duo.errors import BadInput
 from duo.reading import conversation_of
-from duo.recognition import WordErrors, errors_of
 from duo.terminal import progress
 from duo.transcript import Header, Transcript
 from sessions.play import Recording, play
@@ -19,6 +18,7 @@ from sessions.scenario import START_RULES, Scenario, Utterance
 from sessions.voice.extras import need
 from sessions.voice.mix import Background, Behind, Pitched, lower, write_sound
 from sessions.voice.recogniser import RATE, Decode, SpeechInput, whisper
+from sessions.voice.recognition import WordErrors, errors_of
 from sessions.voice.render import system_channel
 from sessions.voice.spoken import SpeakingUser, SpokenUser, SpokenUtterance, speak
 from sessions.voice.voices import NAMES, Voice, load_voice

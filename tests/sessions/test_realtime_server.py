@@ -294,3 +294,51 @@ def test_strangers_are_kept_out(monkeypatch: pytest.MonkeyPatch) -> None:
             other = connect(address, additional_headers=key)
             with other, pytest.raises(ConnectionClosed, match="somebody else"):
                 other.recv(10)
+
+
+def test_a_client_that_reads_nothing_is_sent_away() -> None:
+    from sessions.voice.live import SpokenConversation
+    from sessions.voice.realtime_server import Session
+    from sessions.voice.voices import load_voice
+
+    class Deaf:
+        """A client that sends on and on, and reads nothing."""
+
+        sent, closed = 0, None  # type: int, tuple[int, str] | None
+
+        async def send(self, message: str) -> None:
+            await asyncio.Event().wait()
+
+        async def close(self, code: int, reason: str) -> None:
+            self.closed = code, reason
+
+        async def __aiter__(self) -> Any:
+            while True:
+                self.sent += 1
+                yield "junk"
+                await asyncio.sleep(0)
+
+    header = Header(system="fake", model="none", scenario="talk", cycle_seconds=0.2)
+    client, held = Deaf(), list[SpokenConversation]()
+
+    def begin(session: Any) -> SpokenConversation:
+        held.append(
+            SpokenConversation(
+                Answerer(words=4, cycle_seconds=0.2),
+                header,
+                SpeechInput(hears_words),
+                load_voice("none"),
+                session,
+            )
+        )
+        return held[0]
+
+    async def run() -> None:
+        session = Session(client, "fake", silent=True)  # type: ignore[arg-type]
+        async with asyncio.timeout(60):
+            await session.hold(begin)
+
+    asyncio.run(run())
+    assert client.closed == (1008, "what is sent is not read")
+    assert client.sent < 2000
+    held[0].wait()

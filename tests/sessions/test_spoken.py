@@ -18,13 +18,13 @@ from duo.decoding.conversant import Revision
 from duo.errors import BadInput
 from duo.files import read_json
 from duo.reading import conversation_of
-from duo.recognition import errors_of
 from duo.transcript import Transcript, read_scorable
 from duo.words import Piece
 from sessions.play import play
 from sessions.voice.extras import lacking
 from sessions.voice.mix import LEVEL, Background, Behind, Pitched, at_level
 from sessions.voice.recogniser import RATE, Recognised, Sound
+from sessions.voice.recognition import errors_of
 from sessions.voice.render import say_parts, system_channel
 from sessions.voice.spoken import SPEEDS, SpokenUser, speak
 from sessions.voice.voices import Spoken, timed

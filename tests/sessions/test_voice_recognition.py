@@ -7,9 +7,9 @@ from functools import lru_cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duo.recognition import WordErrors, errors_of, word_errors
 from duo.transcript import Header, Transcript, TranscriptEvent
 from duo.words import Piece
+from sessions.voice.recognition import WordErrors, errors_of, word_errors
 
 some_words = st.lists(st.sampled_from("abc"), max_size=6)
 
