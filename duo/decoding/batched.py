@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels, Scores, Together, encode_together
+from duo.decoding.channels import Scores, Waiting, encode_together, read_together
 from duo.decoding.fused import check_graphs
 from duo.decoding.systems import ROWS, build, channels_for, in_one_pool, prepare
 from duo.errors import BadInput
@@ -26,7 +26,7 @@ System = TypeVar("System")
 Result = TypeVar("Result")
 
 #: A session in progress; see `duo.decoding.conversant.Steps`, the session of one cycle.
-Session = Generator[Channels | Together, Scores, Result]
+Session = Generator[Waiting, Any, Result]
 Encode = Callable[[Sequence[Any]], Sequence[Scores]]
 
 
@@ -78,24 +78,29 @@ def hold_together(
     """
     coming = enumerate(sessions)
     free = list(reversed(systems))
-    running: list[tuple[int, System, Session[Result], Channels | Together]] = []
+    running: list[tuple[int, System, Session[Result], Any]] = []  # and the channels it waits for
     while True:
-        begun: list[tuple[int, System, Session[Result]]] = []
+        scores = encode([channels for *_, channels in running])
+        moving: list[tuple[int, System, Session[Result], Any]] = [
+            (*session[:3], its) for session, its in zip(running, scores, strict=True)
+        ]
         while free and (following := next(coming, None)) is not None:
             number, begin = following
             system = free.pop()
-            begun.append((number, system, begin(system)))
-        if not (running or begun):
+            moving.append((number, system, begin(system), None))
+        if not moving:
             return
-        scored: list[tuple[int, System, Session[Result], Scores | None]]
-        scores = encode([channels for *_, channels in running])
-        scored = [(*session[:3], its) for session, its in zip(running, scores, strict=True)]
         running = []
-        for number, system, session, its in [*scored, *((*fresh, None) for fresh in begun)]:
-            try:
-                channels = next(session) if its is None else session.send(its)
-            except StopIteration as done:
-                free.append(system)
-                yield number, done.value
-            else:
-                running.append((number, system, session, channels))
+        while moving:
+            reading: list[tuple[int, System, Session[Result], Any]] = []
+            for number, system, session, its in moving:
+                try:
+                    waiting = session.send(its)
+                except StopIteration as done:
+                    free.append(system)
+                    yield number, done.value
+                else:
+                    its_kind = reading if isinstance(waiting, list) else running
+                    its_kind.append((number, system, session, waiting))
+            numbers = read_together([tensors for *_, tensors in reading])
+            moving = [(*session[:3], its) for session, its in zip(reading, numbers, strict=True)]

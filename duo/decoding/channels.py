@@ -15,8 +15,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import chain, islice
+from typing import Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 
 from duo.decoding.mask import Owner
@@ -337,6 +339,26 @@ class Together:
         self._shared += len(pools) - len(set(map(id, pools)))
         output = next((one.output for one in scores if one.output is not None), None)
         return Scores(output, next((one.input for one in scores if one.input is not None), None))
+
+
+#: What a conversation waits for: channels to encode, or tensors to read.
+Waiting: TypeAlias = Channels | Together | list[Tensor]
+
+
+def read_together(wanted: Sequence[Sequence[Tensor]]) -> list[list[list[float]]]:
+    """Read the numbers of tensors, waiting for each device once.
+
+    Args:
+        wanted: by different sessions; whole numbers below 2**24, or of single precision.
+    """
+    held: dict[torch.device, list[Tensor]] = {}
+    for tensor in chain.from_iterable(wanted):
+        held.setdefault(tensor.device, []).append(tensor.flatten())
+    numbers = {device: iter(torch.cat(tensors).tolist()) for device, tensors in held.items()}
+    return [
+        [list(islice(numbers[tensor.device], tensor.numel())) for tensor in tensors]
+        for tensors in wanted
+    ]
 
 
 def encode_together(waiting: Sequence[Channels | Together]) -> list[Scores]:

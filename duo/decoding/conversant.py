@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from duo.decoding.channels import Channels, Scores, Together
+    from duo.decoding.channels import Channels, Together, Waiting
 
 
 @dataclass(frozen=True)
@@ -168,17 +168,23 @@ class Voiced(Protocol):
         """
 
 
-#: A cycle in progress: it hands over channels to encode, several as `Together`, and is sent their
-#: scores. Whoever runs it may encode one conversation's channels, or those of many at once.
-Steps: TypeAlias = "Generator[Channels | Together, Scores, CycleResult]"
+#: A cycle in progress. It hands over channels to encode, several as `Together`, and is sent their
+#: `Scores`; or tensors to read, and is sent the numbers of each. Whoever runs it may do that for
+#: one conversation, or for many at once; so the device of many is waited for once a pass.
+Steps: TypeAlias = "Generator[Waiting, Any, CycleResult]"
 
 
-def run(steps: Generator[Channels | Together, Scores, Result]) -> Result:
+def run(steps: Generator[Waiting, Any, Result]) -> Result:
     """Run one cycle of one conversation, or whatever consists of such cycles."""
+    from duo.decoding.channels import read_together
+
     try:
-        channels = next(steps)
+        waiting = next(steps)
         while True:
-            channels = steps.send(channels.encode())
+            if isinstance(waiting, list):
+                waiting = steps.send(read_together([waiting])[0])
+            else:
+                waiting = steps.send(waiting.encode())
     except StopIteration as done:
         result: Result = done.value
         return result

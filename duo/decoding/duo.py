@@ -28,7 +28,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
@@ -161,7 +160,7 @@ class Duo:
             self._frames.clear()
         self._unheard = ""
         self._holding = False  # speech is held
-        self._next: Tensor | None = None  # what follows it
+        self._next: int | None = None  # what follows it
         self._expect_nothing()
 
     def recall(self, turns: Sequence[Turn]) -> None:
@@ -195,23 +194,33 @@ class Duo:
             if not (looking or speaks):
                 break
             if speaks and self._next is not None:  # known since speech was held
-                scores, self._next = Scores(self._next, None), None
-            else:
-                scores = yield self.channels
+                token, self._next = self._next, None
+                log.step += 1
+                self._speaker.speak(token, log)
+                continue
+            scores: Scores = yield self.channels
             log.step += 1
-            if looking and scores.input is not None:
+            wanted = []
+            if scores.output is not None:
+                wanted.append(self._speaker.choose(scores.output))
+            if looks := looking and scores.input is not None:
+                chances = scores.input.float().softmax(-1)
+                states = self._states.respond, self._states.ignore
+                wanted += [scores.input.argmax(), *(chances[state] for state in states)]
+            numbers = yield wanted
+            if looks:
+                (expected,), (respond,), (ignore,) = numbers[-3:]
                 if not self._expected:
-                    chances = scores.input.float().softmax(-1)
-                    states = [self._states.respond, self._states.ignore]
-                    self._chances = tuple(chances[states].tolist())
-                self._expected.append(int(scores.input.argmax()))
+                    self._chances = respond, ignore
+                self._expected.append(int(expected))
                 looked += 1
                 self._hold(log)
             if scores.output is not None:
+                token = int(numbers[0][0])
                 if self._holding:
-                    self._next = scores.output
+                    self._next = token
                 else:
-                    self._speaker.speak(scores.output, log)
+                    self._speaker.speak(token, log)
         if looked and (text := self._expected_text()):
             log.add(Kind.PREDICTED, text)
         if log.unheard:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import IDLE, Backbone
-from duo.decoding.channels import Channels, Scores
+from duo.decoding.channels import Channels, Scores, Waiting
 from duo.decoding.conversant import (
     LIMIT,
     CycleLog,
@@ -164,19 +164,20 @@ class Duplex:
         yield from self._answer_slice(log)
         return log.result(busy=self._active)
 
-    def _answer_slice(self, log: CycleLog) -> Generator[Channels, Scores, None]:
+    def _answer_slice(self, log: CycleLog) -> Generator[Waiting, Any, None]:
         """7. to 9. Sample a slice; a piece that stops it is kept too; say what stands before it."""
         pair = self._history[-1]
         self.channels.speaking = True
         for count in range(1, self.settings.slice_tokens + 1):
-            scores = yield self.channels
+            scores: Scores = yield self.channels
             log.step += 1
             assert scores.output is not None
             context = self.channels.prefix.ids + pair.answer if self._sampler.reads_context else ()
             logits = scores.output
             if count == 1 and self._by_odds:
                 logits = self._silent_or_not(logits)
-            token = self._sampler(logits, context)
+            ((chosen,),) = yield [self._sampler(logits, context)]
+            token = int(chosen)
             if token in self._chat.stop:
                 pair.ended = True
                 if count <= self.settings.short_slice:  # 8. a short slice: the answer is complete
@@ -196,12 +197,10 @@ class Duplex:
 
     def _silent_or_not(self, logits: Tensor) -> Tensor:
         """Edit the logits `[vocabulary]`, with `<idle>` the only token left or taken away."""
-        idle = torch.tensor([self._states.idle], device=logits.device)
-        others = logits.index_fill(0, idle, -torch.inf)
-        silent = logits[self._states.idle] > others.logsumexp(0)
-        return torch.where(
-            silent, torch.full_like(logits, -torch.inf).index_fill(0, idle, 0.0), others
-        )
+        idle = self._states.idle
+        others, alone = logits.clone(), torch.full_like(logits, -torch.inf)
+        others[idle], alone[idle] = -torch.inf, 0.0
+        return torch.where(logits[idle] > others.logsumexp(0), alone, others)
 
     def _were_heard(self, words: str) -> bool:
         """Tell whether these are the last words that the user said, in whatever slices."""

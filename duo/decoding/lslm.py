@@ -86,17 +86,21 @@ class Lslm(TurnBased):
             log.add(Kind.IGNORE, by="patience")
             self._over = ""
 
-    def _speak(self, scores: Tensor, log: CycleLog) -> None:
-        """Say the next token, beside what is heard with it, or stop."""
+    def _choose(self, scores: Tensor) -> list[Tensor]:
         ids = self.context.ids
         if self._late and any(id >= PAIR for id in ids[-WINDOW:]):
             scores = scores + late_scores(self._model, ids)
-        if self._over.strip() and int(scores.argmax()) == self.interrupts:
+        return [*super()._choose(scores), scores.argmax()]
+
+    def _speak(self, chosen: list[int], log: CycleLog) -> None:
+        """Say the next token, beside what is heard with it, or stop."""
+        *_, likeliest = chosen
+        if self._over.strip() and likeliest == self.interrupts:
             log.add(Kind.CUT)
             self.channels.speaking = False
             self._waiting, self._over, self._pieces = self._over, "", []
             return
-        super()._speak(scores, log)
+        super()._speak(chosen, log)
         if self.channels.speaking:
             piece = self._pieces.pop(0) if self._pieces else None
             self.channels.output.ids[-1] = paired(self.channels.output.ids[-1], piece)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from random import Random
 from typing import Literal
 
 import torch
@@ -66,8 +67,7 @@ class Sampler:
     ) -> None:
         self._sampling = sampling
         self._marks = frozenset(marks)
-        self._never = frozenset(banned)
-        self._banned = torch.tensor(list(self._never), dtype=torch.long)
+        self._banned = torch.tensor(sorted(set(banned)), dtype=torch.long)
         self._processors = LogitsProcessorList()
         if sampling.repetition_penalty != 1:
             self._processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
@@ -86,22 +86,31 @@ class Sampler:
 
     def reset(self) -> None:
         """Restart the sequence of draws."""
-        self._random = torch.Generator().manual_seed(self._sampling.seed)
+        self._random = Random(self._sampling.seed)
 
-    def __call__(self, logits: Tensor, context: Sequence[int]) -> int:
-        """Choose a token by `logits` `[vocabulary]`, and the ids before if it `reads_context`."""
-        if not self._processors and (likeliest := int(logits.argmax())) not in self._never:
-            return likeliest  # a copy of all scores would take as long as a small model's layer
-        if self._banned.device != logits.device:
-            self._banned = self._banned.to(logits.device)
-        scores = logits.float().index_fill(0, self._banned, -torch.inf)
+    def __call__(self, logits: Tensor, context: Sequence[int]) -> Tensor:
+        """Choose a token, and do not wait for the device: it is there that it is drawn.
+
+        Args:
+            logits: `[vocabulary]`.
+            context: the ids before, if it `reads_context`.
+
+        Returns:
+            Its id, without dimensions.
+        """
+        device = logits.device
+        self._banned = self._banned.to(device)
+        scores = logits.index_fill(0, self._banned, -torch.inf)
         if self._processors:
-            words = [token for token in context if token not in self._marks]
-            ids = torch.tensor([words], dtype=torch.long, device=logits.device)
-            scores = self._processors(ids, scores[None])[0]
+            words = torch.tensor([[token for token in context if token not in self._marks]])
+            ids = words.to(device, torch.long, non_blocking=device.type == "cuda")
+            scores = self._processors(ids, scores[None].float())[0]
         if self._sampling.temperature == 0:
-            return int(scores.argmax())
-        return int(torch.multinomial(scores.softmax(-1).cpu(), 1, generator=self._random))
+            return scores.argmax()
+        # The same number draws the same token on any device. Apple's have no double precision.
+        wide = scores.cpu() if device.type == "mps" else scores
+        shares = wide.softmax(-1).cumsum(-1, dtype=torch.float64)
+        return torch.searchsorted(shares, self._random.random() * shares[-1:], right=True)[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,11 +101,13 @@ class Speaker:
         tail = self._speech.tail(text)
         return len(tail) if tail and self._context.ids[-len(tail) :] == tail else 0
 
-    def speak(self, scores: Tensor, log: CycleLog) -> None:
-        """Choose the next token by its `scores` `[vocabulary]` and say it, or end the answer."""
+    def choose(self, scores: Tensor) -> Tensor:
+        """Choose the next token by its `scores` `[vocabulary]`; see `Sampler`."""
         reads = self._sampler.reads_context
-        before = [token_of(id) for id in self._context.ids] if reads else ()
-        token = self._sampler(scores, before)
+        return self._sampler(scores, [token_of(id) for id in self._context.ids] if reads else ())
+
+    def speak(self, token: int, log: CycleLog) -> None:
+        """Say a token, or end the answer by it."""
         if token in self._stop:
             self._context.answered = True
             self.end(log)

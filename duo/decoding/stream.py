@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels
+from duo.decoding.channels import Channels, Scores
 from duo.decoding.context import Context
 from duo.decoding.conversant import (
     CycleLog,
@@ -172,18 +173,20 @@ class Streamed(ABC):
         self._answering &= self.channels.speaking or self._pauses
         if chunk:
             self.context.take(chunk)
-            scores = yield self.channels
+            scores: Scores = yield self.channels
             log.step += 1
             assert scores.input is not None
             allowed = self._allowed()
-            self._decide(allowed[int(scores.input[allowed].argmax())], log)
+            ((place,),) = yield [torch.stack([scores.input[one] for one in allowed]).argmax()]
+            self._decide(allowed[int(place)], log)
         for _ in range(self.settings.lookahead):
             if not self.channels.speaking:
                 break
             scores = yield self.channels
             log.step += 1
             if scores.output is not None:
-                self._speaker.speak(scores.output, log)
+                ((token,),) = yield [self._speaker.choose(scores.output)]
+                self._speaker.speak(int(token), log)
         self._finish()
         return log.result(busy=self._answering)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels
+from duo.decoding.channels import Channels, Scores
 from duo.decoding.context import Context
 from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
@@ -91,10 +91,11 @@ class TurnBased:
         for _ in range(self.settings.tokens_per_cycle):
             if not self.channels.speaking:
                 break
-            scores = yield self.channels
+            scores: Scores = yield self.channels
             log.step += 1
             if scores.output is not None:
-                self._speak(scores.output, log)
+                numbers = yield self._choose(scores.output)
+                self._speak([int(token) for (token,) in numbers], log)
         return log.result(busy=self.channels.speaking)
 
     def _hear(self, heard: Heard, log: CycleLog) -> None:
@@ -107,8 +108,11 @@ class TurnBased:
             self.channels.speaking = False
             log.add(Kind.CUT)
 
-    def _speak(self, scores: Tensor, log: CycleLog) -> None:
-        self._speaker.speak(scores, log)
+    def _choose(self, scores: Tensor) -> list[Tensor]:
+        return [self._speaker.choose(scores)]
+
+    def _speak(self, chosen: list[int], log: CycleLog) -> None:
+        self._speaker.speak(chosen[0], log)
 
     def _take_turn(self, log: CycleLog) -> None:
         """End the user's turn: open an answer to all that was said in it."""

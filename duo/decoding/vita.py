@@ -23,11 +23,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels, Together
+from duo.decoding.channels import Channels, Scores, Together
 from duo.decoding.context import Context
 from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels, make_pool
@@ -126,13 +125,20 @@ class Vita:
             speaks, hears = self.context.channels.speaking, self.monitor.channels.input
             if not (speaks or (hears is not None and hears.pending)):
                 break
-            scores = yield self.channels
+            scores: Scores = yield self.channels
             log.step += 1
+            wanted = []
             if scores.output is not None:
-                self._pairs[0][1].speak(scores.output, log)
-            if decides and scores.input is not None:
+                wanted.append(self._pairs[0][1].choose(scores.output))
+            if decided := decides and scores.input is not None:
+                states = self._states
+                wanted.append(scores.input[states.respond] >= scores.input[states.ignore])
+            numbers = yield wanted
+            if scores.output is not None:
+                self._pairs[0][1].speak(int(numbers[0][0]), log)
+            if decided:
                 decides = False
-                self._decide(scores.input, log)
+                self._decide(bool(numbers[-1][0]), log)
         return log.result(busy=self.context.channels.speaking)
 
     def _hear(self, heard: Heard, log: CycleLog) -> None:
@@ -153,9 +159,9 @@ class Vita:
             self.monitor.follow(self.context)
         self.monitor.hear(text)
 
-    def _decide(self, scores: Tensor, log: CycleLog) -> None:
-        """Choose the first token of the monitor's answer by its `scores` `[vocabulary]`."""
-        if scores[self._states.respond] >= scores[self._states.ignore]:
+    def _decide(self, query: bool, log: CycleLog) -> None:
+        """Act on the first token of the monitor's answer."""
+        if query:
             self._swap(log)
         else:
             log.add(Kind.IGNORE, by="state")

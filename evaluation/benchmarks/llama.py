@@ -153,4 +153,4 @@ class AnsweringLlama(Answering):
     def _answer(self, ids: list[int], sampler: Sampler, max_length: int) -> Iterator[int]:
         """Choose token after token; `ids` are those before."""
         while len(ids) < max_length:
-            yield sampler(self._reader.scores(ids[-1:])[0], ids)
+            yield int(sampler(self._reader.scores(ids[-1:])[0], ids))

@@ -306,8 +306,13 @@ def _cycle(system: Any, script: Script, steering: Steering, now: float) -> Sessi
     began = time.perf_counter()
     steps = system.steps(heard)
     try:
-        next(steps)
+        waiting = next(steps)
         while True:
+            if isinstance(waiting, list):
+                waiting = steps.send((yield waiting))
+                continue
+            if pending:
+                done.append(time.perf_counter() - began)
             before = channels.forward_passes, channels.tokens_processed
             listens = channels.input is not None
             scores = yield channels
@@ -315,8 +320,7 @@ def _cycle(system: Any, script: Script, steering: Steering, now: float) -> Sessi
             tokens = channels.tokens_processed - before[1]
             pending.append((passes, tokens, scores.output is not None, listens))
             steering.bend(scores, script, now, system)
-            steps.send(scores)
-            done.append(time.perf_counter() - began)
+            waiting = steps.send(scores)
     except StopIteration as stopped:
         result: CycleResult = stopped.value
     seconds = time.perf_counter() - began

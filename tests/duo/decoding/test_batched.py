@@ -10,6 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from duo.backbone import Backbone
 from duo.decoding.batched import Session, hold_together
@@ -129,6 +132,45 @@ def test_every_system_of_ours_can_be_held_together(name: str) -> None:
     if name != "duo-sequential":
         passes = sum(result.forward_passes for rs in together.values() for result in rs)
         assert 0 < pool.forward_passes < passes
+
+
+WAITING = (
+    Tensor.__array__, Tensor.__bool__, Tensor.__float__, Tensor.__index__, Tensor.__int__,
+    Tensor.cpu, Tensor.item, Tensor.nonzero, Tensor.numpy, Tensor.tolist,
+)  # fmt: skip
+
+
+class Waits(TorchFunctionMode):
+    """Counts what makes the host wait until a device has computed something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        masks = [part for part in tree_leaves(args[1:2]) if getattr(part, "dtype", 0) == torch.bool]
+        by_mask = func in (Tensor.__getitem__, Tensor.__setitem__) and bool(masks)
+        self.count += func in WAITING or by_mask
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [{}, {"temperature": 0.9, "top_k": 40, "top_p": 0.9, "repetition_penalty": 1.2}],
+)
+@pytest.mark.parametrize("name", ["duo", "vita", "fsm", "micro-turn", "duplex", "turn-based"])
+def test_a_pass_of_all_sessions_is_waited_for_once(name: str, sampling: dict[str, Any]) -> None:
+    """Tokens and states are chosen on the device, and read together."""
+    model = with_control(tiny_backbone(), name)
+    pool = static_pool(model.model, 4 * ROWS.get(name, 1), capture=lambda work: work)
+    channels = partial(FusedChannels, pool=pool)
+    systems = [build(name, model, channels=channels, **sampling) for _ in range(4)]
+    script: Script = ["What is it?", "", "", " so", "", "and", "", "", "", ""]
+    sessions = [conversation(script[start:]) for start in range(4)]
+    with Waits() as waits:
+        together = dict(hold_together(systems, sessions))
+    assert sum(result.forward_passes for rs in together.values() for result in rs) > 0
+    assert 0 < waits.count <= pool.forward_passes
 
 
 def test_sessions_in_step_share_every_pass() -> None:

@@ -45,7 +45,7 @@ def test_a_character_that_is_never_completed_is_said_at_the_end() -> None:
 @given(st.lists(st.floats(-5, 5), min_size=3, max_size=9), st.integers(0, 2))
 def test_greedy_takes_the_likeliest_that_is_not_banned(logits: list[float], banned: int) -> None:
     scores = torch.tensor(logits)
-    token = Sampler(Sampling(), banned=[banned])(scores, [])
+    token = int(Sampler(Sampling(), banned=[banned])(scores, []))
     allowed = [number for number in range(len(logits)) if number != banned]
     assert token in allowed
     assert scores[token] == scores[allowed].max()
@@ -62,7 +62,21 @@ def test_top_p_and_top_k_leave_out_the_unlikely() -> None:
     scores = torch.tensor([3.0, 2.9, 0.0, 0.0, 0.0])
     for sampling in (Sampling(temperature=1.0, top_p=0.8), Sampling(temperature=1.0, top_k=2)):
         sampler = Sampler(sampling)
-        assert {sampler(scores, []) for _ in range(200)} == {0, 1}
+        assert {int(sampler(scores, [])) for _ in range(200)} == {0, 1}
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=6), st.integers(0, 99))
+def test_tokens_are_drawn_as_often_as_they_are_likely(logits: list[float], seed: int) -> None:
+    scores = torch.tensor([*logits, 9.0])
+    sampler = Sampler(Sampling(temperature=0.8, seed=seed), banned=[len(logits)])
+    drawn = [int(sampler(scores, [])) for _ in range(2000)]
+    sampler.reset()
+    assert drawn[:20] == [int(sampler(scores, [])) for _ in range(20)]
+    found = torch.bincount(torch.tensor(drawn), minlength=len(scores)) / len(drawn)
+    wanted = torch.tensor([*(torch.tensor(logits) / 0.8).softmax(-1), 0.0])
+    assert found[-1] == 0
+    assert (found - wanted).abs().max() < 0.06  # five standard deviations
 
 
 @pytest.mark.parametrize(

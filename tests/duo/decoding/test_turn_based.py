@@ -67,7 +67,7 @@ def test_each_token_that_ends_an_answer_ends_it(template: str, end: str) -> None
     scores = torch.zeros(len(model.tokenizer))
     scores[model.tokenizer.convert_tokens_to_ids(end)] = 1.0
     log = CycleLog(system.channels, 4)
-    system._speaker.speak(scores, log)
+    system._speaker.speak(int(system._speaker.choose(scores)), log)
     assert [event.kind for event in log.result(busy=False).events] == [Kind.ANSWER_END]
     answer = system.channels.output.ids or []
     said = model.tokenizer.decode(system.context.ids)

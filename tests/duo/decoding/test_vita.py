@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.backbone import Backbone
+from duo.decoding.channels import read_together
 from duo.decoding.conversant import CycleResult, Kind, Turn
 from duo.decoding.sequential import SequentialChannels
 from duo.decoding.vita import Vita, VitaSettings
@@ -117,6 +118,9 @@ def test_both_hold_the_same_conversation_and_encode_what_they_lack() -> None:
         waiting = next(steps)
         try:
             while True:
+                if isinstance(waiting, list):
+                    waiting = steps.send(read_together([waiting])[0])
+                    continue
                 scores = waiting.encode()
                 if scores.input is not None and system.monitor.heard < len(waiting.input.ids):
                     bent = raised(scores.input, next(decided))

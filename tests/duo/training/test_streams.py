@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from duo.backbone import Backbone, load
 from duo.data.cycles import ANSWER_TOKENS, Cycle, cycle_form, cycles
 from duo.data.sample import AssistantTurn, Sample, UserTurn
-from duo.decoding.channels import Scores
+from duo.decoding.channels import Scores, read_together
 from duo.decoding.fsm import Fsm
 from duo.decoding.lslm import Lslm
 from duo.decoding.micro_turn import MicroTurn
@@ -58,8 +58,11 @@ def held(system: Any, heard: list[str], encoded: Encoded) -> list[int]:
     for words in heard:
         steps = system.steps(f" {words}" if words else "")
         try:
-            next(steps)
+            waiting = next(steps)
             while True:
+                if isinstance(waiting, list):
+                    waiting = steps.send(read_together([waiting])[0])
+                    continue
                 ours = system.context.ids
                 opened = [] if system.channels.input is None else system.channels.input.ids
                 scores = told.clone()
@@ -67,7 +70,7 @@ def held(system: Any, heard: list[str], encoded: Encoded) -> list[int]:
                 if place < len(ids):
                     scores[ids[place]] = 1.0
                 speaks = system.channels.speaking
-                steps.send(Scores(scores, None) if speaks else Scores(None, scores))
+                waiting = steps.send(Scores(scores, None) if speaks else Scores(None, scores))
         except StopIteration:
             pass
     return list(system.context.ids)
@@ -194,7 +197,8 @@ def test_vita_learns_the_state_as_the_first_token_of_the_answer(seed: int) -> No
             next(steps)
             scores = torch.zeros(len(model.tokenizer))
             scores[model.states.respond] = 1.0
-            steps.send(Scores(None, scores))
+            wanted = steps.send(Scores(None, scores))
+            steps.send(read_together([wanted])[0])
             assert tuple(system.context.ids) == encoded.ids[: len(system.context.ids)]
 
 
