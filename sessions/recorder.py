@@ -340,7 +340,7 @@ def _recordings(
         job = own[0].job
         if is_remote(system):
             for pair in own:
-                yield pair, _hold(pair, report)
+                yield pair, _record_remote(pair, report)
             continue
         name = job.models.get(system)
         wanted = name, job.load_settings
@@ -364,10 +364,10 @@ def _recordings(
             for pair in own:
                 yield pair, play(**_part(pair, systems[0], report, day))
             continue
-        from duo.decoding.batched import hold_together
+        from duo.decoding.batched import run_together
 
         sessions = [partial(_session, pair, report, day) for pair in own]
-        for number, recording in hold_together(systems, sessions):
+        for number, recording in run_together(systems, sessions):
             yield own[number], recording
 
 
@@ -384,16 +384,16 @@ def _session(
     return playing(**_part(pair, conversant, report, day), steps=conversant.steps)
 
 
-def _hold(pair: _Pair, report: Callable[[str], None]) -> Recording:
+def _record_remote(pair: _Pair, report: Callable[[str], None]) -> Recording:
     """Record a system that is somebody's server."""
-    from sessions.voice.remote import TICK, hold, server_of
+    from sessions.voice.remote import TICK, record, server_of
 
     assert pair.studio is not None
     assert pair.user is not None
     header = Header(
         **pair.identity, language=pair.scenario.language, cycle_seconds=TICK, versions=versions()
     )
-    return hold(
+    return record(
         server_of(pair.system, pair.job.settings_of(pair.system)),
         pair.user,
         header,

@@ -5,7 +5,7 @@ system (`steps`), or a whole conversation made of such cycles. Sessions know not
 and need not keep step; each says and does what it would alone.
 
     systems = build_together("duo", backbone, 8)
-    for number, result in hold_together(systems, sessions):
+    for number, result in run_together(systems, sessions):
         ...
 
 What it does not do: it keeps no clock, so conversations in real time cannot be held so.
@@ -61,7 +61,7 @@ def build_together(
     return [build(system, backbone, channels=channels, **settings) for _ in range(count)]
 
 
-def hold_together(
+def run_together(
     systems: Sequence[System],
     sessions: Iterable[Callable[[System], Session[Result]]],
     encode: Encode = encode_together,

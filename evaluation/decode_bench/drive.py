@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from duo.backbone import Backbone
-from duo.decoding.batched import Session, build_together, hold_together
+from duo.decoding.batched import Session, build_together, run_together
 from duo.decoding.channels import Scores
 from duo.decoding.conversant import CycleResult, Kind, run
 
@@ -432,11 +432,11 @@ def at_once(
     ]
     conversations = [partial(conversation, script=one, steering=steering) for one in scripts]
     if graphs:
-        for _ in hold_together(systems, conversations):
+        for _ in run_together(systems, conversations):
             pass
     before = pool.forward_passes
     began = time.perf_counter()
-    runs = [one for _, one in hold_together(systems, conversations)]
+    runs = [one for _, one in run_together(systems, conversations)]
     seconds = time.perf_counter() - began
     return AtOnce(
         sessions=sessions,

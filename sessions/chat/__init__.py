@@ -77,9 +77,9 @@ def run(
     try:
         with _ended_by_signals():
             if on_screen:
-                from sessions.chat.screen import hold
+                from sessions.chat.screen import run_screen
 
-                hold(conversation)
+                run_screen(conversation)
             else:
                 from sessions.chat.pipe import PipeChat, read_lines
 

@@ -246,7 +246,7 @@ class ChatScreen(App[None]):
         for ending in _ENDING:
             asyncio.get_running_loop().add_signal_handler(ending, self._end_by, ending)
         _stay_closed()
-        self._talk = self.run_worker(self._hold(), exit_on_error=False)
+        self._talk = self.run_worker(self._converse(), exit_on_error=False)
 
     def on_unmount(self) -> None:
         # A cycle under way is not waited for: nobody hears any more what it brings. One that is
@@ -303,7 +303,7 @@ class ChatScreen(App[None]):
         self.failure = SystemExit(128 + ending)
         self._leave()
 
-    async def _hold(self) -> None:
+    async def _converse(self) -> None:
         try:
             await converse(self.conversation, self._clock, self._run_cycle, self)
         except Exception as error:  # shown when the screen is gone, by whoever opened it
@@ -333,7 +333,7 @@ def _stay_closed() -> None:
     signal.signal(signal.SIGCONT, on_continue)
 
 
-def hold(conversation: Conversation) -> None:
+def run_screen(conversation: Conversation) -> None:
     """Hold a conversation on the full screen, until the person leaves it.
 
     Raises:

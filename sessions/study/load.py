@@ -25,7 +25,7 @@ from duo.files import Result
 from duo.table import Column, Table
 from sessions.study.blinding import example_dialogue
 from sessions.study.design import Design, read_design
-from sessions.study.materials import Item, Materials, Recording, create_study
+from sessions.study.materials import Item, Materials, SystemDialogue, create_study
 from sessions.study.people import invite_raters
 from sessions.study.session import open_session
 from sessions.study.store import actions, ratings
@@ -225,7 +225,7 @@ def _materials(design: Design, pages: int) -> Materials:
     """Let the worked example be compared, again and again."""
     lines = design.example.dialogues if design.example else ()
     recordings = tuple(
-        Recording(f"system-{n}", example_dialogue(one), Path(f"{n}.jsonl"), "0" * 64)
+        SystemDialogue(f"system-{n}", example_dialogue(one), Path(f"{n}.jsonl"), "0" * 64)
         for n, one in enumerate(lines)
     )
     items = tuple(Item(f"talk-{n}", f"talk-{n}", 0, recordings) for n in range(pages))

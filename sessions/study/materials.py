@@ -46,7 +46,7 @@ _CHARACTER, _WORD = 0.06, 0.2
 
 
 @dataclass(frozen=True)
-class Recording:
+class SystemDialogue:
     """One dialogue of one system.
 
     Attributes:
@@ -71,7 +71,7 @@ class Item:
     name: str
     scenario: str
     seed: int
-    recordings: tuple[Recording, ...]
+    recordings: tuple[SystemDialogue, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
     """
     if len(set(systems)) != len(systems):
         raise BadInput("a system is given twice", field="--systems")
-    groups: dict[tuple[str, int], dict[str, tuple[Header, Recording]]] = {}
+    groups: dict[tuple[str, int], dict[str, tuple[Header, SystemDialogue]]] = {}
     there: dict[str, None] = {}
     for path in _files(folder):
         transcript = read_transcript(path)
@@ -112,7 +112,7 @@ def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
         group = groups.setdefault(_key(header, path), {})
         _check_fits(path, header, group)
         shown = blinded(transcript)
-        recording = Recording(
+        recording = SystemDialogue(
             header.system, shown, path, sha256(path), _audio(path), header.language
         )
         group[header.system] = header, recording
@@ -147,7 +147,7 @@ def live_materials(design: Design) -> Materials:
                 topic.name,
                 design.seed,
                 tuple(
-                    Recording(name, Dialogue(()), Path(name, topic.name), said[name])
+                    SystemDialogue(name, Dialogue(()), Path(name, topic.name), said[name])
                     for name in systems
                 ),
             )
@@ -356,7 +356,9 @@ def _key(header: Header, path: Path) -> tuple[str, int]:
     return header.scenario, header.seed
 
 
-def _check_fits(path: Path, header: Header, group: dict[str, tuple[Header, Recording]]) -> None:
+def _check_fits(
+    path: Path, header: Header, group: dict[str, tuple[Header, SystemDialogue]]
+) -> None:
     if header.system in group:
         other = group[header.system][1].source
         raise BadInput(
@@ -374,7 +376,7 @@ def _check_fits(path: Path, header: Header, group: dict[str, tuple[Header, Recor
 
 
 def _grouped(
-    groups: dict[tuple[str, int], dict[str, tuple[Header, Recording]]], systems: Sequence[str]
+    groups: dict[tuple[str, int], dict[str, tuple[Header, SystemDialogue]]], systems: Sequence[str]
 ) -> tuple[tuple[Item, ...], tuple[str, ...]]:
     several_seeds = len({seed for _, seed in groups}) > 1
     items, left_out = [], []

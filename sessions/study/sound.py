@@ -19,7 +19,7 @@ from duo.errors import BadInput
 from sessions.study.blinding import Dialogue, Who, Word
 
 if TYPE_CHECKING:
-    from sessions.study.materials import Recording
+    from sessions.study.materials import SystemDialogue
     from sessions.voice.recogniser import Sound
     from sessions.voice.voices import Voice
 
@@ -35,7 +35,7 @@ class StudySound:
     sound_of: SoundOf = "recorded"
     _voices: dict[Who, Voice] = field(default_factory=dict)
 
-    def check(self, recordings: Sequence[Recording]) -> None:
+    def check(self, recordings: Sequence[SystemDialogue]) -> None:
         """Make sure that there is sound of all dialogues or of none, and that it can be made.
 
         Raises:
@@ -59,7 +59,7 @@ class StudySound:
                 said = f"has no sound, while {heard[0].source} has: raters would notice"
                 raise BadInput(f"{said}; leave it all out with --sound none", file=one.source)
 
-    def channels(self, recording: Recording, *, asking: bool = False) -> list[Sound]:
+    def channels(self, recording: SystemDialogue, *, asking: bool = False) -> list[Sound]:
         """Return the user's and the assistant's sound of a dialogue; nothing if there is none.
 
         Args:
@@ -109,7 +109,7 @@ class StudySound:
         return self._voices[who]
 
 
-def _is_english(recording: Recording) -> bool:
+def _is_english(recording: SystemDialogue) -> bool:
     return recording.language[:2] in ("", "en")
 
 

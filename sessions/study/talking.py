@@ -160,13 +160,13 @@ class BlindTalk(Talks):
         if self._session is not None and self._session.stop is None:  # nobody has connected
             self._start(self._over())
 
-    async def _hold(self, session: Any, transport: BaseTransport, stop: asyncio.Event) -> None:
+    async def _run(self, session: Any, transport: BaseTransport, stop: asyncio.Event) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
         seconds = self._live.settings.seconds
         limit = asyncio.get_running_loop().call_later(seconds, self._end_by, "time")
         try:
-            await super()._hold(session, transport, stop)
+            await super()._run(session, transport, stop)
         finally:
             limit.cancel()
             await self._over()

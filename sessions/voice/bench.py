@@ -158,7 +158,7 @@ class _Caller:
         self._heard = 0.0  # when sound was last heard
 
     async def call(self, exchanges: Sequence[tuple[str, str]]) -> None:
-        work = [asyncio.ensure_future(one) for one in (self._conversation.hold(), self._line())]
+        work = [asyncio.ensure_future(one) for one in (self._conversation.run(), self._line())]
         talk = asyncio.ensure_future(self._talk(exchanges))
         done, _ = await asyncio.wait([*work, talk], return_when=asyncio.FIRST_COMPLETED)
         for task in (*work, talk):

@@ -1,7 +1,7 @@
 """Hold a spoken conversation: sound comes in, a system is cycled, its words go out as sound.
 
 `SpokenConversation` knows no transport: whoever has the microphone calls `feed`, whoever plays
-calls `take`, a few hundredths of a second at a time, both in the event loop that runs `hold`. The
+calls `take`, a few hundredths of a second at a time, both in the event loop that runs `run`. The
 recogniser, the system and the voice each compute in a thread of their own, so that sound never
 waits for them.
 
@@ -136,12 +136,12 @@ class SpokenConversation:
 
     @property
     def now(self) -> float:
-        """Seconds that the conversation has gone on; it stands still unless it is held."""
+        """Seconds that the conversation has gone on; it stands still unless it runs."""
         since = self._since
         return self._elapsed + (0.0 if since is None else self._clock() - since)
 
-    async def hold(self) -> None:
-        """Hold the conversation until cancelled; it can be held again and goes on then.
+    async def run(self) -> None:
+        """Converse until cancelled; it can be run again and goes on then.
 
         Raises:
             Exception: whatever the system, the recogniser or the voice raised.

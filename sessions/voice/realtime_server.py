@@ -101,12 +101,12 @@ async def serve_realtime(
     """
     busy = asyncio.Lock()
 
-    async def hold(connection: ServerConnection) -> None:
+    async def handle(connection: ServerConnection) -> None:
         if busy.locked():
             await connection.close(1013, "somebody else is talking to it")
             return
         async with busy:
-            await Session(connection, model, silent=silent).hold(begin)
+            await Session(connection, model, silent=silent).run(begin)
 
     def check(connection: ServerConnection, request: Any) -> Any:
         key = os.environ.get(KEY, "")
@@ -117,7 +117,7 @@ async def serve_realtime(
 
     allowed: list[Any] = [None, *origins]
     async with serve(
-        hold, host, port, process_request=check, max_size=_LARGEST, origins=allowed
+        handle, host, port, process_request=check, max_size=_LARGEST, origins=allowed
     ) as server:
         ready(f"ws://{host}:{server.sockets[0].getsockname()[1]}/v1/realtime")
         await server.serve_forever()
@@ -146,11 +146,11 @@ class Session:
         self._incoming = soxr.ResampleStream(WIRE_RATE, RATE, 1, dtype="float32")
         self._outgoing = soxr.ResampleStream(RATE, WIRE_RATE, 1, dtype="float32")
 
-    async def hold(self, begin: Begin) -> None:
-        """Hold a conversation until the client goes, or reads no more."""
+    async def run(self, begin: Begin) -> None:
+        """Run a conversation until the client goes, or reads no more."""
         self._conversation = begin(self)
         self._send(wire.SessionCreatedEvent, session=self._session())
-        parts = (self._conversation.hold(), self._play(), self._write(), self._read())
+        parts = (self._conversation.run(), self._play(), self._write(), self._read())
         try:
             with suppress(ConnectionClosed):
                 await together(*parts, self._full.wait())

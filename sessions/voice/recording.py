@@ -20,7 +20,7 @@ from sessions.voice.live import SpokenConversation
 from sessions.voice.mix import write_sound
 
 
-class Recording:
+class SessionFiles:
     """The files of one session; each `save` replaces what was saved before."""
 
     def __init__(self, folder: Path, system: str, name: str = "") -> None:

@@ -101,7 +101,7 @@ def server_of(system: str, given: Mapping[str, Any]) -> Server:
     return Server(session, address, settings)
 
 
-def hold(
+def record(
     server: Server,
     user: SpeakingUser,
     header: Header,

@@ -28,7 +28,7 @@ from duo.errors import BadInput
 from duo.transcript import Header
 from sessions.voice.live import SpokenConversation
 from sessions.voice.recogniser import SpeechInput
-from sessions.voice.recording import Recording
+from sessions.voice.recording import SessionFiles
 from sessions.voice.transport import Messages, carry, over_webrtc, over_websocket
 from sessions.voice.voices import Voice
 
@@ -76,7 +76,7 @@ class _Session:
     choice: tuple[str, str]
     conversation: SpokenConversation
     messages: Messages
-    recording: Recording | None
+    recording: SessionFiles | None
     stop: asyncio.Event | None = None  # set ends the connection; None while there is none
 
     async def save(self) -> None:
@@ -139,7 +139,7 @@ class Talks:
         if session is None or session.stop is not None:
             raise BadInput("no conversation is ready")
         session.stop = asyncio.Event()
-        return self._start(self._hold(session, transport, session.stop))
+        return self._start(self._run(session, transport, session.stop))
 
     def leave(self, *, ended: bool = False) -> None:
         """Let the connection end, if there is one; the conversation is saved then, and waits.
@@ -178,7 +178,9 @@ class Talks:
     async def _begin(self, choice: tuple[str, str], record: bool) -> None:
         self.problem = ""
         system, header = await asyncio.to_thread(self._offer.build, *choice)
-        recording = Recording(self._offer.folder, choice[0], self._offer.name) if record else None
+        recording = (
+            SessionFiles(self._offer.folder, choice[0], self._offer.name) if record else None
+        )
         if recording is not None:
             header = header.model_copy(update={"scenario": recording.name})
         messages = self._offer.messages()
@@ -188,7 +190,7 @@ class Talks:
         )  # fmt: skip
         self._session = _Session(choice, conversation, messages, recording)
 
-    async def _hold(self, session: _Session, transport: BaseTransport, stop: asyncio.Event) -> None:
+    async def _run(self, session: _Session, transport: BaseTransport, stop: asyncio.Event) -> None:
         try:
             await carry(session.conversation, session.messages, transport, stop)
         except Exception as error:

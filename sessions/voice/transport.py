@@ -101,14 +101,14 @@ class _Processor(FrameProcessor):
         if isinstance(frame, StartFrame):
             self._started.set()
 
-    async def hold(self) -> None:
-        """Hold the conversation, once the pipeline has started, until cancelled.
+    async def converse(self) -> None:
+        """Run the conversation, once the pipeline has started, until cancelled.
 
         Raises:
             Exception: whatever the system, the recogniser or the voice raised.
         """
         await self._started.wait()
-        await together(self._conversation.hold(), self._play(), self._tell())
+        await together(self._conversation.run(), self._play(), self._tell())
 
     async def _play(self) -> None:
         due, playing = time.monotonic(), False
@@ -193,7 +193,7 @@ async def carry(
     running = asyncio.ensure_future(runner.run())
     running.add_done_callback(lambda _: stop.set())
     try:
-        await together(processor.hold(), stop.wait())
+        await together(processor.converse(), stop.wait())
     finally:
         await worker.cancel()
         await running

@@ -160,7 +160,7 @@ def adapter(folder: Path, model: Any, known: int, base: Path) -> Path:
 
 @needs_llama
 def test_conversations_at_once_share_a_context(tiny: Any) -> None:
-    from duo.decoding.batched import build_together, hold_together
+    from duo.decoding.batched import build_together, run_together
 
     model = load(str(tiny[0]))
     settings: dict[str, Any] = {"on_silence": "respond", "temperature": 0.8, "lookahead": 3}
@@ -177,7 +177,7 @@ def test_conversations_at_once_share_a_context(tiny: Any) -> None:
         return begin
 
     systems = build_together("duo", model, 3, **settings)
-    together = dict(hold_together(systems, [session(script) for script in scripts]))
+    together = dict(run_together(systems, [session(script) for script in scripts]))
     single = build("duo", model, **settings)
     for number, script in enumerate(scripts):
         single.reset()

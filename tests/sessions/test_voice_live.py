@@ -241,7 +241,7 @@ def hold(
         )  # fmt: skip
 
         async def run(seconds: float) -> None:
-            held = asyncio.ensure_future(conversation.hold())
+            held = asyncio.ensure_future(conversation.run())
             end = conversation.now + seconds
             while conversation.now < end and not held.done():
                 await asyncio.sleep(PIECE / RATE)

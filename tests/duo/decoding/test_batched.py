@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from duo.backbone import Backbone
-from duo.decoding.batched import Session, hold_together
+from duo.decoding.batched import Session, run_together
 from duo.decoding.channels import Together, encode_together
 from duo.decoding.conversant import CycleResult, Heard, Revision
 from duo.decoding.duo import Duo, DuoSettings
@@ -107,7 +107,7 @@ def test_sessions_together_are_what_each_is_alone(
     pool = kind(model.model, at_once, capacity=8)  # so that rows grow under way
     systems = [steered_duo(model, answer, pool, **options) for _ in range(at_once)]
     sessions = [conversation(script) for script in scripts]
-    together = dict(hold_together(systems, sessions, encode_steered))
+    together = dict(run_together(systems, sessions, encode_steered))
     single = steered_duo(model, answer, None, **options)
     assert together == {number: alone(single, script) for number, script in enumerate(scripts)}
     passes = [result.forward_passes for results in together.values() for result in results]
@@ -126,7 +126,7 @@ def test_every_system_of_ours_can_be_held_together(name: str) -> None:
         ["Why?", "", ""],
         ["", "Who?", "", ""],
     ]
-    together = dict(hold_together(systems, [conversation(script) for script in scripts * 2]))
+    together = dict(run_together(systems, [conversation(script) for script in scripts * 2]))
     single = build(name, model, temperature=0.7)
     assert together == {n: alone(single, script) for n, script in enumerate(scripts * 2)}
     if name != "duo-sequential":
@@ -168,7 +168,7 @@ def test_a_pass_of_all_sessions_is_waited_for_once(name: str, sampling: dict[str
     script: Script = ["What is it?", "", "", " so", "", "and", "", "", "", ""]
     sessions = [conversation(script[start:]) for start in range(4)]
     with Waits() as waits:
-        together = dict(hold_together(systems, sessions))
+        together = dict(run_together(systems, sessions))
     assert sum(result.forward_passes for rs in together.values() for result in rs) > 0
     assert 0 < waits.count <= pool.forward_passes
 
@@ -178,7 +178,7 @@ def test_sessions_in_step_share_every_pass() -> None:
     pool = SlotPool(model.model, 4)
     systems = [steered_duo(model, 100, pool) for _ in range(4)]
     script: Script = ["What is it?", "", "", " and?", ""]
-    together = dict(hold_together(systems, [conversation(script)] * 4, encode_steered))
+    together = dict(run_together(systems, [conversation(script)] * 4, encode_steered))
     assert pool.forward_passes == sum(result.forward_passes for result in together[0])
 
 

@@ -16,7 +16,7 @@ from transformers import BloomConfig, BloomForCausalLM
 from duo.backbone import load
 from duo.decoding import attention
 from duo.decoding import check as checking
-from duo.decoding.batched import build_together, hold_together
+from duo.decoding.batched import build_together, run_together
 from duo.decoding.channels import Channels
 from duo.decoding.check import check, exact_length, fault
 from duo.decoding.duo import Duo, DuoSettings
@@ -148,9 +148,7 @@ def test_a_short_conversation_beside_a_long_one_is_what_it_is_alone() -> None:
 
         return begin
 
-    together = dict(
-        hold_together(build_together("duo", backbone, 2), [session(s) for s in scripts])
-    )
+    together = dict(run_together(build_together("duo", backbone, 2), [session(s) for s in scripts]))
     for number, script in enumerate(scripts):
         system: Any = build("duo", backbone)
         system.reset()

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from duo.backbone import Backbone
-from duo.decoding.batched import build_together, hold_together
+from duo.decoding.batched import build_together, run_together
 from duo.decoding.fused import FusedChannels, check_graphs
 from duo.decoding.passes import StaticPool, Work
 from duo.decoding.slots import SlotPool
@@ -96,7 +96,7 @@ def test_whole_conversations_are_the_same(architecture: str) -> None:
     pool = pool_of(model.model, 2, capacity=32, capture=capture)
     systems = [steered_duo(model, 12, pool) for _ in range(2)]
     sessions = [conversation(script) for script in scripts]
-    together = dict(hold_together(systems, sessions, encode_steered))
+    together = dict(run_together(systems, sessions, encode_steered))
     single = steered_duo(model, 12, SlotPool(model.model))
     assert together == {number: alone(single, script) for number, script in enumerate(scripts)}
     assert pool.capacity > 32
@@ -155,5 +155,5 @@ def test_cuda_graphs_give_the_same_tokens() -> None:
     found = []
     for graphs in (False, True):
         systems = build_together("duo", model, 2, graphs=graphs, max_answer_seconds=5.0)
-        found.append(dict(hold_together(systems, [conversation(one) for one in scripts * 2])))
+        found.append(dict(run_together(systems, [conversation(one) for one in scripts * 2])))
     assert found[0] == found[1]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from duo.backbone import Backbone, load
-from duo.decoding.batched import hold_together
+from duo.decoding.batched import run_together
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.server import ServerChannels, ServerModel, ServerPool
 from duo.decoding.systems import build
@@ -87,7 +87,7 @@ def test_conversations_are_the_same(server: Server, backbone: Backbone) -> None:
     kind = steered(backbone, by_ending(backbone), ending_after(backbone, 12), kind=ServerChannels)
     systems = [Duo(backbone, DuoSettings(), channels=lambda _: kind(model, pool)) for _ in scripts]
     sessions = [conversation(script) for script in scripts]
-    together = dict(hold_together(systems, sessions, encode_steered))
+    together = dict(run_together(systems, sessions, encode_steered))
     single = steered_duo(backbone, 12, None)
     assert together == {number: alone(single, script) for number, script in enumerate(scripts)}
 

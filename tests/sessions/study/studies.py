@@ -8,7 +8,7 @@ from typing import Any
 
 from sessions.study.blinding import Dialogue, Word
 from sessions.study.design import Design
-from sessions.study.materials import Item, Materials, Recording, create_study
+from sessions.study.materials import Item, Materials, SystemDialogue, create_study
 from sessions.study.people import invite_raters
 from sessions.study.session import Session, open_session
 from sessions.study.study import Study
@@ -64,7 +64,7 @@ def materials(items: int = 4, systems: Sequence[str] = ("duo", "duplex")) -> Mat
                 f"talk-{number}",
                 0,
                 tuple(
-                    Recording(
+                    SystemDialogue(
                         system,
                         dialogue(f"here speaks number {place} of talk {number} and so on to nine"),
                         Path(f"{system}/talk-{number}.jsonl"),
