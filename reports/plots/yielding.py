@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duo.table import visible
@@ -34,6 +35,8 @@ _COLUMNS = (
     "non-directed speech ignored", "low", "high", "non-directed",
 )  # fmt: skip
 _NONE = Estimate(value=None)
+#: Signs of a setting that have room beside a point.
+_ROOM = 12
 
 
 class _Point(NamedTuple):
@@ -55,7 +58,7 @@ def yielding(interaction_result: Any) -> Chart | None:
         None where no system has two figures that belong together.
     """
     found = typed(interaction_result, Interaction)
-    points = {name: _point(name, system) for name, system in found.systems.items()}
+    points = _lettered({name: _point(name, system) for name, system in found.systems.items()})
     if not any(x.value is not None and y.value is not None
                for one in points.values() for x, y in _pairs(one)):  # fmt: skip
         return None
@@ -85,12 +88,32 @@ def yielding(interaction_result: Any) -> Chart | None:
             "in settings.",
             "Published: six systems as tau-voice has them, which are of speech, of other "
             "conversations and by ticks of 0.2 s.",
+            *_key(points),
             *about(found),
         ],
         _COLUMNS,
         rows,
         lambda width: _draw(list(points.values()), width),
     )
+
+
+def _lettered(points: dict[str, _Point]) -> dict[str, _Point]:
+    """Name settings that are too long to stand beside their points by letters."""
+    if max(len(one.setting) for one in points.values()) <= _ROOM:
+        return points
+    long = [name for name, one in points.items() if one.setting]
+    letters = dict(zip(long, ascii_lowercase, strict=False))
+    return {name: one._replace(setting=letters.get(name, "")) for name, one in points.items()}
+
+
+def _key(points: dict[str, _Point]) -> list[str]:
+    """Say what the letters beside points stand for."""
+    named = [
+        f"{one.setting}: {name}"
+        for name, one in points.items()
+        if len(one.setting) == 1 and one.setting.isalpha()
+    ]
+    return [f"{'; '.join(named)}."] if named else []
 
 
 def _point(name: str, figures: Any) -> _Point:

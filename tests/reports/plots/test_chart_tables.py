@@ -178,3 +178,13 @@ def test_training_rows_are_the_curve() -> None:
     assert found.table.rows[-1][1] == last["step"]
     assert found.table.rows[-1][-1] == last["eval_state_accuracy"]
     assert copy.deepcopy(found.table.rows) == training_curves(training("duo")).table.rows  # type: ignore[union-attr]
+
+
+def test_settings_too_long_for_a_point_are_letters_that_the_caption_explains() -> None:
+    found = interaction()
+    long = "duo (cycle_seconds=0.25, lookahead=1, yielding=pause)"
+    systems = {long if name == "duo" else name: one for name, one in found["systems"].items()}
+    drawn = yielding({**found, "systems": systems})
+    assert drawn is not None
+    assert f"a: {long}." in drawn.caption
+    assert "0.25, 1, pause" not in svg_text(drawn.draw(COLUMN))
