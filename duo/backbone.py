@@ -168,7 +168,7 @@ def load(
             chat=rows.facts.chat,
             system=system,
             date=date,
-            engine=engine,
+            engine="llama" if engine == "auto" and gguf_model.is_gguf(name) else engine,
         )
         return with_rows(base, rows, name)
     gguf = gguf_model.is_gguf(name)

@@ -32,7 +32,7 @@ from duo.errors import BadInput
 from duo.files import read_json_object, write_json
 from duo.gguf_adapter import converted
 from duo.gguf_file import Matrix, find_matrix, set_pre_tokenizer
-from duo.state_rows import base_of_rows
+from duo.state_rows import base_of_rows, read_rows, rows_folder
 from duo.terminal import quiet
 from duo.tokens import STATE_TOKENS, encode, state_tokens
 from duo.wheels import (
@@ -58,8 +58,14 @@ _VERSION = 2
 
 
 def is_gguf(name: str) -> bool:
-    """Tell whether a model's name is that of a GGUF file, here or on the hub, or of rows of one."""
-    name = base_of_rows(name)
+    """Tell whether a model runs in llama.cpp unless it is said otherwise.
+
+    That is a GGUF file, here or on the hub, rows of one, or rows on a middle layer, which run
+    nowhere else.
+    """
+    if (folder := rows_folder(name)) is not None:
+        facts = read_rows(folder).facts
+        return facts.layer != -1 or is_gguf(facts.model)
     return name == QWEN or name.endswith(_ENDING) or bool(_ON_HUB.fullmatch(name))
 
 

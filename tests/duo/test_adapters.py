@@ -14,6 +14,7 @@ from duo.state_rows import read_rows
 from duo.training.encode import Encoder
 from duo.wheels import ADAPTERS, ALIAS, CHECKSUMS, STATE_ROWS, adapter_folder
 from evaluation.states import Row, look_ahead
+from tests.gguf_twin import needs_llama
 
 FILES = {"README.md", "adapter_config.json", "adapter_model.safetensors", "training.json"}
 
@@ -58,6 +59,17 @@ def trained() -> Backbone:
     return load("smollm2-duo")
 
 
+@needs_llama
+@pytest.mark.real_model
+def test_rows_on_a_middle_layer_decide_in_llama() -> None:
+    backbone = load("smollm2-rows")
+    assert backbone.engine == "llama"
+    decided = [
+        decision_of(backbone, said) for said in ("What is the capital of France?", "mm-hmm.")
+    ]
+    assert decided == [backbone.states.respond, backbone.states.ignore]
+
+
 @pytest.mark.real_model
 @pytest.mark.parametrize(
     ("said", "decision"),
@@ -69,15 +81,20 @@ def trained() -> Backbone:
     ],
 )
 def test_the_adapter_decides(trained: Backbone, said: str, decision: str | None) -> None:
+    last = decision_of(trained, said)
+    if decision is None:
+        assert last not in (trained.states.respond, trained.states.ignore)
+    else:
+        assert last == getattr(trained.states, decision)
+
+
+def decision_of(backbone: Backbone, said: str) -> int:
+    """The last token that is expected after something that is said into an answer."""
     before = (
         UserTurn(content="Tell me how bread is made.", state="<1>"),
         AssistantTurn(content="You mix flour, water and yeast, and", complete=False),
     )
     sample = Sample(id="x", messages=(*before, UserTurn(content=said, state=None)))
-    ids = Encoder(trained.tokenizer, max_tokens=500).sample(sample).ids
-    [[look]] = look_ahead(trained, [Row(ids, (len(ids) - 1,))], 4)
-    last = look.tokens[-1]
-    if decision is None:
-        assert last not in (trained.states.respond, trained.states.ignore)
-    else:
-        assert last == getattr(trained.states, decision)
+    ids = Encoder(backbone.tokenizer, max_tokens=500).sample(sample).ids
+    [[look]] = look_ahead(backbone, [Row(ids, (len(ids) - 1,))], 4)
+    return look.tokens[-1]
