@@ -161,6 +161,10 @@ def states(
     model: _Model,
     data: _Utterances,
     lookahead: Annotated[int, typer.Option(min=1, help="Tokens that the decoder looks ahead.")] = 4,
+    decide_at: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="The least p(<1>) + p(<2>) at which silence decides."),
+    ] = 0.05,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Utterances to judge, drawn from all.")
     ] = None,
@@ -193,6 +197,7 @@ def states(
         model,
         data,
         lookahead=lookahead,
+        decide_at=decide_at,
         limit=limit,
         chat=chat,
         spelling=spelling,

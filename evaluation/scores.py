@@ -167,6 +167,7 @@ class States(OfUtterances):
         states: how well each outcome is found.
         confusion: counts by what was wanted and what was done.
         labels: for each label, the commonest first, the share of each outcome.
+        decided: the same by one look in silence, at the threshold `decide_at`; see `decided_at`.
         settled: the same once patience has run out; see `settled`.
         made_up: decisions by tokens that came before them; see `by_made_up`.
         calibration, calibration_finished: of p(<1>) against p(<2>), and of their sum.
@@ -180,6 +181,8 @@ class States(OfUtterances):
     states: dict[Outcome, OutcomeScore]
     confusion: dict[Outcome, dict[Outcome, Count]]
     labels: dict[str, dict[Outcome, Proportion]]
+    decide_at: Share | None = None
+    decided: dict[str, dict[Outcome, Proportion]] = Field(default_factory=dict)
     settled: dict[str, dict[Outcome, Proportion]]
     premature: Premature
     made_up: dict[Outcome, dict[int, Count]]
@@ -301,6 +304,22 @@ def by_label(
         label: {done: share(counts[label, done], n) for done in OUTCOMES}
         for label, n in sizes.most_common()
     }
+
+
+def decided_at(judged: Sequence[Judged], decide_at: float) -> dict[str, dict[Outcome, Proportion]]:
+    """Compute the shares of outcomes for each label by one look after its last word, in silence.
+
+    From p(<1>) + p(<2>) = `decide_at` on, the likelier one decides: what the decoder does by
+    default (`duo.decoding.duo.DuoSettings`), which waits on where that is `<2>`, nothing is being
+    said and another token is likelier.
+    """
+
+    def outcome(case: Judged) -> Outcome:
+        if case.p_respond + case.p_ignore < decide_at:
+            return "wait"
+        return "respond" if case.p_respond >= case.p_ignore else "ignore"
+
+    return by_label(judged, outcome)
 
 
 def settled(judged: Sequence[Judged]) -> dict[str, dict[Outcome, Proportion]]:
@@ -441,6 +460,7 @@ def score_states(
     model: str = "",
     data: Data = Data(),  # noqa: B008 - frozen
     lookahead: int = 0,
+    decide_at: float = 0.05,
     versions: dict[str, str] | None = None,
 ) -> States:
     """Compute all figures about what a model did after utterances."""
@@ -452,6 +472,8 @@ def score_states(
         states={name: precision_recall(judged, name) for name in OUTCOMES},
         confusion=confusion(judged),
         labels=by_label(judged),
+        decide_at=decide_at,
+        decided=decided_at(judged, decide_at),
         settled=settled(judged),
         premature=premature(judged),
         made_up=by_made_up(judged),
@@ -489,6 +511,15 @@ def state_tables(found: States) -> list[Table]:
         ],
         ["In the end: silence goes on, and the likelier state decides (on_silence=likelier)."],
     )  # fmt: skip
+    look = Table(
+        f"Decided in silence by one look (decide_at={found.decide_at})",
+        ["label", "n", *OUTCOMES],
+        [
+            (label, own["wait"].n, *(own[done].cell for done in OUTCOMES))
+            for label, own in found.decided.items()
+        ],
+        ["What is to be ignored while nothing is said is waited on, unless <2> is the likeliest."],
+    )
     percent = [Column(name, "number", _percent) for name in ("precision", "recall", "F1")]
     states = Table(
         "States",
@@ -533,7 +564,8 @@ def state_tables(found: States) -> list[Table]:
             for wanted, counts in found.made_up.items()
         ],
     )
-    return [labels, states, mixed, decided, early, *([made_up] if offsets else [])]
+    looks = [look] if found.decided else []  # not in older files
+    return [labels, *looks, states, mixed, decided, early, *([made_up] if offsets else [])]
 
 
 def probe_table(found: Probe) -> Table:

@@ -39,6 +39,7 @@ def evaluate_states(
     data: Path,
     *,
     lookahead: int = 4,
+    decide_at: float = 0.05,
     limit: int | None = None,
     chat: str | None = None,
     spelling: Spelling = "written",
@@ -50,6 +51,7 @@ def evaluate_states(
         model: see `duo.backbone.load`.
         data, spelling: see `evaluation.cases.read_cases`.
         lookahead: tokens that the decoder predicts at most.
+        decide_at: see `evaluation.scores.decided_at`.
         limit: how many utterances; None for all.
         chat, engine: see `duo.backbone.load`.
 
@@ -67,6 +69,7 @@ def evaluate_states(
         model=model,
         data=Data(file=data.name, sha256=sha256(data), spelling=spelling),
         lookahead=lookahead,
+        decide_at=decide_at,
         versions=versions(),
     )
 

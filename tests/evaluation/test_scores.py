@@ -15,6 +15,7 @@ from evaluation.scores import (
     by_made_up,
     calibration,
     confusion,
+    decided_at,
     precision_recall,
     premature,
     score_states,
@@ -87,6 +88,18 @@ def test_in_the_end_the_likelier_state_decides_what_was_waited_on() -> None:
         "respond": 2, "ignore": 2,
     }  # fmt: skip
     assert found["ignore"].n == 4
+
+
+def test_one_look_in_silence_decides_from_the_threshold_on() -> None:
+    cases = [
+        judged("ignore", "wait", label="hum", chances=(0.01, 0.4)),
+        judged("ignore", "ignore", label="hum", chances=(0.01, 0.03)),  # by words that it made up
+        judged("ignore", "wait", label="hum", chances=(0.03, 0.02)),
+    ]
+    found = decided_at(cases, 0.05)["hum"]
+    assert {outcome: shown.hits for outcome, shown in found.items()} == {
+        "respond": 1, "ignore": 1, "wait": 1,
+    }  # fmt: skip
 
 
 def test_wilson_by_hand() -> None:

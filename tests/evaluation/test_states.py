@@ -18,7 +18,7 @@ from duo.files import read_result
 from duo.words import cut
 from evaluation.cases import Case
 from evaluation.commands import states
-from evaluation.scores import States, settled, state_tables
+from evaluation.scores import States, decided_at, settled, state_tables
 from evaluation.states import Row, judge, look_ahead
 from tests.gguf_twin import needs_llama, twin
 from tests.tiny import ARCHITECTURES, tiny_backbone
@@ -120,6 +120,22 @@ def test_what_is_settled_in_the_end_is_the_decoders(architecture: str) -> None:
         duo.cycle(case.text)
         answers = settled([judged])[case.label]["respond"].hits == 1
         assert (Kind.RESPOND in {event.kind for event in duo.cycle("").events}) == answers
+
+
+def test_what_one_look_decides_is_the_decoders() -> None:
+    seen = set()
+    for architecture in ("llama", "qwen2", "gemma2", "granite"):
+        backbone = tiny_backbone(architecture)
+        cases = [case for case in CASES if not case.context]
+        for case, judged in zip(cases, judge(backbone, cases, 1), strict=True):
+            for decide_at in (1e-9, judged.p_respond + judged.p_ignore + 1e-4):
+                duo = Duo(backbone, DuoSettings(decide_at=decide_at))
+                duo.cycle(case.text)
+                answered = Kind.RESPOND in {event.kind for event in duo.cycle("").events}
+                found = decided_at([judged], decide_at)[case.label]["respond"].hits == 1
+                assert answered == found
+                seen.add(answered)
+    assert seen == {True, False}
 
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[-1]])
