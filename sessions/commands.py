@@ -23,6 +23,7 @@ from duo.options import (
     Engine,
     Monitor,
     Prompt,
+    Set,
     SystemSet,
     words,
 )
@@ -268,6 +269,7 @@ def chat(
     engine: Engine = None,
     monitor: Monitor = None,
     prompt: Prompt = None,
+    set_: Set = None,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -295,7 +297,8 @@ def chat(
         seed=seed,
         save=save,
         plain=plain,
-        **_pace(system, lookahead, cycle_seconds, monitor),
+        settings=_pace(system, lookahead, cycle_seconds, monitor)
+        | settings_of([system], None, None, set_ or (), None)[system],
     )
 
 

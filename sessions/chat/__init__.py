@@ -33,7 +33,7 @@ def run(
     save: Path | None = None,
     plain: bool = False,
     loading: Mapping[str, Any] | None = None,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Hold one conversation and save its transcript, however it ends.
 
@@ -51,8 +51,9 @@ def run(
         SystemExit: a signal ended the conversation.
     """
     check_system(system)
-    if not is_foreign(system):  # it repeats itself no more than where it is recorded
-        settings = {"repetition_penalty": COMMON["repetition_penalty"]} | settings
+    # It repeats itself no more than where it is recorded.
+    usual = {} if is_foreign(system) else {"repetition_penalty": COMMON["repetition_penalty"]}
+    settings = usual | dict(settings or {})
     path = save or _by_date(Path("runs/chat"))
     check_writable_file(path)
     models = models_for([system], [model] if model else [])

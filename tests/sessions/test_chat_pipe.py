@@ -187,7 +187,7 @@ def test_a_system_that_fails_leaves_the_transcript(tmp_path: Path) -> None:
     save = tmp_path / "chat.jsonl"
     script = (
         "import sys, pathlib; from sessions.chat import run; "
-        f"run(system='{FAKES}:parrot', save=pathlib.Path(sys.argv[1]), fails_at=3)"
+        f"run(system='{FAKES}:parrot', save=pathlib.Path(sys.argv[1]), settings=dict(fails_at=3))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(save)],
@@ -250,6 +250,15 @@ def test_a_cycle_without_length_is_refused(tmp_path: Path) -> None:
         2,
         "duo: cycle_seconds: a cycle of 0.0 s is no time at all\n",
     )
+
+
+def test_any_setting_of_the_system_can_be_set(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    assert chat("what?\n", "--save", str(path), "--set", "fails_at=90").returncode == 0
+    assert read_transcript(path).header.settings == {"fails_at": 90}
+    done = chat("what?\n", "--save", str(tmp_path / "b.jsonl"), "--set", "fails_at")
+    assert done.returncode == 2
+    assert done.stderr.startswith("duo: --set: 'fails_at' is not [SYSTEM.]NAME=VALUE")
 
 
 def test_a_line_is_heard_by_the_cycle_that_begins_then() -> None:

@@ -17,8 +17,8 @@ name: {}
 language: en
 utterances: [{{id: a, at: 1, label: query, kind: question, say: Hi}}]
 """
-#: Kinds that only the suite and files of labelled utterances have.
-ELSEWHERE = {"background", "unfinished"}
+#: Kinds that only the suites and files of labelled utterances have.
+ELSEWHERE = {"background", "unfinished", "assent", "hold_request", "topic_change", "vocal_tic"}
 ENGLISH = [scenario for scenario in LIBRARY if scenario.language == "en"]
 CHINESE = [scenario for scenario in LIBRARY if scenario.language == "zh"]
 

@@ -336,7 +336,7 @@ def test_a_client_that_reads_nothing_is_sent_away() -> None:
     async def run() -> None:
         session = Session(client, "fake", silent=True)  # type: ignore[arg-type]
         async with asyncio.timeout(60):
-            await session.hold(begin)
+            await session.run(begin)
 
     asyncio.run(run())
     assert client.closed == (1008, "what is sent is not read")
