@@ -570,15 +570,25 @@ def granite_settings(minicpm: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def share_cores() -> None:
+def share_cores(*models: str, engine: str | None = None) -> None:
     """Let idle threads sleep instead of spin, unless environment variables say otherwise.
 
     By default OpenMP's threads wait for each other in a busy loop. On a machine that does something
     else as well they then wait for cores that they keep busy themselves: six times slower on two
     cores with one other program, where sleeping threads lose a third. Counts only before torch is
     loaded.
+
+    llama.cpp waits far more often: there two sleeping threads make a quarter of the pace of one,
+    and it tries how many threads are good for it itself. So nothing is changed for it.
+
+    Args:
+        models: that are going to be loaded, as far as they are known.
+        engine: what runs them, if that was asked for.
     """
-    if "torch" not in sys.modules:
+    from duo.gguf_model import is_gguf
+
+    llama = engine == "llama" or (engine in (None, "auto") and any(map(is_gguf, models)))
+    if "torch" not in sys.modules and not llama:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

@@ -80,7 +80,7 @@ def train(
     from duo.backbone import keep_memory, share_cores
     from duo.training.settings import load_settings, parse_assignments
 
-    share_cores()
+    share_cores(model, engine=engine)
     keep_memory()
     given = parse_assignments(set_ or ()) | ({} if chat is None else {"chat": chat})
     if recipe == "rows":

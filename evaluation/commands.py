@@ -187,7 +187,7 @@ def states(
     """
     from duo.backbone import share_cores
 
-    share_cores()
+    share_cores(model, engine=engine)
     from duo.table import make_result
     from evaluation.scores import state_tables
     from evaluation.states import evaluate_states
@@ -228,7 +228,7 @@ def probe(
     """
     from duo.backbone import share_cores
 
-    share_cores()
+    share_cores(model, engine=engine)
     from duo.table import make_result
     from evaluation.probe import evaluate_probe
     from evaluation.scores import probe_table

@@ -96,7 +96,6 @@ def benchmarks(
     from evaluation.benchmarks.experiment import read_settings
     from evaluation.benchmarks.run import run_benchmarks
 
-    share_cores()
     settings = read_settings(
         experiment, model or [], columns, profile=profile, tasks=tasks, seeds=seeds, limit=limit,
         data_dir=data_dir, sources=sources, partial_data=partial_data, allow_code=allow_code,
@@ -104,6 +103,8 @@ def benchmarks(
         max_new_tokens=max_new_tokens, batch_size=batch_size, dtype=dtype, device=device,
         backend=backend,
     )  # fmt: skip
+    for column in settings.columns:
+        share_cores(column.loaded, engine=column.backend(settings))
     run_benchmarks(settings, out)
 
 

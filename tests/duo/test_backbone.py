@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -675,3 +678,20 @@ def test_what_granite_cannot_express(tmp_path: Path, change: dict[str, Any], sai
     with pytest.raises(BadInput) as caught:
         load(str(tmp_path), device="cpu")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "policy"),
+    [("'smollm2'", "PASSIVE"), ("", "PASSIVE"), ("'qwen'", "None"),
+     ("'smollm2', engine='llama'", "None"), ("'smollm2', engine='torch'", "PASSIVE")],
+)  # fmt: skip
+def test_threads_of_llama_do_not_sleep_while_they_wait(asked: str, policy: str) -> None:
+    program = (
+        f"import os; from duo.backbone import share_cores; share_cores({asked}); "
+        "print(os.environ.get('OMP_WAIT_POLICY'))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == policy
