@@ -162,9 +162,13 @@ def states(
     data: _Utterances,
     lookahead: Annotated[int, typer.Option(min=1, help="Tokens that the decoder looks ahead.")] = 4,
     decide_at: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="The least p(<1>) + p(<2>) at which silence decides."),
-    ] = 0.05,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="The least p(<1>) + p(<2>) at which silence decides [default: the decoder's].",
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Utterances to judge, drawn from all.")
     ] = None,

@@ -460,7 +460,7 @@ def score_states(
     model: str = "",
     data: Data = Data(),  # noqa: B008 - frozen
     lookahead: int = 0,
-    decide_at: float = 0.05,
+    decide_at: float | None = None,
     versions: dict[str, str] | None = None,
 ) -> States:
     """Compute all figures about what a model did after utterances."""
@@ -473,7 +473,7 @@ def score_states(
         confusion=confusion(judged),
         labels=by_label(judged),
         decide_at=decide_at,
-        decided=decided_at(judged, decide_at),
+        decided={} if decide_at is None else decided_at(judged, decide_at),
         settled=settled(judged),
         premature=premature(judged),
         made_up=by_made_up(judged),

@@ -39,7 +39,7 @@ def evaluate_states(
     data: Path,
     *,
     lookahead: int = 4,
-    decide_at: float = 0.05,
+    decide_at: float | None = None,
     limit: int | None = None,
     chat: str | None = None,
     spelling: Spelling = "written",
@@ -51,7 +51,7 @@ def evaluate_states(
         model: see `duo.backbone.load`.
         data, spelling: see `evaluation.cases.read_cases`.
         lookahead: tokens that the decoder predicts at most.
-        decide_at: see `evaluation.scores.decided_at`.
+        decide_at: see `evaluation.scores.decided_at`; None for the decoder's.
         limit: how many utterances; None for all.
         chat, engine: see `duo.backbone.load`.
 
@@ -59,6 +59,7 @@ def evaluate_states(
         BadInput: of the model or the data.
     """
     from duo.backbone import load
+    from duo.decoding.duo import DuoSettings
 
     cases = read_cases(data, limit=limit, spelling=spelling)
     backbone = load(model, chat=chat, engine=engine)
@@ -69,7 +70,7 @@ def evaluate_states(
         model=model,
         data=Data(file=data.name, sha256=sha256(data), spelling=spelling),
         lookahead=lookahead,
-        decide_at=decide_at,
+        decide_at=DuoSettings.decide_at if decide_at is None else decide_at,
         versions=versions(),
     )
 

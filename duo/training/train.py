@@ -515,22 +515,18 @@ def adapter_layers(model: Any, wanted: str, last: int = 0) -> str | list[str]:
     """
     if wanted == "all-linear" and not last:
         return wanted
-    within = [f"{name}." for name, _ in _last_blocks(model, last)] if last else [""]
-    linear = {
+    within = tuple(f"{name}." for name, _ in _last_blocks(model, last)) if last else ""
+    linear = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and name.startswith(tuple(within))
-    }
-    if wanted != "all-linear":
-        names = _ATTENTION if wanted == "attention" else _MLP
-        there = {name.rpartition(".")[2] for name in linear}
-        if not there & set(names):
-            raise BadInput(f"this model has no such layers: it has {', '.join(sorted(there))}",
-                           field="lora_targets")  # fmt: skip
-        if not last:
-            return sorted(there & set(names))
-        linear = {name for name in linear if name.rpartition(".")[2] in names}
-    return sorted(linear)
+        if isinstance(module, torch.nn.Linear) and name.startswith(within)
+    ]
+    kinds = {name: name.rpartition(".")[2] for name in linear}
+    wished = {"attention": _ATTENTION, "mlp": _MLP}.get(wanted, kinds.values())
+    if not (chosen := [name for name in linear if kinds[name] in wished]):
+        there = ", ".join(sorted(set(kinds.values())))
+        raise BadInput(f"this model has no such layers: it has {there}", field="lora_targets")
+    return sorted(chosen if last else {kinds[name] for name in chosen})
 
 
 def _last_blocks(model: Any, count: int) -> list[tuple[str, Any]]:

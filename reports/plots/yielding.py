@@ -58,7 +58,7 @@ def yielding(interaction_result: Any) -> Chart | None:
         None where no system has two figures that belong together.
     """
     found = typed(interaction_result, Interaction)
-    points = _lettered({name: _point(name, system) for name, system in found.systems.items()})
+    points, key = _lettered({name: _point(name, system) for name, system in found.systems.items()})
     if not any(x.value is not None and y.value is not None
                for one in points.values() for x, y in _pairs(one)):  # fmt: skip
         return None
@@ -88,7 +88,7 @@ def yielding(interaction_result: Any) -> Chart | None:
             "in settings.",
             "Published: six systems as tau-voice has them, which are of speech, of other "
             "conversations and by ticks of 0.2 s.",
-            *_key(points),
+            *key,
             *about(found),
         ],
         _COLUMNS,
@@ -97,23 +97,20 @@ def yielding(interaction_result: Any) -> Chart | None:
     )
 
 
-def _lettered(points: dict[str, _Point]) -> dict[str, _Point]:
-    """Name settings that are too long to stand beside their points by letters."""
+def _lettered(points: dict[str, _Point]) -> tuple[dict[str, _Point], list[str]]:
+    """Name settings that are too long to stand beside their points by letters.
+
+    Returns:
+        The points, and what the letters stand for.
+    """
     if max(len(one.setting) for one in points.values()) <= _ROOM:
-        return points
+        return points, []
     long = [name for name, one in points.items() if one.setting]
     letters = dict(zip(long, ascii_lowercase, strict=False))
-    return {name: one._replace(setting=letters.get(name, "")) for name, one in points.items()}
-
-
-def _key(points: dict[str, _Point]) -> list[str]:
-    """Say what the letters beside points stand for."""
-    named = [
-        f"{one.setting}: {name}"
-        for name, one in points.items()
-        if len(one.setting) == 1 and one.setting.isalpha()
+    key = "; ".join(f"{letter}: {name}" for name, letter in letters.items())
+    return {name: one._replace(setting=letters.get(name, "")) for name, one in points.items()}, [
+        f"{key}."
     ]
-    return [f"{'; '.join(named)}."] if named else []
 
 
 def _point(name: str, figures: Any) -> _Point:
