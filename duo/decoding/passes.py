@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -43,9 +44,13 @@ def cuda_graphs() -> Capture:
 
     The graphs share their memory, as only one runs at a time.
     """
-    memory = torch.cuda.graph_pool_handle()
+    graphs: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
+    memory = None
 
     def capture(work: Work) -> Work:
+        nonlocal memory
+        if not graphs:  # torch gives a memory up when the last graph in it is gone
+            memory = torch.cuda.graph_pool_handle()
         device = work().device  # the first time code is compiled, which a graph must not see
         with torch.cuda.device(device):
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
@@ -56,6 +61,7 @@ def cuda_graphs() -> Capture:
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=memory):
                 made = work()
+        graphs.add(graph)
 
         def replay() -> Tensor:
             graph.replay()

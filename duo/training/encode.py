@@ -284,7 +284,7 @@ class Encoder:
             row.context(close[len(ending) :])
 
     def fitted(self, preamble: Sequence[int], exchanges: list[Row]) -> Encoded:
-        """Put exchanges together, those at the end that fit.
+        """Put exchanges together, those at the end that fit; none teach nothing.
 
         Raises:
             TooLong: not even the last one does.
@@ -296,7 +296,7 @@ class Encoder:
             if room < 0:
                 break
             kept.insert(0, exchange)
-        if not kept:
+        if exchanges and not kept:
             raise TooLong
         if len(kept) < len(exchanges):  # what its opening ended is not there any more
             shared = len(self._shared)

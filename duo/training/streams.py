@@ -119,7 +119,8 @@ def lslm(encoder: Encoder, cycles: Sequence[Cycle]) -> Encoded:
 
     Beside the tokens of an answer stand the word pieces that are heard over it, one each. Where a
     query cuts it off, `<irq>` follows the last of them; what is to be ignored has no such end, and
-    while no answer is given it is left out, as nothing decides about it.
+    while no answer is given it is left out, as nothing decides about it. A sample without an answer
+    teaches nothing.
 
     Raises:
         TooLong: not even its last turn fits.

@@ -154,8 +154,16 @@ class Bench:
         best = self._seconds_to_read(static)
         say(Figure(what="limit: reading the weights", value=1e3 * best, unit="ms"))
         self._passes("of transformers", SlotPool(model, capacity=2 * _CONTEXT), best)
-        for name, how in self.ways().items():
+        for name, how in (self.ways() | self._tuned()).items():
             self._passes(name, StaticPool(static, capacity=2 * _CONTEXT, **how), best)
+
+    def _tuned(self) -> dict[str, dict[str, Any]]:
+        """Give the way whose products inductor may make kernels of its own for."""
+        if self.device.type != "cuda":
+            return {}
+        options = {"max_autotune": True, "coordinate_descent_tuning": True}
+        compiler = partial(whole_graph, options=options)
+        return {"tuned graph": {"compiler": compiler, "capture": cuda_graphs()}}
 
     def _seconds_to_read(self, model: StaticModel) -> float:
         weights = read_bytes(model)
@@ -184,17 +192,19 @@ class Bench:
         """Time passes of many sessions, both channels of each; at best they read all once."""
         model = StaticModel(make_model(shape, self.device, self.small, self.dtype))
         way, limit = [*self.ways()][-1], self._seconds_to_read(model)
-        for count in (1, 2, 4) if self.small else (1, 8, 32, 64, 128, 256, 400, 512):
+        counts = [1, 2, 4] if self.small else [1, 8, 32, 64, 128, 256, 512]
+        while True:  # one pool for all, as a pool compiles its own passes
             try:
-                pool = StaticPool(model, count, capacity=_CONTEXT, **self.ways()[way])
-                chunks = [step(row, 2) for row in range(count)]
-                took = self.seconds(partial(pool.forward, chunks))
-            except torch.OutOfMemoryError:
-                say(Figure(what="do not fit into the memory", count=count, value=0, unit="ms"))
+                pool = StaticPool(model, counts[-1], capacity=_CONTEXT, **self.ways()[way])
                 break
-            best = limit * (1 + pool.bytes / read_bytes(model))
+            except torch.OutOfMemoryError:
+                what = "do not fit into the memory"
+                say(Figure(what=what, count=counts.pop(), value=0, unit="ms"))
+        for count in counts:
+            took = self.seconds(partial(pool.forward, [step(row, 2) for row in range(count)]))
+            read = pool.bytes * count / pool.rows
+            best = limit * (1 + read / read_bytes(model))
             say(Figure(what=way, count=count, value=1e3 * took, unit="ms", share=best / took))
-            del pool
 
     def int8(self, shape: str) -> None:
         """Time the same passes with weights of eight bits."""
@@ -202,10 +212,10 @@ class Bench:
 
     def training(self, shape: str) -> None:
         """Train adapters as they are and compiled, then all weights."""
-        length, batch = (4096, 4) if shape == "2.4b" else (1024, 32)
+        length, batch, parts = (4096, 4, 2) if shape == "2.4b" else (1024, 32, 1)
         if self.small:
-            length, batch = 64, 2
-        own = TrainSettings(max_tokens=length, batch=batch, packing=True, lora_rank=8)
+            length, batch, parts = 64, 2, 1
+        own = TrainSettings(max_tokens=length, batch=batch, micro_batches=parts, lora_rank=8)
         ways = {
             "adapter": own,
             "adapter, compiled": replace(own, compile=True),

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from duo.backbone import Backbone
 from duo.decoding.batched import build_together, run_together
 from duo.decoding.fused import FusedChannels, check_graphs
-from duo.decoding.passes import StaticPool, Work
+from duo.decoding.passes import StaticPool, Work, cuda_graphs
 from duo.decoding.slots import SlotPool
 from duo.decoding.static import StaticModel
 from duo.errors import BadInput
@@ -157,3 +157,13 @@ def test_cuda_graphs_give_the_same_tokens() -> None:
         systems = build_together("duo", model, 2, graphs=graphs, max_answer_seconds=5.0)
         found.append(dict(run_together(systems, [conversation(one) for one in scripts * 2])))
     assert found[0] == found[1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_graphs_are_recorded_after_all_before_were_given_up() -> None:
+    capture = cuda_graphs()
+    number = torch.ones(1, device="cuda")
+    for _ in range(2):
+        replay = capture(lambda: number + 1)
+        assert replay().item() == 2
+        del replay

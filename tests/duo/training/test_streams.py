@@ -106,6 +106,12 @@ def test_word_pieces_stand_beside_the_answer_and_the_last_of_a_query_stops_it() 
     assert "user\nso" not in text
 
 
+def test_a_sample_without_an_answer_teaches_channel_fusion_nothing() -> None:
+    encoder = Encoder(backbone("lslm-early").tokenizer, max_tokens=50, recipe="lslm-early")
+    encoded = streams.lslm(encoder, [Cycle(heard="mm hm"), Cycle(state="<2>")])
+    assert set(encoded.labels) <= {NOT_LEARNED}
+
+
 def runs_out(clock: list[Cycle]) -> bool:
     """Whether an answer that is cut off has too few words to be spoken until then."""
     ends = streams._given_up(clock)
