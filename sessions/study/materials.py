@@ -1,7 +1,8 @@
 """Make a study out of a design and recorded dialogues: the folder, and its rows in the database.
 
 An item of a study is the same scenario and seed by every system. Attention checks are made of the
-same dialogues.
+same dialogues. Half-duplex controls are for comparing answers, and no item: in them nobody
+interrupts anybody.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class Materials:
 
     Attributes:
         items: by name.
-        left_out: conversations that not every system had, each with what is missing, in words.
+        left_out: what is no item, in words: controls, and conversations that not every system had,
+            each with what is missing.
     """
 
     systems: tuple[str, ...]
@@ -103,11 +105,15 @@ def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
         raise BadInput("a system is given twice", field="--systems")
     groups: dict[tuple[str, int], dict[str, tuple[Header, SystemDialogue]]] = {}
     there: dict[str, None] = {}
+    controls = 0
     for path in _files(folder):
         transcript = read_transcript(path)
         header = transcript.header
         there.setdefault(header.system)
         if systems and header.system not in systems:
+            continue
+        if header.control_of:
+            controls += 1
             continue
         group = groups.setdefault(_key(header, path), {})
         _check_fits(path, header, group)
@@ -128,6 +134,8 @@ def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
     items, left_out = _grouped(groups, chosen)
     if not items:
         raise BadInput("no scenario was recorded with every system and the same seed", file=folder)
+    if controls:
+        left_out = f"{controls} half-duplex control{'s' * (controls != 1)}", *left_out
     return Materials(chosen, items, left_out)
 
 

@@ -64,6 +64,22 @@ def test_the_same_scenario_by_each_system(tmp_path: Path) -> None:
     assert find_materials(tmp_path).systems == ("duo", "duplex", "other")
 
 
+def test_half_duplex_controls_are_no_items(tmp_path: Path) -> None:
+    for system in ("duo", "duplex", "other"):
+        recorded(tmp_path, system, "a")
+        recorded(tmp_path, system, "a-control", control_of="a")
+    found = find_materials(tmp_path, ["duo", "duplex"])
+    assert [item.name for item in found.items] == ["a"]
+    assert found.left_out == ("2 half-duplex controls",)
+
+
+def test_controls_alone_are_nothing_to_compare(tmp_path: Path) -> None:
+    for system in ("duo", "duplex"):
+        recorded(tmp_path, system, "a-control", control_of="a")
+    with pytest.raises(BadInput, match="no scenario was recorded with every system"):
+        find_materials(tmp_path)
+
+
 def test_seeds_are_kept_apart(tmp_path: Path) -> None:
     for system in ("x", "y"):
         for seed in (1, 2):
