@@ -68,6 +68,8 @@ class DuoSettings(Settings):
             the likelier of the two. Where that is `<2>` and nothing is being said, ignoring takes
             `<2>` as the likeliest token of all: half a question is not forgotten. None is the
             paper's rule: a state token among the words looked ahead.
+        answer_at: the least share of p(<1>) in p(<1>) + p(<2>) at which that answers what was said
+            over an answer: more than one half, to talk on where it is in doubt.
         silence: seconds without a word after which that may decide, in whole cycles. Words come
             when they are over, so that less than a long word's length cuts users off.
         patience: seconds of silence without such a decision after which `on_silence` decides.
@@ -97,6 +99,7 @@ class DuoSettings(Settings):
 
     lookahead: int = 4
     decide_at: float | None = 0.05
+    answer_at: float = 0.5
     silence: float = 0.6
     patience: float = 4.0
     on_silence: Literal["likelier", "respond"] = "likelier"
@@ -294,7 +297,7 @@ class Duo:
         respond, ignore = self._chances
         if respond + ignore < self.settings.decide_at:
             return None
-        if respond >= ignore:
+        if respond >= (self.settings.answer_at if self._answering else 0.5) * (respond + ignore):
             return self._states.respond
         return self._states.ignore if self._answering else self._expected[0]
 

@@ -20,6 +20,10 @@ from duo.decoding.slots import RowPool, SlotPool
 from duo.decoding.static import FAMILY, StaticModel
 from duo.errors import BadInput
 
+#: Rows up to which a GPU is faster with `SlotPool` where kernels are launched one by one: it has
+#: half as many, but a pass grows with the square of the rows (reports/reference/gpu).
+_FEW_ROWS = 64
+
 
 class FusedChannels(OnePassChannels):
     """Channels in the slots of a model of `transformers`.
@@ -77,7 +81,7 @@ class FusedChannels(OnePassChannels):
 
 
 def make_pool(model: PreTrainedModel, rows: int = 1, *, graphs: bool = False) -> RowPool:
-    """Make slots for sessions: those of a `StaticModel` where that is the model, exactly.
+    """Make slots for sessions: those of a `StaticModel` where that is the model, and is faster.
 
     Args:
         model: a causal LM of `transformers`.
@@ -86,7 +90,8 @@ def make_pool(model: PreTrainedModel, rows: int = 1, *, graphs: bool = False) ->
     """
     from duo.decoding.check import is_static
 
-    if not is_static(model):
+    launched = model.device.type == "cuda" and not graphs
+    if not is_static(model) or (launched and rows <= _FEW_ROWS):
         return SlotPool(model, rows)
     how: dict[str, Any] = {}
     if graphs:

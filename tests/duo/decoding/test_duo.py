@@ -351,6 +351,7 @@ def test_listening_costs_no_forward_pass(
         {
             "lookahead": st.integers(1, 5),
             "decide_at": st.sampled_from([None, 0.003, 0.01]),
+            "answer_at": st.sampled_from([0.5, 0.9]),
             "patience": st.integers(1, 3),
             "on_silence": st.sampled_from(["respond", "likelier"]),
             "forget_after": st.sampled_from([2.0, 10.0]),
@@ -509,6 +510,17 @@ def test_in_doubt_half_a_question_waits_and_a_hum_into_an_answer_does_not(ignore
     during = play(system, ["so the", "", ""])
     decided = [event for result in during for event in result.events if event.by == "patience"]
     assert [event.kind for event in decided] == [Kind.IGNORE if ignore else Kind.RESPOND]
+
+
+@pytest.mark.parametrize(("answer_at", "decision"), [(0.7, Kind.RESPOND), (0.8, Kind.IGNORE)])
+def test_over_an_answer_more_may_be_asked_for(answer_at: float, decision: Kind) -> None:
+    """`<1>` has e / (e + 1) of both, 0.73."""
+    model = backbone()
+    channels = in_doubt(model, model.states.respond, model.states.ignore)
+    system = Duo(model, DuoSettings(answer_at=answer_at, decide_at=1e-12), channels=channels)
+    for heard, decided in (("so the", Kind.RESPOND), (" of Spain", decision)):
+        found = [event for one in play(system, [heard, ""]) for event in one.events if event.by]
+        assert [(event.kind, event.by) for event in found] == [(decided, "state")]
 
 
 @pytest.mark.parametrize(("cycle_seconds", "silent"), [(1.0, 7), (2.0, 4), (0.5, 14)])
