@@ -139,7 +139,7 @@ class LanesView(ScrollView, can_focus=False):
         self._rows = self._lanes.rows()
         self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows))
         if following:
-            self.scroll_end(animate=False)
+            self.scroll_end(animate=False, immediate=True)  # later, it would undo a key's scroll
         self.refresh()
 
 
