@@ -18,6 +18,9 @@ from duo.words import Piece, blank_between
 from sessions.play import TranscriptBuilder
 
 DECISIONS = frozenset({"respond", "ignore"})
+#: Seconds without a key that are silence, and make a word half typed a whole one: whatever the
+#: system's cycle, as people type at the same pace.
+PAUSE = 1.0
 _CLOSING = frozenset('.,;:!?…)]}"”»')
 
 
@@ -25,10 +28,11 @@ class TypedInput:
     """Hear one utterance after another from an input line that may be edited.
 
     Whole words are heard while the line is still being written: a word counts once a blank, closing
-    punctuation or Enter follows it; a word half typed waits, unless the typist pauses. Writing
-    systems without blanks are heard character by character. The typist may change words that were
-    heard already: then the whole utterance is heard again, as a `Revision`. So it is, unchanged,
-    while somebody types who has no whole word more: the utterance is not over, nobody silent.
+    punctuation or Enter follows it; a word half typed waits until no key was struck for `PAUSE`.
+    Writing systems without blanks are heard character by character. The typist may change words
+    that were heard already: then the whole utterance is heard again, as a `Revision`. So it is,
+    unchanged, while somebody types who has no whole word more: the utterance is not over, nobody
+    silent.
 
     An utterance goes on, from one entered line to the next, until the system has decided about it
     (`decided`). What was typed but not heard by then opens the next one.
@@ -37,9 +41,7 @@ class TypedInput:
     it, are a beginning of its text, and after a pause the whole of it.
     """
 
-    def __init__(self, pause: float) -> None:
-        """Take `pause` seconds without a key for silence, and a word half typed for a whole one."""
-        self._pause = pause
+    def __init__(self) -> None:
         self._entered = ""  # whole lines of this utterance
         self._line = ""
         self._text = ""  # the two joined
@@ -122,7 +124,7 @@ class TypedInput:
         self.changed_at = now
 
     def _pauses(self, now: float) -> bool:
-        return now - self.changed_at > self._pause
+        return now - self.changed_at > PAUSE
 
     def _complete(self, now: float) -> int:
         """Count the characters of the text that are whole words."""
@@ -224,7 +226,7 @@ class Conversation:
     def __init__(self, system: Conversant, header: Header, words: Words | None = None) -> None:
         """Hear what is typed into `typed_input`, or else `words`."""
         self.system, self.header = system, header
-        self.typed_input = TypedInput(pause=system.cycle_seconds)
+        self.typed_input = TypedInput()
         self._words = words or self.typed_input
         self.cycle = 0
         self.utterance = ""  # name of the open one; "" when nothing is open

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from duo.decoding.conversant import Conversant, CycleResult, Event, Heard, Kind, Revision
 from duo.transcript import Header, Transcript, TranscriptEvent
-from sessions.chat.live import Conversation, CycleStatus, TypedInput, converse
+from sessions.chat.live import PAUSE, Conversation, CycleStatus, TypedInput, converse
 from tests.sessions.chat_fakes import Parrot
 
 
@@ -81,7 +81,9 @@ def hold(
     end: float,
     thinking: Callable[[int], float] = lambda cycle: 0.0,
 ) -> tuple[Seen, Transcript]:
-    header = Header(system="parrot", model="none", scenario="chat", cycle_seconds=1.0)
+    header = Header(
+        system="parrot", model="none", scenario="chat", cycle_seconds=system.cycle_seconds
+    )
     conversation = Conversation(system, header)
     clock = ScriptedClock(lambda: conversation, typed)
     clock.end = end
@@ -122,6 +124,17 @@ def test_who_types_on_is_not_silent_though_no_word_is_whole() -> None:
     assert parrot.heard[:7] == ["", "why?", same, same, same, " but", ""]
     assert [event.text for event in transcript.of("utterance")] == ["why? but"]
     assert not list(transcript.of("revision"))
+
+
+@pytest.mark.parametrize("cycle", [0.1, 0.25, 1.0, 2.0])
+def test_a_word_is_heard_whole_however_short_the_cycle(cycle: float) -> None:
+    parrot = Parrot(cycle_seconds=cycle)
+    typed = [(round(0.1 + 0.7 * n, 3), key) for n, key in enumerate("why now? ")]
+    _, transcript = hold(parrot, typed, end=9)
+    heard = [words for words in parrot.heard if isinstance(words, str) and words]
+    assert [word for words in heard for word in words.split()] == ["why", "now?"]
+    # Silence begins a second after the last key, the blank at 5.7 s.
+    assert 6.69 < next(transcript.of("respond")).start < 6.71 + cycle
 
 
 def test_enter_ends_what_is_typed_at_once() -> None:
@@ -226,14 +239,11 @@ def test_a_system_that_reports_no_decisions_has_taken_up_what_it_answers() -> No
 # What is heard of what is typed.
 
 
-PAUSE = 1.0
-
-
 class Typist:
     """Strikes keys a tenth of a second apart and keeps what a listener would have written down."""
 
     def __init__(self) -> None:
-        self.typed_input = TypedInput(PAUSE)
+        self.typed_input = TypedInput()
         self.now = 0.0
         self.line = ""
         self.transcript = ""  # of the open utterance, from what was heard alone
@@ -366,7 +376,7 @@ def test_a_decision_leaves_what_was_not_heard_for_the_next_utterance() -> None:
 
 
 def test_a_correction_replaces_the_utterance() -> None:
-    typed_input = TypedInput(PAUSE)
+    typed_input = TypedInput()
     typed_input.corrected("nothing heard yet", 0.1)
     assert typed_input.hear(0.2)[0] == "nothing heard yet"
     typed_input.corrected("nothing herded yet", 0.3)
