@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from string import ascii_lowercase
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duo.table import visible
@@ -40,10 +40,13 @@ _ROOM = 12
 
 
 class _Point(NamedTuple):
-    """A system with one set of settings: what differs between these, and five figures."""
+    """A system with one set of settings: its line, the sign beside it, and five figures.
 
-    system: str
-    setting: str
+    A line is a system, a model and the names of the settings that were given: a grid of a sweep.
+    """
+
+    line: tuple[str, ...]
+    sign: str
     latency: Estimate
     pauses: Estimate
     yields: Estimate
@@ -52,13 +55,15 @@ class _Point(NamedTuple):
 
 
 def yielding(interaction_result: Any) -> Chart | None:
-    """Draw three figures against what they cost; a line for each system, a point for each setting.
+    """Draw three figures against what they cost; a line for each grid, a point for each setting.
 
     Returns:
         None where no system has two figures that belong together.
     """
     found = typed(interaction_result, Interaction)
-    points, key = _lettered({name: _point(name, system) for name, system in found.systems.items()})
+    points = {name: _point(name, system) for name, system in found.systems.items()}
+    long = any(len(one.sign) > _ROOM for one in points.values())
+    key = [f"{'; '.join(_number(points))}."] if long else []
     if not any(x.value is not None and y.value is not None
                for one in points.values() for x, y in _pairs(one)):  # fmt: skip
         return None
@@ -85,7 +90,7 @@ def yielding(interaction_result: Any) -> Chart | None:
             "backchannels and of speech that is not meant for the system, the share that is talked "
             "through or ignored, against the share of interruptions yielded to within two seconds "
             "(the panel of tau-voice); towards the upper right is better. Points of a line differ "
-            "in settings.",
+            "in the values of the same settings.",
             "Published: six systems as tau-voice has them, which are of speech, of other "
             "conversations and by ticks of 0.2 s.",
             *key,
@@ -97,27 +102,18 @@ def yielding(interaction_result: Any) -> Chart | None:
     )
 
 
-def _lettered(points: dict[str, _Point]) -> tuple[dict[str, _Point], list[str]]:
-    """Name settings that are too long to stand beside their points by letters.
-
-    Returns:
-        The points, and what the letters stand for.
-    """
-    if max(len(one.setting) for one in points.values()) <= _ROOM:
-        return points, []
-    long = [name for name, one in points.items() if one.setting]
-    letters = dict(zip(long, ascii_lowercase, strict=False))
-    key = "; ".join(f"{letter}: {name}" for name, letter in letters.items())
-    return {name: one._replace(setting=letters.get(name, "")) for name, one in points.items()}, [
-        f"{key}."
-    ]
+def _number(points: dict[str, _Point]) -> Iterator[str]:
+    """Let numbers stand beside the points that have settings; yield what each stands for."""
+    for number, name in enumerate([name for name, one in points.items() if one.sign], 1):
+        points[name] = points[name]._replace(sign=f"{number}")
+        yield f"{number}: {name}"
 
 
 def _point(name: str, figures: Any) -> _Point:
     panel = figures.panel
     seconds = figures.response_latency.get("seconds")
     return _Point(
-        figures.system,
+        (figures.system, figures.model, *sorted(figures.settings)),
         re.sub(r"\w+=", "", name.removeprefix(figures.system).strip(" ()")),
         _NONE if seconds is None else seconds.p50,
         figures.takeover.get("pause", _NONE),
@@ -137,14 +133,14 @@ def _pairs(one: _Point) -> list[tuple[Estimate, Estimate]]:
 
 
 def _draw(points: list[_Point], width: float) -> Figure:
-    names = list(dict.fromkeys(one.system for one in points))
+    names = list(dict.fromkeys(one.line[0] for one in points))
+    lines: dict[tuple[str, ...], list[_Point]] = {}
+    for one in points:
+        lines.setdefault(one.line, []).append(one)
     with panels(width, 3, [*names, "published (speech)"]) as (figure, every):
         for place, axes in enumerate(every):
-            for number, name in enumerate(names):
-                own = [(*_pairs(one)[place], one.setting) for one in points if one.system == name]
-                _line(
-                    axes, number, [one for one in own if None not in (one[0].value, one[1].value)]
-                )
+            for (system, *_), own in lines.items():
+                _line(axes, names.index(system), place, own)
         for place, axes in enumerate(every[1:], 1):
             for values in PUBLISHED.values():
                 spot(axes, len(names), values[0], values[place])
@@ -161,15 +157,16 @@ def _draw(points: list[_Point], width: float) -> Figure:
     return figure
 
 
-def _line(axes: Any, number: int, points: list[tuple[Estimate, Estimate, str]]) -> None:
-    """Draw a system's points in order of the figure across, each with what its settings are."""
+def _line(axes: Any, number: int, place: int, points: list[_Point]) -> None:
+    """Draw a line's points in order of the figure across, each with its sign."""
     places = []
-    for x, y, setting in points:
-        assert x.value is not None
-        assert y.value is not None
+    for one in points:
+        x, y = _pairs(one)[place]
+        if x.value is None or y.value is None:
+            continue
         spot(axes, number, x.value, y.value, across=(x.low, x.high), up=(y.low, y.high))
         axes.annotate(
-            visible(setting), (x.value, y.value), xytext=(3, 3), textcoords="offset points",
+            visible(one.sign), (x.value, y.value), xytext=(3, 3), textcoords="offset points",
             fontsize=LABEL - 1, color=LIGHT["ink"],
         )  # fmt: skip
         places.append((x.value, y.value))

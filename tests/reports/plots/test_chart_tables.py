@@ -180,11 +180,36 @@ def test_training_rows_are_the_curve() -> None:
     assert copy.deepcopy(found.table.rows) == training_curves(training("duo")).table.rows  # type: ignore[union-attr]
 
 
-def test_settings_too_long_for_a_point_are_letters_that_the_caption_explains() -> None:
+def settings_drawn(*points: tuple[dict[str, Any], float]) -> Chart:
+    """The chart of yielding for one system with several settings, each with its yield rate."""
     found = interaction()
-    long = "duo (cycle_seconds=0.25, lookahead=1, yielding=pause)"
-    systems = {long if name == "duo" else name: one for name, one in found["systems"].items()}
+    one, systems = found["systems"]["duo"], {}
+    for settings, rate in points:
+        panel = {**one["panel"], "yield_rate": {"value": rate, "n": 9}}
+        name = f"duo ({', '.join(f'{key}={value}' for key, value in settings.items())})"
+        systems[name] = {**one, "settings": settings, "panel": panel}
     drawn = yielding({**found, "systems": systems})
     assert drawn is not None
-    assert f"a: {long}." in drawn.caption
-    assert "0.25, 1, pause" not in svg_text(drawn.draw(COLUMN))
+    return drawn
+
+
+def test_lines_join_points_of_the_same_settings_alone() -> None:
+    drawn = settings_drawn(
+        ({"patience": 1}, 0.9), ({"patience": 2}, 0.5), ({"patience": 3}, 0.7),
+        ({"patience": 1, "decide_at": 0.1}, 0.2), ({"patience": 1, "decide_at": 0.2}, 0.1),
+        ({"lookahead": 4}, 0.6),
+    )  # fmt: skip
+    backchannels = drawn.draw(COLUMN).axes[1]
+    lines = [list(line.get_xdata()) for line in backchannels.lines if line.get_marker() == "o"]
+    assert [x for x in lines if len(x) > 1] == [[0.5, 0.7, 0.9], [0.1, 0.2]]
+    assert [0.6] in lines
+    assert "patience" not in drawn.caption  # short values stand beside the points
+    assert {"1", "1, 0.1", "4"} < {text.get_text() for text in backchannels.texts}
+
+
+def test_settings_too_long_for_a_point_are_numbers_that_the_caption_explains() -> None:
+    drawn = settings_drawn(*(({"yielding": "pause", "decide_at": n / 64}, 0.5) for n in range(30)))
+    assert drawn.caption.count("duo (yielding=pause, decide_at=") == 30
+    assert "30: duo (yielding=pause, decide_at=0.453125)." in drawn.caption
+    backchannels = drawn.draw(COLUMN).axes[1]
+    assert [text.get_text() for text in backchannels.texts] == [f"{n + 1}" for n in range(30)]
