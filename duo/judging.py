@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from duo.endpoint import CONCURRENCY, Endpoint, Replies, Reply
 from duo.errors import BadInput
-from duo.files import check_writable
+from duo.files import Result, check_writable
 from duo.runs import begun, claim, fingerprint
 
 if TYPE_CHECKING:
@@ -59,6 +60,28 @@ class Question:
     text: str
 
 
+class Judged(Result):
+    """What results of every judge say of it and its replies.
+
+    Attributes:
+        endpoint: where it was asked; "" for a local model.
+        prompt: SHA-256 of all that every judge is told beside the question itself.
+        requests, tokens_in, tokens_out, cost: of all replies.
+        other_replies: the most frequent replies that were no answer, shortened.
+        settings_refused: settings that the endpoint's model does not take.
+    """
+
+    judge: str
+    endpoint: str
+    prompt: str
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    cost: str
+    other_replies: dict[str, int]
+    settings_refused: tuple[str, ...] = ()
+
+
 def quoted_line(content: Mapping[str, Any]) -> str:
     """Write a JSON object without line breaks and marks inside."""
     plain = {
@@ -90,28 +113,57 @@ def ask_all(
     questions: Sequence[Question],
     folder: Path,
     judge: Judge,
-    facts: Mapping[str, Any],
-    instruction: str,
+    letters: str,
+    told: Mapping[str, str],
     *,
+    about: Mapping[str, Any] | None = None,
     prices: tuple[float, float] | None = None,
     on_done: Callable[[], None] = lambda: None,
-) -> tuple[list[str], Mapping[str, Any]]:
+) -> tuple[list[str | None], dict[str, Any]]:
     """Ask all questions and keep the replies in `folder/replies.jsonl`.
 
-    Goes on where a run of the same facts stopped.
+    Goes on where a run of the same judge, about the same, stopped.
 
     Args:
-        facts: what the run is about, the judge and its prompt included.
+        letters: that it may answer with.
+        told: what every judge is told: its `instruction`, and the `answers` that questions end in.
+        about: what the run is about beside the judge.
         prices: dollars for a million tokens in and out, if the cost is to be shown.
         on_done: called after each question.
 
     Returns:
-        The replies, in the order of the questions, and what all of them took.
+        The letter of each reply, None for no answer, in the order of the questions; and the fields
+        of `Judged`.
 
     Raises:
         BadInput: the folder holds something else or cannot be written; or of the model: what was
             answered so far is kept.
     """
+    who = {"judge": judge.name, "endpoint": judge.endpoint, "prompt": fingerprint(**told)}
+    facts = {**(about or {}), **who}
+    texts, took = _replies(questions, folder, judge, facts, told["instruction"], prices, on_done)
+    found = [letter(text, letters) for text in texts]
+    others = Counter(
+        " ".join(text.split())[:60] for text, one in zip(texts, found, strict=True) if one is None
+    )
+    return found, {
+        **who,
+        **took,
+        "other_replies": dict(others.most_common(5)),
+        "settings_refused": tuple(sorted(judge.refused)),
+    }
+
+
+def _replies(
+    questions: Sequence[Question],
+    folder: Path,
+    judge: Judge,
+    facts: Mapping[str, Any],
+    instruction: str,
+    prices: tuple[float, float] | None,
+    on_done: Callable[[], None],
+) -> tuple[list[str], Mapping[str, Any]]:
+    """Have every question answered, now or by a run of the same facts; what all replies took."""
     check_writable(folder)
     opened = None if begun(folder) else judge.open()  # if that fails, nothing is begun
     claim(folder, facts)

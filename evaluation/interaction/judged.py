@@ -12,7 +12,6 @@ OUT/replies.jsonl   all replies, so that a run that was stopped goes on
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +19,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from duo.errors import BadInput
-from duo.files import Record, Result, write_result
-from duo.judging import Judge, Question, ask_all, between_marks, letter, quoted_line
-from duo.runs import MANIFEST, Stopwatch, fingerprint, write_manifest
+from duo.files import Record, write_result
+from duo.judging import Judge, Judged, Question, ask_all, between_marks, quoted_line
+from duo.runs import MANIFEST, Stopwatch, write_manifest
 from duo.speech import Conversation, Exchange
 from duo.table import Column, Table
 from duo.words import Word, joined
@@ -62,6 +61,7 @@ _ANSWERS = (
     "E: no. It fails in another way.\n\n"
     "Answer with one letter, A, B, C, D or E, and nothing else."
 )
+_TOLD = {"instruction": INSTRUCTION, "answers": _ANSWERS}
 
 
 class Verdict(Record):
@@ -96,28 +96,13 @@ class OfSystem(Record):
     failures: dict[str, Figure]
 
 
-class ContentJudgement(Result):
-    """The result of `duo eval content`.
-
-    Attributes:
-        endpoint: where the judge was asked; "" for a local model.
-        prompt: SHA-256 of all that every judge is told beside the dialogues.
-        requests, tokens_in, tokens_out, cost: of all replies.
-        other_replies: the most frequent replies that were no answer, shortened.
-    """
+class ContentJudgement(Judged):
+    """The result of `duo eval content`."""
 
     kind: Literal["content"] = "content"
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    judge: str
-    endpoint: str
-    prompt: str
     systems: dict[str, OfSystem]
     verdicts: tuple[Verdict, ...]
-    requests: int
-    tokens_in: int
-    tokens_out: int
-    cost: str
-    other_replies: dict[str, int]
 
     def table(self) -> Table:
         """Show the shares, one column a system."""
@@ -169,28 +154,21 @@ def judge_content(
     pairs = {name: held for name, held in pairs.items() if held}
     if not pairs:
         raise BadInput("no interruption has a control: record with `duo record --control`")
-    prompt = fingerprint(instruction=INSTRUCTION, answers=_ANSWERS)
-    facts = {"judge": judge.name, "endpoint": judge.endpoint, "prompt": prompt}
     texts = list(dict.fromkeys(text for held in pairs.values() for p in held for text in _asked(p)))
     on_start(len(texts))
-    replies, took = ask_all(
+    found, judged = ask_all(
         [Question({}, text) for text in texts],
-        folder, judge, facts, INSTRUCTION, prices=prices, on_done=on_done,
+        folder, judge, LETTERS, _TOLD, prices=prices, on_done=on_done,
     )  # fmt: skip
-    letters = {text: letter(said, LETTERS) for text, said in zip(texts, replies, strict=True)}
+    letters = dict(zip(texts, found, strict=True))
     verdicts = {name: [_verdict(name, p, letters) for p in held] for name, held in pairs.items()}
-    others = Counter(" ".join(said.split())[:60] for said in replies if not letter(said, LETTERS))
     result = ContentJudgement(
-        judge=judge.name,
-        endpoint=judge.endpoint,
-        prompt=prompt,
         systems={name: _of_system(held) for name, held in verdicts.items()},
         verdicts=tuple(one for held in verdicts.values() for one in held),
-        other_replies=dict(others.most_common(5)),
-        **took,
+        **judged,
     )
     write_result(folder / SUMMARY, result)
-    write_manifest(folder / MANIFEST, watch=watch, settings_refused=sorted(judge.refused), **facts)
+    write_manifest(folder / MANIFEST, watch=watch, **judged)
     return result
 
 

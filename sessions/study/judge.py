@@ -21,9 +21,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from duo.files import Record, Result, write_result, write_text
-from duo.judging import Judge, Question, ask_all, between_marks, letter, quoted_line
-from duo.runs import MANIFEST, Stopwatch, fingerprint, write_manifest
+from duo.files import Record, write_result, write_text
+from duo.judging import Judge, Judged, Question, ask_all, between_marks, quoted_line
+from duo.runs import MANIFEST, Stopwatch, write_manifest
 from duo.table import Column, Table
 from sessions.study.blinding import Dialogue
 from sessions.study.design import Criterion
@@ -48,6 +48,7 @@ _ANSWERS = (
     "C: both did equally well.\nD: neither did acceptably.\n\n"
     "Answer with one letter, A, B, C or D, and nothing else."
 )
+_TOLD = {"instruction": INSTRUCTION, "answers": _ANSWERS}
 
 
 @dataclass(frozen=True)
@@ -93,30 +94,13 @@ class OnCriterion(Record):
     unanswered: int
 
 
-class Judgement(Result):
-    """A study judged by a model.
-
-    Attributes:
-        endpoint: where it was asked; "" for a local model.
-        prompt: SHA-256 of all that every judge is told beside the dialogues and the design.
-        requests, tokens_in, tokens_out, cost: of all replies.
-        other_replies: the most frequent replies that were no answer, shortened.
-        settings_refused: settings that the endpoint's model does not take.
-    """
+class Judgement(Judged):
+    """A study judged by a model."""
 
     kind: Literal["judge"] = "judge"
     schema_version: Literal[1] = Field(default=1, alias="schema")
     study: str
-    judge: str
-    endpoint: str
-    prompt: str
     criteria: tuple[OnCriterion, ...]
-    requests: int
-    tokens_in: int
-    tokens_out: int
-    cost: str
-    other_replies: dict[str, int]
-    settings_refused: tuple[str, ...]
 
     def table(self) -> Table:
         """Show how often the judge was consistent, on each criterion."""
@@ -172,41 +156,33 @@ def judge_study(
         BadInput: see `duo.judging.ask_all`.
     """
     watch, name = Stopwatch(), judge.name
-    prompt = fingerprint(instruction=INSTRUCTION, answers=_ANSWERS)
-    facts = {"study": study.name, "judge": name, "endpoint": judge.endpoint, "prompt": prompt}
     pairs = list(_pairs(study))
     questions = [
         Question({"item": pair.item, "criterion": pair.criterion, "order": order}, text)
         for pair in pairs
         for order, text in enumerate(pair.questions)
     ]
-    replies, took = ask_all(
-        questions, folder, judge, facts, INSTRUCTION, prices=prices, on_done=on_done
-    )
-    said = list(zip(replies[::2], replies[1::2], strict=True))
+    letters, judged = ask_all(
+        questions, folder, judge, LETTERS, _TOLD,
+        about={"study": study.name}, prices=prices, on_done=on_done,
+    )  # fmt: skip
     found = [
-        (pair, _verdict(study.name, name, pair, *texts))
-        for pair, texts in zip(pairs, said, strict=True)
+        (pair, _verdict(study.name, name, pair, *both))
+        for pair, both in zip(pairs, zip(letters[::2], letters[1::2], strict=True), strict=True)
     ]
     rows = [one for _, one in found if one is not None]
     columns = [field.name for field in fields(Verdict)]
     write_text(folder / VERDICTS, Table("", columns, [astuple(one) for one in rows]).csv())
-    other = Counter(" ".join(one.split())[:60] for one in replies if letter(one, LETTERS) is None)
     result = Judgement(
         study=study.name,
-        judge=name,
-        endpoint=judge.endpoint,
-        prompt=prompt,
         criteria=tuple(
             _on(criterion, [verdict for pair, verdict in found if pair.criterion == criterion])
             for criterion in study.design.criterion_names
         ),
-        other_replies=dict(other.most_common(5)),
-        settings_refused=tuple(sorted(judge.refused)),
-        **took,
+        **judged,
     )
     write_result(folder / SUMMARY, result)
-    write_manifest(folder / MANIFEST, watch=watch, **facts)
+    write_manifest(folder / MANIFEST, watch=watch, study=study.name, **judged)
     return result
 
 
@@ -256,14 +232,15 @@ def _quoted(dialogue: Dialogue) -> str:
     )
 
 
-def _verdict(study: str, judge: str, pair: _Pair, text: str, swapped: str) -> Verdict | None:
-    """Make a verdict of the replies in both orders; None if one of them is no answer."""
-    letters = letter(text, LETTERS), letter(swapped, LETTERS)
-    if letters[0] is None or letters[1] is None:
+def _verdict(
+    study: str, judge: str, pair: _Pair, answer: str | None, swapped: str | None
+) -> Verdict | None:
+    """Make a verdict of the letters in both orders; None if one of them is no answer."""
+    if answer is None or swapped is None:
         return None
     sides = dict(zip(("left", "right"), pair.systems, strict=True))
     turned = dict(zip(("right", "left"), pair.systems, strict=True))
-    said, again = MEANING[letters[0]], MEANING[letters[1]]
+    said, again = MEANING[answer], MEANING[swapped]
     winner, other = sides.get(said, said), turned.get(again, again)
     return Verdict(
         study,
@@ -273,8 +250,8 @@ def _verdict(study: str, judge: str, pair: _Pair, text: str, swapped: str) -> Ve
         *pair.systems,
         winner if winner == other else "tie",
         winner == other,
-        letters[0],
-        letters[1],
+        answer,
+        swapped,
     )
 
 
