@@ -173,14 +173,27 @@ def with_rows(backbone: Backbone, rows: StateRows, name: str) -> Backbone:
             file=rows.folder / FACTS,
             field="sha256",
         )
+    check_layer(backbone, rows.facts.layer, rows.folder / FACTS)
     if llama:
         backbone.model.rows = _llama_rows(backbone, rows)
-    elif rows.facts.layer == -1:
-        _score_by(backbone, rows)
     else:
-        said = "rows on the states of a middle layer run in llama.cpp alone: --engine llama"
-        raise BadInput(said, file=rows.folder / FACTS, field="layer")
+        _score_by(backbone, rows)
     return replace(backbone, name=name)
+
+
+def check_layer(backbone: Backbone, layer: int, file: Path | None = None) -> None:
+    """Make sure that rows can be on a model's states after a block; see `RowsRecord.layer`.
+
+    Raises:
+        BadInput: they cannot; `file` says so.
+    """
+    if layer == -1:
+        return
+    if backbone.engine != "llama":
+        said = "rows on the states of a middle layer run in llama.cpp alone: --engine llama"
+        raise BadInput(said, file=file, field="layer")
+    if layer > (most := backbone.model.blocks - 2):  # the last block's is the last state
+        raise BadInput(f"{layer} is not between 0 and {most}, nor -1", file=file, field="layer")
 
 
 def _llama_rows(backbone: Backbone, rows: StateRows) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from duo.backbone import load
 from duo.errors import BadInput, check_types
 from duo.files import check_writable
 from duo.runs import MANIFEST, RUN, Stopwatch, begun, check_same, claim, versions, write_manifest
-from duo.state_rows import Reaction, RowsRecord, Strength, weights_sha256, write_rows
+from duo.state_rows import Reaction, RowsRecord, Strength, check_layer, weights_sha256, write_rows
 from duo.terminal import progress
 from duo.training.features import IGNORE, RESPOND, WAIT, Features, extract
 from duo.training.samples import read_split
@@ -105,9 +105,7 @@ def train_rows(
     watch = Stopwatch()
     chat = None if settings.chat == "auto" else settings.chat
     backbone = load(model, chat=chat, engine=engine)
-    if settings.layer != -1 and backbone.engine != "llama":
-        said = "rows on the states of a middle layer run in llama.cpp alone: --engine llama"
-        raise BadInput(said, field="layer")
+    check_layer(backbone, settings.layer)
     hashed = weights_sha256(model)
     shown = TrainSettings(max_tokens=settings.max_tokens, answer_tokens=settings.answer_tokens)
     encoder = encoder_for(backbone, shown)
@@ -214,19 +212,13 @@ class Fitted:
         return found
 
 
-def fit(
-    learning: Features,
-    choosing: Features,
-    answered: float,
-    strengths: Sequence[float] = _STRENGTHS,
-) -> Fitted:
+def fit(learning: Features, choosing: Features, answered: float) -> Fitted:
     """Fit a multinomial logistic regression; choose its regularisation, calibrate it, shift it.
 
     Args:
         learning: places to learn from.
         choosing: places of other dialogues, to choose by their log loss.
         answered: operating point; see `RowsSettings`.
-        strengths: inverse strengths to choose from.
     """
     from scipy.optimize import minimize_scalar
     from sklearn.linear_model import LogisticRegression
@@ -238,8 +230,8 @@ def fit(
     given /= deviation
     other = (choosing.states.astype(np.float32) - mean) / deviation
     made: list[tuple[float, Any, np.ndarray]] = []
-    with progress("fitting", len(strengths)) as bar:
-        for strength in strengths:
+    with progress("fitting", len(_STRENGTHS)) as bar:
+        for strength in _STRENGTHS:
             one = LogisticRegression(C=strength, max_iter=1000).fit(given, learning.wanted)
             scores = one.decision_function(other)
             loss = float(log_loss(choosing.wanted, _chances(scores), labels=one.classes_))
@@ -266,7 +258,7 @@ def fit(
         bias[0] += shift
     tried = tuple(
         Strength(inverse=strength, loss=loss)
-        for strength, (loss, *_) in zip(strengths, made, strict=True)
+        for strength, (loss, *_) in zip(_STRENGTHS, made, strict=True)
     )
     return Fitted(head.astype(np.float32), bias.astype(np.float32), tried, temperature, shift)
 

@@ -213,6 +213,20 @@ def test_rows_of_other_weights_are_refused(rows: Path, tmp_path: Path) -> None:
 
 
 @needs_llama
+@pytest.mark.parametrize("layer", [2, 3])  # of three blocks: the last one's is the last state
+def test_a_block_that_is_not_below_the_last_is_refused(
+    layer: int, tmp_path: Path, own_cache: Path
+) -> None:
+    with pytest.raises(BadInput, match=r"^layer: .* not between 0 and 1"):
+        trained(tmp_path, "llama", layer=layer)
+    out = trained(tmp_path, "llama", samples=10)
+    facts = read_rows(out).facts.model_copy(update={"layer": layer})
+    write_rows(out, facts, np.zeros((2, 32)), np.zeros(2))
+    with pytest.raises(BadInput, match=r"rows.json: layer: .* not between 0 and 1"):
+        load(str(out))
+
+
+@needs_llama
 def test_both_engines_read_the_same_states(tmp_path: Path, own_cache: Path) -> None:
     assert installed()
     tokenizer = tiny_tokenizer(states=False)
