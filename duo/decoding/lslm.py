@@ -70,7 +70,8 @@ class Lslm(TurnBased):
         self._pieces: list[int] = []  # of it, not yet heard by the model
 
     def _hear(self, heard: Heard, log: CycleLog) -> None:
-        if not self.channels.speaking:
+        if not self.channels.speaking:  # what was said over an answer is a turn of its own
+            self._waiting, self._over, self._pieces = self._waiting + self._over, "", []
             super()._hear(heard, log)
             return
         text = heard.text if isinstance(heard, Revision) else self._over + heard
@@ -98,11 +99,8 @@ class Lslm(TurnBased):
         if self._over.strip() and likeliest == self.interrupts:
             log.add(Kind.CUT)
             self.channels.speaking = False
-            self._waiting, self._over, self._pieces = self._over, "", []
             return
         super()._speak(chosen, log)
         if self.channels.speaking:
             piece = self._pieces.pop(0) if self._pieces else None
             self.channels.output.ids[-1] = paired(self.channels.output.ids[-1], piece)
-        elif self._over.strip():  # what was said over the end of an answer is a turn of its own
-            self._waiting, self._over, self._pieces = self._over, "", []

@@ -116,3 +116,17 @@ def test_what_is_said_over_an_answer_and_revised_is_heard_bit_by_bit() -> None:
     for heard in ["Why?", "", Revision(" so"), Revision(" so the rain")]:
         system.cycle(heard)
     assert system._over in ("", " so the rain")
+
+
+def test_what_is_said_over_an_answer_that_a_full_context_ends_is_answered() -> None:
+    model = backbone("early")
+    least = len(model.chat.preamble) + Lslm(model).context._reserve + 32
+    system = Lslm(model, LslmSettings(max_tokens=least))
+    script = iter(["Why?", "", *[" so"] * 20])
+    found: list[str] = []
+    while "note" not in found:
+        found = kinds(system.cycle(next(script)))
+        assert "cut" not in found
+    assert "answer_end" in found
+    assert "respond" in kinds(system.cycle(""))
+    assert system._over == ""
