@@ -140,7 +140,7 @@ def bench(
         of={"system": header.system, "model": header.model, "voice": voice.name},
         waits=tuple(waits),
         asked=caller.asked,
-        unanswered=caller.asked - len(conversation.answered),
+        unanswered=caller.unanswered,
         words=errors.words,
         wrong=errors.wrong,
         load=processor / wall,
@@ -153,7 +153,7 @@ class _Caller:
     def __init__(self, conversation: SpokenConversation, clips: dict[str, Spoken]) -> None:
         self._conversation, self._clips = conversation, clips
         self.said: list[Piece] = []
-        self.asked = 0
+        self.asked = self.unanswered = 0
         self._waiting = np.zeros(0, np.float32)
         self._heard = 0.0  # when sound was last heard
 
@@ -181,7 +181,8 @@ class _Caller:
         self.asked += 1
         answered = len(self._conversation.answered)
         await self._say(text)
-        await self._until(lambda: len(self._conversation.answered) > answered)
+        so = await self._until(lambda: len(self._conversation.answered) > answered)
+        self.unanswered += not so
 
     async def _say(self, text: str) -> None:
         clip, at = self._clips[text], self._conversation.now
@@ -189,10 +190,11 @@ class _Caller:
         self.said += [Piece(at + word.start, at + word.end, word.text) for word in clip.words]
         await self._until(lambda: not len(self._waiting))
 
-    async def _until(self, so: Callable[[], bool]) -> None:
+    async def _until(self, so: Callable[[], bool]) -> bool:
         end = self._conversation.now + _PATIENCE
-        while not so() and self._conversation.now < end:
+        while not (found := so()) and self._conversation.now < end:
             await asyncio.sleep(_PIECE)
+        return found
 
     async def _line(self) -> None:
         """Feed what is said, and a room's noise, and hear the voice."""

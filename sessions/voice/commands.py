@@ -348,15 +348,15 @@ def bench_voice(
 
     loading = {"chat": chat, "date": date, "engine": engine}
     spoken = {"voice": "piper", "recogniser": "whisper"}
-    _, build = prepared([system], [model], set_ or (), 0, loading, spoken)
+    [choice], build = prepared([system], [model], set_ or (), 0, loading, spoken)
 
     def measure() -> VoiceBench:
-        conversant, header = build(system, model)
+        conversant, header = build(*choice)
         speech, voice = _speech("whisper")(), load_voice("piper")
         return bench(
             lambda shown: SpokenConversation(conversant, header, speech, voice, shown, holds=holds),
             header,
-            load_voice("piper"),
+            voice,
             EXCHANGES[:exchanges],
         )
 

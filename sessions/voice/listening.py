@@ -68,11 +68,10 @@ class SpokenWords:
     def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]:
         """Return what is newly heard, and its words; a revision has none."""
         before, text = self._heard, self._text
-        if text == before:
-            self._fresh = []
-            return Revision(before) if self.speaking and before else "", ()
         words, self._fresh = tuple(self._fresh), []
         self._heard, self._heard_words = text, len(self._segment)
+        if text == before:
+            return Revision(before) if self.speaking and before else "", ()
         revised = not text.startswith(before)
         if not revised and "".join(word.text for word in words) != text[len(before) :]:
             # The last decoding has changed the segment, but nothing that was heard of it.
@@ -86,11 +85,15 @@ class SpokenWords:
         """End the utterance with what was heard of it; what came since opens the next one."""
         self._taken += self._heard_words
         self._segment = self._segment[self._heard_words :]
-        self._heard, self._earlier, self._heard_words = "", "", 0
+        # A segment may have ended, and the next begun, since it was heard.
+        before, known = self._heard, self._earlier.startswith(self._heard)
+        self._earlier = self._earlier[len(before) :].lstrip() if known else ""
+        self._heard, self._heard_words = "", 0
         self._span = None
-        if self._segment:
+        if self._segment and not self._earlier:
             self._segment[0] = self._segment[0].lstrip()
-            self._fresh = [replace(self._fresh[0], text=self._segment[0]), *self._fresh[1:]]
+        if self._fresh:
+            self._fresh[0] = replace(self._fresh[0], text=self._fresh[0].text.lstrip())
 
     @property
     def _text(self) -> str:

@@ -130,9 +130,8 @@ class SpokenConversation:
         self._sounds = asyncio.Event()  # something is to be decoded
         self._wakes = asyncio.Event()  # something is to be heard at once
         self._to_say = asyncio.Event()
-        threads = [ThreadPoolExecutor(1, name) for name in ("recogniser", "system", "voice")]
-        self._recogniser, self._thinker, self._speaker = threads
-        self._threads: list[ThreadPoolExecutor] = threads
+        self._threads = [ThreadPoolExecutor(1, name) for name in ("recogniser", "system", "voice")]
+        self._recogniser, self._thinker, self._speaker = self._threads
 
     @property
     def now(self) -> float:

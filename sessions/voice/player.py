@@ -113,12 +113,10 @@ class Player:
         clips = [clip for clip in self._clips if clip is not None]
         return "".join(word.text for clip in clips for word in clip.words[clip.said :])
 
-    def stop(self) -> str:
-        """Drop all that was not played; return its text."""
-        unheard = self.unheard
+    def stop(self) -> None:
+        """Drop all that was not played."""
         self._clips.clear()
         self.held = False
-        return unheard
 
 
 def _words_played(clip: _Clip, at: float) -> list[Piece]:

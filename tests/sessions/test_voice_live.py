@@ -22,7 +22,7 @@ from duo.transcript import Header, Transcript, TranscriptEvent
 from duo.words import Piece
 from sessions.chat.live import CycleStatus
 from sessions.voice import live
-from sessions.voice.bench import bench
+from sessions.voice.bench import VoiceBench, bench
 from sessions.voice.listening import SpokenWords
 from sessions.voice.live import SpokenConversation
 from sessions.voice.player import Player
@@ -108,6 +108,28 @@ def test_words_after_a_decision_open_the_next_utterance() -> None:
     assert words.hear(3.0)[0] == Revision("and weight")
 
 
+def test_what_a_segment_had_to_the_end_is_not_lost_where_the_next_one_has_begun() -> None:
+    words = SpokenWords()
+    words.add(Recognised(tuple(pieces("Stop it"))), at=1.0)
+    words.hear(1.0)
+    words.add(Recognised(tuple(pieces(" and wait", 0.8)), final=True), at=2.0)
+    words.add(Recognised(tuple(pieces("Now go", 3.0))), at=3.5)
+    words.decided()  # about what was heard before both
+    heard, parts = words.hear(4.0)
+    assert heard == "and wait Now go"
+    assert [part.text for part in parts] == ["and", " wait", " Now", " go"]
+
+
+def test_words_that_are_only_divided_otherwise_were_heard() -> None:
+    words = SpokenWords()
+    words.add(Recognised((Piece(0, 1, "10,000"),)), at=1.0)
+    words.hear(1.0)
+    words.add(Recognised((Piece(0, 0.5, "10"), Piece(0.5, 1, ",000")), "10,000", final=True), 2.0)
+    words.hear(2.0)
+    words.decided()
+    assert words.hear(3.0) == ("", ())
+
+
 def test_what_was_played_is_what_counts_as_said() -> None:
     text = "Boil some water, then add the pasta to it"
     for seed in range(50):
@@ -129,7 +151,8 @@ def test_what_was_played_is_what_counts_as_said() -> None:
             said += taken.words
             ended = taken.ended
             now += PIECE / RATE
-        unheard = player.stop()
+        unheard = player.unheard
+        player.stop()
         heard = "".join(word.text for word in said)
         assert heard + unheard == text
         assert ended == (not unheard)
@@ -321,19 +344,27 @@ def test_a_system_that_fails_ends_the_conversation(monkeypatch: pytest.MonkeyPat
         hold(monkeypatch, [], 1.0)
 
 
-def test_the_bench_times_answers_remarks_and_interruptions(monkeypatch: pytest.MonkeyPatch) -> None:
+def benched(monkeypatch: pytest.MonkeyPatch, lines: list[tuple[float, str]]) -> VoiceBench:
     monkeypatch.setattr(live, "_run", at_once)
-    lines = [(1.02, "who?"), (5.0, "Mm-hm."), (9.5, "why?")]
     header = Header(system="parrot", model="none", scenario="talk", cycle_seconds=0.5)
     with asyncio.Runner(loop_factory=Jumping) as runner:
         monkeypatch.setattr(asyncio, "run", runner.run)
-        found = bench(
+        return bench(
             lambda shown: SpokenConversation(
                 Parrot(0.5, answer=3 * STORY + "{}"), header, Script(lines), Silent(), shown,
                 now=runner.get_loop().time,
             ),
             header, Silent(), [("who?", "why?")],
         )  # fmt: skip
+
+
+def test_an_answer_to_a_remark_is_none_to_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = benched(monkeypatch, [(1.02, "who?"), (5.0, "Mm-hm?")])
+    assert (found.asked, found.unanswered) == (2, 1)
+
+
+def test_the_bench_times_answers_remarks_and_interruptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = benched(monkeypatch, [(1.02, "who?"), (5.0, "Mm-hm."), (9.5, "why?")])
     times = {one.name: one for one in found.waits}
     assert (found.asked, found.unanswered) == (2, 0)
     assert times["total"].count == 2
