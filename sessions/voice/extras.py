@@ -27,7 +27,7 @@ def lacking(part: str) -> str:
     """Say in one line what a part lacks and how to get it; "" if it can be used.
 
     Args:
-        part: "session", "whisper", "piper", "google", or "none", which needs nothing.
+        part: a key of `_PACKAGES`; or "none", which needs nothing.
     """
     if part == "none":
         return ""

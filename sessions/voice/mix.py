@@ -50,8 +50,8 @@ def lower(voice: Voice) -> Voice:
     return Pitched(voice, 0.88)
 
 
-def at_level(sound: Sound, level: float = LEVEL) -> Sound:
-    """Scale speech so that its root mean square is `level` where somebody speaks.
+def at_level(sound: Sound) -> Sound:
+    """Scale speech so that its root mean square is `LEVEL` where somebody speaks.
 
     Silence stays silence, and nothing is clipped: what would be is scaled to full scale.
     """
@@ -61,7 +61,7 @@ def at_level(sound: Sound, level: float = LEVEL) -> Sound:
     loud = loudness[loudness > loudness.max() * _FLOOR]
     if not len(loud):
         return sound
-    factor = level / float(np.sqrt((loud**2).mean()))
+    factor = LEVEL / float(np.sqrt((loud**2).mean()))
     scaled: Sound = sound * np.float32(min(factor, 1 / float(np.abs(sound).max())))
     return scaled
 

@@ -264,7 +264,8 @@ class Session:
         item = item.model_copy(update={"id": item.id or self._new("item"), "status": "completed"})
         self._add(item)
         self._send(wire.ConversationItemDone, item=item)
-        self._user_item = ""
+        if not self._speaking:
+            self._user_item = ""
         self._conversation.hear_text(" ".join(text for text in texts if text))
 
     # -- what goes out -----------------------------------------------------------------------
@@ -381,10 +382,11 @@ class Session:
         self._response = self._item = ""
 
     def _described(self, status: Any, reason: Any = None) -> wire.RealtimeResponse:
-        details = None
-        if status in ("completed", "cancelled"):
+        details: Any = None
+        output = list[Any]()
+        if status != "in_progress":
             details = wire.RealtimeResponseStatus(type=status, reason=reason)
-        output: list[Any] = [] if status == "in_progress" else [self._message("completed")]
+            output = [self._message("completed" if status == "completed" else "incomplete")]
         return wire.RealtimeResponse(
             id=self._response, object="realtime.response", status=status, status_details=details,
             output=output, output_modalities=[self._given_in],

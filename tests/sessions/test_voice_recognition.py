@@ -71,4 +71,4 @@ def test_a_revision_replaces_what_was_recognised_of_its_utterance() -> None:
         ("question", WordErrors(2, 0, (2.0, 2.0))),
         ("question", WordErrors(1, 1, ())),
     ]
-    assert WordErrors.together(errors for _, errors in found).rate == 1 / 3
+    assert WordErrors.together(errors for _, errors in found) == WordErrors(3, 1, (2.0, 2.0))

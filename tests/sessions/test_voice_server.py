@@ -135,3 +135,18 @@ def test_a_failure_is_known_though_the_page_goes_as_it_is_told(tmp_path: Path) -
         await talks.close()
 
     asyncio.run(run())
+
+
+def test_what_is_no_choice_or_no_offer_is_refused_in_a_line(tmp_path: Path) -> None:
+    from starlette.testclient import TestClient
+
+    from sessions.voice.server import make_app
+
+    own = {"origin": "http://localhost"}
+    client = TestClient(make_app(talks_with(Counting(), tmp_path)), base_url="http://localhost")
+    for choice in ("Infinity", '"x"', "null", "{}"):
+        told = client.post("/api/prepare", content=f'{{"choice": {choice}}}', headers=own)
+        assert (told.status_code, told.json()) == (400, {"detail": "no such choice"})
+    for offer in ({}, {"sdp": 5}, {"sdp": "v=0\r\nm=audio 9 X\r\n"}):
+        told = client.post("/api/offer", json=offer, headers=own)
+        assert (told.status_code, told.json()) == (400, {"detail": "no such offer"})
