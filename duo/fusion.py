@@ -102,13 +102,6 @@ class FrameTable:
         return torch.stack([self._vectors[id - _FRAME] for id in ids.tolist()])
 
 
-def frame_table(model: Any) -> FrameTable:
-    """Find a model's frames; it takes them in from then on."""
-    take_in(model)
-    found: FrameTable = model.duo_frames
-    return found
-
-
 def add_fusion(model: Any, kind: Kind) -> None:
     """Give a model a `Fusion` that changes nothing yet, if it has none; it takes in pairs then.
 
@@ -142,7 +135,7 @@ def late_scores(model: Any, ids: Sequence[int]) -> Tensor:
 
 
 def take_in(model: Any) -> None:
-    """Make a model of `transformers` read ids of pairs and frames; in place, once.
+    """Make a model of `transformers` read ids of pairs and of its `duo_frames`; in place, once.
 
     Raises:
         BadInput: its layers cannot be found.

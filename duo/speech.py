@@ -139,7 +139,7 @@ class Decision:
     """The system's decision about an utterance.
 
     Attributes:
-        by: "state" (a state token), "patience" (silence alone), "slice", or "" if not said.
+        by: "state" (a state token), "patience" (silence alone), "revision", or "" if not said.
         expected: the last look-ahead before the decision, state tokens left out.
         utterance: the name of the utterance that was being heard.
     """

@@ -27,6 +27,7 @@ class Context:
         frames: of it, that were heard in place of words.
         heard: tokens of the input channel that were heard; those after them are expected words.
         answered: the answer in progress came to its own end, rather than being cut off.
+        in_answer: the prefix ends inside an assistant turn.
         refused: the context was full and the conversation is over.
 
     Raises:
@@ -70,7 +71,7 @@ class Context:
         self.frames: list[int] = []
         self._opening: list[int] = []
         self._turns: list[int] = []  # where in the prefix each user turn begins
-        self._in_answer = False  # the prefix ends inside an assistant turn
+        self.in_answer = False
         self._remarks: list[str] = []  # ignored, to be remembered after the answer
 
     def recall(self, turns: Sequence[Turn], *, states: bool, opening: Sequence[int] = ()) -> None:
@@ -86,23 +87,18 @@ class Context:
             if turn.role == "assistant":
                 text = self._chat.text(turn.text, "assistant")
                 self.channels.extend_prefix([*self._chat.assistant_open, *opening, *text])
-                self._in_answer = self.answered = True
+                self.in_answer = self.answered = True
                 continue
             answered = turns[place + 1 : place + 2] and turns[place + 1].role == "assistant"
             state = self._states.respond if answered else self._states.ignore
             self._turns.append(len(self.channels.prefix.ids))
             self.channels.extend_prefix(self._chat.user_turn(turn.text, state if states else None))
-            self._in_answer = False
+            self.in_answer = False
 
     @property
     def listening(self) -> bool:
         """An utterance is being heard and not decided."""
         return self.channels.input is not None
-
-    @property
-    def in_answer(self) -> bool:
-        """The context ends inside an assistant turn."""
-        return self._in_answer
 
     @property
     def ids(self) -> list[int]:
@@ -119,7 +115,7 @@ class Context:
         if ids[: len(self.channels.prefix.ids)] != self.channels.prefix.ids:
             self.channels.clear()
         self.channels.extend_prefix(ids[len(self.channels.prefix.ids) :])
-        self._turns, self._in_answer = list(other._turns), other._in_answer
+        self._turns, self.in_answer = list(other._turns), other.in_answer
         self.answered, self._remarks = other.answered, list(other._remarks)
 
     # -- the utterance -----------------------------------------------------------------------
@@ -206,7 +202,7 @@ class Context:
         if not opened:
             close = [] if state is None else [state]
             channels.extend_prefix([*close, *chat.user_close, *chat.assistant_open])
-        channels.speaking = self._in_answer = True
+        channels.speaking = self.in_answer = True
         self.answered = False
         self.text = ""
 
@@ -215,7 +211,7 @@ class Context:
 
     def _close_answer(self) -> tuple[int, ...]:
         """Find what ends the assistant turn that the context ends in, if it does."""
-        if not self._in_answer:
+        if not self.in_answer:
             return ()
         return self._chat.assistant_close if self.answered else self._chat.assistant_cut
 
@@ -225,7 +221,7 @@ class Context:
             self.channels.extend_prefix(self._close_answer())
             self._turns.append(len(self.channels.prefix.ids))
             self.channels.extend_prefix(self._chat.user_turn(remark, self._states.ignore))
-            self._in_answer = False
+            self.in_answer = False
         self._remarks.clear()
 
     def _input(self) -> Strand:
@@ -287,5 +283,5 @@ class Context:
         self.channels.drop_input()
         self.channels.drop_output()
         self.channels.cut_prefix(len(self._chat.preamble), len(self.channels.prefix.ids))
-        self._turns, self._in_answer, self._remarks = [], False, []
+        self._turns, self.in_answer, self._remarks = [], False, []
         self.hear(text, frames)

@@ -1,8 +1,8 @@
 """Define the protocol of a dialogue system: a conversation in cycles.
 
 In a cycle the words newly heard come in (possibly none: silence), the system computes, and what it
-says in this cycle goes out. `duo`, `duo-sequential`, `duplex` and `turn-based` implement it; so may
-anybody's system, which can then be recorded and measured beside ours.
+says in this cycle goes out. All of `duo.decoding.systems` implement it; so may anybody's system,
+which can then be recorded and measured beside ours.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ class Event:
         text: its words; "" where there are none.
         step: after which forward pass of the cycle, from 0 (before the first).
         steps: how many such steps a full cycle has, so that a clock can place the event.
-        by: for a decision, "state" (a state token), "patience" (silence alone) or "slice" (the
-            time-slice baseline); for the end of an answer `LIMIT`; else "".
+        by: for a decision, "state" (a state token), "patience" (silence alone) or "revision" (all
+            that was heard is taken back); for the end of an answer `LIMIT`; else "".
     """
 
     kind: Kind

@@ -303,10 +303,4 @@ class LlamaChannels(OnePassChannels):
 
     def _allocate(self, count: int) -> list[int]:
         self.pool.make_room(count)
-        return [0] * count
-
-    def _own(self, slots: Sequence[int], owner: Owner) -> None:
-        pass
-
-    def _release(self, slots: Sequence[int]) -> None:
-        pass
+        return super()._allocate(count)

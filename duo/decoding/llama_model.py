@@ -181,7 +181,7 @@ class LlamaModel:
             scale = (ctypes.c_float * 1)(1.0)
             adapters = (api.llama_adapter_lora_p_ctypes * 1)(self.adapter)
             api.llama_set_adapters_lora(made, adapters, 1, scale)
-        context = LlamaContext(api, made, Batch(api, cells, rows, self.width))
+        context = LlamaContext(api, made, Batch(api, cells, rows))
         # It goes before the weights and the callback that it uses.
         weakref.finalize(context, _free, api.llama_free, made, self.weights, watch)
         return context
@@ -376,7 +376,7 @@ class LlamaContext:
 class Batch:
     """The arrays of a `llama_batch`, which are filled anew for each pass."""
 
-    def __init__(self, api: Any, cells: int, rows: int, width: int) -> None:
+    def __init__(self, api: Any, cells: int, rows: int) -> None:
         self._ids = np.zeros(cells, np.int32)
         self._positions = np.zeros(cells, np.int32)
         self._counts = np.zeros(cells, np.int32)

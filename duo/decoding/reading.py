@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 #: Padded tokens that are read side by side in torch.
 AREA = 2048
-#: Tokens that are computed at once in llama.cpp, and places of a text at most.
-_AT_ONCE = 256
+#: Tokens that are computed at once in llama.cpp, and places of a text at most; tokens of a text at
+#: most, those of its branches included.
+_AT_ONCE, _CELLS = 256, 2048
 
 
 @contextmanager
@@ -151,19 +152,16 @@ class LlamaReader:
     Args:
         model: the weights.
         layers: whose hidden states are taken; see `read_states`.
-        cells: tokens of a text at most, those of its branches included.
         branches: of a text at most; see `branch`.
     """
 
-    def __init__(
-        self, model: LlamaModel, layers: Sequence[int] = (), *, cells: int = 2048, branches: int = 0
-    ) -> None:
+    def __init__(self, model: LlamaModel, layers: Sequence[int] = (), *, branches: int = 0) -> None:
         self._model, self._layers = model, tuple(layers)
         own = model.rows.layer
         self._watch = Watch(model.api, model.width, {LAST, own, *layers})
         rows = branches // 2 + 1
         self._sequences = branches + 1
-        self._context = model.context(cells, rows, _AT_ONCE, self._watch)
+        self._context = model.context(_CELLS, rows, _AT_ONCE, self._watch)
         self._ids: tuple[int, ...] = ()
 
     def read(self, row: Row) -> Read:

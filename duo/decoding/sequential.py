@@ -23,14 +23,12 @@ at the very end of the look-ahead.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from duo.decoding.channels import Channels, Scores, Strand
-from duo.decoding.mask import Owner
 
 
 class SequentialChannels(Channels):
@@ -102,12 +100,6 @@ class SequentialChannels(Channels):
     def _forget_cache(self) -> None:
         super()._forget_cache()
         self._main, self._side = DynamicCache(), None
-
-    def _own(self, slots: Sequence[int], owner: Owner) -> None:
-        pass
-
-    def _release(self, slots: Sequence[int]) -> None:
-        pass
 
 
 def _crop(cache: DynamicCache, length: int) -> None:

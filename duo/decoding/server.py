@@ -27,7 +27,6 @@ from torch import Tensor
 from duo.backbone import Backbone, chat_style, model_folder, open_tokenizer
 from duo.chatformat import chat_format
 from duo.decoding.channels import Chunk, OnePassChannels
-from duo.decoding.mask import Owner
 from duo.endpoint import open_client, plain_errors
 from duo.errors import BadInput
 from duo.terminal import quiet
@@ -222,12 +221,3 @@ class ServerChannels(OnePassChannels):
             prompts.append(Prompt([*self.prefix.ids, *self.input.ids], decides=self._heard))
             self._heard = False
         return _Requests(**vars(chunk), prompts=prompts)
-
-    def _allocate(self, count: int) -> list[int]:
-        return [0] * count
-
-    def _own(self, slots: Sequence[int], owner: Owner) -> None:
-        pass
-
-    def _release(self, slots: Sequence[int]) -> None:
-        pass

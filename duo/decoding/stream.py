@@ -68,7 +68,7 @@ class Stream(Context):
         if not self._in_turn:
             opening = self._open_user_turn()
             self._turns.append(len(self.ids) + len(opening) - len(self._chat.user_open))
-            self._in_turn, self._in_answer = True, False
+            self._in_turn, self.in_answer = True, False
         self.channels.fork([*opening, *ids])
         self.coming = 0
 
@@ -80,7 +80,7 @@ class Stream(Context):
     def answer(self, opening: Sequence[int] = ()) -> None:
         """Go on with the system's words, after an `opening`."""
         self.channels.extend_prefix(opening)
-        self.channels.speaking = self._in_answer = True
+        self.channels.speaking = self.in_answer = True
         self._in_turn = self.answered = False
 
     def make_room(self) -> list[str]:

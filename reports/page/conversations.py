@@ -17,8 +17,6 @@ from reports.plots.lanes import decision_text
 REFERENCE = "turn-based"
 
 _ENDINGS = {"complete": "answer", "cut": "answer, cut short", "open": "answer, not ended"}
-#: Decisions that are not the model's own, by what they were.
-_GROUNDS = {"patience": "silence alone (patience)", "slice": "the time slice alone"}
 #: A system that never ends an answer and talks through more of the user's speech than this share,
 #: counted from its own first word, does not know when to be silent.
 _RESTLESS = 0.8
@@ -198,20 +196,20 @@ def cautions(conversations: Iterable[Conversation]) -> list[str]:
 def _decided_by_the_clock(system: str, held: Sequence[Conversation]) -> Iterator[str]:
     """Find a system that looks ahead for state tokens, and decided without them."""
     counts = Counter(decision.by for one in held for decision in one.decisions)
-    clock, tokens = sum(counts[ground] for ground in _GROUNDS), counts["state"]
+    clock, tokens = counts["patience"], counts["state"]
     if not clock or all(one.dropped_words is None for one in held):
         return
-    grounds = " or ".join(name for ground, name in _GROUNDS.items() if counts[ground])
     if tokens:
         yield (
-            f"{system}: {clock} of {clock + tokens} decisions were made by {grounds}, not by the "
-            "model's state tokens."
+            f"{system}: {clock} of {clock + tokens} decisions were made by silence alone "
+            "(patience), not by the model's state tokens."
         )
         return
     made = "its one decision was" if clock == 1 else f"all {clock} decisions were"
     yield (
-        f"{system}: {made} made by {grounds}. None was made by a state token: in this run the "
-        "model itself did not tell questions from remarks; it has to be trained for that."
+        f"{system}: {made} made by silence alone (patience). None was made by a state token: "
+        "in this run the model itself did not tell questions from remarks; it has to be trained "
+        "for that."
     )
 
 

@@ -155,7 +155,7 @@ def _name(name: str) -> str:
 def decision_text(decision: Decision) -> str:
     """Return a decision in a word or two: what was done, and by what it was decided."""
     token = {"respond": "<1>", "ignore": "<2>"}[decision.action]
-    grounds = {"state": token, "patience": "silence:", "slice": "slice:", "revision": "taken back:"}
+    grounds = {"state": token, "patience": "silence:", "revision": "taken back:"}
     return f"{grounds.get(decision.by, '')} {decision.action}".strip()
 
 

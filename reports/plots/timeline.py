@@ -56,7 +56,6 @@ _MEANINGS = {
     "<respond>": "the model says: a question, answer",
     "<ignore>": "the model says: a remark, go on",
     "patience": "decided by silence alone",
-    "slice": "decided in a time slice",
     "revision": "nothing was said after all",
     "complete": "answer complete",
     "cut": "answer cut short",
@@ -347,7 +346,7 @@ def _swatch(sign: str, x: float, y: float) -> list[Rect | Stroke | Dot | Line]:
             return [Rect(*box, sign[1:-1], sign[1:-1], 3)]
         case "patience":
             return [Rect(*box, "paper", "respond", 3, dashed=True)]
-        case "slice" | "revision":
+        case "revision":
             return [Rect(*box, "paper", "respond", 3)]
         case _:
             raise ValueError(f"no such sign: {sign}")

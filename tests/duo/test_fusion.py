@@ -13,7 +13,7 @@ from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.slots import SlotPool
 from duo.errors import BadInput
-from duo.fusion import KINDS, Kind, add_fusion, frame_table, late_scores, paired, take_in, token_of
+from duo.fusion import KINDS, Kind, add_fusion, late_scores, paired, take_in, token_of
 from tests.duo.decoding.steering import ending_after, steered
 from tests.tiny import tiny_backbone, tiny_model
 
@@ -61,7 +61,8 @@ def test_edits_and_passes_give_what_a_fresh_pass_gives(
 ) -> None:
     """Fork, listen bit by bit, answer beside it, promote, encode again: pairs and frames."""
     model = tiny_model(architecture) if kind is None else with_fusion(architecture, kind)
-    table = frame_table(model)
+    take_in(model)
+    table = model.duo_frames
     frames = iter(table.add(torch.randn(40, 32, dtype=torch.float64, generator=_seeded())))
 
     def some(most: int) -> list[int]:
@@ -111,9 +112,11 @@ def test_edits_and_passes_give_what_a_fresh_pass_gives(
 
 def test_frames_are_kept_until_they_are_released() -> None:
     model = tiny_model()
-    table = frame_table(model)
+    take_in(model)
+    table = model.duo_frames
     ids = table.add(torch.randn(3, 32, dtype=torch.float64))
-    more = frame_table(model).add(torch.randn(2, 32, dtype=torch.float64))
+    take_in(model)
+    more = model.duo_frames.add(torch.randn(2, 32, dtype=torch.float64))
     assert len(table) == len({*ids, *more}) == 5
     table.release(ids)
     assert len(table) == 2
@@ -146,9 +149,9 @@ def test_frames_that_are_embeddings_of_words_are_heard_as_the_words(architecture
         costs = [(result.forward_passes, result.tokens_processed) for result in results]
         found.append((kinds, costs))
         if framed:
-            assert len(frame_table(model.model))
+            assert len(model.model.duo_frames)
             system.reset()
-            assert not len(frame_table(model.model))
+            assert not len(model.model.duo_frames)
     assert found[0] == found[1]
     assert ("respond", "") in [event for result in found[0][0] for event in result]
 

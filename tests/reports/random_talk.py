@@ -17,7 +17,7 @@ WORDS = st.one_of(
 )
 TEXT = st.lists(WORDS, min_size=1, max_size=5).map(" ".join)
 LABELS: st.SearchStrategy[Label | None] = st.sampled_from(["query", "non_query", None])
-GROUNDS = st.sampled_from(["state", "patience", "slice", "revision", "", "<i>"])
+GROUNDS = st.sampled_from(["state", "patience", "revision", "", "<i>"])
 EVENTS = st.builds(
     Event,
     kind=st.sampled_from(list(Kind)),

@@ -82,7 +82,6 @@ def test_silence_begins_a_row() -> None:
         ("respond", "state", " <1> answering "),
         ("ignore", "state", " <2> ignored "),
         ("respond", "patience", " patience: answering "),
-        ("respond", "slice", " slice: answering "),
         ("ignore", "revision", " revision: ignored "),
     ],
 )
