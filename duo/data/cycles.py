@@ -17,7 +17,8 @@ one dialogue a line (JSON Lines):
 - The last cycles of an answer that a query cuts off are those in which the query is heard: as many
   as it takes, or all that the answer has, and then more words are heard in each. A turn to be
   ignored is heard over the answer that goes on after it.
-- Other turns begin after a silent cycle.
+- Other turns begin after one to three silent cycles, the first of all after none to two: who learns
+  to say something in each second has to learn that nothing may be said.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from duo.files import read_json_lines, validate
 
 #: Words heard in a cycle, and tokens said in one.
 USER_WORDS, ANSWER_TOKENS = (2.0, 2.5, 3.0), 4
+#: Silent cycles before a turn, beside the one after an answer.
+PAUSES = (0, 1, 2)
 
 
 class Cycle(BaseModel):
@@ -103,7 +106,7 @@ def cycles(sample: Sample, tokenizer: Any, random: Random) -> list[Cycle]:
                 start = max(free_from, said_from - count)
                 count = max(1, min(count, said_from - start)) if start < said_from else count
             else:
-                start = max(free_from, said_from + bool(said_from))
+                start = max(free_from, said_from + bool(said_from)) + random.choice(PAUSES)
             for place, text in enumerate(spread(message.content, count), start):
                 clock.at(place).heard = text
             answered_at = start + count

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from duo.backbone import Backbone, load
-from duo.data.cycles import ANSWER_TOKENS, Cycle, cycle_form, cycles
+from duo.data.cycles import ANSWER_TOKENS, PAUSES, Cycle, cycle_form, cycles
 from duo.data.sample import AssistantTurn, Sample, UserTurn
 from duo.decoding.channels import Scores, read_together
 from duo.decoding.fsm import Fsm
@@ -104,6 +104,20 @@ def test_word_pieces_stand_beside_the_answer_and_the_last_of_a_query_stops_it() 
     text = model.tokenizer.decode([token_of(id) for id in encoded.ids])
     assert text.endswith("user\nwhy so<|im_end|>\n<|im_start|>assistant\nof Paris<|im_end|>\n")
     assert "user\nso" not in text
+
+
+def test_silence_comes_before_turns_and_is_listened_to() -> None:
+    whole = [laid(sample(seed, turns=2), seed) for seed in range(30)]
+    before = {next(n for n, cycle in enumerate(one) if cycle.heard) for one in whole}
+    assert before == set(PAUSES)
+    encoder = Encoder(backbone("micro-turn").tokenizer, max_tokens=9000, recipe="micro-turn")
+    _, listen, *_ = encoder.control(CONTROL_TOKENS["micro-turn"])
+    for one in whole:
+        labels = streams.micro_turn(encoder, one).labels
+        controls = [label for label in labels if label in encoder.states.others]
+        for cycle, control in zip(one, controls, strict=True):
+            if not (cycle.heard or cycle.said or cycle.state):
+                assert control == listen
 
 
 def test_a_sample_without_an_answer_teaches_channel_fusion_nothing() -> None:
