@@ -91,7 +91,7 @@ def make_pool(model: PreTrainedModel, rows: int = 1, *, graphs: bool = False) ->
     from duo.decoding.check import is_static
 
     launched = model.device.type == "cuda" and not graphs
-    if not is_static(model) or (launched and rows <= _FEW_ROWS):
+    if (launched and rows <= _FEW_ROWS) or not is_static(model):  # which runs the model to see
         return SlotPool(model, rows)
     how: dict[str, Any] = {}
     if graphs:

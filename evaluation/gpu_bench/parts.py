@@ -193,7 +193,7 @@ class Bench:
         model = StaticModel(make_model(shape, self.device, self.small, self.dtype))
         way, limit = [*self.ways()][-1], self._seconds_to_read(model)
         counts = [1, 2, 4] if self.small else [1, 8, 32, 64, 128, 256, 512]
-        while True:  # one pool for all, as a pool compiles its own passes
+        while counts:  # one pool for all, as a pool compiles its own passes
             try:
                 pool = StaticPool(model, counts[-1], capacity=_CONTEXT, **self.ways()[way])
                 break
