@@ -10,13 +10,13 @@ what a place of it holds besides a token is part of its id:
 - The others are frames: vectors of an encoder of sound, in place of embeddings. A model's
   `FrameTable` holds them.
 
-`take_in` makes a model read such ids. Nothing else changes: they are kept, rolled back, encoded
-again and batched as all ids are.
+`add_fusion` makes a model read ids of pairs, `take_in` those of frames. Nothing else changes: they
+are kept, rolled back, encoded again and batched as all ids are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -43,6 +43,12 @@ def paired(token: int, piece: int | None) -> int:
 def token_of(id: int) -> int:
     """Find the token of an id; that of a frame is 0."""
     return id % PAIR if id < _FRAME else 0
+
+
+def embed_pieces(embed: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
+    """Embed the pieces that were heard beside ids `[...]`: `[..., size]`, zero where none was."""
+    heard = torch.where(ids >= _FRAME, 0, ids // PAIR)
+    return embed((heard - 1).clamp(min=0)) * (heard > 0)[..., None]
 
 
 class Fusion(nn.Module):
@@ -117,8 +123,8 @@ def add_fusion(model: Any, kind: Kind) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             made = Fusion(kind, config.hidden_size, config.num_hidden_layers)
+        _read_ids(model)
         model.add_module(NAME, made.to(weight.device, weight.dtype))
-    take_in(model)
 
 
 def late_scores(model: Any, ids: Sequence[int]) -> Tensor:
@@ -127,26 +133,31 @@ def late_scores(model: Any, ids: Sequence[int]) -> Tensor:
     It is for passes over a cache, which do not see the pieces before them.
     """
     last = torch.tensor(ids[-WINDOW:], device=model.device)
-    heard = torch.where(last >= _FRAME, 0, last // PAIR)
     with torch.inference_mode():
-        pieces = model.get_input_embeddings()((heard - 1).clamp(min=0)) * (heard > 0)[:, None]
+        pieces = embed_pieces(model.get_input_embeddings(), last)
         found: Tensor = model.get_output_embeddings()(getattr(model, NAME)(pieces)[-1])
     return found / getattr(model.config, "logits_scaling", 1.0)
 
 
 def take_in(model: Any) -> None:
-    """Make a model of `transformers` read ids of pairs and of its `duo_frames`; in place, once.
+    """Make a model of `transformers` read ids of frames, which its `duo_frames` holds; in place.
 
     Raises:
         BadInput: its layers cannot be found.
     """
-    if hasattr(model, "duo_frames"):
+    if not hasattr(model, "duo_frames"):
+        _read_ids(model)
+        model.duo_frames = FrameTable()
+
+
+def _read_ids(model: Any) -> None:
+    """Make a model read more than tokens in its ids, once."""
+    if hasattr(model, NAME) or hasattr(model, "duo_frames"):
         return
     inner = getattr(model, model.base_model_prefix, None)
     layers = getattr(inner, "layers", None)
     if inner is None or layers is None:
         raise BadInput(f"{type(model).__name__} takes no input embeddings")
-    model.duo_frames = FrameTable()
     beside: list[Tensor | None] = [None]  # embeddings of the pieces in the pass under way
 
     def kind() -> Kind | None:
@@ -162,9 +173,8 @@ def take_in(model: Any) -> None:
         embed = model.get_input_embeddings()
         frames = ids >= _FRAME
         embedded = embed(torch.where(frames, 0, ids % PAIR))
-        heard = torch.where(frames, 0, ids // PAIR)
-        if heard.any() and (fusion := getattr(model, NAME, None)) is not None:
-            beside[0] = embed((heard - 1).clamp(min=0)) * (heard > 0)[..., None]
+        if (fusion := getattr(model, NAME, None)) is not None:
+            beside[0] = embed_pieces(embed, ids)
             if kind() == "early":
                 embedded = embedded + fusion(beside[0])
             elif given.get("past_key_values") is not None:  # the last pieces are not all here

@@ -26,12 +26,13 @@ from duo.decoding.mask import Owner
 from duo.decoding.static import StaticModel, reads
 from duo.errors import BadInput
 from duo.files import read_json, write_json
+from duo.fusion import NAME, Kind, paired
 from duo.quantising import is_quantised
 from duo.terminal import quiet
 from duo.wheels import cache_folder, cache_writes
 
 #: Raised whenever the check itself changes, so that no result of an older one is believed.
-_VERSION = 2
+_VERSION = 3
 
 #: By how much logits may differ, as a share of their spread over the vocabulary (both root mean
 #: square): at every place in single and double precision; on average in half precision, in which
@@ -69,7 +70,7 @@ def fault(model: PreTrainedModel, *, fused: bool = True) -> str:
     if fused and is_static(model):
         return ""
     known = _found.setdefault(model, {})
-    key = (fused, model.config._attn_implementation, model.dtype, model.device)
+    key = (fused, *_changeable(model))
     if key not in known:
         known[key] = _remembered(model, _examine if fused else _examine_sequential)
     return str(known[key])
@@ -80,10 +81,18 @@ def is_static(model: PreTrainedModel) -> bool:
     if not reads(model):
         return False
     known = _found.setdefault(model, {})
-    key = ("static", model.config._attn_implementation, model.dtype, model.device)
+    key = ("static", *_changeable(model))
     if key not in known:
         known[key] = _remembered(model, _examine_static)
     return not known[key]
+
+
+def _changeable(model: PreTrainedModel) -> tuple[Any, ...]:
+    return _fusion(model), model.config._attn_implementation, model.dtype, model.device
+
+
+def _fusion(model: PreTrainedModel) -> Kind | None:
+    return getattr(getattr(model, NAME, None), "kind", None)
 
 
 def exact_length(model: PreTrainedModel) -> int | None:
@@ -301,6 +310,8 @@ def _conversation(model: PreTrainedModel, both: list[Any]) -> list[tuple[list[in
     config = model.config.get_text_config()
     length = _prefix_length(model)
     ids = _some_ids(config, length + 40)
+    if _fusion(model) in ("early", "middle"):  # `late` is added after the passes
+        ids[1::2] = list(map(paired, ids[1::2], ids[::2]))
     draw = iter(ids[length:])
 
     def some(count: int) -> list[int]:

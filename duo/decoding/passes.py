@@ -282,12 +282,13 @@ class StaticPool(RowPool):
             ]
             for kept in (self._owner, self._position)
         ]
-        x, rotations, parts = begin(of_tokens, tokens, *views)
+        x, heard, rotations, parts = begin(of_tokens, tokens, *views)
         added = torch.zeros_like(x)
         for number, (weights, kind) in enumerate(zip(model.layers, model.layer_kinds, strict=True)):
             x, added = layer(
                 x,
                 added,
+                heard,
                 weights,
                 rotations[kind],
                 of_tokens,

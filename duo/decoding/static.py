@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 
 from duo.decoding.attention import attention_layers
 from duo.decoding.mask import visible
+from duo.fusion import NAME, PAIR, embed_pieces
 from duo.quantising import is_quantised
 
 #: Model types of `transformers` whose forward pass this is. MiniCPM is loaded as Granite.
@@ -38,7 +39,8 @@ class Weights(NamedTuple):
     """A layer's weights; those that a model has not are None in all of its layers.
 
     Projections that read the same are joined, `[queries | keys | values, hidden]` and
-    `[gate | up, hidden]`; those of less than 16 bits cannot be, and stand one by one.
+    `[gate | up, hidden]`; those of less than 16 bits cannot be, and stand one by one. `heard`
+    projects what is heard beside tokens (see `duo.fusion`), `[rank, hidden]`.
     """
 
     before_attention: Tensor
@@ -55,6 +57,7 @@ class Weights(NamedTuple):
     down: Tensor
     down_bias: Tensor | None
     after_mlp: Tensor | None
+    heard: Tensor | None
 
 
 class Part(NamedTuple):
@@ -123,7 +126,8 @@ class StaticModel:
         self.embedding = base.embed_tokens.weight.detach()
         self._norm_weight = self._norm_of(base.norm)
         self._head = model.get_output_embeddings()  # itself: rows of state tokens may hang on it
-        self.layers = [self._weights(layer) for layer in base.layers]
+        self._fusion: Any = getattr(model, NAME, None)  # what `late` adds is added after a pass
+        self.layers = [self._weights(*numbered) for numbered in enumerate(base.layers)]
 
     @property
     def device(self) -> torch.device:
@@ -148,7 +152,7 @@ class StaticModel:
 
     # -- reading weights ---------------------------------------------------------------------
 
-    def _weights(self, layer: Any) -> Weights:
+    def _weights(self, number: int, layer: Any) -> Weights:
         attention, mlp = layer.self_attn, layer.mlp
         reading = _modules(attention, "qkv_proj", ("q_proj", "k_proj", "v_proj"))
         entering = _modules(mlp, "gate_up_proj", ("gate_proj", "up_proj"))
@@ -170,7 +174,11 @@ class StaticModel:
             down=mlp.down_proj.weight.detach(),
             down_bias=_detached(mlp.down_proj.bias),
             after_mlp=self._norm_of(layer.post_feedforward_layernorm) if four else None,
+            heard=self._fusion.up[number].detach() if self._fuses("middle") else None,
         )
+
+    def _fuses(self, kind: str) -> bool:
+        return self._fusion is not None and bool(self._fusion.kind == kind)
 
     def _norm_of(self, module: Any) -> Any:
         """Read a norm's weight; Gemma's is a difference from 1, in single precision."""
@@ -187,7 +195,7 @@ class StaticModel:
         tokens: Sequence[Tensor | None],
         owners: Sequence[Tensor],
         positions: Sequence[Tensor],
-    ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]], list[Part]]:
+    ) -> tuple[Tensor, Tensor | None, dict[str, tuple[Tensor, Tensor]], list[Part]]:
         """Embed tokens and build what all layers share.
 
         Args:
@@ -196,11 +204,17 @@ class StaticModel:
             owners, positions: of each part's slots `[rows, slots]`.
 
         Returns:
-            `[tokens, hidden]`; cosine and sine `[tokens, 1, rotary size]` for each kind of layer;
-            the parts.
+            `[tokens, hidden]`; what all layers are to add of what is heard beside them,
+            `[tokens, rank]`, if they do; cosine and sine `[tokens, 1, rotary size]` for each kind
+            of layer; the parts.
         """
         ids, owner, position = facts[:3]
-        x = self.embedding[ids]
+        x = self.embedding[ids if self._fusion is None else ids % PAIR]
+        heard = None
+        if self._fuses("early") or self._fuses("middle"):
+            heard = embed_pieces(lambda ids: self.embedding[ids], ids) @ self._fusion.down
+        if self._fuses("early"):
+            x, heard = x + heard @ self._fusion.up[0], None
         if self._embedding_scale != 1:
             x = x * self._embedding_scale
         rotations = {}
@@ -223,7 +237,7 @@ class StaticModel:
                 for name, kind in self.kinds.items()
             }
             parts.append(Part(places, masks))
-        return x, rotations, parts
+        return x, heard, rotations, parts
 
     def _mask(
         self,
@@ -244,6 +258,7 @@ class StaticModel:
         self,
         x: Tensor,
         added: Tensor,
+        heard: Tensor | None,
         weights: Weights,
         rotation: tuple[Tensor, Tensor],
         facts: Tensor,
@@ -257,6 +272,7 @@ class StaticModel:
             x: `[tokens, hidden]`, the residual stream.
             added: `[tokens, hidden]`, what the layer before adds to it: so one kernel adds it
                 and takes the norm.
+            heard: see `begin`.
             weights: of the layer.
             rotation: of the layer's kind.
             facts: see `begin`.
@@ -265,9 +281,11 @@ class StaticModel:
             place: where each token stands among those of all parts; None: in the same order.
 
         Returns:
-            The same two.
+            The first two.
         """
         x = self._add(x, added)
+        if heard is not None and weights.heard is not None:
+            x = x + heard @ weights.heard
         joint = _linear(
             self._norm(x, weights.before_attention), weights.projections, weights.projections_bias
         )
@@ -354,7 +372,7 @@ class StaticModel:
 def reads(model: PreTrainedModel) -> bool:
     """Tell whether a model is of the family and uses the attention that is usual for it."""
     if model.config.model_type not in FAMILY or hasattr(model, "duo_frames"):
-        return False  # of another kind, or takes in more than tokens (`duo.fusion`)
+        return False  # of another kind, or takes in frames (`duo.fusion`)
     usual = "sdpa" if model._supports_sdpa else "eager"
     return bool(model.config._attn_implementation == usual)
 

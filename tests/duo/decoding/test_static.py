@@ -17,6 +17,7 @@ from duo.decoding.fused import FusedChannels, make_pool
 from duo.decoding.passes import StaticPool, next_size, next_slots, whole_graph
 from duo.decoding.slots import SlotPool
 from duo.decoding.static import FAMILY, StaticModel
+from duo.fusion import Kind, add_fusion
 from tests.duo.decoding.architectures import tiny
 from tests.tiny import tiny_model
 
@@ -118,10 +119,15 @@ def held(model: Any, rows: int, **how: Any) -> list[Tensor]:
     return found
 
 
-@pytest.mark.parametrize(("architecture", "rows"), [("llama", 1), ("gemma3", 3)])
-def test_nothing_is_compiled_again(architecture: str, rows: int) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "rows", "kind"),
+    [("llama", 1, None), ("gemma3", 3, None), ("llama", 3, "early"), ("llama", 3, "middle")],
+)
+def test_nothing_is_compiled_again(architecture: str, rows: int, kind: Kind | None) -> None:
     """A conversation of all sizes has the graphs that its first passes needed: three."""
     model = tiny_model(architecture, dtype=torch.float32)
+    if kind is not None:
+        add_fusion(model, kind)
     torch._dynamo.reset()
     counters.clear()
     compiler = partial(whole_graph, backend="eager")
