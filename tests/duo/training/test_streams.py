@@ -135,6 +135,14 @@ def runs_out(clock: list[Cycle]) -> bool:
     )
 
 
+def has_room(model: Backbone, cycle: Cycle) -> bool:
+    """Whether all that is heard has a token beside it, and what may stop the answer then, too.
+
+    Else the decoder stops a cycle later than a sample, which has no more words to say.
+    """
+    return len(model.chat.text(cycle.heard)) < len(model.chat.text(cycle.said, "assistant"))
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 9999), turns=st.integers(1, 4))
@@ -145,6 +153,7 @@ def test_the_decoder_holds_what_was_trained(name: str, seed: int, turns: int) ->
         dialogue = dialogue.model_copy(update={"messages": tuple(answered)})
     model, whole = backbone(name), laid(dialogue, seed)
     assume(not runs_out(whole))
+    assume(name != "lslm-early" or all(has_room(model, cycle) for cycle in whole if cycle.said))
     kind, encode = SYSTEMS[name]
     encoder = Encoder(model.tokenizer, max_tokens=100_000, recipe=name)
     encoded: Encoded = encode(encoder, whole)
