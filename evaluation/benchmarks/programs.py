@@ -8,11 +8,16 @@ from __future__ import annotations
 import ast
 import builtins
 import html
+import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
+from math import comb
+from statistics import fmean
 from textwrap import dedent, indent
 from typing import Any
+
+from duo.errors import BadInput
 
 #: A line that opens or closes a block of code, in a list too: "- ```python".
 _FENCE = re.compile(r"((?:[ \t]*(?:[-*+]|\d+[.)])(?=[ \t]))?[ \t]*)(`{3,}|~{3,})([^`]*)")
@@ -246,13 +251,64 @@ def _says_nothing(statement: ast.stmt) -> bool:
     return constant or isinstance(statement, ast.Pass)
 
 
+def unbiased(samples: int, correct: int, k: int) -> float:
+    """Estimate, without bias, the probability that at least one of k samples is correct.
+
+    1 - C(n-c, k) / C(n, k) for n samples of which c are correct: one minus the share of k-subsets
+    without a correct sample (Chen et al. 2021, "Evaluating Large Language Models Trained on Code",
+    equation 1).
+
+    Raises:
+        ValueError: not 0 <= correct <= samples, or not 1 <= k <= samples.
+    """
+    if not (0 <= correct <= samples and 1 <= k <= samples):
+        raise ValueError(f"no pass@{k} of {correct} correct among {samples} samples")
+    return 1.0 - comb(samples - correct, k) / comb(samples, k)
+
+
 def pass_at_k(
     references: Sequence[str], predictions: _Answers, k: Sequence[int]
 ) -> dict[str, float]:
-    """Score programs by their tests: `pass@k` for each k, see `evaluation.sandbox`."""
-    from evaluation.sandbox.code_eval import CodeEval
+    """Run programs against their tests in the sandbox, and score them as `code_eval` does.
 
-    return CodeEval().compute(references=references, predictions=predictions, k=k)[0]
+    Args:
+        references: the tests, one text a task.
+        predictions: for each task its candidates.
+        k: which pass@k to give.
+
+    Returns:
+        `{"pass@k": mean over tasks}` for each k that every task has enough samples for.
+
+    Raises:
+        ValueError: the lists differ in length or are empty, or a task has no candidate.
+        BadInput: no program can be run on this machine, or one could not be: that says nothing
+            about it, so it counts neither as right nor as wrong.
+    """
+    from evaluation.sandbox.run import Program, run_all
+
+    if len(references) != len(predictions) or not references or not all(predictions):
+        raise ValueError("every reference needs a list of at least one prediction")
+    programs = [
+        Program(candidate, tests)
+        for tests, candidates in zip(references, predictions, strict=True)
+        for candidate in candidates
+    ]
+    verdicts = run_all(programs, workers=os.cpu_count() or 1)
+    broken = next((verdict for verdict in verdicts if verdict.outcome == "error"), None)
+    if broken is not None:
+        raise BadInput(
+            f"a program could not be run ({broken.detail}): its score would say nothing; start "
+            "again, answers are kept",
+            field="sandbox",
+        )
+    ended = iter(verdicts)
+    passed = [[next(ended).passed for _ in candidates] for candidates in predictions]
+    fewest = min(map(len, passed))
+    return {
+        f"pass@{most}": fmean(unbiased(len(task), sum(task), most) for task in passed)
+        for most in k
+        if most <= fewest
+    }
 
 
 def pass_at_1(references: Sequence[str], predictions: Sequence[str] | _Answers) -> float:

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -267,20 +267,9 @@ def run_program(
 
 
 def run_all(
-    programs: Sequence[Program],
-    *,
-    workers: int,
-    limits: Limits = DEFAULT_LIMITS,
-    on_done: Callable[[int, Verdict], None] | None = None,
+    programs: Sequence[Program], *, workers: int, limits: Limits = DEFAULT_LIMITS
 ) -> list[Verdict]:
-    """Run programs, several at a time; verdicts in the order of the programs.
-
-    Args:
-        programs: what to run.
-        workers: how many run at the same time, at least 1.
-        limits: what each of them may use.
-        on_done: called with a program's index and its verdict as soon as it ends, in the thread of
-            the caller and in the order in which they end.
+    """Run programs, `workers` at a time; verdicts in the order of the programs.
 
     Raises:
         BadInput: no program can be run on this machine.
@@ -288,22 +277,8 @@ def run_all(
     if not programs:
         return []
     strongest_protection()  # found out once, before the threads need it
-    verdicts: dict[int, Verdict] = {}
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        waiting = {
-            pool.submit(run_program, program, limits=limits): index
-            for index, program in enumerate(programs)
-        }
-        try:
-            for done in as_completed(waiting):
-                index = waiting[done]
-                verdicts[index] = done.result()
-                if on_done is not None:
-                    on_done(index, verdicts[index])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [verdicts[index] for index in range(len(programs))]
+        return list(pool.map(partial(run_program, limits=limits), programs))
 
 
 def _launch(

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
+from evaluation.benchmarks.programs import pass_at_k, unbiased
 from evaluation.sandbox import seccomp
-from evaluation.sandbox.code_eval import CodeEval, pass_at_k
 from evaluation.sandbox.run import (
     Limits,
     Program,
@@ -174,26 +174,11 @@ def test_a_wrong_program_fails_with_its_reason(name: str) -> None:
     assert "\n" not in verdict.detail
 
 
-def test_run_all_keeps_the_order_and_reports_each_program() -> None:
+def test_run_all_keeps_the_order() -> None:
     programs = [Program(f"x = {n}", f"assert x == {n} and x % 3") for n in range(10)]
-    seen: dict[int, bool] = {}
-    verdicts = run_all(
-        programs,
-        workers=3,
-        limits=PATIENT,
-        on_done=lambda index, verdict: seen.update({index: verdict.passed}),
-    )
+    verdicts = run_all(programs, workers=3, limits=PATIENT)
     assert [verdict.passed for verdict in verdicts] == [n % 3 != 0 for n in range(10)]
-    assert [seen[n] for n in range(10)] == [verdict.passed for verdict in verdicts]
     assert run_all([], workers=1) == []
-
-
-def test_an_error_in_the_callback_ends_the_run() -> None:
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_all([Program("", "")] * 4, workers=1, limits=PATIENT, on_done=stop)
 
 
 @given(st.integers(1, 8), st.data())
@@ -201,47 +186,33 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_correct_sample(n: int, data: A
     k, correct = data.draw(st.integers(1, n)), data.draw(st.integers(0, n))
     subsets = list(combinations(range(n), k))
     share = sum(min(subset) < correct for subset in subsets) / len(subsets)
-    assert pass_at_k(n, correct, k) == pytest.approx(share)
+    assert unbiased(n, correct, k) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("numbers", [(3, 4, 1), (3, -1, 1), (3, 1, 0), (3, 1, 4)])
 def test_pass_at_k_refuses_impossible_counts(numbers: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="no pass@"):
-        pass_at_k(*numbers)
+        unbiased(*numbers)
 
 
-def test_code_eval_answers_in_the_form_of_the_metric() -> None:
-    seen: list[tuple[int, int]] = []
-    metric = CodeEval(
-        workers=2, limits=PATIENT, on_done=lambda done, of, _: seen.append((done, of))
-    )
+def test_pass_at_k_is_the_mean_over_tasks_of_what_passes() -> None:
     add, times = "def add(a, b): return a + b", "def add(a, b): return a * b"
-    scores, details = metric.compute(
-        references=["assert add(2, 3) == 5", "assert add(0, 0) == 1"],
-        predictions=[[add, times], [add, times]],
-        k=[1, 2, 3],
-    )
+    references = ["assert add(2, 3) == 5", "assert add(0, 0) == 1"]
+    scores = pass_at_k(references, [[add, times], [add, times]], k=[1, 2, 3])
     assert scores == {"pass@1": 0.25, "pass@2": 0.5}
-    assert [[n for n, _ in details[task]] for task in (0, 1)] == [[0, 1], [0, 1]]
-    first, second = details[0][0][1], details[0][1][1]
-    assert (first["passed"], first["result"], first["task_id"]) == (True, "passed", 0)
-    assert (second["passed"], second["completion_id"]) == (False, 1)
-    assert second["result"] == "failed: AssertionError (line 1 of the tests)"
-    assert second["verdict"].outcome == "failed"
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 @pytest.mark.parametrize(("references", "predictions"), [([], []), (["x"], []), (["x"], [[]])])
-def test_code_eval_refuses_tasks_without_candidates(references: Any, predictions: Any) -> None:
+def test_pass_at_k_refuses_tasks_without_candidates(references: Any, predictions: Any) -> None:
     with pytest.raises(ValueError, match="at least one prediction"):
-        CodeEval().compute(references=references, predictions=predictions)
+        pass_at_k(references, predictions, k=[1])
 
 
 def test_what_could_not_be_run_is_not_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     strongest_protection()  # found out before it is broken
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(BadInput, match="sandbox: a program could not be run") as caught:
-        CodeEval(workers=1, limits=PATIENT).compute(references=["x"], predictions=[["y"]], k=[1])
+        pass_at_k(["x"], [["y"]], k=[1])
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -330,7 +301,7 @@ def test_a_part_that_cannot_be_set_up_is_named() -> None:
 def test_it_imports_and_describes_itself_on_another_system() -> None:
     program = (
         "import sys, zoneinfo; sys.platform = 'darwin'\n"  # which looks at Python's own build
-        "from evaluation.sandbox import code_eval, run\n"
+        "from evaluation.sandbox import run\n"
         "weak = run._strongest_first()\n"
         "assert all(not (it.namespaces or it.landlock or it.seccomp) for it in weak)\n"
         "assert 'address space' in weak[0].describe()\n"
