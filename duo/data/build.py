@@ -198,8 +198,6 @@ def _is_there(out: Path, facts: Mapping[str, Any], unfinished: Path) -> bool:
         return False
     found = read_result(manifest, Manifest).facts
     before = {name: found.get(name) for name in facts}
-    if "word_lists" not in found:  # an older version wrote it, with the lists as they were
-        before["word_lists"] = facts["word_lists"]
     check_same(_by_name(before), _by_name(facts), file=manifest)
     expected = found.get("files") or {}
     return all(

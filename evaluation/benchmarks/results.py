@@ -7,8 +7,7 @@ A result of one model on one benchmark with one seed is, in the folder `<column>
     benchmark_<date>.json             which model and data, with which settings (`BenchmarkResult`)
 
 lm-eval's own writer is not used: when a disk is full it goes on with a warning, and its files can
-be half-written. Results that lm-eval itself wrote, without a manifest, are read as well, and those
-of versions of duo before this format.
+be half-written. Results that lm-eval itself wrote, without a manifest, are read as well.
 """
 
 from __future__ import annotations
@@ -48,7 +47,6 @@ _Cell = tuple[str, str, str, int]
 
 _OURS = re.compile(r"benchmark_(.+)\.json")
 _HARNESS = re.compile(r"results_(.+)\.json")
-_EARLIER = re.compile(r".+-seed-?\d+\.[0-9a-f]{12}\.json")
 
 #: Values in files may be rounded to four digits.
 _ROUNDED = 1e-4
@@ -88,7 +86,7 @@ class BenchmarkResult(Result):
         model, adapter, model_sha256: the model, as it was named, and a hash of its files.
         profile: the settings it was run with, as a name.
         seed: of sampling and of the choice of examples.
-        metric, filter: which of lm-eval's numbers counts; no filter for files of earlier versions.
+        metric, filter: which of lm-eval's numbers counts.
         value, stderr: share right, from 0 to 1, and its standard error.
         average: how subsets are averaged; None where the benchmark has none.
         n, n_full: items answered, and items that the benchmark has in these data.
@@ -110,7 +108,7 @@ class BenchmarkResult(Result):
     profile: str = Field(min_length=1)
     seed: int
     metric: str
-    filter: str | None = None
+    filter: str
     value: float = Field(ge=0, le=1)
     stderr: float | None = Field(default=None, ge=0)
     average: Average | None = None
@@ -204,20 +202,16 @@ class Run:
     def _item(
         self, samples: Samples, path: Path, number: int, line: Mapping[str, Any]
     ) -> tuple[Key, float]:
-        """Read an item's key and score; earlier versions call the fields otherwise."""
-        earlier = self.facts.filter is None
-        id_field, score_field = ("id", "score") if earlier else ("doc_id", self.facts.metric)
-        name, score = line.get(id_field), line.get(score_field)
-        subset = line.get("subset") or "" if earlier else samples.subset
+        """Read an item's key and score."""
+        name, metric = line.get("doc_id"), self.facts.metric
+        score = line.get(metric)
         if not isinstance(name, str | int):
             raise BadInput(
-                "an item needs a text or a whole number", file=path, line=number, field=id_field
+                "an item needs a text or a whole number", file=path, line=number, field="doc_id"
             )
         if not isinstance(score, int | float) or not 0 <= score <= 1:
-            raise BadInput(
-                "must be a number from 0 to 1", file=path, line=number, field=score_field
-            )
-        return (str(subset), str(name)), float(score)
+            raise BadInput("must be a number from 0 to 1", file=path, line=number, field=metric)
+        return (samples.subset, str(name)), float(score)
 
 
 def write_run(
@@ -298,15 +292,6 @@ def _read_ours(path: Path) -> Run | None:
     return Run(path, facts) if (path.parent / str(facts.results)).is_file() else None
 
 
-def _read_earlier(path: Path) -> Run:
-    """Read a result of an earlier version of duo: one JSON file, and one of items."""
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != 1:
-        raise BadInput("is no benchmark result of duo", file=path)
-    content = {**content, "samples": [{"file": content.get("items")}]}
-    return Run(path, as_result(content, BenchmarkResult, file=path))
-
-
 @dataclass(frozen=True)
 class Found:
     """What folders hold.
@@ -342,10 +327,8 @@ def read_runs(paths: Sequence[str]) -> Found:
                 runs += read
                 if others:
                     notes.append(f"{path.name}: left out, none of the nine: {', '.join(others)}")
-            elif _OURS.fullmatch(path.name):
-                runs += filter(None, [_read_ours(path)])
-            else:
-                runs.append(_read_earlier(path))
+            elif (run := _read_ours(path)) is not None:
+                runs.append(run)
     if not runs:
         raise BadInput("no benchmark results", file=" ".join(paths))
     kept, left_out = _one_for_each_cell(runs)
@@ -367,7 +350,7 @@ def is_result(path: Path) -> bool:
     """Tell whether a file is named like a result that `read_runs` reads by itself."""
     if match := _HARNESS.fullmatch(path.name):  # with a manifest, that stands for it
         return not path.with_name(f"benchmark_{match[1]}.json").is_file()
-    return bool(_OURS.fullmatch(path.name) or _EARLIER.fullmatch(path.name))
+    return _OURS.fullmatch(path.name) is not None
 
 
 def _files(root: Path) -> list[Path]:
@@ -385,20 +368,18 @@ def _files(root: Path) -> list[Path]:
 def _one_for_each_cell(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Choose one result for each cell, and note those left out.
 
-    A result in the format of earlier versions gives way to one of today's, and so does one of an
-    earlier definition of its task, where it was measured again. A folder in which
-    `--limit` grew has several that differ in it: of each benchmark the largest size counts that all
-    its cells have, so that columns are about the same items; if there is none, each cell's largest.
+    One of an earlier definition of its task gives way, where it was measured again. A folder in
+    which `--limit` grew has several that differ in it: of each benchmark the largest size counts
+    that all its cells have, so that columns are about the same items; if there is none, each cell's
+    largest.
     """
     found: list[Run] = []
     notes: list[str] = []
-    todays = {run.cell for run in runs if run.facts.filter is not None}
     current = _current_versions(runs)
     cells: dict[_Cell, dict[int, Run]] = {}
     for run in runs:
         version = _version(run)
-        earlier = run.facts.filter is None and run.cell in todays
-        if earlier or (version and current.get(run.cell, version) != version):
+        if version and current.get(run.cell, version) != version:
             notes.append(f"Left out: {run.file.name}, of an earlier version, measured again since.")
             continue
         facts, sizes = run.facts, cells.setdefault(run.cell, {})
@@ -426,7 +407,7 @@ def _one_for_each_cell(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 
 def _version(run: Run) -> str | None:
     """Give the version of the task that a result of ours is of; None for lm-eval's own results."""
-    ours = run.facts.filter is not None and run.facts.data.source != "lm-eval"
+    ours = run.facts.data.source != "lm-eval"
     return run.facts.settings.get("task_version") if ours else None
 
 

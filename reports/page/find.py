@@ -1,7 +1,7 @@
 """Find the results in run folders, in an order that depends on names alone, and tell their kinds.
 
-A JSON file says its kind itself. Files of older versions, of lm-eval and of other tools do not:
-these are told by what they hold, never by their names.
+A JSON file of ours says its kind itself. Those of lm-eval and of other tools do not: these are told
+by what they hold, never by their names.
 """
 
 from __future__ import annotations
@@ -29,19 +29,8 @@ LARGEST = 256 * 2**20
 MARK, MADE_BY = "report.json", "duo report build"
 _OUTPUTS = frozenset({MARK, "index.html", "figures", "tables"})
 
-#: Keys of files that do not say their kind: lm-eval's, and those of older versions.
-_KEYS: Mapping[str, frozenset[str]] = {
-    "harness": frozenset({"results", "configs", "versions", "n-shot"}),
-    "manifest": frozenset({"command", "versions"}),
-    "interaction": frozenset({"systems", "events", "intervals"}),
-    "states": frozenset({"states", "confusion", "premature"}),
-    "probe": frozenset({"curve", "answered", "folds"}),
-    "decode-bench": frozenset({"systems", "limit", "together"}),
-    "sweep": frozenset({"points", "models", "max_seconds"}),
-    "training": frozenset({"steps", "settings", "parameters"}),
-    "benchmark": frozenset({"benchmark", "profile", "metric"}),
-    "statistics": frozenset({"kept", "everyone", "rules"}),
-}
+#: Keys of lm-eval's results, by which they are told.
+_HARNESS = frozenset({"results", "configs", "versions", "n-shot"})
 #: A table with all columns of one of these sets is meant to hold ratings; comments and replies have
 #: raters, too.
 _OF_RATINGS = ({"system_left"}, {"system_right"}, {"rater", "criterion"})
@@ -165,9 +154,7 @@ def _json(path: Path) -> tuple[str, Any] | None:
         return None
     if path.name == MARKER and content.keys() >= {"schema", "study"}:
         return "study", content  # the database beside it is the study
-    kind = kind_of(content) or next(
-        (kind for kind, keys in _KEYS.items() if content.keys() >= keys), None
-    )
+    kind = kind_of(content) or ("harness" if content.keys() >= _HARNESS else None)
     return None if kind is None else (kind, content)
 
 

@@ -30,7 +30,7 @@ from duo.errors import BadInput
 from duo.reading import conversation_of
 from duo.speech import Answer
 from duo.transcript import Transcript
-from duo.words import BREATH, Interval, Piece, common, words_of
+from duo.words import Interval, Piece, common, words_of
 from sessions.study.design import Line
 
 Who = Literal["user", "assistant"]
@@ -61,7 +61,7 @@ class Word:
     part: int = 0
 
 
-_WORD = TypeAdapter(Word)
+_WORDS = TypeAdapter(tuple[Word, ...])
 
 
 @dataclass(frozen=True)
@@ -129,23 +129,11 @@ class Dialogue:
 
     @classmethod
     def from_data(cls, data: Iterable[dict[str, Any]]) -> Dialogue:
-        """Read what `as_data` wrote.
-
-        Studies of before do not say which words belong together: there long silences part them.
-        """
-        words, last = [], dict[str, Word]()
-        for item in data:
-            try:
-                word = _WORD.validate_python(item)
-            except ValidationError as error:
-                raise BadInput("a stored dialogue is damaged", field="shown") from error
-            before = last.get(word.who)
-            if "part" not in item and before is not None:
-                parted = word.start - before.end >= BREATH
-                word = replace(word, part=before.part + parted)
-            last[word.who] = word
-            words.append(word)
-        return cls(tuple(words))
+        """Read what `as_data` wrote."""
+        try:
+            return cls(_WORDS.validate_python(tuple(data)))
+        except ValidationError as error:
+            raise BadInput("a stored dialogue is damaged", field="shown") from error
 
 
 _SPEAKERS: tuple[Who, ...] = ("user", "assistant")

@@ -39,8 +39,6 @@ AUDIO = (".wav", ".mp3", ".ogg", ".opus", ".flac", ".m4a")
 
 #: Names of the two "systems" of an attention check: the first asks to be chosen.
 WANTED, OTHER = "wanted", "other"
-#: What was to be chosen in studies of older versions: the words of the other one were shuffled.
-INTACT = "intact"
 
 #: How fast the assistant of an attention check speaks: seconds a character, and at least a word.
 _CHARACTER, _WORD = 0.06, 0.2

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, select
 
 from duo.files import whole_file, write_text
 from duo.table import Table, csv_text
-from sessions.study.materials import INTACT, WANTED
+from sessions.study.materials import WANTED
 from sessions.study.pages import orders
 from sessions.study.store import actions, counted, dialogues, items, pages, raters, ratings
 from sessions.study.study import Study, stored_items
@@ -268,7 +268,7 @@ def passed(choices: dict[str, str], order: tuple[str, ...]) -> bool:
         choices: "left", "right", "tie" or "both_bad" by criterion.
         order: the check's dialogues from left to right.
     """
-    side = "left" if order[0] in (WANTED, INTACT) else "right"
+    side = "left" if order[0] == WANTED else "right"
     return 2 * sum(choice == side for choice in choices.values()) > len(choices)
 
 

@@ -143,29 +143,6 @@ def test_a_folder_in_which_the_limit_grew_is_read(tmp_path: Path) -> None:
         read_runs([str(tmp_path)])
 
 
-def test_results_of_earlier_versions_are_read(tmp_path: Path) -> None:
-    """One JSON file and one of items, before results were lm-eval's own files."""
-    new = write_result(tmp_path / "new", "base", "mmlu", {("law", "1"): 1, ("law", "2"): 0})
-    old = {
-        **{k: v for k, v in json.loads(new.read_text()).items()
-           if k not in ("kind", "filter", "samples", "results")},
-        "schema": 1, "items": "lm-eval-seed0.0123456789ab.items.jsonl",
-    }  # fmt: skip
-    path = tmp_path / "old" / "lm-eval-seed0.0123456789ab.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(old))
-    items = [{"id": f"test/{n}", "subset": "law", "score": n % 2, "answer": "A"} for n in range(2)]
-    path.with_name(old["items"]).write_text("".join(json.dumps(i) + "\n" for i in items))
-    run = read_result(path)
-    assert run.facts.value == 0.5
-    assert run.read_items().scores == {("law", "test/0"): 0, ("law", "test/1"): 1}
-    both = read_runs([str(tmp_path)])
-    assert [run.file for run in both.runs] == [new]
-    assert both.notes == (f"Left out: {path.name}, of an earlier version, measured again since.",)
-    with pytest.raises(BadInput, match="is no benchmark result of duo"):
-        read_result(change(path, schema=2))
-
-
 def test_a_result_of_an_earlier_definition_of_its_task_gives_way_to_todays(tmp_path: Path) -> None:
     """A task that is scored otherwise since is measured again into the same folder."""
     today = read_profile("ultraeval")["gsm8k"].version

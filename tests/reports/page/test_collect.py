@@ -61,18 +61,6 @@ def test_every_kind_is_found_whatever_files_are_called(run: Path, tmp_path: Path
     assert kinds(collect([other])) == {k: n for k, n in wanted.items() if k != "benchmarks"}
 
 
-def test_files_of_older_versions_do_not_say_their_kind(run: Path, tmp_path: Path) -> None:
-    shutil.copytree(run, tmp_path / "old")
-    for path in (tmp_path / "old").rglob("*.json"):
-        content = json.loads(path.read_text())
-        content.pop("kind", None)
-        write_json(path, content)
-    found = collect([tmp_path / "old"])
-    assert complaints(found) == []
-    assert kinds(found) == kinds(collect([run]))
-    assert len(found.manifests) == 2
-
-
 def test_single_files_and_several_runs(tmp_path: Path) -> None:
     recordings = write_talks(tmp_path / "a")
     states = write_states(tmp_path / "b" / "s.json")
@@ -367,7 +355,7 @@ def test_a_sweep_is_scored_point_by_point(tmp_path: Path) -> None:
         points.append({"name": name, "swept": {"lookahead": lookahead}, "settings": {}})
     write_json(
         tmp_path / "sweep.json",
-        {"systems": ["duo"], "models": {}, "seed": 0, "max_seconds": 90.0,
+        {"kind": "sweep", "systems": ["duo"], "models": {}, "seed": 0, "max_seconds": 90.0,
          "scenarios": {"weekend": "0" * 64}, "points": points},
     )  # fmt: skip
     found = collect([tmp_path])
