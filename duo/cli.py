@@ -23,8 +23,8 @@ from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
 from reports.statistics.commands import judge, power, simulate
 from sessions.commands import bench_recogniser, chat, record, scenario_app, sweep, transcript_app
-from sessions.study.commands import bench as bench_study
-from sessions.study.commands import bench_pages, study_app
+from sessions.study.commands import bench as bench_raters
+from sessions.study.commands import study_app
 from sessions.voice.commands import bench_voice, serve_app, talk
 from sessions.voice.samples import sample_hearing
 
@@ -136,8 +136,7 @@ app.add_typer(engine_app, name="engine", cls=WholeSummaries)
 app.add_typer(eval_app, name="eval", cls=WholeSummaries)
 app.add_typer(report_app, name="report", cls=WholeSummaries)
 bench_app.command("statistics")(bench_statistics)
-bench_app.command("study")(bench_study)
-bench_app.command("raters")(bench_pages)
+bench_app.command("raters")(bench_raters)
 app.add_typer(bench_app, name="bench", cls=WholeSummaries)
 bench_app.command()(sweep)
 bench_app.command("recogniser")(bench_recogniser)

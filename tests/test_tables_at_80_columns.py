@@ -36,8 +36,8 @@ from reports.statistics.report import tables as statistics_tables
 from reports.statistics.simulate import Effect, Power, power_table
 from reports.table1 import table1
 from reports.table1_files import tables as table1_tables
+from sessions.study.app.load import Load
 from sessions.study.leaks import find_leaks, leaks_tables
-from sessions.study.load import Load
 from sessions.study.status import status_tables, study_status
 from tests.duo.data.dialogues import write_lines
 from tests.duo.test_table import printed

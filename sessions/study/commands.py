@@ -1,4 +1,4 @@
-"""Parse the commands `duo study ...`, `duo bench study` and `duo bench raters`.
+"""Parse the commands `duo study ...` and `duo bench raters`.
 
 Light: what they need is imported inside.
 """
@@ -548,40 +548,6 @@ def serve(
 
 
 def bench(
-    raters: Annotated[int, typer.Option(min=1, help="Raters at once.")] = 100,
-    pages: Annotated[int, typer.Option(min=1, help="Pages for each.")] = 5,
-    processes: Annotated[int, typer.Option(min=1, help="Server processes.")] = 2,
-    think: Annotated[
-        float, typer.Option(min=0, help="Mean seconds between two operations of a rater.")
-    ] = 0.5,
-    out: Annotated[
-        Path | None, typer.Option(help="JSON file for the figures.", show_default=False)
-    ] = None,
-) -> None:
-    """Test the database under load: is each rating stored once, and how long does it take?
-
-    Uses a database in a temporary folder, or the one in DUO_DATABASE_URL (its rows stay there).
-
-    Example: duo bench study --raters 100 --out runs/bench-study.json
-    """
-    import tempfile
-
-    from duo.table import make_result
-    from sessions.study.load import LoadBench, load_test
-
-    def test() -> LoadBench:
-        with tempfile.TemporaryDirectory() as folder:
-            one = load_test(
-                Path(folder), raters=raters, pages=pages, processes=processes, think=think
-            )
-        return LoadBench(runs=(one,))
-
-    (found,) = make_result(out, test, lambda bench: [one.table() for one in bench.runs]).runs
-    if found.lost or found.changed or found.doubled or found.sent != found.stored:
-        raise typer.Exit(1)
-
-
-def bench_pages(
     raters: Annotated[
         str, typer.Option(help="Raters at once; several numbers, separated by commas, in turn.")
     ] = "25,50,100",
@@ -608,8 +574,7 @@ def bench_pages(
     import tempfile
 
     from duo.table import make_result
-    from sessions.study.app.load import carries, load_pages
-    from sessions.study.load import LoadBench
+    from sessions.study.app.load import LoadBench, carries, load_pages
 
     def test() -> LoadBench:
         found = []

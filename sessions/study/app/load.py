@@ -3,7 +3,8 @@
 Each rater has a web socket and speaks Streamlit's protocol as a browser does: a message for each
 click, with the state of all fields, and the page as it comes back. What is not measured is the
 drawing, and the network; the raters run on this machine, too, as threads of one process.
-`sessions.study.load` does the same on the database, without a server.
+Between two actions each thinks for a while: N raters who think as long as people are N people. It
+is apart from the tests because `duo bench raters` tells a researcher what their server can bear.
 """
 
 from __future__ import annotations
@@ -12,18 +13,27 @@ import json
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
+from pydantic import Field
+from sqlalchemy import select
+
 from duo.errors import BadInput
+from duo.files import Result
+from duo.table import Column, Table
 from sessions.study.app import is_up, started
-from sessions.study.load import Load, Sent, Spent, load_figures, load_study
+from sessions.study.blinding import example_dialogue
+from sessions.study.design import Design, read_design
+from sessions.study.materials import Item, Materials, SystemDialogue, create_study
+from sessions.study.people import invite_raters
+from sessions.study.store import actions, ratings
 from sessions.study.study import Study
 from sessions.study.views import CHOICES, Answer
 
@@ -34,6 +44,61 @@ PATIENCE = 300.0
 
 #: A machine carries raters if a click takes no longer than this: seconds at median and p95.
 MEDIAN, P95 = 1.0, 3.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """The figures of a load test.
+
+    Attributes:
+        think: mean seconds between two operations of a rater.
+        sent, stored: ratings; `lost` and `changed` are those that are not there, or differ.
+        doubled: clicks in the history that nobody made.
+        seconds: wall time of all raters together.
+        timings: of each operation how often it was done, and how many seconds it took.
+    """
+
+    database: str
+    raters: int
+    processes: int
+    think: float
+    sent: int
+    stored: int
+    lost: int
+    changed: int
+    doubled: int
+    seconds: float
+    timings: list[dict[str, Any]]
+
+    def table(self) -> Table:
+        """Return the timings as a table, in milliseconds."""
+        names = ("median", "p95", "longest")
+        return Table(
+            f"{self.raters} raters at once on {self.database}, {self.processes} processes, "
+            f"{self.think:g} s between operations, {self.seconds:.1f} s in all",
+            ("operation", "count", *(Column(f"{name} ms", "number", ".0f") for name in names)),
+            [
+                [one["operation"], one["count"], *(1000 * one[name] for name in names)]
+                for one in self.timings
+            ],
+            notes=[
+                f"{self.stored} of {self.sent} ratings stored, {self.lost} lost, "
+                f"{self.changed} changed, {self.doubled} doubled"
+            ],
+        )
+
+
+class LoadBench(Result):
+    """The JSON of `duo bench raters`: one entry for each number of raters."""
+
+    kind: Literal["load-bench"] = "load-bench"
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    runs: tuple[Load, ...] = ()
+
+
+#: Page, criterion, and what was said; and an operation with the seconds that it took.
+Sent = list[tuple[int, str, str]]
+Spent = list[tuple[str, float]]
 
 
 @dataclass
@@ -200,6 +265,62 @@ def load_pages(
     return load_figures(study, results, seconds, raters, processes, think)
 
 
+def load_study(folder: Path, raters: int, pages: int) -> tuple[Study, list[str]]:
+    """Make a study in an empty folder; return it and the tokens of its raters' links."""
+    design = _design(pages, raters)
+    study = create_study(folder, design, _materials(design, pages))
+    return study, [invitation.token for invitation in invite_raters(study, raters)]
+
+
+def load_figures(
+    study: Study,
+    results: Sequence[tuple[Sent, Spent]],
+    seconds: float,
+    raters: int,
+    processes: int,
+    think: float,
+) -> Load:
+    """Compare what raters sent with what is stored; close the database.
+
+    Args:
+        results: what was sent, and how long each operation took, from each thread or process.
+        seconds: wall time of all together.
+    """
+    import pandas as pd
+
+    sent = [one for said, _ in results for one in said]
+    spent = pd.DataFrame([one for _, times in results for one in times])
+    with study.database.read() as connection:
+        rows = connection.execute(select(ratings)).all()
+        kinds = list(connection.execute(select(actions.c.kind)).scalars())
+    stored = {(row.page_id, row.criterion): row.answer for row in rows}
+    expected = {(page, criterion): answer for page, criterion, answer in sent}
+    pages = len({page for page, _ in expected})
+    study.database.close()
+    return Load(
+        database=study.database.url.get_backend_name(),
+        raters=raters,
+        processes=processes,
+        think=think,
+        sent=len(sent),
+        stored=len(stored),
+        lost=len(expected.keys() - stored.keys()),
+        changed=sum(stored.get(key, answer) != answer for key, answer in expected.items()),
+        doubled=max(0, kinds.count("draft") - len(sent)) + max(0, kinds.count("submit") - pages),
+        seconds=round(seconds, 3),
+        timings=[
+            {
+                "operation": str(operation),
+                "count": len(values),
+                "median": float(values.median()),
+                "p95": float(values.quantile(0.95)),
+                "longest": float(values.max()),
+            }
+            for operation, values in spent.groupby(0)[1]
+        ],
+    )
+
+
 def free_ports(count: int) -> list[int]:
     """Return ports of this machine at which nobody listens."""
     with ExitStack() as stack:
@@ -214,3 +335,21 @@ def carries(found: Load) -> bool:
     clicks = [one for one in found.timings if one["operation"] in ("click", "next")]
     in_time = all(one["median"] <= MEDIAN and one["p95"] <= P95 for one in clicks)
     return in_time and not (found.lost or found.changed or found.doubled)
+
+
+def _design(pages: int, raters: int) -> Design:
+    """Take the paper's, with as many raters an item as there are: everybody rates all."""
+    design = read_design(raters_per_item=raters, pages_per_rater=pages)
+    checks = design.checks.model_copy(update={"attention": 0, "repeats": 0, "exposure": "none"})
+    return design.model_copy(update={"checks": checks, "title": "Load test"})
+
+
+def _materials(design: Design, pages: int) -> Materials:
+    """Let the worked example be compared, again and again."""
+    lines = design.example.dialogues if design.example else ()
+    recordings = tuple(
+        SystemDialogue(f"system-{n}", example_dialogue(one), Path(f"{n}.jsonl"), "0" * 64)
+        for n, one in enumerate(lines)
+    )
+    items = tuple(Item(f"talk-{n}", f"talk-{n}", 0, recordings) for n in range(pages))
+    return Materials(tuple(one.system for one in recordings), items)

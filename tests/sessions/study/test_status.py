@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import krippendorff
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from duo.errors import BadInput
 from reports.statistics.raters import excluded
 from reports.statistics.ratings import frame
-from sessions.study.load import load_test
 from sessions.study.people import invite_raters
 from sessions.study.preregistration import preregister
 from sessions.study.signs import Rules
@@ -126,10 +124,3 @@ def test_the_preregistration_says_what_will_be_done(make: StudyMaker) -> None:
     rate_all(newcomer(study))
     late = preregister(study, study.folder / "late.md").read_text(encoding="utf-8")
     assert "at that time: 8 (**data collection had begun**)" in late
-
-
-def test_a_load_test_loses_nothing(database: str, tmp_path: Path) -> None:
-    found = load_test(tmp_path / "load", raters=8, pages=2, processes=2, think=0)
-    assert (found.sent, found.stored, found.lost, found.changed) == (80, 80, 0, 0)
-    assert [one["operation"] for one in found.timings] == ["draft", "open", "submit", "view"]
-    assert all(0 <= one["median"] <= one["p95"] <= one["longest"] for one in found.timings)
