@@ -259,14 +259,17 @@ def exact_mcnemar(gained: int, lost: int) -> float:
     return float(binomtest(min(gained, lost), gained + lost, 0.5).pvalue)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(ps: Sequence[float | None]) -> list[float | None]:
     """Adjust a family of p values so that the chance of any false finding stays at their level.
 
-    Holm 1979, Scandinavian Journal of Statistics 6:65; whatever the tests' dependence.
+    Holm 1979, Scandinavian Journal of Statistics 6:65; whatever the tests' dependence. Where there
+    is no p (nothing to test) there is none after, and it does not count.
     """
     from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
+    there = [p for p in ps if p is not None]
+    adjusted = iter(multipletests(there, method="holm")[1].tolist() if there else ())
+    return [None if p is None else next(adjusted) for p in ps]
 
 
 @dataclass(frozen=True)
@@ -408,6 +411,5 @@ def _versus(base: Cell | None, other: Cell | None, pair: Versus) -> Versus:
 
 def _adjusted(family: Sequence[Versus]) -> list[Versus]:
     """Add Holm's adjusted p values to a family of comparisons."""
-    tested = {one.benchmark: one.comparison.p for one in family if one.comparison is not None}
-    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
-    return [replace(one, p_holm=adjusted.get(one.benchmark)) for one in family]
+    adjusted = holm([one.comparison.p if one.comparison else None for one in family])
+    return [replace(one, p_holm=p) for one, p in zip(family, adjusted, strict=True)]

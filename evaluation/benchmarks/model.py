@@ -26,7 +26,7 @@ from duo import backbone, gguf_model
 from duo.backbone import ADAPTER, model_folder
 from duo.chatformat import PLAIN_OPENING, dated, write_style
 from duo.errors import BadInput
-from duo.files import read_json, sha256
+from duo.files import sha256
 from duo.runs import Journal
 from duo.terminal import quiet, silence
 from duo.tokens import STATE_TOKENS
@@ -129,25 +129,10 @@ def model_hash(name: str, backend: str = "hf") -> str:
                 digest.update(f"{path.name} {sha256(path)}\n".encode())
     except OSError as error:
         raise BadInput(f"cannot read: {error.strerror or error}", file=folder) from error
-    base = _base(folder) if backend != "llama" else None
+    base = backbone.base_folder(folder) if backend != "llama" else None
     if base is not None:
-        digest.update(f"base {model_hash(base)}\n".encode())
+        digest.update(f"base {model_hash(str(base))}\n".encode())
     return digest.hexdigest()
-
-
-def _base(folder: Path) -> str | None:
-    """Read the base model of an adapter's folder."""
-    config = folder / ADAPTER
-    if not config.is_file():
-        return None
-    content = read_json(config)
-    base = content.get("base_model_name_or_path") if isinstance(content, dict) else None
-    if not isinstance(base, str) or not base:
-        raise BadInput("names no base model", file=config, field="base_model_name_or_path")
-    beside = folder / base
-    if beside.is_dir() and beside.resolve() != folder.resolve():
-        return str(beside)
-    return base
 
 
 class KeptAnswers(CacheHook):

@@ -14,10 +14,11 @@ from scipy.stats import rankdata
 
 from duo.errors import BadInput, check_choice
 from duo.files import Result
+from evaluation.benchmarks.compare import holm
 from reports.statistics import clustered
 from reports.statistics.bias import Biases, biases, with_holm
 from reports.statistics.bradley_terry import Scores, bradley_terry, pairs
-from reports.statistics.clustered import Estimate, MixedCheck, estimate, finite, holm, mixed_check
+from reports.statistics.clustered import Estimate, MixedCheck, estimate, finite, mixed_check
 from reports.statistics.raters import (
     Agreement,
     Consistency,

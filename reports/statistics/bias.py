@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluation.benchmarks.compare import holm
 from reports.statistics.clustered import (
     Clustered,
     Estimate,
@@ -22,7 +23,6 @@ from reports.statistics.clustered import (
     clusters_note,
     estimate,
     finite,
-    holm,
     p_value,
     preference_tests,
     share_interval,

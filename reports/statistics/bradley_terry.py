@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import softmax
 from scipy.stats import t as student
 
+from evaluation.benchmarks.compare import holm
 from reports.statistics.clustered import (
     LEVEL,
     Clustered,
@@ -26,7 +27,6 @@ from reports.statistics.clustered import (
     clusters_note,
     draw_clusters,
     finite,
-    holm,
     p_value,
 )
 

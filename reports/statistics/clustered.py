@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -258,19 +257,6 @@ def preference_tests(votes: np.ndarray) -> dict[str, np.ndarray]:
     sign = np.where(wins + losses > 0, sign_test(wins, losses), np.nan)
     two_way = p_value(mean(*scored(votes, "net")))
     return {"sign": sign, "two_way": two_way, "preference": np.maximum(sign, two_way)}
-
-
-def holm(ps: Sequence[float | None]) -> tuple[float | None, ...]:
-    """Adjust the p values of a family of tests by Holm's method.
-
-    Holm 1979 (Scandinavian Journal of Statistics 6: 65-70), as in statsmodels. Where there is
-    no p (nothing to test) there is none after, and it does not count.
-    """
-    from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
-
-    there = [p for p in ps if p is not None]
-    adjusted = iter(multipletests(there, method="holm")[1].tolist() if there else ())
-    return tuple(None if p is None else next(adjusted) for p in ps)
 
 
 def draw_clusters(

@@ -13,11 +13,11 @@ import numpy as np
 from pydantic import Field
 
 from duo.errors import BadInput
-from duo.files import Result
+from duo.files import Result, csv_rows
 from duo.table import csv_text
 from reports.statistics.clustered import Estimate, estimate
 from reports.statistics.raters import alpha, over_dialogues
-from reports.statistics.ratings import Ratings, cells, csv_rows, votes_on
+from reports.statistics.ratings import Ratings, cells, votes_on
 
 if TYPE_CHECKING:
     import pandas as pd

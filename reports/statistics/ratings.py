@@ -7,8 +7,6 @@ gives three rows, one for each pair.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from duo.errors import BadInput
-from duo.files import opened, read_text, sha256
+from duo.files import csv_rows, opened, sha256
 from duo.table import csv_text
 
 if TYPE_CHECKING:
@@ -52,7 +50,6 @@ PAPER_CRITERIA = ("responsiveness", "human-likeness", "faithfulness", "factualit
 OUTCOMES = ("win", "tie", "both_bad", "loss")
 #: What is estimated of them; see `scored`.
 ESTIMANDS = (*OUTCOMES, "net", "untied")
-_DELIMITERS = (",", ";", "\t")
 _YES, _NO = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -179,58 +176,6 @@ def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[s
 def _spelled(name: str) -> str:
     """Spell a name as ours are, such as "System Left" or "Both bad"."""
     return re.sub(r"[\s-]+", "_", name.lower())
-
-
-def csv_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
-    """Read line numbers and cells, the header first, over the marks that spreadsheets leave.
-
-    These are a first line `sep=;`, another delimiter than a comma, and empty rows and columns at
-    the end.
-    """
-    text = _table_text(path)
-    blank = re.match(r"(?:[ \t]*(?:\r\n?|\n))*", text)
-    skipped = blank[0] if blank else ""
-    text, line = text[len(skipped) :], 1 + len(skipped.splitlines())
-    first = text.splitlines()[0] if text else ""
-    declared = re.fullmatch(r"sep=(.)\s*", first)
-    delimiter = declared[1] if declared else max(_DELIMITERS, key=first.count)
-    stream = io.StringIO(text, newline="")
-    if declared:
-        stream.readline()
-        line += 1
-    before = line - 1
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        while header and not header[-1]:
-            header.pop()
-        if not header:
-            raise BadInput("empty: not even a header line", file=path)
-        yield line, header
-        line = reader.line_num + 1 + before
-        for cells in reader:
-            while len(cells) > len(header) and not cells[-1].strip():
-                cells.pop()
-            if any(cell.strip() for cell in cells):
-                if len(cells) != len(header):
-                    wrong = f"{len(cells)} cells under {len(header)} columns"
-                    raise BadInput(wrong, file=path, line=line)
-                yield line, cells
-            line = reader.line_num + 1 + before
-    except csv.Error as error:
-        raise BadInput(f"not CSV: {error}", file=path, line=line) from error
-
-
-def _table_text(path: Path) -> str:
-    """Read a table's text, or say what a file is that is none."""
-    with opened(path) as stream:
-        start = stream.read(4)
-    if start in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
-        raise BadInput("is a spreadsheet's own file: save the sheet as CSV", file=path)
-    text = read_text(path)
-    if text.lstrip()[:1] == "<":
-        raise BadInput("is a web page, not CSV", file=path)
-    return text
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:

@@ -503,7 +503,7 @@ class _Rater:
         """
         from sqlalchemy import select
 
-        from sessions.study.materials import INTACT, WANTED
+        from sessions.study.materials import WANTED
         from sessions.study.pages import orders
         from sessions.study.store import pages
 
@@ -515,7 +515,7 @@ class _Rater:
         if self.careless:
             return np.zeros(len(systems)), 0.0
         if item.kind == "attention":  # an easy one
-            return np.array([8.0 * (system in (WANTED, INTACT)) for system in systems]), 0.0
+            return np.array([8.0 * (system == WANTED) for system in systems]), 0.0
         of = [self.study.systems.index(system) for system in systems]
         number = sorted(i for i, one in self.items.items() if one.kind == "item").index(item.id)
         return self.crowd.likings[0, number, self.number, of], float(self.crowd.bad[0, number, 0])

@@ -6,18 +6,16 @@ so that a file can be imported twice; one that says something else is refused.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection, select
 
 from duo.errors import BadInput
-from duo.files import read_text
+from duo.files import csv_rows
 from duo.terminal import printable
 from sessions.study.pages import orders
 from sessions.study.people import add_rater
@@ -232,22 +230,12 @@ def _answer(row: _Row, systems: int) -> Answer:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    reader = csv.reader(StringIO(read_text(path), newline=""), strict=True)
-    try:
-        names = next(reader, None)
-        if names is None:
-            raise BadInput("is empty", file=path)
-        if missing := [name for name in _NEEDED if name not in names]:
-            raise BadInput("is missing", file=path, line=1, field=missing[0])
-        line = reader.line_num + 1
-        for fields in reader:
-            if len(fields) != len(names):
-                message = f"{len(fields)} fields, not {len(names)}"
-                raise BadInput(message, file=path, line=line)
-            yield _row(path, line, dict(zip(names, fields, strict=True)))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise BadInput(f"is not CSV: {printable(str(error))}", file=path) from error
+    rows = csv_rows(path)
+    line, names = next(rows)
+    if missing := [name for name in _NEEDED if name not in names]:
+        raise BadInput("is missing", file=path, line=line, field=missing[0])
+    for line, cells in rows:
+        yield _row(path, line, dict(zip(names, cells, strict=True)))
 
 
 def _row(path: Path, line: int, texts: dict[str, str]) -> _Row:
