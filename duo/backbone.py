@@ -212,10 +212,6 @@ def chat_style(folder: Path, wanted: str | None = None) -> str:
     It stands beside what `duo train` wrote. MiniCPM as published has a form of its own; of any
     other model it is the chat template.
 
-    Args:
-        folder: of a model or an adapter.
-        wanted: a style that somebody asks for.
-
     Raises:
         BadInput: the model was trained in another style than the one that is wanted.
     """
@@ -583,7 +579,6 @@ def share_cores(*models: str, engine: str | None = None) -> None:
 
     Args:
         models: that are going to be loaded, as far as they are known.
-        engine: what runs them, if that was asked for.
     """
     from duo.gguf_model import is_gguf
 

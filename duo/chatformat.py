@@ -141,7 +141,6 @@ def chat_format(
     """Derive the chat format of a tokenizer, whose state tokens must be in it already.
 
     Args:
-        tokenizer: of `transformers`.
         style: "template" (the tokenizer's own; plain if it has none), "plain" (the paper's) or
             "minicpm".
         system: a system prompt; None for the template's default, if it has one.

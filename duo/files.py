@@ -241,7 +241,6 @@ def read_json(path: Path, *, finite: bool = True) -> Any:
     """Read a JSON file.
 
     Args:
-        path: of the file.
         finite: refuse NaN and infinities; False for files of others that may have them.
 
     Raises:
@@ -268,8 +267,6 @@ def read_json_lines(
     """Read the objects of a JSON Lines file, each with its line number; blank lines are skipped.
 
     Args:
-        path: the file.
-        finite: refuse numbers that are not finite.
         on_bad: called with what is wrong with a line, which is then skipped; without it the first
             such line raises.
 

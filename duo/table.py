@@ -404,8 +404,6 @@ def make_result(
 
     Args:
         out: the file, known to be writable before anything is computed; None for none.
-        compute: returns the result.
-        tables: tabulates it.
 
     Raises:
         BadInput: the file cannot be written; or of `compute`.
@@ -435,7 +433,6 @@ def clean(text: str, *, lines: bool = False) -> str:
     was said.
 
     Args:
-        text: anybody's.
         lines: let line breaks and tabs through.
     """
     kept = "\n\t" if lines else ""

@@ -67,7 +67,6 @@ def run_demo(
     """Record what is missing, draw everything, and show the page.
 
     Args:
-        out: folder for all that is written.
         models: see `duo.decoding.systems.models_for`; none for the embedded one, or `qwen` where it
             is here and can run, with the embedded one to decide for it.
         scenarios: library names or YAML files; empty for those of the demonstration.
@@ -75,7 +74,6 @@ def run_demo(
         benchmarks: whether to score the models on a few items of benchmarks too.
         force: record again transcripts that were made otherwise.
         console: where progress is shown; standard error if not given.
-        chat: the models' chat format; see `duo.backbone.load`.
 
     Returns:
         The page, `index.html`.
@@ -145,10 +143,8 @@ def small_table1(
     Results are kept, so that a later call only adds what is missing.
 
     Args:
-        out: folder of the results.
         models: by system; those of `turn-based` and `duo` are compared.
         console: where a problem is told; what was scored so far is kept.
-        chat: the models' chat format.
     """
     from evaluation.benchmarks.experiment import Column, Settings
     from evaluation.benchmarks.run import run_benchmarks

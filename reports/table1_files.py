@@ -201,7 +201,6 @@ def make(
             `table1-plot-narrow` (two columns and one column wide) as PDF, SVG and PNG, with
             `table1-plot.csv`.
         base: our column that the others are compared with; None for the one beside the paper's.
-        comparisons: whether to compare columns.
 
     Returns:
         The files written.

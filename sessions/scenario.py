@@ -486,8 +486,6 @@ def write_scenarios(scenarios: Sequence[Scenario], out: Path, *, force: bool = F
     """Write each scenario to `out/NAME.yaml`.
 
     Args:
-        scenarios: of different names.
-        out: folder; it is made.
         force: write over files that hold something else.
 
     Raises:

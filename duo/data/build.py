@@ -130,7 +130,6 @@ def build(
     """Build the data set, go on with it, or leave it if it is there already.
 
     Args:
-        job: what to build.
         progress: called with what is counted, how much is done, and how much there is, if known.
         warn: called with what is wrong with the first records of each source that are skipped.
 
@@ -362,7 +361,6 @@ def _usable_dialogues(
 
     Args:
         job: sources, limits, and whether bad records are skipped.
-        held_out: utterances never to be used.
         survey: counts bad records, and why dialogues were cut or left out.
         listen: called with every dialogue, usable or not.
     """
@@ -416,7 +414,6 @@ class _Maker:
     Args:
         job: what is built.
         survey: what dialogues lend.
-        held_out: utterances never to be used.
         remarks: writes the remarks; None for the extractive writer, which writes the other kinds.
     """
 

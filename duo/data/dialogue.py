@@ -112,8 +112,6 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
     are passed over.
 
     Args:
-        record: as its file has it.
-        source: the name of the source.
         fallback_id: of a record that has none.
 
     Raises:
@@ -260,7 +258,6 @@ def merge_slices(said: Iterable[tuple[Role, str]], *, strict: bool = False) -> t
     off. User turns that are not answered are joined to the next.
 
     Args:
-        said: slices of both sides in turn.
         strict: an answer is complete only if silence followed it, whatever its text: for our own
             files, where that is always so.
     """

@@ -246,7 +246,6 @@ def trail_off(text: str, random: Random, *, marks: bool) -> str:
 
     Args:
         text: the beginning of an utterance, without a mark at its end.
-        random: drawn from.
         marks: whether this recogniser writes punctuation at all.
     """
     word = text.rpartition(" ")[2]

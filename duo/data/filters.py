@@ -73,9 +73,6 @@ def usable(
     samples, all of whose user turns are queries.
 
     Args:
-        dialogue: as its source has it.
-        recipe: limits.
-        held_out: utterances never to be used.
         dropped: counts why dialogues were cut or left out, under `query_...`.
 
     Returns:
@@ -113,12 +110,7 @@ def _is_doubtful(query: str, before: str) -> bool:
 
 
 def may_be_overheard(text: str, longest: int = 30) -> bool:
-    """Judge whether a text of a dialogue can stand alone as speech that is nobody's request.
-
-    Args:
-        text: a sentence, or a whole turn.
-        longest: most words.
-    """
+    """Judge whether a text of a dialogue can stand alone as speech that is nobody's request."""
     return (
         3 <= len(text.split()) <= longest
         and text.isprintable()
@@ -132,7 +124,6 @@ class RemarkFilter:
     """Judges texts that are to be ignored one after the other, and counts why it drops some.
 
     Args:
-        held_out: utterances never to be used.
         longest: most words of a text.
         memory: how many texts are remembered for the near-duplicate rule.
     """

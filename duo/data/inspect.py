@@ -46,8 +46,6 @@ def print_data(
 
     Args:
         path: a folder that `duo data build` wrote, or one of its files.
-        n: samples to show.
-        seed: which ones.
         kind: only samples with a user turn of this kind.
         full: long texts whole instead of their beginning.
         console: standard output if not given.

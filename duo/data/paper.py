@@ -74,9 +74,6 @@ _RATES = (
 def check_options(given: Mapping[str, Any]) -> None:
     """Make sure that no option asks for what is not in the paper's data.
 
-    Args:
-        given: the options of `duo data build` that the user gave, by name.
-
     Raises:
         BadInput: one does; names it.
     """

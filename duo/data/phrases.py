@@ -75,8 +75,6 @@ class Grammar:
         """Draw a text for a symbol; each of its sentences begins with a capital.
 
         Args:
-            symbol: where to begin.
-            random: drawn from.
             given: texts for symbols without alternatives, such as what the dialogue is about.
         """
         text = self._expand(symbol, random, given)

@@ -242,9 +242,6 @@ def plan(
     Args:
         dialogue: a usable one, see `duo.data.filters.usable`.
         variant: 0, 1, 2 ... for several samples of one dialogue.
-        recipe: rates.
-        seed: of the data set.
-        validation: the side of the split.
         others: dialogues of the same side, for changes of topic.
         attempt: another number gives another plan of the same sample.
     """

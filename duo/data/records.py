@@ -21,7 +21,6 @@ def read_json_records(path: Path, *, on_bad: OnBad) -> Iterator[tuple[int, Any]]
     A `.json` file may also hold objects that go over several lines, such as a single one, indented.
 
     Args:
-        path: the file.
         on_bad: called with what is wrong with a line, or with the rest of a file that breaks off.
 
     Yields:

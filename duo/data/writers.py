@@ -36,7 +36,6 @@ class Writer(Protocol):
         """Write a text for each place, empty where there is none to be had.
 
         Args:
-            places: where the turns go.
             attempt: 0, then 1, 2 ... for places whose last text was not used.
         """
         ...

@@ -164,7 +164,6 @@ def stratify(values: Mapping[Key, float], *, macro: bool) -> Strata:
     strata: Cochran 1977, "Sampling Techniques", section 5A.12); the average stays what it was.
 
     Args:
-        values: by subset and id; at least one.
         macro: whether every subset counts alike, whatever its size.
     """
     import numpy as np
@@ -212,9 +211,6 @@ def interval(
     equation 2.5 with m = n - 1); with one large stratum this is the ordinary bootstrap.
 
     Args:
-        strata: as `stratify` gives them.
-        level: coverage, in (0, 1).
-        resamples: how many.
         seed: of the generator; the same seed gives the same interval.
 
     Returns:
@@ -353,10 +349,6 @@ def compare_columns(cells: Sequence[Cell], base: str) -> list[Versus]:
     Smoke items are not the benchmark, so nothing is compared on them; nor where the two were asked
     from other data, for then nothing says that items with the same id are the same. The family
     that Holm's correction is for are the benchmarks of one column under one profile.
-
-    Args:
-        cells: of all columns.
-        base: name of the column that the others are compared with.
 
     Returns:
         By column, profile and benchmark; a line for each benchmark that either of the two has.

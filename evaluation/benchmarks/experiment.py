@@ -63,7 +63,6 @@ class Column:
 
         Args:
             chat: the chat format that is asked for, if one is.
-            backend: what runs it.
 
         Raises:
             BadInput: it is not, was trained in another format, or the adapter belongs to another
@@ -214,7 +213,6 @@ def read_settings(
     """Parse a command line, and the experiment file that it names, into settings.
 
     Args:
-        experiment: the file, if there is one.
         models: `MODEL` or `NAME=MODEL`, in place of the file.
         columns: names of the columns that are run, `a,b`; None for all.
         options: the other settings by name; None where the command line does not say. Lists are

@@ -298,8 +298,6 @@ def leaves(
     """Choose the items and examples of the tasks that make up a benchmark.
 
     Args:
-        task: how the benchmark is asked.
-        data: its rows.
         seed: of the examples, where they are drawn.
         limit: how many items in all; None for all. They are drawn uniformly within each subset, as
             many of each as its share of all items says, and do not depend on `seed`.

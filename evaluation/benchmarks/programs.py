@@ -111,7 +111,6 @@ def program(answer: str, names: Collection[str], prompt: str = "") -> str:
     the solution; imports and other functions in earlier blocks come along.
 
     Args:
-        answer: what the model wrote.
         names: functions that the tests call; empty if unknown.
         prompt: header and docstring of the one function, which the answer may continue; empty if
             the answer has to be whole.
@@ -274,7 +273,6 @@ def pass_at_k(
     Args:
         references: the tests, one text a task.
         predictions: for each task its candidates.
-        k: which pass@k to give.
 
     Returns:
         `{"pass@k": mean over tasks}` for each k that every task has enough samples for.

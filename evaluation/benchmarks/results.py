@@ -222,7 +222,6 @@ def write_run(
     Where there is a results file, all the others are there.
 
     Args:
-        folder: where to.
         found: what `lm_eval.evaluator.evaluate` returned, with lm-eval's further facts.
         facts: the manifest, but for the names of the files.
         subsets: by task, the subset that its items belong to.
@@ -430,7 +429,6 @@ def _facts(run: Run, other_n: int) -> dict[str, Any]:
     """Collect what two results of a cell must have in common.
 
     Args:
-        run: one of them.
         other_n: how many items the other has; if it is not as many, less need be the same.
     """
     facts = run.facts
@@ -446,7 +444,6 @@ def read_harness(path: Path, column: str | None = None) -> tuple[list[Run], list
     """Read a results file that lm-eval itself wrote: `lm_eval --output_path DIR --log_samples`.
 
     Args:
-        path: `results_DATE.json`.
         column: the model's name in tables; None for the name that lm-eval gave it.
 
     Returns:

@@ -73,8 +73,6 @@ def plan(
     """Plan all work, model by model.
 
     Args:
-        settings: what is run, and how.
-        tasks: the benchmarks.
         found: their items, by benchmark.
         hashes: of the models, by column.
     """
@@ -151,7 +149,6 @@ def run(
 
     Args:
         works: what is to be found out; that of a model stands together.
-        out: folder of the results.
         open_lm: loads a model for lm-eval; called once a model, and not at all for a model whose
             results are all there.
         on_begin: told of each work that is begun.
@@ -329,7 +326,6 @@ def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = N
     """Run what the settings say, and print a table: `duo eval benchmarks`.
 
     Args:
-        settings: what is run, and how.
         out: folder of the results; finished ones in it are not done again.
         console: where the table goes; standard output by default.
 

@@ -240,9 +240,6 @@ def harness_task(
     it runs programs in this process. They are never imported: task files name functions of ours.
 
     Args:
-        task: how the benchmark is asked.
-        leaf: the rows.
-        settings: of the run, for the length of answers.
         logit_bias: for back ends that ban tokens by it.
 
     Returns:

@@ -127,7 +127,6 @@ def limit(limits: dict[str, float], *, others: int | None) -> None:
     """Set the resource limits; see `evaluation.sandbox.run.Limits`.
 
     Args:
-        limits: its fields by name.
         others: processes and threads of the same user that are none of the program's; None if
             that cannot be known: then their number is not limited.
 
@@ -213,7 +212,6 @@ def restrict(readable: Iterable[str], folder: str) -> None:
 
     Args:
         readable: folders and files; those under /dev can be written as well.
-        folder: the one folder that it may fill.
 
     Raises:
         OSError: the kernel has no Landlock.
@@ -284,7 +282,6 @@ def enter(mount_point: str, python: Iterable[str], *, disk_bytes: int, owner: in
     Args:
         mount_point: an existing empty folder; it stays empty.
         python: folders of Python's own modules.
-        disk_bytes: the most that FOLDER holds.
         owner: user and group id that FOLDER belongs to; None for this process's own, in a user
             namespace (for callers without privileges).
 

@@ -255,13 +255,7 @@ def _line_of_tests(trace: TracebackType | None) -> int | None:
 
 
 def _end(status: int, cpu_seconds: float, limit: float) -> Report:
-    """Describe a process that ended without a verdict.
-
-    Args:
-        status: its wait status.
-        cpu_seconds: CPU time that it has used.
-        limit: CPU time that it was allowed, in seconds.
-    """
+    """Describe a process that ended without a verdict."""
     if os.WIFEXITED(status):
         code = os.WEXITSTATUS(status)
         detail = f"the program ended with status {code} before its tests did"

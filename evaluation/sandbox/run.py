@@ -238,8 +238,6 @@ def run_program(
     """Run one program to its end or its limits; nothing of it is left when this returns.
 
     Args:
-        program: the candidate and its tests.
-        limits: what it may use.
         protection: what must be in force; by default the strongest that this machine permits. If
             any part of it cannot be set up, the program does not run and the outcome is `error`.
 

@@ -43,9 +43,7 @@ def build(
     """Write the page about runs and what stands on it.
 
     Args:
-        runs: folders, or single files.
         out: folder; the run itself if it is one folder and nothing is said, else `runs/report`.
-        ratings: how to read ratings.
         scenarios: how many are drawn and can be played.
         console: where progress and problems are told; standard error if not given.
 

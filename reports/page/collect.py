@@ -123,11 +123,6 @@ def collect(
 ) -> Evidence:
     """Read what runs hold.
 
-    Args:
-        runs: folders, or single files.
-        ratings: how to read ratings.
-        on_step: told what is under way.
-
     Raises:
         BadInput: there is no such folder or file, or nothing in it could be used; then the error is
             about the first that is broken, if one is.

@@ -54,10 +54,6 @@ def find(runs: Sequence[Path], *, limit: int = LIMIT) -> tuple[list[File], list[
 
     Left out is what `duo.files.walk` leaves out, and what an earlier report wrote.
 
-    Args:
-        runs: folders or files.
-        limit: entries looked at, at most.
-
     Returns:
         Files that may hold results, by name, each once, however many links lead to it; and
         what could not be read or was left out because there is too much.
@@ -96,7 +92,6 @@ def recognise(path: Path, columns: Mapping[str, str] | None = None) -> tuple[str
 
     Args:
         path: `.json`, `.jsonl`, `.csv` or `.parquet`.
-        columns: what another tool calls our columns of ratings.
 
     Returns:
         The kind and, of JSON, the content; None for something that reports are not made of.

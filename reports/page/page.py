@@ -114,8 +114,6 @@ def page_of(
     """Write the page; the same evidence gives the same text.
 
     Args:
-        evidence: what was read.
-        drawn: its charts.
         tables: its tables; made here if they are not there.
         scenarios: how many are shown in pictures and can be played.
     """

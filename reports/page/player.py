@@ -49,7 +49,6 @@ def player(transcripts: Sequence[Transcript], *, key: str, sounds: Collection[st
     """Make the element that conversations on one scenario play in, side by side.
 
     Args:
-        transcripts: from left to right.
         key: unique in the page.
         sounds: addresses of the sound files beside the page.
     """

@@ -83,7 +83,6 @@ def write_chart(chart: Chart, folder: Path) -> list[Path]:
     """Write a chart in every form; the same chart gives the same bytes.
 
     Args:
-        chart: the chart.
         folder: gets NAME.pdf, .svg and .png, one column wide, NAME-wide.pdf, .svg and .png, two
             columns wide, and the rows as NAME.csv, .tex and .md, the caption as NAME.txt.
 

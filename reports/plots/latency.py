@@ -24,7 +24,6 @@ def latency(interaction_result: Any, transcripts: Iterable[Any] = ()) -> Chart |
     The mark of a system stands at the median that the result and the caption give.
 
     Args:
-        interaction_result: the JSON of `duo eval interaction`.
         transcripts: those that were scored, for the caption to say whose clock the seconds are of;
             anything with `header.clock`.
 

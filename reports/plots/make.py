@@ -86,7 +86,6 @@ def make(
     """Draw figures of one kind and write them, all or none.
 
     Args:
-        kind: one of `KINDS`.
         paths: what to draw; a figure of each, but one of all trainings.
         out: folder; see `reports.plots.chart.write_chart`.
         start, end: seconds of a timeline that are drawn, if not all.

@@ -1,7 +1,7 @@
 """Lay out the axes of charts: panels of curves, and rows of bars or dots over one axis.
 
-matplotlib's constrained layout makes room for all type; heights are set in points, so that rows and
-type have the same size in a figure of any width.
+matplotlib's constrained layout makes room for all type; widths and heights are in points, so that
+rows and type have the same size in a figure of any width.
 """
 
 from __future__ import annotations
@@ -81,8 +81,6 @@ def panels(
     """Open a figure of panels, side by side where it is wide, and close it with a legend.
 
     Args:
-        width: of the figure in points.
-        count: of the panels.
         names: of the series, for the legend.
         lines: whether series are lines; otherwise they are points.
     """
@@ -167,8 +165,6 @@ def stacked(
             for none), `label`, the parts by the names in `fills`, `low` and `high` (interval of the
             first part), `right` (a remark). No numbers where there is nothing to show.
         fills: of each part, and what the legend calls it.
-        width: of the figure in points.
-        label: of the axis.
         interval: what the legend calls the intervals below the bars.
         right: heading of the remarks.
     """
@@ -226,8 +222,6 @@ def dotted(
             for none), `label` (neighbours of the same label share it), `series` (a number into
             `names`), `value`, `low`, `high`, `right` (a remark). No numbers where there are none.
         names: of the series.
-        width: of the figure in points.
-        label: of the axis.
         right: heading of the remarks.
         share: whether the axis goes from 0 to 100 %.
         mark: a value with a line through all rows.

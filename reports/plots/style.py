@@ -302,10 +302,8 @@ def inline_svg(svg: str, *, prefix: str, label: str, css_class: str = "") -> Mar
     matters to a file (metadata, style sheet, size) goes.
 
     Args:
-        svg: as `svg_text` returns it.
         prefix: letters, unique in the page.
         label: what the picture shows, for those who cannot see it.
-        css_class: classes of the `svg` element.
     """
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):

@@ -66,7 +66,6 @@ def timeline(transcript: Transcript, start: float = 0.0, end: float | None = Non
     """Draw both channels over time, predicted words in grey, states marked.
 
     Args:
-        transcript: of one conversation.
         start, end: seconds to draw, if not all.
 
     Raises:
@@ -107,7 +106,6 @@ def draw(
     """Draw the timeline of one transcript.
 
     Args:
-        transcript: of one conversation.
         width: of the figure in points.
         tall: points that it should not be higher than; seconds are made narrower for that.
         start, end: seconds to draw, if not all.

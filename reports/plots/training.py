@@ -26,7 +26,6 @@ def training_curves(*training_json: Any, names: Sequence[str] = ()) -> Chart | N
     """Draw curves of one or more runs.
 
     Args:
-        training_json: `training.json` of each run.
         names: of the runs; without, what they learned on which model.
 
     Returns:

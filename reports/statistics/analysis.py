@@ -216,7 +216,6 @@ def analyse(
         rules: of exclusion; the defaults of `Rules` if none are given.
         systems: their order, which decides who is the first of a pair; by name if not given.
         cluster: what is one dialogue: an `item`, or a `scenario` of several items.
-        resamples: of each bootstrap.
 
     Raises:
         BadInput: `systems` are not those of the ratings; `cluster` is no such column.

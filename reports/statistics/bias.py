@@ -72,12 +72,7 @@ class Biases:
 
 
 def biases(rows: pd.DataFrame, *, cluster: str = "item") -> Biases:
-    """Estimate the biases in first votes.
-
-    Args:
-        rows: ratings of one criterion.
-        cluster: the column that names the dialogue.
-    """
+    """Estimate the biases in the first votes on one criterion."""
     firsts = rows[~rows["attention"] & (rows["repeat"] == 0)]
     more = np.sign((firsts["words_left"] - firsts["words_right"]).to_numpy(dtype=float))
     unknown = len(firsts) > 0 and not np.isfinite(more).any()

@@ -85,11 +85,8 @@ def bradley_terry(
     (inverse information times its score vector) goes where residuals go in `clustered`.
 
     Args:
-        systems: their names.
         votes: counts of win, tie, loss of the first of each pair, shape (dialogues, raters, pairs,
             3); "both bad" is a tie.
-        rng: for the bootstrap.
-        resamples: of the bootstrap.
     """
     total = votes.sum((0, 1))
     if note := _unfit(systems, total):

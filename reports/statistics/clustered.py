@@ -284,8 +284,6 @@ def resampled_means(
 
     Args:
         sums, counts: as for `mean`, shape (dialogues, raters).
-        rng: where the draws come from.
-        resamples: how many.
     """
     dialogues, raters = sums.shape
     values, errors = np.empty(resamples), np.empty(resamples)
@@ -380,8 +378,6 @@ def mixed_check(rows: pd.DataFrame, first: str, *, cluster: str = "item") -> Mix
 
     Args:
         rows: first votes on one criterion and pair, with `outcome` (see `ratings.votes_on`).
-        first: the first system.
-        cluster: the column that names the dialogue.
     """
     import pandas as pd
     from statsmodels.regression.mixed_linear_model import (  # type: ignore[import-untyped]

@@ -86,10 +86,7 @@ def bench_statistics(
     """Simulate studies of all designs, showing progress.
 
     Args:
-        studies: of each design.
-        seed: of all draws.
         resamples: of the bootstrap that stands for comparison; 0 leaves it out.
-        processes: how many work at once.
     """
     watch, chosen = Stopwatch(), designs()
     with progress("studies", len(chosen) * studies) as bar:
@@ -129,11 +126,8 @@ def measure(
     """Draw and analyse studies of each design.
 
     Args:
-        chosen: the designs.
-        studies: of each.
         seed: of all draws; the result depends on it, not on `processes`.
         resamples: of the bootstrap; 0 leaves it out.
-        processes: how many work at once.
         on_done: called with how many more studies are done.
     """
     jobs = [

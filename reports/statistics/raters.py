@@ -45,7 +45,6 @@ def excluded(rows: pd.DataFrame, rules: Rules) -> tuple[Excluded, ...]:
 
     Args:
         rows: all ratings, attention checks among them.
-        rules: which rules hold.
     """
     found = []
     for rater, own in rows.groupby("rater", sort=True):
@@ -86,7 +85,6 @@ def consistency(rows: pd.DataFrame, *, cluster: str = "item") -> Consistency:
 
     Args:
         rows: ratings of one criterion and pair with `outcome` (see `ratings.votes_on`).
-        cluster: the column that names the dialogue.
     """
     key = ["study", "rater", "item"]
     first = rows[rows["repeat"] == 0].drop_duplicates(key)
@@ -141,8 +139,6 @@ def agreement(values: np.ndarray, rng: np.random.Generator, resamples: int = 999
 
     Args:
         values: how many raters gave each outcome, shape (dialogues, 4), as `ratings.OUTCOMES`.
-        rng: where the draws come from.
-        resamples: how many.
     """
     values = values[values.sum(1) > 1]
     ordered = np.stack([values[:, 3], values[:, 1] + values[:, 2], values[:, 0]], axis=1)
@@ -162,7 +158,6 @@ def alpha(values: np.ndarray, level: Literal["nominal", "ordinal"]) -> float | N
 
     Args:
         values: how many raters gave each value, shape (units, values); in order for "ordinal".
-        level: "nominal" or "ordinal".
     """
     values = values[values.sum(1) > 1].astype(int)
     if (values.sum(0) > 0).sum() < 2:

@@ -282,7 +282,6 @@ def panel(rows: pd.DataFrame, first: str, second: str, *, cluster: str = "item")
     """Count the first votes (no repeated items, no attention checks) on one criterion's pair.
 
     Args:
-        rows: ratings of one criterion.
         first, second: the two systems; a win is one of the first.
         cluster: the column whose values are the dialogues: `item`, or `scenario` where several
             items share one and votes on them hang together.
@@ -300,9 +299,7 @@ def cells(rows: pd.DataFrame, values: np.ndarray, cluster: str) -> np.ndarray:
     """Sum values by dialogue and rater, both in the order of their names.
 
     Args:
-        rows: ratings.
         values: of each row, shape (rows, kinds).
-        cluster: the column that names the dialogue.
 
     Returns:
         Sums of shape (dialogues, raters, kinds).

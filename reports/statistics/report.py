@@ -57,7 +57,6 @@ def report_statistics(
         systems, cluster, seed: see `analyse`.
         judge: verdicts of a model, to be compared with the ratings; these do not change. Adds
             `judge-agreement.json`.
-        console: where tables go; standard output by default.
 
     Raises:
         BadInput: of the ratings, the rules or the folder.

@@ -112,14 +112,7 @@ class Crowd:
         size: tuple[int, int, int],
         rng: np.random.Generator,
     ) -> Crowd:
-        """Draw dialogues and raters.
-
-        Args:
-            voting: how they vary.
-            strengths: of the systems.
-            size: studies, dialogues and raters.
-            rng: where the draws come from.
-        """
+        """Draw dialogues and raters."""
         own = np.array(list(strengths))
         studies, dialogues, raters = size
         by_dialogue, by_rater = (studies, dialogues, 1), (studies, 1, raters)
@@ -288,14 +281,9 @@ def power(
     That is: in which `clustered.preference_tests`, which the report uses, finds it at `level`.
 
     Args:
-        effect: what is true.
         dialogues: pairs that are rated; each by all `raters`.
-        raters: how many.
         level: of the test; with `comparisons` criteria at once, divided by their number (what the
             strictest step of Holm's correction asks for).
-        comparisons: how many tests are corrected for.
-        simulations: how many studies are drawn.
-        seed: of the draws.
         on_done: called with how many more studies are done.
     """
     design = effect.design(dialogues, raters)
@@ -378,12 +366,8 @@ def simulate_raters(
     through `Session`; and they arrive in random order. Every row of theirs is marked synthetic.
 
     Args:
-        study: an open one.
-        raters: how many.
         strengths: of the systems, in log odds; those not named have 0.
-        voting: how raters and dialogues vary.
         careless: share of the raters who answer at random, and fast.
-        seed: of all draws.
 
     Raises:
         BadInput: a strength for a system that the study does not have.

@@ -148,7 +148,6 @@ def judge_study(
     """Have a model judge all items; goes on where a run of the same study and judge stopped.
 
     Args:
-        folder: where the files go.
         prices: dollars for a million tokens in and out, if the cost is to be shown.
         on_done: called after each question.
 

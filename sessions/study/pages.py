@@ -111,12 +111,9 @@ def choose(
 
     Args:
         items: how many there are; they are numbered from 0.
-        systems: dialogues on a page.
-        raters_per_item: how many are wanted for each.
         tally: of all raters, this one included.
         own: what this rater has had, in any order; none of it is given again.
         rater: the rater's number, from 0.
-        seed: of the study.
     """
     had = {placement.item for placement in own}
     counts = {

@@ -205,7 +205,6 @@ def add_rater(
         number: wanted for the rater; the next one is taken instead if another has it.
         action: what the history calls it.
         panel: the panel's ids of `study` and `session`, for the history.
-        values: of further columns.
     """
     study.lock(connection)
     own = raters.c.study_id == study.id

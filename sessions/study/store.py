@@ -371,7 +371,6 @@ def upsert(
     """Insert a row, or change the one that has the same key.
 
     Args:
-        key: the columns of the primary key.
         values: of the other columns, new or changed.
         first: of columns that are set only when the row is new.
         count: a column that is raised by one at each change.

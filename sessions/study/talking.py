@@ -288,7 +288,6 @@ def serving(
     """Serve the conversations of a study meanwhile.
 
     Args:
-        public: the address by which browsers reach it.
         framed_by: origins of the study's pages.
 
     Raises:

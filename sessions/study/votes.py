@@ -333,8 +333,6 @@ def _votes_of(
 
     Args:
         panel: the panel's ids of `study` and `session`.
-        look: what was done on the page.
-        lengths: words of the assistant, by system.
     """
     order = tuple(systems[place] for place in orders(len(systems))[page[0].placement])
     answers = {row.criterion: Answer.from_json(row.answer) for row in page}

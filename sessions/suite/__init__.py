@@ -436,7 +436,6 @@ def heard_as(stretches: Sequence[str], recogniser: Recogniser, random: Random) -
     Args:
         stretches: what is said, cut where the user pauses.
         recogniser: who writes it down.
-        random: drawn from if a word is misheard.
     """
     writing = _WRITINGS[recogniser]
     texts = [writing.apply(stretch, random) for stretch in stretches]

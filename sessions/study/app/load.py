@@ -242,8 +242,6 @@ def load_pages(
     """Make a study in an empty folder, serve it, and let raters at it, all at once.
 
     Args:
-        pages: that each rater rates.
-        think: mean seconds between two actions of a rater.
         processes: servers, which share the raters as a proxy would share them.
 
     Raises:
@@ -284,7 +282,6 @@ def load_figures(
 
     Args:
         results: what was sent, and how long each operation took, from each thread or process.
-        seconds: wall time of all together.
     """
     import pandas as pd
 
