@@ -168,13 +168,3 @@ def test_a_very_long_transcript_is_quick() -> None:
     dialogue = shown(event("speech", 0, 60, long))
     assert len(dialogue.words) == 20_000
     assert dialogue.seconds == pytest.approx(60, abs=0.002)
-
-
-def test_words_of_earlier_studies_are_parted_at_silences() -> None:
-    dialogue = shown(
-        event("speech", 0, 1, "one", cycle=0),
-        event("answer_end", 1, 1),
-        event("speech", 3, 4, "two", cycle=3),
-    )
-    data = [{k: v for k, v in word.items() if k != "part"} for word in dialogue.as_data()]
-    assert [one.text for one in Dialogue.from_data(data).of("assistant")] == ["one", "two"]

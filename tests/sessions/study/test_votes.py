@@ -200,11 +200,11 @@ def test_what_contradicts_is_refused(make: StudyMaker, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty"),
+        (b"", "empty: not even a header line"),
         (b"rater,item\n", "x.csv:1: repeat: is missing"),
         (b"\xffx", "is not UTF-8 text"),
-        (",".join(NAMES).encode() + b"\n1,2\n", f"x.csv:2: 2 fields, not {len(NAMES)}"),
-        (",".join(NAMES).encode() + b'\n"open', "is not CSV"),
+        (",".join(NAMES).encode() + b"\n1,2\n", f"x.csv:2: 2 cells under {len(NAMES)} columns"),
+        (",".join(NAMES).encode() + b'\n"open', "x.csv:2: not CSV"),
     ],
 )
 def test_files_that_are_none(
