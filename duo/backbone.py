@@ -26,14 +26,7 @@ from duo.merging import merge
 from duo.quantising import BITS, quantise
 from duo.state_rows import base_of_rows, read_rows, rows_folder, with_rows
 from duo.terminal import quiet
-from duo.tokens import (
-    IDLE,
-    IGNORE,
-    RESPOND,
-    StateTokens,
-    add_control_tokens,
-    add_state_tokens,
-)
+from duo.tokens import IDLE, IGNORE, RESPOND, StateTokens, add_control_tokens, add_state_tokens
 from duo.wheels import ADAPTERS, ALIAS, adapter_folder, smollm2_folder
 
 if TYPE_CHECKING:

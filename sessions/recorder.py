@@ -25,15 +25,7 @@ from duo.decoding.conversant import Conversant
 from duo.decoding.systems import build, check_settings, check_system, is_foreign
 from duo.errors import BadInput
 from duo.files import check_writable, read_json
-from duo.runs import (
-    MANIFEST,
-    Stopwatch,
-    as_json,
-    check_same,
-    safe_name,
-    versions,
-    write_manifest,
-)
+from duo.runs import MANIFEST, Stopwatch, as_json, check_same, safe_name, versions, write_manifest
 from duo.terminal import progress
 from duo.transcript import SCHEMA, Header, Transcript, read_transcript, write_transcript
 from sessions.play import MAX_SECONDS, RealTime, Recording, Simulated, cycle_length, play, playing

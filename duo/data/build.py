@@ -28,15 +28,7 @@ from duo.data.sources import BACKGROUND_ONLY, Source, refuse
 from duo.data.writers import Extractive, Overheard, Writer
 from duo.errors import BadInput
 from duo.files import OnBad, read_result, sha256, whole_file
-from duo.runs import (
-    MANIFEST,
-    Journal,
-    Manifest,
-    Stopwatch,
-    check_same,
-    fingerprint,
-    write_manifest,
-)
+from duo.runs import MANIFEST, Journal, Manifest, Stopwatch, check_same, fingerprint, write_manifest
 
 TRAIN, VALIDATION = "train.jsonl", "validation.jsonl"
 
@@ -122,10 +114,7 @@ class Job:
 
 
 def build(
-    job: Job,
-    *,
-    progress: Progress = lambda what, done, of: None,
-    warn: OnBad = lambda bad: None,
+    job: Job, *, progress: Progress = lambda what, done, of: None, warn: OnBad = lambda bad: None
 ) -> None:
     """Build the data set, go on with it, or leave it if it is there already.
 

@@ -32,8 +32,7 @@ _SOURCES = "data-dir,hub,wheel,smoke"
 def benchmarks(
     out: Annotated[Path, typer.Argument(help="Folder of the results.", show_default=False)],
     experiment: Annotated[
-        Path | None,
-        typer.Option(help="YAML file with the models to compare.", show_default=False),
+        Path | None, typer.Option(help="YAML file with the models to compare.", show_default=False)
     ] = None,
     model: Annotated[
         list[str] | None,
@@ -49,15 +48,13 @@ def benchmarks(
     ] = None,
     profile: Profile = None,
     tasks: Annotated[
-        str | None,
-        typer.Option(help="Benchmarks: arc_easy,mmlu ...", show_default="all nine"),
+        str | None, typer.Option(help="Benchmarks: arc_easy,mmlu ...", show_default="all nine")
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="0,1,2: one run for each.", show_default="0")
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="Items of each benchmark, drawn; the same for all."),
+        int | None, typer.Option(min=1, help="Items of each benchmark, drawn; the same for all.")
     ] = None,
     data_dir: DataDir = None,
     sources: Sources = _SOURCES,
@@ -108,11 +105,7 @@ def benchmarks(
     run_benchmarks(settings, out)
 
 
-def data(
-    data_dir: DataDir = None,
-    sources: Sources = _SOURCES,
-    profile: Profile = None,
-) -> None:
+def data(data_dir: DataDir = None, sources: Sources = _SOURCES, profile: Profile = None) -> None:
     """Show where the items of each benchmark are, whether all are there, and what is missing.
 
     Example: duo eval data --data-dir data/benchmarks

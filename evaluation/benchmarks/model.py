@@ -263,10 +263,7 @@ class Answering(HFLM):
         longest = max(requests, key=lambda one: len(one[1]) + len(one[2]), default=None)
         self._set_batch("likelihood", [longest] if longest else None)
         answers = self._answered(
-            "loglikelihood",
-            requests,
-            [texts for texts, _, _ in requests],
-            self._ask_likelihoods,
+            "loglikelihood", requests, [texts for texts, _, _ in requests], self._ask_likelihoods
         )
         return [(value, greedy) for value, greedy in answers]
 

@@ -220,10 +220,7 @@ def restrict(readable: Iterable[str], folder: str) -> None:
     version = syscall("landlock", _CREATE_RULESET, nothing, 0, _VERSION)
     everything = (1 << _RIGHTS.get(version, _RIGHTS_NOW)) - 1
     rules = struct.pack(
-        "<3Q",
-        everything,
-        _ALL_TCP if version >= 4 else 0,
-        _ALL_SCOPES if version >= 6 else 0,
+        "<3Q", everything, _ALL_TCP if version >= 4 else 0, _ALL_SCOPES if version >= 6 else 0
     )[: 24 if version >= 6 else 16 if version >= 4 else 8]
     ruleset = syscall("landlock", _CREATE_RULESET, rules, len(rules), 0)
     try:

@@ -223,11 +223,7 @@ def _scenario_section(
     held = [conversation_of(transcript) for transcript in transcripts]
     systems = _listed(one.system for one in held)
     pictures = {
-        picture: _for_screens(
-            partial(lay_out, held),
-            f"{anchor}-{picture}",
-            f"{label}: {systems}",
-        )
+        picture: _for_screens(partial(lay_out, held), f"{anchor}-{picture}", f"{label}: {systems}")
         for picture, lay_out, label in (
             ("glance", overview, "Who speaks when"),
             ("score", compose, "What is said when"),

@@ -41,7 +41,7 @@ def decode_cost(decode_bench_json: Any) -> Chart | None:
             f"{found.rounds} interleaved rounds; lines from the least to the greatest. "
             "transformers' generate() makes "
             f"{found.generate.tokens_per_second.median:.1f} tokens/s; reading all weights for each "
-            f"token would allow {found.limit.tokens_per_second:.1f} (limit).",
+            f"token would allow {found.limit.tokens_per_second:.1f} (limit)."
         ],
         _COLUMNS,
         rows,

@@ -41,8 +41,7 @@ _TRAINING = "training.json"
 
 def figure(
     kind: Annotated[
-        str,
-        typer.Argument(metavar="KIND", help=f"{', '.join(KINDS)}.", show_default=False),
+        str, typer.Argument(metavar="KIND", help=f"{', '.join(KINDS)}.", show_default=False)
     ],
     files: Annotated[
         list[Path],

@@ -44,7 +44,7 @@ def probe(probe_result: Any) -> Chart | None:
             f"{found.answered} % of what wants an answer get one. First by the model's own score, "
             "then by linear probes of its layers, trained on so many labelled utterances of the "
             f"same data and tested on those of other dialogues ({found.folds} folds). From the "
-            f"model's own to the probe of {found.curve[-1].labelled:,}: {said}. {found.about}.",
+            f"model's own to the probe of {found.curve[-1].labelled:,}: {said}. {found.about}."
         ],
         ("kind", "n", "labelled utterances", "ignored", "area under the curve"),
         [

@@ -58,7 +58,7 @@ def separation(states_result: Any) -> Chart | None:
             f"share of all {len(over)} finished ones that are decided about at once, as that on "
             "p(<1>) + p(<2>) is moved. Towards the upper right is better, on the falling diagonal "
             f"nothing is told apart. Where {_NAMED} % are answered or decided about, held or "
-            f"ignored are: {said}. {found.about}.",
+            f"ignored are: {said}. {found.about}."
         ],
         _COLUMNS,
         rows,

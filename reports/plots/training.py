@@ -54,7 +54,7 @@ def training_curves(*training_json: Any, names: Sequence[str] = ()) -> Chart | N
         [
             "Training over steps. Thin lines: loss on the training batches; lines with marks: on "
             "validation data, where the state accuracy is the share of utterances whose state is "
-            f"predicted. {lengths}.",
+            f"predicted. {lengths}."
         ],
         ("run", "step", *_FIGURES),
         [

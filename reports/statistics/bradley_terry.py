@@ -216,11 +216,7 @@ def _rank_ranges(
 
 
 def _firsts(
-    votes: np.ndarray,
-    features: np.ndarray,
-    systems: int,
-    rng: np.random.Generator,
-    resamples: int,
+    votes: np.ndarray, features: np.ndarray, systems: int, rng: np.random.Generator, resamples: int
 ) -> list[float | None]:
     if not resamples:
         return [None] * systems

@@ -77,11 +77,7 @@ class StatisticsBench(Result):
 
 
 def bench_statistics(
-    *,
-    studies: int = 1000,
-    seed: int = 0,
-    resamples: int = 299,
-    processes: int = 1,
+    *, studies: int = 1000, seed: int = 0, resamples: int = 299, processes: int = 1
 ) -> StatisticsBench:
     """Simulate studies of all designs, showing progress.
 
@@ -150,9 +146,7 @@ def measure(
     )
 
 
-def _counted(
-    job: tuple[int, Design, int, tuple[int, ...], int],
-) -> dict[_Counted, float]:
+def _counted(job: tuple[int, Design, int, tuple[int, ...], int]) -> dict[_Counted, float]:
     """Analyse studies of one design; sums over studies of hits, widths and rejections."""
     _, design, studies, seed, resamples = job
     rng = np.random.default_rng(seed)

@@ -108,7 +108,7 @@ def judge_table(found: JudgeAgreement) -> Table:
         ],
         notes=[
             "Same: of people's votes those that say what the judge says. Alpha: Krippendorff's, of "
-            "the judge and people's majority. Both bad counts as a tie.",
+            "the judge and people's majority. Both bad counts as a tie."
         ],
     )
 
@@ -273,11 +273,7 @@ def _quality(found: Findings, title: str) -> Table:
     names = ("alpha", "alpha (ordinal)", "kappa", "same again %")
     return Table(
         f"Raters{title}",
-        [
-            "criterion",
-            "pair",
-            *(Column(name, "number") for name in names),
-        ],
+        ["criterion", "pair", *(Column(name, "number") for name in names)],
         [
             (
                 *_about(one),

@@ -82,8 +82,7 @@ def create(
         typer.Option(help="Folder of transcripts, such as `duo record` makes.", show_default=False),
     ] = None,
     live: Annotated[
-        bool,
-        typer.Option("--live", help="Participants talk to the systems themselves: see docs."),
+        bool, typer.Option("--live", help="Participants talk to the systems themselves: see docs.")
     ] = False,
     systems: Annotated[
         str | None,
@@ -115,16 +114,14 @@ def create(
         ),
     ] = "recorded",
     topics: Annotated[
-        Path | None,
-        typer.Option(help="YAML file of topics, with --live [default: four of ours]."),
+        Path | None, typer.Option(help="YAML file of topics, with --live [default: four of ours].")
     ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(metavar="[SYSTEM=]MODEL", help="As of `duo talk`, with --live."),
     ] = None,
     set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="[SYSTEM.]NAME=VALUE", help="The same."),
+        list[str] | None, typer.Option("--set", metavar="[SYSTEM.]NAME=VALUE", help="The same.")
     ] = None,
     chat: Chat = None,
 ) -> None:
@@ -260,8 +257,7 @@ def invite(
     study: _Study,
     raters: Annotated[int, typer.Option(min=0, max=10_000, help="Personal links to make.")] = 0,
     panel: Annotated[
-        str | None,
-        typer.Option(help="Make a link for a panel such as Prolific; give it a label."),
+        str | None, typer.Option(help="Make a link for a panel such as Prolific; give it a label.")
     ] = None,
     admin: Annotated[
         str | None, typer.Option(help="Make a link to the administrator's page; give it a label.")

@@ -220,12 +220,7 @@ def _quoted(dialogue: Dialogue) -> str:
     """Write a dialogue as a JSON object a line."""
     return "\n".join(
         quoted_line(
-            {
-                "who": one.who,
-                "from": round(one.start, 1),
-                "to": round(one.end, 1),
-                "says": one.text,
-            }
+            {"who": one.who, "from": round(one.start, 1), "to": round(one.end, 1), "says": one.text}
         )
         for one in dialogue.utterances
     )

@@ -276,12 +276,7 @@ def _store(
 
 
 def _add_item(
-    connection: Connection,
-    study_id: int,
-    kind: str,
-    number: int,
-    item: Item,
-    audio: _Kept,
+    connection: Connection, study_id: int, kind: str, number: int, item: Item, audio: _Kept
 ) -> None:
     row = items.insert().values(
         study_id=study_id,

@@ -132,8 +132,7 @@ def choose(
         draw = random.Random(f"order {seed} {item} {rater}")
         chance = [draw.random() for _ in rows]
         return min(
-            rows,
-            key=lambda row: (tally.orders.get((item, row), 0), own_orders[row], chance[row]),
+            rows, key=lambda row: (tally.orders.get((item, row), 0), own_orders[row], chance[row])
         )
 
     def worth(item: int) -> tuple[bool, int]:

@@ -128,10 +128,7 @@ class BlindTalk(Talks):
         self._live.leave_others(self)
         folder = self._live.study.folder / talk.folder
         self._offer = replace(
-            self._offer,
-            choices=[(folder.name, talk.system)],
-            folder=folder.parent,
-            name=talk.topic,
+            self._offer, choices=[(folder.name, talk.system)], folder=folder.parent, name=talk.topic
         )
         try:
             await super().prepare(0, record=True, resume=False)

@@ -362,10 +362,7 @@ def _scenario(cell: Cell, said: set[str]) -> Scenario:
             "language": "en",
             "description": f"{_SPOKEN[cell.event]} {_PLACES[cell.position]}: {topic.about} "
             f"(suite {version}).",
-            "defaults": {
-                "words_per_minute": cell.words_per_minute,
-                "longest_wait": _LONGEST_WAIT,
-            },
+            "defaults": {"words_per_minute": cell.words_per_minute, "longest_wait": _LONGEST_WAIT},
             **made,
             "utterances": utterances,
         }
