@@ -13,7 +13,7 @@ import typer
 
 from duo.options import Chat
 from reports.plots.make import figure
-from reports.statistics.commands import statistics
+from reports.statistics.commands import ChoiceWords, ColumnNames, RulesFile, statistics
 
 report_app = typer.Typer(
     help="Make tables and figures from the outputs of runs.", no_args_is_help=True
@@ -98,18 +98,9 @@ def build(
         int,
         typer.Option(min=0, help="Scenarios that are drawn and can be played; numbers are of all."),
     ] = 12,
-    rules: Annotated[
-        Path | None,
-        typer.Option(help="YAML file: rules for leaving raters out (default: the paper study's)."),
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="OURS=THEIRS: another tool's name for a column of ratings; repeat."),
-    ] = None,
-    choice: Annotated[
-        list[str] | None,
-        typer.Option(help="THEIRS=OURS: another tool's word for left, right, tie or both_bad."),
-    ] = None,
+    rules: RulesFile = None,
+    column: ColumnNames = None,
+    choice: ChoiceWords = None,
 ) -> None:
     """Make one HTML page of the results in runs, with its figures and tables beside it.
 

@@ -28,6 +28,22 @@ from duo.options import (
     words,
 )
 
+#: How ratings are read, by this command and by `duo report build`.
+RulesFile = Annotated[
+    Path | None,
+    typer.Option(help="YAML file: rules for leaving raters out (default: the paper study's)."),
+]
+ColumnNames = Annotated[
+    list[str] | None,
+    typer.Option(help="OURS=THEIRS: another tool's name for a column of ratings; repeat for more."),
+]
+ChoiceWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="THEIRS=OURS: another tool's word for left, right, tie or both_bad; repeat for more."
+    ),
+]
+
 
 def statistics(
     ratings: Annotated[
@@ -36,10 +52,7 @@ def statistics(
     out: Annotated[
         Path, typer.Option(help="Folder for statistics.json and statistics.csv.")
     ] = Path("runs/statistics"),
-    rules: Annotated[
-        Path | None,
-        typer.Option(help="YAML file: rules for leaving raters out (default: the paper study's)."),
-    ] = None,
+    rules: RulesFile = None,
     systems: Annotated[
         str | None,
         typer.Option(help="Order of the systems, separated by commas (default: by name)."),
@@ -50,17 +63,8 @@ def statistics(
             help="Column that names the dialogue: item, or scenario where items share one."
         ),
     ] = "item",
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="OURS=THEIRS: another tool's name for a column; repeat for more."),
-    ] = None,
-    choice: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="THEIRS=OURS: another tool's word for left, right, tie or both_bad; repeat for "
-            "more."
-        ),
-    ] = None,
+    column: ColumnNames = None,
+    choice: ChoiceWords = None,
     judge: Annotated[
         Path | None,
         typer.Option(help="Verdicts of `duo study judge`: show how far they agree with people."),
