@@ -18,12 +18,11 @@ from duo.errors import BadInput
 from duo.files import csv_rows
 from duo.terminal import printable
 from sessions.study.pages import orders
-from sessions.study.people import add_rater
+from sessions.study.people import add_rater, is_erased
 from sessions.study.store import actions, pages, raters, ratings
 from sessions.study.study import StoredItem, Study, record, stored_items
 from sessions.study.views import Answer
 from sessions.study.votes import COLUMNS, from_text
-from sessions.study.withdrawal import is_erased
 
 _NEEDED = (
     "rater", "item", "repeat", "criterion", "seconds", "submitted_at", "position", "order",

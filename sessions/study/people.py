@@ -1,4 +1,4 @@
-"""Admit raters, panels and administrators, each by a link with a secret token.
+"""Admit raters, panels and administrators, each by a link with a secret token; let raters withdraw.
 
 A token is 192 random bits. The database has only its SHA-256: who reads the database cannot open
 anybody's pages. Links can be revoked and can expire. Nothing about a person is stored: a rater is a
@@ -8,6 +8,7 @@ name such as `r007`; a panel's own id of a participant is kept as a hash, to kno
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from duo.errors import BadInput
 from duo.table import clean
-from sessions.study.store import raters, tokens
+from sessions.study.store import actions, drafts, marks, pages, raters, ratings, replies, tokens
 from sessions.study.study import Study, record
 from sessions.study.wording import words_in
 
@@ -28,6 +29,9 @@ _PLACEHOLDER = re.compile(r"[{}\[\]<>$]|^%.*%$")
 #: What some panels and browsers write where they have nothing.
 _NOTHING = ("null", "none", "undefined", "nan")
 _ID_LIMIT = 200
+
+#: What stays in the history of a rater whose answers are deleted: that they came and left.
+_KEPT = ("invite", "import", "consent", "withdraw")
 
 LinkKind = Literal["rater", "panel", "admin"]
 Refusal = Literal[
@@ -131,6 +135,47 @@ def revoke(study: Study, names: Sequence[str]) -> int:
                 revoked += 1
                 record(connection, study, "revoke", rater=rater, data={"name": name})
     return revoked
+
+
+def withdraw(connection: Connection, study: Study, rater: Any, *, erase: bool) -> None:
+    """Let a rater withdraw; who has withdrawn already may still have the answers deleted.
+
+    Neither is an answer exported from now on, unless the rater left it and that is asked for.
+
+    Args:
+        rater: the row, locked, as the study is.
+        erase: delete all that the rater said and did, at once and for good.
+    """
+    if rater.withdrawn_at is None:
+        values = {"withdrawn_at": study.clock()}
+        connection.execute(raters.update().where(raters.c.id == rater.id).values(**values))
+    if erase:
+        _erase(connection, rater.id)
+    record(connection, study, "withdraw", rater=rater.id, data={"deleted": erase})
+
+
+def is_erased(connection: Connection, rater: int) -> bool:
+    """Tell whether the answers of a rater who withdrew were deleted."""
+    said = select(actions.c.data).where(actions.c.rater_id == rater, actions.c.kind == "withdraw")
+    return any(json.loads(data)["deleted"] for data in connection.execute(said).scalars())
+
+
+def _erase(connection: Connection, rater: int) -> None:
+    own = select(pages.c.id).where(pages.c.rater_id == rater)
+    for table in (drafts, marks):
+        connection.execute(delete(table).where(table.c.page_id.in_(own)))
+    connection.execute(delete(ratings).where(ratings.c.rater_id == rater))
+    connection.execute(delete(replies).where(replies.c.rater_id == rater))
+    mine = actions.c.rater_id == rater
+    gone = actions.c.page_id.is_not(None) | actions.c.kind.not_in(_KEPT)
+    connection.execute(delete(actions).where(mine, gone))
+    connection.execute(delete(pages).where(pages.c.rater_id == rater))
+    # The panel's numbers of the session point to the person.
+    came = mine, actions.c.kind.in_(("invite", "import"))
+    for action in connection.execute(select(actions.c.id, actions.c.data).where(*came)).all():
+        data = {name: one for name, one in json.loads(action.data).items() if name != "panel"}
+        changed = actions.update().where(actions.c.id == action.id)
+        connection.execute(changed.values(data=json.dumps(data)))
 
 
 def rater_of(

@@ -28,7 +28,7 @@ from sessions.study.pages import (
     total_pages,
     width,
 )
-from sessions.study.people import Refused, admit, rater_of
+from sessions.study.people import Refused, admit, is_erased, rater_of, withdraw
 from sessions.study.store import (
     actions,
     drafts,
@@ -59,7 +59,6 @@ from sessions.study.views import (
     View,
     WaitingView,
 )
-from sessions.study.withdrawal import is_erased, withdraw
 
 COMMENT_LIMIT = 5_000
 
@@ -188,7 +187,7 @@ class Session:
             return rater.withdrawn_at is None and rater.state not in ("invited", "declined")
 
     def withdraw(self, *, erase: bool) -> None:
-        """Let the rater withdraw, also when revoked or closed; see `withdrawal.withdraw`.
+        """Let the rater withdraw, also when revoked or closed; see `people.withdraw`.
 
         Args:
             erase: delete the answers; the design may have decided that already.
