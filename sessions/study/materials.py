@@ -27,7 +27,7 @@ from duo.errors import BadInput
 from duo.files import check_writable, sha256, write_result, write_text
 from duo.runs import MANIFEST, Stopwatch, write_manifest
 from duo.terminal import progress
-from duo.transcript import Header, read_transcript, transcripts_below
+from duo.transcript import Header, read_transcript, transcript_files
 from sessions.study.blinding import Dialogue, Word, blinded
 from sessions.study.design import Design
 from sessions.study.sound import SoundOf, StudySound
@@ -104,7 +104,7 @@ def find_materials(folder: Path, systems: Sequence[str] = ()) -> Materials:
     groups: dict[tuple[str, int], dict[str, tuple[Header, SystemDialogue]]] = {}
     there: dict[str, None] = {}
     controls = 0
-    for path in _files(folder):
+    for path in transcript_files([folder]):
         transcript = read_transcript(path)
         header = transcript.header
         there.setdefault(header.system)
@@ -338,20 +338,10 @@ def _asking(dialogue: Dialogue, instruction: str) -> Dialogue:
     return Dialogue(tuple(sorted(own, key=attrgetter("start"))))
 
 
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise BadInput("there is no such folder", file=folder)
-    files = transcripts_below(folder)
-    if not files:
-        raise BadInput("holds no transcripts (*.jsonl)", file=folder)
-    return files
-
-
 def _key(header: Header, path: Path) -> tuple[str, int]:
-    if len(header.scenario) > 150:
-        raise BadInput("is longer than 150 characters", file=path, line=1, field="scenario")
-    if len(header.system) > 150:
-        raise BadInput("is longer than 150 characters", file=path, line=1, field="system")
+    for field in ("scenario", "system"):
+        if len(getattr(header, field)) > 150:
+            raise BadInput("is longer than 150 characters", file=path, line=1, field=field)
     if not -(2**63) <= header.seed < 2**63:
         raise BadInput("does not fit 64 bits", file=path, line=1, field="seed")
     return header.scenario, header.seed

@@ -88,7 +88,7 @@ def test_seeds_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no such folder"):
+    with pytest.raises(BadInput, match="no such file or folder"):
         find_materials(tmp_path / "none")
     with pytest.raises(BadInput, match="holds no transcripts"):
         find_materials(tmp_path)

@@ -244,7 +244,7 @@ def test_bench(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("create", "--transcripts", "none", "--out", "x"), "none: there is no such folder"),
+        (("create", "--transcripts", "none", "--out", "x"), "none: no such file or folder"),
         (("check", "none"), "none: is not a study"),
         (("serve", "none"), "none: is not a study"),
         (("state", "none", "asleep"), "state: unknown 'asleep'"),
