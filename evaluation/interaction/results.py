@@ -27,11 +27,6 @@ from evaluation.interaction.events import (
     outcomes_of,
 )
 
-#: 2: words, answers and shares of none or all as `duo.speech` and `bootstrap` say since then.
-#: 3: the user's waits, and answers that the limit ended. 4: the panel of tau-voice, and content.
-#: 5: what was right, by category; repetitions; half-duplex controls.
-SCHEMA: Literal[5] = 5
-
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -83,7 +78,7 @@ class Content(Record):
 
     loops: Figure
     restated: Figure
-    repeated: Figure = Figure(value=None)
+    repeated: Figure
 
 
 class Controlled(Record):
@@ -112,14 +107,13 @@ class SystemFigures(Record):
     Attributes:
         overtaken: queries that are in no figure; see `duo.speech.Exchange`.
         takeover, takeover_latency: by kind of event.
-        right: by category of utterance; none in files of before schema 5.
+        right: by category of utterance.
         user_waits, gave_up: seconds until the user spoke again after an answer, and how often
             without one; see `duo.waits`.
         limited: answers that the limit on them ended; they count as complete.
         behaviour: by kind of event and class.
         response_latency, stop_latency: by unit.
         confusion: wanted, done, how often.
-        panel, content: None in files of before schema 4.
         controlled: None if no control was recorded. Controls are in no other figure.
     """
 
@@ -129,7 +123,7 @@ class SystemFigures(Record):
     conversations: Count
     scenarios: Count
     events: Count
-    overtaken: Count = 0
+    overtaken: Count
     takeover: dict[str, Figure]
     takeover_latency: dict[str, Figure]
     averaged: Figure
@@ -138,19 +132,19 @@ class SystemFigures(Record):
     premature_answers: Figure
     resumed_intact: Figure
     stops_obeyed: Figure
-    right: dict[str, Figure] = Field(default_factory=dict)
+    right: dict[str, Figure]
     overlap: Figure
-    user_waits: Quantiles | None = None
-    gave_up: Count | None = None
-    limited: Count | None = None
+    user_waits: Quantiles
+    gave_up: Count
+    limited: Count
     behaviour: dict[str, dict[Behaviour, Figure]]
     response_latency: dict[metrics.Unit, Quantiles]
     stop_latency: dict[metrics.Unit, Quantiles]
     words_after_onset: Figure
     waste: Waste
     confusion: dict[Wanted, dict[Done, Count]]
-    panel: Panel | None = None
-    content: Content | None = None
+    panel: Panel
+    content: Content
     controlled: Controlled | None = None
 
 
@@ -180,7 +174,7 @@ class Interaction(Result):
     """
 
     kind: Literal["interaction"] = "interaction"
-    schema_version: Literal[1, 2, 3, 4, 5] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[5] = Field(default=5, alias="schema")
     intervals: Intervals = Intervals()
     scored: Count
     left_out: tuple[LeftOut, ...] = ()

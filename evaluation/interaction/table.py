@@ -102,10 +102,9 @@ def table(found: Interaction, title: str = "Interaction") -> Table:
 
 def _notes(found: Interaction) -> Iterator[str]:
     """Say what a reader should know: intervals; queries not scored, or met without a decision."""
-    wilson = ", of shares of none or all by Wilson's formula" if found.schema_version > 1 else ""
     yield (
-        f"In brackets {found.intervals.level:.0%} intervals by bootstrap over scenarios{wilson}; n "
-        "events."
+        f"In brackets {found.intervals.level:.0%} intervals by bootstrap over scenarios, of shares "
+        "of none or all by Wilson's formula; n events."
     )
     yield f"transcripts scored: {found.scored}, left out: {len(found.left_out)}"
     if undefined := _undefined(found):
@@ -126,17 +125,17 @@ def _notes(found: Interaction) -> Iterator[str]:
 
 def _undefined(found: Interaction) -> list[str]:
     """Name the selectivities of which no system met an event."""
-    panels = [one.panel for one in found.systems.values() if one.panel is not None]
+    panels = [one.panel for one in found.systems.values()]
     return [
         head
         for kind, head in _SELECTIVITY.items()
-        if panels and not any(one.selectivity[kind].n for one in panels)
+        if not any(one.selectivity[kind].n for one in panels)
     ]
 
 
 def _waits(system: SystemFigures) -> Spread | None:
     found = system.user_waits
-    if found is None or found.p50.value is None or found.p90.value is None:
+    if found.p50.value is None or found.p90.value is None:
         return None
     return Spread(found.p50.n, found.p50.value, found.p90.value)
 
@@ -165,29 +164,27 @@ def _latencies(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
 def _panel(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
     """Show the panel of tau-voice, and apart from it the other benchmark's latency."""
     for head, key in _PANEL:
-        found = [None if one.panel is None else getattr(one.panel, key) for one in systems]
+        found = [getattr(one.panel, key) for one in systems]
         if key.endswith("latency"):
             yield from _times(f"tau-voice: {head}", found)
         else:
             write = _number if key == "agent_interruptions" else percent
             yield f"tau-voice: {head}", [write(one) for one in found]
     for kind, head in _SELECTIVITY.items():
-        shares = [None if s.panel is None else s.panel.selectivity.get(kind) for s in systems]
-        yield f"tau-voice: {head}{_HIGH}", [percent(one) for one in shares]
-    found = [None if one.panel is None else one.panel.overlap_until_stop for one in systems]
+        shares = [percent(one.panel.selectivity.get(kind)) for one in systems]
+        yield f"tau-voice: {head}{_HIGH}", shares
+    found = [one.panel.overlap_until_stop for one in systems]
     yield from _times("Full-Duplex-Bench v1.5: stop latency", found)
 
 
-def _times(head: str, found: Sequence[Times | None]) -> Iterator[_Row]:
+def _times(head: str, found: Sequence[Times]) -> Iterator[_Row]:
     for part in ("mean", "p50", "p90"):
-        cells = [_number(None if one is None else getattr(one, part)) for one in found]
-        yield f"{head} {part}, seconds", cells
+        yield f"{head} {part}, seconds", [_number(getattr(one, part)) for one in found]
 
 
 def _content(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
     for head, key in _CONTENT:
-        found = [None if one.content is None else getattr(one.content, key) for one in systems]
-        yield head, [percent(one) for one in found]
+        yield head, [percent(getattr(one.content, key)) for one in systems]
 
 
 def _controlled(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
@@ -200,8 +197,7 @@ def _controlled(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
 def _user(systems: Sequence[SystemFigures]) -> Iterator[_Row]:
     """Show what the user did, which no system is judged by: it should be the same for all."""
     for quantile in ("p50", "p90"):
-        found = [system.user_waits for system in systems]
-        cells = [_number(None if one is None else getattr(one, quantile)) for one in found]
+        cells = [_number(getattr(system.user_waits, quantile)) for system in systems]
         yield f"the user's wait after an answer {quantile}, s", cells
     yield "the user gave up waiting, times", [Cell(system.gave_up) for system in systems]
     yield "answers ended by the limit on them", [Cell(system.limited) for system in systems]

@@ -117,9 +117,9 @@ def _point(name: str, figures: Any) -> _Point:
         re.sub(r"\w+=", "", name.removeprefix(figures.system).strip(" ()")),
         _NONE if seconds is None else seconds.p50,
         figures.takeover.get("pause", _NONE),
-        _NONE if panel is None else panel.yield_rate,
-        _NONE if panel is None else panel.selectivity.get("backchannel", _NONE),
-        _NONE if panel is None else panel.selectivity.get("non_directed", _NONE),
+        panel.yield_rate,
+        panel.selectivity.get("backchannel", _NONE),
+        panel.selectivity.get("non_directed", _NONE),
     )
 
 
