@@ -118,7 +118,6 @@ class CriterionResult:
     Attributes:
         comparisons: of its pairs of systems.
         scores: from three systems on.
-        biases: None in results of older versions.
         strengths: untied first votes by the strength that was said; empty where nobody was asked.
     """
 
@@ -126,7 +125,7 @@ class CriterionResult:
     comparisons: tuple[Comparison, ...]
     scores: Scores | None
     note: str = ""
-    biases: Biases | None = None
+    biases: Biases = field(kw_only=True)
     strengths: dict[str, int] = field(default_factory=dict)
 
 
@@ -288,7 +287,7 @@ class _Study:
         results = tuple(self._criterion(name, rows) for name in self.criteria)
         every = [one for result in results for one in result.comparisons]
         adjusted = iter(_adjusted(every))
-        corrected = with_holm([one.biases for one in results if one.biases is not None])
+        corrected = with_holm([one.biases for one in results])
         return Findings(
             ratings=len(rows),
             raters=rows["rater"].nunique(),

@@ -162,10 +162,9 @@ def _long_rows(criterion: CriterionResult) -> Iterator[tuple[Value, ...]]:
 
 
 def _biases_of(criterion: CriterionResult) -> Iterator[tuple[str, Bias]]:
-    if criterion.biases is not None:
-        yield "left", criterion.biases.left
-        yield "longer", criterion.biases.longer
-        yield "longer, systems even", criterion.biases.even
+    yield "left", criterion.biases.left
+    yield "longer", criterion.biases.longer
+    yield "longer, systems even", criterion.biases.even
 
 
 def _estimates(one: Comparison) -> Iterator[tuple[str, Estimate]]:

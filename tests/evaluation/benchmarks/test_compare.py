@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
 from duo.errors import BadInput
 from evaluation.benchmarks.compare import (
@@ -219,6 +220,17 @@ def test_holm_by_hand() -> None:
     assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([]) == []
     assert holm([0.7, 0.6]) == [1.0, 1.0]
+
+
+@settings(max_examples=25)  # statsmodels collects garbage at each call, 50 ms in a large process
+@given(st.lists(st.none() | st.floats(0, 1), max_size=12))
+def test_holm_is_that_of_statsmodels_with_gaps(ps: list[float | None]) -> None:
+    there = [p for p in ps if p is not None]
+    found = holm(ps)
+    assert [p is None for p in found] == [p is None for p in ps]
+    if there:
+        expected = multipletests(there, method="holm")[1]
+        np.testing.assert_allclose([p for p in found if p is not None], expected)
 
 
 @settings(max_examples=25)  # statsmodels collects garbage at each call, 50 ms in a large process

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest, wilcoxon
-from statsmodels.stats.multitest import multipletests
 
 from reports.statistics import clustered
 from reports.statistics.analysis import effects, rank_biserial
-from reports.statistics.clustered import estimate, holm, majorities, sign_test
+from reports.statistics.clustered import estimate, majorities, sign_test
 from reports.statistics.ratings import ESTIMANDS, OUTCOMES, scored
 from reports.statistics.simulate import Design, draw
 
@@ -155,21 +154,6 @@ def test_sign_test_is_the_exact_binomial_test(wins: int, losses: int) -> None:
 
 def test_forty_untied_pairs_need_27_wins() -> None:
     assert sign_test(27, 13) < 0.05 < sign_test(26, 14)
-
-
-@settings(max_examples=25)  # statsmodels collects garbage at each call, 50 ms in a large process
-@given(st.lists(st.none() | st.floats(0, 1), max_size=12))
-def test_holm_is_that_of_statsmodels_with_gaps(ps: list[float | None]) -> None:
-    there = [p for p in ps if p is not None]
-    found = holm(ps)
-    assert [p is None for p in found] == [p is None for p in ps]
-    if there:
-        expected = multipletests(there, method="holm")[1]
-        np.testing.assert_allclose([p for p in found if p is not None], expected)
-
-
-def test_holm_worked_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02))
 
 
 def test_majorities_count_dialogues_and_not_votes() -> None:
