@@ -145,9 +145,7 @@ class Endpoint:
             text = done.choices[0].message.content or ""
         used = done.usage
         return Reply(
-            text,
-            getattr(used, "prompt_tokens", 0) or 0,
-            getattr(used, "completion_tokens", 0) or 0,
+            text, getattr(used, "prompt_tokens", 0) or 0, getattr(used, "completion_tokens", 0) or 0
         )
 
     def _complete(self, messages: list[dict[str, str]], **settings: Any) -> Any:

@@ -17,15 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from duo.backbone import (
-    ADAPTER,
-    FORM,
-    TRAINING,
-    Backbone,
-    StateTokens,
-    first_line,
-    trained_style,
-)
+from duo.backbone import ADAPTER, FORM, TRAINING, Backbone, StateTokens, first_line, trained_style
 from duo.chatformat import DATE, TEXTS, chat_format
 from duo.engine import library
 from duo.errors import BadInput

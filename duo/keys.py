@@ -17,10 +17,7 @@ KEY = "DUO_KEY"
 #: The address that `OPENAI_API_KEY` is for, as OpenAI's own client has it; else OpenAI's.
 OPENAI_URL, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 #: Domains of services, and the variables that have their keys: the first one that is set.
-_SERVICES = {
-    "openai.com": (OPENAI_KEY,),
-    "googleapis.com": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
-}
+_SERVICES = {"openai.com": (OPENAI_KEY,), "googleapis.com": ("GOOGLE_API_KEY", "GEMINI_API_KEY")}
 
 
 def key_variables(address: str) -> tuple[str, ...]:

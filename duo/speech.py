@@ -24,14 +24,7 @@ from typing import Any, Literal
 
 from duo.transcript import WANT_SILENCE, Label
 from duo.waits import Waits
-from duo.words import (
-    BREATH,
-    Interval,
-    Piece,
-    Word,
-    common,
-    joined,
-)
+from duo.words import BREATH, Interval, Piece, Word, common, joined
 
 #: Silence inside an utterance counts as a pause from this length on (seconds), and so does silence
 #: of a system around a query's end, if its cycles are not longer.

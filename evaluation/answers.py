@@ -80,11 +80,7 @@ def answer_loss(
 
 
 def evaluate_answers(
-    models: Sequence[str],
-    data: Path,
-    *,
-    limit: int | None = None,
-    chat: str | None = None,
+    models: Sequence[str], data: Path, *, limit: int | None = None, chat: str | None = None
 ) -> Answers:
     """Measure models on the same dialogues.
 

@@ -29,14 +29,7 @@ from duo.files import sha256
 from duo.runs import versions
 from duo.terminal import progress
 from evaluation.cases import OUTCOMES, Case, read_cases
-from evaluation.scores import (
-    Data,
-    LabelScore,
-    Probe,
-    ProbePoint,
-    area,
-    threshold_answering,
-)
+from evaluation.scores import Data, LabelScore, Probe, ProbePoint, area, threshold_answering
 from evaluation.states import encoder_for, side_by_side, utterance_ids
 
 if TYPE_CHECKING:

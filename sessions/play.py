@@ -77,9 +77,7 @@ class RealTime:
     name: Literal["real-time"] = "real-time"
 
     def __init__(
-        self,
-        now: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        self, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._now, self._sleep = now, sleep
         self._start: float | None = None

@@ -214,10 +214,7 @@ def record_sweep(sweep: Sweep, *, console: Console | None = None) -> list[Path]:
 
 
 def _settings(
-    base: Mapping[str, JsonValue],
-    more: Mapping[str, JsonValue],
-    systems: Sequence[str],
-    seed: int,
+    base: Mapping[str, JsonValue], more: Mapping[str, JsonValue], systems: Sequence[str], seed: int
 ) -> dict[str, dict[str, JsonValue]]:
     """Collect and check each system's settings: the base's and more; one system's own win.
 

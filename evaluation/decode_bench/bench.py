@@ -187,9 +187,7 @@ def measure(
             many[count].append(at_once(backbone, count, steering, graphs=plan.graphs))
             ends()
     limit = Limit(
-        weight_bytes=weights,
-        bytes_per_second=bandwidth,
-        tokens_per_second=bandwidth / weights,
+        weight_bytes=weights, bytes_per_second=bandwidth, tokens_per_second=bandwidth / weights
     )
     costs = {
         system: system_cost(own, generated, limit, products[system])
@@ -261,10 +259,7 @@ def alone(run: Run) -> tuple[int, float]:
 
 
 def system_cost(
-    rounds: Sequence[Round],
-    generated: Sequence[float],
-    limit: Limit,
-    products: Sequence[float],
+    rounds: Sequence[Round], generated: Sequence[float], limit: Limit, products: Sequence[float]
 ) -> SystemCost:
     """Compute the cost of one system.
 

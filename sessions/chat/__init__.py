@@ -93,11 +93,7 @@ def run(
 
 
 def _load(
-    model: str | None,
-    loading: Mapping[str, Any],
-    system: str,
-    seed: int,
-    settings: dict[str, Any],
+    model: str | None, loading: Mapping[str, Any], system: str, seed: int, settings: dict[str, Any]
 ) -> tuple[Conversant, dict[str, str]]:
     """Load the system; with the day that its chat template shows, if any."""
     if model is None:

@@ -139,9 +139,7 @@ class TypedInput:
         found = re.finditer(r"\s*(\S+)", self._heard[begin:])
         return tuple(
             Piece(
-                self._times[begin + match.start(1)],
-                self._times[begin + match.end() - 1],
-                match[0],
+                self._times[begin + match.start(1)], self._times[begin + match.end() - 1], match[0]
             )
             for match in found
         )
