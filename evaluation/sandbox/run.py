@@ -130,7 +130,11 @@ class Protection:
 
     def describe(self) -> str:
         """Say what is in force and what it does not protect from, in a few plain sentences."""
-        on = [name for name, there in self._parts() if there]
+        parts = {
+            "namespaces": self.namespaces, "Landlock": self.landlock, "seccomp": self.seccomp,
+            "another user id": self.other_user,
+        }  # fmt: skip
+        on = [name for name, there in parts.items() if there]
         text = [
             "Programs run in processes of their own with limits on CPU and wall time, memory, "
             "processes, files and output" + (f", with {', '.join(on)}." if on else ".")
@@ -142,14 +146,6 @@ class Protection:
             "machine's hardware, or from slowing the machine down within the limits."
         )
         return " ".join(text)
-
-    def _parts(self) -> list[tuple[str, bool]]:
-        return [
-            ("namespaces", self.namespaces),
-            ("Landlock", self.landlock),
-            ("seccomp", self.seccomp),
-            ("another user id", self.other_user),
-        ]
 
     def _gaps(self) -> list[str]:
         files = self.namespaces or self.landlock
