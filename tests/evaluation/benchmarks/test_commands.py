@@ -185,7 +185,7 @@ def test_names_of_models_do_nothing_to_the_terminal() -> None:
 
     told = BenchmarkResult(
         key="0", column="[red]\x1b[2J", benchmark="mmlu", profile="lm-eval", seed=0, metric="acc",
-        value=0.5, n=1, n_full=1, shots=5, coverage="full", data=Data(source="hub"),
+        filter="none", value=0.5, n=1, n_full=1, shots=5, coverage="full", data=Data(source="hub"),
     )  # fmt: skip
     console = Console(width=120, record=True, file=StringIO())
     results_table([Run(Path("nowhere"), told)]).show(console)

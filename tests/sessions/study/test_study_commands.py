@@ -220,27 +220,6 @@ def test_power() -> None:
     assert "of 80% with 25% ties" in said
 
 
-def test_bench(tmp_path: Path) -> None:
-    out = tmp_path / "b.json"
-    said = run(
-        "bench",
-        "study",
-        "--raters",
-        "3",
-        "--pages",
-        "1",
-        "--processes",
-        "1",
-        "--think",
-        "0",
-        "--out",
-        out,
-    )
-    assert "15 of 15 ratings stored, 0 lost, 0 changed" in said
-    (load,) = json.loads(out.read_text("utf-8"))["runs"]
-    assert load["lost"] == 0
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
