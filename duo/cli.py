@@ -25,7 +25,7 @@ from reports.statistics.commands import judge, power, simulate
 from sessions.commands import bench_recogniser, chat, record, scenario_app, sweep, transcript_app
 from sessions.study.commands import bench as bench_raters
 from sessions.study.commands import study_app
-from sessions.voice.commands import bench_voice, serve_app, talk
+from sessions.voice.commands import bench_voice, say, serve_app, talk
 from sessions.voice.samples import sample_hearing
 
 
@@ -43,8 +43,9 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="duo (state tokens), duplex (time slices), vita, fsm, micro-turn, or rows (the "
-            "state tokens' rows alone, the model frozen; without a preset) [default: the preset's]."
+            help="duo (state tokens), duplex (time slices), vita, fsm, micro-turn, rows (the state "
+            "tokens' rows alone) or frames (a projector of sound, of `duo data say`); of the last "
+            "two the model is frozen, and there is no preset [default: the preset's]."
         ),
     ] = None,
     model: Annotated[
@@ -76,6 +77,8 @@ def train(
     Example: duo train --preset embedded --data runs/data --out runs/adapter
 
     Example: duo train --recipe rows --model qwen --data runs/data --out runs/rows
+
+    Example: duo train --recipe frames --model smollm2-duo --data runs/said --out runs/projector
     """
     from duo.backbone import keep_memory, share_cores
     from duo.training.settings import load_settings, parse_assignments
@@ -91,6 +94,12 @@ def train(
         wanted = rows_settings(given)
         train_rows(settings=wanted, model=model, data=data, out=out, engine=engine or "auto")
         typer.echo(f"rows of {model}: {out}")
+        return
+    if recipe == "frames":
+        from duo.training.frames import frames_settings, train_frames
+
+        train_frames(settings=frames_settings(given), model=model, data=data, out=out)
+        typer.echo(f"projector for {model}: {out}")
         return
     if engine is not None:
         raise BadInput("is for --recipe rows: all else is trained in torch", field="--engine")
@@ -142,6 +151,7 @@ bench_app.command()(sweep)
 bench_app.command("recogniser")(bench_recogniser)
 bench_app.command("voice")(bench_voice)
 app.add_typer(scenario_app, name="scenario", cls=WholeSummaries)
+data_app.command()(say)
 transcript_app.command()(export)
 transcript_app.command("import")(import_by(sample_hearing))
 app.add_typer(transcript_app, name="transcript", cls=WholeSummaries)

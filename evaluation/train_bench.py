@@ -320,7 +320,7 @@ def _beside(
     size = settings.batch // settings.micro_batches
     common: dict[str, Any] = {
         "output_dir": str(out), "max_steps": steps, "per_device_train_batch_size": size,
-        "gradient_accumulation_steps": settings.micro_batches, "bf16": in_half(settings),
+        "gradient_accumulation_steps": settings.micro_batches, "bf16": in_half(settings.precision),
         "learning_rate": settings.learning_rate, "max_grad_norm": settings.max_grad_norm,
         "gradient_checkpointing": settings.gradient_checkpointing, "report_to": [],
         "disable_tqdm": True, "logging_steps": steps, "train_sampling_strategy": "sequential",
@@ -382,7 +382,7 @@ def measure(
 
     first, *others = ways
     device = ways[first].trainer.args.device
-    dtype = torch.bfloat16 if in_half(settings) else torch.float32
+    dtype = torch.bfloat16 if in_half(settings.precision) else torch.float32
     limit = product_rate(device, dtype, _SIZE.get(device.type, _LARGE_SIZE))
     done: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     with progress("measuring", rounds if until == math.inf else None) as bar:

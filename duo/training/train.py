@@ -301,7 +301,7 @@ def make_trainer(
     judged = bool(validation)
     cuda = torch.cuda.is_available()
     if settings.lora_rank:
-        ease_frozen(model, half=in_half(settings))
+        ease_frozen(model, half=in_half(settings.precision))
     if settings.lora_layers:
         begin_at(_last_blocks(model, settings.lora_layers)[0][1])
     if settings.compile:
@@ -317,7 +317,7 @@ def make_trainer(
             warmup_steps=settings.warmup_steps,
             weight_decay=settings.weight_decay,
             max_grad_norm=settings.max_grad_norm,
-            bf16=in_half(settings),
+            bf16=in_half(settings.precision),
             gradient_checkpointing=settings.gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
             eval_strategy="steps" if judged else "no",
@@ -358,13 +358,13 @@ def make_trainer(
     return trainer
 
 
-def in_half(settings: TrainSettings) -> bool:
-    """Tell whether a run computes in bfloat16.
+def in_half(precision: str) -> bool:
+    """Tell whether a run of this precision computes in bfloat16.
 
     With "auto" it does where the device has hardware of its own for its products.
     """
-    if settings.precision != "auto":
-        return settings.precision == "bfloat16"
+    if precision != "auto":
+        return precision == "bfloat16"
     device = resolve_device("auto")
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

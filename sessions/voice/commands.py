@@ -90,6 +90,32 @@ def talk(
     )
 
 
+def say(
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder with train.jsonl and validation.jsonl.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the utterances.", show_default=False)],
+    count: Annotated[int, typer.Option(min=1, help="Texts of train.jsonl to say.")] = 1500,
+    test: Annotated[int, typer.Option(min=1, help="Other texts, of validation.jsonl.")] = 300,
+    takes: Annotated[
+        int, typer.Option(min=1, help="Takes of each text to learn from: pitch and noise differ.")
+    ] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
+) -> None:
+    """Say the users' turns of samples with a voice, and keep what whisper's encoder makes of them.
+
+    For `duo train --recipe frames`. Needs the extra [voice]. No text is in both parts; about those
+    of validation.jsonl the recogniser is asked as well.
+
+    Example: duo data say runs/data --out runs/said --count 500 --test 100
+    """
+    from sessions.voice.frames import say_all
+
+    say_all(data, out, count=count, test=test, takes=takes, seed=seed)
+    typer.echo(out)
+
+
 serve_app = typer.Typer(help="Serve systems to other programs.", no_args_is_help=True)
 
 

