@@ -67,12 +67,14 @@ def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
 def check_types(settings: Any) -> None:
     """Hold every field of a dataclass instance, whose values people give, to its type hint.
 
+    A hint may say more than the type: `Annotated[float, Field(le=1)]`.
+
     Raises:
         BadInput: one does not fit, or is no finite number.
     """
     from pydantic import TypeAdapter, ValidationError
 
-    hints = get_type_hints(type(settings))
+    hints = get_type_hints(type(settings), include_extras=True)
     for setting in fields(settings):
         value = getattr(settings, setting.name)
         try:

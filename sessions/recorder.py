@@ -219,8 +219,8 @@ def _pairs(job: Job) -> list[_Pair]:
     ours = [system for system in systems if not is_foreign(system)]
     if lacking := [system for system in ours if system not in job.models]:
         raise BadInput(f"system {lacking[0]!r} needs a model", field="model")
-    for system in ours:
-        check_settings(system, seed=job.seed, **job.settings_of(system))
+    for system in systems:
+        check_settings(system, job.settings_of(system), seed=job.seed)
     studios = {speech: _studio(job, speech) for speech in map(job.speech_to, systems)}
     return [
         _Pair(

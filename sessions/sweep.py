@@ -231,7 +231,7 @@ def _settings(
             for system in [owner] if owner else systems:
                 settings[system][name] = given[key]
     for system in systems:
-        check_settings(system, seed=seed, **settings[system])
+        check_settings(system, settings[system], seed=seed)
     return settings
 
 

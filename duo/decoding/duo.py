@@ -46,7 +46,7 @@ from duo.decoding.conversant import (
 )
 from duo.decoding.fused import FusedChannels
 from duo.decoding.monitor import MonitoredContext
-from duo.decoding.settings import Settings
+from duo.decoding.settings import Chance, Settings
 from duo.decoding.speaker import Speaker
 from duo.errors import BadInput
 from duo.fusion import FrameTable
@@ -98,8 +98,8 @@ class DuoSettings(Settings):
     """
 
     lookahead: int = 4
-    decide_at: float | None = 0.05
-    answer_at: float = 0.5
+    decide_at: Chance | None = 0.05
+    answer_at: Chance = 0.5
     silence: float = 0.6
     patience: float = 4.0
     on_silence: Literal["likelier", "respond"] = "likelier"
@@ -107,7 +107,7 @@ class DuoSettings(Settings):
     ignored_utterances: Literal["forget", "remember"] = "forget"
     yielding: Literal["decide", "pause"] = "decide"
     hold_words: int = 2
-    hold_at: float | None = 0.5
+    hold_at: Chance | None = 0.5
     after_interruption: Literal["drop", "merge"] = "drop"
     published: bool = False
     monitor: str = ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from random import Random
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from transformers import (
     LogitsProcessorList,
@@ -18,6 +19,9 @@ from transformers import (
 )
 
 from duo.errors import BadInput, check_types
+
+#: A probability that something needs: 0 would be needed by nothing.
+Chance = Annotated[float, Field(gt=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -36,22 +40,14 @@ class Sampling:
         BadInput: a value of another type, or out of its range.
     """
 
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    top_p: Chance = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name, fine in (
-            ("temperature", self.temperature >= 0),
-            ("top_k", self.top_k >= 0),
-            ("top_p", 0 < self.top_p <= 1),
-            ("repetition_penalty", self.repetition_penalty > 0),
-        ):
-            if not fine:
-                raise BadInput(f"{getattr(self, name)} is out of range", field=name)
 
 
 class Sampler:

@@ -139,19 +139,22 @@ def with_prompt(loading: Mapping[str, Any], models: Iterable[str]) -> dict[str, 
     return {"system": SPOKEN, **loading} if QWEN in models else dict(loading)
 
 
-def check_settings(system: str, *, seed: int = 0, **settings: Any) -> None:
-    """Make sure that one of our systems can have these settings, before a model is loaded.
+def check_settings(system: str, settings: Mapping[str, Any], *, seed: int = 0) -> None:
+    """Make sure that a system can have these settings, as far as that is known without building it.
 
     Raises:
         BadInput: unknown setting, or a value out of its range.
     """
     if not is_foreign(system):
         _settings(system, seed, settings)
+    elif taken := settings.keys() & {"seed", "channels"}:  # what `build` itself takes
+        raise BadInput(f"{system} has no setting {min(taken)!r}")
 
 
 def build(
     system: str,
     backbone: Backbone | None,
+    /,
     *,
     seed: int = 0,
     channels: Callable[[PreTrainedModel], Channels] | None = None,

@@ -14,7 +14,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from duo.decoding.conversant import Conversant
-from duo.decoding.systems import build, check_system, is_foreign, models_for, with_prompt
+from duo.decoding.systems import (
+    build,
+    check_settings,
+    check_system,
+    is_foreign,
+    models_for,
+    with_prompt,
+)
 from duo.errors import BadInput
 from duo.files import check_writable_file
 from duo.runs import versions
@@ -54,6 +61,7 @@ def run(
     # It repeats itself no more than where it is recorded.
     usual = {} if is_foreign(system) else {"repetition_penalty": COMMON["repetition_penalty"]}
     settings = usual | dict(settings or {})
+    check_settings(system, settings, seed=seed)
     path = save or _by_date(Path("runs/chat"))
     check_writable_file(path)
     models = models_for([system], [model] if model else [])

@@ -224,8 +224,7 @@ def prepared(
     models = models_for(names, model)
     settings = _settings(names, assignments)
     for name in names:
-        if not is_foreign(name):
-            check_settings(name, seed=seed, **settings[name])
+        check_settings(name, settings[name], seed=seed)
     given = {name: value for name, value in loading.items() if value is not None}
     choices = [(name, models.get(name, "none")) for name in names]
     return choices, Builder(settings, with_prompt(given, models.values()), seed, spoken)

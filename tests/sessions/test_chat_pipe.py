@@ -259,6 +259,10 @@ def test_any_setting_of_the_system_can_be_set(tmp_path: Path) -> None:
     done = chat("what?\n", "--save", str(tmp_path / "b.jsonl"), "--set", "fails_at")
     assert done.returncode == 2
     assert done.stderr.startswith("duo: --set: 'fails_at' is not [SYSTEM.]NAME=VALUE")
+    for taken in ("seed", "channels"):  # what our code gives each system itself
+        done = chat("what?\n", "--save", str(tmp_path / "b.jsonl"), "--set", f"{taken}=1")
+        assert done.returncode == 2
+        assert done.stderr.endswith(f" has no setting '{taken}'\n")
 
 
 def test_a_line_is_heard_by_the_cycle_that_begins_then() -> None:

@@ -189,6 +189,9 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     assert "did you mean pasta-dinner" in refusal(*fake, "--scenario", "pasta-diner")
     for wrong in ("x", "=3", "other.words=3", f"{FAKE}.=3"):
         assert refusal(*fake, "--set", wrong).startswith("--set: ")
+    for systems, taken in (("duo", "system"), ("duo", "seed"), (FAKE, "seed")):
+        said = refusal("record", "--systems", systems, *out, "--set", f"{taken}=1")
+        assert f"has no setting '{taken}'" in said
     broken = tmp_path / "broken.yaml"
     broken.write_text("name: broken\nlanguage: en\nutterances: 3\n")
     assert refusal(*fake, "--scenario", broken) == (f"{broken}:3: utterances: must be a list")

@@ -684,13 +684,18 @@ def test_an_endless_answer_is_ended_and_says_so() -> None:
         ("patience", -1),
         ("cycle_seconds", 0.0),
         ("cycle_seconds", float("nan")),
+        ("cycle_seconds", 10**400),
+        ("decide_at", 1.5),
+        ("decide_at", -0.1),
+        ("answer_at", 50),
+        ("hold_at", 1.01),
         ("on_silence", "shout"),
         ("max_tokens", 20),
         ("max_tokens", 10**6),
     ],
 )
 def test_impossible_settings_are_refused(setting: str, value: Any) -> None:
-    with pytest.raises(BadInput, match=setting):
+    with pytest.raises(BadInput, match=rf"^{setting}: "):
         Duo(backbone(), DuoSettings(**{setting: value}))
 
 
