@@ -43,6 +43,7 @@ class Judge:
         endpoint: where it is asked; "" for a local model.
         threads: how many questions are under way at once.
         refused: settings that the endpoint's model turned out not to take.
+        prices: dollars for a million tokens in and out, if the cost is to be shown.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Judge:
     endpoint: str = ""
     threads: int = 1
     refused: Collection[str] = field(default_factory=tuple)
+    prices: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,6 @@ def ask_all(
     told: Mapping[str, str],
     *,
     about: Mapping[str, Any] | None = None,
-    prices: tuple[float, float] | None = None,
     on_done: Callable[[], None] = lambda: None,
 ) -> tuple[list[str | None], dict[str, Any]]:
     """Ask all questions and keep the replies in `folder/replies.jsonl`.
@@ -128,7 +129,6 @@ def ask_all(
         letters: that it may answer with.
         told: what every judge is told: its `instruction`, and the `answers` that questions end in.
         about: what the run is about beside the judge.
-        prices: dollars for a million tokens in and out, if the cost is to be shown.
         on_done: called after each question.
 
     Returns:
@@ -141,7 +141,7 @@ def ask_all(
     """
     who = {"judge": judge.name, "endpoint": judge.endpoint, "prompt": fingerprint(**told)}
     facts = {**(about or {}), **who}
-    texts, took = _replies(questions, folder, judge, facts, told["instruction"], prices, on_done)
+    texts, took = _replies(questions, folder, judge, facts, told["instruction"], on_done)
     found = [letter(text, letters) for text in texts]
     others = Counter(
         " ".join(text.split())[:60] for text, one in zip(texts, found, strict=True) if one is None
@@ -160,14 +160,13 @@ def _replies(
     judge: Judge,
     facts: Mapping[str, Any],
     instruction: str,
-    prices: tuple[float, float] | None,
     on_done: Callable[[], None],
 ) -> tuple[list[str], Mapping[str, Any]]:
     """Have every question answered, now or by a run of the same facts; what all replies took."""
     check_writable(folder)
     opened = None if begun(folder) else judge.open()  # if that fails, nothing is begun
     claim(folder, facts)
-    replies = Replies(folder / "replies.jsonl", prices)
+    replies = Replies(folder / "replies.jsonl", judge.prices)
     keys = [fingerprint(**facts, **one.about, question=one.text) for one in questions]
     missing = any(key not in replies for key in keys)
     ask = judge.open() if opened is None and missing else opened
@@ -199,6 +198,7 @@ def open_judge(
     endpoint: str | None = None,
     requests_per_minute: float,
     most_tokens: int,
+    prices: tuple[float, float] | None = None,
     **loading: Any,
 ) -> Judge:
     """Make a judge of a local model, or of one behind an OpenAI-compatible endpoint.
@@ -208,6 +208,7 @@ def open_judge(
         letters: that it answers with.
         endpoint: the URL; None for a local model.
         requests_per_minute, most_tokens: of an endpoint.
+        prices: see `Judge`.
         loading: how a local model is loaded.
 
     Raises:
@@ -220,7 +221,7 @@ def open_judge(
 
             return local_judge(load(model, **loading), letters)
 
-        return Judge(model, load_judge)
+        return Judge(model, load_judge, prices=prices)
     from urllib.parse import urlsplit
 
     asked = Endpoint(
@@ -228,7 +229,7 @@ def open_judge(
     )
     parts = urlsplit(endpoint)  # without a password that may stand in it
     where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return Judge(model, lambda: endpoint_judge(asked), where, CONCURRENCY, asked.refused)
+    return Judge(model, lambda: endpoint_judge(asked), where, CONCURRENCY, asked.refused, prices)
 
 
 def endpoint_judge(endpoint: Endpoint) -> Ask:

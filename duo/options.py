@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from duo.errors import BadInput
+
+if TYPE_CHECKING:
+    from duo.judging import Judge
 
 #: The chat format; None for what the model was trained in. The names are `duo.chatformat.STYLES`.
 Chat = Annotated[
@@ -119,30 +126,8 @@ def _checked_price(text: str | None) -> str | None:
     return text
 
 
-#: Models that judge, behind an endpoint or here; see `duo.judging`.
-JudgesModel = Annotated[
-    str,
-    typer.Option(
-        "--model", help="A local model as for `duo chat`, or the endpoint's name for one."
-    ),
-]
-JudgesEndpoint = Annotated[
-    str | None,
-    typer.Option(
-        "--endpoint",
-        metavar="URL",
-        help="An OpenAI-compatible endpoint, such as https://api.openai.com/v1, which gets "
-        "OPENAI_API_KEY; any other gets DUO_KEY [default: the model is local].",
-    ),
-]
 RequestsPerMinute = Annotated[
     float, typer.Option("--requests-per-minute", min=0.001, help="Limit for the endpoint.")
-]
-MostTokens = Annotated[
-    int,
-    typer.Option(
-        "--most-tokens", min=1, help="Of a reply; models that think before need thousands."
-    ),
 ]
 Price = Annotated[
     str | None,
@@ -153,6 +138,62 @@ Price = Annotated[
         callback=_checked_price,
     ),
 ]
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """A model that judges, behind an endpoint or here, as a command line gives it."""
+
+    model: Annotated[
+        str, typer.Option(help="A local model as for `duo chat`, or the endpoint's name for one.")
+    ]
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="An OpenAI-compatible endpoint, such as https://api.openai.com/v1, which gets "
+            "OPENAI_API_KEY; any other gets DUO_KEY [default: the model is local].",
+        ),
+    ] = None
+    requests_per_minute: RequestsPerMinute = 500.0
+    most_tokens: Annotated[
+        int, typer.Option(min=1, help="Of a reply; models that think before need thousands.")
+    ] = 16
+    price: Price = None
+    chat: Chat = None
+    device: Device = None
+    dtype: DType = None
+
+    def open(self, letters: str) -> Judge:
+        """Make the judge, which answers with these letters; see `duo.judging.open_judge`."""
+        from duo.judging import open_judge
+
+        return open_judge(
+            self.model,
+            letters,
+            endpoint=self.endpoint,
+            requests_per_minute=self.requests_per_minute,
+            most_tokens=self.most_tokens,
+            prices=prices(self.price),
+            chat=self.chat,
+            device=self.device or "auto",
+            dtype=self.dtype or "auto",
+        )
+
+
+def with_judge(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each of `JudgeOptions`, which it gets as `judge`."""
+    own = inspect.signature(command, eval_str=True)
+    options = inspect.signature(JudgeOptions, eval_str=True).parameters
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(judge=JudgeOptions(**{name: given.pop(name) for name in options}), **given)
+
+    kept = [one for name, one in own.parameters.items() if name != "judge"]
+    every = [one.replace(kind=one.KEYWORD_ONLY) for one in (*kept, *options.values())]
+    run.__signature__ = own.replace(parameters=every)  # type: ignore[attr-defined]
+    return run
 
 
 def words(text: str, option: str) -> list[str]:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 RESPOND, IGNORE, IDLE = "<1>", "<2>", "<idle>"
 STATE_TOKENS = (RESPOND, IGNORE, IDLE)
@@ -57,6 +57,24 @@ class StateTokens:
     def all(self) -> tuple[int, ...]:
         """All of them: none is ever spoken."""
         return *self.decisions, self.idle
+
+
+def decision(
+    respond: float, ignore: float, *, decide_at: float = 0.0, answer_at: float = 0.5
+) -> Literal["respond", "ignore", "wait"]:
+    """Say what silence decides by the probabilities of `<1>` and `<2>` after the last word heard.
+
+    Args:
+        respond, ignore: the probabilities.
+        decide_at: the least sum of them that decides.
+        answer_at: the least share of `<1>` in it that answers.
+
+    >>> decision(0.3, 0.2), decision(0.2, 0.3), decision(0.01, 0.02, decide_at=0.05)
+    ('respond', 'ignore', 'wait')
+    """
+    if respond + ignore < decide_at:
+        return "wait"
+    return "respond" if respond >= answer_at * (respond + ignore) else "ignore"
 
 
 def state_tokens(tokenizer: Any) -> StateTokens:

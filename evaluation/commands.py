@@ -15,18 +15,12 @@ import typer
 from duo.decoding.systems import SYSTEM_NAMES
 from duo.options import (
     Chat,
-    Device,
-    DType,
     Engine,
-    JudgesEndpoint,
-    JudgesModel,
+    JudgeOptions,
     Monitor,
-    MostTokens,
-    Price,
-    RequestsPerMinute,
     Set,
     numbers,
-    prices,
+    with_judge,
     words,
 )
 from duo.spelling import Spelling
@@ -102,6 +96,7 @@ def interaction(
 
 
 @eval_app.command()
+@with_judge
 def content(
     transcripts: Annotated[
         list[Path],
@@ -110,15 +105,8 @@ def content(
             show_default=False,
         ),
     ],
-    model: JudgesModel,
     out: Annotated[Path, typer.Option(help="Folder for the verdicts.", show_default=False)],
-    endpoint: JudgesEndpoint = None,
-    requests_per_minute: RequestsPerMinute = 500.0,
-    most_tokens: MostTokens = 16,
-    price: Price = None,
-    chat: Chat = None,
-    device: Device = None,
-    dtype: DType = None,
+    judge: JudgeOptions,
 ) -> None:
     """Have a language model judge what is said after interruptions, beside the half-duplex control.
 
@@ -129,7 +117,6 @@ def content(
     Example: duo eval content runs/pairs --model gpt-4o-mini --endpoint https://api.openai.com/v1
     --out runs/content
     """
-    from duo.judging import open_judge
     from duo.terminal import progress
     from evaluation.interaction.judged import LETTERS, SUMMARY, judge_content
     from evaluation.interaction.results import read_all
@@ -137,19 +124,9 @@ def content(
     conversations, left_out = read_all(transcripts)
     for problem in left_out:
         typer.echo(f"duo: left out: {problem}", err=True)
-    asked = open_judge(
-        model,
-        LETTERS,
-        endpoint=endpoint,
-        requests_per_minute=requests_per_minute,
-        most_tokens=most_tokens,
-        device=device or "auto",
-        dtype=dtype or "auto",
-        chat=chat,
-    )
     with progress("replies") as bar:
         found = judge_content(
-            conversations, out, asked, prices=prices(price),
+            conversations, out, judge.open(LETTERS),
             on_start=lambda total: bar.update(total=total), on_done=bar.advance,
         )  # fmt: skip
     found.table().show()

@@ -15,6 +15,7 @@ from pydantic import Field
 from duo.files import Record, Result
 from duo.spelling import Spelling
 from duo.table import Cell, Column, Table
+from duo.tokens import decision
 from evaluation.cases import OUTCOMES, Outcome
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -309,17 +310,14 @@ def by_label(
 def decided_at(judged: Sequence[Judged], decide_at: float) -> dict[str, dict[Outcome, Proportion]]:
     """Compute the shares of outcomes for each label by one look after its last word, in silence.
 
-    From p(<1>) + p(<2>) = `decide_at` on, the likelier one decides: what the decoder does by
-    default (`duo.decoding.duo.DuoSettings`), which waits on where that is `<2>`, nothing is being
-    said and another token is likelier.
+    The rule is `duo.tokens.decision`, as the decoder has it by default, which waits on where that
+    is `<2>`, nothing is being said and another token is likelier.
     """
+    return by_label(judged, lambda case: _decision(case, decide_at))
 
-    def outcome(case: Judged) -> Outcome:
-        if case.p_respond + case.p_ignore < decide_at:
-            return "wait"
-        return "respond" if case.p_respond >= case.p_ignore else "ignore"
 
-    return by_label(judged, outcome)
+def _decision(case: Judged, decide_at: float = 0.0) -> Outcome:
+    return decision(case.p_respond, case.p_ignore, decide_at=decide_at)
 
 
 def settled(judged: Sequence[Judged]) -> dict[str, dict[Outcome, Proportion]]:
@@ -331,8 +329,7 @@ def settled(judged: Sequence[Judged]) -> dict[str, dict[Outcome, Proportion]]:
     """
 
     def decided(case: Judged) -> Outcome:
-        likelier: Outcome = "respond" if case.p_respond >= case.p_ignore else "ignore"
-        return likelier if case.outcome == "wait" else case.outcome
+        return _decision(case) if case.outcome == "wait" else case.outcome
 
     found = by_label(judged, decided)
     return {label: {done: own[done] for done in OUTCOMES[:2]} for label, own in found.items()}
@@ -408,12 +405,8 @@ def thresholds(judged: Sequence[Judged]) -> tuple[Threshold, ...]:
         outcome: [case for case in judged if case.wanted == outcome] for outcome in OUTCOMES
     }
 
-    def decided(cases: Iterable[Judged], least: float, right: Outcome | None = None) -> Proportion:
-        found = [
-            finished(case) >= least
-            and right in (None, "respond" if case.p_respond >= case.p_ignore else "ignore")
-            for case in cases
-        ]
+    def decided(cases: Iterable[Judged], least: float, *right: Outcome) -> Proportion:
+        found = [_decision(case, least) in (right or ("respond", "ignore")) for case in cases]
         return share(sum(found), len(found))
 
     return tuple(

@@ -50,6 +50,7 @@ from duo.decoding.settings import Chance, Settings
 from duo.decoding.speaker import Speaker
 from duo.errors import BadInput
 from duo.fusion import FrameTable
+from duo.tokens import decision
 from duo.words import cut
 
 #: Rules of the published code: the pieces of `<1>` as text, and the silent cycles after which it
@@ -294,12 +295,14 @@ class Duo:
             return None
         if self.settings.decide_at is None:
             return self._expected[-1]
-        respond, ignore = self._chances
-        if respond + ignore < self.settings.decide_at:
-            return None
-        if respond >= (self.settings.answer_at if self._answering else 0.5) * (respond + ignore):
-            return self._states.respond
-        return self._states.ignore if self._answering else self._expected[0]
+        said = decision(
+            *self._chances,
+            decide_at=self.settings.decide_at,
+            answer_at=self.settings.answer_at if self._answering else 0.5,
+        )
+        if said == "ignore":
+            return self._states.ignore if self._answering else self._expected[0]
+        return self._states.respond if said == "respond" else None
 
     def _decide_as_published(self, log: CycleLog) -> None:
         """Read a state only while an answer is given, and only if all its pieces were expected."""
@@ -314,8 +317,7 @@ class Duo:
             self._respond("patience", log)
 
     def _run_out(self, silent: float, log: CycleLog) -> None:
-        respond, ignore = self._chances
-        if self.settings.on_silence == "respond" or respond >= ignore:
+        if self.settings.on_silence == "respond" or decision(*self._chances) == "respond":
             self._respond("patience", log)
         elif silent >= self.settings.forget_after or self._answering:
             self._ignore("patience", log)

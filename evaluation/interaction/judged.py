@@ -133,7 +133,6 @@ def judge_content(
     folder: Path,
     judge: Judge,
     *,
-    prices: tuple[float, float] | None = None,
     on_start: Callable[[int], None] = lambda total: None,
     on_done: Callable[[], None] = lambda: None,
 ) -> ContentJudgement:
@@ -142,7 +141,6 @@ def judge_content(
     Args:
         conversations: with their controls.
         folder: where the files go.
-        prices: dollars for a million tokens in and out, if the cost is to be shown.
         on_start: told how many questions there are.
         on_done: called after each.
 
@@ -158,7 +156,7 @@ def judge_content(
     on_start(len(texts))
     found, judged = ask_all(
         [Question({}, text) for text in texts],
-        folder, judge, LETTERS, _TOLD, prices=prices, on_done=on_done,
+        folder, judge, LETTERS, _TOLD, on_done=on_done,
     )  # fmt: skip
     letters = dict(zip(texts, found, strict=True))
     verdicts = {name: [_verdict(name, p, letters) for p in held] for name, held in pairs.items()}

@@ -14,19 +14,7 @@ from typing import Annotated
 import typer
 
 from duo.errors import BadInput
-from duo.options import (
-    Chat,
-    Device,
-    DType,
-    JudgesEndpoint,
-    JudgesModel,
-    MostTokens,
-    Price,
-    RequestsPerMinute,
-    numbers,
-    prices,
-    words,
-)
+from duo.options import JudgeOptions, numbers, with_judge, words
 
 #: How ratings are read, by this command and by `duo report build`.
 RulesFile = Annotated[
@@ -93,19 +81,13 @@ def statistics(
     )
 
 
+@with_judge
 def judge(
     study: Annotated[Path, typer.Argument(help="Folder of the study.", show_default=False)],
-    model: JudgesModel,
-    endpoint: JudgesEndpoint = None,
+    judge: JudgeOptions,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the verdicts [default: judge in the study].")
     ] = None,
-    requests_per_minute: RequestsPerMinute = 500.0,
-    most_tokens: MostTokens = 16,
-    price: Price = None,
-    chat: Chat = None,
-    device: Device = None,
-    dtype: DType = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the intervals of the agreement.")] = 0,
 ) -> None:
     """Let a language model judge all pairs in both orders, and show how far it agrees with people.
@@ -116,7 +98,6 @@ def judge(
     Example: duo study judge runs/st --model gpt-4o-mini --endpoint https://api.openai.com/v1
     """
     from duo.files import write_result
-    from duo.judging import open_judge
     from duo.terminal import progress
     from reports.statistics.judges import agreement_with_people, read_verdicts
     from reports.statistics.ratings import Ratings, frame
@@ -126,20 +107,9 @@ def judge(
     from sessions.study.votes import votes
 
     opened, folder = open_study(study), out or study / "judge"
-    asked = open_judge(
-        model,
-        judging.LETTERS,
-        endpoint=endpoint,
-        requests_per_minute=requests_per_minute,
-        most_tokens=most_tokens,
-        device=device or "auto",
-        dtype=dtype or "auto",
-        chat=chat,
-    )
+    asked = judge.open(judging.LETTERS)
     with progress("replies", judging.questions_of(opened)) as bar:
-        found = judging.judge_study(
-            opened, folder, asked, prices=prices(price), on_done=bar.advance
-        )
+        found = judging.judge_study(opened, folder, asked, on_done=bar.advance)
     found.table().show()
     people = Ratings(frame([vote.row() for vote in votes(opened)]))
     beside = agreement_with_people(*read_verdicts(folder / judging.VERDICTS), people, seed=seed)

@@ -142,13 +142,11 @@ def judge_study(
     folder: Path,
     judge: Judge,
     *,
-    prices: tuple[float, float] | None = None,
     on_done: Callable[[], None] = lambda: None,
 ) -> Judgement:
     """Have a model judge all items; goes on where a run of the same study and judge stopped.
 
     Args:
-        prices: dollars for a million tokens in and out, if the cost is to be shown.
         on_done: called after each question.
 
     Raises:
@@ -163,7 +161,7 @@ def judge_study(
     ]
     letters, judged = ask_all(
         questions, folder, judge, LETTERS, _TOLD,
-        about={"study": study.name}, prices=prices, on_done=on_done,
+        about={"study": study.name}, on_done=on_done,
     )  # fmt: skip
     found = [
         (pair, _verdict(study.name, name, pair, *both))

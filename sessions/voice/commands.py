@@ -214,7 +214,6 @@ def prepared(
     from duo.decoding.systems import (
         check_settings,
         check_system,
-        is_foreign,
         models_for,
         with_prompt,
     )

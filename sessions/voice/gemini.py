@@ -112,8 +112,7 @@ class GeminiSession(Session):
         rate = int(found[1] or 24_000) if found else 0
         if rate not in _RATES:
             raise BadInput(f"the server sends {printable(kind)[:80]}, not PCM", field="systems")
-        if not self._answering:
+        if self._whole or not self._answering:
             self._begin()
             self._incoming = self._stream(rate, RATE)
-        self._whole = False
         self._put(self._incoming.resample_chunk(sound))

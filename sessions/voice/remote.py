@@ -210,6 +210,7 @@ class Session:
         self._connection, self._settings, self._voice = connection, settings, voice
         self._chunks: list[Sound] = []
         self._waiting = np.zeros(0, np.float32)  # sound to be played
+        self._ends: list[int] = []  # samples of it after which earlier answers are over
         self._answering = False  # an answer is there that is not over
         self._whole = False  # and nothing of it is to come
         self._heard = 0  # samples of it that were played
@@ -269,7 +270,10 @@ class Session:
         """Play for one tick; tell whether anything can be heard."""
         count = round(TICK * RATE)
         part, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._heard += len(part)
+        self._heard += max(len(part) - max(self._ends, default=0), 0)
+        left = [end - len(part) for end in self._ends]
+        self._ends = [end for end in left if end > 0]
+        self.happened += [Kind.ANSWER_END] * (len(left) - len(self._ends))
         if self._whole and not len(self._waiting):
             self.happened.append(Kind.ANSWER_END)
             self._forget()
@@ -278,7 +282,9 @@ class Session:
         return bool(np.sqrt((chunk**2).mean()) > _LOUD)
 
     def _begin(self) -> None:
-        """Let an answer begin."""
+        """Let an answer begin; one before is over when all of it was played."""
+        if self._answering:
+            self._ends.append(len(self._waiting))
         self._answering, self._whole, self._heard = True, False, 0
 
     def _put(self, sound: Sound) -> None:
@@ -292,7 +298,7 @@ class Session:
 
     def _forget(self) -> None:
         self._answering = self._whole = False
-        self._waiting = np.zeros(0, np.float32)
+        self._waiting, self._ends = np.zeros(0, np.float32), []
 
     def _await(self, what: str, came: Callable[[], bool]) -> None:
         """Take in messages until one came, as a function tells."""

@@ -21,7 +21,9 @@ from duo.words import Piece
 from sessions.recorder import Job, record_all
 from sessions.suite import suite_scenarios
 from sessions.voice.extras import lacking
+from sessions.voice.realtime import RealtimeSession, RealtimeSettings
 from sessions.voice.recogniser import RATE, Sound, to_int16
+from sessions.voice.remote import TICK
 from tests.sessions.talk import scenario, utterance
 
 MISSING = next(filter(None, map(lacking, ("whisper", "piper", "sound", "realtime"))), "")
@@ -173,6 +175,40 @@ def test_a_server_that_stops_when_the_user_speaks(tmp_path: Path, quick: None) -
     sound, rate = soundfile.read(path.with_suffix(".flac"))
     silent = sound[round((first.ended + 0.1) * rate) : round((second.start - 0.5) * rate), 1]
     assert np.abs(silent).max(initial=0) < 0.001 < np.abs(sound[:, 1]).max()
+
+
+def test_an_answer_that_comes_while_another_is_played_leaves_that_its_end() -> None:
+    class Connection:
+        def send(self, message: str) -> None:
+            sent.append(json.loads(message))
+
+    def messages(*events: Event) -> None:
+        for event in events:
+            session._take(json.dumps(event))
+
+    def ends(ticks: int) -> list[tuple[int, str]]:
+        """In which tick something happened."""
+        for tick in range(ticks):
+            session.play()
+            found.extend((tick, kind.value) for kind in session.happened)
+            session.happened.clear()
+        return found
+
+    sent, found = list[Event](), list[tuple[int, str]]()
+    session = RealtimeSession(Connection(), RealtimeSettings(), None)
+    tick = np.ones(round(TICK * RATE), np.float32)
+    one, other = np.tile(tick, 20), np.tile(tick, 10)
+    messages(*audio(one, "r1"), done("r1"), *audio(other, "r2"), done("r2"))
+    (first, end), (second, again) = ends(40)
+    assert (end, again) == ("answer_end", "answer_end")
+    assert 17 <= first <= 20 < 26 <= second <= 30  # a stream keeps its last samples back
+    found.clear()
+    messages(*audio(other, "r3"), *audio(one, "r4"))
+    [(third, end)] = ends(15)
+    messages({"type": "input_audio_buffer.speech_started"})
+    assert (end, ends(1)[-1]) == ("answer_end", (0, "cut"))
+    assert sent[-1]["item_id"] == "item of r4"
+    assert sent[-1]["audio_end_ms"] == pytest.approx((15 - third) * TICK * 1000, abs=1.1 * 50)
 
 
 def test_all_that_is_sent_is_of_the_protocol(tmp_path: Path, quick: None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ JUDGED = {"tides": "A", "test": "B", "pulls": "a.", "know": "C", "idea": "E"}
 
 
 def test_failures_are_counted_where_the_control_passed(tmp_path: Path) -> None:
-    found = judge_content(four(tmp_path), tmp_path / "out", says(JUDGED), prices=(1, 10))
+    found = judge_content(four(tmp_path), tmp_path / "out", replace(says(JUDGED), prices=(1, 10)))
     assert read_result(tmp_path / "out" / SUMMARY, ContentJudgement) == found
     [system] = found.systems.values()
     assert (system.pairs, system.unjudged) == (4, 0)

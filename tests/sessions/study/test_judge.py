@@ -201,8 +201,8 @@ def test_an_endpoint_is_asked_as_people_are(
     study = make_sqlite(items=2)
     client = Client("m", most_tokens=16, requests_per_minute=1e6, url=endpoint.url)
     ask = endpoint_judge(client)
-    judge = Judge("m", lambda: ask, threads=4, refused=client.refused)
-    found = judge_study(study, tmp_path, judge, prices=(1, 10))
+    judge = Judge("m", lambda: ask, threads=4, refused=client.refused, prices=(1, 10))
+    found = judge_study(study, tmp_path, judge)
     assert found.settings_refused == ("temperature",)
     assert [one.side_b for one in found.criteria] == [2, 2]
     assert (found.requests, found.tokens_in, found.cost) == (8, 800, "$0.0016")
