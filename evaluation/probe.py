@@ -161,10 +161,11 @@ def _read_in_torch(backbone: Backbone, rows: Sequence[tuple[int, ...]]) -> Itera
 def _read_in_llama(backbone: Backbone, rows: Sequence[tuple[int, ...]]) -> Iterator[Any]:
     deep = backbone.model.blocks
     numbers = [round(share * deep) - 1 for share in _DEPTHS]
-    reader = LlamaReader(backbone.model, [LAST if n == deep - 1 else n for n in numbers])
+    ends = [Row(row, (len(row) - 1,)) for row in rows]
+    reader = LlamaReader(backbone.model, ends, [LAST if n == deep - 1 else n for n in numbers])
     states = [backbone.states.respond, backbone.states.ignore]
-    for number, row in enumerate(rows):
-        found = reader.read(Row(row, (len(row) - 1,)))
+    for number, row in enumerate(ends):
+        found = reader.read(row)
         yield number, list(found.states[0]), *found.scores[0, states]
 
 

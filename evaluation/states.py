@@ -201,7 +201,7 @@ def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[
         BadInput: the model takes no masks of ours.
     """
     if backbone.engine == "llama":
-        reader = LlamaReader(backbone.model, branches=max(len(row.places) for row in rows))
+        reader = LlamaReader(backbone.model, rows, lookahead=lookahead)
         return [_look_in_llama(backbone, reader, row, lookahead) for row in rows]
     return _look_in_torch(backbone, rows, lookahead)
 

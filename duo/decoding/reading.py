@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 
 #: Padded tokens that are read side by side in torch.
 AREA = 2048
-#: Tokens that are computed at once in llama.cpp, and places of a text at most; tokens of a text at
-#: most, those of its branches included.
-_AT_ONCE, _CELLS = 256, 2048
+#: Tokens that are computed at once in llama.cpp, at least; as many places of a text can be read.
+_AT_ONCE = 256
 
 
 @contextmanager
@@ -107,7 +106,7 @@ def read_states(
         Of each row, in order, float32 `[places, layers, width]`.
     """
     if backbone.engine == "llama":
-        reader = LlamaReader(backbone.model, layers)
+        reader = LlamaReader(backbone.model, rows, layers)
         for row in rows:
             yield reader.read(row).states
     else:
@@ -151,25 +150,31 @@ class LlamaReader:
 
     Args:
         model: the weights.
+        rows: all that will be read, for whose longest it has room.
         layers: whose hidden states are taken; see `read_states`.
-        branches: of a text at most; see `branch`.
+        lookahead: tokens that branches are extended by at most; see `branch`.
     """
 
-    def __init__(self, model: LlamaModel, layers: Sequence[int] = (), *, branches: int = 0) -> None:
+    def __init__(
+        self,
+        model: LlamaModel,
+        rows: Sequence[Row],
+        layers: Sequence[int] = (),
+        *,
+        lookahead: int = 0,
+    ) -> None:
         self._model, self._layers = model, tuple(layers)
         own = model.rows.layer
         self._watch = Watch(model.api, model.width, {LAST, own, *layers})
-        rows = branches // 2 + 1
+        cells = max((len(row) + lookahead * len(row.places) for row in rows), default=1)
+        places = max((len(row.places) for row in rows), default=0)
+        branches = places if lookahead else 0
         self._sequences = branches + 1
-        self._context = model.context(_CELLS, rows, _AT_ONCE, self._watch)
+        self._context = model.context(cells, branches // 2 + 1, max(_AT_ONCE, places), self._watch)
         self._ids: tuple[int, ...] = ()
 
     def read(self, row: Row) -> Read:
-        """Read a text; what it has in common with the one before is not computed again.
-
-        Raises:
-            BadInput: it is longer than the context.
-        """
+        """Read a text; what it has in common with the one before is not computed again."""
         most = min(row.places, default=len(row))
         kept = len(common_prefix([list(row.ids[:most]), list(self._ids)]))
         self._context.cut(0, kept)

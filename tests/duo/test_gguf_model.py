@@ -209,7 +209,7 @@ def test_contexts_are_freed_and_then_the_weights(
         monkeypatch.setattr(api, name, lambda _, name=name: freed.append(name))
     held: dict[str, Any] = {"model": LlamaModel(tiny[0], threads=1)}
     held["channels"] = LlamaChannels(held["model"])
-    held["reader"] = LlamaReader(held["model"])
+    held["reader"] = LlamaReader(held["model"], [])
     held["itself"] = held  # collected at once, in whatever order
     del held["model"]
     assert not freed
