@@ -109,8 +109,15 @@ class ServerModel:
     def _after(self, prompt: Prompt) -> Tensor:
         found = torch.full((self._vocabulary,), -torch.inf)
         with plain_errors("--engine", "--model", self._url):
-            likeliest = self._ask(prompt.ids, logprobs=_LIKELIEST).top_logprobs[0]
-            known = {_number(token): value for token, value in likeliest.items()}
+            _, likeliest = self._ask(prompt.ids, logprobs=_LIKELIEST)
+            # Some models have scores beyond their tokenizer, of nothing that could be said.
+            known = {token: value for token, value in likeliest.items() if token < len(found)}
+            if not known:
+                raise BadInput(
+                    "none of the server's likeliest tokens is one of the tokenizer's: it has "
+                    "another model",
+                    field="engine",
+                )
             if prompt.decides:
                 least = min(known.values())
                 for state in {*self._states} - known.keys():
@@ -122,9 +129,8 @@ class ServerModel:
 
     def _chance(self, ids: Sequence[int], token: int, least: float) -> float:
         """Ask for the log-probability of a token that is not among the likeliest."""
-        chosen = self._ask(ids, logprobs=1, logit_bias={str(token): _BIAS})
-        value = float(chosen.token_logprobs[0])
-        if _number(chosen.tokens[0]) != token or value > least + _ROUNDING:
+        (chosen, value), _ = self._ask(ids, logprobs=1, logit_bias={str(token): _BIAS})
+        if chosen != token or value > least + _ROUNDING:
             raise BadInput(
                 "the server's log-probabilities are not the model's own: those before a logit_bias "
                 "are needed, as vLLM's usual --logprobs-mode raw_logprobs gives them",
@@ -132,8 +138,8 @@ class ServerModel:
             )
         return value
 
-    def _ask(self, ids: Sequence[int], **more: Any) -> Any:
-        """Ask for one token; return what the server says of the choice."""
+    def _ask(self, ids: Sequence[int], **more: Any) -> tuple[tuple[int, float], dict[int, float]]:
+        """Ask for one token; return it and the likeliest ones, with their log-probabilities."""
         reply = self._client.completions.create(
             model=self._name,
             prompt=list(ids),
@@ -142,7 +148,14 @@ class ServerModel:
             extra_body={"return_tokens_as_token_ids": True, "ignore_eos": True},
             **more,
         )
-        return reply.choices[0].logprobs
+        try:
+            found = reply.choices[0].logprobs
+            likeliest = {_number(one): float(value) for one, value in found.top_logprobs[0].items()}
+            return (_number(found.tokens[0]), float(found.token_logprobs[0])), likeliest
+        except (AttributeError, IndexError, TypeError, ValueError):
+            raise BadInput(
+                "the server's replies lack the log-probabilities of tokens", field="engine"
+            ) from None
 
 
 def _number(token: str) -> int:

@@ -145,6 +145,29 @@ def test_a_model_is_loaded_from_a_server(
         load(str(tmp_path), engine=server.url, device="cpu")
 
 
+def test_scores_beyond_the_tokenizer_are_of_nothing_that_could_be_said(
+    server: Server, backbone: Backbone
+) -> None:
+    """Models have more rows than their tokenizers tokens, for even sizes."""
+    usual = server.answer
+
+    def padded(request: dict[str, Any], number: int) -> tuple[int, Any]:
+        status, content = usual(request, number)
+        content["choices"][0]["logprobs"]["top_logprobs"][0]["token_id:99999"] = -0.01
+        return status, content
+
+    channels = ServerChannels(there(server, backbone))
+    channels.extend_prefix([1, 2, 3])
+    channels.speaking = True
+    plain = channels.encode().output
+    server.answer = padded
+    channels.speak(4)
+    found = channels.encode().output
+    assert plain is not None
+    assert found is not None
+    assert found.shape == plain.shape == (len(backbone.tokenizer),)
+
+
 def test_what_a_server_lacks_is_said_in_a_line(server: Server, backbone: Backbone) -> None:
     with pytest.raises(BadInput, match="the server has no model 'other'; it has tiny"):
         there(server, backbone, "other")
@@ -161,7 +184,19 @@ def test_what_a_server_lacks_is_said_in_a_line(server: Server, backbone: Backbon
             content["choices"][0]["logprobs"]["token_logprobs"] = [0.0]
         return status, content
 
+    def elsewhere(request: dict[str, Any], number: int) -> tuple[int, Any]:
+        status, content = usual(request, number)
+        content["choices"][0]["logprobs"]["top_logprobs"] = [{"token_id:99999": -1.0}]
+        return status, content
+
+    def without(request: dict[str, Any], number: int) -> tuple[int, Any]:
+        status, content = usual(request, number)
+        content["choices"][0]["logprobs"] = None
+        return status, content
+
     answers: list[tuple[Any, str]] = [
+        (elsewhere, "none of the server's likeliest tokens is one of the tokenizer's"),
+        (without, "replies lack the log-probabilities"),
         (texts, "names tokens by their texts"),
         (biased, "are not the model's own"),
         (lambda request, _: (400, {"error": {"message": "no"}}), r"answers with an error \(400"),
