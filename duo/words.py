@@ -90,6 +90,19 @@ def cut(text: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def whole_words(text: str) -> str:
+    """Cut off the last word, which may go on; what is followed by a blank does not.
+
+    >>> whole_words("It is fi"), whole_words("It is "), whole_words("今天天")
+    ('It is', 'It is', '今天')
+    """
+    end = len(text)
+    words = () if text[-1:].isspace() else cut(text)[-1:]
+    for _ in "".join("".join(words).split()):
+        end = len(text[: end - 1].rstrip())
+    return text[:end].rstrip()
+
+
 def blank_between(before: str, after: str) -> str:
     """Return what joins two stretches of speech: a blank; in Chinese and Japanese nothing."""
     if not before or not after or before[-1].isspace() or after[0].isspace():

@@ -19,6 +19,7 @@ from duo.decoding.channels import Channels, Scores, Strand
 from duo.decoding.context import Context
 from duo.decoding.conversant import Turn
 from duo.tokens import common_prefix
+from duo.words import whole_words
 
 
 class MonitoredChannels:
@@ -209,7 +210,7 @@ class MonitoredContext:
             said, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         if not self.answered and self.channels.speaking:
-            text = text[: max(text.rfind(" "), 0)]
+            text = whole_words(text)
         ids = self._monitor.chat.text(text, "assistant")
         kept = len(common_prefix([ids, self._followed]))
         channels = self._its.channels

@@ -124,6 +124,26 @@ def test_both_models_have_the_conversation_in_their_own_tokens(
         torch.testing.assert_close(scores, plain, rtol=1e-4, atol=1e-4)
 
 
+def test_an_answer_without_blanks_is_followed_as_one_with_blanks() -> None:
+    speaker, monitor = models()
+    said = "今天天气很好，我们去公园走走吧。然后我们一起吃饭。"
+    ids = speaker.chat.text(said, "assistant")
+    spoken = steered(speaker, speaking=lambda count: ids[count] if count < len(ids) else None)
+    duo = Duo(
+        speaker,
+        DuoSettings(),
+        channels=spoken,
+        monitor=monitor,
+        monitor_channels=steered(monitor, by_ending(monitor), ending_after(monitor, 10_000)),
+    )
+    before = "".join(one.spoken for one in play(duo, [QUERY, "", "", ""]))
+    play(duo, ["mhm"])
+    followed = texts(duo)[1].split("assistant\n")[1].split("<|im_end|>")[0]
+    assert len(before) > 2
+    assert before.startswith(followed)
+    assert len(followed) >= len(before) - 2  # the last character, and a sign
+
+
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(words=st.integers(1, 12), into=st.integers(0, 3))
 def test_the_answer_begins_one_pass_after_the_decision(words: int, into: int) -> None:
