@@ -33,6 +33,9 @@ from evaluation.scores import Data, Judged, States, score_states
 #: Tokens of an utterance with its context at most.
 _CONTEXT_TOKENS = 1024
 
+#: Places of a text that llama.cpp looks ahead from at once: it has 256 sequences at most.
+_BRANCHES = 128
+
 
 def evaluate_states(
     model: str,
@@ -201,8 +204,17 @@ def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[
         BadInput: the model takes no masks of ours.
     """
     if backbone.engine == "llama":
-        reader = LlamaReader(backbone.model, rows, lookahead=lookahead)
-        return [_look_in_llama(backbone, reader, row, lookahead) for row in rows]
+        parts = [
+            [Row(row.ids, row.places[at : at + _BRANCHES])
+             for at in range(0, len(row.places), _BRANCHES)]
+            for row in rows
+        ]  # fmt: skip
+        reader = LlamaReader(backbone.model, [one for of in parts for one in of],
+                             lookahead=lookahead)  # fmt: skip
+        return [
+            [look for one in of for look in _look_in_llama(backbone, reader, one, lookahead)]
+            for of in parts
+        ]
     return _look_in_torch(backbone, rows, lookahead)
 
 

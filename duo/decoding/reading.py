@@ -166,11 +166,15 @@ class LlamaReader:
         self._model, self._layers = model, tuple(layers)
         own = model.rows.layer
         self._watch = Watch(model.api, model.width, {LAST, own, *layers})
-        cells = max((len(row) + lookahead * len(row.places) for row in rows), default=1)
         places = max((len(row.places) for row in rows), default=0)
         branches = places if lookahead else 0
+        longest = max((len(row) + lookahead * len(row.places) for row in rows), default=0)
+        # llama.cpp needs as many outputs as sequences, of which there is an even number.
+        at_once = max(_AT_ONCE, places + 2)
         self._sequences = branches + 1
-        self._context = model.context(cells, branches // 2 + 1, max(_AT_ONCE, places), self._watch)
+        self._context = model.context(
+            max(longest, at_once), branches // 2 + 1, at_once, self._watch
+        )
         self._ids: tuple[int, ...] = ()
 
     def read(self, row: Row) -> Read:

@@ -15,7 +15,7 @@ system that samples has a control that differs by chance.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +51,21 @@ def pairs_of(conversations: Iterable[Conversation]) -> Iterator[Pair]:
     """Find the interruptions whose control was recorded in the same folder, and answered.
 
     Left out are those of which nobody knows whose answer followed, and where the control was no
-    clean one: its answer before was not over, as it had no end.
+    clean one: its answer before was not over, as it had no end. Where a scenario was recorded more
+    than once in a folder, its recordings and controls go together in their order.
     """
     every = list(conversations)
-    controls = {(Path(one.file).parent, one.control_of): one for one in every if one.control_of}
+    controls = defaultdict[tuple[Path, str], list[Conversation]](list)
     for one in every:
-        control = controls.get((Path(one.file).parent, one.scenario))
-        if control is None:
+        if one.control_of:
+            controls[Path(one.file).parent, one.control_of].append(one)
+    recorded = Counter[tuple[Path, str]]()
+    for one in every:
+        place = Path(one.file).parent, one.scenario
+        if not (own := controls.get(place)):
             continue
+        control = own[recorded[place] % len(own)]
+        recorded[place] += 1
         again = {exchange.utterance.name: exchange for exchange in control.exchanges}
         for asked in one.exchanges:
             asked_again = again.get(asked.utterance.name)

@@ -71,6 +71,18 @@ def test_looks_in_llama_are_those_in_torch(architecture: str) -> None:
             assert same.p_respond == pytest.approx(look.p_respond, rel=1e-2, abs=1e-4)
 
 
+@needs_llama
+def test_llama_looks_from_more_places_than_it_has_sequences() -> None:
+    backbone = tiny_backbone(dtype=torch.float32)
+    other = replace(backbone, model=twin(backbone.model), engine="llama")
+    torch.manual_seed(1)
+    row = Row(tuple(torch.randint(0, 300, (290,)).tolist()), tuple(range(3, 290)))
+    [wanted], [found] = (look_ahead(model, [row], 2) for model in (backbone, other))
+    assert len(found) == len(wanted) == len(row.places)
+    chances = [[look.p_respond for look in looks] for looks in (found, wanted)]
+    assert chances[0] == pytest.approx(chances[1], rel=1e-2, abs=1e-4)
+
+
 def steered(backbone: Backbone, token: int) -> Backbone:
     """The same model, which likes one token more than others."""
     head = backbone.model.get_output_embeddings()

@@ -238,9 +238,10 @@ def test_both_engines_read_the_same_states(tmp_path: Path, own_cache: Path) -> N
     other.model.cache = "f32"
     draw = np.random.default_rng(1)
     # The last ones are longer, and have more places, than llama.cpp computes at once.
-    made = [tuple(draw.integers(0, 400, length).tolist()) for length in (3, 9, 40, 2200)]
+    made = [tuple(draw.integers(0, 400, length).tolist()) for length in (3, 9, 40, 2200, 1)]
     rows = [Row(made[0], (2,)), Row((*made[0], *made[1]), (0, 5, 11)), Row(made[2], (1, 39)),
-            Row(made[3], (2199,)), Row(made[3], tuple(range(0, 2200, 5)))]  # fmt: skip
+            Row(made[3], (2199,)), Row(made[4], (0,)),
+            Row(made[3], tuple(range(0, 2200, 5)))]  # fmt: skip
     layers = (0, 1, LAST)
     for found, wanted in zip(read_states(other, rows, layers), read_states(one, rows, layers),
                              strict=True):  # fmt: skip

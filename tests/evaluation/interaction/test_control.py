@@ -113,6 +113,15 @@ def test_only_what_can_be_compared_is_a_pair(tmp_path: Path) -> None:
     over = clean()
     over.speaks(6, 5)  # when the user begins to: no clean control
     assert pairs(interrupted(TIDES), over) == 0
+    # Two recordings of one scenario, by another name each: every one has a control of its own.
+    twice = [
+        replace(one, file=str(tmp_path / f"{number}.jsonl"))
+        for number, one in enumerate(
+            read(tmp_path, interrupted(TIDES), interrupted(BRIDGES), clean(TIDES), clean(BRIDGES))
+        )
+    ]
+    found = [(pair.conversation, pair.control) for pair in control.pairs_of(twice)]
+    assert found == [(twice[0], twice[2]), (twice[1], twice[3])]
     elsewhere = clean().conversation(tmp_path / "elsewhere")
     assert not list(control.pairs_of([*read(tmp_path, interrupted(TIDES)), elsewhere]))
 
