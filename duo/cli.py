@@ -7,15 +7,16 @@ matplotlib is imported inside the commands, so that `duo --help` answers at once
 from __future__ import annotations
 
 import sys
+from errno import EACCES, ENAMETOOLONG, EPERM
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from duo.data.commands import data_app
 from duo.engine import engine_app
-from duo.errors import BadInput
+from duo.errors import BadInput, check_utf8
 from duo.options import Chat, Set
 from duo.terminal import printable
 from evaluation.commands import bench_app, eval_app, export, import_by
@@ -188,12 +189,25 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. Bad input is one line on standard error and exit status 2."""
+    """Run the command line. Bad input is one line on standard error and exit status 2.
+
+    So is a path that the system does not let us look at, wherever that turns out.
+    """
     try:
+        for word in sys.argv[1:]:
+            check_utf8(word)
         app()
+    except OSError as error:
+        if error.filename is None or error.errno not in (EACCES, EPERM, ENAMETOOLONG):
+            raise
+        _say_bad(BadInput(f"cannot be used: {error.strerror}", file=error.filename))
     except BadInput as error:
-        print(f"duo: {printable(str(error))}", file=sys.stderr)  # a file may be named anything
-        sys.exit(2)
+        _say_bad(error)
+
+
+def _say_bad(error: BadInput) -> NoReturn:
+    print(f"duo: {printable(str(error))}", file=sys.stderr)  # a file may be named anything
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Report mistakes in a user's input in one line: what is wrong, in which file, line and field.
 
-The command line prints a `BadInput` as it is and exits with status 2; every other exception is a
-bug and keeps its traceback.
+The command line prints a `BadInput` as it is and exits with status 2, and so it does where the
+system refuses a path; every other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -62,6 +62,18 @@ def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
     """
     if value not in choices:
         raise BadInput(f"unknown {value!r}: use one of {', '.join(choices)}", field=field)
+
+
+def check_utf8(path: str) -> None:
+    """Make sure that results, which are UTF-8, can name a path.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise BadInput("its name is not UTF-8, as results that name it are", file=path) from None
 
 
 def check_types(settings: Any) -> None:

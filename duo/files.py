@@ -31,7 +31,7 @@ from typing import IO, Any, NoReturn, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from duo.errors import BadInput, first_problem, problems
+from duo.errors import BadInput, check_utf8, first_problem, problems
 from duo.terminal import printable
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -183,7 +183,7 @@ def walk(
     top: Path,
     *,
     leave_out: Callable[[Path], Collection[str]] = lambda folder: (),
-    on_bad: OnBad = lambda problem: None,
+    on_bad: OnBad,
 ) -> Iterator[Path]:
     """Yield what is below a folder, but folders, each folder's entries by name; or a file itself.
 
@@ -220,8 +220,20 @@ def walk(
 
 
 def files_below(folder: Path, ending: str) -> list[Path]:
-    """List the files below a folder whose names end so, by path; see `walk`."""
-    return sorted(path for path in walk(folder) if path.name.endswith(ending) and path.is_file())
+    """List the files below a folder whose names end so, by path; see `walk`.
+
+    Raises:
+        BadInput: a folder may not be read, or a path is not UTF-8.
+    """
+
+    def refuse(error: BadInput) -> None:
+        raise error
+
+    every = walk(folder, on_bad=refuse)
+    found = sorted(path for path in every if path.name.endswith(ending) and path.is_file())
+    for path in found:
+        check_utf8(str(path))
+    return found
 
 
 def read_text(path: Path) -> str:

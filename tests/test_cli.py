@@ -7,11 +7,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from errno import EACCES
 
 import pytest
 from typer.main import get_command
 
-from duo.cli import app
+from duo.cli import app, main
 
 
 def duo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -104,6 +105,8 @@ def test_help_loads_nothing_heavy() -> None:
         (("transcript", "show", "no-such.jsonl"), "no-such.jsonl"),
         (("chat", "--plain", "--system", "duet"), "unknown system 'duet'"),
         (("demo", "--scenario", "no-such", "--no-open"), "no-such"),
+        (("transcript", "show", f"{'x' * 300}.jsonl"), "File name too long"),
+        (("data", "build", "--source", "\udcff.jsonl", "--out", "x"), "is not UTF-8"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -115,6 +118,20 @@ def test_bad_input_is_one_line_and_status_2(
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("duo: ")
     assert message in done.stderr
+
+
+def test_what_is_closed_to_us_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def closed() -> None:
+        raise PermissionError(EACCES, "Permission denied", "closed/a.jsonl")
+
+    monkeypatch.setattr("duo.cli.app", closed)
+    monkeypatch.setattr("sys.argv", ["duo"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "duo: closed/a.jsonl: cannot be used: Permission denied\n"
 
 
 def test_a_hostile_file_name_does_not_command_the_terminal() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from duo.errors import BadInput
+from duo.errors import BadInput, check_utf8
 from duo.files import kind_of, read_json, walk
 from duo.terminal import printable
 from duo.transcript import is_transcript
@@ -80,9 +80,13 @@ def find(runs: Sequence[Path], *, limit: int = LIMIT) -> tuple[list[File], list[
                 break
             left -= 1
             if path.suffix.lower() in FORMS and path.is_file():
-                files.append(File(_name(path, run, prefix), path))
+                try:
+                    check_utf8(str(path))
+                    files.append(File(_name(path, run, prefix), path))
+                except BadInput as error:
+                    closed.append(error)
         for problem in closed:
-            name = _name(Path(str(problem.file)), run, prefix) or "the run"
+            name = printable(_name(Path(str(problem.file)), run, prefix)) or "the run"
             problems.append(BadInput(problem.message, file=name))
     return sorted(files), problems
 

@@ -9,8 +9,9 @@ import json
 import os
 import subprocess
 import sys
+from errno import EACCES
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from rich.console import Console
@@ -43,6 +44,28 @@ class Fruit(Result):
     kind: Literal["fruit"] = "fruit"
     seeds: tuple[int, ...]
     sugar: float = 0.0
+
+
+def test_no_file_is_left_out_because_of_its_name_or_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be read, or named in a result, is said: figures of the rest would be others."""
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "a.json").write_text("{}")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")).touch()
+    assert [path.name for path in files_below(tmp_path, ".json")] == ["a.json"]
+    with pytest.raises(BadInput, match="is not UTF-8"):
+        files_below(tmp_path, ".txt")
+
+    def closed(path: Path) -> Any:
+        if path.name == "inside":
+            raise PermissionError(EACCES, "Permission denied")
+        return scandir(path)
+
+    scandir = os.scandir
+    monkeypatch.setattr("os.scandir", closed)
+    with pytest.raises(BadInput, match="inside: cannot be read: Permission denied"):
+        files_below(tmp_path, ".json")
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
