@@ -43,6 +43,8 @@ _EXCHANGES = (
     ("instruction", "output"), ("instruction", "response"), ("prompt", "response"),
     ("prompt", "completion"), ("question", "answer"), ("query", "response"),
 )  # fmt: skip
+#: Ends what a model thought, and did not say, before it answered.
+_THOUGHT = "</think>"
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？][\"'”’)\]*]*$")
 #: Control characters but for tabs and line ends.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -133,7 +135,10 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
     if not lists:
         raise NotADialogue("must be a list", there[0])
     field = next((field for field in lists if record[field]), lists[0])
-    said = list(_said(record[field], field))
+    said = [
+        (role, clean(text if role == "user" else text.rpartition(_THOUGHT)[2]))
+        for role, text in _said(record[field], field)
+    ]
     ours = record.get("form") == "duplex"
     turns = merge_slices(said, strict=ours) if field == "output" else merge_messages(said)
     name = fallback_id if name is None else str(name)
@@ -145,7 +150,7 @@ def _said(items: Sequence[Any], field: str) -> Iterator[tuple[Role, str]]:
     for place, item in enumerate(items):
         at = f"{field}[{place}]"
         if field == "data" and isinstance(item, str):
-            yield ("assistant" if place % 2 else "user"), clean(item)
+            yield ("assistant" if place % 2 else "user"), item
             continue
         if item is None:
             continue
@@ -154,7 +159,7 @@ def _said(items: Sequence[Any], field: str) -> Iterator[tuple[Role, str]]:
         who_field = _filled(item, _WHO)
         if who_field is None and item and all(_role(name) for name in item):  # both sides at once
             for name, content in item.items():
-                yield _ROLES[_role(name)], clean(_text(content, f"{at}.{name}"))
+                yield _ROLES[_role(name)], _text(content, f"{at}.{name}")
             continue
         if who_field is None:
             raise NotADialogue(f"has none of {', '.join(_WHO)}, but {_names(item)}", at)
@@ -173,7 +178,7 @@ def _said(items: Sequence[Any], field: str) -> Iterator[tuple[Role, str]]:
         text = _text(item[text_field], f"{at}.{text_field}")
         if role is None:
             raise NotADialogue("must be user, assistant or system", f"{at}.{who_field}")
-        yield role, clean(text)
+        yield role, text
 
 
 def _exchange(record: Mapping[str, Any]) -> list[str]:

@@ -159,6 +159,15 @@ def test_known_forms() -> None:
     assert dialogue_of({"messages": []}, source="x", fallback_id="1") is None
 
 
+def test_what_a_model_thought_is_no_answer() -> None:
+    for thought in ("<think>The user\nasks.</think>\n\n", "The user asks.</think> "):
+        said = [{"role": "user", "content": "Why <think>?"},
+                {"role": "assistant", "content": f"{thought}Because."}]  # fmt: skip
+        found = dialogue_of({"messages": said}, source="x", fallback_id="1")
+        assert found is not None
+        assert [turn.text for turn in found.turns] == ["Why <think>?", "Because."]
+
+
 def test_forms_of_other_projects() -> None:
     """Dialogues in other projects' terms: whatever the sides are called, the two take turns."""
     asked, told = "How deep is the lake?", "Nobody knows."
