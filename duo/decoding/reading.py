@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: Padded tokens that are read side by side in torch.
 AREA = 2048
-#: Tokens that are computed at once in llama.cpp, at least; as many places of a text can be read.
+#: Tokens that are computed at once in llama.cpp; more where a text has more places.
 _AT_ONCE = 256
 
 
