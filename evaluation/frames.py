@@ -136,7 +136,7 @@ def evaluate_frames(projector: Path, data: Path) -> FramesResult:
     if not {"<1>", "<2>"} <= {one.state for one in utterances}:
         raise BadInput("needs utterances to answer and utterances to ignore", file=data)
     half = in_half(facts["settings"]["precision"])  # as it was trained
-    backbone = load(facts["model"], dtype="bfloat16" if half else "float32")
+    backbone = load(facts["model"], device="cpu", dtype="bfloat16" if half else "float32")
     listener, states = Listener(backbone), backbone.states
 
     def judged(given: Sequence[torch.Tensor]) -> list[Judged]:

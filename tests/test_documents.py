@@ -13,6 +13,7 @@ import typer
 from typer.main import get_command
 
 from duo.cli import app
+from duo.training.frames import frames_settings
 from duo.training.rows import rows_settings
 from duo.training.settings import load_settings, parse_assignments
 from sessions.catalogue import find_scenarios
@@ -88,10 +89,11 @@ def test_every_command_and_its_options_exist(name: str, words: list[str]) -> Non
             assert (ROOT / word).exists()
     if command == "train":
         changed = parse_assignments(given["set_"] or ())
-        if given["recipe"] == "rows":
-            rows_settings(changed)
-        else:
+        own = {"rows": rows_settings, "frames": frames_settings}.get(given["recipe"])
+        if own is None:
             load_settings(given["preset"], given["recipe"], changed)
+        else:
+            own(changed)
     if command == "report figure":
         from reports.plots.make import KINDS
 

@@ -322,7 +322,7 @@ def train_frames(*, settings: FramesSettings, model: str, data: Path, out: Path)
     check_writable(out)
     claim(out, {"model": model, "utterances": len(utterances), "settings": asdict(settings)})
     dtype = "bfloat16" if in_half(settings.precision) else "float32"
-    training = Training(load(model, dtype=dtype), utterances, settings)
+    training = Training(load(model, device="cpu", dtype=dtype), utterances, settings)
     checkpoint = out / _CHECKPOINT
     if checkpoint.exists():
         training.go_on(checkpoint)

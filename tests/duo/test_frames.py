@@ -129,7 +129,7 @@ def test_training_lowers_both_losses_and_leaves_the_model_as_it_was() -> None:
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "load", lambda name, dtype: backbone())
+    monkeypatch.setattr(training, "load", lambda name, **_: backbone())
     monkeypatch.setattr(training, "_SAVE_EVERY", 5)
     write_utterances(tmp_path / "said" / "train" / "00000.safetensors", utterances())
     given = {"settings": SETTINGS, "model": "tiny", "data": tmp_path / "said"}

@@ -47,7 +47,7 @@ def test_an_area_has_an_interval_that_holds_it() -> None:
 def test_a_projector_is_measured_beside_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backbone, "load", lambda name, dtype: tiny_backbone(dtype=torch.float32))
+    monkeypatch.setattr(backbone, "load", lambda name, **_: tiny_backbone(dtype=torch.float32))
     said = tmp_path / "said"
     write_utterances(said / "00000.safetensors", utterances())
     facts: dict[str, Any] = {"model": "tiny", "utterances": 3, "settings": {"precision": "float32"}}
