@@ -444,5 +444,5 @@ def at_once(
         passes=pool.forward_passes - before,
         single_passes=sum(cycle.passes for one in runs for cycle in one.cycles),
         seconds=seconds,
-        cache_bytes=pool.cache.bytes,
+        cache_bytes=pool.bytes,
     )
