@@ -82,24 +82,25 @@ def train(
     Example: duo train --recipe frames --model smollm2-duo --data runs/said --out runs/projector
     """
     from duo.backbone import keep_memory, share_cores
-    from duo.training.settings import load_settings, parse_assignments
+    from duo.training.settings import load_settings, make_settings, parse_assignments
 
     share_cores(model, engine=engine)
     keep_memory()
     given = parse_assignments(set_ or ()) | ({} if chat is None else {"chat": chat})
     if recipe == "rows":
-        from duo.training.rows import rows_settings, train_rows
+        from duo.training.rows import RowsSettings, train_rows
 
         if start is not None:
             raise BadInput("is for adapters: rows begin with nothing", field="--start")
-        wanted = rows_settings(given)
+        wanted = make_settings(RowsSettings, given)
         train_rows(settings=wanted, model=model, data=data, out=out, engine=engine or "auto")
         typer.echo(f"rows of {model}: {out}")
         return
     if recipe == "frames":
-        from duo.training.frames import frames_settings, train_frames
+        from duo.training.frames import FramesSettings, train_frames
 
-        train_frames(settings=frames_settings(given), model=model, data=data, out=out)
+        chosen = make_settings(FramesSettings, given)
+        train_frames(settings=chosen, model=model, data=data, out=out)
         typer.echo(f"projector for {model}: {out}")
         return
     if engine is not None:

@@ -128,7 +128,11 @@ class Projector(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """Project states to frames, the shapes those of `directions`."""
-        return self.centre + self.radius * self.directions(states)
+        return self.place(self.directions(states))
+
+    def place(self, directions: Tensor) -> Tensor:
+        """Make frames of unit vectors `[..., size]`."""
+        return self.centre + self.radius * directions
 
 
 def write_projector(folder: Path, projector: Projector, facts: dict[str, Any]) -> None:

@@ -139,6 +139,13 @@ def late_scores(model: Any, ids: Sequence[int]) -> Tensor:
     return found / getattr(model.config, "logits_scaling", 1.0)
 
 
+def fusion_of(model: Any) -> Kind | None:
+    """Find the kind of a model's fusion, if it has one."""
+    fusion = getattr(model, NAME, None)  # PEFT wraps it while it is trained
+    found: Kind | None = getattr(getattr(fusion, "original_module", fusion), "kind", None)
+    return found
+
+
 def take_in(model: Any) -> None:
     """Make a model of `transformers` read ids of frames, which its `duo_frames` holds; in place.
 
@@ -160,11 +167,6 @@ def _read_ids(model: Any) -> None:
         raise BadInput(f"{type(model).__name__} takes no input embeddings")
     beside: list[Tensor | None] = [None]  # embeddings of the pieces in the pass under way
 
-    def kind() -> Kind | None:
-        fusion = getattr(model, NAME, None)  # PEFT wraps it while it is trained
-        found: Kind | None = getattr(getattr(fusion, "original_module", fusion), "kind", None)
-        return found
-
     def begin(_: Any, args: Any, given: dict[str, Any]) -> Any:
         beside[0] = None
         ids = given.get("input_ids")
@@ -175,10 +177,10 @@ def _read_ids(model: Any) -> None:
         embedded = embed(torch.where(frames, 0, ids % PAIR))
         if (fusion := getattr(model, NAME, None)) is not None:
             beside[0] = embed_pieces(embed, ids)
-            if kind() == "early":
+            if fusion_of(model) == "early":
                 embedded = embedded + fusion(beside[0])
             elif given.get("past_key_values") is not None:  # the last pieces are not all here
-                beside[0] = beside[0] if kind() == "middle" else None
+                beside[0] = beside[0] if fusion_of(model) == "middle" else None
         if frames.any():
             vectors = model.duo_frames.of(ids[frames])
             embedded = embedded.masked_scatter(frames[..., None], vectors.to(embedded))
@@ -186,14 +188,14 @@ def _read_ids(model: Any) -> None:
 
     def enter(layer: int) -> Any:
         def hook(_: Any, args: Any) -> Any:
-            if beside[0] is None or kind() != "middle":
+            if beside[0] is None or fusion_of(model) != "middle":
                 return None
             return (args[0] + getattr(model, NAME)(beside[0], layer), *args[1:])
 
         return hook
 
     def end(_: Any, args: Any, made: Any) -> None:
-        if beside[0] is not None and kind() == "late":
+        if beside[0] is not None and fusion_of(model) == "late":
             made.last_hidden_state = made.last_hidden_state + getattr(model, NAME)(beside[0])
 
     inner.register_forward_pre_hook(begin, with_kwargs=True)

@@ -19,7 +19,7 @@ from duo.spelling import Spelling, spell
 Outcome = Literal["respond", "ignore", "wait"]
 OUTCOMES: tuple[Outcome, ...] = ("respond", "ignore", "wait")
 
-_WANTED: dict[str | None, Outcome] = {"<1>": "respond", "<2>": "ignore", None: "wait"}
+WANTED: dict[str | None, Outcome] = {"<1>": "respond", "<2>": "ignore", None: "wait"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _of_sample(sample: Sample, turns: int) -> Iterator[Case]:
     for place, message in enumerate(sample.messages):
         if isinstance(message, UserTurn):
             before = sample.messages[max(0, place - turns) : place]
-            wanted = _WANTED[message.state]
+            wanted = WANTED[message.state]
             label = message.kind or {"respond": "query", "ignore": "remark"}.get(
                 wanted, "unfinished"
             )

@@ -15,6 +15,8 @@ from pydantic import Field
 
 from duo.files import Record, Result
 from duo.table import Cell, Column, Table
+from duo.tokens import decision
+from evaluation.cases import WANTED
 from evaluation.scores import (
     Count,
     Judged,
@@ -153,7 +155,7 @@ def evaluate_frames(projector: Path, data: Path) -> FramesResult:
 
     with torch.no_grad():
         frames = [
-            learned.centre + learned.radius * row
+            learned.place(row)
             for start in range(0, len(utterances), _BATCH)
             for row in directions_of(learned, utterances[start : start + _BATCH])
         ]
@@ -180,11 +182,7 @@ def evaluate_frames(projector: Path, data: Path) -> FramesResult:
 
 
 def _judged(one: Utterance, respond: float, ignore: float) -> Judged:
-    wanted: Literal["respond", "ignore", "wait"] = (
-        "wait" if one.state is None else "respond" if one.state == "<1>" else "ignore"
-    )
-    outcome: Literal["respond", "ignore"] = "respond" if respond >= ignore else "ignore"
-    return Judged(label=one.kind, wanted=wanted, outcome=outcome,
+    return Judged(label=one.kind, wanted=WANTED[one.state], outcome=decision(respond, ignore),
                   p_respond=min(1.0, respond), p_ignore=min(1.0, ignore))  # fmt: skip
 
 

@@ -13,9 +13,9 @@ import typer
 from typer.main import get_command
 
 from duo.cli import app
-from duo.training.frames import frames_settings
-from duo.training.rows import rows_settings
-from duo.training.settings import load_settings, parse_assignments
+from duo.training.frames import FramesSettings
+from duo.training.rows import RowsSettings
+from duo.training.settings import load_settings, make_settings, parse_assignments
 from sessions.catalogue import find_scenarios
 
 ROOT = Path(__file__).parents[1]
@@ -89,11 +89,12 @@ def test_every_command_and_its_options_exist(name: str, words: list[str]) -> Non
             assert (ROOT / word).exists()
     if command == "train":
         changed = parse_assignments(given["set_"] or ())
-        own = {"rows": rows_settings, "frames": frames_settings}.get(given["recipe"])
-        if own is None:
-            load_settings(given["preset"], given["recipe"], changed)
+        if given["recipe"] == "rows":
+            make_settings(RowsSettings, changed)
+        elif given["recipe"] == "frames":
+            make_settings(FramesSettings, changed)
         else:
-            own(changed)
+            load_settings(given["preset"], given["recipe"], changed)
     if command == "report figure":
         from reports.plots.make import KINDS
 

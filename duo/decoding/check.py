@@ -26,7 +26,7 @@ from duo.decoding.mask import Owner
 from duo.decoding.static import StaticModel, reads
 from duo.errors import BadInput
 from duo.files import read_json, write_json
-from duo.fusion import NAME, Kind, paired
+from duo.fusion import fusion_of, paired
 from duo.quantising import is_quantised
 from duo.terminal import quiet
 from duo.wheels import cache_folder, cache_writes
@@ -88,11 +88,7 @@ def is_static(model: PreTrainedModel) -> bool:
 
 
 def _changeable(model: PreTrainedModel) -> tuple[Any, ...]:
-    return _fusion(model), model.config._attn_implementation, model.dtype, model.device
-
-
-def _fusion(model: PreTrainedModel) -> Kind | None:
-    return getattr(getattr(model, NAME, None), "kind", None)
+    return fusion_of(model), model.config._attn_implementation, model.dtype, model.device
 
 
 def exact_length(model: PreTrainedModel) -> int | None:
@@ -310,7 +306,7 @@ def _conversation(model: PreTrainedModel, both: list[Any]) -> list[tuple[list[in
     config = model.config.get_text_config()
     length = _prefix_length(model)
     ids = _some_ids(config, length + 40)
-    if _fusion(model) in ("early", "middle"):  # `late` is added after the passes
+    if fusion_of(model) in ("early", "middle"):  # `late` is added after the passes
         ids[1::2] = list(map(paired, ids[1::2], ids[::2]))
     draw = iter(ids[length:])
 

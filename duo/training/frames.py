@@ -12,7 +12,7 @@ Words are without case and marks, as nobody hears these.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -76,19 +76,6 @@ class FramesSettings:
             least = 0 if setting.name in ("seed", "dropout", "align", "align_steps") else 1e-9
             if isinstance(value, int | float) and not least <= value < 1e9:
                 raise BadInput(f"is too small or too large: {value!r}", field=setting.name)
-
-
-def frames_settings(assignments: Mapping[str, Any]) -> FramesSettings:
-    """Make settings; those that are not given have their defaults.
-
-    Raises:
-        BadInput: an unknown setting, or a bad value.
-    """
-    known = [setting.name for setting in fields(FramesSettings)]
-    for name in assignments:
-        if name not in known:
-            raise BadInput(f"unknown setting: use one of {', '.join(known)}", field=name)
-    return FramesSettings(**assignments)
 
 
 class Words(nn.Module):
@@ -229,9 +216,7 @@ class Training:
         found = {"words": self.words(directions, texts, self._rows)}
         if not self.aligning:
             wanted = self.listener.after_words([one.text for one in batch])
-            projector = self.projector
-            heard = [projector.centre + projector.radius * row for row in directions]
-            expected = self.listener.expected(heard)
+            expected = self.listener.expected([self.projector.place(row) for row in directions])
             found["expected"] = (wanted.exp() * (wanted - expected)).sum(-1).mean()
         return found
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -70,19 +69,6 @@ class RowsSettings:
                 raise BadInput(f"is too small or too large: {value!r}", field=setting.name)
         if self.answered >= 1:
             raise BadInput("must be below 1", field="answered")
-
-
-def rows_settings(assignments: Mapping[str, Any]) -> RowsSettings:
-    """Make settings; those that are not given have their defaults.
-
-    Raises:
-        BadInput: an unknown setting, or a bad value.
-    """
-    known = [setting.name for setting in fields(RowsSettings)]
-    for name in assignments:
-        if name not in known:
-            raise BadInput(f"unknown setting: use one of {', '.join(known)}", field=name)
-    return RowsSettings(**assignments)
 
 
 def train_rows(

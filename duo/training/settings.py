@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -14,6 +14,11 @@ from duo.errors import BadInput, check_types
 from duo.files import Record, Result
 from duo.tokens import CONTROL_TOKENS
 from duo.yaml_file import MarkedYaml, read_scalar, read_yaml
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+AnySettings = TypeVar("AnySettings", bound="DataclassInstance")
 
 Recipe = Literal[
     "duo", "duplex", "vita", "fsm", "micro-turn", "lslm-early", "lslm-middle", "lslm-late"
@@ -219,11 +224,20 @@ def load_settings(
             raise BadInput("is not a mapping of settings", file=shown, field=name)
     recipe = str(recipe or content.get("recipe") or "duo")
     values = content | sections.get(recipe, {}) | {"recipe": recipe} | dict(assignments or {})
-    known_names = [setting.name for setting in fields(TrainSettings)]
+    return make_settings(TrainSettings, values)
+
+
+def make_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
+    """Make settings of a dataclass; those that are not given have their defaults.
+
+    Raises:
+        BadInput: an unknown setting, or a bad value.
+    """
+    known = [setting.name for setting in fields(kind)]
     for name in values:
-        if name not in known_names:
-            raise BadInput(f"unknown setting: use one of {', '.join(known_names)}", field=name)
-    return TrainSettings(**values)
+        if name not in known:
+            raise BadInput(f"unknown setting: use one of {', '.join(known)}", field=name)
+    return kind(**values)
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:

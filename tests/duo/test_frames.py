@@ -25,7 +25,8 @@ from duo.frames import (
 )
 from duo.fusion import take_in
 from duo.training import frames as training
-from duo.training.frames import FramesSettings, Listener, Training, frames_settings, train_frames
+from duo.training.frames import FramesSettings, Listener, Training, train_frames
+from duo.training.settings import make_settings
 from tests.tiny import tiny_backbone
 
 SHAPE = Shape(sound=6, size=32, stack=2, inner=8, narrow=4)
@@ -190,4 +191,4 @@ def test_files_come_back_as_they_were_and_damage_is_named(tmp_path: Path) -> Non
 def test_bad_settings_are_named(given: dict[str, float]) -> None:
     [name] = given
     with pytest.raises(BadInput, match=name):
-        frames_settings(given)
+        make_settings(FramesSettings, given)

@@ -22,7 +22,8 @@ from duo.gguf_model import is_gguf
 from duo.state_rows import read_rows, write_rows
 from duo.training.encode import Encoder, targets
 from duo.training.features import IGNORE, RESPOND, WAIT
-from duo.training.rows import Fitted, rows_settings, train_rows
+from duo.training.rows import Fitted, RowsSettings, train_rows
+from duo.training.settings import make_settings
 from evaluation.benchmarks.model import model_hash
 from tests.duo.training.material import data_folder, model_folder, sample
 from tests.gguf_twin import needs_llama, write_gguf
@@ -47,7 +48,9 @@ def trained(folder: Path, engine: str, **settings: Any) -> Path:
     if not data.exists():
         data_folder(data, 80)
     out = folder / "rows"
-    train_rows(settings=rows_settings(SETTINGS | settings), model=name, data=data, out=out)
+    train_rows(
+        settings=make_settings(RowsSettings, SETTINGS | settings), model=name, data=data, out=out
+    )
     return out
 
 
@@ -148,7 +151,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(rows: Path, tmp_path: Path) -> 
     kept[1].unlink()
     (folder / "rows.safetensors").unlink()
     model = read_rows(rows).facts.model
-    settings = rows_settings(SETTINGS)
+    settings = make_settings(RowsSettings, SETTINGS)
     train_rows(settings=settings, model=model, data=rows.parent / "data", out=folder)
     assert {path.name: path.read_bytes() for path in kept} == before
     for name in ("rows.safetensors", "rows.json"):
@@ -162,16 +165,16 @@ def test_another_operating_point_reads_nothing_again(rows: Path, tmp_path: Path)
     kept = (folder / "features" / "train" / "0000000.safetensors").stat().st_mtime_ns
     shares = []
     for answered in (0.5, 0.9):
-        settings = rows_settings(SETTINGS | {"answered": answered})
+        settings = make_settings(RowsSettings, SETTINGS | {"answered": answered})
         found = train_rows(settings=settings, model=model, data=data, out=folder)
         assert found.shift == pytest.approx(read_rows(folder).facts.shift)
         shares.append(found.shift)
     assert shares[0] < shares[1]
     now = (folder / "features" / "train" / "0000000.safetensors").stat().st_mtime_ns
     assert now == kept
+    other = make_settings(RowsSettings, SETTINGS | {"inside": 1})
     with pytest.raises(BadInput, match="choose another folder"):
-        train_rows(settings=rows_settings(SETTINGS | {"inside": 1}), model=model, data=data,
-                   out=folder)  # fmt: skip
+        train_rows(settings=other, model=model, data=data, out=folder)
 
 
 @pytest.mark.parametrize(
