@@ -87,15 +87,17 @@ def train(
     share_cores(model, engine=engine)
     keep_memory()
     given = parse_assignments(set_ or ()) | ({} if chat is None else {"chat": chat})
+    if start is not None and recipe in ("rows", "frames"):
+        raise BadInput(f"is for adapters: {recipe} begin with nothing", field="--start")
     if recipe == "rows":
         from duo.training.rows import RowsSettings, train_rows
 
-        if start is not None:
-            raise BadInput("is for adapters: rows begin with nothing", field="--start")
         wanted = make_settings(RowsSettings, given)
         train_rows(settings=wanted, model=model, data=data, out=out, engine=engine or "auto")
         typer.echo(f"rows of {model}: {out}")
         return
+    if engine is not None:
+        raise BadInput("is for --recipe rows: all else is trained in torch", field="--engine")
     if recipe == "frames":
         from duo.training.frames import FramesSettings, train_frames
 
@@ -103,8 +105,6 @@ def train(
         train_frames(settings=chosen, model=model, data=data, out=out)
         typer.echo(f"projector for {model}: {out}")
         return
-    if engine is not None:
-        raise BadInput("is for --recipe rows: all else is trained in torch", field="--engine")
     settings = load_settings(preset, recipe, given)
 
     from duo.training.train import train as run

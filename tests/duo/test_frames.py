@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from duo.backbone import Backbone
+from duo.cli import train
 from duo.decoding.conversant import Frames
 from duo.decoding.duo import Duo
 from duo.errors import BadInput
@@ -192,3 +194,15 @@ def test_bad_settings_are_named(given: dict[str, float]) -> None:
     [name] = given
     with pytest.raises(BadInput, match=name):
         make_settings(FramesSettings, given)
+
+
+@pytest.mark.parametrize("option", ["engine", "start"])
+def test_options_that_say_nothing_of_a_projector_are_refused(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("share_cores", "keep_memory"):  # they change the whole process
+        monkeypatch.setattr(f"duo.backbone.{name}", lambda *_, **__: None)
+    given: dict[str, Any] = {option: "llama" if option == "engine" else tmp_path}
+    with pytest.raises(BadInput) as caught:
+        train(data=tmp_path, out=tmp_path / "out", recipe="frames", **given)
+    assert caught.value.field == f"--{option}"
