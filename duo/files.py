@@ -265,6 +265,26 @@ def read_json(path: Path, *, finite: bool = True) -> Any:
         raise BadInput(not_json(error), file=path, line=line) from None
 
 
+def read_tensors(path: Path, framework: str = "numpy") -> tuple[dict[str, Any], dict[str, str]]:
+    """Read a safetensors file: its tensors by name, and the texts of its header.
+
+    Args:
+        path: of the file.
+        framework: whose tensors they are: `numpy`, which has no bfloat16, or `pt`.
+
+    Raises:
+        BadInput: the file cannot be read or is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework) as content:
+            names = content.keys()
+            return {name: content.get_tensor(name) for name in names}, content.metadata() or {}
+    except (OSError, SafetensorError, TypeError) as error:
+        raise BadInput(f"cannot be read: {' '.join(str(error).split())}", file=path) from None
+
+
 def read_json_object(path: Path, *, finite: bool = True) -> dict[str, Any]:
     """Read a JSON file that holds an object; see `read_json`."""
     content = read_json(path, finite=finite)

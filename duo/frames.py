@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from duo.errors import BadInput
-from duo.files import files_below, whole_file
+from duo.files import files_below, read_tensors, whole_file
 from duo.wheels import PROJECTORS, adapter_folder
 
 #: Utterances of a file, and the name of a projector's.
@@ -64,19 +64,16 @@ def read_utterances(folder: Path) -> Iterator[Utterance]:
     Raises:
         BadInput: there is none, or a file is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     files = files_below(folder, ".safetensors")
     if not files:
         raise BadInput("has no utterances with states of their sound", file=folder)
     for path in files:
+        states, header = read_tensors(path)
         try:
-            with safe_open(path, "numpy") as content:
-                facts = json.loads((content.metadata() or {})["utterances"])
-                for number, about in enumerate(facts):
-                    yield Utterance(states=content.get_tensor(f"{number:03}"), **about)
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise BadInput(f"cannot be read: {error}", file=path) from None
+            for number, about in enumerate(json.loads(header["utterances"])):
+                yield Utterance(states=states[f"{number:03}"], **about)
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInput(f"holds no utterances: {error}", file=path) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,17 +151,13 @@ def read_projector(folder: Path) -> tuple[Projector, dict[str, Any]]:
     Raises:
         BadInput: there is none, or it is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     own = adapter_folder(str(folder)) if str(folder) in PROJECTORS else folder
     path = own / PROJECTOR
+    weights, header = read_tensors(path, "pt")
     try:
-        with safe_open(path, "pt") as content:
-            facts = json.loads((content.metadata() or {})["projector"])
-            projector = Projector(Shape(**facts.pop("shape")))
-            weights = {name: content.get_tensor(name).float() for name in content.keys()}  # noqa: SIM118
-        projector.load_state_dict(weights)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        said = " ".join(str(error).split())
-        raise BadInput(f"cannot be read: {said}", file=path) from None
+        facts = json.loads(header["projector"])
+        projector = Projector(Shape(**facts.pop("shape")))
+        projector.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise BadInput(f"holds no projector: {' '.join(str(error).split())}", file=path) from None
     return projector.eval(), facts

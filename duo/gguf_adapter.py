@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from duo.errors import BadInput
-from duo.files import read_json_object
+from duo.files import read_json_object, read_tensors
 from duo.wheels import cache_folder, cache_writes, exclusive, workspace
 
 if TYPE_CHECKING:
@@ -52,9 +52,6 @@ def converted(
     Raises:
         BadInput: a damaged adapter, or one that is more than this.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file  # numpy has no bfloat16
-
     if (kind := facts["architecture"]) not in _KNOWN:
         raise BadInput(
             f"adapters are known for {' and '.join(_KNOWN)} in llama.cpp, not for {kind}: use "
@@ -63,12 +60,8 @@ def converted(
         )
     config = read_json_object(folder / _CONFIG, finite=False)
     _refuse_others(config, folder / _CONFIG)
-    try:
-        weights = {
-            key: weight.float().numpy() for key, weight in load_file(folder / _WEIGHTS).items()
-        }
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"cannot be read: {error}", file=folder / _WEIGHTS) from None
+    tensors, _ = read_tensors(folder / _WEIGHTS, "pt")
+    weights = {key: weight.float().numpy() for key, weight in tensors.items()}
     pairs: dict[str, dict[str, np.ndarray]] = {}
     single: dict[str, np.ndarray] = {}
     for key, weight in weights.items():

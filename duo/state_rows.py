@@ -23,7 +23,16 @@ import numpy as np
 from pydantic import Field
 
 from duo.errors import BadInput
-from duo.files import Record, Result, files_below, read_result, sha256, whole_file, write_result
+from duo.files import (
+    Record,
+    Result,
+    files_below,
+    read_result,
+    read_tensors,
+    sha256,
+    whole_file,
+    write_result,
+)
 from duo.wheels import CHECKSUMS, STATE_ROWS, adapter_folder
 
 if TYPE_CHECKING:
@@ -122,16 +131,10 @@ def read_rows(folder: Path) -> StateRows:
     Raises:
         BadInput: damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     facts = read_result(folder / FACTS, RowsRecord)
     if rows_folder(facts.model) is not None:
         raise BadInput("names rows, not the model under them", file=folder / FACTS, field="model")
-    try:
-        found = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"cannot be read: {error}", file=folder / WEIGHTS) from None
+    found, _ = read_tensors(folder / WEIGHTS)
     head, bias = (found.get(name, np.zeros(0)) for name in ("head", "bias"))
     if head.ndim != 2 or len(head) != 2 or bias.shape != (2,):
         raise BadInput("does not hold two rows and their biases", file=folder / WEIGHTS)

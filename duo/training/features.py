@@ -17,7 +17,7 @@ import numpy as np
 from duo.backbone import Backbone
 from duo.decoding.reading import Row, read_states
 from duo.errors import BadInput
-from duo.files import whole_file
+from duo.files import read_tensors, whole_file
 from duo.terminal import Bar
 from duo.tokens import StateTokens
 from duo.training.encode import Target
@@ -121,7 +121,7 @@ def extract(
         if not path.is_file():
             _write(path, backbone, samples, numbers, inside, seed, layer)
         if path.is_file():  # else nobody has a turn in these samples
-            parts.append(_opened(path))
+            parts.append(read_tensors(path)[0])
         bar.advance(int(samples.lengths[numbers].sum()))
     if not parts:
         raise BadInput("no sample has a turn of the user that is decided about", file=folder)
@@ -160,16 +160,3 @@ def _write(
     }
     with whole_file(path, "wb") as stream:
         stream.write(save(content))
-
-
-def _opened(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        found: dict[str, np.ndarray] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise BadInput(
-            f"cannot be read: {error}; remove it, and it is made again", file=path
-        ) from None
-    return found

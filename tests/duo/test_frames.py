@@ -183,9 +183,10 @@ def test_files_come_back_as_they_were_and_damage_is_named(tmp_path: Path) -> Non
         read_projector(tmp_path)
     write_projector(tmp_path, Projector(SHAPE), {})
     whole = (tmp_path / PROJECTOR).read_bytes()
-    for content in (whole[:-9], whole.replace(b'\\"inner\\": 8', b'\\"inner\\": 9')):
+    other = whole.replace(b'\\"inner\\": 8', b'\\"inner\\": 9')
+    for content, said in (whole[:-9], "cannot be read"), (other, "holds no projector"):
         (tmp_path / PROJECTOR).write_bytes(content)
-        with pytest.raises(BadInput, match=rf"{PROJECTOR}: cannot be read"):
+        with pytest.raises(BadInput, match=rf"{PROJECTOR}: {said}"):
             read_projector(tmp_path)
 
 
