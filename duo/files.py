@@ -330,7 +330,8 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Read a CSV file: line numbers and cells, the header first.
 
     Marks that spreadsheets leave are passed over: a first line `sep=;`, another delimiter than a
-    comma, and empty rows and columns at the end. What `duo.table.csv_cell` guarded stays guarded.
+    comma, decimal commas where that is a semicolon, and empty rows and columns at the end. What
+    `duo.table.csv_cell` guarded stays guarded.
 
     Raises:
         BadInput: it cannot be read, is no CSV, or a row has more or fewer cells than the header.
@@ -363,10 +364,17 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                 if len(cells) != len(header):
                     wrong = f"{len(cells)} cells under {len(header)} columns"
                     raise BadInput(wrong, file=path, line=line)
+                if delimiter == ";":
+                    cells = [_with_point(cell) for cell in cells]
                 yield line, cells
             line = reader.line_num + 1 + before
     except csv.Error as error:
         raise BadInput(f"not CSV: {error}", file=path, line=line) from error
+
+
+def _with_point(cell: str) -> str:
+    """Write a number with a decimal comma as all others are written."""
+    return cell.replace(",", ".") if re.fullmatch(r"\s*-?\d+,\d+\s*", cell) else cell
 
 
 def _table_text(path: Path) -> str:

@@ -161,6 +161,7 @@ PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overa
     "text",
     [
         PLAIN.replace(",", ";"),
+        PLAIN.replace(",", ";").replace("left;2", "left;2,0"),
         PLAIN.replace(",", "\t"),
         "sep=,\r\n" + PLAIN.replace("\n", "\r\n"),
         "\ufeffsep=;\n" + PLAIN.replace(",", ";"),
@@ -175,6 +176,7 @@ PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overa
     ],
     ids=[
         "semicolons",
+        "decimal commas",
         "tabs",
         "sep",
         "sep and mark",
