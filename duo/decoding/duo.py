@@ -86,11 +86,14 @@ class DuoSettings(Settings):
         monitor: name of a model that decides in this one's place: it hears, and this one answers;
             see `duo.decoding.monitor`.
         yielding: "decide": speech goes on until something is answered (the paper). "pause": it is
-            held once `hold_words` words were heard, and `hold_at` allows it, until the decision.
-            No token is computed meanwhile, so that nothing is said that the user does not hear.
+            held until the decision, once `hold_words` words were heard and `hold_at` allows it, or
+            after `hold_after`. No token is computed meanwhile, so that nothing is said that the
+            user does not hear.
         hold_words: words of an utterance, in any of which speech can be held.
         hold_at: the least share of p(<1>) in p(<1>) + p(<2>) after the words so far at which speech
             is held; None to hold it whatever the model knows.
+        hold_after: seconds since an utterance's first word after which its next word holds speech
+            whatever the model knows, as few remarks are that long; None for never.
         after_interruption: "drop" what was spoken between the interruption's first words and the
             decision (the paper), or "merge" it into the context, as the user did hear it; "pause"
             always merges.
@@ -108,7 +111,8 @@ class DuoSettings(Settings):
     ignored_utterances: Literal["forget", "remember"] = "forget"
     yielding: Literal["decide", "pause"] = "decide"
     hold_words: int = 2
-    hold_at: Chance | None = 0.5
+    hold_at: Chance | None = 0.7
+    hold_after: float | None = 1.0
     after_interruption: Literal["drop", "merge"] = "drop"
     published: bool = False
     monitor: str = ""
@@ -163,6 +167,7 @@ class Duo:
             self._table.release(self._frames)
             self._frames.clear()
         self._unheard = ""
+        self._cycles_heard = 0  # since the utterance's first words
         self._holding = False  # speech is held
         self._next: int | None = None  # what follows it
         self._expect_nothing()
@@ -184,6 +189,7 @@ class Duo:
         log = CycleLog(self.channels, self.settings.lookahead)
         if self.context.refused:
             return log.result(busy=False)
+        self._cycles_heard = self._cycles_heard + 1 if self.context.listening else 0
         silent = self._hear(heard, log)
         log.mute = self.settings.published and not silent
         self._speaker.make_room(log)
@@ -323,13 +329,15 @@ class Duo:
             self._ignore("patience", log)
 
     def _hold(self, log: CycleLog) -> None:
-        """Hold speech if the words so far may well be answered."""
+        """Hold speech if the words so far may well be answered, or go on for long."""
         settings, (respond, ignore) = self.settings, self._chances
         if settings.yielding == "decide" or self._holding or not self.channels.speaking:
             return
-        if len(cut(self.context.text)) < settings.hold_words:
-            return
-        if settings.hold_at is None or respond >= settings.hold_at * (respond + ignore):
+        heard = self._cycles_heard * self.cycle_seconds
+        long = settings.hold_after is not None and heard >= settings.hold_after
+        enough = len(cut(self.context.text)) >= settings.hold_words
+        likely = settings.hold_at is None or respond >= settings.hold_at * (respond + ignore)
+        if long or (enough and likely):
             self._holding = True
             log.add(Kind.HOLD)
 

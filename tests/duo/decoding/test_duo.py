@@ -159,6 +159,7 @@ def test_an_ignored_remark_leaves_the_answer_as_it_was(
         {
             "hold_words": st.integers(1, 3),
             "hold_at": st.sampled_from([None, 1e-9]),
+            "hold_after": st.sampled_from([None, 1e-9, 2.0]),
             "decide_at": st.sampled_from([None, 0.5]),
             "sampling": st.sampled_from([Sampling(), Sampling(temperature=0.9, seed=3)]),
         }
@@ -196,7 +197,7 @@ def test_held_speech_goes_on_where_it_was(
     for event in events:
         silent = event is Kind.HOLD or (silent and event is not Kind.RESUME)
         assert not (silent and event is Kind.SPEECH)
-    if options["hold_words"] == 1 and not before:
+    if options["hold_at"] is None and options["hold_words"] == 1 and not before:
         assert Kind.HOLD in events
 
 
@@ -228,6 +229,18 @@ def test_speech_is_held_where_an_answer_is_likelier() -> None:
         system = Duo(model, DuoSettings(**options), channels=leaning)  # type: ignore[arg-type]
         during = play(system, [QUERY, "", "so the"])[-1]
         assert (Kind.HOLD in kinds(during)) == (likelier == states.respond)
+
+
+@pytest.mark.parametrize(("seconds", "held"), [(1.0, 3), (3.0, 3), (4.0, 4), (None, 9)])
+def test_speech_is_held_for_whoever_goes_on_talking(seconds: float | None, held: int) -> None:
+    """Whatever the model knows, from the first word that ends so late: not in a pause."""
+    model = backbone()
+    leaning = in_doubt(model, model.states.ignore, model.states.respond)
+    options = {"yielding": "pause", "hold_words": 1, "decide_at": 0.9, "hold_after": seconds}
+    system = Duo(model, DuoSettings(**options), channels=leaning)  # type: ignore[arg-type]
+    cycles = play(system, [QUERY, "", "so", "", "", " the", " tea"])[2:]
+    found = [number for number, cycle in enumerate(cycles) if Kind.HOLD in kinds(cycle)]
+    assert found == [held] * (held < len(cycles))
 
 
 def _signs(text: str) -> int:
@@ -360,6 +373,7 @@ def test_listening_costs_no_forward_pass(
             "yielding": st.sampled_from(["decide", "pause"]),
             "hold_words": st.integers(1, 2),
             "hold_at": st.sampled_from([None, 0.5]),
+            "hold_after": st.sampled_from([None, 2.0]),
             "max_tokens": st.sampled_from([None, 120, 200]),
         }
     ),
