@@ -183,11 +183,11 @@ def test_held_speech_goes_on_where_it_was(
         size = -(-len(text) // slices)
         script += [text[start : start + size] for start in range(0, len(text), size)]
         script += [""] * 2
-    script += [""] * 60
+    script += [""] * 90
     options = {**options, "lookahead": lookahead, "kind": kind, "answer": 40}
     held, undisturbed = duo(model, yielding="pause", **options), duo(model, **options)
     results = play(held, script)
-    alone = play(undisturbed, [*begin, *[""] * 60])
+    alone = play(undisturbed, [*begin, *[""] * 90])
     assert "".join(one.spoken for one in results) == "".join(one.spoken for one in alone)
     assert held.context.ids == undisturbed.context.ids
     events = [event.kind for one in results for event in one.events]
