@@ -112,7 +112,7 @@ class DuoSettings(Settings):
     yielding: Literal["decide", "pause"] = "decide"
     hold_words: int = 2
     hold_at: Chance | None = 0.7
-    hold_after: float | None = 1.0
+    hold_after: float | None = 0.75
     after_interruption: Literal["drop", "merge"] = "drop"
     published: bool = False
     monitor: str = ""
