@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duo.table import visible
@@ -37,6 +38,8 @@ _COLUMNS = (
 _NONE = Estimate(value=None)
 #: Signs of a setting that have room beside a point.
 _ROOM = 12
+#: Points that are nearer than this share of a panel's width, at about one height, share their room.
+_NEAR = 0.15
 
 
 class _Point(NamedTuple):
@@ -62,8 +65,9 @@ def yielding(interaction_result: Any) -> Chart | None:
     """
     found = typed(interaction_result, Interaction)
     points = {name: _point(name, system) for name, system in found.systems.items()}
-    long = any(len(one.sign) > _ROOM for one in points.values())
-    key = [f"{'; '.join(_number(points))}."] if long else []
+    grids = {one.line for one in points.values() if one.sign}
+    unclear = len(grids) > 1 or any(len(one.sign) > _ROOM for one in points.values())
+    key = [f"{'; '.join(_number(points))}."] if unclear else []
     if not any(x.value is not None and y.value is not None
                for one in points.values() for x, y in _pairs(one)):  # fmt: skip
         return None
@@ -146,6 +150,8 @@ def _draw(points: list[_Point], width: float) -> Figure:
                 spot(axes, len(names), values[0], values[place])
             percent(axes, "x")
             axes.set_xlabel("interruptions yielded to")
+        for place, axes in enumerate(every):
+            _signs(axes, place, points)
         soon, backchannels, non_directed = every
         soon.set_xlim(left=0.0)
         soon.set_xlabel("median response latency (s)")
@@ -158,17 +164,43 @@ def _draw(points: list[_Point], width: float) -> Figure:
 
 
 def _line(axes: Any, number: int, place: int, points: list[_Point]) -> None:
-    """Draw a line's points in order of the figure across, each with its sign."""
+    """Draw a line's points in order of the figure across."""
     places = []
     for one in points:
         x, y = _pairs(one)[place]
         if x.value is None or y.value is None:
             continue
         spot(axes, number, x.value, y.value, across=(x.low, x.high), up=(y.low, y.high))
-        axes.annotate(
-            visible(one.sign), (x.value, y.value), xytext=(3, 3), textcoords="offset points",
-            fontsize=LABEL - 1, color=LIGHT["ink"],
-        )  # fmt: skip
         places.append((x.value, y.value))
     places.sort()
     curve(axes, number, [x for x, _ in places], [y for _, y in places])
+
+
+def _signs(axes: Any, place: int, points: list[_Point]) -> None:
+    """Write the signs beside the points: those of one place together, to its free side."""
+    signs: dict[tuple[float, float], list[str]] = {}
+    for one in points:
+        across, up = (figure.value for figure in _pairs(one)[place])
+        if one.sign and across is not None and up is not None:
+            signs.setdefault((across, up), []).append(visible(one.sign))
+    left, right = axes.get_xlim()
+    for (x, y), own in signs.items():
+        near = (right - left) * _NEAR
+        crowded = any(0 < a - x < near and abs(b - y) < _NEAR / 2 for a, b in signs)
+        axes.annotate(
+            _in_short(own), (x, y), xytext=(-3 if crowded else 3, 3), textcoords="offset points",
+            fontsize=LABEL - 1, color=LIGHT["ink"], ha="right" if crowded else "left",
+        )  # fmt: skip
+
+
+def _in_short(signs: Sequence[str]) -> str:
+    """Join signs; numbers in a row become ranges.
+
+    >>> _in_short(["1", "3", "4", "5"]), _in_short(["0.5, pause"])
+    ('1, 3-5', '0.5, pause')
+    """
+    if not all(sign.isdecimal() for sign in signs):
+        return "; ".join(signs)
+    rows = groupby(enumerate(sorted(map(int, signs))), lambda pair: pair[1] - pair[0])
+    runs = [[number for _, number in row] for _, row in rows]
+    return ", ".join(f"{run[0]}-{run[-1]}" if run[1:] else f"{run[0]}" for run in runs)
