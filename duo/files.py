@@ -282,7 +282,7 @@ def read_tensors(path: Path, framework: str = "numpy") -> tuple[dict[str, Any], 
             names = content.keys()
             return {name: content.get_tensor(name) for name in names}, content.metadata() or {}
     except (OSError, SafetensorError, TypeError) as error:
-        raise BadInput(f"cannot be read: {' '.join(str(error).split())}", file=path) from None
+        raise BadInput(f"cannot be read: {error}", file=path) from None
 
 
 def read_json_object(path: Path, *, finite: bool = True) -> dict[str, Any]:

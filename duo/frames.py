@@ -159,5 +159,5 @@ def read_projector(folder: Path) -> tuple[Projector, dict[str, Any]]:
         projector = Projector(Shape(**facts.pop("shape")))
         projector.load_state_dict({name: weight.float() for name, weight in weights.items()})
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise BadInput(f"holds no projector: {' '.join(str(error).split())}", file=path) from None
+        raise BadInput(f"holds no projector: {error}", file=path) from None
     return projector.eval(), facts

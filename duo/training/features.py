@@ -121,7 +121,7 @@ def extract(
         if not path.is_file():
             _write(path, backbone, samples, numbers, inside, seed, layer)
         if path.is_file():  # else nobody has a turn in these samples
-            parts.append(read_tensors(path)[0])
+            parts.append(_opened(path))
         bar.advance(int(samples.lengths[numbers].sum()))
     if not parts:
         raise BadInput("no sample has a turn of the user that is decided about", file=folder)
@@ -160,3 +160,11 @@ def _write(
     }
     with whole_file(path, "wb") as stream:
         stream.write(save(content))
+
+
+def _opened(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return read_tensors(path)[0]
+    except BadInput as error:
+        advice = f"{error.message}; remove it, and it is made again"
+        raise BadInput(advice, file=path) from None
