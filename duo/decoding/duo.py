@@ -73,7 +73,8 @@ class DuoSettings(Settings):
             over an answer: more than one half, to talk on where it is in doubt.
         silence: seconds without a word after which that may decide, in whole cycles. Words come
             when they are over, so that less than a long word's length cuts users off.
-        patience: seconds of silence without such a decision after which `on_silence` decides.
+        patience: seconds of silence without such a decision after which `on_silence` decides; half
+            of that over an answer, as few who pause to think do so while another is speaking.
         on_silence: "likelier": what the likelier of the two state tokens said after the last word
             that was heard. A model that is in doubt whether somebody is done may well know that a
             hum is no question. If it leans towards ignoring and says nothing meanwhile, it waits
@@ -292,7 +293,7 @@ class Duo:
             self._respond("state", log)
         elif state == self._states.ignore:
             self._ignore("state", log)
-        elif silent >= self.settings.patience:
+        elif silent >= self.settings.patience * (0.5 if self._answering else 1):
             self._run_out(silent, log)
 
     def _announced(self) -> int | None:
