@@ -106,12 +106,15 @@ def build(
         typer.Option(
             **_RATE,
             help="Share of samples that end in a request that data sets hardly have (wrong claims, "
-            "orders in passing, short follow-ups), without its answer.",
+            "orders in passing, short follow-ups, assents), without its answer.",
         ),
     ] = 0.2,
     opening: Annotated[
         float, typer.Option(**_RATE, help="Share of samples that begin with a non-query turn.")
     ] = 0.15,
+    stops: Annotated[
+        float, typer.Option(**_RATE, help="Share of answers that a request to stop cuts off.")
+    ] = 0.05,
     restyle: Annotated[
         float, typer.Option(**_RATE, help="Share of samples written as recognisers write.")
     ] = 0.6,
@@ -217,6 +220,7 @@ def build(
             unfinished=unfinished,
             asking=asking,
             opening=opening,
+            stops=stops,
             restyle=restyle,
             careless=careless,
             disfluency=disfluency,

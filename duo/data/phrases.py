@@ -1,4 +1,8 @@
-"""Draw what people say from a phrase grammar, whose texts are in `phrases.yaml`."""
+"""Draw what people say: by the rules of `phrases.yaml`, or as `spoken.yaml` has it.
+
+The first has rules that make many sentences of few words; the second whole utterances, written down
+one by one, of which some are kept for validation.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,10 @@ from duo.errors import misfit
 from duo.yaml_file import read_yaml
 
 _SYMBOL = re.compile(r"\{(\w+)\}")
+#: How often a whole utterance is drawn for one that the rules make.
+_SPOKEN = 2
+#: Of this number of whole utterances, one is kept for validation samples.
+_KEPT = 10
 _ALTERNATIVE = re.compile(r"(?:(?P<weight>[1-9]\d*)\|)?(?:@(?P<all_of>\w+)|(?P<text>.*))")
 
 
@@ -50,6 +58,28 @@ class Phrases(RootModel[dict[str, list[str]]]):
                         raise misfit(f"{name} is no symbol of this file", symbol, place)
                 if re.search(r"[{}]", _SYMBOL.sub("", text)):
                     raise misfit("has a brace that belongs to no symbol", symbol, place)
+        return self
+
+
+class Spoken(RootModel[dict[str, str]]):
+    """Whole utterances of each kind, one a line, as `spoken.yaml` has them."""
+
+    given: ClassVar[Collection[str]] = ("topic", "name")
+    drawn: ClassVar[Collection[str]] = ("assent", "offer")  # which no rule makes
+
+    @model_validator(mode="after")
+    def _utterances_are_whole(self) -> Spoken:
+        for kind in self.drawn:
+            if kind not in self.root:
+                raise misfit(f"has no utterances of the kind {kind}")
+        for kind, text in self.root.items():
+            if len(text.splitlines()) < _KEPT:
+                raise misfit(f"has fewer than {_KEPT} utterances", kind)
+            for line in text.splitlines():
+                if re.search(r"[{}]", re.sub(rf"\{{({'|'.join(self.given)})\}}", "", line)):
+                    raise misfit(
+                        f"a brace that belongs to no {' or '.join(self.given)}: {line}", kind
+                    )
         return self
 
 
@@ -103,10 +133,23 @@ def _weighted(rules: Mapping[str, Sequence[str]], symbol: str) -> list[tuple[str
 
 
 @cache
-def grammar() -> Grammar:
+def grammar(validation: bool = False) -> Grammar:
     """Load the grammar of the training data, once.
 
+    Args:
+        validation: with those of the spoken utterances that no sample to train on has.
+
     Raises:
-        BadInput: `phrases.yaml` was changed to something that is none; names file and line.
+        BadInput: a file was changed to something that is no grammar; names file and line.
     """
-    return Grammar(read_yaml(Path(__file__).with_name("phrases.yaml")).validated(Phrases).root)
+    rules = read_yaml(Path(__file__).with_name("phrases.yaml")).validated(Phrases).root
+    spoken = read_yaml(Path(__file__).with_name("spoken.yaml")).validated(Spoken).root
+    for kind, text in spoken.items():
+        lines = enumerate(text.splitlines())
+        rules[f"spoken_{kind}"] = [
+            line for place, line in lines if (place % _KEPT == 0) == validation
+        ]
+        weight = sum(weight for _, weight in _weighted(rules, kind)) if kind in rules else 1
+        drawn = f"{_SPOKEN * weight}|{{spoken_{kind}}}"
+        rules[kind] = [*rules.get(kind, []), drawn]
+    return Grammar(rules)

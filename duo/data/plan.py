@@ -52,9 +52,9 @@ OPENING = (
     "third_party_talk", "third_party_question", "background",
 )  # fmt: skip
 #: Kinds of requests that data sets hardly have, with the weight of each: a claim that is wrong or
-#: dangerous, an order in passing, a short follow-up. They end a sample, with `<1>` and no answer: a
-#: written answer would teach its own phrases.
-ASKING: dict[str, float] = {"claim": 4.0, "order": 5.0, "follow_up": 4.0}
+#: dangerous, an order in passing, a short follow-up, an answer to what the assistant has offered.
+#: They end a sample, with `<1>` and no answer: a written answer would teach its own phrases.
+ASKING: dict[str, float] = {"claim": 4.0, "order": 5.0, "follow_up": 4.0, "assent": 3.0}
 #: Those that may come before anything was said.
 ASKING_FIRST = ("claim",)
 
@@ -265,6 +265,7 @@ class _Planner:
     ) -> None:
         self.draft, self.turns = draft, draft.turns
         self.recipe, self.random, self.others = recipe, random, others
+        self.phrases = grammar(draft.validation)
 
     def chance(self, rate: float) -> bool:
         """Draw whether something with this chance happens."""
@@ -330,12 +331,12 @@ class _Planner:
         event = self.random.random()
         if free and event < recipe.stops:
             self.cut(said)
-            self.add_user("stop", grammar().draw("stop", self.random))
+            self.add_user("stop", self.drawn("stop"))
             self.turns.append(DraftTurn("assistant", ""))
             return False
         if may_cut and event < recipe.stops + recipe.go_ons:
             rest = self.cut(said)
-            self.add_user("go_on", grammar().draw("go_on", self.random))
+            self.add_user("go_on", self.phrases.draw("go_on", self.random))
             said = DraftTurn("assistant", rest)
             self.turns.append(said)
             free = False
@@ -369,15 +370,24 @@ class _Planner:
         """End the draft with a request of `ASKING`, after an answer or before anything."""
         [kind] = self.random.choices(list(ASKING), list(ASKING.values()))
         answers = self.answers()
+        if kind == "assent":
+            answers = [place for place in answers if self.turns[place].complete]
         if kind in ASKING_FIRST and (not answers or self.chance(0.5)):
             self.turns.clear()
-        elif answers:
-            self.end_at(self.random.choice(answers))
-        else:
+        elif not answers:
             return
+        elif kind == "assent":
+            del self.turns[self.random.choice(answers) + 1 :]
+            self.turns[-1].text += f" {self.drawn('offer')}"
+        else:
+            self.end_at(self.random.choice(answers))
+        self.add_user(kind, self.drawn(kind))
+
+    def drawn(self, symbol: str) -> str:
+        """Draw what is said now, about something of the last turns."""
         said = " ".join(turn.text[:600] for turn in self.turns[-4:])
         topic = self.random.choice(topics(said) or ["that thing"])
-        self.add_user(kind, grammar().draw(kind, self.random, topic=topic))
+        return self.phrases.draw(symbol, self.random, topic=topic)
 
     def answers(self) -> list[int]:
         """List where answers stand that are no questions."""

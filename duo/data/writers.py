@@ -60,7 +60,7 @@ class Extractive:
             most statements and stories, where there are any.
     """
 
-    _TOLD_SHARE = 0.6
+    _TOLD_SHARE = 0.45
     _STORY_WORDS = 16  # a longer turn is a story, others are statements
 
     def __init__(self, overheard: Sequence[Overheard] = (), told: Sequence[Overheard] = ()) -> None:
@@ -90,7 +90,7 @@ class Extractive:
             if not known:
                 return ""
         topic = random.choice(known) if known else "that thing"
-        text = grammar().draw(place.kind, random, topic=topic)
+        text = grammar(place.validation).draw(place.kind, random, topic=topic)
         parts = [part.lower() for part in sentences(text)]
         return text if len(set(parts)) == len(parts) else ""
 

@@ -301,7 +301,7 @@ def test_turns_of_chats_are_told_again_and_the_chats_are_no_samples(tmp_path: Pa
     write_lines(folder / "chitchat_timed.jsonl", chats)
     write_lines(folder / "talks.jsonl", talks)
     recipe = Recipe(mix={"story": 1.0}, remarks=1.0, restyle=0.0, disfluency=0.0)
-    built(folder, tmp_path / "a", recipe=recipe, samples=100, validation=0.4)
+    built(folder, tmp_path / "a", recipe=recipe, samples=150, validation=0.4)
     again = 0
     for name in BOTH:
         for sample in read_samples(tmp_path / "a" / name):

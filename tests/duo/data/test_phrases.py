@@ -11,7 +11,7 @@ import pytest
 
 from duo.data.dialogue import Turn
 from duo.data.english import asks
-from duo.data.phrases import Grammar, Phrases, grammar
+from duo.data.phrases import Grammar, Phrases, Spoken, grammar
 from duo.data.plan import ASKING, MIX, Place
 from duo.data.writers import Extractive, Overheard
 from duo.errors import BadInput
@@ -153,4 +153,28 @@ def test_what_is_wrong_with_a_word_list_is_named_with_its_line(line: str, messag
 def test_a_symbol_that_is_drawn_cannot_be_left_out() -> None:
     with pytest.raises(BadInput, match=r"words\.yaml:1: has no symbol backchannel"):
         MarkedYaml("a: [x]", "words.yaml").validated(Phrases)
-    assert set(Phrases.drawn) >= (set(MIX) | set(ASKING)) - {"background"}
+    assert {*Phrases.drawn, *Spoken.drawn} >= (set(MIX) | set(ASKING)) - {"background"}
+
+
+def test_every_tenth_whole_utterance_is_kept_for_validation() -> None:
+    train, validation = (set(grammar(side).alternatives["spoken_offer"]) for side in (False, True))
+    assert not train & validation
+    assert 8 <= len(train) / len(validation) <= 9
+    for side, own in (False, train), (True, validation):
+        drawn = {grammar(side).draw("offer", Random(n), topic="{topic}") for n in range(600)}
+        assert len(drawn) > 10
+        assert drawn <= own  # what no rule makes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("assent: |\n  Yes.", "has no utterances of the kind offer"),
+        ("{assent: x, offer: y}", "assent: has fewer than 10 utterances"),
+        ("{assent: &a \"{when}\\n1\\n2\\n3\\n4\\n5\\n6\\n7\\n8\\n9\", offer: *a}",
+         r"assent: a brace that belongs to no topic or name: \{when\}"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_whole_utterances_is_named(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        MarkedYaml(text, "words.yaml").validated(Spoken)

@@ -13,7 +13,9 @@ from sessions.scenario import heard_text
 from sessions.suite import suite_scenarios
 from tests.sessions.suite.test_suite import plain
 
-RULES = grammar().alternatives
+RULES = {**grammar().alternatives}
+for kind in [name for name in RULES if name.startswith("spoken_")]:
+    RULES[kind] = RULES[kind] + grammar(validation=True).alternatives[kind]
 #: What the grammar takes from the dialogues that are trained on: a topic is of one to three words,
 #: a clause or a repeated sentence is anything. An alternative that adds less than two words of its
 #: own to these ("so {said}") is a sentence of those dialogues and no wording of the grammar.
