@@ -73,8 +73,8 @@ class DuoSettings(Settings):
             over an answer: more than one half, to talk on where it is in doubt.
         silence: seconds without a word after which that may decide, in whole cycles. Words come
             when they are over, so that less than a long word's length cuts users off.
-        patience: seconds of silence without such a decision after which `on_silence` decides; half
-            of that over an answer, as few who pause to think do so while another is speaking.
+        patience: seconds of silence without such a decision after which `on_silence` decides.
+        patience_speaking: the same over an answer: few pause to think while another is speaking.
         on_silence: "likelier": what the likelier of the two state tokens said after the last word
             that was heard. A model that is in doubt whether somebody is done may well know that a
             hum is no question. If it leans towards ignoring and says nothing meanwhile, it waits
@@ -107,6 +107,7 @@ class DuoSettings(Settings):
     answer_at: Chance = 0.5
     silence: float = 0.6
     patience: float = 4.0
+    patience_speaking: float = 2.0
     on_silence: Literal["likelier", "respond"] = "likelier"
     forget_after: float = 10.0
     ignored_utterances: Literal["forget", "remember"] = "forget"
@@ -293,8 +294,13 @@ class Duo:
             self._respond("state", log)
         elif state == self._states.ignore:
             self._ignore("state", log)
-        elif silent >= self.settings.patience * (0.5 if self._answering else 1):
+        elif silent >= self._patience:
             self._run_out(silent, log)
+
+    @property
+    def _patience(self) -> float:
+        settings = self.settings
+        return settings.patience_speaking if self._answering else settings.patience
 
     def _announced(self) -> int | None:
         """Return the state token that decides in silence, or what says that there is none."""

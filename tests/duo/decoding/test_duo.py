@@ -237,7 +237,7 @@ def test_speech_is_held_for_whoever_goes_on_talking(seconds: float | None, held:
     model = backbone()
     leaning = in_doubt(model, model.states.ignore, model.states.respond)
     options = {"yielding": "pause", "hold_words": 1, "hold_after": seconds}
-    options |= {"decide_at": 0.9, "patience": 9.0}
+    options |= {"decide_at": 0.9, "patience_speaking": 9.0}
     system = Duo(model, DuoSettings(**options), channels=leaning)  # type: ignore[arg-type]
     cycles = play(system, [QUERY, "", "so", "", "", " the", " tea"])[2:]
     found = [number for number, cycle in enumerate(cycles) if Kind.HOLD in kinds(cycle)]
@@ -515,14 +515,14 @@ def test_in_doubt_half_a_question_waits_and_a_hum_into_an_answer_does_not(ignore
     if not ignore:
         more, less = less, more
     leaning = in_doubt(model, more, less)
-    system = Duo(model, DuoSettings(patience=4, on_silence="likelier"), channels=leaning)
+    system = Duo(model, DuoSettings(patience=4), channels=leaning)
     idle = play(system, ["What is the", *[""] * 4, " capital?", ""])
     everything = [kind for result in idle for kind in kinds(result)]
     assert everything.count(Kind.RESPOND) == (1 if ignore else 2)
     assert Kind.IGNORE not in everything
     if ignore:
         assert "What is the capital?" in model.tokenizer.decode(system.channels.prefix.ids)
-    *waiting, last = play(system, ["so the", "", ""])  # over an answer, half of it
+    *waiting, last = play(system, ["so the", "", ""])  # over an answer, sooner
     assert not {Kind.IGNORE, Kind.RESPOND} & {kind for one in waiting for kind in kinds(one)}
     decided = [event for event in last.events if event.by == "patience"]
     assert [event.kind for event in decided] == [Kind.IGNORE if ignore else Kind.RESPOND]
