@@ -40,6 +40,8 @@ _NONE = Estimate(value=None)
 _ROOM = 12
 #: Points that are nearer than this share of a panel's width, at about one height, share their room.
 _NEAR = 0.15
+#: Signs that are nearer than this up and down would cover each other.
+_CLOSE = 0.05
 
 
 class _Point(NamedTuple):
@@ -184,12 +186,16 @@ def _signs(axes: Any, place: int, points: list[_Point]) -> None:
         if one.sign and across is not None and up is not None:
             signs.setdefault((across, up), []).append(visible(one.sign))
     left, right = axes.get_xlim()
-    for (x, y), own in signs.items():
-        near = (right - left) * _NEAR
+    near = (right - left) * _NEAR
+    written: list[tuple[float, float, bool]] = []
+    for (x, y), own in sorted(signs.items(), key=lambda one: -one[0][1]):
         crowded = any(0 < a - x < near and abs(b - y) < _NEAR / 2 for a, b in signs)
+        above = [b for a, b, side in written if abs(a - x) < near and side == crowded]
+        written.append((x, min([y, *(b - _CLOSE for b in above)]), crowded))
         axes.annotate(
-            _in_short(own), (x, y), xytext=(-3 if crowded else 3, 3), textcoords="offset points",
-            fontsize=LABEL - 1, color=LIGHT["ink"], ha="right" if crowded else "left",
+            _in_short(own), written[-1][:2], xytext=(-3 if crowded else 3, 3),
+            textcoords="offset points", fontsize=LABEL - 1, color=LIGHT["ink"],
+            ha="right" if crowded else "left",
         )  # fmt: skip
 
 
