@@ -19,6 +19,8 @@ from duo.errors import misfit
 from duo.yaml_file import read_yaml
 
 _SYMBOL = re.compile(r"\{(\w+)\}")
+#: What a text is about where nothing is known of that.
+ANYTHING = "that thing"
 #: How often a whole utterance is drawn for one that the rules make.
 _SPOKEN = 2
 #: Of this number of whole utterances, one is kept for validation samples.
@@ -105,9 +107,10 @@ class Grammar:
         """Draw a text for a symbol; each of its sentences begins with a capital.
 
         Args:
-            given: texts for symbols without alternatives, such as what the dialogue is about.
+            given: texts for symbols without alternatives, such as what the dialogue is about:
+                `topic`, which is `ANYTHING` unless it is given.
         """
-        text = self._expand(symbol, random, given)
+        text = self._expand(symbol, random, {"topic": ANYTHING, **given})
         text = re.sub(r"(^|[.?!] )([a-z])", lambda found: found[1] + found[2].upper(), text)
         return re.sub(r"\bi\b(?=[ '])", "I", text)
 
@@ -133,6 +136,14 @@ def _weighted(rules: Mapping[str, Sequence[str]], symbol: str) -> list[tuple[str
 
 
 @cache
+def _texts() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Read the rules of each symbol, and the whole utterances of each kind."""
+    rules = read_yaml(Path(__file__).with_name("phrases.yaml")).validated(Phrases).root
+    spoken = read_yaml(Path(__file__).with_name("spoken.yaml")).validated(Spoken).root
+    return rules, {kind: text.splitlines() for kind, text in spoken.items()}
+
+
+@cache
 def grammar(validation: bool = False) -> Grammar:
     """Load the grammar of the training data, once.
 
@@ -142,12 +153,11 @@ def grammar(validation: bool = False) -> Grammar:
     Raises:
         BadInput: a file was changed to something that is no grammar; names file and line.
     """
-    rules = read_yaml(Path(__file__).with_name("phrases.yaml")).validated(Phrases).root
-    spoken = read_yaml(Path(__file__).with_name("spoken.yaml")).validated(Spoken).root
-    for kind, text in spoken.items():
-        lines = enumerate(text.splitlines())
+    texts, spoken = _texts()
+    rules = {**texts}
+    for kind, lines in spoken.items():
         rules[f"spoken_{kind}"] = [
-            line for place, line in lines if (place % _KEPT == 0) == validation
+            line for place, line in enumerate(lines) if (place % _KEPT == 0) == validation
         ]
         weight = sum(weight for _, weight in _weighted(rules, kind)) if kind in rules else 1
         drawn = f"{_SPOKEN * weight}|{{spoken_{kind}}}"

@@ -25,7 +25,7 @@ from duo.data.english import (
     topics,
     trail_off,
 )
-from duo.data.phrases import grammar
+from duo.data.phrases import ANYTHING, grammar
 from duo.data.sample import AssistantTurn, Message, Sample, UserTurn
 from duo.errors import BadInput
 from duo.tokens import IGNORE, RESPOND
@@ -386,7 +386,7 @@ class _Planner:
     def drawn(self, symbol: str) -> str:
         """Draw what is said now, about something of the last turns."""
         said = " ".join(turn.text[:600] for turn in self.turns[-4:])
-        topic = self.random.choice(topics(said) or ["that thing"])
+        topic = self.random.choice(topics(said) or [ANYTHING])
         return self.phrases.draw(symbol, self.random, topic=topic)
 
     def answers(self) -> list[int]:

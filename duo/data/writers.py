@@ -19,7 +19,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from duo.data.english import repeatable, sentences, topics
-from duo.data.phrases import grammar
+from duo.data.phrases import ANYTHING, grammar
 from duo.data.plan import Place
 from duo.endpoint import CONCURRENCY, Endpoint, Replies
 from duo.errors import BadInput
@@ -89,7 +89,7 @@ class Extractive:
                 return grammar().draw("restated", random, said=random.choice(said))
             if not known:
                 return ""
-        topic = random.choice(known) if known else "that thing"
+        topic = random.choice(known) if known else ANYTHING
         text = grammar(place.validation).draw(place.kind, random, topic=topic)
         parts = [part.lower() for part in sentences(text)]
         return text if len(set(parts)) == len(parts) else ""

@@ -191,9 +191,10 @@ def _signs(axes: Any, place: int, points: list[_Point]) -> None:
     for (x, y), own in sorted(signs.items(), key=lambda one: -one[0][1]):
         crowded = any(0 < a - x < near and abs(b - y) < _NEAR / 2 for a, b in signs)
         above = [b for a, b, side in written if abs(a - x) < near and side == crowded]
-        written.append((x, min([y, *(b - _CLOSE for b in above)]), crowded))
+        height = min([y, *(b - _CLOSE for b in above)])
+        written.append((x, height, crowded))
         axes.annotate(
-            _in_short(own), written[-1][:2], xytext=(-3 if crowded else 3, 3),
+            _in_short(own), (x, height), xytext=(-3 if crowded else 3, 3),
             textcoords="offset points", fontsize=LABEL - 1, color=LIGHT["ink"],
             ha="right" if crowded else "left",
         )  # fmt: skip

@@ -166,6 +166,13 @@ def test_every_tenth_whole_utterance_is_kept_for_validation() -> None:
         assert drawn <= own  # what no rule makes
 
 
+def test_what_is_about_nothing_known_is_about_anything() -> None:
+    """As behind a voice, where stories are drawn that belong to no dialogue."""
+    drawn = {grammar().draw("story", Random(n)) for n in range(300)}
+    assert any("that thing" in text.lower() for text in drawn)
+    assert not any("{" in text for text in drawn)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
