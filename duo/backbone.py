@@ -124,7 +124,8 @@ def load(
     Args:
         name: the alias `smollm2`, `smollm2-duo` or `smollm2-duplex`, a model's folder, a PEFT
             adapter's folder (merged into its base model for speed), a folder of state rows (see
-            `duo.state_rows`), or a model's name on the Hugging Face hub.
+            `duo.state_rows`), a GGUF file (see `duo.gguf_model`), or a model's name on the Hugging
+            Face hub.
         device: "auto" (the best there is: cuda, mps, cpu), or as torch names it.
         dtype: of the weights: "auto" (bfloat16 on a GPU made for it, else float32), one of
             `DTYPES`, or "int8" or "int4", which are computed with as with "auto".
@@ -178,8 +179,6 @@ def load(
         from duo.decoding import server
 
         return server.load(name, engine, chat=chat, system=system, date=date)
-    if gguf:
-        raise BadInput("a GGUF file runs on llama.cpp: --engine llama", field="engine")
     place = resolve_device(device)
     check_choice("dtype", dtype, (*DTYPES, *BITS))
     kind = resolve_dtype("auto" if dtype in BITS else dtype, place)
@@ -408,7 +407,8 @@ def model_folder(name: str) -> Path:
 
     Args:
         name: the alias `smollm2`, one of its adapters' (`smollm2-duo`, `smollm2-duplex`), a folder,
-            or a name on the Hugging Face hub. Of state rows it is their base model's folder.
+            or a name on the Hugging Face hub. Of state rows it is their base model's folder, of a
+            GGUF file that of its weights for torch.
 
     Raises:
         BadInput: there is none, or it cannot be fetched.
@@ -420,6 +420,10 @@ def model_folder(name: str) -> Path:
         return smollm2_folder()
     if name in ADAPTERS:
         return adapter_folder(name)
+    from duo import gguf_model
+
+    if gguf_model.is_file(name):
+        return gguf_model.torch_folder(name)
     path = Path(name).expanduser()
     if path.is_dir():
         if not any((path / config).is_file() for config in (CONFIG, ADAPTER)):

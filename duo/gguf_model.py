@@ -34,9 +34,11 @@ from duo.wheels import (
     adapter_folder,
     cache_folder,
     cache_writes,
+    convert,
     exclusive,
     hub_file,
     qwen_file,
+    saying,
     smollm2_gguf,
     workspace,
 )  # fmt: skip
@@ -49,16 +51,24 @@ _ON_HUB = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+):(?P<file>[\w./-]+)")
 _VERSION = 2
 
 
+def is_file(name: str) -> bool:
+    """Tell whether a model is a GGUF file, here or on the hub."""
+    return name == QWEN or name.endswith(_ENDING) or bool(_ON_HUB.fullmatch(name))
+
+
 def is_gguf(name: str) -> bool:
     """Tell whether a model runs in llama.cpp unless it is said otherwise.
 
-    That is a GGUF file, here or on the hub, rows of one, or rows on a middle layer, which run
-    nowhere else.
+    That is a GGUF file, an adapter or rows of one, or rows on a middle layer, which run nowhere
+    else.
     """
     if (folder := rows_folder(name)) is not None:
         facts = read_rows(folder).facts
         return facts.layer != -1 or is_gguf(facts.model)
-    return name == QWEN or name.endswith(_ENDING) or bool(_ON_HUB.fullmatch(name))
+    if is_file(name):
+        return True
+    config = _adapter_of(name) / ADAPTER
+    return config.is_file() and is_file(_base(config))
 
 
 @dataclass(frozen=True)
@@ -90,14 +100,14 @@ def find(name: str) -> Source:
         return Source(qwen_file())
     if name == ALIAS:
         return Source(smollm2_gguf())
-    path = adapter_folder(name) if name in ADAPTERS else Path(name).expanduser()
+    path = _adapter_of(name)
     if path.is_file():
         if path.suffix != _ENDING:
             raise BadInput(f"is no {_ENDING} file, which llama.cpp runs", file=path)
         return Source(path)
     if (path / ADAPTER).is_file():
-        base = read_json_object(path / ADAPTER, finite=False).get("base_model_name_or_path")
-        if not isinstance(base, str) or not (base == ALIAS or is_gguf(base)):
+        base = _base(path / ADAPTER)
+        if not (base == ALIAS or is_file(base)):
             raise BadInput(
                 f"its base model {base} is no GGUF file: use --engine torch",
                 file=path / ADAPTER,
@@ -112,6 +122,44 @@ def find(name: str) -> Source:
         f"no such {_ENDING} file: name one, user/repo:file{_ENDING} on the hub, {QWEN} or {ALIAS}",
         file=name,
     )
+
+
+def _adapter_of(name: str) -> Path:
+    return adapter_folder(name) if name in ADAPTERS else Path(name).expanduser()
+
+
+def _base(config: Path) -> str:
+    """Read the name of an adapter's base model; "" if there is none."""
+    base = read_json_object(config, finite=False).get("base_model_name_or_path")
+    return base if isinstance(base, str) else ""
+
+
+def torch_folder(name: str) -> Path:
+    """Find the weights of a GGUF file as a model folder for torch; made the first time, in minutes.
+
+    They are stored in float16, which loses less than a thousandth of a weight.
+
+    Raises:
+        BadInput: no such file, or one that `transformers` cannot read.
+    """
+    file = find(name).file
+    home = _kept(file).parent
+    folder = home / "torch"
+    if folder.exists():
+        return folder
+    with cache_writes(), exclusive(home):
+        if not folder.exists():
+            with workspace(home) as space:
+                try:
+                    with saying(f"converting {file.name} for torch (once, some minutes)"):
+                        convert(file, space / "torch", own_tokenizer(file), "float16")
+                except (BadInput, OSError):
+                    raise
+                except Exception as error:  # an architecture that `transformers` does not read
+                    said = f"cannot convert this model for torch: {first_line(error)}"
+                    raise BadInput(said, file=file) from error
+                (space / "torch").rename(folder)
+    return folder
 
 
 def load(

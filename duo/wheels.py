@@ -91,8 +91,8 @@ def smollm2_folder() -> Path:
         if not folder.exists():
             gguf = smollm2_gguf()
             with workspace(home) as space:
-                with _status():
-                    _convert(gguf, space / "model")
+                with saying("converting the embedded model (once, half a minute)"):
+                    convert(gguf, space / "model", _tokenizer(gguf), "float32")
                 (space / "model").rename(folder)
             if not installed():  # 90 MB that llama.cpp would read
                 gguf.unlink(missing_ok=True)
@@ -185,34 +185,31 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _convert(gguf: Path, folder: Path) -> None:
-    """Write a GGUF model as an ordinary model folder."""
+def convert(gguf: Path, folder: Path, tokenizer: Any, dtype: str) -> None:
+    """Write a GGUF model as an ordinary model folder, with weights in a number format of torch."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=dtype)
     # `save_pretrained` takes the model for quantised, although its weights are plain now; so the
     # weights move to a model that was never anything else.
     facts = model.config.to_dict()
     for stale in ("quantization_config", "_model_name_or_path", "_name_or_path"):
         facts.pop(stale, None)
-    plain = type(model)(type(model.config).from_dict(facts))
+    plain = type(model)(type(model.config).from_dict(facts)).to(model.dtype)
     plain.load_state_dict(model.state_dict())
     plain.generation_config = model.generation_config
     try:
         plain.save_pretrained(folder)
     except SafetensorError as error:
         raise (disk_full() if f"os error {errno.ENOSPC}" in str(error) else error) from None
-    _tokenizer(gguf).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 @contextmanager
-def _status() -> Iterator[None]:
+def saying(what: str) -> Iterator[None]:
     """Say what takes so long, on the terminal, and nothing else: the GGUF reader has bars too."""
-    from rich.console import Console
-
-    console = Console(file=sys.stderr)
-    status = console.status("converting the embedded model (once, half a minute)")
+    status = Console(file=sys.stderr).status(what)
     with quiet(), redirect_stderr(io.StringIO()), status:
         yield
 

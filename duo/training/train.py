@@ -465,9 +465,9 @@ def save(
 
 
 def base_name(name: str) -> str:
-    """Name the base model of an adapter: a folder by its full path, all else as it is."""
+    """Name the base model of an adapter: a folder or file by its full path, all else as it is."""
     path = Path(name).expanduser()
-    return str(path.resolve()) if path.is_dir() else name
+    return str(path.resolve()) if path.exists() else name
 
 
 def _begin_as_turn_end(backbone: Backbone) -> None:

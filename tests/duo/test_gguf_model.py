@@ -21,6 +21,9 @@ from duo.decoding.llama_model import LlamaModel, Rows
 from duo.decoding.reading import LlamaReader
 from duo.decoding.systems import build
 from duo.errors import BadInput
+from duo.gguf_model import is_gguf
+from duo.training.train import train
+from tests.duo.training.material import data_folder, settings
 from tests.gguf_twin import needs_llama, write_gguf
 from tests.tiny import tiny_model, tiny_tokenizer
 
@@ -129,6 +132,47 @@ def test_an_adapter_with_rows_of_state_tokens_is_what_it_is_in_torch(
     check()
 
 
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_torch_has_the_weights_of_a_file(
+    architecture: str, tmp_path: Path, own_cache: Path
+) -> None:
+    file, model, tokenizer = _written(tmp_path / "tiny.gguf", architecture)
+    found = load(str(file), engine="torch", device="cpu")
+    known = len(tokenizer)
+    assert [found.states.respond, found.states.ignore] == [known, known + 1]
+    ids = tokenizer("What is it? 你好")["input_ids"]
+    torch.testing.assert_close(
+        alone(found.model, ids)[:known], alone(model, ids), rtol=5e-2, atol=5e-2
+    )  # of weights in float16
+
+
+@needs_llama
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_what_torch_trains_of_a_file_runs_in_both(
+    architecture: str, tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, _, tokenizer = _written(tmp_path / "tiny.gguf", architecture)
+    monkeypatch.chdir(tmp_path)  # a file that is named from here is found from elsewhere
+    out = train(
+        settings=settings(steps=6, save_every=6, lora_layers=1, learning_rate=5e-2),
+        model=file.name, data=data_folder(tmp_path / "data"), out=tmp_path / "out",
+    )  # fmt: skip
+    monkeypatch.chdir("/")
+    assert is_gguf(str(out))
+    torch_, llama = load(str(out), engine="torch", device="cpu"), load(str(out))
+    assert (torch_.engine, llama.engine) == ("torch", "llama")
+    assert torch_.states == llama.states
+    llama.model.cache = "f32"  # of keys and values, to compare
+    ids = [*tokenizer("What is it?")["input_ids"], llama.states.respond, 7, 8]
+    channels = LlamaChannels(llama.model)
+    channels.speaking = True
+    channels.extend_prefix(ids)
+    scores = channels.encode().output
+    assert scores is not None
+    wanted = alone(torch_.model, ids)
+    torch.testing.assert_close(scores[: len(wanted)], wanted, rtol=5e-2, atol=5e-2)
+
+
 def adapter(folder: Path, model: Any, known: int, base: Path) -> Path:
     """Write a random LoRA adapter with random rows for three more tokens."""
     wide = tiny_model(model.config.model_type, known, dtype=torch.float32)
@@ -232,7 +276,6 @@ def test_a_tokenizer_that_is_read_otherwise_is_refused(
     ("change", "said"),
     [
         ({"device": "cpu"}, "device: is for torch"),
-        ({"engine": "torch"}, "runs on llama.cpp"),
         ({"engine": "other"}, "engine"),
         ({"chat": "chatty"}, "chat"),
     ],

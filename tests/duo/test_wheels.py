@@ -214,7 +214,7 @@ def test_no_network(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_full_disk_leaves_nothing(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(gguf: Path, folder: Path) -> None:
+    def full(gguf: Path, folder: Path, *_: Any) -> None:
         folder.mkdir()
         (folder / "config.json").write_text("{}")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -222,7 +222,7 @@ def test_a_full_disk_leaves_nothing(
     gguf = tmp_path / "model.gguf"
     gguf.write_bytes(b"GGUF")
     monkeypatch.setattr(wheels, "wheel_file", lambda **_: gguf)
-    monkeypatch.setattr(wheels, "_convert", full)
+    monkeypatch.setattr(wheels, "convert", full)
     with pytest.raises(BadInput, match="no space left on the disk: free some, or set DUO_CACHE"):
         smollm2_folder()
     assert not list(own_cache.rglob("config.json"))
