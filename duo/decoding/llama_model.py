@@ -57,9 +57,12 @@ class _Weights:
     """A file that llama.cpp has loaded, freed when neither a model nor a context uses it."""
 
     def __init__(self, api: Any, file: Path) -> None:
-        self.pointer = api.llama_model_load_from_file(
-            str(file).encode(), api.llama_model_default_params()
-        )
+        settings = api.llama_model_default_params()
+        # Of its kernels for Intel's AMX gcc leaves the tiles' configuration out, and the first pass
+        # of two tokens ends the process (llama.cpp's pull request 26954): its plain ones are used.
+        if b"AMX_INT8 = 1" in api.llama_print_system_info():
+            settings.use_extra_bufts = False
+        self.pointer = api.llama_model_load_from_file(str(file).encode(), settings)
         if not self.pointer:
             raise BadInput(f"llama.cpp cannot load it ({last_words()})", file=file)
         weakref.finalize(self, api.llama_model_free, self.pointer)
