@@ -1,4 +1,4 @@
-"""Find, fetch and load a model and its tokenizer, and prepare the process for computing.
+"""Find, fetch and load a model and its tokenizer.
 
     backbone = load("smollm2")
     backbone = load("runs/adapter", device="cuda", dtype="bfloat16")
@@ -8,12 +8,8 @@ Nothing that comes with a model is ever run: no remote code, no pickles but of p
 
 from __future__ import annotations
 
-import ctypes
-import math
-import os
 import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +19,7 @@ from duo.engine import Engine, resolve_engine
 from duo.errors import BadInput, check_choice
 from duo.files import read_json_object, write_json
 from duo.merging import merge
+from duo.minicpm import describes_minicpm, granite_settings
 from duo.quantising import BITS, quantise
 from duo.state_rows import base_of_rows, read_rows, rows_folder, with_rows
 from duo.terminal import quiet
@@ -241,7 +238,7 @@ def is_minicpm(folder: Path) -> bool:
     """Tell whether this is MiniCPM as it was published, or an adapter of it."""
     if (base := base_folder(folder)) is not None:
         return is_minicpm(base)
-    return (folder / CONFIG).is_file() and _is_minicpm(
+    return (folder / CONFIG).is_file() and describes_minicpm(
         read_json_object(folder / CONFIG, finite=False)
     )
 
@@ -359,7 +356,7 @@ def _model(folder: Path, config: dict[str, Any], dtype: torch.dtype, attention: 
         "local_files_only": True,
         "output_loading_info": True,
     }
-    if _is_minicpm(config):
+    if describes_minicpm(config):
         from transformers import GraniteConfig, GraniteForCausalLM
 
         try:
@@ -490,113 +487,3 @@ def first_line(error: Exception) -> str:
         return type(error).__name__
     whole = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return whole[:300]
-
-
-def _is_minicpm(config: Mapping[str, Any]) -> bool:
-    """Tell MiniCPM by its configuration, which may name an architecture and no model type."""
-    names = config.get("architectures")
-    kind = config.get("model_type")
-    return kind == "minicpm" or (
-        not kind and isinstance(names, list) and "MiniCPMForCausalLM" in names
-    )
-
-
-#: Settings that MiniCPM and Granite have in common.
-_NEEDED = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-)
-
-#: MiniCPM's defaults of settings that mean the same in both.
-_DEFAULTS: dict[str, Any] = {
-    "num_key_value_heads": None,  # as many as there are query heads
-    "max_position_embeddings": 2048,
-    "hidden_act": "silu",
-    "rms_norm_eps": 1e-6,
-    "tie_word_embeddings": True,
-    "attention_bias": False,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": None,
-}
-
-#: What later models of this type have and Granite cannot express.
-_FOREIGN = ("rope_scaling", "num_experts", "sparse_config")
-
-
-def granite_settings(minicpm: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate a MiniCPM `config.json` to settings of `GraniteConfig`.
-
-    MiniCPM (the paper's model) is a Llama with three scalings: of the embeddings, of what each
-    sub-layer adds to the residual stream, and of the last hidden state ("MiniCPM: Unveiling the
-    Potential of Small Language Models", section 3). Granite has the same three under other names,
-    and the same names of weights, so that no remote code is needed.
-
-    With MiniCPM's scale_emb, scale_depth, dim_model_base, layers L, hidden size h, head size k:
-    embedding_multiplier = scale_emb, residual_multiplier = scale_depth / sqrt(L),
-    logits_scaling = h / dim_model_base, attention_multiplier = 1 / sqrt(k).
-
-    Raises:
-        BadInput: a setting is missing, or is one that Granite cannot express.
-    """
-    for setting in _FOREIGN:
-        if minicpm.get(setting):
-            raise BadInput("MiniCPM models that have this are not supported", field=setting)
-    for setting in (*_NEEDED, "scale_emb", "scale_depth", "dim_model_base"):
-        if not isinstance(minicpm.get(setting), int | float):
-            raise BadInput("is missing or not a number", field=setting)
-    hidden = minicpm["hidden_size"]
-    return {
-        **{setting: minicpm[setting] for setting in _NEEDED},
-        **{setting: minicpm.get(setting, default) for setting, default in _DEFAULTS.items()},
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": float(minicpm.get("rope_theta", 10_000.0)),
-        },
-        "embedding_multiplier": float(minicpm["scale_emb"]),
-        "residual_multiplier": minicpm["scale_depth"] / math.sqrt(minicpm["num_hidden_layers"]),
-        "attention_multiplier": 1 / math.sqrt(hidden // minicpm["num_attention_heads"]),
-        "logits_scaling": hidden / minicpm["dim_model_base"],
-    }
-
-
-def share_cores(*models: str, engine: str | None = None) -> None:
-    """Let idle threads sleep instead of spin, unless environment variables say otherwise.
-
-    By default OpenMP's threads wait for each other in a busy loop. On a machine that does something
-    else as well they then wait for cores that they keep busy themselves: six times slower on two
-    cores with one other program, where sleeping threads lose a third. Counts only before torch is
-    loaded.
-
-    llama.cpp waits far more often: there two sleeping threads make a quarter of the pace of one,
-    and it tries how many threads are good for it itself. So nothing is changed for it.
-
-    Args:
-        models: that are going to be loaded, as far as they are known.
-    """
-    from duo.gguf_model import is_gguf
-
-    llama = engine == "llama" or (engine in (None, "auto") and any(map(is_gguf, models)))
-    if "torch" not in sys.modules and not llama:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def keep_memory() -> None:
-    """Let freed memory stay with the process, where the C library is glibc's.
-
-    Otherwise every large tensor is mapped from the system again, and training spends a third of its
-    time on a CPU on clearing pages.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    largest = 2**31 - 1
-    for parameter, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, largest), (_TOP_PAD, 2**26)):
-        mallopt(parameter, value)
-
-
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of glibc's malloc.h

@@ -81,7 +81,7 @@ def train(
 
     Example: duo train --recipe frames --model smollm2-duo --data runs/said --out runs/projector
     """
-    from duo.backbone import keep_memory, share_cores
+    from duo.engine import keep_memory, share_cores
     from duo.training.settings import load_settings, make_settings, parse_assignments
 
     share_cores(model, engine=engine)

@@ -1,4 +1,4 @@
-"""Find the engine that a model runs on, and llama.cpp on this machine.
+"""Find the engine that a model runs on, and llama.cpp, cores and memory on this machine.
 
 Models run in torch, or, from a GGUF file, in llama.cpp, which is several times as fast on a CPU. It
 comes as the extra `[llama]`: of llama-cpp-python the module that hands through the C API, and
@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -140,6 +141,45 @@ def choose_threads(
         count = most if count < most < 2 * count else 2 * count
     best = min(tried.values())
     return min(count for count, took in tried.items() if took <= 1.1 * best), tried
+
+
+def share_cores(*models: str, engine: str | None = None) -> None:
+    """Let idle threads sleep instead of spin, unless environment variables say otherwise.
+
+    By default OpenMP's threads wait for each other in a busy loop. On a machine that does something
+    else as well they then wait for cores that they keep busy themselves: six times slower on two
+    cores with one other program, where sleeping threads lose a third. Counts only before torch is
+    loaded.
+
+    llama.cpp waits far more often: there two sleeping threads make a quarter of the pace of one,
+    and it tries how many threads are good for it itself. So nothing is changed for it.
+
+    Args:
+        models: that are going to be loaded, as far as they are known.
+    """
+    from duo.gguf_model import is_gguf
+
+    llama = engine == "llama" or (engine in (None, "auto") and any(map(is_gguf, models)))
+    if "torch" not in sys.modules and not llama:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_memory() -> None:
+    """Let freed memory stay with the process, where the C library is glibc's.
+
+    Otherwise every large tensor is mapped from the system again, and training spends a third of its
+    time on a CPU on clearing pages.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    largest = 2**31 - 1
+    for parameter, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, largest), (_TOP_PAD, 2**26)):
+        mallopt(parameter, value)
+
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
 
 # -- the command ---------------------------------------------------------------------------------

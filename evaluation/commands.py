@@ -166,7 +166,7 @@ def states(
 
     Example: duo eval states runs/adapter runs/data/validation.jsonl --out runs/states.json
     """
-    from duo.backbone import share_cores
+    from duo.engine import share_cores
 
     share_cores(model, engine=engine)
     from duo.table import make_result
@@ -207,7 +207,7 @@ def probe(
 
     Example: duo eval probe smollm2-duo utterances_dev.jsonl.gz --out runs/probe.json
     """
-    from duo.backbone import share_cores
+    from duo.engine import share_cores
 
     share_cores(model, engine=engine)
     from duo.table import make_result
@@ -271,7 +271,7 @@ def answers(
 
     Example: duo eval answers runs/data/validation.jsonl smollm2 runs/adapter
     """
-    from duo.backbone import share_cores
+    from duo.engine import share_cores
 
     share_cores()
     from duo.table import make_result

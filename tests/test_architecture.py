@@ -52,7 +52,7 @@ def test_results_can_be_read_without_torch() -> None:
     paths = [path for room in MAY_IMPORT for path in modules(room) if defines_a_result(path)]
     assert paths
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
-    names.append("duo.backbone")  # its `share_cores` counts only before torch is loaded
+    names.append("duo.engine")  # its `share_cores` counts only before torch is loaded
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "matplotlib"} & set(done.stdout.split())

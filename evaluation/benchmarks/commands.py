@@ -89,7 +89,7 @@ def benchmarks(
 
     Example: duo eval benchmarks runs/table1 --model smollm2 --tasks arc_easy --limit 100
     """
-    from duo.backbone import share_cores
+    from duo.engine import share_cores
     from evaluation.benchmarks.experiment import read_settings
     from evaluation.benchmarks.run import run_benchmarks
 

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GraniteConfig, LlamaConfig
 
-from duo.backbone import granite_settings
 from duo.decoding.batched import encode_together
 from duo.decoding.channels import Chunk
 from duo.decoding.fused import FusedChannels
@@ -26,6 +25,7 @@ from duo.decoding.mask import Owner
 from duo.decoding.passes import StaticPool, cuda_graphs, whole_graph
 from duo.decoding.slots import SlotPool
 from duo.decoding.static import StaticModel
+from duo.minicpm import granite_settings
 from duo.quantising import is_quantised, quantise
 from duo.training.settings import TrainSettings
 from evaluation.decode_bench.machine import generate_seconds, product_rate, read_bandwidth, timed

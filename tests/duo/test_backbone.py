@@ -26,8 +26,9 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from torch import Tensor
 
-from duo.backbone import granite_settings, load, model_folder
+from duo.backbone import load, model_folder
 from duo.errors import BadInput
+from duo.minicpm import granite_settings
 from duo.tokens import STATE_TOKENS, add_state_tokens, state_tokens, trainable_rows
 from tests.tiny import ARCHITECTURES, tiny_backbone, tiny_model, tiny_tokenizer
 
@@ -687,7 +688,7 @@ def test_what_granite_cannot_express(tmp_path: Path, change: dict[str, Any], sai
 )  # fmt: skip
 def test_threads_of_llama_do_not_sleep_while_they_wait(asked: str, policy: str) -> None:
     program = (
-        f"import os; from duo.backbone import share_cores; share_cores({asked}); "
+        f"import os; from duo.engine import share_cores; share_cores({asked}); "
         "print(os.environ.get('OMP_WAIT_POLICY'))"
     )
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}

@@ -202,7 +202,7 @@ def test_options_that_say_nothing_of_a_projector_are_refused(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("share_cores", "keep_memory"):  # they change the whole process
-        monkeypatch.setattr(f"duo.backbone.{name}", lambda *_, **__: None)
+        monkeypatch.setattr(f"duo.engine.{name}", lambda *_, **__: None)
     given: dict[str, Any] = {option: "llama" if option == "engine" else tmp_path}
     with pytest.raises(BadInput) as caught:
         train(data=tmp_path, out=tmp_path / "out", recipe="frames", **given)
