@@ -334,8 +334,8 @@ def decode(
     decides what is a query, so any model will do. Rounds are interleaved and compared one by one,
     with transformers' generate() and the machine's memory bandwidth beside them.
 
-    With --engine llama, or a GGUF file, `duo` is measured in llama.cpp, beside torch where the
-    model runs there too, and beside what llama.cpp does alone; --monitor adds a run with it.
+    With --engine llama, or a GGUF file, `duo` is measured in llama.cpp, beside what llama.cpp does
+    alone and, if the model is no such file, torch; --monitor adds a run with it.
 
     Example: duo bench decode --rounds 5 --out runs/bench/decode.json
     """

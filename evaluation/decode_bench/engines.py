@@ -40,7 +40,7 @@ _PROMPT = 120
 def engine_bench(
     model: str, plan: Plan, *, monitor: str | None = None, **load_settings: Any
 ) -> EngineBench:
-    """Load a model in llama.cpp, and in torch where it can be, and measure both.
+    """Load a model in llama.cpp and, if it is no GGUF file, in torch, and measure both.
 
     Args:
         model: see `duo.backbone.load`.
