@@ -15,11 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duo.decoding.conversant import Kind
 from duo.errors import BadInput
 from duo.reading import conversation_of
 from duo.transcript import read_scorable
 from sessions.voice.extras import lacking
+from sessions.voice.gemini import GeminiSession, GeminiSettings
 from sessions.voice.recogniser import RATE, Sound, from_int16, to_int16
+from sessions.voice.remote import TICK
 from tests.sessions.talk import utterance
 from tests.sessions.test_realtime import (
     ASK,
@@ -131,6 +134,31 @@ def test_gemini_answers_and_lets_itself_be_interrupted(tmp_path: Path) -> None:
     (ask, cut_in), (first, second) = talk.utterances, talk.answers
     assert ask.end < first.start < cut_in.start < first.ended < second.start
     assert (first.ending, second.ending) == ("cut", "complete")
+
+
+class Sends:
+    """A connection by which messages have come already."""
+
+    def __init__(self, *events: Event) -> None:
+        self._left = [json.dumps(event) for event in events]
+
+    def recv(self, timeout: float) -> str:
+        if not self._left:
+            raise TimeoutError
+        return self._left.pop(0)
+
+
+def test_an_answer_that_gemini_makes_while_another_is_played_comes_after_it() -> None:
+    events = [*spoken(said_aloud(1.0)), *spoken(said_aloud(0.5))]
+    session = GeminiSession(Sends(*events), GeminiSettings(model="m"), None)
+    session.listen(0.0)
+    ends = []
+    for tick in range(1, 60):
+        session.play()
+        ends += [tick * TICK for _ in session.happened]
+        assert set(session.happened) <= {Kind.ANSWER_END}
+        session.happened.clear()
+    assert ends == pytest.approx([1.0, 1.5], abs=2 * TICK)
 
 
 @pytest.mark.parametrize(
