@@ -197,7 +197,12 @@ def write_transcript(path: Path, transcript: Transcript) -> None:
     Raises:
         BadInput: the file cannot be written.
     """
-    header = transcript.header.model_dump(exclude_defaults=True)
+    fields = Header.model_fields
+    header = {  # pydantic's writer of free JSON would swallow a Ctrl-C
+        name: value
+        for name, value in transcript.header
+        if value != fields[name].get_default(call_default_factory=True)
+    }
     first = {"type": "header", "schema_version": transcript.header.schema_version}
     with whole_file(path) as stream:
         stream.write(_line(first | _sorted_inside(header)))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
+import signal
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +112,35 @@ def test_bytes_have_fixed_order_and_no_defaults(tmp_path: Path) -> None:
         '"versions": {"duo": "1", "torch": "2"}}\n'
         '{"start": 1.0, "end": 1.5, "channel": "input", "kind": "word", "cycle": 2, "text": "好"}\n'
     )
+
+
+def test_a_signal_while_it_is_written_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("duo.transcript.whole_file", lambda _: nullcontext(StringIO()))
+    settings = {f"setting {number}": {"of": [1, "x", None]} for number in range(40)}
+    header = Header(system="a", model="m", scenario="s", cycle_seconds=1.0, settings=settings)
+    transcript = Transcript(header=header, events=())
+    fired, draw = 0, random.Random(0)
+
+    def interrupt(*_: object) -> None:
+        nonlocal fired
+        fired += 1
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    caught = 0
+    try:
+        for _ in range(60):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-4, 2e-3))
+                for _ in range(20):
+                    write_transcript(Path("talk.jsonl"), transcript)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                caught += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert caught == fired > 0
 
 
 def lines(*contents: Any) -> bytes:
