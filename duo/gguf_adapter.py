@@ -18,7 +18,7 @@ import numpy as np
 
 from duo.errors import BadInput
 from duo.files import read_json_object, read_tensors
-from duo.wheels import cache_folder, cache_writes, exclusive, workspace
+from duo.wheels import cache_folder, made_once
 
 if TYPE_CHECKING:
     from duo.decoding.llama_model import Rows
@@ -79,15 +79,15 @@ def converted(
     digest = hashlib.sha256((folder / _WEIGHTS).read_bytes() + repr(facts_of).encode())
     digest.update((folder / _CONFIG).read_bytes())
     path = cache_folder() / "gguf" / f"adapter-{digest.hexdigest()[:16]}" / "adapter.gguf"
-    if not path.exists():
-        with cache_writes(), exclusive(path.parent), workspace(path.parent) as space:
-            try:
-                _write(space / path.name, pairs, config, facts)
-            except (AttributeError, IndexError, TypeError, ValueError, re.error) as error:
-                said = f"llama.cpp cannot have this adapter ({error}): use --engine torch"
-                raise BadInput(said, file=folder) from None
-            (space / path.name).replace(path)
-    return path, made
+
+    def make(target: Path) -> None:
+        try:
+            _write(target, pairs, config, facts)
+        except (AttributeError, IndexError, TypeError, ValueError, re.error) as error:
+            said = f"llama.cpp cannot have this adapter ({error}): use --engine torch"
+            raise BadInput(said, file=folder) from None
+
+    return made_once(path, make), made
 
 
 def _refuse_others(config: Mapping[str, Any], file: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,12 @@ from duo.wheels import (
     QWEN,
     adapter_folder,
     cache_folder,
-    cache_writes,
     convert,
-    exclusive,
     hub_file,
+    made_once,
     qwen_file,
     saying,
     smollm2_gguf,
-    workspace,
 )  # fmt: skip
 
 _ENDING = ".gguf"
@@ -143,23 +142,18 @@ def torch_folder(name: str) -> Path:
         BadInput: no such file, or one that `transformers` cannot read.
     """
     file = find(name).file
-    home = _kept(file).parent
-    folder = home / "torch"
-    if folder.exists():
-        return folder
-    with cache_writes(), exclusive(home):
-        if not folder.exists():
-            with workspace(home) as space:
-                try:
-                    with saying(f"converting {file.name} for torch (once, some minutes)"):
-                        convert(file, space / "torch", own_tokenizer(file), "float16")
-                except (BadInput, OSError):
-                    raise
-                except Exception as error:  # an architecture that `transformers` does not read
-                    said = f"cannot convert this model for torch: {first_line(error)}"
-                    raise BadInput(said, file=file) from error
-                (space / "torch").rename(folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        try:
+            with saying(f"converting {file.name} for torch (once, some minutes)"):
+                convert(file, folder, own_tokenizer(file), "float16")
+        except (BadInput, OSError):
+            raise
+        except Exception as error:  # an architecture that `transformers` does not read
+            said = f"cannot convert this model for torch: {first_line(error)}"
+            raise BadInput(said, file=file) from error
+
+    return made_once(_kept(file).parent / "torch", make)
 
 
 def load(
@@ -250,17 +244,7 @@ def _kept(file: Path) -> Path:
     about = file.resolve().stat()
     key = f"{file.resolve()}:{about.st_size}:{about.st_mtime_ns}:{_VERSION}"
     home = cache_folder() / "gguf" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    folder = home / "kept"
-    if folder.exists():
-        return folder
-    with cache_writes(), exclusive(home):
-        if not folder.exists():
-            with workspace(home) as space:
-                made = space / "kept"
-                (made / "tokenizer").mkdir(parents=True)
-                _read(file, made)
-                made.rename(folder)
-    return folder
+    return made_once(home / "kept", partial(_read, file))
 
 
 def _read(file: Path, folder: Path) -> None:
@@ -270,6 +254,7 @@ def _read(file: Path, folder: Path) -> None:
 
     from duo.decoding.llama_model import EMBEDDINGS
 
+    (folder / "tokenizer").mkdir(parents=True)
     status = Console(stderr=True).status(f"reading the tokenizer of {file.name} (once)")
     try:
         with status:

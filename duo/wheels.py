@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -84,19 +84,15 @@ def smollm2_folder() -> Path:
         BadInput: see `duo.wheels.wheel_file`.
     """
     home = cache_folder() / "models" / f"{ALIAS}-{_SHA256[:8]}-{_CONVERSION}"
-    folder = home / "model"
-    if folder.exists():
-        return folder
-    with cache_writes(), exclusive(home):
-        if not folder.exists():
-            gguf = smollm2_gguf()
-            with workspace(home) as space:
-                with saying("converting the embedded model (once, half a minute)"):
-                    convert(gguf, space / "model", _tokenizer(gguf), "float32")
-                (space / "model").rename(folder)
-            if not installed():  # 90 MB that llama.cpp would read
-                gguf.unlink(missing_ok=True)
-    return folder
+
+    def make(folder: Path) -> None:
+        gguf = smollm2_gguf()
+        with saying("converting the embedded model (once, half a minute)"):
+            convert(gguf, folder, _tokenizer(gguf), "float32")
+        if not installed():  # 90 MB that llama.cpp would read
+            gguf.unlink(missing_ok=True)
+
+    return made_once(home / "model", make)
 
 
 def smollm2_gguf() -> Path:
@@ -373,6 +369,22 @@ def workspace(folder: Path) -> Iterator[Path]:
         yield space
     finally:
         shutil.rmtree(space, ignore_errors=True)
+
+
+def made_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """Find what is kept in the cache; made the first time, whole or not at all, by one process.
+
+    Args:
+        path: of a file or folder, in a folder of its own.
+        make: makes it, under the path that it is given.
+    """
+    if not path.exists():
+        with cache_writes(), exclusive(path.parent):
+            if not path.exists():  # another process may have made it while this one waited
+                with workspace(path.parent) as space:
+                    make(space / path.name)
+                    (space / path.name).rename(path)
+    return path
 
 
 def download_wheel(
