@@ -12,27 +12,17 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from sessions.study.design import Ending
-from sessions.study.pages import (
-    Outlook,
-    dialogues_of,
-    give_page,
-    next_release,
-    outlook,
-    pages_of,
-    total_pages,
-    width,
-)
-from sessions.study.people import Refused, admit, is_erased, rater_of, withdraw
+from sessions.study.pages import dialogues_of, give_page, pages_of, width
+from sessions.study.people import Refused, admit, rater_of, withdraw
+from sessions.study.showing import answers_on, marks_on, talk_view, view_of, without_a_page
 from sessions.study.store import (
     actions,
     drafts,
-    items,
     marks,
     pages,
     raters,
@@ -41,24 +31,8 @@ from sessions.study.store import (
     upsert,
 )
 from sessions.study.study import Study, last_action, record
-from sessions.study.talks import ATTEMPTS, delete_recordings, give_ticket, next_talk, talks_on
-from sessions.study.views import (
-    LABELS,
-    Answer,
-    ComprehensionView,
-    ConsentView,
-    FinishedView,
-    InstructionsView,
-    Mark,
-    QuestionnaireView,
-    RatingView,
-    Reason,
-    Shown,
-    StoppedView,
-    TalkView,
-    View,
-    WaitingView,
-)
+from sessions.study.talks import delete_recordings, give_ticket
+from sessions.study.views import LABELS, Answer, Mark, RatingView, TalkView, View
 
 COMMENT_LIMIT = 5_000
 
@@ -137,7 +111,8 @@ class Session:
                 where the rater is.
         """
         with self.study.database.read() as connection:
-            view = self._view(connection, number)
+            rater = self._locked(connection, lock=False, revoked=True)
+            view = view_of(connection, self.study, rater, number)
             last = last_action(connection, self.rater)
         if isinstance(view, RatingView | TalkView) and (last is None or last.page_id != view.page):
             # Time on task begins when a page is looked at, not at the first click.
@@ -154,7 +129,7 @@ class Session:
             if done and rater.withdrawn_at is None:
                 given = give_page(connection, self.study, rater)
                 if given == "later" or not (given == "page" or had):
-                    return self._without_a_page(connection, rater, given, len(had))
+                    return without_a_page(connection, self.study, rater, given, len(had))
                 if given == "nothing" and self.study.design.after and rater.state == "rating":
                     self._move(connection, "after", "rated")
                 elif given == "nothing":
@@ -315,7 +290,7 @@ class Session:
                 real = 0 <= one.turn < len(turns) and turns[one.turn].who == "assistant"
                 if not real or one.mark not in self.study.design.marks.kinds:
                     raise ValueError(f"no such mark: {one}")
-            before = set(_marks_on(connection, page))
+            before = set(marks_on(connection, page))
             if wanted == before:
                 return
             data = {
@@ -380,14 +355,14 @@ class Session:
         """
         with self._acting() as (connection, _):
             row = self._own(connection, page)
-            if self._talk_view(connection, row, 0) is not None:
+            if talk_view(connection, self.study, row, 0) is not None:
                 raise Refused("page")  # nobody has talked to all of them yet
             self._check_answers(connection, page, answers or {})
-            merged = _answers_on(connection, page) | dict(answers or {})
+            merged = answers_on(connection, page) | dict(answers or {})
             names = self.study.design.criterion_names
             if missing := [name for name in names if not self._is_whole(merged.get(name))]:
                 raise Unanswered(missing)
-            if len(_marks_on(connection, page)) < self.study.design.marks.least:
+            if len(marks_on(connection, page)) < self.study.design.marks.least:
                 raise Unmarked(self.study.design.marks.least)
             self._check_exposure(connection, page, len(merged[names[0]].ranks))
             said = {name: merged[name].as_data() for name in names}
@@ -507,141 +482,3 @@ class Session:
         completion = self.study.design.completion
         code = {"rater": secrets.token_hex(4).upper(), "study": completion.text, "none": None}
         self._move(connection, "finished", "finish", code=rater.code or code[completion.code])
-
-    def _view(self, connection: Connection, number: int | None) -> View | None:
-        """Return what to show; None if all pages are done and a new one is to be given."""
-        rater = self._locked(connection, lock=False, revoked=True)
-        state, completion = self.study.state(connection), self.study.design.completion
-        if rater.withdrawn_at is not None:
-            left = self._left("withdrawn", completion.withdrawn)
-            return replace(left, kept=not is_erased(connection, self.rater))
-        if rater.revoked_at is not None:
-            return StoppedView("revoked")
-        if rater.state in ("rating", "after", "finished"):
-            return self._view_at_work(connection, rater, state, number)
-        if rater.state == "screened_out":
-            return self._left("screened_out", completion.screened_out)
-        if state == "closed":
-            return StoppedView("closed")
-        if rater.state == "declined":
-            return self._left("declined", completion.declined)
-        if state == "paused":
-            return StoppedView("paused")
-        if rater.state in ("invited", "before", "consented"):  # nobody reads all that for nothing
-            there = outlook(connection, self.study, rater)
-            if there != "page":
-                return self._without_a_page(connection, rater, there, 0)
-            if rater.state == "before":
-                return QuestionnaireView("before")
-            return ConsentView() if rater.state == "invited" else InstructionsView()
-        check = self.study.design.comprehension
-        last = last_action(connection, self.rater, "comprehension")
-        wrong = json.loads(last.data)["wrong"] if last else []
-        mistakes = {place: check.questions[place].because for place in wrong}
-        return ComprehensionView(check.attempts - rater.attempts, mistakes)
-
-    def _view_at_work(
-        self, connection: Connection, rater: Any, state: str, number: int | None
-    ) -> View | None:
-        had = pages_of(connection, self.rater)
-        if state != "closed":
-            if number is not None and 1 <= number <= len(had):
-                return self._page(connection, rater, had, had[number - 1])
-            waiting = [page for page in had if page.submitted_at is None]
-            if waiting:
-                return self._page(connection, rater, had, waiting[0])
-        if rater.state == "finished":
-            code = rater.code or ""
-            url = _address(self.study.design.completion.return_url, code)
-            return FinishedView(code, url, 0 if state == "closed" else len(had))
-        if state == "closed":
-            return StoppedView("closed")
-        if rater.state == "after":
-            return QuestionnaireView("after", len(had))
-        return StoppedView("paused") if state == "paused" else None
-
-    def _left(self, reason: Reason, ending: Ending) -> StoppedView:
-        code = ending.text or ""
-        return StoppedView(reason, code, _address(ending.return_url, code))
-
-    def _without_a_page(
-        self, connection: Connection, rater: Any, there: Outlook, submitted: int
-    ) -> View:
-        """Return what a rater sees who is not done, but for whom there is no page."""
-        if there == "nothing":
-            return self._left("full", self.study.design.completion.full)
-        seconds = next_release(connection, self.study, rater)
-        return WaitingView(submitted, total_pages(self.study, rater.number), seconds)
-
-    def _talk_view(self, connection: Connection, page: Any, total: int) -> TalkView | None:
-        """Return the conversation that is due before a page can be rated; None if none is."""
-        places = len(self.study.systems)
-        if self.study.design.live is None:
-            return None
-        due = next_talk(talks_on(connection, page.id), places)
-        if due is None:
-            return None
-        place, talks = due
-        return TalkView(
-            page=page.id,
-            number=page.position + 1,
-            total=total,
-            label=LABELS[place],
-            first=LABELS[0],
-            last=LABELS[places - 1],
-            topic=self._topic(connection, page),
-            begun=len(talks),
-            goes_on=bool(talks) and not talks[-1].outcome,
-            attempts_left=ATTEMPTS - len(talks),
-        )
-
-    def _topic(self, connection: Connection, page: Any) -> str:
-        of = select(items.c.name).where(items.c.id == page.item_id)
-        return str(connection.execute(of).scalar_one())
-
-    def _page(
-        self, connection: Connection, rater: Any, had: list[Any], page: Any
-    ) -> RatingView | TalkView:
-        total = max(total_pages(self.study, rater.number), len(had))
-        if (talk := self._talk_view(connection, page, total)) is not None:
-            return talk
-        shown = dialogues_of(connection, page.item_id, page.placement)
-        drafted = select(drafts.c.criterion).where(drafts.c.page_id == page.id)
-        return RatingView(
-            page=page.id,
-            number=page.position + 1,
-            total=total,
-            last=len(had),
-            dialogues=tuple(
-                Shown(label, dialogue, self.study.folder / "audio" / audio if audio else None)
-                for label, (dialogue, audio) in zip(LABELS, shown, strict=False)
-            ),
-            criteria=self.study.design.criteria,
-            answers=_answers_on(connection, page.id),
-            marks=_marks_on(connection, page.id),
-            comment=page.comment,
-            submitted=page.submitted_at is not None,
-            changed=connection.execute(drafted).first() is not None,
-            nonce=secrets.token_urlsafe(12),
-            topic=self._topic(connection, page) if self.study.design.live else "",
-        )
-
-
-def _address(url: str | None, code: str) -> str:
-    return (url or "").replace("{code}", code)
-
-
-def _answers_on(connection: Connection, page: int) -> dict[str, Answer]:
-    """Return what was said on a page, by criterion: as submitted, and as clicked since."""
-    submitted = select(ratings.c.criterion, ratings.c.answer).where(ratings.c.page_id == page)
-    clicked = select(drafts.c.criterion, drafts.c.answer).where(drafts.c.page_id == page)
-    rows = [*connection.execute(submitted), *connection.execute(clicked)]
-    return {criterion: Answer.from_json(answer) for criterion, answer in rows}
-
-
-def _marks_on(connection: Connection, page: int) -> tuple[Mark, ...]:
-    """Return what is marked on a page, in the order of dialogues and turns."""
-    rows = connection.execute(
-        select(marks.c.place, marks.c.turn, marks.c.mark).where(marks.c.page_id == page)
-    )
-    return tuple(sorted(Mark(*row) for row in rows))
