@@ -170,7 +170,7 @@ def states(
 
     share_cores(model, engine=engine)
     from duo.table import make_result
-    from evaluation.scores import state_tables
+    from evaluation.score_tables import state_tables
     from evaluation.states import evaluate_states
 
     judge = partial(
@@ -212,7 +212,7 @@ def probe(
     share_cores(model, engine=engine)
     from duo.table import make_result
     from evaluation.probe import evaluate_probe
-    from evaluation.scores import probe_table
+    from evaluation.score_tables import probe_table
 
     read = partial(evaluate_probe, model, data, limit=limit, chat=chat, engine=engine or "auto")
     make_result(out, read, lambda found: [probe_table(found)])
@@ -276,7 +276,7 @@ def answers(
     share_cores()
     from duo.table import make_result
     from evaluation.answers import evaluate_answers
-    from evaluation.scores import answers_table
+    from evaluation.score_tables import answers_table
 
     measure = partial(evaluate_answers, models, data, limit=limit, chat=chat)
     make_result(out, measure, lambda found: [answers_table(found)])

@@ -7,7 +7,7 @@ run that was killed goes on where it was, and ends with the same numbers.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from duo.errors import BadInput
 from duo.files import check_writable
 from duo.runs import MANIFEST, Stopwatch, fingerprint, versions, write_manifest
-from duo.table import Cell as TableCell
 from duo.table import Column as TableColumn
 from duo.table import Table, Value
 from duo.terminal import Bar, printable, progress
@@ -24,6 +23,7 @@ from evaluation.benchmarks.catalogue import BENCHMARKS
 from evaluation.benchmarks.experiment import Column, Settings
 from evaluation.benchmarks.items import Finder, Found, leaves, published
 from evaluation.benchmarks.results import BenchmarkResult, Coverage, Data, Run, finished, write_run
+from evaluation.benchmarks.showing import remarks, result_line, results_table
 from evaluation.benchmarks.tasks import Leaf, TaskFile, harness_task, read_profile
 
 if TYPE_CHECKING:
@@ -387,7 +387,7 @@ def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = N
         )  # fmt: skip
         results_table(results).show(console)
         console = console or Console()
-        for remark in _remarks(skipped, found, finder, settings):
+        for remark in remarks(skipped, found, finder, settings):
             console.print(printable(remark), markup=False, highlight=False, soft_wrap=True)
     return results
 
@@ -427,31 +427,6 @@ def _tell_protection(first: bool) -> None:
         Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _remarks(
-    skipped: Sequence[str], found: Mapping[str, Found], finder: Finder, settings: Settings
-) -> Iterator[str]:
-    """Say what a reader of the table should know."""
-
-    def titles(names: Iterable[str]) -> str:
-        return ", ".join(BENCHMARKS[name].title for name in names)
-
-    if skipped:
-        yield f"left out: {titles(skipped)} (run programs: --allow-code)"
-    smoke = [name for name, one in found.items() if one.source == "smoke"]
-    if smoke:
-        yield f"smoke items, which measure nothing: {titles(smoke)}"
-        yield from (f"{source}: {reason}" for source, reason in finder.reasons.items())
-    examples = [name for name, one in found.items() if one.spare]
-    if examples:
-        yield f"examples before each question are smoke items: {titles(examples)}"
-    programs = [name for name in found if BENCHMARKS[name].code]
-    if programs and settings.chat_template and settings.profile == "lm-eval":
-        yield (
-            f"{titles(programs)}: lm-eval's own reading of answers misses programs in the chat "
-            "format, so that next to nothing passes; --profile ultraeval reads them"
-        )
-
-
 class _Progress:
     """Show how far a run is: a bar weighted by rough costs, and a line for each result."""
 
@@ -477,53 +452,6 @@ class _Progress:
         self._done += work.cost
         self._bar.update(done=self._done)
         self._bar.print(f"{self._number}/{self._count} {result_line(result, fresh)}")
-
-
-def result_line(result: Run, fresh: bool = True) -> str:
-    """Say in one line what came out, and what a reader of the number should know."""
-    facts = result.facts
-    spread = "" if facts.stderr is None else f" ± {100 * facts.stderr:.1f}"
-    remarks = [f"n {facts.n:,}"]
-    remarks += {"full": [], "limited": ["limited"], "smoke": ["smoke items"]}[facts.coverage]
-    if not facts.banned_state_tokens and facts.leak_rate is not None:
-        remarks.append(f"state tokens in {100 * facts.leak_rate:.1f} % of the answers")
-    if facts.truncated:
-        remarks.append(f"{facts.truncated:,} questions cut to the model's context")
-    remarks += [] if fresh else ["was there"]
-    return (
-        f"{facts.column} {BENCHMARKS[facts.benchmark].title} {facts.profile} seed {facts.seed}: "
-        f"{100 * facts.value:.1f}{spread} ({', '.join(remarks)})"
-    )
-
-
-def results_table(results: Sequence[Run]) -> Table:
-    """Tabulate benchmarks by model: with the standard error, or the range over seeds."""
-    found = [run.facts for run in results]
-    columns = list(dict.fromkeys(facts.column for facts in found))
-    rows: list[list[Value | TableCell]] = []
-    for name, benchmark in BENCHMARKS.items():
-        of = [facts for facts in found if facts.benchmark == name]
-        if not of:
-            continue
-        shares = [_share([facts for facts in of if facts.column == column]) for column in columns]
-        items = [of[0].data.source, of[0].coverage if of[0].coverage != "full" else ""]
-        rows.append(
-            [benchmark.title, *shares, of[0].n, of[0].shots, " ".join(dict.fromkeys(items)).strip()]
-        )
-    heads = [TableColumn(name, "number") for name in columns]
-    rest = [TableColumn("n", show=","), TableColumn("shots"), TableColumn("items")]
-    return Table("Accuracy in percent", [TableColumn("benchmark"), *heads, *rest], rows)
-
-
-def _share(runs: Sequence[BenchmarkResult]) -> TableCell:
-    if not runs:
-        return TableCell(None)
-    values = [100 * facts.value for facts in runs]
-    mean = sum(values) / len(values)
-    if len(values) > 1:
-        return TableCell(mean, f"{mean:.2f} ({min(values):.1f}-{max(values):.1f})")
-    error = runs[0].stderr
-    return TableCell(mean, f"{mean:.2f}" + ("" if error is None else f" ± {100 * error:.2f}"))
 
 
 def show_data(settings: Settings) -> None:

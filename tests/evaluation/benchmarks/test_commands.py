@@ -181,7 +181,7 @@ def test_programs_are_run_only_after_their_limits_are_told(model: Path, tmp_path
 
 
 def test_names_of_models_do_nothing_to_the_terminal() -> None:
-    from evaluation.benchmarks.run import results_table
+    from evaluation.benchmarks.showing import results_table
 
     told = BenchmarkResult(
         key="0", column="[red]\x1b[2J", benchmark="mmlu", profile="lm-eval", seed=0, metric="acc",

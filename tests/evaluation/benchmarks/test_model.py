@@ -17,7 +17,7 @@ from duo.tokens import add_state_tokens, state_tokens
 from evaluation.benchmarks.experiment import Column, Settings
 from evaluation.benchmarks.model import model_hash, open_model, resolved_dtype
 from evaluation.benchmarks.results import BenchmarkResult, Run
-from evaluation.benchmarks.run import result_line
+from evaluation.benchmarks.showing import result_line
 from tests.evaluation.benchmarks.small import answer, copy_data, save_model
 
 _SETTINGS = Settings(batch_size="4", max_new_tokens=4)
