@@ -128,8 +128,9 @@ def train_bench(
     """
     from duo.backbone import load
     from duo.training.samples import read_split
-    from duo.training.train import encoder_for, trainable
+    from duo.training.train import encoder_for
     from duo.training.trainer import turn_end
+    from duo.training.weights import trainable
 
     wanted = chat or (None if settings.chat == "auto" else settings.chat)
     backbone = load(model, device="cpu", dtype="float32", engine="torch", chat=wanted)
@@ -178,7 +179,7 @@ def shape_bench(
 
     from duo.backbone import Backbone, resolve_device
     from duo.tokens import StateTokens
-    from duo.training.train import trainable
+    from duo.training.weights import trainable
 
     until = time.monotonic() + seconds
     settings = replace(settings, state_rows="mean", inside="none", answers="words")
@@ -304,8 +305,9 @@ def _beside(
     from duo.terminal import quiet
     from duo.tokens import RESPOND
     from duo.training.encode import NOT_LEARNED
-    from duo.training.train import adapter_layers, in_half
+    from duo.training.train import in_half
     from duo.training.trainer import Plan
+    from duo.training.weights import adapter_layers
 
     plan = Plan(samples.lengths, batch=settings.batch, parts=1, steps=steps, seed=settings.seed,
                 packing=True)  # fmt: skip

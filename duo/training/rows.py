@@ -24,7 +24,8 @@ from duo.terminal import progress
 from duo.training.features import IGNORE, RESPOND, WAIT, Features, extract
 from duo.training.samples import read_split
 from duo.training.settings import TrainSettings
-from duo.training.train import ENCODED, base_name, encoder_for
+from duo.training.train import ENCODED, encoder_for
+from duo.training.weights import base_name
 
 #: Inverse strengths of the regularisation that are tried, on standardised features.
 _STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)

@@ -14,7 +14,7 @@ from duo.decoding.reading import logits_only_where
 from duo.training.encode import Encoder
 from duo.training.samples import Samples
 from duo.training.speed import compile_layers, ease_frozen
-from duo.training.train import trainable
+from duo.training.weights import trainable
 from tests.duo.training.material import encoded, sample, settings
 from tests.tiny import ARCHITECTURES, tiny_backbone
 

@@ -24,7 +24,8 @@ from duo.training.encode import Encoder
 from duo.training.loss import validate
 from duo.training.samples import read_split
 from duo.training.speed import begin_at, blocks
-from duo.training.train import save, train, trainable
+from duo.training.train import train
+from duo.training.weights import save, trainable
 from tests.duo.training.material import data_folder, model_folder, settings, slices_folder
 from tests.tiny import tiny_tokenizer
 
