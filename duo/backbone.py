@@ -264,14 +264,25 @@ def base_folder(folder: Path) -> Path | None:
 
 
 def _named_base(folder: Path) -> Path | None:
+    if (base := adapter_base(folder)) is None:
+        return None
+    beside = folder / base  # a relative path may be meant from the adapter's folder
+    return beside if beside.is_dir() else model_folder(base)
+
+
+def adapter_base(folder: Path) -> str | None:
+    """Read what an adapter calls its base model; None if the folder holds no adapter.
+
+    Raises:
+        BadInput: its configuration is damaged, or names none.
+    """
     config = folder / ADAPTER
     if not config.is_file():
         return None
     base = read_json_object(config, finite=False).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise BadInput("names no base model", file=config, field="base_model_name_or_path")
-    beside = folder / base  # a relative path may be meant from the adapter's folder
-    return beside if beside.is_dir() else model_folder(base)
+    return base
 
 
 def resolve_device(name: str) -> torch.device:

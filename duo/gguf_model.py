@@ -18,7 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from duo.backbone import ADAPTER, FORM, TRAINING, Backbone, StateTokens, first_line, trained_style
+from duo.backbone import (
+    ADAPTER,
+    FORM,
+    TRAINING,
+    Backbone,
+    StateTokens,
+    adapter_base,
+    first_line,
+    trained_style,
+)
 from duo.chatformat import DATE, TEXTS, chat_format
 from duo.engine import library
 from duo.errors import BadInput
@@ -66,8 +75,8 @@ def is_gguf(name: str) -> bool:
         return facts.layer != -1 or is_gguf(facts.model)
     if is_file(name):
         return True
-    config = _adapter_of(name) / ADAPTER
-    return config.is_file() and is_file(_base(config))
+    base = adapter_base(_adapter_of(name))
+    return base is not None and is_file(base)
 
 
 @dataclass(frozen=True)
@@ -104,8 +113,7 @@ def find(name: str) -> Source:
         if path.suffix != _ENDING:
             raise BadInput(f"is no {_ENDING} file, which llama.cpp runs", file=path)
         return Source(path)
-    if (path / ADAPTER).is_file():
-        base = _base(path / ADAPTER)
+    if (base := adapter_base(path)) is not None:
         if not (base == ALIAS or is_file(base)):
             raise BadInput(
                 f"its base model {base} is no GGUF file: use --engine torch",
@@ -125,12 +133,6 @@ def find(name: str) -> Source:
 
 def _adapter_of(name: str) -> Path:
     return adapter_folder(name) if name in ADAPTERS else Path(name).expanduser()
-
-
-def _base(config: Path) -> str:
-    """Read the name of an adapter's base model; "" if there is none."""
-    base = read_json_object(config, finite=False).get("base_model_name_or_path")
-    return base if isinstance(base, str) else ""
 
 
 def torch_folder(name: str) -> Path:

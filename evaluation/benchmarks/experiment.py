@@ -15,11 +15,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from duo.backbone import ADAPTER, DTYPES, chat_style, model_folder
+from duo.backbone import DTYPES, adapter_base, chat_style, model_folder
 from duo.chatformat import STYLES
 from duo.engine import library
 from duo.errors import BadInput, check_choice
-from duo.files import read_json
 from duo.gguf_model import find, is_gguf
 from duo.options import numbers, words
 from duo.yaml_file import read_yaml
@@ -75,23 +74,21 @@ class Column:
         if self.adapter is None:
             chat_style(model_folder(self.model), chat)
             return
-        config = Path(self.adapter).expanduser() / ADAPTER
+        folder = Path(self.adapter).expanduser()
         field = f"columns.{self.name}.adapter"
-        try:
-            base = read_json(config).get("base_model_name_or_path")
-        except (BadInput, AttributeError):
+        if (base := adapter_base(folder)) is None:
             raise BadInput(
                 "no adapter here: train it with `duo train`, or name its folder",
                 file=self.adapter,
                 field=field,
-            ) from None
-        beside, model = config.parent / str(base), Path(self.model)
+            )
+        beside, model = folder / base, Path(self.model)
         same = beside.is_dir() and model.is_dir() and beside.resolve() == model.resolve()
         if base != self.model and not same:
             raise BadInput(
                 f"is an adapter of {base}, not of {self.model}", file=self.adapter, field=field
             )
-        chat_style(config.parent, chat)
+        chat_style(folder, chat)
 
 
 @dataclass(frozen=True)
