@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
 from sessions.study.blinding import Dialogue, Word
 from sessions.study.design import Design
 from sessions.study.materials import Item, Materials, SystemDialogue, create_study
 from sessions.study.people import invite_raters
 from sessions.study.session import Session, open_session
 from sessions.study.study import Study
-from sessions.study.views import Answer, RatingView
+from sessions.study.views import Answer, RatingView, View
 
 CRITERIA = ("speed", "sense")
+LEFT = dict.fromkeys(CRITERIA, Answer.of("left"))
+QUESTION = {"ask": "?", "options": ["yes", "no"], "answer": "yes", "because": "it is so"}
 RIGHT = "yes"
 
 
@@ -144,3 +148,13 @@ def rate_all(
     while rate_page(session, choose):
         pages += 1
     return pages
+
+
+def rating(view: View) -> RatingView:
+    assert isinstance(view, RatingView)
+    return view
+
+
+def count(study: Study, table: object) -> int:
+    with study.database.read() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()  # type: ignore[arg-type]

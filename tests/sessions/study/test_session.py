@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-import random
-import threading
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from sessions.study.pages import pages_of, skeleton
-from sessions.study.people import Refused, invite, invite_raters, revoke
-from sessions.study.session import COMMENT_LIMIT, Session, Unanswered, Unseen, open_session
+from sessions.study.people import Refused, invite_raters, revoke
+from sessions.study.session import COMMENT_LIMIT, Unanswered, Unseen, open_session
 from sessions.study.status import study_status
 from sessions.study.store import actions, pages, ratings
-from sessions.study.study import Study, open_study, set_state
+from sessions.study.study import open_study, set_state
 from sessions.study.views import (
-    CHOICES,
     Answer,
     ComprehensionView,
     ConsentView,
@@ -29,33 +21,23 @@ from sessions.study.views import (
     InstructionsView,
     RatingView,
     StoppedView,
-    View,
     WaitingView,
 )
 from sessions.study.votes import passed, votes
 from tests.sessions.study.studies import (
     CRITERIA,
+    LEFT,
+    QUESTION,
     Clock,
     StudyMaker,
     all_left,
     begin,
+    count,
     newcomer,
     rate_all,
     rate_page,
+    rating,
 )
-
-LEFT = dict.fromkeys(CRITERIA, Answer.of("left"))
-QUESTION = {"ask": "?", "options": ["yes", "no"], "answer": "yes", "because": "it is so"}
-
-
-def rating(view: View) -> RatingView:
-    assert isinstance(view, RatingView)
-    return view
-
-
-def count(study: Study, table: object) -> int:
-    with study.database.read() as connection:
-        return connection.execute(select(func.count()).select_from(table)).scalar_one()  # type: ignore[arg-type]
 
 
 def test_the_whole_way(make: StudyMaker) -> None:
@@ -99,28 +81,6 @@ def test_too_many_wrong_answers_end_it(make_sqlite: StudyMaker) -> None:
     assert view.reason == "screened_out"
     assert not session.answer_questions(["yes"])
     assert count(study, pages) == 0
-
-
-@pytest.mark.parametrize(
-    ("completion", "code", "url"),
-    [
-        ({"code": "none"}, "", ""),
-        ({"code": "study", "text": "C1AB"}, "C1AB", ""),
-        (
-            {"code": "study", "text": "C1", "return_url": "https://x.org/?cc={code}"},
-            "C1",
-            "https://x.org/?cc=C1",
-        ),
-    ],
-)
-def test_completion_codes(
-    make_sqlite: StudyMaker, completion: dict[str, str], code: str, url: str
-) -> None:
-    session = newcomer(make_sqlite(completion=completion))
-    rate_all(session)
-    end = session.view()
-    assert isinstance(end, FinishedView)
-    assert (end.code, end.return_url) == (code, url)
 
 
 def test_nothing_is_lost_by_a_reload(make: StudyMaker) -> None:
@@ -383,115 +343,6 @@ def test_a_page_is_taken_when_all_of_it_was_seen_if_that_is_required(
     assert count(study, ratings) == len(CRITERIA)
 
 
-def test_a_page_that_is_left_alone_is_given_to_others(make: StudyMaker) -> None:
-    clock = Clock()
-    study = make(items=1, raters_per_item=1, clock=clock, reserve_minutes=30)
-    idler = newcomer(study)
-    view = rating(idler.view())
-    late = newcomer(study)
-    assert late.view() == WaitingView(0, 1, 30 * 60)  # it is reserved
-    clock.pass_(31 * 60)
-    assert rate_all(late) == 1
-    assert idler.submit(view.page, LEFT, nonce="n")  # late, and still not lost
-    assert len({vote.rater for vote in votes(study)}) == 2
-
-
-def test_who_finds_all_reserved_waits_and_gets_no_code(make: StudyMaker) -> None:
-    """Two raters open a page each and leave; the third has come too early, and is not done."""
-    clock = Clock()
-    study = make(items=2, raters_per_item=1, clock=clock, reserve_minutes=60)
-    for _ in range(2):
-        rating(newcomer(study).view())
-        clock.pass_(60)
-    (invitation,) = invite_raters(study, 1)
-    third = open_session(study, invitation.token)
-    assert third.view() == WaitingView(0, 2, 58 * 60)  # before any consent
-    begin(third)
-    assert third.view() == WaitingView(0, 2, 58 * 60)
-    assert count(study, pages) == 2
-    assert all(not one.code for one in study_status(study).raters)
-    clock.pass_(24 * 3600)
-    assert rate_all(open_session(study, invitation.token)) == 2
-    assert isinstance(third.view(), FinishedView)
-
-
-def test_the_last_page_is_had_once_its_reservation_expires(make: StudyMaker) -> None:
-    clock = Clock()
-    study = make(items=4, raters_per_item=1, clock=clock, reserve_minutes=60)
-    gone, stays = newcomer(study), newcomer(study)
-    page = rating(gone.view()).page
-    assert rate_all(stays) == 3
-    assert stays.view() == WaitingView(3, 4, 3600)
-    assert rating(stays.view(1)).submitted  # and may look back meanwhile
-    clock.pass_(3601)
-    assert rating(stays.view()).number == 4
-    assert rate_all(stays) == 1
-    assert isinstance(stays.view(), FinishedView)
-    assert rating(gone.view()).page == page
-
-
-def test_who_waits_is_done_when_the_others_did_the_rest(make: StudyMaker) -> None:
-    study = make(items=2, raters_per_item=1)
-    slow, quick = newcomer(study), newcomer(study)
-    rating(slow.view())
-    assert rate_all(quick) == 1
-    assert isinstance(quick.view(), WaitingView)
-    assert rate_all(slow) == 1
-    end = quick.view()  # nothing can become free for those who did all there was
-    assert isinstance(end, FinishedView)
-    assert end.code
-
-
-def test_a_full_study_has_no_code_and_is_open_again_when_a_place_is_free(make: StudyMaker) -> None:
-    study = make(items=2, raters_per_item=1)
-    assert rate_all(newcomer(study)) == 2
-    (invitation,) = invite_raters(study, 1)
-    late = open_session(study, invitation.token)
-    assert late.view() == StoppedView("full")
-    begin(late)
-    assert late.view() == StoppedView("full")
-    revoke(study, ["r001"])
-    assert rate_all(late) == 2
-    assert isinstance(late.view(), FinishedView)
-
-
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.integers(1, 3),
-    st.integers(1, 2),
-    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["look", "rate", "hours"])), max_size=30),
-)
-def test_a_code_is_for_work_and_nobody_is_shut_out_while_places_are_reserved(
-    make_sqlite: StudyMaker, items: int, wanted: int, doings: list[tuple[int, str]]
-) -> None:
-    clock = Clock()
-    study = make_sqlite(items=items, raters_per_item=wanted, clock=clock)
-    sessions = [newcomer(study) for _ in range(4)]
-    for who, what in doings:
-        if what == "hours":
-            clock.pass_(2 * 3600)
-            continue
-        view = sessions[who].view()
-        if what == "rate" and isinstance(view, RatingView):
-            rate_page(sessions[who])
-        done = {item.name: item.submitted for item in study_status(study).items}
-        had = {vote.item for vote in votes(study) if vote.rater == f"r{who + 1:03d}"}
-        places = [name for name in done if done[name] < wanted and name not in had]
-        if isinstance(view, FinishedView):
-            assert had
-            assert not places
-        elif view == StoppedView("full"):
-            assert not had
-            assert not places
-        elif isinstance(view, WaitingView):
-            assert places
-            assert 0 < view.seconds <= 3600
-    clock.pass_(2 * 3600)
-    for session in sessions:  # all that is left is given out to whoever comes
-        rate_all(session)
-    assert study_status(study).done == 1.0
-
-
 def test_a_revoked_rater_is_shut_out_and_made_up_for(make: StudyMaker) -> None:
     study = make(raters_per_item=1)
     bad = newcomer(study)
@@ -542,103 +393,6 @@ def test_pause_and_close(make: StudyMaker) -> None:
     assert len(votes(study)) == len(CRITERIA)
 
 
-def test_no_rater_is_asked_for_nothing(make_sqlite: StudyMaker) -> None:
-    """When all items have their raters, who comes then gets no checks alone, and no code."""
-    study = make_sqlite(items=2, raters_per_item=1, checks={"attention": 2, "repeats": 1})
-    assert rate_all(newcomer(study)) == 5
-    assert newcomer(study).view() == StoppedView("full")
-
-
-def test_pages_per_rater(make: StudyMaker) -> None:
-    study = make(items=6, raters_per_item=2, pages_per_rater=3)
-    assert [rate_all(newcomer(study)) for _ in range(4)] == [3, 3, 3, 3]
-    counts = Counter(vote.item for vote in votes(study))
-    assert set(counts.values()) == {2 * len(CRITERIA)}
-    assert study_status(study).done == 1.0
-
-
-def test_a_panels_participants_are_known_again(make: StudyMaker) -> None:
-    study = make()
-    link = invite(study, "panel", label="prolific")
-    with pytest.raises(Refused, match="participant number"):
-        open_session(study, link.token)
-    one = open_session(study, link.token, "5f3a")
-    other = open_session(study, link.token, "77bc")
-    assert one.rater != other.rater
-    assert open_session(study, link.token, " 5f3a ").rater == one.rater
-    revoke(study, ["prolific"])
-    with pytest.raises(Refused, match="no longer valid"):
-        open_session(study, link.token, "5f3a")
-
-
-@pytest.mark.parametrize(
-    "unfilled",
-    [
-        "{{%PROLIFIC_PID%}}", " {{%PROLIFIC_PID%}} ", "%7B%7B%25PROLIFIC_PID%25%7D%7D",
-        "{{PROLIFIC_PID}}", "${PROLIFIC_PID}", "${e://Field/PROLIFIC_PID}", "$PROLIFIC_PID$",
-        "[PROLIFIC_PID]", "[%PID%]", "<id>", "%SURVEY_CODE%", "PROLIFIC_PID", "undefined", "null",
-    ],
-)  # fmt: skip
-def test_a_placeholder_is_nobody(make: StudyMaker, unfilled: str) -> None:
-    study = make()
-    link = invite(study, "panel", label="prolific")
-    for _ in range(2):
-        with pytest.raises(Refused, match=r"PROLIFIC_PID=.* is a placeholder that was not filled"):
-            open_session(study, link.token, unfilled)
-    assert study_status(study).raters == ()
-
-
-@pytest.mark.parametrize("given", ["5f3a9c01b2", "A-b_c.d@x.org", "007", "a=b+c/d~", "Nullus"])
-def test_ids_of_panels_are_somebody(make_sqlite: StudyMaker, given: str) -> None:
-    study = make_sqlite()
-    link = invite(study, "panel", label="p")
-    assert open_session(study, link.token, given).rater
-
-
-def test_the_panels_study_and_session_are_in_the_data(make: StudyMaker) -> None:
-    study = make(items=1)
-    link = invite(study, "panel", label="p")
-    for who, ids in (
-        ("5f", {"study": "st-1", "session": "se\0-1"}),
-        ("6f", {"study": "{{%STUDY_ID%}}", "session": "x" * 1000}),
-    ):
-        session = open_session(study, link.token, who, ids)
-        begin(session)
-        rate_all(session)
-    open_session(study, link.token, "5f", {"study": "other", "session": "other"})
-    kept = {(vote.panel_study, vote.panel_session) for vote in votes(study)}
-    assert kept == {("st-1", "se\ufffd-1"), ("", "x" * 200)}
-
-
-ENDINGS = {
-    name: {"text": name.upper(), "return_url": f"https://x.org/{name}?cc={{code}}"}
-    for name in ("screened_out", "declined", "full")
-}
-
-
-def test_each_way_to_leave_has_its_code(make: StudyMaker) -> None:
-    study = make(
-        items=1,
-        raters_per_item=1,
-        completion=ENDINGS,
-        comprehension={"attempts": 1, "questions": [QUESTION]},
-    )
-    sessions = [open_session(study, one.token) for one in invite_raters(study, 4)]
-    declines, fails, rates, late = sessions
-    declines.consent(False)
-    fails.consent(True)
-    fails.understood()
-    fails.answer_questions(["no"])
-    begin(rates)
-    rate_all(rates)
-    for session, reason in ((declines, "declined"), (fails, "screened_out"), (late, "full")):
-        url = f"https://x.org/{reason}?cc={reason.upper()}"
-        assert session.view() == StoppedView(reason, reason.upper(), url)  # type: ignore[arg-type]
-    end = rates.view()
-    assert isinstance(end, FinishedView)
-    assert end.code not in ("", "DECLINED", "SCREENED_OUT", "FULL")
-
-
 def test_comments_of_any_kind_are_kept(make: StudyMaker) -> None:
     session = newcomer(make())
     page = rating(session.view()).page
@@ -646,190 +400,6 @@ def test_comments_of_any_kind_are_kept(make: StudyMaker) -> None:
         session.draft_comment(page, text)
         kept = rating(session.view()).comment
         assert kept == text.replace("\0", "").replace("\ud800", "?")[:COMMENT_LIMIT]
-
-
-def test_a_double_click_from_many_threads_is_one_submission(make: StudyMaker) -> None:
-    study = make()
-    session = newcomer(study)
-    view = rating(session.view())
-    barrier = threading.Barrier(6)
-
-    def click(_: int) -> bool:
-        barrier.wait()
-        return session.submit(view.page, LEFT, nonce=view.nonce)
-
-    with ThreadPoolExecutor(6) as pool:
-        assert sorted(pool.map(click, range(6))) == [False] * 5 + [True]
-    with study.database.read() as connection:
-        submits = select(func.count()).select_from(actions).where(actions.c.kind == "submit")
-        assert connection.execute(submits).scalar_one() == 1
-    assert len(votes(study)) == len(CRITERIA)
-
-
-def test_raters_at_once_lose_nothing_and_stay_balanced(make: StudyMaker) -> None:
-    """Ten raters in ten threads: each rating is stored once, each item has exactly its raters."""
-    study = make(items=6, raters_per_item=5, pages_per_rater=3)
-    tokens = [invitation.token for invitation in invite_raters(study, 10)]
-    sent: list[tuple[int, int, str]] = []
-
-    def work(number: int) -> None:
-        draw = random.Random(number)
-        session = open_session(study, tokens[number])
-        begin(session)
-        while isinstance(view := session.view(), RatingView):
-            for criterion in CRITERIA:
-                choice = draw.choice(CHOICES)
-                session.draft(view.page, criterion, Answer.of(choice))
-                sent.append((view.page, CRITERIA.index(criterion), choice))
-            assert session.submit(view.page, nonce=view.nonce)
-
-    with ThreadPoolExecutor(10) as pool:
-        list(pool.map(work, range(10)))
-    with study.database.read() as connection:
-        stored = [
-            (row.page_id, CRITERIA.index(row.criterion), Answer.from_json(row.answer).choice)
-            for row in connection.execute(select(ratings))
-        ]
-    assert sorted(stored) == sorted(sent)
-    while rate_all(newcomer(study)):  # the last of them may have had what was still wanted
-        pass
-    cast = votes(study)
-    assert set(Counter(vote.item for vote in cast).values()) == {5 * len(CRITERIA)}
-    for item in {vote.item for vote in cast}:
-        lefts = Counter(vote.system_left for vote in cast if vote.item == item)
-        assert abs(lefts["duo"] - lefts["duplex"]) <= len(CRITERIA)
-
-
-def test_one_rater_in_many_tabs_gets_one_page(make: StudyMaker) -> None:
-    study = make()
-    (invitation,) = invite_raters(study, 1)
-    begin(open_session(study, invitation.token))
-    barrier = threading.Barrier(6)
-
-    def open_tab(_: int) -> int:
-        barrier.wait()
-        return rating(open_session(study, invitation.token).view()).page
-
-    with ThreadPoolExecutor(6) as pool:
-        assert len(set(pool.map(open_tab, range(6)))) == 1
-    assert count(study, pages) == 1
-
-
-steps = st.lists(
-    st.tuples(st.integers(0, 3), st.sampled_from(["draft", "submit", "again", "back", "reload"])),
-    max_size=40,
-)
-
-
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps)
-def test_whatever_raters_do_the_last_word_counts(
-    make_sqlite: StudyMaker, doings: list[tuple[int, str]]
-) -> None:
-    """Against a dictionary that remembers the last submission of each page."""
-    study = make_sqlite(items=3, raters_per_item=4)
-    sessions: list[Session] = [newcomer(study) for _ in range(4)]
-    remembered: dict[int, dict[str, Answer]] = {}
-    draw = random.Random(0)
-    for who, what in doings:
-        session = sessions[who]
-        view = session.view(1 if what == "back" else None)
-        if not isinstance(view, RatingView):
-            continue
-        answers = {name: Answer.of(draw.choice(CHOICES)) for name in CRITERIA}
-        if what == "draft":
-            session.draft(view.page, "speed", answers["speed"])
-            assert rating(session.view()).answers["speed"] == answers["speed"]
-        elif what != "reload":
-            session.submit(view.page, answers, nonce=view.nonce)
-            remembered[view.page] = answers
-            if what == "again":
-                assert not session.submit(view.page, answers, nonce=view.nonce)
-    with study.database.read() as connection:
-        stored: dict[int, dict[str, Answer]] = {}
-        for row in connection.execute(select(ratings)):
-            stored.setdefault(row.page_id, {})[row.criterion] = Answer.from_json(row.answer)
-    assert stored == remembered
-
-
-def test_tokens_are_nowhere_in_the_database_in_clear_text(
-    make_sqlite: StudyMaker, tmp_path: Path
-) -> None:
-    study = make_sqlite()
-    links = [
-        *invite_raters(study, 3),
-        invite(study, "admin", label="a"),
-        invite(study, "panel", label="p"),
-    ]
-    open_session(study, links[4].token, "participant-4711")
-    rate_all(newcomer(study))
-    study.database.close()
-    secrets = [link.token.encode() for link in links] + [b"participant-4711"]
-    files = [path for path in study.folder.rglob("*") if path.is_file()]
-    assert any(path.name == "study.sqlite" for path in files)
-    for path in files:
-        assert not any(secret in path.read_bytes() for secret in secrets)
-    assert all(len(link.token) * 6 >= 128 for link in links)
-    assert len({link.token for link in links}) == len(links)
-
-
-def test_links_expire(make: StudyMaker) -> None:
-    clock = Clock()
-    study = make(clock=clock)
-    (invitation,) = invite_raters(study, 1, valid_seconds=60)
-    open_session(study, invitation.token)
-    clock.pass_(61)
-    with pytest.raises(Refused, match="has expired"):
-        open_session(study, invitation.token)
-
-
-@pytest.mark.parametrize(
-    "token", ["", "x", "\ud800", "'; DROP TABLE raters; --", "\0", "a" * 100000]
-)
-def test_tokens_that_are_none(make: StudyMaker, token: str) -> None:
-    with pytest.raises(Refused, match="not known"):
-        open_session(make(), token)
-
-
-def test_a_token_opens_only_what_it_is_for(make: StudyMaker) -> None:
-    from sessions.study.status import open_admin
-
-    study, other = make(), make()
-    (rater,) = invite_raters(study, 1)
-    admin = invite(study, "admin", label="me")
-    assert open_admin(study, admin.token).label == "me"
-    for wrong in (
-        lambda: open_session(study, admin.token),
-        lambda: open_admin(study, rater.token),
-        lambda: open_session(other, rater.token),
-        lambda: open_admin(other, admin.token),
-    ):
-        with pytest.raises(Refused, match="not known"):
-            wrong()
-
-
-def test_the_administrator(make: StudyMaker) -> None:
-    from duo.errors import BadInput
-    from sessions.study.status import open_admin
-
-    study = make()
-    link = invite(study, "admin", label="me")
-    admin = open_admin(study, link.token)
-    session = newcomer(study)
-    rate_all(session)
-    status = admin.status()
-    assert (status.state, status.votes, status.done) == ("open", 4 * len(CRITERIA), 0.5)
-    assert [item.submitted for item in status.items] == [1, 1, 1, 1]
-    admin.set_state("paused")
-    assert admin.status().state == "paused"
-    with pytest.raises(BadInput, match="unknown 'gone'"):
-        admin.set_state("gone")
-    admin.revoke("r001")
-    assert admin.status().raters[0].state == "revoked"
-    assert admin.status().done == 0.0
-    revoke(study, ["me"])
-    with pytest.raises(Refused):
-        admin.status()
 
 
 def test_every_action_is_in_the_history(make_sqlite: StudyMaker) -> None:
