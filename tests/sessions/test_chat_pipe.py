@@ -23,7 +23,7 @@ from duo.errors import BadInput
 from duo.transcript import Header, Transcript, read_transcript
 from sessions.chat.live import Conversation
 from sessions.chat.pipe import Line, PipeChat, read_lines
-from tests.duo.decoding.test_duo import in_doubt
+from tests.duo.decoding.duos import in_doubt
 from tests.sessions.chat_fakes import Mute, Parrot
 from tests.tiny import tiny_backbone
 

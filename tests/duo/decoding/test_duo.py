@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -13,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels, Scores
+from duo.decoding.channels import Channels
 from duo.decoding.conversant import (
     LIMIT,
-    Conversant,
     CycleResult,
     Event,
     Heard,
@@ -29,43 +25,20 @@ from duo.decoding.sequential import SequentialChannels
 from duo.decoding.settings import Sampling
 from duo.decoding.systems import build
 from duo.errors import BadInput
-from tests.duo.decoding.steering import by_ending, ending_after, steered
-from tests.gguf_twin import TwinChannels, needs_llama
-from tests.tiny import tiny_backbone
-
-ARCHITECTURES = ("llama", "qwen2", "gemma2", "granite")
-CASES = [
-    *((FusedChannels, architecture) for architecture in ARCHITECTURES),
-    pytest.param(TwinChannels, "qwen2", marks=needs_llama),
-]
-KINDS = [FusedChannels, pytest.param(TwinChannels, marks=needs_llama)]
-QUERY = "What is the capital of France?"
-
-words = st.sampled_from(
-    ["the", "capital", " of", "France", ", and", " rain", "你好", "7:45", "mor", "ning"]
+from tests.duo.decoding.duos import (
+    ARCHITECTURES,
+    CASES,
+    KINDS,
+    QUERY,
+    backbone,
+    duo,
+    kinds,
+    phrases,
+    play,
 )
-phrases = st.lists(words, min_size=1, max_size=6).map(" ".join)
-
-
-@lru_cache
-def backbone(architecture: str = "llama", **more: Any) -> Backbone:
-    return tiny_backbone(architecture, **more)
-
-
-def duo(
-    model: Backbone, *, answer: int = 10_000, kind: type[Channels] = FusedChannels, **more: Any
-) -> Duo:
-    """A system that answers what ends in `?` and ignores what ends in `mhm` or a full stop."""
-    channels = steered(model, by_ending(model), ending_after(model, answer), kind)
-    return Duo(model, DuoSettings(**more), channels=channels)
-
-
-def play(system: Conversant, script: list[Heard]) -> list[CycleResult]:
-    return [system.cycle(heard) for heard in script]
-
-
-def kinds(result: CycleResult) -> list[Kind]:
-    return [event.kind for event in result.events if event.kind is not Kind.SPEECH]
+from tests.duo.decoding.steering import by_ending, ending_after, steered
+from tests.gguf_twin import TwinChannels
+from tests.tiny import tiny_backbone
 
 
 def test_a_query_is_answered_in_the_first_silent_cycle() -> None:
@@ -146,102 +119,6 @@ def test_an_ignored_remark_leaves_the_answer_as_it_was(
     assert [result.spoken for result in heard] == [result.spoken for result in alone]
     assert disturbed.context.ids == undisturbed.context.ids
     assert sum(Kind.IGNORE in kinds(result) for result in heard) == len(remarks)
-
-
-@pytest.mark.parametrize(("kind", "architecture"), [*CASES, (SequentialChannels, "llama")])
-@settings(max_examples=15, deadline=None, derandomize=True)
-@given(
-    lookahead=st.integers(1, 5),
-    before=st.integers(0, 3),
-    remarks=st.lists(phrases, min_size=1, max_size=3),
-    slices=st.integers(1, 4),
-    options=st.fixed_dictionaries(
-        {
-            "hold_words": st.integers(1, 3),
-            "hold_at": st.sampled_from([None, 1e-9]),
-            "hold_after": st.sampled_from([None, 1e-9, 2.0]),
-            "decide_at": st.sampled_from([None, 0.5]),
-            "sampling": st.sampled_from([Sampling(), Sampling(temperature=0.9, seed=3)]),
-        }
-    ),
-)
-def test_held_speech_goes_on_where_it_was(
-    kind: type[Channels],
-    architecture: str,
-    lookahead: int,
-    before: int,
-    remarks: list[str],
-    slices: int,
-    options: dict[str, Any],
-) -> None:
-    """Token for token, greedy or drawn."""
-    model = backbone(architecture)
-    begin: list[Heard] = [QUERY, ""] + [""] * before
-    script = [*begin]
-    for remark in remarks:
-        text = remark + " mhm"
-        size = -(-len(text) // slices)
-        script += [text[start : start + size] for start in range(0, len(text), size)]
-        script += [""] * 2
-    script += [""] * 90
-    options = {**options, "lookahead": lookahead, "kind": kind, "answer": 40}
-    held, undisturbed = duo(model, yielding="pause", **options), duo(model, **options)
-    results = play(held, script)
-    alone = play(undisturbed, [*begin, *[""] * 90])
-    assert "".join(one.spoken for one in results) == "".join(one.spoken for one in alone)
-    assert held.context.ids == undisturbed.context.ids
-    events = [event.kind for one in results for event in one.events]
-    assert events.count(Kind.RESUME) == events.count(Kind.HOLD)
-    assert events.count(Kind.IGNORE) == len(remarks)
-    silent = False
-    for event in events:
-        silent = event is Kind.HOLD or (silent and event is not Kind.RESUME)
-        assert not (silent and event is Kind.SPEECH)
-    if options["hold_at"] is None and options["hold_words"] == 1 and not before:
-        assert Kind.HOLD in events
-
-
-@pytest.mark.parametrize("words", [1, 2])
-def test_held_speech_falls_and_the_context_has_what_was_heard(words: int) -> None:
-    model = backbone()
-    system = duo(model, yielding="pause", hold_words=words, hold_at=None)
-    heard = play(system, [QUERY, "", "", "And", " of", " Spain?"])
-    assert [Kind.HOLD in kinds(one) for one in heard[3:5]] == [words == 1, words == 2]
-    assert [bool(one.spoken) for one in heard[3:]] == [words == 2, False, False]
-    assert all(one.busy for one in heard[1:])
-    answered = system.cycle("")
-    assert [event.text for event in answered.events if event.kind is Kind.CUT] == [""]
-    assert answered.spoken
-    assert Kind.RESUME not in kinds(answered)
-    said = "".join(one.spoken for one in heard)
-    text = model.tokenizer.decode(system.channels.prefix.ids, skip_special_tokens=True)
-    assert said in text
-    assert text.index(said) < text.index("And of Spain?")
-
-
-def test_speech_is_held_where_an_answer_is_likelier() -> None:
-    """By p(<1>) against p(<2>) after the words so far."""
-    model = backbone()
-    states = model.states
-    for likelier, other in ((states.respond, states.ignore), (states.ignore, states.respond)):
-        leaning = in_doubt(model, likelier, other)
-        options = {"yielding": "pause", "hold_words": 1, "hold_at": 0.6, "decide_at": 0.9}
-        system = Duo(model, DuoSettings(**options), channels=leaning)  # type: ignore[arg-type]
-        during = play(system, [QUERY, "", "so the"])[-1]
-        assert (Kind.HOLD in kinds(during)) == (likelier == states.respond)
-
-
-@pytest.mark.parametrize(("seconds", "held"), [(1.0, 3), (3.0, 3), (4.0, 4), (None, 9)])
-def test_speech_is_held_for_whoever_goes_on_talking(seconds: float | None, held: int) -> None:
-    """Whatever the model knows, from the first word that ends so late: not in a pause."""
-    model = backbone()
-    leaning = in_doubt(model, model.states.ignore, model.states.respond)
-    options = {"yielding": "pause", "hold_words": 1, "hold_after": seconds}
-    options |= {"decide_at": 0.9, "patience_speaking": 9.0}
-    system = Duo(model, DuoSettings(**options), channels=leaning)  # type: ignore[arg-type]
-    cycles = play(system, [QUERY, "", "so", "", "", " the", " tea"])[2:]
-    found = [number for number, cycle in enumerate(cycles) if Kind.HOLD in kinds(cycle)]
-    assert found == [held] * (held < len(cycles))
 
 
 def _signs(text: str) -> int:
@@ -418,155 +295,6 @@ def test_systems_with_one_channel_say_the_same_over_either_kind(
     ]
     one, other = (build(name, model, channels=kind) for kind in bent)
     assert play(one, script) == play(other, script)
-
-
-def test_without_a_state_token_patience_decides() -> None:
-    system = Duo(backbone(), DuoSettings(patience=3, on_silence="respond"))
-    *waiting, decided = play(system, ["so the rain", "", "", ""])
-    assert all(Kind.RESPOND not in kinds(result) for result in waiting)
-    assert [one.by for one in decided.events if one.kind is Kind.RESPOND] == ["patience"]
-    assert decided.busy
-
-
-@settings(max_examples=20, deadline=None, derandomize=True)
-@given(st.lists(phrases, min_size=1, max_size=3), st.integers(1, 3))
-def test_in_doubt_the_likelier_state_may_decide(heard: list[str], patience: int) -> None:
-    """The rule against the logits of the whole context, computed anew."""
-    model = backbone("qwen2")
-    script = [*(f" {words}" for words in heard), *[""] * patience]
-    likelier = Duo(model, DuoSettings(patience=patience, on_silence="likelier"))
-    *_, last = play(likelier, script)
-    twin = Duo(model, DuoSettings(patience=9))
-    play(twin, script[: len(heard)])
-    assert twin.channels.input is not None
-    whole = [*twin.channels.prefix.ids, *twin.channels.input.ids]
-    ahead = max(0, len(twin._expected) - 1)
-    with torch.no_grad():
-        logits = model.model(torch.tensor([whole[: len(whole) - ahead]])).logits[0, -1]
-    answers = bool(logits[model.states.respond] >= logits[model.states.ignore])
-    if answers:
-        assert [kinds(last)[0], last.events[0].by] == [Kind.RESPOND, "patience"]
-    else:  # nothing is being said, so that nothing is lost by waiting
-        assert Kind.RESPOND not in kinds(last)
-        assert Kind.IGNORE not in kinds(last)
-        assert likelier.context.listening
-
-
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(
-    heard=st.lists(phrases, min_size=1, max_size=3),
-    share=st.sampled_from([0.5, 0.99, 1.01, 2.0]),
-    speaking=st.booleans(),
-    cycle_seconds=st.sampled_from([0.25, 1.0]),
-)
-def test_what_the_model_knows_decides(
-    heard: list[str], share: float, speaking: bool, cycle_seconds: float
-) -> None:
-    """The rule against the logits of the whole context, computed anew."""
-    model = backbone("qwen2")
-    before: list[Heard] = [QUERY, ""] if speaking else []
-    words = [f" {text}" for text in heard]
-
-    def made(decide_at: float) -> Duo:
-        listening = steered(
-            model, lambda text: model.states.respond if text.endswith("France?") else None
-        )
-        more = {"silence": 0.6, "patience": 100.0, "cycle_seconds": cycle_seconds}
-        return Duo(model, DuoSettings(decide_at=decide_at, **more), channels=listening)
-
-    twin = made(1.0)
-    play(twin, [*before, *[""] * 2, *words])
-    assert twin.channels.input is not None
-    with torch.no_grad():
-        whole = [*twin.channels.prefix.ids, *twin.channels.input.ids]
-        logits = model.model(torch.tensor([whole])).logits[0, -1]
-    chances = logits.softmax(-1)[[model.states.respond, model.states.ignore]]
-    system = made(min(1.0, share * float(chances.sum())))
-    needed = 1 if cycle_seconds == 1 else 3  # cycles that are 0.6 s long
-    *waiting, last = play(system, [*before, *[""] * 2, *words, *[""] * needed])[-needed:]
-    decided = {Kind.RESPOND, Kind.IGNORE} & set(kinds(last))
-    assert not {Kind.RESPOND, Kind.IGNORE} & {kind for one in waiting for kind in kinds(one)}
-    likelier = Kind.RESPOND if chances[0] >= chances[1] else Kind.IGNORE
-    # While nothing is said, what may be half a question is held.
-    acts = share < 1 and (speaking or likelier is Kind.RESPOND)
-    assert decided == ({likelier} if acts else set())
-    assert last.forward_passes == (4 if last.busy else 0)  # a decision costs none
-
-
-def in_doubt(model: Any, more: int, less: int) -> Any:
-    """Channels whose model expects no state token, but `more` sooner than `less`."""
-
-    class Leaning(steered(model, by_ending(model))):  # type: ignore[misc]
-        def bent(self, scores: Scores) -> Scores:
-            scores = super().bent(scores)
-            if scores.input is not None and int(scores.input.argmax()) not in (more, less):
-                least = scores.input.min()
-                places, raised = torch.tensor([more, less]), torch.stack([least, least - 1])
-                scores = replace(scores, input=scores.input.index_copy(0, places, raised))
-            return scores
-
-    return Leaning
-
-
-@pytest.mark.parametrize("ignore", [True, False])
-def test_in_doubt_half_a_question_waits_and_a_hum_into_an_answer_does_not(ignore: bool) -> None:
-    model = backbone()
-    more, less = model.states.ignore, model.states.respond
-    if not ignore:
-        more, less = less, more
-    leaning = in_doubt(model, more, less)
-    system = Duo(model, DuoSettings(patience=4), channels=leaning)
-    idle = play(system, ["What is the", *[""] * 4, " capital?", ""])
-    everything = [kind for result in idle for kind in kinds(result)]
-    assert everything.count(Kind.RESPOND) == (1 if ignore else 2)
-    assert Kind.IGNORE not in everything
-    if ignore:
-        assert "What is the capital?" in model.tokenizer.decode(system.channels.prefix.ids)
-    *waiting, last = play(system, ["so the", "", ""])  # over an answer, sooner
-    assert not {Kind.IGNORE, Kind.RESPOND} & {kind for one in waiting for kind in kinds(one)}
-    decided = [event for event in last.events if event.by == "patience"]
-    assert [event.kind for event in decided] == [Kind.IGNORE if ignore else Kind.RESPOND]
-
-
-@pytest.mark.parametrize(("answer_at", "decision"), [(0.7, Kind.RESPOND), (0.8, Kind.IGNORE)])
-def test_over_an_answer_more_may_be_asked_for(answer_at: float, decision: Kind) -> None:
-    """`<1>` has e / (e + 1) of both, 0.73."""
-    model = backbone()
-    channels = in_doubt(model, model.states.respond, model.states.ignore)
-    system = Duo(model, DuoSettings(answer_at=answer_at, decide_at=1e-12), channels=channels)
-    for heard, decided in (("so the", Kind.RESPOND), (" of Spain", decision)):
-        found = [event for one in play(system, [heard, ""]) for event in one.events if event.by]
-        assert [(event.kind, event.by) for event in found] == [(decided, "state")]
-
-
-@pytest.mark.parametrize(("cycle_seconds", "silent"), [(1.0, 7), (2.0, 4), (0.5, 14)])
-def test_what_is_waited_on_is_forgotten_after_a_silence(cycle_seconds: float, silent: int) -> None:
-    model = backbone()
-    channels = in_doubt(model, model.states.ignore, model.states.respond)
-    system = Duo(
-        model, DuoSettings(forget_after=7.0, cycle_seconds=cycle_seconds), channels=channels
-    )
-    *waiting, last = play(system, ["What is the", *[""] * silent])
-    assert not {Kind.IGNORE, Kind.RESPOND} & {kind for one in waiting for kind in kinds(one)}
-    assert [(event.kind, event.by) for event in last.events] == [(Kind.IGNORE, "patience")]
-    assert not system.context.listening
-    later = play(system, ["What is the capital?", *[""] * math.ceil(0.6 / cycle_seconds)])
-    assert [kinds(one)[:1] for one in later][-1] == [Kind.RESPOND]
-    assert model.tokenizer.decode(system.channels.prefix.ids).count("What is") == 1
-    # Words put the end off.
-    system.reset()
-    results = play(system, ["What is the", *[""] * (silent - 1), " tall", *[""] * (silent - 1)])
-    assert all(Kind.IGNORE not in kinds(one) for one in results)
-
-
-def test_a_decision_by_patience_leaves_no_expected_words_and_no_state_token() -> None:
-    model = backbone()
-    system = Duo(model, DuoSettings(patience=1))
-    play(system, ["so the rain", ""])
-    chat = model.chat
-    assert system.channels.prefix.ids == [
-        *chat.preamble, *chat.user_turn("so the rain"), *chat.assistant_open,
-    ]  # fmt: skip
 
 
 def test_words_after_a_pause_belong_to_the_same_utterance() -> None:
