@@ -128,6 +128,10 @@ def test_an_adapter_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"columns.a.adapter: no adapter here"):
         read_experiment(path).models()[0].check()
     adapter.mkdir()
+    for damaged, said in (("{", "adapter_config.json:1: not JSON"), ("{}", "names no base model")):
+        (adapter / "adapter_config.json").write_text(damaged)
+        with pytest.raises(BadInput, match=said):
+            read_experiment(path).models()[0].check()
     (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "another"}')
     with pytest.raises(BadInput, match="is an adapter of another, not of some/model"):
         read_experiment(path).models()[0].check()
