@@ -10,9 +10,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
-from tests.duo.test_backbone import weights
 from tests.tiny import _TEXT
 
 #: The published settings and tokenizer, where they are.
@@ -146,3 +147,38 @@ def save_minicpm(folder: Path, *, duplex: bool = False, published: bool = False)
     found = {name: weight.float() for name, weight in weights(config, seed=1).items()}
     save_file(found, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+def weights(config: dict[str, Any], seed: int) -> dict[str, Tensor]:
+    """Random weights under MiniCPM's names."""
+    random = torch.Generator().manual_seed(seed)
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    head = hidden // config["num_attention_heads"]
+    keys = head * config["num_key_value_heads"]
+
+    def matrix(rows: int, columns: int) -> Tensor:
+        return torch.randn(rows, columns, generator=random, dtype=torch.float64) / columns**0.5
+
+    def norm() -> Tensor:
+        return 1 + 0.2 * torch.randn(hidden, generator=random, dtype=torch.float64)
+
+    found = {
+        "model.embed_tokens.weight": matrix(config["vocab_size"], hidden),
+        "model.norm.weight": norm(),
+    }
+    if not config.get("tie_word_embeddings", True):
+        found["lm_head.weight"] = matrix(config["vocab_size"], hidden)
+    for layer in range(config["num_hidden_layers"]):
+        at = f"model.layers.{layer}."
+        found |= {
+            at + "input_layernorm.weight": norm(),
+            at + "post_attention_layernorm.weight": norm(),
+            at + "self_attn.q_proj.weight": matrix(hidden, hidden),
+            at + "self_attn.k_proj.weight": matrix(keys, hidden),
+            at + "self_attn.v_proj.weight": matrix(keys, hidden),
+            at + "self_attn.o_proj.weight": matrix(hidden, hidden),
+            at + "mlp.gate_proj.weight": matrix(inner, hidden),
+            at + "mlp.up_proj.weight": matrix(inner, hidden),
+            at + "mlp.down_proj.weight": matrix(hidden, inner),
+        }
+    return found
