@@ -12,12 +12,7 @@ from hypothesis import strategies as st
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores
-from duo.decoding.conversant import (
-    Conversant,
-    CycleResult,
-    Heard,
-    Kind,
-)
+from duo.decoding.conversant import Conversant, CycleResult, Heard, Kind
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
 from tests.duo.decoding.steering import by_ending, ending_after, steered
@@ -25,25 +20,16 @@ from tests.gguf_twin import TwinChannels, needs_llama
 from tests.tiny import tiny_backbone
 
 ARCHITECTURES = ("llama", "qwen2", "gemma2", "granite")
-
-
 CASES = [
     *((FusedChannels, architecture) for architecture in ARCHITECTURES),
     pytest.param(TwinChannels, "qwen2", marks=needs_llama),
 ]
-
-
 KINDS = [FusedChannels, pytest.param(TwinChannels, marks=needs_llama)]
-
-
 QUERY = "What is the capital of France?"
-
 
 words = st.sampled_from(
     ["the", "capital", " of", "France", ", and", " rain", "你好", "7:45", "mor", "ning"]
 )
-
-
 phrases = st.lists(words, min_size=1, max_size=6).map(" ".join)
 
 

@@ -9,19 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duo.decoding.conversant import (
-    Heard,
-    Kind,
-)
+from duo.decoding.conversant import Heard, Kind
 from duo.decoding.duo import Duo, DuoSettings
-from tests.duo.decoding.duos import (
-    QUERY,
-    backbone,
-    in_doubt,
-    kinds,
-    phrases,
-    play,
-)
+from tests.duo.decoding.duos import QUERY, backbone, in_doubt, kinds, phrases, play
 from tests.duo.decoding.steering import steered
 
 

@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels
-from duo.decoding.conversant import (
-    LIMIT,
-    CycleResult,
-    Event,
-    Heard,
-    Kind,
-    Revision,
-)
+from duo.decoding.conversant import LIMIT, CycleResult, Event, Heard, Kind, Revision
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.sequential import SequentialChannels

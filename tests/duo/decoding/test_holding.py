@@ -9,23 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.decoding.channels import Channels
-from duo.decoding.conversant import (
-    Heard,
-    Kind,
-)
+from duo.decoding.conversant import Heard, Kind
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.sequential import SequentialChannels
 from duo.decoding.settings import Sampling
-from tests.duo.decoding.duos import (
-    CASES,
-    QUERY,
-    backbone,
-    duo,
-    in_doubt,
-    kinds,
-    phrases,
-    play,
-)
+from tests.duo.decoding.duos import CASES, QUERY, backbone, duo, in_doubt, kinds, phrases, play
 
 
 @pytest.mark.parametrize(("kind", "architecture"), [*CASES, (SequentialChannels, "llama")])

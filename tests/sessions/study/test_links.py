@@ -9,10 +9,7 @@ import pytest
 from sessions.study.people import Refused, invite, invite_raters, revoke
 from sessions.study.session import open_session
 from sessions.study.status import study_status
-from sessions.study.views import (
-    FinishedView,
-    StoppedView,
-)
+from sessions.study.views import FinishedView, StoppedView
 from sessions.study.votes import votes
 from tests.sessions.study.studies import (
     CRITERIA,
