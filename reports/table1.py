@@ -17,7 +17,7 @@ from duo.errors import BadInput
 from duo.files import Result
 from evaluation.benchmarks import compare
 from evaluation.benchmarks.catalogue import BENCHMARKS, Published
-from evaluation.benchmarks.results import read_runs
+from evaluation.benchmarks.collect import read_runs
 from evaluation.scores import wilson
 
 IMPOSSIBLE, FAULTY, MISSING = "*", "§", "missing"
@@ -184,7 +184,7 @@ def table1(runs: Sequence[str], *, base: str | None = None, comparisons: bool = 
     """Read runs and set them beside the paper's table.
 
     Args:
-        runs: folders or files, see `evaluation.benchmarks.results.read_runs`.
+        runs: folders or files, see `evaluation.benchmarks.collect.read_runs`.
         base: our column that the others are compared with; None for the one beside the paper's.
         comparisons: whether to compare at all, which needs the items.
 

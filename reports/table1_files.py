@@ -196,7 +196,7 @@ def make(
     """Print Table 1 and write it to a folder; the same runs give the same bytes.
 
     Args:
-        runs: folders or files, see `evaluation.benchmarks.results.read_runs`.
+        runs: folders or files, see `evaluation.benchmarks.collect.read_runs`.
         out: folder for `table1.md`, `.tex`, `.csv`, `.json`, and the figure `table1-plot` and
             `table1-plot-narrow` (two columns and one column wide) as PDF, SVG and PNG, with
             `table1-plot.csv`.

@@ -14,7 +14,7 @@ from duo.data.inspect import print_data
 from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
 from duo.files import read_result
 from duo.table import Table
-from evaluation.benchmarks.results import read_runs
+from evaluation.benchmarks.collect import read_runs
 from evaluation.benchmarks.showing import results_table
 from evaluation.decode_bench.results import DecodeBench, Spread, decode_tables
 from evaluation.interaction.results import score

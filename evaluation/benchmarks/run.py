@@ -19,6 +19,7 @@ from duo.runs import MANIFEST, Stopwatch, fingerprint, versions, write_manifest
 from duo.table import Column as TableColumn
 from duo.table import Table, Value
 from duo.terminal import Bar, printable, progress
+from evaluation.benchmarks.averages import standard_error, stratify
 from evaluation.benchmarks.catalogue import BENCHMARKS
 from evaluation.benchmarks.experiment import Column, Settings
 from evaluation.benchmarks.items import Finder, Found, leaves, published
@@ -181,7 +182,6 @@ def run(
 
 def _do(work: Work, lm: Any, out: Path) -> Run | None:
     """Find out one result and write it; None in all but the first of several processes."""
-    from evaluation.benchmarks.compare import standard_error, stratify
     from evaluation.benchmarks.model import KeptAnswers
 
     watch, facts = Stopwatch(), work.facts

@@ -350,7 +350,7 @@ def _benchmarks(reader: _Reader) -> Iterator[Piece[Table1]]:
     """Make Table 1 of all results that can be read; without comparisons if these fail."""
     paths, names = [], []
     for file in reader.files("benchmark", "harness"):
-        from evaluation.benchmarks.results import is_result, read_runs
+        from evaluation.benchmarks.collect import is_result, read_runs
 
         if not is_result(file.path):  # a manifest of ours stands for it
             continue

@@ -8,13 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.benchmarks.compare import mean, standard_error, stratify
-from evaluation.benchmarks.results import Key
+from hypothesis import strategies as st
+
+from evaluation.benchmarks.averages import Key, mean, standard_error, stratify
 
 SIZES = {
     "cmmlu": 11582, "mmlu": 14042, "bbh": 6511, "humaneval": 164, "mbpp": 500, "gsm8k": 1319,
     "arc_easy": 2376, "arc_challenge": 1172, "hellaswag": 10042,
 }  # fmt: skip
+
+keys = st.tuples(st.sampled_from(["law", "art", "physics", ""]), st.integers(0, 20).map(str))
+
+#: Right and wrong by item.
+scored = st.dictionaries(keys, st.sampled_from([0.0, 1.0]), min_size=2, max_size=40)
 
 
 def write_result(

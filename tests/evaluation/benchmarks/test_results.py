@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from duo.errors import BadInput
+from evaluation.benchmarks.collect import read_runs
 from evaluation.benchmarks.compare import cells, compare_columns
-from evaluation.benchmarks.results import Run, read_runs
+from evaluation.benchmarks.results import Run
 from evaluation.benchmarks.tasks import read_profile
 from tests.evaluation.benchmarks.files import write_result
 

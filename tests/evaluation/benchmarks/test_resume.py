@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from duo.errors import BadInput
+from evaluation.benchmarks.collect import read_runs
 from evaluation.benchmarks.experiment import Settings
 from evaluation.benchmarks.model import Answering, KeptAnswers
-from evaluation.benchmarks.results import BenchmarkResult, read_runs
+from evaluation.benchmarks.results import BenchmarkResult
 from evaluation.benchmarks.run import run
 from tests.evaluation.benchmarks.small import (
     answer,
