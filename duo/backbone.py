@@ -59,6 +59,7 @@ class Backbone:
         chat: its chat format.
         engine: what runs it. With "llama" the model is a `duo.decoding.llama_model.LlamaModel`,
             with "server" a `duo.decoding.server.ServerModel`.
+        bits: "int8" or "int4" where its weights were quantised.
     """
 
     model: Any
@@ -67,6 +68,7 @@ class Backbone:
     states: StateTokens
     chat: ChatFormat
     engine: Engine = "torch"
+    bits: str = ""
 
     def control(self, names: Sequence[str]) -> tuple[int, ...]:
         """Find the ids of the control tokens that a scheme names; make those that are not there.
@@ -94,6 +96,12 @@ class Backbone:
     @property
     def dtype(self) -> torch.dtype:
         return self.model.dtype
+
+    @property
+    def number_format(self) -> str:
+        """The number format of the weights in torch, such as bfloat16 or int8; else ""."""
+        own = str(self.dtype).removeprefix("torch.") if self.engine == "torch" else ""
+        return self.bits or own
 
     @property
     def max_tokens(self) -> int:
@@ -192,7 +200,10 @@ def load(
     ends = model.generation_config.eos_token_id
     ends = {ends} if isinstance(ends, int) else set(ends or ())
     form = replace(form, stop=form.stop | ends)
-    return Backbone(model=model, tokenizer=tokenizer, name=name, states=states, chat=form)
+    bits = dtype if dtype in BITS else ""
+    return Backbone(
+        model=model, tokenizer=tokenizer, name=name, states=states, chat=form, bits=bits
+    )
 
 
 def chat_style(folder: Path, wanted: str | None = None) -> str:

@@ -196,6 +196,11 @@ def with_judge(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """Collect the options that a user gave; the others keep the defaults of what takes them."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def words(text: str, option: str) -> list[str]:
     """Split the value of an option at its commas.
 

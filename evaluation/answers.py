@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -80,7 +81,7 @@ def answer_loss(
 
 
 def evaluate_answers(
-    models: Sequence[str], data: Path, *, limit: int | None = None, chat: str | None = None
+    models: Sequence[str], data: Path, *, limit: int | None = None, **load_settings: Any
 ) -> Answers:
     """Measure models on the same dialogues.
 
@@ -88,7 +89,7 @@ def evaluate_answers(
         models: see `duo.backbone.load`.
         data: samples that none of them was trained on, such as `validation.jsonl`.
         limit: how many dialogues, the first ones; None for all.
-        chat: chat format of all; see `duo.backbone.load`.
+        load_settings: of `duo.backbone.load`.
 
     Raises:
         BadInput: of a model or the data.
@@ -101,13 +102,13 @@ def evaluate_answers(
     losses: dict[str, AnswerLoss] = {}
     with progress("reading", len(models) * len(samples)) as bar:
         for model in models:
-            losses[model] = answer_loss(
-                load(model, chat=chat, engine="torch"), samples, on_done=bar.advance
-            )
+            backbone = load(model, engine="torch", **load_settings)
+            losses[model] = answer_loss(backbone, samples, on_done=bar.advance)
             if not losses[model].tokens:
                 raise BadInput(f"every dialogue is too long for {model}", file=data)
     return Answers(
         data=Data(file=data.name, sha256=sha256(data), dialogues=len(samples)),
         models=losses,
+        number_format=backbone.number_format,
         versions=versions(),
     )

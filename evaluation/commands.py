@@ -14,11 +14,15 @@ import typer
 
 from duo.decoding.systems import SYSTEM_NAMES
 from duo.options import (
+    Attention,
     Chat,
+    Device,
+    DType,
     Engine,
     JudgeOptions,
     Monitor,
     Set,
+    given,
     numbers,
     with_judge,
     words,
@@ -155,6 +159,8 @@ def states(
             help="How the user's words are spelled: unpunctuated, lower as recognisers do."
         ),
     ] = "written",
+    device: Device = None,
+    dtype: DType = None,
     chat: Chat = None,
     engine: Engine = None,
     out: _Figures = None,
@@ -180,9 +186,8 @@ def states(
         lookahead=lookahead,
         decide_at=decide_at,
         limit=limit,
-        chat=chat,
         spelling=spelling,
-        engine=engine or "auto",
+        **given(device=device, dtype=dtype, chat=chat, engine=engine),
     )
     make_result(out, judge, state_tables)
 
@@ -194,6 +199,8 @@ def probe(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Utterances to probe with, drawn from all.")
     ] = None,
+    device: Device = None,
+    dtype: DType = None,
     chat: Chat = None,
     engine: Engine = None,
     out: _Figures = None,
@@ -214,7 +221,8 @@ def probe(
     from evaluation.probe import evaluate_probe
     from evaluation.score_tables import probe_table
 
-    read = partial(evaluate_probe, model, data, limit=limit, chat=chat, engine=engine or "auto")
+    load = given(device=device, dtype=dtype, chat=chat, engine=engine)
+    read = partial(evaluate_probe, model, data, limit=limit, **load)
     make_result(out, read, lambda found: [probe_table(found)])
 
 
@@ -264,6 +272,8 @@ def answers(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Dialogues to measure on, the first ones.")
     ] = None,
+    device: Device = None,
+    dtype: DType = None,
     chat: Chat = None,
     out: _Figures = None,
 ) -> None:
@@ -278,7 +288,8 @@ def answers(
     from evaluation.answers import evaluate_answers
     from evaluation.score_tables import answers_table
 
-    measure = partial(evaluate_answers, models, data, limit=limit, chat=chat)
+    load = given(device=device, dtype=dtype, chat=chat)
+    measure = partial(evaluate_answers, models, data, limit=limit, **load)
     make_result(out, measure, lambda found: [answers_table(found)])
 
 
@@ -310,15 +321,9 @@ def decode(
             help="Numbers of conversations held at once, separated by commas; empty for none."
         ),
     ] = "1,2,4,8",
-    device: Annotated[str, typer.Option(help="Device of the model, such as cpu or cuda:0.")] = (
-        "auto"
-    ),
-    dtype: Annotated[
-        str, typer.Option(help="Number format of the weights, such as float32.")
-    ] = "auto",
-    attention: Annotated[
-        str, typer.Option(help="Attention of the model: sdpa, eager or flex_attention.")
-    ] = "sdpa",
+    device: Device = None,
+    dtype: DType = None,
+    attention: Attention = None,
     chat: Chat = None,
     engine: Engine = None,
     monitor: Monitor = None,
@@ -348,8 +353,11 @@ def decode(
 
     at_once = numbers(sessions, "--sessions", 1) if sessions.strip() else []
     plan = Plan(words(systems, "--systems"), rounds, tokens, at_once, graphs)
-    load = {"device": device, "dtype": dtype, "attention": attention, "chat": chat}
-    if resolve_engine(engine or "auto", is_gguf(model)) == "llama":
+    load = given(device=device, dtype=dtype, attention=attention, chat=chat)
+    runs_in = resolve_engine(engine or "auto", is_gguf(model))
+    if runs_in == "server":
+        raise BadInput("a server is not measured: torch or llama", field="--engine")
+    if runs_in == "llama":
         from evaluation.decode_bench.engines import engine_bench, engine_tables
 
         bench = partial(engine_bench, model, plan, monitor=monitor, **load, engine="llama")
@@ -357,7 +365,7 @@ def decode(
         return
     if monitor is not None:
         raise BadInput("is measured in llama.cpp: --engine llama", field="monitor")
-    make_result(out, partial(decode_bench, model, plan, **load), decode_tables)
+    make_result(out, partial(decode_bench, model, plan, **load, engine="torch"), decode_tables)
 
 
 @bench_app.command("train")

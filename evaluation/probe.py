@@ -69,8 +69,7 @@ def evaluate_probe(
     data: Path,
     *,
     limit: int | None = None,
-    chat: str | None = None,
-    engine: str = "auto",
+    **load_settings: Any,
 ) -> Probe:
     """Probe a model on the utterances of a file.
 
@@ -78,7 +77,7 @@ def evaluate_probe(
         model: see `duo.backbone.load`.
         data: see `evaluation.cases.read_cases`; utterances that are not over are left out.
         limit: how many utterances; None for all.
-        chat, engine: see `duo.backbone.load`.
+        load_settings: of `duo.backbone.load`.
 
     Raises:
         BadInput: of the model or the data; too few utterances to probe.
@@ -87,7 +86,7 @@ def evaluate_probe(
 
     cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
     _check_enough(cases, data)
-    backbone = load(model, chat=chat, engine=engine)
+    backbone = load(model, **load_settings)
     with progress("reading", len(cases)) as bar:
         features = read_features(backbone, cases, bar.advance)
     with progress("probing", _FOLDS * sum(draws for _, draws in _PARTS)) as bar:
@@ -99,6 +98,7 @@ def evaluate_probe(
         answered=ANSWERED,
         folds=_FOLDS,
         curve=tuple(curve),
+        number_format=backbone.number_format,
         versions=versions(),
     )
 

@@ -105,7 +105,9 @@ def answers_table(found: Answers) -> Table:
         "model", Column("loss (nats)", "number", ".3f"), Column("perplexity", "number", ".2f"),
         Column("change of loss", "number", "+.3f"), "tokens",
     ]  # fmt: skip
-    return Table("Loss of plain answers", columns, rows)
+    usual = found.number_format in ("", "float32")
+    title = "Loss of plain answers" + ("" if usual else f" ({found.number_format})")
+    return Table(title, columns, rows)
 
 
 def _percent(value: float) -> str:

@@ -151,6 +151,7 @@ class OfUtterances(Result):
     model: str = ""
     data: Data = Data()
     n: Count
+    number_format: str = ""
     versions: dict[str, str] = Field(default={})
 
     @property
@@ -159,7 +160,8 @@ class OfUtterances(Result):
         data = f" of {self.data.file}" if self.data.file else ""
         data += "" if self.data.spelling == "written" else f" ({self.data.spelling})"
         model = f", model {self.model}" if self.model else ""
-        return f"{self.n} utterances{data}{model}"
+        usual = self.number_format in ("", "float32")
+        return f"{self.n} utterances{data}{model}" + ("" if usual else f", {self.number_format}")
 
 
 class States(OfUtterances):
@@ -257,6 +259,7 @@ class Answers(Result):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     data: Data = Data()
     models: dict[str, AnswerLoss]
+    number_format: str = ""
     versions: dict[str, str] = Field(default={})
 
 
@@ -455,6 +458,7 @@ def score_states(
     data: Data = Data(),  # noqa: B008 - frozen
     lookahead: int = 0,
     decide_at: float | None = None,
+    number_format: str = "",
     versions: dict[str, str] | None = None,
 ) -> States:
     """Compute all figures about what a model did after utterances."""
@@ -463,6 +467,7 @@ def score_states(
         data=data,
         lookahead=lookahead,
         n=len(judged),
+        number_format=number_format,
         states={name: precision_recall(judged, name) for name in OUTCOMES},
         confusion=confusion(judged),
         labels=by_label(judged),

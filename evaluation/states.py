@@ -44,9 +44,8 @@ def evaluate_states(
     lookahead: int = 4,
     decide_at: float | None = None,
     limit: int | None = None,
-    chat: str | None = None,
     spelling: Spelling = "written",
-    engine: str = "auto",
+    **load_settings: Any,
 ) -> States:
     """Judge a model on the utterances of a file.
 
@@ -56,7 +55,7 @@ def evaluate_states(
         lookahead: tokens that the decoder predicts at most.
         decide_at: see `evaluation.scores.decided_at`; None for the decoder's.
         limit: how many utterances; None for all.
-        chat, engine: see `duo.backbone.load`.
+        load_settings: of `duo.backbone.load`.
 
     Raises:
         BadInput: of the model or the data.
@@ -65,7 +64,7 @@ def evaluate_states(
     from duo.decoding.duo import DuoSettings
 
     cases = read_cases(data, limit=limit, spelling=spelling)
-    backbone = load(model, chat=chat, engine=engine)
+    backbone = load(model, **load_settings)
     with progress("judging", len(cases)) as bar:
         judged = judge(backbone, cases, lookahead, bar.advance)
     return score_states(
@@ -74,6 +73,7 @@ def evaluate_states(
         data=Data(file=data.name, sha256=sha256(data), spelling=spelling),
         lookahead=lookahead,
         decide_at=DuoSettings.decide_at if decide_at is None else decide_at,
+        number_format=backbone.number_format,
         versions=versions(),
     )
 

@@ -25,6 +25,7 @@ from duo.options import (
     Prompt,
     Set,
     SystemSet,
+    given,
     words,
 )
 
@@ -220,7 +221,7 @@ def record(
     if control:
         scenarios = with_controls(scenarios)
     models = models_for(names, model or ())
-    loading = _given(
+    loading = given(
         device=device,
         dtype=dtype,
         attention=attention,
@@ -293,7 +294,7 @@ def chat(
     run(
         model=model,
         system=system,
-        loading=_given(chat=style, date=date, engine=engine, system=prompt),
+        loading=given(chat=style, date=date, engine=engine, system=prompt),
         seed=seed,
         save=save,
         plain=plain,
@@ -396,7 +397,7 @@ def sweep(
     from sessions.sweep import read_sweep, record_sweep
 
     found = read_sweep(file, out)
-    loading = _given(
+    loading = given(
         device=device, dtype=dtype, attention=attention, engine=engine, chat=chat, date=date
     )
     loading = with_prompt(loading, found.job.models.values())
@@ -495,10 +496,6 @@ def write(
     typer.echo(f"{len(paths)} scenario{'s' * (len(paths) != 1)} in {out}")
 
 
-def _given(**options: JsonValue) -> dict[str, JsonValue]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def _speech(
     spoken: bool,
     voices: Sequence[str],
@@ -511,9 +508,9 @@ def _speech(
     Raises:
         BadInput: something is said of the user's speech, and the user is not to speak.
     """
-    given = voices or noise is not None or talker is not None or recogniser_seconds
+    said = voices or noise is not None or talker is not None or recogniser_seconds
     if not spoken:
-        if given:
+        if said:
             raise BadInput("a user who does not speak has no voice and no noise", field="--spoken")
         return None
     from sessions.voice.studio import SpeechSettings
@@ -553,4 +550,4 @@ def _pace(
     """Collect the settings of a system's pace, and of who decides in it, as far as given."""
     tokens = _PACED.get(system, "lookahead")
     decides = monitor if system == "duo" else None
-    return _given(**{tokens: lookahead, "cycle_seconds": cycle_seconds, "monitor": decides})
+    return given(**{tokens: lookahead, "cycle_seconds": cycle_seconds, "monitor": decides})

@@ -199,7 +199,7 @@ def measure(
     return DecodeBench(
         model=backbone.name,
         device=str(backbone.device),
-        dtype=str(backbone.dtype).removeprefix("torch."),
+        dtype=backbone.number_format,
         attention=backbone.model.config._attn_implementation,
         graphs=plan.graphs,
         threads=torch.get_num_threads(),

@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> str:
 def test_eight_bits_are_decoded_exactly(folder: str) -> None:
     pytest.importorskip("torchao")
     backbone = load(folder, dtype="int8", device="cpu")
+    assert backbone.number_format == "int8"
     assert fault(backbone.model) == ""
     assert is_static(backbone.model)
     layers = StaticModel(backbone.model).layers

@@ -244,6 +244,21 @@ def test_it_is_printed_and_written(
         assert expected in shown
 
 
+def test_a_gguf_file_is_measured_in_torch_where_that_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[dict[str, str]] = []
+    monkeypatch.setattr("duo.backbone.load", lambda _, **how: asked.append(how) or backbone())
+    monkeypatch.setattr(bench, "measure", lambda *_, **__: found())
+    decode("tiny.gguf", engine="torch", dtype="bfloat16")
+    assert asked == [{"dtype": "bfloat16", "engine": "torch"}]
+
+
+def test_a_server_is_not_measured_as_if_it_were_torch() -> None:
+    with pytest.raises(BadInput, match="--engine: a server is not measured"):
+        decode("tiny", engine="http://localhost:8000/v1")
+
+
 @pytest.mark.parametrize(
     ("plan", "message"),
     [

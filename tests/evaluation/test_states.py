@@ -190,3 +190,17 @@ def test_figures_are_written_and_shown(
     assert len(stored["cases"]) == 2
     assert stored["premature"]["any"]["n"] == 2
     assert len(state_tables(figures)) in (5, 6)  # the last only if anything was decided
+
+
+def test_figures_say_in_which_number_format_they_were_computed(tmp_path: Path) -> None:
+    backbone = tiny_backbone(dtype=torch.float32)
+    backbone.model.save_pretrained(tmp_path / "tiny")
+    backbone.tokenizer.save_pretrained(tmp_path / "tiny")
+    data = tmp_path / "u.jsonl"
+    line = {"id": "1", "context": [], "text": "What?", "label": "query", "needs_response": True}
+    data.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    for dtype, said in (("float32", False), ("bfloat16", True)):
+        states(str(tmp_path / "tiny"), data, device="cpu", dtype=dtype, out=tmp_path / "out.json")
+        figures = read_result(tmp_path / "out.json", States)
+        assert figures.number_format == dtype
+        assert (dtype in figures.about) is said
