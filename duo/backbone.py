@@ -369,7 +369,11 @@ def open_weights(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any,
 
 
 def _model(folder: Path, config: dict[str, Any], dtype: torch.dtype, attention: str) -> Any:
-    """Open the model alone; for "sdpa" the library chooses: SDPA wherever it is supported."""
+    """Open the model alone; for "sdpa" the library chooses: SDPA wherever it is supported.
+
+    Scores with soft caps (Gemma 2) are none that SDPA has; `transformers` says so since 5.21, and
+    left the caps out before.
+    """
     from transformers import AutoModelForCausalLM
 
     how: dict[str, Any] = {
@@ -390,6 +394,9 @@ def _model(folder: Path, config: dict[str, Any], dtype: torch.dtype, attention: 
         model, found = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False, **how)
     if missing := sorted(found["missing_keys"]):
         raise BadInput(f"{len(missing)} weights are missing, such as {missing[0]}", file=folder)
+    capped = getattr(model.config.get_text_config(), "attn_logit_softcapping", None)
+    if capped and model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation("eager")
     return model
 
 

@@ -302,8 +302,9 @@ class StaticModel:
         query = query.reshape(-1, self.key_heads, self.groups, self.size)
         found = []
         for tokens, mask, first in parts:
-            rows, slots = slice(first, first + mask.shape[0]), slice(mask.shape[3])
-            key, value = (kept[rows, :, slots] for kept in cache)
+            # (torch 2.11 compiles a `slice` that has a name for its first size alone)
+            rows, slots = mask.shape[0], mask.shape[3]
+            key, value = (kept[first : first + rows, :, :slots] for kept in cache)
             found.append(self._attend(query, tokens, mask, key, value))
         attended = found[0] if len(found) == 1 else torch.cat(found)
         if place is not None:

@@ -238,6 +238,12 @@ def test_state_tokens_with_other_ids_than_the_base(tmp_path: Path) -> None:
         load(str(adapter), device="cpu")
 
 
+def test_soft_caps_are_not_left_out(tmp_path: Path) -> None:
+    """By `transformers` before 5.21 they were, without a word, where it chose the attention."""
+    saved(tmp_path, "gemma2")
+    assert load(str(tmp_path), device="cpu").model.config._attn_implementation == "eager"
+
+
 def test_settings_of_loading(tmp_path: Path) -> None:
     saved(tmp_path)
     name = str(tmp_path)
