@@ -175,9 +175,7 @@ class JudgeOptions:
             requests_per_minute=self.requests_per_minute,
             most_tokens=self.most_tokens,
             prices=prices(self.price),
-            chat=self.chat,
-            device=self.device or "auto",
-            dtype=self.dtype or "auto",
+            **given(chat=self.chat, device=self.device, dtype=self.dtype),
         )
 
 

@@ -77,7 +77,13 @@ def answer_loss(
         on_done()
     nats = total / tokens if tokens else None
     perplexity = None if nats is None else math.exp(nats)
-    return AnswerLoss(nats=nats, perplexity=perplexity, tokens=tokens, dialogues=dialogues)
+    return AnswerLoss(
+        nats=nats,
+        perplexity=perplexity,
+        tokens=tokens,
+        dialogues=dialogues,
+        number_format=backbone.number_format,
+    )
 
 
 def evaluate_answers(
@@ -102,13 +108,13 @@ def evaluate_answers(
     losses: dict[str, AnswerLoss] = {}
     with progress("reading", len(models) * len(samples)) as bar:
         for model in models:
-            backbone = load(model, engine="torch", **load_settings)
-            losses[model] = answer_loss(backbone, samples, on_done=bar.advance)
+            losses[model] = answer_loss(
+                load(model, engine="torch", **load_settings), samples, on_done=bar.advance
+            )
             if not losses[model].tokens:
                 raise BadInput(f"every dialogue is too long for {model}", file=data)
     return Answers(
         data=Data(file=data.name, sha256=sha256(data), dialogues=len(samples)),
         models=losses,
-        number_format=backbone.number_format,
         versions=versions(),
     )

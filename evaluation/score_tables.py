@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from duo.table import Column, Table
 from evaluation.cases import OUTCOMES
-from evaluation.scores import Answers, Probe, States
+from evaluation.scores import Answers, Probe, States, needs_saying
 
 
 def state_tables(found: States) -> list[Table]:
@@ -105,9 +105,9 @@ def answers_table(found: Answers) -> Table:
         "model", Column("loss (nats)", "number", ".3f"), Column("perplexity", "number", ".2f"),
         Column("change of loss", "number", "+.3f"), "tokens",
     ]  # fmt: skip
-    usual = found.number_format in ("", "float32")
-    title = "Loss of plain answers" + ("" if usual else f" ({found.number_format})")
-    return Table(title, columns, rows)
+    formats = sorted({loss.number_format for loss in found.models.values()})
+    said = ", ".join(filter(needs_saying, formats))
+    return Table("Loss of plain answers" + (f" ({said})" if said else ""), columns, rows)
 
 
 def _percent(value: float) -> str:

@@ -144,6 +144,11 @@ class Data(Record):
     spelling: Spelling = "written"
 
 
+def needs_saying(number_format: str) -> bool:
+    """Tell whether a caption says in which number format a model was computed."""
+    return number_format not in ("", "float32")
+
+
 class OfUtterances(Result):
     """The reactions of a model to the utterances of a file."""
 
@@ -160,8 +165,8 @@ class OfUtterances(Result):
         data = f" of {self.data.file}" if self.data.file else ""
         data += "" if self.data.spelling == "written" else f" ({self.data.spelling})"
         model = f", model {self.model}" if self.model else ""
-        usual = self.number_format in ("", "float32")
-        return f"{self.n} utterances{data}{model}" + ("" if usual else f", {self.number_format}")
+        computed = f", {self.number_format}" if needs_saying(self.number_format) else ""
+        return f"{self.n} utterances{data}{model}{computed}"
 
 
 class States(OfUtterances):
@@ -244,12 +249,14 @@ class AnswerLoss(Record):
         perplexity: exp(nats).
         tokens: scored.
         dialogues: that they are of.
+        number_format: see `duo.backbone.Backbone`.
     """
 
     nats: float | None
     perplexity: float | None
     tokens: Count
     dialogues: Count = 0
+    number_format: str = ""
 
 
 class Answers(Result):
@@ -259,7 +266,6 @@ class Answers(Result):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     data: Data = Data()
     models: dict[str, AnswerLoss]
-    number_format: str = ""
     versions: dict[str, str] = Field(default={})
 
 
