@@ -40,6 +40,12 @@ class Case:
     text: str
     wanted: Outcome
 
+    @property
+    def over_answer(self) -> bool:
+        """Whether it is said while an answer is being given."""
+        last = self.context[-1] if self.context else None
+        return isinstance(last, AssistantTurn) and not last.complete
+
 
 def read_cases(
     path: Path, *, limit: int | None = None, turns: int = 6, spelling: Spelling = "written"

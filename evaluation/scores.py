@@ -27,7 +27,7 @@ class Judged(Record):
     """The reaction of a model to an utterance.
 
     Attributes:
-        id, label, wanted: of the case.
+        id, label, wanted, over_answer: of the case.
         outcome: what the state token within the look-ahead says; "wait" if there is none.
         p_respond, p_ignore: probabilities of `<1>` and `<2>` as the very next token.
         early: the outcomes after each word of the utterance but the last, in order; empty where
@@ -38,6 +38,7 @@ class Judged(Record):
     id: str = ""
     label: str
     wanted: Outcome
+    over_answer: bool = False
     outcome: Outcome
     p_respond: Share = 0.0
     p_ignore: Share = 0.0
@@ -320,10 +321,16 @@ def by_label(
 def decided_at(judged: Sequence[Judged], decide_at: float) -> dict[str, dict[Outcome, Proportion]]:
     """Compute the shares of outcomes for each label by one look after its last word, in silence.
 
-    The rule is `duo.tokens.decision`, as the decoder has it by default, which waits on where that
-    is `<2>`, nothing is being said and another token is likelier.
+    The rule is the decoder's by default: `duo.tokens.decision`, but while nothing is being said,
+    what that would ignore is waited on unless `<2>` is the likeliest token of all.
     """
-    return by_label(judged, lambda case: _decision(case, decide_at))
+
+    def decided(case: Judged) -> Outcome:
+        said = _decision(case, decide_at)
+        likeliest = case.outcome == "ignore" and case.made_up == 0
+        return said if said != "ignore" or case.over_answer or likeliest else "wait"
+
+    return by_label(judged, decided)
 
 
 def _decision(case: Judged, decide_at: float = 0.0) -> Outcome:

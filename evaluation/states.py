@@ -132,6 +132,7 @@ def _judged(backbone: Backbone, case: Case, looks: list[tuple[int, Look]]) -> Ju
         id=case.id,
         label=case.label,
         wanted=case.wanted,
+        over_answer=case.over_answer,
         outcome=_outcome(backbone, last),
         p_respond=min(1.0, last.p_respond),
         p_ignore=min(1.0, last.p_ignore),
