@@ -60,6 +60,7 @@ class Backbone:
         engine: what runs it. With "llama" the model is a `duo.decoding.llama_model.LlamaModel`,
             with "server" a `duo.decoding.server.ServerModel`.
         bits: "int8" or "int4" where its weights were quantised.
+        decide_at: what suits its state rows, if it has any; see `duo.state_rows.RowsRecord`.
     """
 
     model: Any
@@ -69,6 +70,7 @@ class Backbone:
     chat: ChatFormat
     engine: Engine = "torch"
     bits: str = ""
+    decide_at: float | None = None
 
     def control(self, names: Sequence[str]) -> tuple[int, ...]:
         """Find the ids of the control tokens that a scheme names; make those that are not there.

@@ -35,7 +35,7 @@ from duo.files import read_json_object, write_json
 from duo.gguf_adapter import converted
 from duo.gguf_file import Matrix, find_matrix, set_pre_tokenizer
 from duo.state_rows import base_of_rows, read_rows, rows_folder
-from duo.terminal import quiet
+from duo.terminal import quiet, say
 from duo.tokens import STATE_TOKENS, encode, state_tokens
 from duo.wheels import (
     ADAPTERS,
@@ -77,6 +77,13 @@ def is_gguf(name: str) -> bool:
         return True
     base = adapter_base(_adapter_of(name))
     return base is not None and is_file(base)
+
+
+def has_gguf(name: str) -> bool:
+    """Tell whether a model can run in llama.cpp: whether `find` knows a file for it."""
+    name = base_of_rows(name)
+    base = adapter_base(_adapter_of(name)) or name
+    return base == ALIAS or is_file(base)
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,7 @@ def load(
     with quiet():
         form = chat_format(tokenizer, style or "template", system, date)
     model = LlamaModel(source.file, adapter=adapter, rows=rows)
+    say(f"llama.cpp computes {source.file.name} with {model.pace}")
     model.embeddings = Matrix(source.file, **facts["embeddings"])
     model.mean_embedding = np.array(facts["mean_embedding"], np.float32)
     if rows.count:

@@ -75,6 +75,8 @@ class RowsRecord(Result):
         strengths: regularisations that were tried.
         temperature: by which scores were divided, so that validation places are calibrated.
         shift: added to the bias of `<1>` for the operating point.
+        decide_at: what the decoder takes where nobody sets it (`duo.decoding.duo.DuoSettings`);
+            None for its own.
         validation: reactions at places that want a response, that are to be ignored, at pauses and
             within utterances.
         places: to learn from, by what they want.
@@ -90,6 +92,7 @@ class RowsRecord(Result):
     strengths: tuple[Strength, ...] = ()
     temperature: float = 1.0
     shift: float = 0.0
+    decide_at: Share | None = None
     validation: dict[str, Reaction] = Field(default={})
     places: dict[str, int] = Field(default={})
     data: dict[str, Any] = Field(default={})
@@ -181,7 +184,7 @@ def with_rows(backbone: Backbone, rows: StateRows, name: str) -> Backbone:
         backbone.model.rows = _llama_rows(backbone, rows)
     else:
         _score_by(backbone, rows)
-    return replace(backbone, name=name)
+    return replace(backbone, name=name, decide_at=rows.facts.decide_at)
 
 
 def check_layer(backbone: Backbone, layer: int, file: Path | None = None) -> None:

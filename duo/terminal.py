@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -29,6 +30,11 @@ def printable(text: str, *, lines: bool = False) -> str:
         else character.encode("unicode_escape", "backslashreplace").decode("ascii")
         for character in text
     )
+
+
+def say(message: str) -> None:
+    """Tell the user something on standard error."""
+    print(f"duo: {message}", file=sys.stderr, flush=True)
 
 
 class Bar:
@@ -105,8 +111,6 @@ def progress(
     from rich.table import Column
 
     if console is None:
-        import sys
-
         console = RichConsole(file=sys.stderr)
     rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)  # of the line
     columns = (

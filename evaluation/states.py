@@ -65,6 +65,7 @@ def evaluate_states(
 
     cases = read_cases(data, limit=limit, spelling=spelling)
     backbone = load(model, **load_settings)
+    usual = DuoSettings.decide_at if backbone.decide_at is None else backbone.decide_at
     with progress("judging", len(cases)) as bar:
         judged = judge(backbone, cases, lookahead, bar.advance)
     return score_states(
@@ -72,7 +73,7 @@ def evaluate_states(
         model=model,
         data=Data(file=data.name, sha256=sha256(data), spelling=spelling),
         lookahead=lookahead,
-        decide_at=DuoSettings.decide_at if decide_at is None else decide_at,
+        decide_at=usual if decide_at is None else decide_at,
         number_format=backbone.number_format,
         versions=versions(),
     )

@@ -12,7 +12,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +178,7 @@ def build(
         return _build_foreign(system, backbone, seed, settings)
     if backbone is None:
         raise BadInput(f"system {system!r} needs a model")
+    from duo.gguf_model import has_gguf
 
     chosen = _settings(system, seed, settings)
     made, _ = _classes(system)
@@ -185,13 +186,15 @@ def build(
     kind = channels or in_one_pool(
         channels_for(system, backbone.model), backbone.model, ROWS.get(system, 1)
     )
-    named = {"name": system} if "name" in inspect.signature(made).parameters else {}
-    if not getattr(chosen, "monitor", ""):
-        return made(backbone, chosen, channels=kind, **named)
-    engine = "auto" if backbone.engine == "server" else backbone.engine
-    monitor = load_monitor(chosen.monitor, engine)
-    its = channels_for("duo", monitor.model)
-    return made(backbone, chosen, channels=kind, monitor=monitor, monitor_channels=its, **named)
+    named: dict[str, Any] = {"name": system} if "name" in inspect.signature(made).parameters else {}
+    hears = backbone
+    if monitor := getattr(chosen, "monitor", ""):
+        shared = backbone.engine == "llama" and has_gguf(monitor)
+        hears = load_monitor(monitor, "llama" if shared else "auto")
+        named |= {"monitor": hears, "monitor_channels": channels_for("duo", hears.model)}
+    if hears.decide_at is not None and hasattr(chosen, "decide_at") and "decide_at" not in settings:
+        chosen = replace(chosen, decide_at=hears.decide_at)
+    return made(backbone, chosen, channels=kind, **named)
 
 
 def prepare(system: str, backbone: Backbone) -> None:

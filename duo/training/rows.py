@@ -43,6 +43,8 @@ class RowsSettings:
         inside: places within each utterance at which "not yet" is learned, beside the pauses.
         answered: the operating point, the share of validation turns that want an answer for which
             `<1>` is likelier than `<2>`; 0 for that of the calibrated probabilities.
+        decide_at: kept for the decoder (`duo.state_rows.RowsRecord`). Rows are calibrated, unlike
+            an adapter, so that half the chance means as likely over as not.
         layer: the block after which the hidden state is taken, from 0 on (in llama.cpp alone); -1
             for the last one, which the output head sees.
         seed: of what is drawn.
@@ -58,6 +60,7 @@ class RowsSettings:
     validation: int = 300
     inside: int = 3
     answered: float = 0.95
+    decide_at: float = 0.4
     layer: int = -1
     seed: int = 0
 
@@ -70,6 +73,8 @@ class RowsSettings:
                 raise BadInput(f"is too small or too large: {value!r}", field=setting.name)
         if self.answered >= 1:
             raise BadInput("must be below 1", field="answered")
+        if self.decide_at > 1:
+            raise BadInput("must not be above 1", field="decide_at")
 
 
 def train_rows(
@@ -131,6 +136,7 @@ def train_rows(
         strengths=fitted.strengths,
         temperature=fitted.temperature,
         shift=fitted.shift,
+        decide_at=settings.decide_at,
         validation=fitted.reactions(found["validation"]),
         places=_counts(found["train"]),
         data=facts,

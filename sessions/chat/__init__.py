@@ -25,6 +25,7 @@ from duo.decoding.systems import (
 from duo.errors import BadInput
 from duo.files import check_writable_file
 from duo.runs import versions
+from duo.terminal import say
 from duo.transcript import Header, write_transcript
 from sessions.chat.live import Conversation
 from sessions.recorder import COMMON
@@ -94,10 +95,10 @@ def run(
 
                 if isinstance(sys.stdout, io.TextIOWrapper):
                     sys.stdout.reconfigure(errors="backslashreplace")
-                PipeChat(conversation, sys.stdout, _say).play(read_lines(sys.stdin.buffer))
+                PipeChat(conversation, sys.stdout, say).play(read_lines(sys.stdin.buffer))
     finally:
         write_transcript(path, conversation.finish())
-        _say(f"saved {path}")
+        say(f"saved {path}")
 
 
 def _load(
@@ -107,12 +108,10 @@ def _load(
     if model is None:
         return build(system, None, seed=seed, **settings), {}
     names = [model, settings["monitor"]] if settings.get("monitor") else [model]
-    _say(f"loading {' and '.join(names)} ...")
+    say(f"loading {' and '.join(names)} ...")
     from duo import backbone
 
     loaded = backbone.load(model, **loading)
-    if loaded.engine == "llama":
-        _say(f"llama.cpp computes with {loaded.model.pace}")
     return build(system, loaded, seed=seed, **settings), loaded.chat.shown_day
 
 
@@ -144,7 +143,3 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _say(message: str) -> None:
-    print(f"duo: {message}", file=sys.stderr, flush=True)

@@ -34,11 +34,12 @@ def judged(
     chances: tuple[float, float] = (0.5, 0.5),
     early: tuple[Outcome, ...] = (),
     made_up: int = 0,
+    over_answer: bool = False,
 ) -> Judged:
     respond, ignore = chances
     return Judged(
         id="id", label=label, wanted=wanted, outcome=outcome, p_respond=respond, p_ignore=ignore,
-        early=early, made_up=made_up,
+        early=early, made_up=made_up, over_answer=over_answer,
     )  # fmt: skip
 
 
@@ -90,16 +91,21 @@ def test_in_the_end_the_likelier_state_decides_what_was_waited_on() -> None:
     assert found["ignore"].n == 4
 
 
-def test_one_look_in_silence_decides_from_the_threshold_on() -> None:
-    cases = [
-        judged("ignore", "wait", label="hum", chances=(0.01, 0.4)),
-        judged("ignore", "ignore", label="hum", chances=(0.01, 0.03)),  # by words that it made up
-        judged("ignore", "wait", label="hum", chances=(0.03, 0.02)),
-    ]
-    found = decided_at(cases, 0.05)["hum"]
-    assert {outcome: shown.hits for outcome, shown in found.items()} == {
-        "respond": 1, "ignore": 1, "wait": 1,
-    }  # fmt: skip
+@pytest.mark.parametrize(
+    ("case", "decided"),
+    [
+        (judged("ignore", "wait", chances=(0.03, 0.02)), "respond"),
+        (judged("ignore", "wait", chances=(0.01, 0.03)), "wait"),  # below the threshold
+        (judged("ignore", "wait", chances=(0.01, 0.4), over_answer=True), "ignore"),
+        # While nothing is being said, only where no other token is likelier than `<2>`.
+        (judged("ignore", "wait", chances=(0.01, 0.4)), "wait"),
+        (judged("ignore", "ignore", chances=(0.01, 0.4), made_up=1), "wait"),
+        (judged("ignore", "ignore", chances=(0.01, 0.4)), "ignore"),
+    ],
+)
+def test_one_look_in_silence_decides_from_the_threshold_on(case: Judged, decided: Outcome) -> None:
+    found = decided_at([case], 0.05)["x"]
+    assert [outcome for outcome, shown in found.items() if shown.hits] == [decided]
 
 
 def test_wilson_by_hand() -> None:

@@ -198,5 +198,5 @@ def test_the_monitor_is_a_setting_of_duo(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("duo.decoding.systems.load_monitor", load)
     made: Any = build("duo", speaker, monitor="small", lookahead=2)
     made.cycle("What is")
-    assert asked == [("small", "torch")]
+    assert asked == [("small", "auto")]
     assert made.channels.monitor.forward_passes > 0

@@ -13,9 +13,11 @@ import torch
 
 from duo.backbone import Backbone, load
 from duo.decoding.channels import Channels
+from duo.decoding.duo import DuoSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.llama import LlamaChannels
 from duo.decoding.reading import LAST, Row, read_states
+from duo.decoding.systems import build
 from duo.engine import installed
 from duo.errors import BadInput
 from duo.gguf_model import is_gguf
@@ -27,7 +29,7 @@ from duo.training.settings import make_settings
 from evaluation.benchmarks.model import model_hash
 from tests.duo.training.material import data_folder, model_folder, sample
 from tests.gguf_twin import needs_llama, write_gguf
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_backbone, tiny_model, tiny_tokenizer
 
 ENGINES = ["torch", pytest.param("llama", marks=needs_llama)]
 SETTINGS = {"validation": 5, "max_tokens": 256}
@@ -70,6 +72,15 @@ def texts(backbone: Backbone, count: int = 25) -> list[tuple[int, ...]]:
         encoded = encoder.sample(sample(seed))
         places = [place for place, *_ in targets(encoded, backbone.states)]
         found.append(encoded.ids[: places[7 * seed % len(places)] + 1])
+    return found
+
+
+def own_base(rows: Path) -> str:
+    return read_rows(rows).facts.model
+
+
+def settings_of(made: Any) -> DuoSettings:
+    found: DuoSettings = made.settings
     return found
 
 
@@ -121,6 +132,30 @@ def test_rows_decide_in_decoding_what_the_regression_decides(
             assert got == scores.argmax()
             decided.add(got)
     assert decided == {WAIT, RESPOND, IGNORE}
+
+
+def test_rows_bring_their_threshold_wherever_they_decide(rows: Path) -> None:
+    own = load(str(rows))
+    assert settings_of(build("duo", load(own_base(rows)))).decide_at == DuoSettings.decide_at
+    assert settings_of(build("duo", own)).decide_at == RowsSettings.decide_at
+    assert settings_of(build("duo", own, decide_at=None)).decide_at is None
+    # They run on their own engine, whatever the model beside them runs on.
+    beside: Any = build("duo", tiny_backbone("llama"), monitor=str(rows))
+    assert settings_of(beside).decide_at == RowsSettings.decide_at
+    beside.cycle("What is")
+    assert beside.channels.monitor.forward_passes > 0
+    assert isinstance(beside.channels.monitor, type(channels_of(own)))
+
+
+@needs_llama
+def test_a_model_in_torch_decides_beside_one_in_llama(tmp_path: Path) -> None:
+    speaker = load(made(tmp_path, "llama"))
+    monitor = made(tmp_path / "small", "torch")
+    beside: Any = build("duo", speaker, monitor=monitor)
+    beside.cycle("What is")
+    assert isinstance(beside.channels.speaker, LlamaChannels)
+    assert isinstance(beside.channels.monitor, FusedChannels)
+    assert beside.channels.monitor.forward_passes > 0
 
 
 def test_no_ordinary_logit_changes(rows: Path) -> None:
