@@ -12,6 +12,7 @@ from dataclasses import replace
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import torch
 
 from duo.backbone import Backbone, load
@@ -115,31 +116,53 @@ def measure_engines(
 
 
 def bare(backbone: Backbone, tokens: int) -> dict[str, float]:
-    """Time a prompt and a greedy answer to it in llama.cpp, with nothing of ours.
+    """Time a prompt, a greedy answer to it, and two such side by side, in llama.cpp alone.
+
+    Nothing is ours but that the greatest of the scores is chosen.
 
     Args:
         backbone: of llama.cpp.
-        tokens: of the answer.
+        tokens: of an answer.
     """
     model = backbone.model
     api, made = model.api, model.context(1024, 1)
     context = made.pointer
-    sampler = api.llama_sampler_init_greedy()
+
+    def likeliest(place: int) -> int:
+        scores = api.llama_get_logits_ith(context, place)
+        return int(np.ctypeslib.as_array(scores, (model.vocabulary,)).argmax())
+
+    ids = _prompt(backbone)
+    array = (api.llama_token * len(ids))(*ids)
+    began = time.perf_counter()
+    api.llama_decode(context, api.llama_batch_get_one(array, len(ids)))
+    one = (api.llama_token * 1)(likeliest(-1))
+    prefilled = time.perf_counter()
+    for _ in range(tokens):
+        api.llama_decode(context, api.llama_batch_get_one(one, 1))
+        one[0] = likeliest(-1)
+    done = time.perf_counter()
+
+    api.llama_memory_seq_cp(made.memory, 0, 1, -1, -1)
+    batch = api.llama_batch_init(2, 0, 1)
     try:
-        ids = _prompt(backbone)
-        array = (api.llama_token * len(ids))(*ids)
-        began = time.perf_counter()
-        api.llama_decode(context, api.llama_batch_get_one(array, len(ids)))
-        one = (api.llama_token * 1)(api.llama_sampler_sample(sampler, context, -1))
-        prefilled = time.perf_counter()
-        for _ in range(tokens):
-            api.llama_decode(context, api.llama_batch_get_one(one, 1))
-            one[0] = api.llama_sampler_sample(sampler, context, -1)
-        done = time.perf_counter()
+        batch.n_tokens = 2
+        for row in (0, 1):
+            batch.token[row], batch.n_seq_id[row], batch.logits[row] = one[0], 1, 1
+            batch.seq_id[row][0] = row
+        second = time.perf_counter()
+        for step in range(tokens):
+            for row in (0, 1):
+                batch.pos[row] = len(ids) + tokens + step
+            api.llama_decode(context, batch)
+            for row in (0, 1):
+                batch.token[row] = likeliest(row)
+        both = time.perf_counter() - second
     finally:
-        api.llama_sampler_free(sampler)
+        api.llama_batch_free(batch)
     return {
         "alone": tokens / (done - prefilled),
+        "listening": tokens / both,
         "prefill": len(ids) / (prefilled - began),
         "weight_bytes": _weight_bytes(backbone),
         "cache_bytes": 1024 * model.token_bytes,
@@ -192,16 +215,19 @@ def _cost(rounds: Sequence[dict[str, float]], bare: Sequence[dict[str, float]]) 
     def of(name: str) -> Spread | None:
         return spread([one[name] for one in rounds]) if name in rounds[0] else None
 
-    shares = [one["alone"] / other["alone"] for one, other in zip(rounds, bare, strict=True)]
+    def share(name: str) -> Spread:
+        return spread([one[name] / other[name] for one, other in zip(rounds, bare, strict=True)])
+
     return EngineCost(
         alone=spread([one["alone"] for one in rounds]),
         prefill=spread([one["prefill"] for one in rounds]),
-        listening=of("listening"),
+        listening=spread([one["listening"] for one in rounds]),
         first_token=of("first_token"),
         after_decision=of("after_decision"),
         weight_bytes=int(rounds[0]["weight_bytes"]),
         cache_bytes=int(max(one["cache_bytes"] for one in rounds)),
-        against_bare=spread(shares),
+        against_bare=share("alone"),
+        listening_against_bare=share("listening"),
     )
 
 
@@ -213,21 +239,25 @@ def engine_tables(found: EngineBench) -> list[Table]:
             f"Engines ({found.model})",
             [
                 "engine", *(Column(name, "number", ".1f") for name in ("alone", "listening")),
-                Column("of llama.cpp's own", "number", ".2f"), Column("prefill", "number", ".0f"),
+                Column("of llama.cpp's alone", "number", ".2f"),
+                Column("of its listening", "number", ".2f"), Column("prefill", "number", ".0f"),
                 Column("first token, s", "number", ".2f"),
                 Column("after decision, s", "number", ".2f"),
                 Column("weights", "number", megabytes), Column("cache", "number", megabytes),
             ],
             [
                 (name, one.alone.median, median_of(one.listening),
-                 one.against_bare.cell, one.prefill.median,
+                 one.against_bare.cell,
+                 None if one.listening_against_bare is None else one.listening_against_bare.cell,
+                 one.prefill.median,
                  median_of(one.first_token), median_of(one.after_decision),
                  one.weight_bytes, one.cache_bytes)
                 for name, one in found.engines.items()
             ],
             [
                 "Tokens a second: of the answer alone, of the answer while the user is heard over "
-                "it, and of a prompt. Medians of interleaved rounds. "
+                "it, and of a prompt. Medians of interleaved rounds. In place of listening "
+                "llama.cpp alone gives two answers side by side. "
                 "First token: seconds of computing from the last word of a question on, most of "
                 "which pass while the user is waited for, and after the decision to answer. "
                 f"llama.cpp computes with {found.threads} thread(s)"

@@ -187,12 +187,12 @@ class EngineCost(Record):
 
     Attributes:
         alone, listening: tokens spoken a second, while nobody speaks over the answer and while the
-            user does; what llama.cpp does alone knows no listening.
+            user does; of llama.cpp alone, those of one of two answers side by side.
         prefill: tokens of a prompt a second.
         first_token: seconds of computing from the last word of a question to the first token of the
             answer; and after_decision: those of them that come after it was decided on.
         weight_bytes, cache_bytes: of memory.
-        against_bare: `alone` as a share of llama.cpp's own in the same round.
+        against_bare, listening_against_bare: both as a share of llama.cpp's in the same round.
     """
 
     alone: Spread
@@ -203,6 +203,7 @@ class EngineCost(Record):
     weight_bytes: Count
     cache_bytes: Count
     against_bare: Spread
+    listening_against_bare: Spread | None = None
 
 
 class EngineBench(Result):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from duo.errors import BadInput, check_choice
-from duo.options import Chat, Date, Engine, Set, SystemSet, words
+from duo.options import Chat, Date, Engine, Monitor, Prompt, Set, SystemSet, words
 
 if TYPE_CHECKING:
     from duo.backbone import Backbone
@@ -55,9 +55,11 @@ def talk(
         str, typer.Option(help="whisper (this machine, English), or google.")
     ] = "whisper",
     holds: Holds = True,
+    monitor: Monitor = None,
     set_: SystemSet = None,
     seed: Seed = 0,
     chat: Chat = None,
+    prompt: Prompt = None,
     date: Date = None,
     engine: Engine = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 8600,
@@ -72,10 +74,10 @@ def talk(
     from duo.files import check_writable
     from sessions.voice.extras import CLOUD
 
-    loading = {"chat": chat, "date": date, "engine": engine}
+    loading = {"chat": chat, "system": prompt, "date": date, "engine": engine}
     spoken = {"voice": voice, "recogniser": recogniser}
     choices, build = prepared(
-        words(systems, "systems"), model or (), set_ or (), seed, loading, spoken
+        words(systems, "systems"), model or (), set_ or (), seed, loading, spoken, monitor
     )
     check_writable(out)
     _serve(
@@ -130,9 +132,11 @@ def realtime(
     model: Annotated[str | None, typer.Option(help="Its model, as of `duo record`.")] = None,
     voice: SystemVoice = "piper",
     holds: Holds = True,
+    monitor: Monitor = None,
     set_: Set = None,
     seed: Seed = 0,
     chat: Chat = None,
+    prompt: Prompt = None,
     date: Date = None,
     engine: Engine = None,
     host: Annotated[
@@ -157,10 +161,10 @@ def realtime(
 
     if host not in ("127.0.0.1", "localhost", "::1") and not os.environ.get(KEY):
         raise BadInput(f"others can reach {host}: set {KEY} to a key for them", field="host")
-    loading = {"chat": chat, "date": date, "engine": engine}
+    loading = {"chat": chat, "system": prompt, "date": date, "engine": engine}
     spoken = {"voice": voice, "recogniser": "whisper"}
     named = [] if model is None else [model]
-    [(name, its)], build = prepared([system], named, set_ or (), seed, loading, spoken)
+    [(name, its)], build = prepared([system], named, set_ or (), seed, loading, spoken, monitor)
 
     import asyncio
 
@@ -201,6 +205,7 @@ def prepared(
     seed: int,
     loading: dict[str, Any],
     spoken: dict[str, str],
+    monitor: str | None = None,
 ) -> tuple[list[tuple[str, str]], Builder]:
     """Check what was asked for; return the systems with their models, and what builds them.
 
@@ -221,7 +226,7 @@ def prepared(
     for name in names:
         check_system(name)
     models = models_for(names, model)
-    settings = _settings(names, assignments)
+    settings = _settings(names, assignments, monitor)
     for name in names:
         check_settings(name, settings[name], seed=seed)
     given = {name: value for name, value in loading.items() if value is not None}
@@ -236,12 +241,14 @@ def _speech(recogniser: str) -> Callable[[], Any]:
     return RemoteSpeech if recogniser == "google" else partial(SpeechInput, whisper())
 
 
-def _settings(names: list[str], assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _settings(
+    names: list[str], assignments: Sequence[str], monitor: str | None
+) -> dict[str, dict[str, Any]]:
     from duo.decoding.systems import is_foreign
     from sessions.commands import settings_of
     from sessions.recorder import COMMON
 
-    given = settings_of(names, None, None, assignments, None)
+    given = settings_of(names, None, None, assignments, monitor)
     return {name: ({} if is_foreign(name) else dict(COMMON)) | given[name] for name in names}
 
 

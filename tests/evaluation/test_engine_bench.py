@@ -31,9 +31,10 @@ def test_a_model_is_measured_in_both_engines_beside_llama_alone(
     assert list(found.engines) == names
     assert [sorted(begun[n : n + 3]) for n in (0, 3, 6)] == [sorted(names)] * 3
     alone = found.engines["llama.cpp alone"]
-    assert alone.against_bare.median == 1
-    assert alone.listening is None
-    for name in names[1:]:
+    for share in (alone.against_bare, alone.listening_against_bare):
+        assert share is not None
+        assert share.median == 1
+    for name in names:
         one = found.engines[name]
         assert one.listening is not None
         assert min(one.alone.low, one.listening.low, one.prefill.low, one.cache_bytes) > 0
