@@ -81,7 +81,7 @@ def build(
         str,
         typer.Option(
             help="duo: samples with state tokens, also for vita; duplex: the baseline's slices; "
-            "cycles: second by second, for fsm and micro-turn."
+            "cycles: second by second, for fsm, micro-turn and lslm-*."
         ),
     ] = "duo",
     writer: Annotated[

@@ -32,7 +32,8 @@ PUBLISHED = {
 _COLUMNS = (
     "system", "measured", "response latency p50 (s)", "low", "high", "answers",
     "pauses taken for an end", "low", "high", "pauses", "yield rate", "low", "high",
-    "interruptions", "backchannels talked through", "low", "high", "backchannels",
+    "interruptions", "yield latency p50 (s)", "low", "high", "yielded to",
+    "backchannels talked through", "low", "high", "backchannels",
     "non-directed speech ignored", "low", "high", "non-directed",
 )  # fmt: skip
 _NONE = Estimate(value=None)
@@ -45,7 +46,7 @@ _CLOSE = 0.05
 
 
 class _Point(NamedTuple):
-    """A system with one set of settings: its line, the sign beside it, and five figures.
+    """A system with one set of settings: its line, the sign beside it, and its figures.
 
     A line is a system, a model and the names of the settings that were given: a grid of a sweep.
     """
@@ -55,6 +56,7 @@ class _Point(NamedTuple):
     latency: Estimate
     pauses: Estimate
     yields: Estimate
+    yield_latency: Estimate
     backchannels: Estimate
     non_directed: Estimate
 
@@ -77,15 +79,17 @@ def yielding(interaction_result: Any) -> Chart | None:
         (name, "here", *(part for figure in one[2:] for part in parts(figure)))
         for name, one in points.items()
     ]
-    no_parts = (None, None, None)
     rows += [
         (
             name,
             "published",
-            *(None,) * 8,
-            *(part for value in values for part in (value, *no_parts)),
+            *(
+                part
+                for value in (None, None, yields, None, *ignored)
+                for part in (value, None, None, None)
+            ),
         )
-        for name, values in PUBLISHED.items()
+        for name, (yields, *ignored) in PUBLISHED.items()
     ]
     return make_chart(
         "yielding",
@@ -124,6 +128,7 @@ def _point(name: str, figures: Any) -> _Point:
         _NONE if seconds is None else seconds.p50,
         figures.takeover.get("pause", _NONE),
         panel.yield_rate,
+        panel.yield_latency.p50,
         panel.selectivity.get("backchannel", _NONE),
         panel.selectivity.get("non_directed", _NONE),
     )

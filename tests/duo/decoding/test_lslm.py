@@ -31,14 +31,19 @@ def backbone(kind: str) -> Backbone:
     return model
 
 
-def plain(model: Backbone, kind: str, script: list[str], longest: int) -> tuple[list, list[int]]:
-    """Events of each cycle, and the ids at the end; each pass sees all ids at once."""
+def plain(
+    model: Backbone, kind: str, script: list[str], longest: int
+) -> tuple[list, list[int], list[int], int]:
+    """Events and passes of each cycle, the ids at the end and how many were encoded.
+
+    Each pass sees all ids at once, of which those since the pass before are new.
+    """
     chat = model.chat
     [irq] = model.control(["<irq>"])
     ids, answered, complete = list(chat.preamble), False, False
     speaking, waiting, over, silent, said = False, "", "", 0, 0
     pieces: list[int] = []
-    found = []
+    found, passes, encoded = [], [], 0
     for words in script:
         events = []
         silent = silent + 1 if not words else 0
@@ -58,9 +63,12 @@ def plain(model: Backbone, kind: str, script: list[str], longest: int) -> tuple[
                 ids += [*chat.user_close, *chat.assistant_open]
                 speaking, answered, complete, waiting, said = True, True, False, "", 0
                 events.append("respond")
+        passes.append(0)
         for _ in range(4):
             if not speaking:
                 break
+            passes[-1] += 1
+            encoded = len(ids)
             with torch.no_grad():
                 scores = model.model(torch.tensor([ids]), use_cache=False).logits[0, -1]
             if over and int(scores.argmax()) == irq:
@@ -81,7 +89,7 @@ def plain(model: Backbone, kind: str, script: list[str], longest: int) -> tuple[
             else:
                 ids[-1] = paired(token, pieces.pop(0) if pieces else None)
         found.append(events)
-    return found, ids
+    return found, passes, ids, encoded
 
 
 def kinds(result: CycleResult) -> list[str]:
@@ -93,12 +101,13 @@ def kinds(result: CycleResult) -> list[str]:
 @given(script=scripts)
 def test_it_does_what_a_plain_loop_does(kind: str, script: list[str]) -> None:
     model = backbone(kind)
-    expected, ids = plain(model, kind, script, 10)
+    expected, passes, ids, encoded = plain(model, kind, script, 10)
     system = Lslm(model, LslmSettings(max_answer_seconds=2.5), name=f"lslm-{kind}")
     results = [system.cycle(words) for words in script]
     assert [kinds(result) for result in results] == expected
     assert system.context.ids == ids
-    assert all(result.forward_passes <= 4 for result in results)
+    assert [result.forward_passes for result in results] == passes
+    assert sum(result.tokens_processed for result in results) == encoded
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from itertools import takewhile
 
 import pytest
 import torch
@@ -31,13 +32,19 @@ def backbone(architecture: str = "llama", seed: int = 0) -> Backbone:
 
 def plain(
     model: Backbone, script: list[str], patience: int, longest: int
-) -> tuple[list[list[str]], list[int], int]:
-    """Events of each cycle, the ids at the end, and the number of passes."""
+) -> tuple[list[list[str]], list[int], int, int]:
+    """Events of each cycle, the ids at the end, and the numbers of passes and of tokens in them.
+
+    Each instance encodes what it lacks of the conversation as it has to read it.
+    """
     chat, states = model.chat, model.states
     ids = list(chat.preamble)
     fork: list[int] | None = None  # the conversation when the words began
     speaking, complete, in_answer = False, False, False
-    heard, silent, said, passes, found = "", 0, 0, 0, []
+    start, heard, silent, said, passes, tokens, found = 0, "", 0, 0, 0, 0, []
+    mine: list[int] = []  # what the speaker has encoded
+    its: list[int] = []  # and the monitor
+    followed: list[int] = []  # the conversation as the monitor has to have it
 
     def scores(ids: list[int]) -> torch.Tensor:
         with torch.no_grad():
@@ -50,13 +57,21 @@ def plain(
             if fork is None:
                 events.append("fork")
                 end = chat.assistant_close if complete else chat.assistant_cut
-                fork = [*ids, *(end if in_answer else ())]
+                fork, start = [*ids, *(end if in_answer else ())], len(ids)
             heard += words
         new, decides = bool(words), fork is not None and silent >= patience
         for step in range(4):
             if not (speaking or (step == 0 and (new or decides))):
                 break
             passes += 1
+            if step == 0 and fork is not None and (new or decides):
+                end = [*chat.user_close, *chat.assistant_open] if decides else []
+                asked = [*fork, *chat.user_open, *chat.text(heard), *end]
+                tokens += lacking(its, asked)
+                its = asked
+            tokens += lacking(mine, ids) + lacking(its, followed)
+            mine = list(ids)
+            its = its if its[: len(followed)] == followed else followed
             if speaking:
                 logits = scores(ids)
                 logits[list(states.all)] = -torch.inf
@@ -76,11 +91,19 @@ def plain(
                     events += ["respond", *(["cut"] if speaking else [])]
                     ids, speaking, complete, in_answer = [*query, states.respond], True, False, True
                     said = 0
+                    mine, its, followed = its, mine, ids
                 else:
                     events.append("ignore")
+                    its = its[:start]
                 fork, heard = None, ""
         found.append(events)
-    return found, ids, passes
+    return found, ids, passes, tokens
+
+
+def lacking(known: list[int], ids: list[int]) -> int:
+    """Count the tokens that are new after those known."""
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(known, ids, strict=False))
+    return len(ids) - len(list(same))
 
 
 def kinds(result: CycleResult) -> list[str]:
@@ -97,7 +120,7 @@ def test_it_does_what_a_plain_loop_does(
     """The same events and ids, as many passes; in plain passes the same conversation."""
     model = backbone(architecture, seed)
     chosen = VitaSettings(patience=float(patience), max_answer_seconds=2.5)
-    expected, ids, passes = plain(model, script, patience, 10)
+    expected, ids, passes, tokens = plain(model, script, patience, 10)
     for channels in (None, SequentialChannels):
         system = Vita(model, chosen, channels=channels)
         results = [system.cycle(words) for words in script]
@@ -105,6 +128,7 @@ def test_it_does_what_a_plain_loop_does(
         assert system.context.ids == ids
         if channels is None:
             assert sum(result.forward_passes for result in results) == passes
+            assert sum(result.tokens_processed for result in results) == tokens
 
 
 def test_both_hold_the_same_conversation_and_encode_what_they_lack() -> None:
