@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from duo.decoding.systems import SYSTEM_NAMES
 from duo.errors import BadInput
 from duo.reading import seconds_per_pass
 from duo.transcript import read_transcript
@@ -15,15 +16,14 @@ from sessions.catalogue import find_scenarios
 from sessions.recorder import COMMON, Job, record_all
 from tests.tiny import tiny_backbone
 
-SYSTEMS = ("duo", "duo-sequential", "duplex", "turn-based")
+SYSTEMS = SYSTEM_NAMES
 FAKE = "tests.sessions.fakes:factory"
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model is a tiny one."""
-    model = tiny_backbone()
-    monkeypatch.setattr("duo.backbone.load", lambda name, **_: model)
+    """The model is a tiny one; each system has its own, as some are given tokens and weights."""
+    monkeypatch.setattr("duo.backbone.load", lambda name, **_: tiny_backbone())
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def job(tmp_path: Path) -> Job:
         systems=[*SYSTEMS, FAKE],
         scenarios=find_scenarios(["pasta-dinner", "fall-of-rome", "zh-tang-poem"]),
         out=tmp_path / "single",
-        models=dict.fromkeys(SYSTEMS, "tiny"),
+        models={system: f"tiny-{system}" for system in SYSTEMS},
         settings={"duo": {"max_answer_seconds": 2.25}, "turn-based": {"max_answer_seconds": 2.25}},
         max_seconds=20.0,
     )
