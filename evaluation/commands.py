@@ -40,6 +40,10 @@ _Model = Annotated[
         show_default=False,
     ),
 ]
+_Spelled = Annotated[
+    Spelling,
+    typer.Option(help="How the user's words are spelled: unpunctuated, lower as recognisers do."),
+]
 _Utterances = Annotated[
     Path,
     typer.Argument(
@@ -147,18 +151,14 @@ def states(
         typer.Option(
             min=0,
             max=1,
-            help="The least p(<1>) + p(<2>) at which silence decides [default: the decoder's].",
+            help="The least p(<1>) + p(<2>) at which silence decides [default: the decoder's, or "
+            "that of state rows].",
         ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Utterances to judge, drawn from all.")
     ] = None,
-    spelling: Annotated[
-        Spelling,
-        typer.Option(
-            help="How the user's words are spelled: unpunctuated, lower as recognisers do."
-        ),
-    ] = "written",
+    spelling: _Spelled = "written",
     device: Device = None,
     dtype: DType = None,
     chat: Chat = None,
@@ -199,6 +199,7 @@ def probe(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Utterances to probe with, drawn from all.")
     ] = None,
+    spelling: _Spelled = "written",
     device: Device = None,
     dtype: DType = None,
     chat: Chat = None,
@@ -222,7 +223,7 @@ def probe(
     from evaluation.score_tables import probe_table
 
     load = given(device=device, dtype=dtype, chat=chat, engine=engine)
-    read = partial(evaluate_probe, model, data, limit=limit, **load)
+    read = partial(evaluate_probe, model, data, limit=limit, spelling=spelling, **load)
     make_result(out, read, lambda found: [probe_table(found)])
 
 

@@ -27,6 +27,7 @@ from duo.decoding.reading import AREA, LlamaReader, Row, batches_of_area, logits
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.runs import versions
+from duo.spelling import Spelling
 from duo.terminal import progress
 from evaluation.cases import OUTCOMES, Case, read_cases
 from evaluation.scores import Data, LabelScore, Probe, ProbePoint, area, threshold_answering
@@ -69,13 +70,14 @@ def evaluate_probe(
     data: Path,
     *,
     limit: int | None = None,
+    spelling: Spelling = "written",
     **load_settings: Any,
 ) -> Probe:
     """Probe a model on the utterances of a file.
 
     Args:
         model: see `duo.backbone.load`.
-        data: see `evaluation.cases.read_cases`; utterances that are not over are left out.
+        data, spelling: see `evaluation.cases.read_cases`; what is not over is left out.
         limit: how many utterances; None for all.
         load_settings: of `duo.backbone.load`.
 
@@ -84,7 +86,8 @@ def evaluate_probe(
     """
     from duo.backbone import load
 
-    cases = [case for case in read_cases(data, limit=limit) if case.wanted != "wait"]
+    read = read_cases(data, limit=limit, spelling=spelling)
+    cases = [case for case in read if case.wanted != "wait"]
     _check_enough(cases, data)
     backbone = load(model, **load_settings)
     with progress("reading", len(cases)) as bar:
@@ -93,7 +96,7 @@ def evaluate_probe(
         curve = learning_curve(cases, features, bar.advance)
     return Probe(
         model=model,
-        data=Data(file=data.name, sha256=sha256(data)),
+        data=Data(file=data.name, sha256=sha256(data), spelling=spelling),
         n=len(cases),
         answered=ANSWERED,
         folds=_FOLDS,

@@ -127,8 +127,10 @@ def test_figures_are_written_and_shown(
     backbone = tiny_backbone(dtype=torch.float32)
     monkeypatch.setattr("duo.backbone.load", lambda *args, **kwargs: backbone)
     data, out = written(tmp_path / "u.jsonl", 60), tmp_path / "probe.json"
-    probe("tiny", data, out=out)
-    assert json.loads(out.read_text())["n"] == read_result(out, Probe).n == 60
+    probe("tiny", data, spelling="lower", out=out)
+    found = read_result(out, Probe)
+    assert json.loads(out.read_text())["n"] == found.n == 60
+    assert found.data.spelling == "lower"
     assert "its own" in capsys.readouterr().out
 
 
