@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from duo.files import read_result
-from evaluation.gpu_bench import parts
+from evaluation.gpu_bench import bench, parts
 from evaluation.gpu_bench.bench import PARTS, gpu_bench
 from evaluation.gpu_bench.results import Figure, GpuBench, gpu_tables
 
 #: Says a figure; then does what the part is called.
 _PROGRAM = """
-import sys, time
+import os, sys, time
 print('figure: {"what": "a", "value": 1.5, "unit": "ms", "count": 2}', flush=True)
 print('figure: {"what": "cut', flush=True)
 if sys.argv[1] == "hangs":
+    time.sleep(600)
+if sys.argv[1] == "mute":
+    os.close(1)
+    os.close(2)
     time.sleep(600)
 if sys.argv[1] == "fails":
     sys.exit("no such card")
@@ -34,19 +42,72 @@ def test_a_part_that_hangs_or_fails_keeps_what_it_has(tmp_path: Path) -> None:
         0.5,
         small=False,
         out=out,
-        parts={"hangs": 0.15, "fails": 0.3, "ends": 0.3},
+        parts={"hangs": 0.15, "mute": 0.15, "fails": 0.3, "ends": 0.3},
         program=(sys.executable, "-c", _PROGRAM),
     )
     assert time.monotonic() - began < 30
     assert read_result(out, GpuBench) == found
-    assert [part.name for part in found.parts] == ["hangs", "fails", "ends"]
+    assert [part.name for part in found.parts] == ["hangs", "mute", "fails", "ends"]
     figure = Figure(what="a", count=2, value=1.5, unit="ms")
     assert {part.figures for part in found.parts} == {(figure,)}
-    hangs, fails, ends = (part.ended for part in found.parts)
-    assert (hangs[:13], fails, ends) == ("stopped after", "failed: no such card", "done")
+    hangs, mute, fails, ends = (part.ended for part in found.parts)
+    assert hangs.startswith("stopped after")
+    assert mute.startswith("stopped after")
+    assert (fails, ends) == ("failed: no such card", "done")
     text = gpu_tables(found)[0].markdown()
     assert "no such card" in text
     assert "stopped after" in text
+
+
+def test_a_part_that_no_signal_ends_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a process is in a call of the driver's; here it is one that is sent no signal."""
+    left: list[Any] = []
+
+    class Kept(subprocess.Popen[str]):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            left.append(self)
+
+    monkeypatch.setattr("subprocess.Popen", Kept)
+    monkeypatch.setattr("os.killpg", lambda *_: None)
+    monkeypatch.setattr(bench, "_GRACE", 0.1)
+    program = (sys.executable, "-c", "import time; time.sleep(20)")
+    found = gpu_bench("cpu", 0.06, small=True, parts={"a": 1.0}, program=program)
+    for process in left:
+        process.kill()
+        process.wait()
+    assert [part.ended for part in found.parts] == ["stopped after 4 s, but cannot be ended"]
+
+
+#: Measures one part by a program that is given, and names it by its second argument.
+_BENCH = """
+import sys
+from evaluation.gpu_bench.bench import gpu_bench
+program = (sys.executable, "-c", sys.argv[1])
+gpu_bench("cpu", 1.0, small=True, parts={sys.argv[2]: 1.0}, program=program)
+"""
+#: Writes its process's number into the file that the part is named by.
+_HANGS = """
+import os, pathlib, sys, time
+pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}.")
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_bench_that_is_ended_leaves_nothing_on_the_device(
+    ending: signal.Signals, tmp_path: Path
+) -> None:
+    said = tmp_path / "pid"
+    line = (sys.executable, "-c", _BENCH, _HANGS, str(said))
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as process:
+        while not (said.exists() and said.read_text().endswith(".")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(ending)
+    assert process.returncode in (128 + ending, -ending)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int(said.read_text()[:-1]), signal.SIGKILL)
 
 
 def test_no_part_begins_when_the_time_is_over() -> None:
