@@ -26,7 +26,7 @@ from duo.decoding.passes import StaticPool, cuda_graphs, whole_graph
 from duo.decoding.slots import SlotPool
 from duo.decoding.static import StaticModel
 from duo.minicpm import granite_settings
-from duo.quantising import is_quantised, quantise
+from duo.quantising import quantise, stored_bytes
 from duo.training.settings import TrainSettings
 from evaluation.decode_bench.machine import generate_seconds, product_rate, read_bandwidth, timed
 from evaluation.gpu_bench.bench import say
@@ -70,17 +70,8 @@ def make_model(shape: str, device: torch.device, small: bool, dtype: torch.dtype
 
 def read_bytes(model: StaticModel) -> int:
     """Count the bytes of weights that a pass reads: all but the rows of an untied embedding."""
-    distinct = {weight.data_ptr(): stored_bytes(weight) for weight in model.weights()}
     tied = model.head.data_ptr() == model.embedding.data_ptr()
-    return sum(distinct.values()) - (0 if tied else model.embedding.nbytes)
-
-
-def stored_bytes(weight: Tensor) -> int:
-    """Count the bytes of a weight, of whose parts torchao's tensors consist."""
-    if not is_quantised(weight):
-        return weight.nbytes
-    names, _ = weight.__tensor_flatten__()  # type: ignore[attr-defined]
-    return sum(getattr(weight, name).nbytes for name in names)
+    return stored_bytes(model.weights()) - (0 if tied else model.embedding.nbytes)
 
 
 def seconds(work: Callable[[], Any], device: torch.device, rounds: int = _ROUNDS) -> float:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.testing._internal.two_tensor import TwoTensor
 
+from duo.decoding.static import StaticModel
 from duo.files import read_result
 from evaluation.gpu_bench import bench, parts
 from evaluation.gpu_bench.bench import PARTS, gpu_bench
@@ -115,8 +117,10 @@ def test_no_part_begins_when_the_time_is_over() -> None:
     assert [part.ended for part in found.parts] == ["no time was left"]
 
 
-@pytest.mark.parametrize("name", [name for name in PARTS if not name.startswith("int8")])
+@pytest.mark.parametrize("name", PARTS)
 def test_every_part_says_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name.startswith("int8"):
+        pytest.importorskip("torchao")
     figures: list[Figure] = []
     monkeypatch.setattr(parts, "say", figures.append)
     monkeypatch.setattr(parts.Bench, "ways", lambda self: {"plain": {}})
@@ -126,6 +130,17 @@ def test_every_part_says_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert all(figure.value > 0 for figure in figures)
     if name == "agreement":
         assert [figure.share for figure in figures] == [1.0] * len(figures)
+
+
+def test_a_pass_reads_weights_of_few_bits_as_they_are_stored() -> None:
+    model = parts.make_model("135m", torch.device("cpu"), True, torch.float32)
+    plain = parts.read_bytes(StaticModel(model))
+    more = 0
+    for layer in model.model.layers:
+        weight = layer.mlp.down_proj.weight.detach()
+        layer.mlp.down_proj.weight = torch.nn.Parameter(TwoTensor(weight, weight.clone()))
+        more += weight.nbytes
+    assert parts.read_bytes(StaticModel(model)) == plain + more
 
 
 def test_the_large_shapes_are_those_of_the_papers_model_and_the_embedded_one() -> None:
