@@ -15,16 +15,16 @@ class Figure(Record):
     """One measured value.
 
     Attributes:
-        what: was measured.
+        what: was measured; or why that failed.
         count: of tokens in a pass, or of sessions; None where there is none.
-        value, unit: as measured.
+        value, unit: as measured; None where that failed.
         share: of what the machine could do at best; None where that is not known.
     """
 
     what: str
     count: int | None = None
-    value: float
-    unit: str
+    value: float | None
+    unit: str | None
     share: float | None = None
 
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +129,54 @@ def test_every_part_says_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(parts, "_CONTEXT", 64)
     parts.main(name, "cpu", "1")
     assert len(figures) >= 2
-    assert all(figure.value > 0 for figure in figures)
+    assert all(figure.value is not None and figure.value > 0 for figure in figures)
     if name == "agreement":
         assert [figure.share for figure in figures] == [1.0] * len(figures)
+
+
+def test_what_fails_is_said_and_gives_back_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(parts, "say", figures.append)
+    held: list[weakref.ref[torch.nn.Module]] = []
+
+    def work(fails: bool) -> None:
+        module = torch.nn.Module()
+        module.register_buffer("itself", None)
+        module.__dict__["itself"] = module  # a cycle, as a trainer is part of
+        held.append(weakref.ref(module))
+        if fails:
+            raise torch.OutOfMemoryError("2 GB are missing\nand more")
+
+    assert parts.attempt("a", partial(work, False))
+    assert not parts.attempt("b", partial(work, True), 3)
+    assert [one() for one in held] == [None, None]
+    why = "b: OutOfMemoryError: 2 GB are missing"
+    assert figures == [Figure(what=why, count=3, value=None, unit=None)]
+
+
+def test_a_way_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(parts, "say", figures.append)
+    monkeypatch.setattr(parts, "_CONTEXT", 64)
+
+    def no_compiler(*_: Any) -> Any:
+        raise RuntimeError("no C compiler")
+
+    ways = {"plain": {}, "compiled": {"compiler": lambda function: no_compiler}}
+    monkeypatch.setattr(parts.Bench, "ways", lambda self: ways)
+    parts.main("sessions-135m", "cpu", "1")
+    failed = "compiled: RuntimeError: no C compiler"
+    opened = "plain, one session hearing 12 tokens"
+    assert [(figure.what, figure.count) for figure in figures] == [
+        (failed, 1), ("plain", 1), ("plain", 2), ("plain", 4), (opened, 4),
+    ]  # fmt: skip
+    figures.clear()
+    parts.main("passes-135m", "cpu", "1")
+    assert [figure.what for figure in figures][-4:] == [*["plain"] * 3, failed]
+    figures.clear()
+    monkeypatch.setattr(parts, "shape_bench", no_compiler)
+    parts.main("training-135m", "cpu", "1")
+    assert [figure.what.split(",")[0] for figure in figures] == ["adapter", "all weights"]
 
 
 def test_a_pass_reads_weights_of_few_bits_as_they_are_stored() -> None:
