@@ -39,6 +39,8 @@ PARTS: dict[str, float] = {
     "generate-135m": 0.04,
     "int8-2.4b": 0.05,
 }
+#: Lists the cards that a process sees.
+_CARDS = "CUDA_VISIBLE_DEVICES"
 #: Below so many seconds no part is begun.
 _TOO_SHORT = 3.0
 #: Seconds in which a part that is killed has to be gone.
@@ -79,6 +81,7 @@ def gpu_bench(
     end = time.monotonic() + 60 * minutes
     found = GpuBench(device=device, small=small, minutes=minutes, versions=versions())
     spare = 0.0
+    place, seen = _alone(device)
     with ended_by_signals():
         for name, share in shares.items():
             limit = min(60 * minutes * share + spare, end - time.monotonic())
@@ -86,7 +89,7 @@ def gpu_bench(
                 part = PartResult(name=name, ended="no time was left", seconds=0.0, figures=())
             else:
                 report(f"{name}: {limit:.0f} s at most")
-                part = _run(name, [*program, name, device, str(int(small))], limit)
+                part = _run(name, [*program, name, place, str(int(small))], seen, limit)
                 spare = limit - part.seconds
             found = found.model_copy(update={"parts": (*found.parts, part)})
             if out is not None:
@@ -94,7 +97,24 @@ def gpu_bench(
     return found
 
 
-def _run(name: str, command: Sequence[str], limit: float) -> PartResult:
+def _alone(device: str) -> tuple[str, dict[str, str]]:
+    """Name a device as a process does that sees no other card; and give what hides the others.
+
+    Training has no device of its own choice: it takes all cards that it sees.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return kind, {_CARDS: ""}
+    if kind != "cuda":
+        return device, {}
+    index = int(number or 0)
+    listed = os.environ.get(_CARDS)
+    return kind, {_CARDS: listed.split(",")[index] if listed else str(index)}
+
+
+def _run(
+    name: str, command: Sequence[str], environment: dict[str, str], limit: float
+) -> PartResult:
     """Run a part in a process of its own, and end it in time."""
     began = time.monotonic()
     process = subprocess.Popen(
@@ -104,7 +124,7 @@ def _run(name: str, command: Sequence[str], limit: float) -> PartResult:
         text=True,
         errors="replace",
         start_new_session=True,  # it may have processes of its own, such as compilers
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        env={**os.environ, **environment, "PYTHONWARNINGS": "ignore"},
     )
     lines: Queue[str | None] = Queue()
     reader = Thread(target=_read, args=(process, lines), daemon=True)

@@ -59,8 +59,38 @@ def test_a_part_that_hangs_or_fails_keeps_what_it_has(tmp_path: Path) -> None:
     assert mute.startswith("stopped after")
     assert (fails, ends) == ("failed: no such card", "done")
     text = gpu_tables(found)[0].markdown()
+    assert "Aims for 2.4b" in text
     assert "no such card" in text
     assert "stopped after" in text
+
+
+_SEES = """
+import json, os, sys
+what = f"{sys.argv[2]} of {os.environ.get('CUDA_VISIBLE_DEVICES')}"
+print("figure:", json.dumps({"what": what, "value": 1, "unit": "ms"}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("device", "cards", "seen"),
+    [
+        ("cpu", None, "cpu of "),
+        ("cuda", None, "cuda of 0"),
+        ("cuda:1", None, "cuda of 1"),
+        ("cuda:1", "5,7", "cuda of 7"),
+        ("mps", None, "mps of None"),
+    ],
+)
+def test_a_part_sees_no_other_card(
+    device: str, cards: str | None, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if cards is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cards)
+    program = (sys.executable, "-c", _SEES)
+    found = gpu_bench(device, 0.5, small=True, parts={"a": 1.0}, program=program)
+    assert [figure.what for figure in found.parts[0].figures] == [seen]
+    assert found.device == device
 
 
 def test_a_part_that_no_signal_ends_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
