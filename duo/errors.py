@@ -128,12 +128,19 @@ def time_limit(seconds: float, what: str, *, file: str | Path | None = None) -> 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into `SystemExit`, so that what was begun is finished."""
+    """Turn SIGTERM and SIGHUP into `SystemExit`, so that what was begun is finished.
+
+    One that is ignored, as SIGHUP is under `nohup`, stays so.
+    """
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     finally:

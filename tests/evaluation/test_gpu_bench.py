@@ -17,6 +17,7 @@ import torch
 from torch.testing._internal.two_tensor import TwoTensor
 
 from duo.decoding.static import StaticModel
+from duo.errors import ended_by_signals
 from duo.files import read_result
 from evaluation.gpu_bench import bench, parts
 from evaluation.gpu_bench.bench import PARTS, gpu_bench
@@ -111,6 +112,17 @@ def test_a_part_that_no_signal_ends_is_left_behind(monkeypatch: pytest.MonkeyPat
         process.kill()
         process.wait()
     assert [part.ended for part in found.parts] == ["stopped after 4 s, but cannot be ended"]
+
+
+def test_nohup_is_heeded() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+            with pytest.raises(SystemExit):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 #: Measures one part by a program that is given, and names it by its second argument.
