@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from duo.errors import BadInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Names of number formats, and their bits.
 BITS = {"int8": 8, "int4": 4}
@@ -44,3 +48,24 @@ def quantise(model: Any, dtype: str) -> None:
 def is_quantised(weight: Any) -> bool:
     """Tell whether a weight is a tensor of torchao's, which knows products and little else."""
     return type(weight).__module__.partition(".")[0] == "torchao"
+
+
+def stored_bytes(weights: Iterable[Tensor]) -> int:
+    """Count the bytes that weights are kept in, memory that several share once.
+
+    A weight of few bits consists of several tensors. It has itself no address, and says the bytes
+    that it would have in the number format that is computed in.
+    """
+    parts = {part.data_ptr(): part.nbytes for weight in weights for part in _stored(weight)}
+    return sum(parts.values())
+
+
+def _stored(weight: Tensor) -> Iterator[Tensor]:
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+    if not is_traceable_wrapper_subclass(weight):
+        yield weight
+        return
+    names, _ = weight.__tensor_flatten__()
+    for name in names:
+        yield from _stored(getattr(weight, name))

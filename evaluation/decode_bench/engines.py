@@ -19,6 +19,7 @@ from duo.backbone import Backbone, load
 from duo.decoding.systems import channels_for, load_monitor
 from duo.errors import BadInput
 from duo.gguf_model import is_gguf
+from duo.quantising import stored_bytes
 from duo.runs import versions
 from duo.table import Column, Table
 from duo.terminal import progress
@@ -208,7 +209,7 @@ def _prompt(backbone: Backbone) -> list[int]:
 def _weight_bytes(backbone: Backbone) -> int:
     if backbone.engine == "llama":
         return int(backbone.model.api.llama_model_size(backbone.model.weights.pointer))
-    return sum(weight.nbytes for weight in backbone.model.parameters())
+    return stored_bytes(backbone.model.parameters())
 
 
 def _cost(rounds: Sequence[dict[str, float]], bare: Sequence[dict[str, float]]) -> EngineCost:

@@ -13,6 +13,7 @@ from transformers import GenerationConfig
 from transformers.generation.streamers import BaseStreamer
 
 from duo.backbone import Backbone
+from duo.quantising import stored_bytes
 from evaluation.decode_bench.drive import Shape
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -51,7 +52,7 @@ def weight_bytes(backbone: Backbone) -> int:
     model = backbone.model
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     unread = embedding.nbytes if head is not embedding else 0
-    return sum(weight.nbytes for weight in model.parameters()) - unread
+    return stored_bytes(model.parameters()) - unread
 
 
 @torch.inference_mode()

@@ -19,6 +19,7 @@ from threading import Thread
 
 from pydantic import ValidationError
 
+from duo.errors import ended_by_signals
 from duo.files import write_result
 from duo.runs import versions
 from evaluation.gpu_bench.results import Figure, GpuBench, PartResult
@@ -38,8 +39,12 @@ PARTS: dict[str, float] = {
     "generate-135m": 0.04,
     "int8-2.4b": 0.05,
 }
+#: Lists the cards that a process sees.
+_CARDS = "CUDA_VISIBLE_DEVICES"
 #: Below so many seconds no part is begun.
 _TOO_SHORT = 3.0
+#: Seconds in which a part that is killed has to be gone.
+_GRACE = 5.0
 
 #: What measures a part; further arguments are the part's name, the device, and 1 for small shapes.
 PROGRAM = (sys.executable, "-m", "evaluation.gpu_bench.parts")
@@ -76,21 +81,40 @@ def gpu_bench(
     end = time.monotonic() + 60 * minutes
     found = GpuBench(device=device, small=small, minutes=minutes, versions=versions())
     spare = 0.0
-    for name, share in shares.items():
-        limit = min(60 * minutes * share + spare, end - time.monotonic())
-        if limit < _TOO_SHORT:
-            part = PartResult(name=name, ended="no time was left", seconds=0.0, figures=())
-        else:
-            report(f"{name}: {limit:.0f} s at most")
-            part = _run(name, [*program, name, device, str(int(small))], limit)
-            spare = limit - part.seconds
-        found = found.model_copy(update={"parts": (*found.parts, part)})
-        if out is not None:
-            write_result(out, found)
+    place, seen = _alone(device)
+    with ended_by_signals():
+        for name, share in shares.items():
+            limit = min(60 * minutes * share + spare, end - time.monotonic())
+            if limit < _TOO_SHORT:
+                part = PartResult(name=name, ended="no time was left", seconds=0.0, figures=())
+            else:
+                report(f"{name}: {limit:.0f} s at most")
+                part = _run(name, [*program, name, place, str(int(small))], seen, limit)
+                spare = limit - part.seconds
+            found = found.model_copy(update={"parts": (*found.parts, part)})
+            if out is not None:
+                write_result(out, found)
     return found
 
 
-def _run(name: str, command: Sequence[str], limit: float) -> PartResult:
+def _alone(device: str) -> tuple[str, dict[str, str]]:
+    """Name a device as a process does that sees no other card; and give what hides the others.
+
+    Training has no device of its own choice: it takes all cards that it sees.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return kind, {_CARDS: ""}
+    if kind != "cuda":
+        return device, {}
+    index = int(number or 0)
+    listed = os.environ.get(_CARDS)
+    return kind, {_CARDS: listed.split(",")[index] if listed else str(index)}
+
+
+def _run(
+    name: str, command: Sequence[str], environment: dict[str, str], limit: float
+) -> PartResult:
     """Run a part in a process of its own, and end it in time."""
     began = time.monotonic()
     process = subprocess.Popen(
@@ -100,28 +124,32 @@ def _run(name: str, command: Sequence[str], limit: float) -> PartResult:
         text=True,
         errors="replace",
         start_new_session=True,  # it may have processes of its own, such as compilers
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        env={**os.environ, **environment, "PYTHONWARNINGS": "ignore"},
     )
     lines: Queue[str | None] = Queue()
     reader = Thread(target=_read, args=(process, lines), daemon=True)
     reader.start()
     figures: list[Figure] = []
     last, ended = "", f"stopped after {limit:.0f} s"
-    while (left := began + limit - time.monotonic()) > 0:
-        try:
+    try:
+        while (left := began + limit - time.monotonic()) > 0:
             line = lines.get(timeout=left)
-        except Empty:
-            break
-        if line is None:
-            failed = process.wait() != 0
-            ended = f"failed: {last[:200]}" if failed else "done"
-            break
-        if (figure := _figure(line)) is not None:
-            figures.append(figure)
-        elif line.strip():
-            last = line.strip()
-    _end(process)
-    reader.join(timeout=5)
+            if line is None:  # which is not yet the end of the process
+                left = began + limit - time.monotonic()
+                failed = process.wait(max(0.0, left)) != 0
+                ended = f"failed: {last[:200]}" if failed else "done"
+                break
+            if (figure := _figure(line)) is not None:
+                figures.append(figure)
+            elif line.strip():
+                last = line.strip()
+    except (Empty, subprocess.TimeoutExpired):
+        pass
+    finally:  # also where the bench itself is ended
+        gone = _end(process)
+    if not gone:
+        ended += ", but cannot be ended"
+    reader.join(timeout=_GRACE)
     return PartResult(
         name=name, ended=ended, seconds=round(time.monotonic() - began, 1), figures=tuple(figures)
     )
@@ -144,8 +172,13 @@ def _figure(line: str) -> Figure | None:
         return None
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a part and the processes that it started."""
+def _end(process: subprocess.Popen[str]) -> bool:
+    """End a part and the processes that it started; tell whether it is gone.
+
+    One that is in a call of the driver's which does not return outlives every signal.
+    """
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
+    return process.returncode is not None

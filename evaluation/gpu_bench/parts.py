@@ -7,8 +7,9 @@ Weights are random and made on the device: what a pass costs does not depend on 
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import median
@@ -26,7 +27,7 @@ from duo.decoding.passes import StaticPool, cuda_graphs, whole_graph
 from duo.decoding.slots import SlotPool
 from duo.decoding.static import StaticModel
 from duo.minicpm import granite_settings
-from duo.quantising import is_quantised, quantise
+from duo.quantising import quantise, stored_bytes
 from duo.training.settings import TrainSettings
 from evaluation.decode_bench.machine import generate_seconds, product_rate, read_bandwidth, timed
 from evaluation.gpu_bench.bench import say
@@ -36,6 +37,10 @@ from evaluation.train_bench import shape_bench
 #: Tokens in the context of a pass, of each session.
 _CONTEXT = 512
 _ROUNDS = 30
+#: Numbers of sessions; the one that is aimed at on an H200, and tokens that open a user's turn.
+_SESSIONS = (1, 8, 32, 64, 128, 256, 400, 512)
+_AIM = 400
+_OPENING = 12
 
 
 def config(shape: str, small: bool) -> Any:
@@ -70,22 +75,34 @@ def make_model(shape: str, device: torch.device, small: bool, dtype: torch.dtype
 
 def read_bytes(model: StaticModel) -> int:
     """Count the bytes of weights that a pass reads: all but the rows of an untied embedding."""
-    distinct = {weight.data_ptr(): stored_bytes(weight) for weight in model.weights()}
     tied = model.head.data_ptr() == model.embedding.data_ptr()
-    return sum(distinct.values()) - (0 if tied else model.embedding.nbytes)
-
-
-def stored_bytes(weight: Tensor) -> int:
-    """Count the bytes of a weight, of whose parts torchao's tensors consist."""
-    if not is_quantised(weight):
-        return weight.nbytes
-    names, _ = weight.__tensor_flatten__()  # type: ignore[attr-defined]
-    return sum(getattr(weight, name).nbytes for name in names)
+    return stored_bytes(model.weights()) - (0 if tied else model.embedding.nbytes)
 
 
 def seconds(work: Callable[[], Any], device: torch.device, rounds: int = _ROUNDS) -> float:
     """Time a work that ends with the device at rest; the median of some rounds, host included."""
     return median([timed(work, device) for _ in range(rounds + 3)][3:])
+
+
+def attempt(what: str, work: Callable[[], Any], count: int | None = None) -> bool:
+    """Do one of a part's works; if it fails, say why, so that the others are done all the same.
+
+    What it held is given back: trainers, for one, are parts of cycles and keep their memory.
+
+    Returns:
+        Whether it did not fail.
+    """
+    failed = ""
+    try:
+        work()
+    except Exception as error:  # no memory, no compiler, or what else a machine lacks
+        reason = (str(error).strip() or "no reason is given").splitlines()[0][:200]
+        failed = f"{what}: {type(error).__name__}: {reason}"
+    gc.collect()  # not before: an error that is being handled keeps all that it came through
+    torch.cuda.empty_cache()
+    if failed:
+        say(Figure(what=failed, count=count, value=None, unit=None))
+    return not failed
 
 
 class Bench:
@@ -136,14 +153,17 @@ class Bench:
             expected = spoken(SlotPool(model, 2), model)
             model = model.to(self.device)
             for name, how in {"of transformers": None, **self.ways()}.items():
-                slots = (
-                    SlotPool(model, 2) if how is None else StaticPool(StaticModel(model), 2, **how)
-                )
-                found = spoken(slots, model)
-                same = sum(one == other for one, other in zip(found, expected, strict=True))
                 what = f"tokens as on a CPU, small {shape}, {name}"
-                share = same / len(expected)
-                say(Figure(what=what, count=len(expected), value=same, unit="tokens", share=share))
+                attempt(what, partial(self._agreement, what, model, how, expected))
+
+    def _agreement(
+        self, what: str, model: Any, how: dict[str, Any] | None, expected: Sequence[int]
+    ) -> None:
+        slots = SlotPool(model, 2) if how is None else StaticPool(StaticModel(model), 2, **how)
+        found = spoken(slots, model)
+        same = sum(one == other for one, other in zip(found, expected, strict=True))
+        share = same / len(expected)
+        say(Figure(what=what, count=len(expected), value=same, unit="tokens", share=share))
 
     def passes(self, shape: str, bits: str = "") -> None:
         """Time passes of one session: the answer alone, both channels, and words heard."""
@@ -153,9 +173,11 @@ class Bench:
         static = StaticModel(model)
         best = self._seconds_to_read(static)
         say(Figure(what="limit: reading the weights", value=1e3 * best, unit="ms"))
-        self._passes("of transformers", SlotPool(model, capacity=2 * _CONTEXT), best)
+        pools: dict[str, Callable[..., Any]] = {"of transformers": partial(SlotPool, model)}
         for name, how in (self.ways() | self._tuned()).items():
-            self._passes(name, StaticPool(static, capacity=2 * _CONTEXT, **how), best)
+            pools[name] = partial(StaticPool, static, **how)
+        for name, make_pool in pools.items():
+            attempt(name, partial(self._passes, name, make_pool, best))
 
     def _tuned(self) -> dict[str, dict[str, Any]]:
         """Give the way whose products inductor may make kernels of its own for."""
@@ -169,7 +191,8 @@ class Bench:
         weights = read_bytes(model)
         return weights / read_bandwidth(self.device, max(weights, 2**20))
 
-    def _passes(self, name: str, pool: Any, best: float) -> None:
+    def _passes(self, name: str, make_pool: Callable[..., Any], best: float) -> None:
+        pool = make_pool(capacity=2 * _CONTEXT)
         pool.take_row()
         for tokens in (1, 2, 6):
             took = self.seconds(partial(pool.forward, [step(0, tokens)]))
@@ -182,29 +205,51 @@ class Bench:
         prompt = list(range(1, 65 if self.small else _CONTEXT))
         best = self._seconds_to_read(StaticModel(model))
         for cache in ("dynamic", "static"):
-            # The first time it may compile; as a model in use, it is timed after that.
-            for _ in range(2):
-                took = generate_seconds(model, prompt, 16, cache=cache)
             what = f"generate(), {cache} cache"
-            say(Figure(what=what, count=1, value=1e3 * took, unit="ms", share=best / took))
+            attempt(what, partial(self._generate, what, model, prompt, cache, best))
+
+    def _generate(self, what: str, model: Any, prompt: list[int], cache: str, best: float) -> None:
+        # The first time it may compile; as a model in use, it is timed after that.
+        for _ in range(2):
+            took = generate_seconds(model, prompt, 16, cache=cache)
+        say(Figure(what=what, count=1, value=1e3 * took, unit="ms", share=best / took))
 
     def sessions(self, shape: str) -> None:
         """Time passes of many sessions, both channels of each; at best they read all once."""
         model = StaticModel(make_model(shape, self.device, self.small, self.dtype))
-        way, limit = [*self.ways()][-1], self._seconds_to_read(model)
-        counts = [1, 2, 4] if self.small else [1, 8, 32, 64, 128, 256, 512]
+        limit = self._seconds_to_read(model)
+        # The best way that works here: without a C compiler there are graphs, but none compiled.
+        for way, how in reversed(self.ways().items()):
+            if self._sessions(model, way, how, limit):
+                break
+
+    def _sessions(self, model: StaticModel, way: str, how: dict[str, Any], limit: float) -> bool:
+        """Time ever more sessions until that fails; tell whether this way works here at all."""
+        counts = [1, 2, 4] if self.small else list(_SESSIONS)
         while counts:  # one pool for all, as a pool compiles its own passes
             try:
-                pool = StaticPool(model, counts[-1], capacity=_CONTEXT, **self.ways()[way])
+                pool = StaticPool(model, counts[-1], capacity=_CONTEXT, **how)
                 break
             except torch.OutOfMemoryError:
                 what = "do not fit into the memory"
-                say(Figure(what=what, count=counts.pop(), value=0, unit="ms"))
-        for count in counts:
-            took = self.seconds(partial(pool.forward, [step(row, 2) for row in range(count)]))
-            read = pool.bytes * count / pool.rows
+                say(Figure(what=what, count=counts.pop(), value=None, unit=None))
+
+        def measure(what: str, chunks: list[Chunk]) -> None:
+            took = self.seconds(partial(pool.forward, chunks))
+            read = pool.bytes * len(chunks) / pool.rows
             best = limit * (1 + read / read_bytes(model))
-            say(Figure(what=way, count=count, value=1e3 * took, unit="ms", share=best / took))
+            share = best / took
+            say(Figure(what=what, count=len(chunks), value=1e3 * took, unit="ms", share=share))
+
+        for count in counts:
+            chunks = [step(row, 2) for row in range(count)]
+            if not attempt(way, partial(measure, way, chunks), count):
+                return count > counts[0]
+            if count == min(counts[-1], _AIM):
+                what = f"{way}, one session hearing {_OPENING} tokens"
+                opened = [step(0, _OPENING), *chunks[1:]]
+                attempt(what, partial(measure, what, opened), count)
+        return True
 
     def int8(self, shape: str) -> None:
         """Time the same passes with weights of eight bits."""
@@ -224,17 +269,15 @@ class Bench:
         for name, settings in ways.items():
             if self.small and settings.compile:
                 continue  # a CPU takes minutes to compile
-            found = shape_bench(
-                config(shape, self.small), settings, seconds=0 if self.small else 10, name=shape
-            ).ways["duo"]
-            say(
-                Figure(
-                    what=f"{name}, {length} tokens a sample",
-                    value=found.tokens_per_second.median,
-                    unit="tokens/s",
-                    share=found.share_of_limit.median,
-                )
-            )
+            what = f"{name}, {length} tokens a sample"
+            attempt(what, partial(self._training, what, shape, settings))
+
+    def _training(self, what: str, shape: str, settings: TrainSettings) -> None:
+        found = shape_bench(
+            config(shape, self.small), settings, seconds=0 if self.small else 10, name=shape
+        ).ways["duo"]
+        value, share = found.tokens_per_second.median, found.share_of_limit.median
+        say(Figure(what=what, value=value, unit="tokens/s", share=share))
 
 
 def step(row: int, tokens: int) -> Chunk:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from duo.decoding.conversant import Conversant
 from duo.decoding.systems import (
@@ -22,7 +19,7 @@ from duo.decoding.systems import (
     models_for,
     with_prompt,
 )
-from duo.errors import BadInput
+from duo.errors import BadInput, ended_by_signals
 from duo.files import check_writable_file
 from duo.runs import versions
 from duo.terminal import say
@@ -85,7 +82,7 @@ def run(
     )
     conversation = Conversation(conversant, header)
     try:
-        with _ended_by_signals():
+        with ended_by_signals():
             if on_screen:
                 from sessions.chat.screen import run_screen
 
@@ -128,18 +125,3 @@ def _by_date(folder: Path) -> Path:
         again += 1
         path = folder / f"{name}-{again}.jsonl"
     return path
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into `SystemExit`, so that what was begun is finished."""
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch._dynamo.testing import CompileCounter
 from transformers import LlamaConfig
 from typer.testing import CliRunner
 
@@ -13,6 +16,9 @@ from duo.cli import app
 from duo.files import read_result
 from evaluation.train_bench import TrainBench, shape_bench, train_tables
 from tests.duo.training.material import data_folder, model_folder, settings
+
+TINY = LlamaConfig(vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                   num_attention_heads=4, bos_token_id=None, eos_token_id=None)  # fmt: skip
 
 
 def test_training_is_measured_beside_another_trainer(
@@ -45,13 +51,27 @@ def test_training_is_measured_beside_another_trainer(
 
 
 def test_a_shape_is_measured_within_its_time() -> None:
-    config = LlamaConfig(vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                         num_attention_heads=4, bos_token_id=None, eos_token_id=None)  # fmt: skip
     for rank in (0, 2):
         used = settings(lora_rank=rank, max_tokens=40, batch=2, packing=True)
-        found = shape_bench(config, used, seconds=0.0, steps=2, name="tiny")
+        found = shape_bench(TINY, used, seconds=0.0, steps=2, name="tiny")
         assert list(found.ways) == ["duo"]
         assert found.rounds == 1
         assert found.tokens == 80
         assert found.ways["duo"].share_of_limit.median > 0
         assert len(train_tables(found)[0].rows) == 1
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own look at its inputs
+def test_what_is_measured_as_compiled_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = CompileCounter()
+    layer_compile = torch.nn.Module.compile
+
+    def counted(module: torch.nn.Module, **how: Any) -> None:
+        layer_compile(module, **how | {"backend": counter})
+
+    monkeypatch.setattr(torch.nn.Module, "compile", counted)
+    torch._dynamo.reset()
+    for compiled in (False, True):
+        used = settings(lora_rank=2, max_tokens=40, batch=2, compile=compiled)
+        shape_bench(TINY, used, seconds=0.0, steps=2)
+        assert (counter.frame_count > 0) == compiled
