@@ -5,8 +5,8 @@ are, which rows they belong to, how many slots of these are in use. All of that 
 as one tensor.
 
 Compiled code and graphs want few shapes. So a regular pass, a few tokens of each session, is filled
-up to the next of a few sizes, in tokens as in slots. One that is not regular (one session reads a
-long text while others go on) runs without.
+up to the next of a few sizes, in tokens as in slots. One that is not regular, as a session reads a
+long text, runs without.
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 #: Tokens of a row up to which it is laid beside others; longer ones attend by themselves.
 _SHORT = 8
-#: Tokens of one row up to which its pass is captured.
-_CAPTURED = 128
+#: Tokens up to which the pass of a single row is regular.
+_SINGLE = 128
+#: With so few queries of a head, products and a softmax are faster on a GPU than a fused kernel,
+#: which would read the slots of a head one after the other.
+_FEW_QUERIES = 32
 
 
 def cuda_graphs() -> Capture:
@@ -90,13 +93,14 @@ def whole_graph(
 class _Rows:
     """Rows whose tokens attend together: how many tokens of each, and how many of their slots.
 
-    `tokens` is None where the whole pass is of one row.
+    `tokens` is None where the whole pass is of one row. `products`: see `StaticModel.layer`.
     """
 
     first: int
     rows: int
     tokens: int | None
     slots: int
+    products: bool
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ class StaticPool(RowPool):
         self._captured: dict[_Layout, tuple[Tensor, Work]] = {}  # what it reads, and the work
         self._fixed = compiler is not None or capture is not None
         self._together = self._fixed or model.device.type != "cpu"
+        self._products = model.device.type == "cuda"
         self._plain: list[Callable[..., Any]] = [model.begin, model.layer, model.end]
         self._compiled = self._plain
         if compiler is not None:
@@ -165,7 +170,7 @@ class StaticPool(RowPool):
         self._edit_owners()
         self.forward_passes += 1
         count = sum(len(chunk.wanted) for chunk in chunks)
-        if self._capture is not None and layout.regular and layout.tokens <= _CAPTURED * self.rows:
+        if self._capture is not None and layout.regular:
             logits = self._repeat(self._capture, layout, torch.tensor(facts))[:count].clone()
         else:
             given = torch.tensor(facts, device=self.model.device)
@@ -182,7 +187,8 @@ class StaticPool(RowPool):
         groups = [short] if short else []
         groups += [[chunk] for chunk in chunks if not short or len(chunk.ids) > _SHORT]
         whole = len(groups) == 1 and not short
-        regular = self._fixed and len(groups) == 1 and (self.rows == 1 or bool(short))
+        few = bool(short) or (self.rows == 1 and len(chunks[0].ids) <= _SINGLE)
+        regular = self._fixed and len(groups) == 1 and few
         parts = tuple(self._part(group, whole, regular) for group in groups)
         # each token: id, owner, position, row, slot
         tokens = [
@@ -234,7 +240,11 @@ class StaticPool(RowPool):
             tokens = next_size(tokens, 2)
             if not whole:
                 first, last = 0, min(self.rows, next_size(last + 1, 2)) - 1
-        return _Rows(first, last - first + 1, None if whole else tokens, used)
+        # All regular passes attend in the same way, so that layers are compiled for that one alone.
+        few = regular or tokens * self.model.groups <= _FEW_QUERIES
+        return _Rows(
+            first, last - first + 1, None if whole else tokens, used, self._products and few
+        )
 
     # -- a pass ------------------------------------------------------------------------------
 
@@ -294,7 +304,7 @@ class StaticPool(RowPool):
                 of_tokens,
                 (self.keys[number], self.values[number]),
                 [
-                    (part.tokens, part.masks[kind], rows.first)
+                    (part.tokens, part.masks[kind], rows.first, rows.products)
                     for part, rows in zip(parts, layout.parts, strict=True)
                 ],
                 place,
