@@ -30,8 +30,10 @@ class Waits(TorchFunctionMode):
         named = kwargs or {}
         if func in (Tensor.__getitem__, Tensor.__setitem__):
             self.count += _waits(args[1])
+        elif func in (torch.tensor, torch.as_tensor):
+            self.count += named.get("device") is not None
         else:
-            self.count += func in _READING
+            self.count += func in _READING or func is Tensor.new_tensor
         return func(*args, **named)
 
 

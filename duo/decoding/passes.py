@@ -23,7 +23,7 @@ from torch._dynamo import mark_static
 from torch.fx.experimental import _config as sizes
 
 from duo.decoding.channels import Chunk
-from duo.decoding.slots import FIRST_CAPACITY, RowPool
+from duo.decoding.slots import FIRST_CAPACITY, RowPool, on_device
 from duo.decoding.static import StaticModel
 
 #: Reads and writes tensors that are always the same ones, and returns what it made.
@@ -170,10 +170,10 @@ class StaticPool(RowPool):
         self._edit_owners()
         self.forward_passes += 1
         count = sum(len(chunk.wanted) for chunk in chunks)
+        given = on_device(facts, self.model.device)
         if self._capture is not None and layout.regular:
-            logits = self._repeat(self._capture, layout, torch.tensor(facts))[:count].clone()
+            logits = self._repeat(self._capture, layout, given)[:count].clone()
         else:
-            given = torch.tensor(facts, device=self.model.device)
             logits = self._run(layout, given)[:count]
         return list(logits.split([len(chunk.wanted) for chunk in chunks]))
 
@@ -251,7 +251,7 @@ class StaticPool(RowPool):
     def _repeat(self, capture: Capture, layout: _Layout, facts: Tensor) -> Tensor:
         """Run a captured pass; what it returns is overwritten by the next one."""
         if layout not in self._captured:
-            kept = facts.to(self.model.device)
+            kept = facts.clone()
             work = partial(self._run, layout, kept)
             self._captured[layout] = kept, capture(work)
         kept, replay = self._captured[layout]
