@@ -33,8 +33,9 @@ Capture = Callable[[Work], Work]
 #: Compiles a function of tensors.
 Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-#: Tokens of a row up to which it is laid beside others; longer ones attend by themselves.
-_SHORT = 8
+#: Tokens of a row up to which it is laid beside others; longer ones attend by themselves. So many
+#: open a turn and bring a few words; not more, as all rows are filled up to the longest.
+_SHORT = 16
 #: Tokens up to which the pass of a single row is regular.
 _SINGLE = 128
 #: With so few queries of a head, products and a softmax are faster on a GPU than a fused kernel,
@@ -136,6 +137,7 @@ class StaticPool(RowPool):
         self.model = model
         self._capture = capture
         self._captured: dict[_Layout, tuple[Tensor, Work]] = {}  # what it reads, and the work
+        self._scores: Tensor | None = None  # where all captured passes leave their logits
         self._fixed = compiler is not None or capture is not None
         self._together = self._fixed or model.device.type != "cpu"
         self._products = model.device.type == "cuda"
@@ -252,11 +254,20 @@ class StaticPool(RowPool):
         """Run a captured pass; what it returns is overwritten by the next one."""
         if layout not in self._captured:
             kept = facts.clone()
-            work = partial(self._run, layout, kept)
-            self._captured[layout] = kept, capture(work)
+            self._captured[layout] = kept, capture(partial(self._leave, layout, kept))
         kept, replay = self._captured[layout]
         kept.copy_(facts)
         return replay()
+
+    def _leave(self, layout: _Layout, facts: Tensor) -> Tensor:
+        """Run the model, and leave the logits where all captured passes do.
+
+        Each would otherwise keep memory of its own for them, and there are many sizes.
+        """
+        logits = self._run(layout, facts)
+        if self._scores is None:  # made when a pass first runs, which is before it is captured
+            self._scores = logits.new_empty(2 * self.rows, logits.shape[1])
+        return self._scores[: layout.wanted].copy_(logits)
 
     def _run(self, layout: _Layout, facts: Tensor) -> Tensor:
         """Run the model; nothing of it is read back.
@@ -318,7 +329,7 @@ def next_size(number: int, least: int) -> int:
     return max(least, 1 << (number - 1).bit_length())
 
 
-def next_slots(number: int) -> int:
-    """Find the next of 256, 384, 512, 768, 1024 ... slots: a third more than needed at most."""
-    whole = next_size(number, 256)
-    return whole * 3 // 4 if whole > 256 and number <= whole * 3 // 4 else whole
+def next_slots(number: int, least: int = 256) -> int:
+    """Find the next of 256, 384, 512, 768, 1024 ... slots: half as many again as the one before."""
+    whole = next_size(number, least)
+    return whole * 3 // 4 if whole > least and number <= whole * 3 // 4 else whole

@@ -149,6 +149,18 @@ def test_compiled_passes_give_the_same_tokens() -> None:
         assert one.argmax() == other.argmax()
 
 
+def test_rows_grow_by_half_at_most() -> None:
+    """Of all rows, when one needs it: with hundreds that is most of a GPU's memory."""
+    model = tiny_model()
+    channels = FusedChannels(model, StaticPool(StaticModel(model), 2))
+    found = []
+    for tokens in (256, 1, 128, 128, 256):
+        channels.extend_prefix([1] * tokens)
+        channels.encode()
+        found.append(channels.pool.capacity)
+    assert found == [256, 384, 512, 768, 1024]
+
+
 def test_sizes_are_few_and_waste_little() -> None:
     assert [next_size(number, 2) for number in (1, 2, 3, 9, 64)] == [2, 2, 4, 16, 64]
     assert [next_slots(number) for number in (1, 256, 257, 400, 512, 600, 800)] == [
