@@ -382,10 +382,14 @@ class StaticModel:
 
 
 def reads(model: PreTrainedModel) -> bool:
-    """Tell whether a model is of the family and uses the attention that is usual for it."""
+    """Tell whether a model is of the family and uses the attention that is usual for it.
+
+    With soft caps that is "eager", whatever `transformers` says: see `duo.backbone`.
+    """
     if model.config.model_type not in FAMILY or hasattr(model, "duo_frames"):
         return False  # of another kind, or takes in frames (`duo.fusion`)
-    usual = "sdpa" if model._supports_sdpa else "eager"
+    capped = getattr(model.config, "attn_logit_softcapping", None)
+    usual = "sdpa" if model._supports_sdpa and not capped else "eager"
     return bool(model.config._attn_implementation == usual)
 
 
