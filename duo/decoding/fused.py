@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from duo.decoding.channels import Chunk, OnePassChannels
 from duo.decoding.mask import Owner
-from duo.decoding.passes import StaticPool, cuda_graphs, whole_graph
+from duo.decoding.passes import StaticPool, cuda_graphs, next_slots, whole_graph
 from duo.decoding.slots import RowPool, SlotPool
 from duo.decoding.static import FAMILY, StaticModel
 from duo.errors import BadInput
@@ -71,7 +71,7 @@ class FusedChannels(OnePassChannels):
     def _allocate(self, count: int) -> list[int]:
         while len(self._free) < count:
             if self._capacity == self.pool.capacity:
-                self.pool.grow(2 * self.pool.capacity)
+                self.pool.grow(next_slots(self.pool.capacity + 1, least=1))
             for slot in range(self._capacity, self.pool.capacity):
                 heapq.heappush(self._free, slot)
             self._capacity = self.pool.capacity

@@ -5,8 +5,8 @@ are, which rows they belong to, how many slots of these are in use. All of that 
 as one tensor.
 
 Compiled code and graphs want few shapes. So a regular pass, a few tokens of each session, is filled
-up to the next of a few sizes, in tokens as in slots. One that is not regular (one session reads a
-long text while others go on) runs without.
+up to the next of a few sizes, in tokens as in slots. One that is not regular, as a session reads a
+long text, runs without.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch._dynamo import mark_static
 from torch.fx.experimental import _config as sizes
 
 from duo.decoding.channels import Chunk
-from duo.decoding.slots import FIRST_CAPACITY, RowPool
+from duo.decoding.slots import FIRST_CAPACITY, RowPool, on_device
 from duo.decoding.static import StaticModel
 
 #: Reads and writes tensors that are always the same ones, and returns what it made.
@@ -33,10 +33,14 @@ Capture = Callable[[Work], Work]
 #: Compiles a function of tensors.
 Compile = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-#: Tokens of a row up to which it is laid beside others; longer ones attend by themselves.
-_SHORT = 8
-#: Tokens of one row up to which its pass is captured.
-_CAPTURED = 128
+#: Tokens of a row up to which it is laid beside others; longer ones attend by themselves. So many
+#: open a turn and bring a few words; not more, as all rows are filled up to the longest.
+_SHORT = 16
+#: Tokens up to which the pass of a single row is regular.
+_SINGLE = 128
+#: With so few queries of a head, products and a softmax are faster on a GPU than a fused kernel,
+#: which would read the slots of a head one after the other.
+_FEW_QUERIES = 32
 
 
 def cuda_graphs() -> Capture:
@@ -90,13 +94,14 @@ def whole_graph(
 class _Rows:
     """Rows whose tokens attend together: how many tokens of each, and how many of their slots.
 
-    `tokens` is None where the whole pass is of one row.
+    `tokens` is None where the whole pass is of one row. `products`: see `StaticModel.layer`.
     """
 
     first: int
     rows: int
     tokens: int | None
     slots: int
+    products: bool
 
 
 @dataclass(frozen=True)
@@ -132,8 +137,10 @@ class StaticPool(RowPool):
         self.model = model
         self._capture = capture
         self._captured: dict[_Layout, tuple[Tensor, Work]] = {}  # what it reads, and the work
+        self._scores: Tensor | None = None  # where all captured passes leave their logits
         self._fixed = compiler is not None or capture is not None
         self._together = self._fixed or model.device.type != "cpu"
+        self._products = model.device.type == "cuda"
         self._plain: list[Callable[..., Any]] = [model.begin, model.layer, model.end]
         self._compiled = self._plain
         if compiler is not None:
@@ -165,10 +172,10 @@ class StaticPool(RowPool):
         self._edit_owners()
         self.forward_passes += 1
         count = sum(len(chunk.wanted) for chunk in chunks)
-        if self._capture is not None and layout.regular and layout.tokens <= _CAPTURED * self.rows:
-            logits = self._repeat(self._capture, layout, torch.tensor(facts))[:count].clone()
+        given = on_device(facts, self.model.device)
+        if self._capture is not None and layout.regular:
+            logits = self._repeat(self._capture, layout, given)[:count].clone()
         else:
-            given = torch.tensor(facts, device=self.model.device)
             logits = self._run(layout, given)[:count]
         return list(logits.split([len(chunk.wanted) for chunk in chunks]))
 
@@ -182,7 +189,8 @@ class StaticPool(RowPool):
         groups = [short] if short else []
         groups += [[chunk] for chunk in chunks if not short or len(chunk.ids) > _SHORT]
         whole = len(groups) == 1 and not short
-        regular = self._fixed and len(groups) == 1 and (self.rows == 1 or bool(short))
+        few = bool(short) or (self.rows == 1 and len(chunks[0].ids) <= _SINGLE)
+        regular = self._fixed and len(groups) == 1 and few
         parts = tuple(self._part(group, whole, regular) for group in groups)
         # each token: id, owner, position, row, slot
         tokens = [
@@ -234,19 +242,32 @@ class StaticPool(RowPool):
             tokens = next_size(tokens, 2)
             if not whole:
                 first, last = 0, min(self.rows, next_size(last + 1, 2)) - 1
-        return _Rows(first, last - first + 1, None if whole else tokens, used)
+        # All regular passes attend in the same way, so that layers are compiled for that one alone.
+        few = regular or tokens * self.model.groups <= _FEW_QUERIES
+        return _Rows(
+            first, last - first + 1, None if whole else tokens, used, self._products and few
+        )
 
     # -- a pass ------------------------------------------------------------------------------
 
     def _repeat(self, capture: Capture, layout: _Layout, facts: Tensor) -> Tensor:
         """Run a captured pass; what it returns is overwritten by the next one."""
         if layout not in self._captured:
-            kept = facts.to(self.model.device)
-            work = partial(self._run, layout, kept)
-            self._captured[layout] = kept, capture(work)
+            kept = facts.clone()
+            self._captured[layout] = kept, capture(partial(self._leave, layout, kept))
         kept, replay = self._captured[layout]
         kept.copy_(facts)
         return replay()
+
+    def _leave(self, layout: _Layout, facts: Tensor) -> Tensor:
+        """Run the model, and leave the logits where all captured passes do.
+
+        Each would otherwise keep memory of its own for them, and there are many sizes.
+        """
+        logits = self._run(layout, facts)
+        if self._scores is None:  # made when a pass first runs, which is before it is captured
+            self._scores = logits.new_empty(2 * self.rows, logits.shape[1])
+        return self._scores[: layout.wanted].copy_(logits)
 
     def _run(self, layout: _Layout, facts: Tensor) -> Tensor:
         """Run the model; nothing of it is read back.
@@ -294,7 +315,7 @@ class StaticPool(RowPool):
                 of_tokens,
                 (self.keys[number], self.values[number]),
                 [
-                    (part.tokens, part.masks[kind], rows.first)
+                    (part.tokens, part.masks[kind], rows.first, rows.products)
                     for part, rows in zip(parts, layout.parts, strict=True)
                 ],
                 place,
@@ -308,7 +329,7 @@ def next_size(number: int, least: int) -> int:
     return max(least, 1 << (number - 1).bit_length())
 
 
-def next_slots(number: int) -> int:
-    """Find the next of 256, 384, 512, 768, 1024 ... slots: a third more than needed at most."""
-    whole = next_size(number, 256)
-    return whole * 3 // 4 if whole > 256 and number <= whole * 3 // 4 else whole
+def next_slots(number: int, least: int = 256) -> int:
+    """Find the next of 256, 384, 512, 768, 1024 ... slots: half as many again as the one before."""
+    whole = next_size(number, least)
+    return whole * 3 // 4 if whole > least and number <= whole * 3 // 4 else whole

@@ -26,6 +26,13 @@ from duo.decoding.mask import Owner
 FIRST_CAPACITY = 256
 
 
+def on_device(numbers: Sequence[Any], device: torch.device) -> Tensor:
+    """Copy whole numbers to a device; to a GPU from pinned memory, so that nobody waits for it."""
+    pinned = device.type == "cuda"
+    here = torch.tensor(numbers, dtype=torch.long, pin_memory=pinned)
+    return here.to(device, non_blocking=pinned)
+
+
 class RowPool(ABC):
     """Rows of slots, one for each session; all have the same capacity, which grows as needed.
 
@@ -80,9 +87,9 @@ class RowPool(ABC):
     def _edit_owners(self) -> None:
         """Bring the device up to date, before a pass."""
         if self._edits:
-            places, owners = list(self._edits), list(self._edits.values())
-            where = torch.tensor(places, device=self._owner.device).unbind(1)
-            self._owner[where] = torch.tensor(owners, dtype=torch.int8, device=self._owner.device)
+            edits = [(*place, owner) for place, owner in self._edits.items()]
+            row, slot, owner = on_device(edits, self._owner.device).unbind(1)
+            self._owner[row, slot] = owner.to(torch.int8)
             self._edits.clear()
 
 
@@ -127,8 +134,8 @@ class SlotPool(RowPool):
             slots += [base + slot for slot in chunk.slots]
             wanted += [first + place for place in chunk.wanted]
             end = max(end, base + chunk.used)
-        facts = torch.tensor([ids, owners, positions, rows, slots], device=self.model.device)
-        logits = self._run(facts, torch.tensor(wanted, dtype=torch.long).to(facts.device), end)
+        facts = on_device([ids, owners, positions, rows, slots], self.model.device)
+        logits = self._run(facts, on_device(wanted, self.model.device), end)
         self.forward_passes += 1
         return list(logits.split([len(chunk.wanted) for chunk in chunks]))
 

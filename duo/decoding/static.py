@@ -30,9 +30,6 @@ from duo.quantising import is_quantised
 FAMILY = (
     "gemma", "gemma2", "gemma3_text", "granite", "llama", "mistral", "phi3", "qwen2", "qwen3",
 )  # fmt: skip
-#: With so few queries of a head, products and a softmax are faster on a GPU than a fused kernel,
-#: which would read the slots of a head one after the other.
-_FEW_QUERIES = 32
 
 
 class Weights(NamedTuple):
@@ -263,7 +260,7 @@ class StaticModel:
         rotation: tuple[Tensor, Tensor],
         facts: Tensor,
         cache: tuple[Tensor, Tensor],
-        parts: Sequence[tuple[Tensor | None, Tensor, int]],
+        parts: Sequence[tuple[Tensor | None, Tensor, int, bool]],
         place: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Run one layer.
@@ -277,7 +274,9 @@ class StaticModel:
             rotation: of the layer's kind.
             facts: see `begin`.
             cache: the layer's keys and values, each `[rows, key heads, capacity, size]`.
-            parts: for each the places of its tokens (see `Part`), its mask, and its first row.
+            parts: for each the places of its tokens (see `Part`), its mask, its first row, and
+                whether attention is made of products rather than one fused kernel. (A condition on
+                sizes in here would be compiled for each of its outcomes.)
             place: where each token stands among those of all parts; None: in the same order.
 
         Returns:
@@ -300,12 +299,7 @@ class StaticModel:
         cache[0].index_put_((row[:, None], head, slot[:, None]), key)
         cache[1].index_put_((row[:, None], head, slot[:, None]), value)
         query = query.reshape(-1, self.key_heads, self.groups, self.size)
-        found = []
-        for tokens, mask, first in parts:
-            # (torch 2.11 compiles a `slice` that has a name for its first size alone)
-            rows, slots = mask.shape[0], mask.shape[3]
-            key, value = (kept[first : first + rows, :, :slots] for kept in cache)
-            found.append(self._attend(query, tokens, mask, key, value))
+        found = [self._attend(query, *part, *cache) for part in parts]
         attended = found[0] if len(found) == 1 else torch.cat(found)
         if place is not None:
             attended = attended[place]
@@ -318,33 +312,50 @@ class StaticModel:
         return x, self._norm(made, weights.after_mlp)
 
     def _attend(
-        self, query: Tensor, tokens: Tensor | None, mask: Tensor, key: Tensor, value: Tensor
+        self,
+        query: Tensor,
+        tokens: Tensor | None,
+        mask: Tensor,
+        first: int,
+        products: bool,
+        keys: Tensor,
+        values: Tensor,
     ) -> Tensor:
         """Attend to the slots of a part: the query heads of a group are further queries of one.
 
         Args:
             query: `[tokens, key heads, groups, size]`.
             tokens, mask: see `Part`.
-            key, value: `[rows, key heads, slots, size]`.
+            first, products: see `layer`; soft caps need products anyway.
+            keys, values: the layer's, `[rows, key heads, capacity, size]`.
 
         Returns:
             `[rows * tokens of a row, heads * size]`.
         """
         query = query[None] if tokens is None else query[tokens]
         rows, count = query.shape[:2]
+        slots = mask.shape[3]
         query = query.permute(0, 2, 3, 1, 4).reshape(rows, self.key_heads, -1, self.size)
-        few = query.is_cuda and query.shape[2] <= _FEW_QUERIES
-        if self._cap is None and not few:
+        # (torch 2.11 compiles a `slice` that has a name for its first size alone)
+        if self._cap is None and not products:
+            key, value = (kept[first : first + rows, :, :slots] for kept in (keys, values))
             made = functional.scaled_dot_product_attention(
                 query, key, value, attn_mask=mask, scale=self._scaling
             )
         else:
-            scores = (query @ key.transpose(2, 3)) * self._scaling
+            # Rows and heads are one dimension before slots are cut off. Joined after that, as `@`
+            # does, they would be compiled once for all slots of the capacity and once for fewer.
+            key, value = (
+                kept.flatten(0, 1)[first * self.key_heads : (first + rows) * self.key_heads, :slots]
+                for kept in (keys, values)
+            )
+            scores = torch.bmm(query.flatten(0, 1), key.transpose(1, 2)) * self._scaling
             if self._cap is not None:
                 scores = torch.tanh(scores / self._cap) * self._cap
+            scores = scores.view(rows, self.key_heads, -1, slots)
             scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
             wide = torch.promote_types(scores.dtype, torch.float32)
-            made = scores.softmax(-1, dtype=wide).to(value.dtype) @ value
+            made = torch.bmm(scores.softmax(-1, dtype=wide).to(value.dtype).flatten(0, 1), value)
         made = made.view(rows, self.key_heads, self.groups, count, self.size)
         return made.permute(0, 3, 1, 2, 4).reshape(rows * count, -1)
 
@@ -371,10 +382,14 @@ class StaticModel:
 
 
 def reads(model: PreTrainedModel) -> bool:
-    """Tell whether a model is of the family and uses the attention that is usual for it."""
+    """Tell whether a model is of the family and uses the attention that is usual for it.
+
+    With soft caps that is "eager", whatever `transformers` says: see `duo.backbone`.
+    """
     if model.config.model_type not in FAMILY or hasattr(model, "duo_frames"):
         return False  # of another kind, or takes in frames (`duo.fusion`)
-    usual = "sdpa" if model._supports_sdpa else "eager"
+    capped = getattr(model.config, "attn_logit_softcapping", None)
+    usual = "sdpa" if model._supports_sdpa and not capped else "eager"
     return bool(model.config._attn_implementation == usual)
 
 

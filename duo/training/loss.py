@@ -119,16 +119,22 @@ def no_state_loss(logits: Tensor, states: StateTokens) -> Tensor:
 
     It is never infinite by rounding.
     """
-    decided = torch.logsumexp(logits[:, [states.respond, states.ignore]], dim=-1)
-    others = logits.clone()
-    others[:, [states.respond, states.ignore]] = -torch.inf
+    own = torch.stack([logits[:, state] for state in states.decisions], -1)
+    others = _without(logits, states.decisions)
     # 1 - p = sigmoid(logsumexp of the others - logsumexp of the states)
-    return functional.softplus(decided - torch.logsumexp(others, dim=-1))
+    return functional.softplus(own.logsumexp(-1) - others.logsumexp(-1))
+
+
+def _without(logits: Tensor, tokens: Sequence[int]) -> Tensor:
+    """Leave tokens out, one by one: a list as an index is copied to the device and waited for."""
+    others = logits.clone()
+    for token in tokens:
+        others[:, token] = -torch.inf
+    return others
 
 
 def _divergence(logits: Tensor, base: Tensor, states: StateTokens) -> Tensor:
-    ordinary = base.to(logits.dtype).clone()
-    ordinary[:, list(states.all)] = -torch.inf
+    ordinary = _without(base.to(logits.dtype), states.all)
     expected = ordinary.softmax(-1)
     surprise = torch.where(expected > 0, ordinary.log_softmax(-1) - logits.log_softmax(-1), 0.0)
     return (expected * surprise).sum(-1)

@@ -117,7 +117,7 @@ class Samples:
             inside: whether places where no state token may come are among the targets.
 
         Returns:
-            `input_ids` `[rows, tokens]`, and `position_ids` of that shape if they are packed;
+            `input_ids` `[rows, tokens]`, and `position_ids` of that shape if several are packed;
             `where` and `target` `[targets]`, the place of each, counted over all rows, and the id
             that comes next; `counts`, how many there are of each `Target`, in whose order they
             come. Rows are padded on the right, where no token of theirs looks, so no mask is
@@ -150,7 +150,7 @@ class Samples:
             "target": torch.from_numpy(np.concatenate(target)[order].astype(np.int64)),
             "counts": tuple(counts.tolist()),
         }
-        if packing:
+        if packing and len(lengths) > 1:
             positions = np.arange(width) - np.repeat(starts, lengths)
             made["position_ids"] = torch.from_numpy(positions[None])
         return made

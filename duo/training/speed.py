@@ -8,17 +8,22 @@ weights that are learned, and what is saved of them, stay PEFT's:
   it is, and the rows beside it.
 - Autocast converts every frozen matrix anew in every pass. Here that is done once, with the same
   result. The embedding stays as it is: what it gives is the residual stream, in float32.
+
+And `transformers` waits for the device in every pass, to see whether rows are packed. Here it is
+told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import masking_utils
 
 from duo.errors import BadInput
 
@@ -53,6 +58,25 @@ def ease_frozen(model: Any, *, half: bool) -> None:
                 and id(module.weight) not in embeddings
             ):
                 module.weight.data = module.weight.data.bfloat16()
+
+
+@contextmanager
+def rows_known(*, packed: bool) -> Iterator[None]:
+    """Tell `transformers`, within, whether rows hold several samples, so that it need not look.
+
+    Args:
+        packed: whether they do; then position numbers restart with each sample.
+    """
+
+    def samples(position_ids: Tensor) -> Tensor | None:
+        return (position_ids == 0).cumsum(-1) if packed else None
+
+    looking = masking_utils.find_packed_sequence_indices
+    masking_utils.find_packed_sequence_indices = samples
+    try:
+        yield
+    finally:
+        masking_utils.find_packed_sequence_indices = looking
 
 
 def compile_layers(model: Any, backend: str = "inductor") -> None:

@@ -27,6 +27,7 @@ from duo.training.loss import (
 )
 from duo.training.samples import Samples
 from duo.training.settings import TrainSettings
+from duo.training.speed import rows_known
 
 #: The name under which speed is logged.
 SPEED = "tokens_per_second"
@@ -215,12 +216,13 @@ class DuoTrainer(Trainer):
         seen = {name: inputs[name] for name in ("input_ids", "position_ids") if name in inputs}
         learned: Any = {"inside": self._settings.inside, "answers": self._settings.answers}
         base = None
-        if "base" in learned.values():
-            known = where[base_places(counts, **learned)]
-            with logits_only_where(bare, known), torch.no_grad(), bare.disable_adapter():
-                base = model(**seen, use_cache=False).logits[0]
-        with logits_only_where(bare, where):
-            outputs = model(**seen, use_cache=False)
+        with rows_known(packed="position_ids" in seen):
+            if "base" in learned.values():
+                known = where[base_places(counts, **learned)]
+                with logits_only_where(bare, known), torch.no_grad(), bare.disable_adapter():
+                    base = model(**seen, use_cache=False).logits[0]
+            with logits_only_where(bare, where):
+                outputs = model(**seen, use_cache=False)
         losses = place_losses(
             outputs.logits[0],
             inputs["target"],

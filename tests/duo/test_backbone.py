@@ -22,8 +22,10 @@ from huggingface_hub.errors import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
+from transformers.models.gemma2.modeling_gemma2 import Gemma2PreTrainedModel
 
 from duo.backbone import load, model_folder
+from duo.decoding.check import is_static
 from duo.errors import BadInput
 from duo.tokens import STATE_TOKENS, add_state_tokens, state_tokens, trainable_rows
 from tests.tiny import ARCHITECTURES, tiny_backbone, tiny_model, tiny_tokenizer
@@ -238,10 +240,16 @@ def test_state_tokens_with_other_ids_than_the_base(tmp_path: Path) -> None:
         load(str(adapter), device="cpu")
 
 
-def test_soft_caps_are_not_left_out(tmp_path: Path) -> None:
-    """By `transformers` before 5.21 they were, without a word, where it chose the attention."""
+@pytest.mark.parametrize("supported", [False, True])
+def test_soft_caps_are_not_left_out(
+    tmp_path: Path, supported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `transformers` before 5.21 they were, without a word: it held that SDPA has them."""
     saved(tmp_path, "gemma2")
-    assert load(str(tmp_path), device="cpu").model.config._attn_implementation == "eager"
+    monkeypatch.setattr(Gemma2PreTrainedModel, "_supports_sdpa", supported)
+    model = load(str(tmp_path), device="cpu").model
+    assert model.config._attn_implementation == "eager"
+    assert is_static(model)
 
 
 def test_settings_of_loading(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ _ROBERTAS = (
 #: architecture that differ in what is tested here.
 _MORE: dict[str, dict[str, Any]] = {
     **{kind: {"pad_token_id": 1} for kind in _ROBERTAS},
+    "gemma2": {"attn_implementation": "eager"},  # as `duo.backbone` loads it
     "minicpm3": {"num_key_value_heads": 4},
     "xmod": {"pad_token_id": 1, "default_language": "en_XX"},
     "bamba": {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8},

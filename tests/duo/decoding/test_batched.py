@@ -10,9 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
 from duo.backbone import Backbone
 from duo.decoding.batched import Session, run_together
@@ -27,6 +24,7 @@ from duo.decoding.static import StaticModel
 from duo.decoding.systems import ROWS, SYSTEM_NAMES, build
 from tests.duo.decoding.steering import by_ending, encode_steered, ending_after, steered
 from tests.tiny import tiny_backbone, with_control
+from tests.waits import Waits
 
 Script = list[Heard]
 
@@ -132,26 +130,6 @@ def test_every_system_of_ours_can_be_held_together(name: str) -> None:
     if name != "duo-sequential":
         passes = sum(result.forward_passes for rs in together.values() for result in rs)
         assert 0 < pool.forward_passes < passes
-
-
-WAITING = (
-    Tensor.__array__, Tensor.__bool__, Tensor.__float__, Tensor.__index__, Tensor.__int__,
-    Tensor.cpu, Tensor.item, Tensor.nonzero, Tensor.numpy, Tensor.tolist,
-)  # fmt: skip
-
-
-class Waits(TorchFunctionMode):
-    """Counts what makes the host wait until a device has computed something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        masks = [part for part in tree_leaves(args[1:2]) if getattr(part, "dtype", 0) == torch.bool]
-        by_mask = func in (Tensor.__getitem__, Tensor.__setitem__) and bool(masks)
-        self.count += func in WAITING or by_mask
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(

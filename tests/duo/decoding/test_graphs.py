@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from duo.backbone import Backbone
-from duo.decoding.batched import build_together, run_together
+from duo.decoding.batched import build_together, encode_together, run_together
 from duo.decoding.fused import FusedChannels, check_graphs
 from duo.decoding.passes import StaticPool, Work, cuda_graphs
 from duo.decoding.slots import SlotPool
@@ -59,6 +59,7 @@ class Captures:
 
     def __init__(self) -> None:
         self.made = self.used = 0
+        self.found: list[Tensor] = []
 
     def __call__(self, work: Work) -> Work:
         work()  # as for a graph: memory is allocated before
@@ -66,6 +67,7 @@ class Captures:
         with tape:
             found = work()
         self.made += 1
+        self.found.append(found)
 
         def replay() -> Tensor:
             self.used += 1
@@ -115,6 +117,36 @@ def test_a_row_by_itself_is_captured_in_few_sizes() -> None:
     assert min(sizes) == 2
     assert all(size & (size - 1) == 0 for size in sizes)
     assert capture.used > 4
+
+
+def test_a_session_that_hears_a_few_words_keeps_the_pass_regular() -> None:
+    """A turn is opened, and words come, in one cycle: the pass of all is captured all the same."""
+    model, capture = backbone().model, Captures()
+    pool = pool_of(model, 3, capture=capture)
+    rows = [FusedChannels(model, pool) for _ in range(3)]
+    for channels in rows:
+        channels.extend_prefix([1, 2, 3])
+        channels.speaking = True
+    encode_together(rows)
+    for channels in rows:
+        channels.speak(4)
+    rows[1].fork(list(range(5, 17)))
+    encode_together(rows)
+    assert capture.used == pool.forward_passes == 2
+
+
+def test_what_is_captured_keeps_no_scores_of_its_own() -> None:
+    """All sizes leave theirs in one place: there may be tens of sizes, and large vocabularies."""
+    model, capture = backbone().model, Captures()
+    pool = pool_of(model, 2, capture=capture)
+    rows = [FusedChannels(model, pool) for _ in range(2)]
+    for tokens in (2, 5, 12):
+        for channels in rows:
+            channels.extend_prefix([1] * tokens)
+            channels.speaking = True
+            encode_together(rows)
+    assert capture.made >= 3
+    assert len({made.untyped_storage().data_ptr() for made in capture.found}) == 1
 
 
 def test_scores_outlast_the_next_pass() -> None:

@@ -85,9 +85,10 @@ def test_a_pass_grows_with_the_sessions_and_not_with_the_capacity() -> None:
     assert operations(4, 1024) == four
 
 
-def held(model: Any, rows: int, **how: Any) -> list[Tensor]:
+def held(model: Any, rows: int, *, as_on_a_gpu: bool = False, **how: Any) -> list[Tensor]:
     """Logits of a conversation that meets all sizes: texts, answers, a remark, rows that grow."""
     pool = StaticPool(StaticModel(model), rows, **how)
+    pool._products = as_on_a_gpu
     every = [FusedChannels(model, pool) for _ in range(rows)]
     found: list[Tensor] = []
 
@@ -119,11 +120,14 @@ def held(model: Any, rows: int, **how: Any) -> list[Tensor]:
     return found
 
 
+@pytest.mark.parametrize("as_on_a_gpu", [False, True])
 @pytest.mark.parametrize(
     ("architecture", "rows", "kind"),
     [("llama", 1, None), ("gemma3", 3, None), ("llama", 3, "early"), ("llama", 3, "middle")],
 )
-def test_nothing_is_compiled_again(architecture: str, rows: int, kind: Kind | None) -> None:
+def test_nothing_is_compiled_again(
+    architecture: str, rows: int, kind: Kind | None, as_on_a_gpu: bool
+) -> None:
     """A conversation of all sizes has the graphs that its first passes needed: three."""
     model = tiny_model(architecture, dtype=torch.float32)
     if kind is not None:
@@ -131,7 +135,7 @@ def test_nothing_is_compiled_again(architecture: str, rows: int, kind: Kind | No
     torch._dynamo.reset()
     counters.clear()
     compiler = partial(whole_graph, backend="eager")
-    found = held(model, rows, compiler=compiler)
+    found = held(model, rows, as_on_a_gpu=as_on_a_gpu, compiler=compiler)
     assert counters["stats"]["unique_graphs"] == 3
     for one, other in zip(found, held(model, rows), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
@@ -143,6 +147,18 @@ def test_compiled_passes_give_the_same_tokens() -> None:
     for one, other in zip(found, held(model, 1), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
         assert one.argmax() == other.argmax()
+
+
+def test_rows_grow_by_half_at_most() -> None:
+    """Of all rows, when one needs it: with hundreds that is most of a GPU's memory."""
+    model = tiny_model()
+    channels = FusedChannels(model, StaticPool(StaticModel(model), 2))
+    found = []
+    for tokens in (256, 1, 128, 128, 256):
+        channels.extend_prefix([1] * tokens)
+        channels.encode()
+        found.append(channels.pool.capacity)
+    assert found == [256, 384, 512, 768, 1024]
 
 
 def test_sizes_are_few_and_waste_little() -> None:

@@ -20,9 +20,10 @@ from duo.training.loss import (
     no_state_loss,
     place_losses,
 )
-from duo.training.settings import Inside
+from duo.training.settings import Answers, Inside
 from tests.duo.training.material import encoded, sample
 from tests.tiny import ARCHITECTURES, tiny_backbone
+from tests.waits import Waits
 
 STATES = StateTokens(respond=3, ignore=4, idle=5)
 END = 2
@@ -87,6 +88,21 @@ def test_answers_may_be_what_the_model_says_without_its_adapter(inside: Inside) 
     assert 0 <= same[1] == pytest.approx(no_state_and_idle(logits[1]))  # all but the states is kept
     with pytest.raises(ValueError, match="base model"):
         losses(logits, target, kind, inside, answers="base")
+
+
+@pytest.mark.parametrize("answers", get_args(Answers))
+@pytest.mark.parametrize("inside", get_args(Inside))
+def test_no_loss_waits_for_the_device(inside: Inside, answers: Answers) -> None:
+    logits, base = torch.randn(2, 5, 9).unbind()
+    target = torch.tensor([3, 7, END, 8, NOT_LEARNED])
+    counts = [1, 2, 1, 1]
+    known = base[base_places(counts, inside=inside, answers=answers)]
+    with Waits() as waits:
+        place_losses(
+            logits, target, counts,
+            states=STATES, inside=inside, end=END, answers=answers, base=known,
+        )  # fmt: skip
+    assert waits.count == 0
 
 
 def no_state_and_idle(logits: torch.Tensor) -> float:

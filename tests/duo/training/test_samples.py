@@ -47,7 +47,7 @@ def collated(
     made["where"] = [where for _, where, _ in found]
     made["target"] = [following for _, _, following in found]
     made["counts"] = tuple(sum(kind == which for kind, _, _ in found) for which in Target)
-    if not packing:
+    if not packing or len(chosen) == 1:
         del made["position_ids"]
     return made
 

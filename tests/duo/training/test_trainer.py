@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any, get_args
 
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duo.training.trainer import Plan
+from duo.training.encode import Encoder
+from duo.training.settings import Answers
+from duo.training.train import make_trainer
+from duo.training.trainer import DuoTrainer, Plan, turn_end
+from duo.training.weights import trainable
+from tests.duo.training.material import encoded, sample, settings
+from tests.tiny import tiny_backbone
+from tests.waits import Waits
 
 
 @given(
@@ -46,3 +57,49 @@ def test_parts_are_split_by_cost() -> None:
     assert [sorted(lengths[n] for n in part) for part in padded] == [[100, 100], [50] * 4]
     [packed] = Plan(lengths, batch=6, parts=2, steps=1, seed=0, packing=True)
     assert [sum(lengths[n] for n in part) for part in packed] == [200, 200]
+
+
+def trainer_of(folder: Path, architecture: str = "llama", **values: Any) -> DuoTrainer:
+    """Trains an adapter of a tiny model on a few samples."""
+    backbone = tiny_backbone(architecture, dtype=torch.float32)
+    encoder = Encoder(backbone.tokenizer, max_tokens=1000)
+    samples = encoded([sample(seed) for seed in range(6)], encoder, folder)
+    used = settings(**values)
+    return make_trainer(
+        trainable(backbone, used), used, samples, None, folder / "out",
+        states=backbone.states, end=turn_end(backbone.chat),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+@pytest.mark.parametrize("answers", get_args(Answers))
+def test_a_loss_waits_for_nothing_and_is_the_same_packed(
+    architecture: str, answers: Answers, tmp_path: Path
+) -> None:
+    """Nor does `transformers` look whether rows are packed, which it would in every pass."""
+    found = []
+    for packing in (False, True):
+        trainer = trainer_of(
+            tmp_path, architecture, packing=packing, answers=answers, inside="hold"
+        )
+        assert trainer.train_dataset is not None
+        part = trainer.train_dataset[0]
+        assert ("position_ids" in part) == packing
+        with Waits() as waits:
+            loss = trainer.compute_loss(trainer.model, part)
+        assert waits.count == 0
+        found.append(float(loss.detach()))
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_steps_wait_for_nothing(tmp_path: Path) -> None:
+    """A run waits where it begins and ends, and for what it logs: more steps are no more waits."""
+    found = []
+    for steps in (2, 6):
+        trainer = trainer_of(
+            tmp_path, steps=steps, log_every=9, save_every=9, answers="base", inside="hold"
+        )
+        with Waits() as waits:
+            trainer.train()
+        found.append(waits.count)
+    assert 0 < found[0] == found[1]
