@@ -28,7 +28,7 @@ from duo.training.train import ENCODED, encoder_for
 from duo.training.weights import base_name
 
 #: Inverse strengths of the regularisation that are tried, on standardised features.
-_STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
+_STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
 @dataclass(frozen=True, kw_only=True)
