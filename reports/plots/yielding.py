@@ -41,6 +41,8 @@ _NONE = Estimate(value=None)
 _ROOM = 12
 #: Points that are nearer than this share of a panel's width, at about one height, share their room.
 _NEAR = 0.15
+#: Of a panel's width, what a sign on a point's left needs.
+_LEFT = 0.3
 #: Signs that are nearer than this up and down would cover each other.
 _CLOSE = 0.05
 
@@ -184,7 +186,7 @@ def _line(axes: Any, number: int, place: int, points: list[_Point]) -> None:
 
 
 def _signs(axes: Any, place: int, points: list[_Point]) -> None:
-    """Write the signs beside the points: those of one place together, to its free side."""
+    """Write the signs beside the points: those of one place together, to a free side."""
     signs: dict[tuple[float, float], list[str]] = {}
     for one in points:
         across, up = (figure.value for figure in _pairs(one)[place])
@@ -192,9 +194,18 @@ def _signs(axes: Any, place: int, points: list[_Point]) -> None:
             signs.setdefault((across, up), []).append(visible(one.sign))
     left, right = axes.get_xlim()
     near = (right - left) * _NEAR
+
+    def beside(x: float, y: float) -> tuple[float, float] | None:
+        """Find the point that takes the room on another's right."""
+        found = [(a, b) for a, b in signs if 0 < a - x < near and abs(b - y) < _NEAR / 2]
+        return min(found, default=None)
+
+    for point in sorted(signs):  # those that have no room on the left either join the next one
+        if point[0] - left < _LEFT * (right - left) and (next_one := beside(*point)) is not None:
+            signs[next_one] += signs.pop(point)
     written: list[tuple[float, float, bool]] = []
     for (x, y), own in sorted(signs.items(), key=lambda one: -one[0][1]):
-        crowded = any(0 < a - x < near and abs(b - y) < _NEAR / 2 for a, b in signs)
+        crowded = beside(x, y) is not None
         above = [b for a, b, side in written if abs(a - x) < near and side == crowded]
         height = min([y, *(b - _CLOSE for b in above)])
         written.append((x, height, crowded))
