@@ -169,6 +169,7 @@ def test_a_signal_saves_what_was(tmp_path: Path, ending: signal.Signals) -> None
     with subprocess.Popen(
         command("--save", str(save)),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+        preexec_fn=lambda: signal.signal(ending, signal.SIG_DFL),  # the tests may run under nohup
     ) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None

@@ -229,7 +229,7 @@ def test_progress_counts_the_whole_sweep(tmp_path: Path) -> None:
     ("file", "names", "scenarios"),
     [
         ("sweep.yaml", "decide_at cycle_seconds patience on_silence after_interruption", 32),
-        ("yielding.yaml", "decide_at patience yielding answer_at hold_at hold_after", 128),
+        ("yielding.yaml", "decide_at silence patience yielding answer_at hold_at hold_after", 128),
     ],
 )
 def test_the_sweeps_that_come_with_the_package_can_be_read(

@@ -205,7 +205,8 @@ def test_lines_join_points_of_the_same_settings_alone() -> None:
     assert [0.6] in lines
     # Of several grids, a value alone would not say what it is of.
     assert "4: duo (patience=1, decide_at=0.1)" in drawn.caption
-    assert [text.get_text() for text in backchannels.texts] == list("123456")
+    # Two that are near to each other at the left edge share the room on their right.
+    assert [text.get_text() for text in backchannels.texts] == ["1", "2", "3", "4-5", "6"]
 
 
 def test_values_of_one_setting_stand_beside_the_points() -> None:
