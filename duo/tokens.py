@@ -60,7 +60,12 @@ class StateTokens:
 
 
 def decision(
-    respond: float, ignore: float, *, decide_at: float = 0.0, answer_at: float = 0.5
+    respond: float,
+    ignore: float,
+    *,
+    decide_at: float = 0.0,
+    answer_at: float = 0.5,
+    hold: bool = False,
 ) -> Literal["respond", "ignore", "wait"]:
     """Say what silence decides by the probabilities of `<1>` and `<2>` after the last word heard.
 
@@ -68,13 +73,17 @@ def decision(
         respond, ignore: the probabilities.
         decide_at: the least sum of them that decides.
         answer_at: the least share of `<1>` in it that answers.
+        hold: whether what would be ignored is waited on: while nothing is being said and another
+            token is likelier than `<2>`, so that half a question is not forgotten.
 
     >>> decision(0.3, 0.2), decision(0.2, 0.3), decision(0.01, 0.02, decide_at=0.05)
     ('respond', 'ignore', 'wait')
     """
     if respond + ignore < decide_at:
         return "wait"
-    return "respond" if respond >= answer_at * (respond + ignore) else "ignore"
+    if respond >= answer_at * (respond + ignore):
+        return "respond"
+    return "wait" if hold else "ignore"
 
 
 def state_tokens(tokenizer: Any) -> StateTokens:

@@ -321,20 +321,18 @@ def by_label(
 def decided_at(judged: Sequence[Judged], decide_at: float) -> dict[str, dict[Outcome, Proportion]]:
     """Compute the shares of outcomes for each label by one look after its last word, in silence.
 
-    The rule is the decoder's by default: `duo.tokens.decision`, but while nothing is being said,
-    what that would ignore is waited on unless `<2>` is the likeliest token of all.
+    The rule is `duo.tokens.decision`, as the decoder has it by default.
     """
 
     def decided(case: Judged) -> Outcome:
-        said = _decision(case, decide_at)
         likeliest = case.outcome == "ignore" and case.made_up == 0
-        return said if said != "ignore" or case.over_answer or likeliest else "wait"
+        return _decision(case, decide_at, hold=not (case.over_answer or likeliest))
 
     return by_label(judged, decided)
 
 
-def _decision(case: Judged, decide_at: float = 0.0) -> Outcome:
-    return decision(case.p_respond, case.p_ignore, decide_at=decide_at)
+def _decision(case: Judged, decide_at: float = 0.0, *, hold: bool = False) -> Outcome:
+    return decision(case.p_respond, case.p_ignore, decide_at=decide_at, hold=hold)
 
 
 def settled(judged: Sequence[Judged]) -> dict[str, dict[Outcome, Proportion]]:

@@ -312,10 +312,9 @@ class Duo:
             *self._chances,
             decide_at=self.settings.decide_at,
             answer_at=self.settings.answer_at if self._answering else 0.5,
+            hold=not self._answering and self._expected[0] != self._states.ignore,
         )
-        if said == "ignore":
-            return self._states.ignore if self._answering else self._expected[0]
-        return self._states.respond if said == "respond" else None
+        return {"respond": self._states.respond, "ignore": self._states.ignore}.get(said)
 
     def _decide_as_published(self, log: CycleLog) -> None:
         """Read a state only while an answer is given, and only if all its pieces were expected."""
