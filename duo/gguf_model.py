@@ -73,16 +73,12 @@ def is_gguf(name: str) -> bool:
     if (folder := rows_folder(name)) is not None:
         facts = read_rows(folder).facts
         return facts.layer != -1 or is_gguf(facts.model)
-    if is_file(name):
-        return True
-    base = adapter_base(_adapter_of(name))
-    return base is not None and is_file(base)
+    return is_file(_base(name))
 
 
 def has_gguf(name: str) -> bool:
     """Tell whether a model can run in llama.cpp: whether `find` knows a file for it."""
-    name = base_of_rows(name)
-    base = adapter_base(_adapter_of(name)) or name
+    base = _base(base_of_rows(name))
     return base == ALIAS or is_file(base)
 
 
@@ -136,6 +132,13 @@ def find(name: str) -> Source:
         f"no such {_ENDING} file: name one, user/repo:file{_ENDING} on the hub, {QWEN} or {ALIAS}",
         file=name,
     )
+
+
+def _base(name: str) -> str:
+    """Name the model under an adapter; any other one itself."""
+    if name == ALIAS or is_file(name):
+        return name
+    return adapter_base(_adapter_of(name)) or name
 
 
 def _adapter_of(name: str) -> Path:

@@ -178,7 +178,6 @@ def build(
         return _build_foreign(system, backbone, seed, settings)
     if backbone is None:
         raise BadInput(f"system {system!r} needs a model")
-    from duo.gguf_model import has_gguf
 
     chosen = _settings(system, seed, settings)
     made, _ = _classes(system)
@@ -189,6 +188,8 @@ def build(
     named: dict[str, Any] = {"name": system} if "name" in inspect.signature(made).parameters else {}
     hears = backbone
     if monitor := getattr(chosen, "monitor", ""):
+        from duo.gguf_model import has_gguf
+
         shared = backbone.engine == "llama" and has_gguf(monitor)
         hears = load_monitor(monitor, "llama" if shared else "auto")
         named |= {"monitor": hears, "monitor_channels": channels_for("duo", hears.model)}
