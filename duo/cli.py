@@ -14,11 +14,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from duo import terminal
 from duo.data.commands import data_app
 from duo.engine import engine_app
 from duo.errors import BadInput, check_utf8
 from duo.options import Chat, Set
-from duo.terminal import printable
 from evaluation.commands import bench_app, eval_app, export, import_by
 from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
@@ -207,7 +207,7 @@ def main() -> None:
 
 
 def _say_bad(error: BadInput) -> NoReturn:
-    print(f"duo: {printable(str(error))}", file=sys.stderr)  # a file may be named anything
+    terminal.say(str(error))
     sys.exit(2)
 
 

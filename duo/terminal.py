@@ -33,8 +33,8 @@ def printable(text: str, *, lines: bool = False) -> str:
 
 
 def say(message: str) -> None:
-    """Tell the user something on standard error."""
-    print(f"duo: {message}", file=sys.stderr, flush=True)
+    """Tell the user something on standard error; a file in it may be named anything."""
+    print(f"duo: {printable(message)}", file=sys.stderr, flush=True)
 
 
 class Bar:
