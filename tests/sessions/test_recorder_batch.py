@@ -16,7 +16,6 @@ from sessions.catalogue import find_scenarios
 from sessions.recorder import COMMON, Job, record_all
 from tests.tiny import tiny_backbone
 
-SYSTEMS = SYSTEM_NAMES
 FAKE = "tests.sessions.fakes:factory"
 
 
@@ -29,10 +28,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     return Job(
-        systems=[*SYSTEMS, FAKE],
+        systems=[*SYSTEM_NAMES, FAKE],
         scenarios=find_scenarios(["pasta-dinner", "fall-of-rome", "zh-tang-poem"]),
         out=tmp_path / "single",
-        models={system: f"tiny-{system}" for system in SYSTEMS},
+        models={system: f"tiny-{system}" for system in SYSTEM_NAMES},
         settings={"duo": {"max_answer_seconds": 2.25}, "turn-based": {"max_answer_seconds": 2.25}},
         max_seconds=20.0,
     )
@@ -49,7 +48,7 @@ def test_the_transcripts_are_the_same_bytes(job: Job) -> None:
 
 def test_all_systems_of_ours_speak_by_the_same_settings(job: Job) -> None:
     for path in record_all(replace(job, scenarios=job.scenarios[:1])):
-        header, ours = read_transcript(path).header, path.parent.name in SYSTEMS
+        header, ours = read_transcript(path).header, path.parent.name in SYSTEM_NAMES
         chosen = {"max_answer_seconds": 2.25} if header.system in job.settings else {}
         expected = {**COMMON, **chosen} if ours else {}
         assert header.settings == {**expected, "max_seconds": 20.0}

@@ -75,12 +75,8 @@ def texts(backbone: Backbone, count: int = 25) -> list[tuple[int, ...]]:
     return found
 
 
-def own_base(rows: Path) -> str:
-    return read_rows(rows).facts.model
-
-
-def settings_of(made: Any) -> DuoSettings:
-    found: DuoSettings = made.settings
+def threshold(made: Any) -> float | None:
+    found: float | None = made.settings.decide_at
     return found
 
 
@@ -135,13 +131,13 @@ def test_rows_decide_in_decoding_what_the_regression_decides(
 
 
 def test_rows_bring_their_threshold_wherever_they_decide(rows: Path) -> None:
-    own = load(str(rows))
-    assert settings_of(build("duo", load(own_base(rows)))).decide_at == DuoSettings.decide_at
-    assert settings_of(build("duo", own)).decide_at == RowsSettings.decide_at
-    assert settings_of(build("duo", own, decide_at=None)).decide_at is None
+    own, base = load(str(rows)), load(read_rows(rows).facts.model)
+    assert threshold(build("duo", base)) == DuoSettings.decide_at
+    assert threshold(build("duo", own)) == RowsSettings.decide_at
+    assert threshold(build("duo", own, decide_at=None)) is None
     # They run on their own engine, whatever the model beside them runs on.
     beside: Any = build("duo", tiny_backbone("llama"), monitor=str(rows))
-    assert settings_of(beside).decide_at == RowsSettings.decide_at
+    assert threshold(beside) == RowsSettings.decide_at
     beside.cycle("What is")
     assert beside.channels.monitor.forward_passes > 0
     assert isinstance(beside.channels.monitor, type(channels_of(own)))
