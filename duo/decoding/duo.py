@@ -31,7 +31,7 @@ from typing import Literal, cast
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels, Scores
+from duo.decoding.channels import Asked, Channels, Scores
 from duo.decoding.context import Context
 from duo.decoding.conversant import (
     CycleLog,
@@ -46,7 +46,7 @@ from duo.decoding.conversant import (
 )
 from duo.decoding.fused import FusedChannels
 from duo.decoding.monitor import MonitoredContext
-from duo.decoding.settings import Chance, Settings
+from duo.decoding.settings import Chance, Chances, Settings
 from duo.decoding.speaker import Speaker
 from duo.errors import BadInput
 from duo.fusion import FrameTable
@@ -156,6 +156,7 @@ class Duo:
         self.channels = self.context.channels
         self._tokenizer, self._heard_tokenizer = backbone.tokenizer, hears.tokenizer
         self._states = hears.states
+        self._look = Chances((self._states.respond, self._states.ignore))
         self._turn_ends = hears.chat.stop
         self._speaker = Speaker(backbone, self.context, self.settings, self.settings.lookahead)
         self._model, self._frames = backbone.model, list[int]()  # frames of this conversation
@@ -216,12 +217,10 @@ class Duo:
             if scores.output is not None:
                 wanted.append(self._speaker.choose(scores.output))
             if looks := looking and scores.input is not None:
-                chances = scores.input.float().softmax(-1)
-                states = self._states.respond, self._states.ignore
-                wanted += [scores.input.argmax(), *(chances[state] for state in states)]
+                wanted.append(Asked(self._look, scores.input))
             numbers = yield wanted
             if looks:
-                (expected,), (respond,), (ignore,) = numbers[-3:]
+                expected, respond, ignore = numbers[-1]
                 if not self._expected:
                     self._chances = respond, ignore
                 self._expected.append(int(expected))

@@ -176,7 +176,7 @@ class Duplex:
             logits = scores.output
             if count == 1 and self._by_odds:
                 logits = self._silent_or_not(logits)
-            ((chosen,),) = yield [self._sampler(logits, context)]
+            ((chosen,),) = yield [self._sampler.ask(logits, context)]
             token = int(chosen)
             if token in self._chat.stop:
                 pair.ended = True

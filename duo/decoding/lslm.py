@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels
+from duo.decoding.channels import Asked, Channels
 from duo.decoding.conversant import CycleLog, Heard, Kind, Revision
 from duo.decoding.fused import FusedChannels
 from duo.decoding.turn_based import TurnBased, TurnBasedSettings
@@ -87,7 +87,7 @@ class Lslm(TurnBased):
             log.add(Kind.IGNORE, by="patience")
             self._over = ""
 
-    def _choose(self, scores: Tensor) -> list[Tensor]:
+    def _choose(self, scores: Tensor) -> list[Tensor | Asked]:
         ids = self.context.ids
         if self._late and any(id >= PAIR for id in ids[-WINDOW:]):
             scores = scores + late_scores(self._model, ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from random import Random
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from duo.decoding.channels import Asked
 from duo.errors import BadInput, check_types
 
 #: A probability that something needs: 0 would be needed by nothing.
@@ -50,6 +52,34 @@ class Sampling:
         check_types(self)
 
 
+@lru_cache(maxsize=64)
+def _on(device: torch.device, tokens: tuple[int, ...]) -> Tensor:
+    """Put token ids on a device, where they stay: that is waited for."""
+    return torch.tensor(tokens, dtype=torch.long, device=device)
+
+
+@dataclass(frozen=True)
+class Likeliest:
+    """Finds the likeliest token, but for those that are banned; see `duo.decoding.channels.Ask`."""
+
+    banned: tuple[int, ...]
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        banned = _on(scores.device, self.banned)
+        return scores.index_fill_(1, banned, -torch.inf).argmax(-1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Finds the likeliest token and the probabilities of some tokens; see `Likeliest`."""
+
+    tokens: tuple[int, ...]
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        chances = scores.float().softmax(-1)[:, _on(scores.device, self.tokens)]
+        return torch.cat([scores.argmax(-1, keepdim=True), chances], -1)
+
+
 class Sampler:
     """Draws tokens, the same ones after each `reset`.
 
@@ -63,7 +93,7 @@ class Sampler:
     ) -> None:
         self._sampling = sampling
         self._marks = frozenset(marks)
-        self._banned = torch.tensor(sorted(set(banned)), dtype=torch.long)
+        self._likeliest = Likeliest(tuple(sorted(set(banned))))
         self._processors = LogitsProcessorList()
         if sampling.repetition_penalty != 1:
             self._processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
@@ -84,6 +114,10 @@ class Sampler:
         """Restart the sequence of draws."""
         self._random = Random(self._sampling.seed)
 
+    def ask(self, logits: Tensor, context: Sequence[int]) -> Tensor | Asked:
+        """Choose a token as a call does, but ask for all sessions at once where it is greedy."""
+        return self(logits, context) if self._processors else Asked(self._likeliest, logits)
+
     def __call__(self, logits: Tensor, context: Sequence[int]) -> Tensor:
         """Choose a token, and do not wait for the device: it is there that it is drawn.
 
@@ -95,8 +129,7 @@ class Sampler:
             Its id, without dimensions.
         """
         device = logits.device
-        self._banned = self._banned.to(device)
-        scores = logits.index_fill(0, self._banned, -torch.inf)
+        scores = logits.index_fill(0, _on(device, self._likeliest.banned), -torch.inf)
         if self._processors:
             words = torch.tensor([[token for token in context if token not in self._marks]])
             ids = words.to(device, torch.long, non_blocking=device.type == "cuda")

@@ -7,12 +7,16 @@ from typing import Any
 from torch import Tensor
 
 from duo.backbone import Backbone
+from duo.decoding.channels import Asked
 from duo.decoding.context import Context
 from duo.decoding.conversant import LIMIT, CycleLog, Kind
 from duo.decoding.settings import Sampler, Settings
 from duo.fusion import token_of
 
 _BROKEN = "\N{REPLACEMENT CHARACTER}"
+#: So many tokens before it are decoded with a new one, up to some twice as many: decoders look at
+#: what is around. All of a long answer would take longer with each token.
+_AROUND = 16
 
 
 class Speech:
@@ -25,17 +29,25 @@ class Speech:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self.ids: list[int] = []
-        self._said = 0  # characters
+        self._first = 0  # the token that decoding begins with
+        self._next = 0  # a later one that it may begin with: no character goes on there
+        self._said = 0  # characters from the first on
 
     def add(self, token: int) -> str:
         """Append a token; return the text that it completes, "" if none."""
         self.ids.append(token)
-        text = self._text()
-        return "" if text.endswith(_BROKEN) else self._say(text)
+        text = self._text(self._first)
+        if text.endswith(_BROKEN):
+            return ""
+        piece = self._say(text)
+        # Decoders treat the first text there is in a way of its own, so that some has to be left.
+        if len(self.ids) - self._next >= _AROUND and (around := self._text(self._next)):
+            self._first, self._next, self._said = self._next, len(self.ids), len(around)
+        return piece
 
     def rest(self) -> str:
         """Return what is left at the end of the answer: a character that was never completed."""
-        return self._say(self._text())
+        return self._say(self._text(self._first))
 
     def tail(self, text: str) -> list[int]:
         """Return the last tokens, from that with the first character of `text`, the answer's end.
@@ -44,7 +56,7 @@ class Speech:
         """
         left = len("".join(self._text().split())) - len("".join(text.split()))
         count = 0
-        while count < len(self.ids) and len("".join(self._text(count).split())) > left:
+        while count < len(self.ids) and len("".join(self._text(0, count).split())) > left:
             count += 1
         return self.ids[len(self.ids) - count :]
 
@@ -53,9 +65,10 @@ class Speech:
         self._said = max(self._said, len(text))
         return piece
 
-    def _text(self, without: int = 0) -> str:
+    def _text(self, first: int = 0, without: int = 0) -> str:
+        """Decode the tokens from the `first` on, `without` so many at the end."""
         text: str = self._tokenizer.decode(
-            self.ids[: len(self.ids) - without],
+            self.ids[first : len(self.ids) - without],
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )
@@ -101,10 +114,10 @@ class Speaker:
         tail = self._speech.tail(text)
         return len(tail) if tail and self._context.ids[-len(tail) :] == tail else 0
 
-    def choose(self, scores: Tensor) -> Tensor:
+    def choose(self, scores: Tensor) -> Tensor | Asked:
         """Choose the next token by its `scores` `[vocabulary]`; see `Sampler`."""
-        reads = self._sampler.reads_context
-        return self._sampler(scores, [token_of(id) for id in self._context.ids] if reads else ())
+        before = self._context.ids if self._sampler.reads_context else ()
+        return self._sampler.ask(scores, [token_of(id) for id in before])
 
     def speak(self, token: int, log: CycleLog) -> None:
         """Say a token, or end the answer by it."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
-from duo.decoding.channels import Channels, Scores
+from duo.decoding.channels import Asked, Channels, Scores
 from duo.decoding.context import Context
 from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
 from duo.decoding.fused import FusedChannels
@@ -108,7 +108,7 @@ class TurnBased:
             self.channels.speaking = False
             log.add(Kind.CUT)
 
-    def _choose(self, scores: Tensor) -> list[Tensor]:
+    def _choose(self, scores: Tensor) -> list[Tensor | Asked]:
         return [self._speaker.choose(scores)]
 
     def _speak(self, chosen: list[int], log: CycleLog) -> None:

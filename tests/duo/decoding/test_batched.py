@@ -10,15 +10,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from duo.backbone import Backbone
 from duo.decoding.batched import Session, run_together
-from duo.decoding.channels import Together, encode_together
+from duo.decoding.channels import Asked, Together, encode_together, read_together
 from duo.decoding.conversant import CycleResult, Heard, Revision
 from duo.decoding.duo import Duo, DuoSettings
 from duo.decoding.fused import FusedChannels
 from duo.decoding.passes import StaticPool
 from duo.decoding.sequential import SequentialChannels
+from duo.decoding.settings import Chances, Likeliest
 from duo.decoding.slots import SlotPool
 from duo.decoding.static import StaticModel
 from duo.decoding.systems import ROWS, SYSTEM_NAMES, build
@@ -149,6 +151,34 @@ def test_a_pass_of_all_sessions_is_waited_for_once(name: str, sampling: dict[str
         together = dict(run_together(systems, sessions))
     assert sum(result.forward_passes for rs in together.values() for result in rs) > 0
     assert 0 < waits.count <= pool.forward_passes
+
+
+def test_what_sessions_ask_is_computed_at_once() -> None:
+    """As many operations for all as for one, and each gets what it would alone."""
+    scores = torch.randn(40, 50, generator=torch.Generator().manual_seed(0))
+    likeliest, chances = Likeliest((7, int(scores[0].argmax()))), Chances((3, 4))
+    wanted: list[list[Asked | torch.Tensor]] = [
+        [Asked(likeliest, row), row[:2], Asked(chances, row)] for row in scores
+    ]
+    with Operations() as of_all:
+        found = read_together(wanted)
+    assert found == [read_together([session])[0] for session in wanted]
+    with Operations() as of_one:
+        read_together(wanted[:1])
+    assert of_all.count - of_one.count <= 2 * len(wanted)  # what is read as it is: views
+    for row, ((token,), _, (expected, *likely)) in zip(scores, found, strict=True):
+        assert token == row.index_fill(0, torch.tensor(likeliest.banned), -torch.inf).argmax()
+        assert (expected, *likely) == (row.argmax(), *row.softmax(-1)[[3, 4]].tolist())
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations of torch."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
 
 
 def test_sessions_in_step_share_every_pass() -> None:

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duo.decoding import speaker
 from duo.decoding.settings import Sampler, Sampling
 from duo.decoding.speaker import Speech
 from duo.errors import BadInput
@@ -15,13 +16,36 @@ from tests.tiny import KINDS, tiny_tokenizer
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(text=st.text(max_size=30))
-def test_the_pieces_are_the_text(kind: str, text: str) -> None:
+@given(text=st.text(max_size=30), around=st.integers(1, 40))
+def test_the_pieces_are_the_text(kind: str, text: str, around: int) -> None:
     tokenizer = tiny_tokenizer(kind=kind)
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     speech = Speech(tokenizer)
-    pieces = [speech.add(token) for token in ids] + [speech.rest()]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(speaker, "_AROUND", around)
+        pieces = [speech.add(token) for token in ids] + [speech.rest()]
     assert "".join(pieces) == tokenizer.decode(ids, skip_special_tokens=True)
+
+
+class Counting:
+    """A tokenizer that counts the tokens it decodes."""
+
+    def __init__(self) -> None:
+        self.tokenizer, self.decoded = tiny_tokenizer(), 0
+
+    def decode(self, ids: list[int], **how: bool) -> str:
+        self.decoded += len(ids)
+        return self.tokenizer.decode(ids, **how)
+
+
+def test_a_long_answer_takes_no_longer_with_each_token() -> None:
+    def decoded(length: int) -> int:
+        speech = Speech(counting := Counting())
+        for token in counting.tokenizer("word " * length, add_special_tokens=False)["input_ids"]:
+            speech.add(token)
+        return counting.decoded
+
+    assert decoded(4000) < 2.2 * decoded(2000)
 
 
 def test_a_character_waits_for_its_last_byte() -> None:
