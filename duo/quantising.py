@@ -23,7 +23,7 @@ def quantise(model: Any, dtype: str) -> None:
 
     Args:
         model: a causal LM of `transformers`.
-        dtype: one of `BITS`.
+        dtype: one of `BITS`; "int4" needs a CUDA device.
 
     Raises:
         BadInput: torchao is not here, or has no such format on this device.
@@ -34,9 +34,18 @@ def quantise(model: Any, dtype: str) -> None:
         raise BadInput(_HOW_TO_GET_IT, field="dtype") from None
     from torch.nn import Linear
 
+    if BITS[dtype] == 4 and model.device.type != "cuda":
+        raise BadInput("int4 is for CUDA devices; on a CPU, take a GGUF file of four bits",
+                       field="dtype")  # fmt: skip
     head = model.get_output_embeddings()
-    config = Int8WeightOnlyConfig() if BITS[dtype] == 8 else Int4WeightOnlyConfig()
+    # The packing is the one whose products torch itself has, on GPUs in bfloat16; others need more
+    # packages. And what inductor does elsewhere in this process is not torchao's to choose.
+    how: dict[str, Any] = {"set_inductor_config": False}
     try:
+        if BITS[dtype] == 8:
+            config = Int8WeightOnlyConfig(**how)
+        else:
+            config = Int4WeightOnlyConfig(int4_packing_format="tile_packed_to_4d", **how)
         quantize_(
             model, config, lambda module, _: isinstance(module, Linear) and module is not head
         )
