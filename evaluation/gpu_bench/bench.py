@@ -31,13 +31,14 @@ PARTS: dict[str, float] = {
     "agreement": 0.13,
     "passes-2.4b": 0.17,
     "passes-135m": 0.09,
-    "sessions-2.4b": 0.14,
+    "sessions-2.4b": 0.15,
     "sessions-135m": 0.07,
-    "training-2.4b": 0.12,
-    "training-135m": 0.06,
-    "generate-2.4b": 0.08,
-    "generate-135m": 0.04,
-    "int8-2.4b": 0.05,
+    "training-2.4b": 0.11,
+    "training-135m": 0.05,
+    "generate-2.4b": 0.07,
+    "generate-135m": 0.03,
+    "int8-2.4b": 0.04,
+    "int4-2.4b": 0.04,
 }
 #: Lists the cards that a process sees.
 _CARDS = "CUDA_VISIBLE_DEVICES"

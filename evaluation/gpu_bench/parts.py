@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GraniteConfig, LlamaConfig
 
-from duo.decoding.batched import encode_together
-from duo.decoding.channels import Chunk
+from duo.decoding.channels import Asked, Chunk, encode_together, read_together
 from duo.decoding.fused import FusedChannels
 from duo.decoding.mask import Owner
 from duo.decoding.passes import StaticPool, cuda_graphs, whole_graph
+from duo.decoding.settings import Chances, Sampler, Sampling
 from duo.decoding.slots import SlotPool
 from duo.decoding.static import StaticModel
 from duo.minicpm import granite_settings
@@ -249,11 +249,47 @@ class Bench:
                 what = f"{way}, one session hearing {_OPENING} tokens"
                 opened = [step(0, _OPENING), *chunks[1:]]
                 attempt(what, partial(measure, what, opened), count)
+        # Last, as it takes rows: what a conversation does in a pass, but for its text.
+        count = min(counts[-1], _AIM)
+        attempt(way, partial(self._choices, way, model, pool, count), count)
         return True
+
+    def _choices(self, way: str, model: Any, pool: StaticPool, count: int) -> None:
+        """Time a pass of many sessions with all that is around it on the host and the device.
+
+        What is pending is collected, tokens are chosen and states looked at, and all is read.
+        """
+        rows = [FusedChannels(model, pool) for _ in range(count)]
+        for channels in rows:
+            channels.extend_prefix([1] * (_CONTEXT - 4 * self.rounds))
+            channels.begin_pass()  # slots are taken; what is in them does not change a pass's time
+            channels.speaking = True
+            channels.fork([1])
+            channels.speak(1)
+        tokens, looks = Sampler(Sampling(), banned=(2,)), Chances((3, 4))
+
+        def whole() -> None:
+            scores = encode_together(rows)
+            wanted = [
+                [tokens.ask(one.output, ()), Asked(looks, one.input)]
+                for one in scores
+                if one.output is not None and one.input is not None
+            ]
+            for channels, ((token,), _) in zip(rows, read_together(wanted), strict=True):
+                channels.speak(int(token))
+                channels.listen([1])
+
+        took = self.seconds(whole)
+        what = f"{way}, tokens chosen and read"
+        say(Figure(what=what, count=count, value=1e3 * took, unit="ms"))
 
     def int8(self, shape: str) -> None:
         """Time the same passes with weights of eight bits."""
         self.passes(shape, "int8")
+
+    def int4(self, shape: str) -> None:
+        """Time the same passes with weights of four bits."""
+        self.passes(shape, "int4")
 
     def training(self, shape: str) -> None:
         """Train adapters as they are and compiled, then all weights."""

@@ -17,7 +17,7 @@ import torch
 from torch.testing._internal.two_tensor import TwoTensor
 
 from duo.decoding.static import StaticModel
-from duo.errors import ended_by_signals
+from duo.errors import BadInput, ended_by_signals
 from duo.files import read_result
 from evaluation.gpu_bench import bench, parts
 from evaluation.gpu_bench.bench import PARTS, gpu_bench
@@ -163,8 +163,12 @@ def test_no_part_begins_when_the_time_is_over() -> None:
 
 @pytest.mark.parametrize("name", PARTS)
 def test_every_part_says_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if name.startswith("int8"):
+    if name.startswith("int"):
         pytest.importorskip("torchao")
+    if name.startswith("int4") and not torch.cuda.is_available():
+        with pytest.raises(BadInput, match="int4 is for CUDA devices"):
+            parts.main(name, "cpu", "1")
+        return
     figures: list[Figure] = []
     monkeypatch.setattr(parts, "say", figures.append)
     monkeypatch.setattr(parts.Bench, "ways", lambda self: {"plain": {}})
@@ -211,6 +215,7 @@ def test_a_way_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> 
     opened = "plain, one session hearing 12 tokens"
     assert [(figure.what, figure.count) for figure in figures] == [
         (failed, 1), ("plain", 1), ("plain", 2), ("plain", 4), (opened, 4),
+        ("plain, tokens chosen and read", 4),
     ]  # fmt: skip
     figures.clear()
     parts.main("passes-135m", "cpu", "1")
