@@ -126,11 +126,13 @@ def progress(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence progress bars, log messages and warnings of `transformers` and `peft`."""
+    """Silence progress bars of `transformers`, and log messages and warnings of all libraries."""
     from transformers.utils import logging as library
 
     level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    disabled = logging.root.manager.disable
     library.set_verbosity_error()
+    logging.disable(max(disabled, logging.WARNING))  # torchao's and torch's, when peft imports it
     library.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -138,6 +140,7 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         library.set_verbosity(level)
+        logging.disable(disabled)
         if bars:
             library.enable_progress_bar()
 

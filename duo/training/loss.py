@@ -30,11 +30,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from duo.decoding.reading import batches_of_area, logits_only_where
 from duo.tokens import StateTokens
@@ -107,6 +109,42 @@ def place_losses(
             _surprise(pause, torch.full_like(target[: len(pause)], end)) if inside == "hold"
             else no_state_loss(pause, states),
         ]  # fmt: skip
+    return torch.cat(losses)
+
+
+def losses_in_parts(
+    head: Callable[[Tensor], Tensor],
+    hidden: Tensor,
+    target: Tensor,
+    counts: Sequence[int],
+    size: int,
+    **how: Any,
+) -> Tensor:
+    """Compute `place_losses` while the logits of at most `size` places are held.
+
+    They are computed once more for their gradients, and never all kept.
+
+    Args:
+        head: gives logits `[..., vocabulary]` of states `[..., width]`.
+        hidden: `[places, width]`.
+        target, counts, how: see `place_losses`; nothing can be "base".
+        size: of a part.
+    """
+
+    def part(hidden: Tensor, target: Tensor, counts: Sequence[int]) -> Tensor:
+        return place_losses(head(hidden[None])[0], target, counts, **how)
+
+    kinds = list(pairwise(accumulate(counts, initial=0)))
+    losses = []
+    for start in range(0, max(1, len(hidden)), size):
+        stop = start + size
+        own = [max(0, min(stop, last) - max(start, first)) for first, last in kinds]
+        losses.append(
+            checkpoint(
+                part, hidden[start:stop], target[start:stop], own,
+                use_reentrant=False, preserve_rng_state=False,
+            )
+        )  # fmt: skip
     return torch.cat(losses)
 
 

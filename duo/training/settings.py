@@ -77,6 +77,8 @@ class TrainSettings:
         compile: have `torch.compile` make kernels for the layers: worth its minutes on a GPU.
         save_dtype: number format of the adapter or model that is written.
         gradient_checkpointing: compute activations twice to save memory.
+        loss_places: logits of so many places are held at once, and computed twice: where all of
+            long rows is learned they take more memory than all else. 0 for those of all places.
         seed: of everything that is drawn.
         log_every, validate_every, save_every: in steps.
         validation_limit: samples of the validation split that are evaluated, the first ones.
@@ -115,6 +117,7 @@ class TrainSettings:
     compile: bool = False
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_checkpointing: bool = False
+    loss_places: int = 0
     seed: int = 0
     log_every: int = 5
     validate_every: int = 50
@@ -144,6 +147,8 @@ class TrainSettings:
         for name in ("inside", "answers"):
             if getattr(self, name) == "base" and not self.lora_rank:
                 raise BadInput("base needs an adapter to switch off: set lora_rank", field=name)
+            if getattr(self, name) == "base" and self.loss_places:
+                raise BadInput(f"not with {name}: base, which needs all", field="loss_places")
 
 
 class Moment(Record):

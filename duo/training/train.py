@@ -33,7 +33,7 @@ from duo.tokens import CONTROL_TOKENS, StateTokens
 from duo.training.encode import Encoder
 from duo.training.samples import Samples, read_split
 from duo.training.settings import Moment, Training, TrainSettings
-from duo.training.speed import begin_at, compile_layers, ease_frozen
+from duo.training.speed import begin_at, check_head, compile_layers, ease_frozen
 from duo.training.trainer import SPEED, DuoTrainer, Parts, Plan, ShowProgress, turn_end
 from duo.training.weights import ADAPTER_WEIGHTS, base_name, last_blocks, save, trainable
 
@@ -294,6 +294,8 @@ def make_trainer(
     )
     judged = bool(validation)
     cuda = torch.cuda.is_available()
+    if settings.loss_places:
+        check_head(model)
     if settings.lora_rank:
         ease_frozen(model, half=in_half(settings.precision))
     if settings.lora_layers:

@@ -17,17 +17,14 @@ from transformers import Trainer, TrainerCallback
 
 from duo.chatformat import ChatFormat
 from duo.decoding.reading import batches_of_area, logits_only_where
+from duo.errors import BadInput
 from duo.terminal import progress
 from duo.tokens import StateTokens
 from duo.training.encode import Target
-from duo.training.loss import (
-    base_places,
-    place_losses,
-    validate,
-)
+from duo.training.loss import base_places, losses_in_parts, place_losses, validate
 from duo.training.samples import Samples
 from duo.training.settings import TrainSettings
-from duo.training.speed import rows_known
+from duo.training.speed import rows_known, states_only_where
 
 #: The name under which speed is logged.
 SPEED = "tokens_per_second"
@@ -169,6 +166,9 @@ class DuoTrainer(Trainer):
         end: id of the token that ends an answer.
         validation: samples that are evaluated every few steps, if any.
         others: what Trainer takes.
+
+    Raises:
+        BadInput: `loss_places` of weights that processes share out.
     """
 
     def __init__(
@@ -182,6 +182,8 @@ class DuoTrainer(Trainer):
     ) -> None:
         # A loss function that is given is what tells Trainer not to divide by accumulation steps.
         super().__init__(compute_loss_func=place_losses, **others)
+        if settings.loss_places and self.is_fsdp_enabled:
+            raise BadInput("not with FSDP, which shares the output head out", field="loss_places")
         self._settings, self._states = settings, states
         self._validation = validation
         self._end = end
@@ -221,17 +223,16 @@ class DuoTrainer(Trainer):
                 known = where[base_places(counts, **learned)]
                 with logits_only_where(bare, known), torch.no_grad(), bare.disable_adapter():
                     base = model(**seen, use_cache=False).logits[0]
-            with logits_only_where(bare, where):
+            size = self._settings.loss_places
+            with states_only_where(bare, where) if size else logits_only_where(bare, where):
                 outputs = model(**seen, use_cache=False)
-        losses = place_losses(
-            outputs.logits[0],
-            inputs["target"],
-            counts,
-            states=self._states,
-            end=self._end,
-            base=base,
-            **learned,
-        )
+        found, target = outputs.logits[0], inputs["target"]
+        how: Any = {"states": self._states, "end": self._end, **learned}
+        if size:
+            head = bare.get_output_embeddings()
+            losses = losses_in_parts(head, found, target, counts, size, **how)
+        else:
+            losses = place_losses(found, target, counts, base=base, **how)
         self._count(losses.detach(), counts)
         self._tokens += inputs["input_ids"].numel()
         weight = inputs["weight"].to(losses.dtype)

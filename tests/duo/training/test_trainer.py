@@ -11,13 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duo.errors import BadInput
 from duo.training.encode import Encoder
 from duo.training.settings import Answers
 from duo.training.train import make_trainer
 from duo.training.trainer import DuoTrainer, Plan, turn_end
 from duo.training.weights import trainable
 from tests.duo.training.material import encoded, sample, settings
-from tests.tiny import tiny_backbone
+from tests.tiny import ARCHITECTURES, tiny_backbone
 from tests.waits import Waits
 
 
@@ -90,6 +91,44 @@ def test_a_loss_waits_for_nothing_and_is_the_same_packed(
         assert waits.count == 0
         found.append(float(loss.detach()))
     assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("architecture", sorted({*ARCHITECTURES} - {"gemma2"}))
+def test_a_loss_in_parts_is_the_same_loss(architecture: str, tmp_path: Path) -> None:
+    """Over any kinds of places, and no more logits are computed at once."""
+    found = []
+    for rank, size in [(0, 0), (0, 5), (2, 0), (2, 5), (2, 1000)]:
+        trainer = trainer_of(
+            tmp_path, architecture, lora_rank=rank, inside="hold", loss_places=size
+        )
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for weight in trainer.model.parameters():
+                if weight.requires_grad:
+                    weight.add_(0.1 * torch.randn_like(weight))
+        rows: list[int] = []
+        head = trainer.model.get_output_embeddings()
+        head.register_forward_hook(lambda *given, rows=rows: rows.append(given[2].shape[-2]))
+        part = trainer.train_dataset[0]
+        loss = trainer.compute_loss(trainer.model.train(), part)
+        loss.backward()
+        gradients = {n: p.grad for n, p in trainer.model.named_parameters() if p.requires_grad}
+        found.append((loss.detach(), gradients))
+        assert len(part["target"]) > 5
+        if size:
+            computed = rows[1:]  # the states came first
+            assert max(computed) <= size
+            assert sum(computed) == 2 * len(part["target"])
+    for one, others in ((found[0], found[1:2]), (found[2], found[3:])):
+        for other in others:
+            torch.testing.assert_close(other[0], one[0], rtol=1e-5, atol=1e-6)
+            for name, gradient in one[1].items():
+                torch.testing.assert_close(other[1][name], gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_caps_are_not_the_heads(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="more than a product of its output head"):
+        trainer_of(tmp_path, "gemma2", loss_places=5)
 
 
 def test_steps_wait_for_nothing(tmp_path: Path) -> None:
