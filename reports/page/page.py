@@ -22,6 +22,7 @@ from markupsafe import Markup
 from duo.reading import conversation_of
 from duo.table import Table, clean
 from duo.transcript import Transcript
+from reports.kinds import KINDS
 from reports.page import player
 from reports.page.collect import Evidence, Piece
 from reports.page.conversations import (
@@ -33,7 +34,6 @@ from reports.page.conversations import (
     lines_of,
 )
 from reports.page.found import caution, findings
-from reports.page.kinds import KINDS
 from reports.page.reproduce import origins
 from reports.plots.scene import Scene, paint
 from reports.plots.style import DESK, PHONE, inline_svg, palette_css, svg_text

@@ -10,8 +10,8 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from duo.runs import Manifest
+from reports.kinds import KINDS
 from reports.page.collect import Evidence, Piece
-from reports.page.kinds import KINDS
 
 _LONGEST = 160
 _ABSOLUTE = re.compile(r"^(?:/|[A-Za-z]:[\\/]|~)")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from duo.table import visible
 from evaluation.decode_bench.results import DecodeBench, Spread
-from reports.plots.chart import Chart, make_chart, typed
+from reports.plots.chart import Chart, make_chart
 from reports.plots.panels import curve, panels, spot
 from reports.plots.style import LABEL, LIGHT
 from reports.plots.typeset import fit
@@ -23,9 +23,8 @@ _PASSES, _RATE, _LISTENING = (
 )
 
 
-def decode_cost(decode_bench_json: Any) -> Chart | None:
+def cost(found: DecodeBench) -> Chart | None:
     """Draw forward passes for each output token, tokens a second, and many sessions at once."""
-    found = typed(decode_bench_json, DecodeBench)
     if not found.systems and not found.together:
         return None
     where = ", ".join(part for part in (found.device, found.dtype) if part)

@@ -2,46 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from duo.errors import BadInput, check_choice
+from reports.kinds import KINDS, imported
 
 if TYPE_CHECKING:
     from reports.plots.chart import Chart
 
-#: The kinds of figure that a JSON file gives, and what draws each.
-OF_JSON = {
-    "preference": "preference:preference",
-    "ranking": "ranking:ranking",
-    "confusion": "confusion:confusion",
-    "decisions": "decisions:decisions",
-    "premature": "premature:premature",
-    "calibration": "calibration:calibration",
-    "separation": "separation:separation",
-    "probe": "probe:probe",
-    "latency": "latency:latency",
-    "takeover": "takeover:takeover",
-    "trade-off": "trade_off:trade_off",
-    "yielding": "yielding:yielding",
-    "sweep": "sweep:sweep",
-    "training": "training:training_curves",
-    "cost": "cost:decode_cost",
-}
-OF_TRANSCRIPT = {"mask": "mask:attention_mask", "timeline": "timeline:timeline"}
-KINDS = (*OF_JSON, *OF_TRANSCRIPT)
+_TRANSCRIPTS = KINDS["transcripts"].charts | {"timeline": "reports.plots.timeline:timeline"}
+#: What draws each figure. That of benchmarks is a part of `duo report table1`.
+_PRODUCERS = {
+    name: producer
+    for kind, of in KINDS.items()
+    if kind not in ("benchmarks", "transcripts")
+    for name, producer in of.charts.items()
+} | _TRANSCRIPTS
+FIGURES = tuple(_PRODUCERS)
+_MODELS = {name: of.model for of in KINDS.values() for name in of.charts}
 _TRAINING = "training.json"
 
 
 def figure(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help=f"{', '.join(KINDS)}.", show_default=False)
+        str, typer.Argument(metavar="KIND", help=f"{', '.join(FIGURES)}.", show_default=False)
     ],
     files: Annotated[
         list[Path],
@@ -99,7 +88,7 @@ def make(
     from duo.files import check_writable
     from reports.plots.chart import write_chart
 
-    check_choice("kind", kind, KINDS)
+    check_choice("kind", kind, FIGURES)
     part = {"start": start, "end": end} if start or end is not None else {}
     if part and kind != "timeline":
         raise BadInput("only a timeline can be drawn in part", field="--from, --to")
@@ -112,19 +101,12 @@ def make(
     return [path for chart in _with_names_apart(charts) for path in write_chart(chart, out)]
 
 
-def producer(name: str) -> Callable[..., Any]:
-    """Import what draws: `module:function` of this room."""
-    module, function = name.split(":")
-    draw: Callable[..., Any] = getattr(import_module(f"reports.plots.{module}"), function)
-    return draw
-
-
 def _below(kind: str, path: Path, **part: Any) -> list[Chart]:
     """Draw the figures of a file; of a folder, those of all transcripts that have some.
 
     Says which have none in the part that is asked for.
     """
-    if kind not in OF_TRANSCRIPT or not path.is_dir():
+    if kind not in _TRANSCRIPTS or not path.is_dir():
         return _of(kind, path, **part)
     from duo.transcript import transcript_files
     from reports.plots.chart import Nothing
@@ -146,11 +128,12 @@ def _of(kind: str, path: Path, **part: Any) -> list[Chart]:
     """Draw the figures of one file."""
     from reports.plots.chart import Nothing
 
-    with _naming(path):
-        content = _content(kind, path)
-        made = producer((OF_JSON | OF_TRANSCRIPT)[kind])(content, **part)
-        if not made:
-            raise Nothing(f"there is nothing to draw in it for {kind}")
+    try:
+        made = imported(_PRODUCERS[kind])(_content(kind, path), **part)
+    except Nothing as error:
+        raise Nothing(error.message, file=path, field=error.field) from None
+    if not made:
+        raise Nothing(f"there is nothing to draw in it for {kind}", file=path)
     return list(made) if isinstance(made, list) else [made]
 
 
@@ -160,29 +143,24 @@ def _content(kind: str, path: Path) -> Any:
         from reports.plots.sweep import sweep_scores
 
         return sweep_scores(path)
-    if kind in OF_TRANSCRIPT:
+    if kind in _TRANSCRIPTS:
         from duo.transcript import read_transcript
 
         return read_transcript(path)
-    from duo.files import read_json
+    from duo.files import read_result
 
-    return read_json(path)
+    return read_result(path, imported(_MODELS[kind]))
 
 
 def _trainings(paths: Sequence[Path]) -> list[Chart]:
     """Draw one figure of all runs, each named after its folder."""
-    from duo.files import read_json
-    from reports.plots.training import training_curves
+    from reports.plots.training import training
 
     files = [path / _TRAINING if path.is_dir() else path for path in paths]
-    every = []
     for file in files:
-        with _naming(file):
-            every.append(read_json(file))
-            if training_curves(every[-1]) is None:
-                raise BadInput("there is nothing to draw in it for training")
+        _of("training", file)  # each has something to draw
     names = [file.resolve().parent.name if file.name == _TRAINING else file.stem for file in files]
-    chart = training_curves(*every, names=names)
+    chart = training(*(_content("training", file) for file in files), names=names)
     return [chart] if chart is not None else []
 
 
@@ -193,14 +171,3 @@ def _with_names_apart(charts: Sequence[Chart]) -> Iterator[Chart]:
     taken: set[str] = set()
     for chart in charts:
         yield replace(chart, name=free_name(safe_name(chart.name), taken))
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Name the file in which something is wrong."""
-    try:
-        yield
-    except BadInput as error:
-        if error.file is not None:
-            raise
-        raise type(error)(error.message, file=path, line=error.line, field=error.field) from None

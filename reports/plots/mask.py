@@ -49,7 +49,7 @@ class Fork:
     input: tuple[str, ...]
 
 
-def attention_mask(transcript: Transcript) -> Chart | None:
+def mask(transcript: Transcript) -> Chart | None:
     """Draw the mask of the fork that shows most; None if nothing was heard while one spoke."""
     forks = [fork for fork in forks_of(transcript) if fork.output and fork.input]
     if not forks:
@@ -81,7 +81,7 @@ def attention_mask(transcript: Transcript) -> Chart | None:
         ],
         ("slot", "channel", "position", "text", "sees"),
         _mask_rows(slots, len(prefix)),
-        lambda width: draw_fork(prefix, output, heard, within=width),
+        lambda _, width: draw_fork(prefix, output, heard, within=width),
     )
 
 

@@ -14,9 +14,9 @@ from duo.table import visible
 from evaluation.interaction.results import Figure as Estimate
 from evaluation.interaction.results import Interaction, Intervals, interaction, read_all
 from reports.plots.chart import Chart, make_chart
+from reports.plots.interaction import parts
 from reports.plots.panels import curve, panels, percent
 from reports.plots.style import LABEL, LIGHT
-from reports.plots.trade_off import parts
 from sessions.sweep import SweepResult
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _chart(found: SweepScores, setting: str, series: _Series) -> Chart:
             for name, (system, spots) in series.items()
             for one in spots
         ],
-        lambda width: _draw(setting, [spots for _, spots in series.values()], [*series], width),
+        lambda _, width: _draw(setting, [spots for _, spots in series.values()], [*series], width),
         counts="remarks",
     )
 

@@ -91,7 +91,7 @@ def timeline(transcript: Transcript, start: float = 0.0, end: float | None = Non
         ],
         _COLUMNS,
         [row for row in _rows_of(talk) if start <= row[2] and (end is None or row[2] < until)],
-        lambda width: draw(transcript, width=width, tall=PAGE, start=start, end=end),
+        lambda _, width: draw(transcript, width=width, tall=PAGE, start=start, end=end),
     )
 
 

@@ -1,26 +1,30 @@
-"""Say of each kind of result what its section shows, and which command makes it."""
+"""Say of each kind of result how it is read, what draws it, and what its section of a page shows.
+
+Light on purpose: functions and models are named as `module:name`, and imported when needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from duo.table import Table
-
 if TYPE_CHECKING:
+    from duo.table import Table
     from reports.page.collect import Evidence, Piece
     from reports.plots.chart import Chart
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of result. Functions are named as `module:function`, and imported when needed.
+    """A kind of result.
 
     Attributes:
         title: of its section; "" if it has none.
-        charts: functions that draw a result: each gives nothing, one chart or several.
+        model: of the JSON file that holds one; "" if it is computed of several files.
+        charts: functions that draw a result, by the names that `duo report figure` has for them:
+            each gives nothing, one chart or several.
         tables: a function that gives a result's tables; "" for none.
         long_table: a function that gives all its numbers as one table for programs, where that is
             another.
@@ -30,7 +34,8 @@ class Kind:
     """
 
     title: str
-    charts: tuple[str, ...] = ()
+    model: str = ""
+    charts: Mapping[str, str] = field(default_factory=dict)
     tables: str = ""
     long_table: str = ""
     computed_by: str = ""
@@ -41,28 +46,27 @@ class Kind:
         """Tabulate a result; tables without a row are left out."""
         if not self.tables:
             return []
-        found = function(self.tables)(content)
+        from duo.table import Table
+
+        found = imported(self.tables)(content)
         tables = [found] if isinstance(found, Table) else found
         return [table for table in tables if table.rows]
 
     def charts_of(self, piece: Piece[Any], evidence: Evidence) -> Iterator[Chart]:
         """Make the charts of a result."""
-        for name in self.charts:
-            more = (evidence.transcripts,) if name in _WITH_TRANSCRIPTS else ()
-            made = function(name)(piece.content, *more)
+        for name, producer in self.charts.items():
+            more = (evidence.transcripts,) if name == "latency" else ()
+            made = imported(producer)(piece.content, *more)
             if made is not None:
-                yield from made if isinstance(made, list | tuple) else [made]
-
-
-#: Functions that are told of the transcripts, too.
-_WITH_TRANSCRIPTS = frozenset({"reports.plots.latency:latency"})
+                yield from made if isinstance(made, list) else [made]
 
 
 #: In the order of the page and of what it was made of.
 KINDS: Mapping[str, Kind] = {
     "ratings": Kind(
         "What people prefer",
-        ("reports.plots.preference:preference", "reports.plots.ranking:ranking"),
+        "reports.statistics.analysis:StudyResult",
+        {"preference": "reports.plots.study:preference", "ranking": "reports.plots.study:ranking"},
         "reports.statistics.report:tables",
         "reports.statistics.report:long_table",
         computed_by="duo report statistics",
@@ -74,9 +78,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "benchmarks": Kind(
         "Benchmarks: the paper's Table 1",
-        ("reports.plots.table1:accuracy",),
-        "reports.table1_files:tables",
-        "reports.table1_files:long_table",
+        charts={"benchmarks": "reports.plots.table1:accuracy"},
+        tables="reports.table1_files:tables",
+        long_table="reports.table1_files:long_table",
         computed_by="duo report table1",
         missing=(
             "Benchmarks",
@@ -86,13 +90,14 @@ KINDS: Mapping[str, Kind] = {
     ),
     "states": Kind(
         "What the model decides",
-        (
-            "reports.plots.confusion:confusion",
-            "reports.plots.decisions:decisions",
-            "reports.plots.calibration:calibration",
-            "reports.plots.premature:premature",
-            "reports.plots.separation:separation",
-        ),
+        "evaluation.scores:States",
+        {
+            "confusion": "reports.plots.states:confusion",
+            "decisions": "reports.plots.states:decisions",
+            "calibration": "reports.plots.states:calibration",
+            "premature": "reports.plots.states:premature",
+            "separation": "reports.plots.states:separation",
+        },
         "evaluation.score_tables:state_tables",
         missing=(
             "Decisions",
@@ -105,18 +110,20 @@ KINDS: Mapping[str, Kind] = {
     ),
     "probe": Kind(
         "What the model could tell apart",
-        ("reports.plots.probe:probe",),
+        "evaluation.scores:Probe",
+        {"probe": "reports.plots.states:probe"},
         "evaluation.score_tables:probe_table",
         own_command=lambda said: ["eval", "probe", said.model, said.data.file],
     ),
     "interaction": Kind(
         "How they conversed",
-        (
-            "reports.plots.latency:latency",
-            "reports.plots.takeover:takeover",
-            "reports.plots.trade_off:trade_off",
-            "reports.plots.yielding:yielding",
-        ),
+        "evaluation.interaction.results:Interaction",
+        {
+            "latency": "reports.plots.interaction:latency",
+            "takeover": "reports.plots.interaction:takeover",
+            "trade-off": "reports.plots.interaction:trade_off",
+            "yielding": "reports.plots.interaction:yielding",
+        },
         "evaluation.interaction.table:table",
         computed_by="duo eval interaction",
         missing=(
@@ -128,7 +135,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "sweep": Kind(
         "What settings do",
-        ("reports.plots.sweep:sweep",),
+        charts={"sweep": "reports.plots.sweep:sweep"},
         missing=(
             "Sweep",
             "how settings such as the lookahead matter",
@@ -137,12 +144,14 @@ KINDS: Mapping[str, Kind] = {
     ),
     "training": Kind(
         "How training went",
-        ("reports.plots.training:training_curves",),
+        "duo.training.settings:Training",
+        {"training": "reports.plots.training:training"},
         missing=("Training", "learning curves", "duo train --data DATA --out RUN/model"),
     ),
     "decoding": Kind(
         "What decoding costs",
-        ("reports.plots.cost:decode_cost",),
+        "evaluation.decode_bench.results:DecodeBench",
+        {"cost": "reports.plots.cost:cost"},
         "evaluation.decode_bench.results:decode_tables",
         missing=(
             "Cost of decoding",
@@ -156,7 +165,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "transcripts": Kind(
         "",
-        ("reports.plots.mask:attention_mask",),
+        charts={"mask": "reports.plots.mask:mask"},
         missing=(
             "Transcripts",
             "what was said, and when",
@@ -166,8 +175,7 @@ KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 
 
-def function(name: str) -> Callable[..., Any]:
-    """Import a function by `module:name`."""
+def imported(name: str) -> Any:
+    """Import a function or class by `module:name`."""
     module, _, name = name.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found
+    return getattr(import_module(module), name)
