@@ -103,14 +103,11 @@ def consistency(rows: pd.DataFrame, *, cluster: str = "item") -> Consistency:
 
 def cohens_kappa(one: np.ndarray, other: np.ndarray) -> float | None:
     """Calculate Cohen's kappa of two lists of categories; None where both hold only one."""
-    if not len(one):
+    from sklearn.metrics import cohen_kappa_score
+
+    if len({*one.tolist(), *other.tolist()}) < 2:
         return None
-    observed = float((one == other).mean())
-    expected = sum(
-        float((one == value).mean() * (other == value).mean())
-        for value in sorted({*one.tolist(), *other.tolist()})
-    )
-    return None if expected > 1 - 1e-12 else (observed - expected) / (1 - expected)
+    return float(cohen_kappa_score(one, other))
 
 
 @dataclass(frozen=True)

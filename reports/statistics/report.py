@@ -17,6 +17,7 @@ from reports.statistics.analysis import (
     Findings,
     StudyResult,
     analyse,
+    ten_digits,
 )
 from reports.statistics.bias import Bias
 from reports.statistics.clustered import Estimate
@@ -149,11 +150,11 @@ def _long_rows(criterion: CriterionResult) -> Iterator[tuple[Value, ...]]:
         for measure, of in _estimates(one):
             yield (*about, measure, *_parts(of))
         for measure, value in _values(one):
-            yield (*about, measure, _rounded(value), None, None, None, None)
+            yield (*about, measure, ten_digits(value), None, None, None, None)
     for measure, bias in _biases_of(criterion):
         yield (name, None, None, f"{measure} wins", *_parts(bias.wins))
         for which, p in (("p", bias.p), ("p holm", bias.p_holm)):
-            yield (name, None, None, f"{measure} wins {which}", _rounded(p), *[None] * 4)
+            yield (name, None, None, f"{measure} wins {which}", ten_digits(p), *[None] * 4)
     for strength, count in criterion.strengths.items():
         yield (name, None, None, f"strength: {strength or NOT_SAID}", count, *[None] * 4)
     for standing in criterion.scores.standings if criterion.scores else ():
@@ -189,12 +190,7 @@ def _values(one: Comparison) -> Iterator[tuple[str, float | int | None]]:
 
 
 def _parts(of: Estimate) -> tuple[Value, ...]:
-    return _rounded(of.value), _rounded(of.low), _rounded(of.high), of.n, of.note or None
-
-
-def _rounded(value: float | None) -> float | None:
-    """Keep ten digits, so that machines agree."""
-    return float(f"{value:.10g}") if isinstance(value, float) else value
+    return ten_digits(of.value), ten_digits(of.low), ten_digits(of.high), of.n, of.note or None
 
 
 def _votes(found: Findings, title: str) -> Table:
