@@ -15,12 +15,8 @@ from reports.plots.typeset import fit
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS = ("figure", "system", "sessions", "value", "low", "high")
-_PASSES, _RATE, _LISTENING = (
-    "passes per output token",
-    "tokens per second",
-    "listening while speaking",
-)
+_PASSES, _RATE = "passes per output token", "tokens per second"
+_LISTENING = "listening while speaking"
 
 
 def cost(found: DecodeBench) -> Chart | None:
@@ -42,9 +38,9 @@ def cost(found: DecodeBench) -> Chart | None:
             f"{found.generate.tokens_per_second.median:.1f} tokens/s; reading all weights for each "
             f"token would allow {found.limit.tokens_per_second:.1f} (limit)."
         ],
-        _COLUMNS,
+        ("figure", "system", "sessions", "value", "low", "high"),
         rows,
-        lambda width: _draw(found, rows, width),
+        lambda _, width: _draw(found, rows, width),
     )
 
 
@@ -72,10 +68,8 @@ def _draw(found: DecodeBench, rows: list[tuple[Any, ...]], width: float) -> Figu
     systems = list(found.systems)
     names = ("whole conversation, or alone", _LISTENING) if systems else ()
     generate, limit = found.generate.tokens_per_second.median, found.limit.tokens_per_second
-    with panels(width, 2 * bool(systems) + bool(found.together), names, lines=False) as (
-        figure,
-        every,
-    ):
+    count = 2 * bool(systems) + bool(found.together)
+    with panels(width, count, names, lines=False) as (figure, every):
         if systems:
             _systems(every[0], systems, rows, _PASSES, {"": 1.0})
             _systems(every[1], systems, rows, _RATE, {"generate()": generate, "limit": limit})

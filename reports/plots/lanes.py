@@ -37,7 +37,7 @@ _PILL_PAD = 3.0
 _EXPECTED_AT_MOST, _TAG_AT_MOST, _NAME_AT_MOST = 120.0, 240.0, 56.0  # points
 
 #: By look: fill, edge and ink of a box, and whether its edge is dashed.
-_LOOKS = {
+LOOKS = {
     "query": ("query-tint", "query", "ink", False),
     "remark": ("remark-tint", "remark", "ink", True),
     "unlabelled": ("grid", "soft", "ink", False),
@@ -254,12 +254,12 @@ class Lanes:
             self._wait(left, right, text, top)
         for part in parts:
             line = (part.left, edge), (part.right, edge)
-            self.scene.add(Stroke(line, _LOOKS[part.look][1], _BAR))
+            self.scene.add(Stroke(line, LOOKS[part.look][1], _BAR))
         self.scene.add(Stroke(((self.row.left, bottom), (self.row.right, bottom)), "rule", layer=0))
         return bottom
 
     def _box(self, box: Box, top: float, height: float, edge: float) -> None:
-        fill, outline, ink, dashed = _LOOKS[box.part.look]
+        fill, outline, ink, dashed = LOOKS[box.part.look]
         self.signs.add(box.part.look)
         if box.width > box.part.right - box.part.left + 1 or box.x < box.part.left - 1:
             self.signs.add("exact")

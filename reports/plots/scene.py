@@ -7,7 +7,7 @@ without drawing anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from reports.plots.style import BODY, LIGHT, house_style
@@ -84,15 +84,25 @@ class Line:
         )
 
 
+Item = Rect | Stroke | Dot | Line
+
+
+def moved(item: Item, x: float, y: float) -> Item:
+    """Move an item by `x` points to the right and `y` down."""
+    if isinstance(item, Stroke):
+        return replace(item, points=tuple((a + x, b + y) for a, b in item.points))
+    return replace(item, x=item.x + x, y=item.y + y)
+
+
 @dataclass
 class Scene:
     """All that a picture shows. Sizes are points."""
 
     width: float
     height: float = 0.0
-    items: list[Rect | Stroke | Dot | Line] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
 
-    def add(self, *items: Rect | Stroke | Dot | Line) -> None:
+    def add(self, *items: Item) -> None:
         """Add to the picture; what has the higher layer, then what comes later, is on top."""
         self.items += items
 
