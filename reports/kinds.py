@@ -174,6 +174,14 @@ KINDS: Mapping[str, Kind] = {
     ),
 }  # fmt: skip
 
+#: The figures of `duo report figure` and what draws each; that of benchmarks goes with Table 1.
+FIGURES = {
+    name: producer
+    for kind, of in KINDS.items()
+    if kind != "benchmarks"
+    for name, producer in of.charts.items()
+} | {"timeline": "reports.plots.timeline:timeline"}
+
 
 def imported(name: str) -> Any:
     """Import a function or class by `module:name`."""

@@ -96,7 +96,7 @@ def test_every_command_and_its_options_exist(name: str, words: list[str]) -> Non
         else:
             load_settings(given["preset"], given["recipe"], changed)
     if command == "report figure":
-        from reports.plots.make import FIGURES
+        from reports.kinds import FIGURES
 
         assert given["kind"] in FIGURES
 
