@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from duo.errors import BadInput
-from duo.files import check_writable, write_text
+from duo.files import write_text
 from duo.table import Table, latex_document, visible
 from reports.plots.style import COLUMN, TWO_COLUMNS, save
 
@@ -90,7 +90,6 @@ def write_chart(chart: Chart, folder: Path) -> list[Path]:
     Raises:
         BadInput: the folder cannot be written.
     """
-    check_writable(folder)
     written = []
     for suffix, text in (
         (".csv", chart.table.csv()),

@@ -282,8 +282,7 @@ class _Point(NamedTuple):
 def yielding(found: Interaction) -> Chart | None:
     """Draw three figures against what they cost; a line for each grid, a point for each setting.
 
-    Returns:
-        None where no system has two figures that belong together.
+    None where no system has two figures that belong together.
     """
     points = {name: _point(name, system) for name, system in found.systems.items()}
     grids = {one.line for one in points.values() if one.sign}

@@ -43,11 +43,7 @@ def _about(found: States) -> str:
 
 
 def confusion(found: States) -> Chart | None:
-    """Draw what was right against what was done, as counts and shares of each row.
-
-    Returns:
-        None if there are no cases.
-    """
+    """Draw what was right against what was done, in shares of each row; None without cases."""
     counts = {
         right: [found.confusion.get(right, {}).get(a, 0) for a in OUTCOMES] for right in OUTCOMES
     }
@@ -185,8 +181,7 @@ def _draw_decisions(numbers: DataFrame, width: float) -> Figure:
 def premature(found: States) -> Chart | None:
     """Draw how often a state is predicted before the end, by the number of words still to come.
 
-    Returns:
-        None without single cases that were looked at word by word.
+    None without single cases that were looked at word by word.
     """
     cases = [case.early for case in found.cases if case.wanted == "respond" and case.early]
     if not cases:
@@ -298,10 +293,8 @@ def separation(found: States) -> Chart | None:
     """Draw what is ignored of each kind that is to be, against the share of queries answered.
 
     And what is held of what is unfinished, against what is finished and decided about at once. The
-    threshold on p(<1>) / (p(<1>) + p(<2>)), or on their sum, is moved along each line.
-
-    Returns:
-        None without single cases of both sorts.
+    threshold on p(<1>) / (p(<1>) + p(<2>)), or on their sum, is moved along each line. None without
+    single cases of both sorts.
     """
     queries = [answers(case) for case in found.cases if case.wanted == "respond"]
     kinds: dict[str, list[float]] = {}
@@ -367,8 +360,7 @@ def _draw_separation(numbers: DataFrame, width: float) -> Figure:
 def probe(found: Probe) -> Chart | None:
     """Draw what is ignored of each kind that is to be, where most queries are answered.
 
-    Returns:
-        None without such a kind, or without a probe.
+    None without such a kind, or without a probe.
     """
     own = found.curve[0].labels if len(found.curve) > 1 else {}
     kinds = [

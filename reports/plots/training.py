@@ -23,13 +23,10 @@ _FIGURES = [name for panel in _PANELS for name in panel[1:] if name]
 
 
 def training(*found: Training, names: Sequence[str] = ()) -> Chart | None:
-    """Draw curves of one or more runs.
+    """Draw curves of one or more runs; None if none has a figure to show.
 
     Args:
         names: of the runs; without, what they learned on which model.
-
-    Returns:
-        None if no run has a figure to show.
     """
     runs: dict[str, DataFrame] = {}
     for number, one in enumerate(found):
