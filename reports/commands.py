@@ -289,7 +289,7 @@ def judge(
     """
     from duo.files import write_result
     from duo.terminal import progress
-    from reports.statistics.judges import agreement_with_people, read_verdicts
+    from reports.statistics.raters import agreement_with_people, read_verdicts
     from reports.statistics.ratings import Ratings, frame
     from reports.statistics.report import AGREEMENT, judge_table
     from sessions.study import judge as judging

@@ -78,7 +78,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "benchmarks": Kind(
         "Benchmarks: the paper's Table 1",
-        charts={"benchmarks": "reports.plots.table1:accuracy"},
+        charts={"benchmarks": "reports.table1_files:accuracy"},
         tables="reports.table1_files:tables",
         long_table="reports.table1_files:long_table",
         computed_by="duo report table1",

@@ -75,26 +75,6 @@ class Section:
     body: Markup
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """A chart as the page shows it: the picture twice, its caption, its numbers."""
-
-    chart: Chart
-
-    @property
-    def svg(self) -> Markup:
-        chart = self.chart
-        return Markup("").join(
-            _inline(chart.draw(width), f"{chart.name}-{name}", f"{chart.title}. {chart.caption}",
-                    f"figure chart {name}")
-            for name, width in (("wide", _HALF_DESK), ("narrow", PHONE))
-        )  # fmt: skip
-
-    @property
-    def numbers(self) -> Table:
-        return replace(self.chart.table, notes=())  # the caption is beside the picture
-
-
 def all_tables(evidence: Evidence) -> Tables:
     """Tabulate every result."""
     return {
@@ -195,7 +175,7 @@ def _result_section(kind: str, evidence: Evidence, drawn: Sequence[Drawn]) -> Se
     results = [
         {
             "title": piece.name if len(pieces) > 1 else "",
-            "pictures": [_Picture(one.chart) for one in drawn if one.piece is piece],
+            "pictures": [_picture(one.chart) for one in drawn if one.piece is piece],
             "notes": piece.content.notices if kind == "ratings" else (),
             "source": _source(piece),
             "command": KINDS[kind].computed_by if piece.computed else "",
@@ -208,11 +188,20 @@ def _result_section(kind: str, evidence: Evidence, drawn: Sequence[Drawn]) -> Se
 def _fork_section(fork: Drawn) -> Section:
     """Show one fork of the run: which slots each token attends to."""
     result = {
-        "title": "", "pictures": [_Picture(fork.chart)], "notes": (),
+        "title": "", "pictures": [_picture(fork.chart)], "notes": (),
         "source": _source(fork.piece), "command": "",
     }  # fmt: skip
-    title = "Two channels, one pass: who sees whom"
-    return _section("result", title, "fork", results=[result])
+    return _section("result", "Two channels, one pass: who sees whom", "fork", results=[result])
+
+
+def _picture(chart: Chart) -> dict[str, Any]:
+    """Draw a chart twice: for a desk's screen and for a phone's; its caption stands beside it."""
+    said = f"{chart.title}. {chart.caption}"
+    svg = Markup("").join(
+        _inline(chart.draw(width), f"{chart.name}-{name}", said, f"figure chart {name}")
+        for name, width in (("wide", _HALF_DESK), ("narrow", PHONE))
+    )
+    return {"chart": chart, "svg": svg, "numbers": replace(chart.table, notes=())}
 
 
 def _scenario_section(

@@ -21,8 +21,12 @@ from reports.statistics.analysis import (
 )
 from reports.statistics.bias import Bias
 from reports.statistics.clustered import Estimate
-from reports.statistics.judges import JudgeAgreement, agreement_with_people, read_verdicts
-from reports.statistics.raters import read_rules
+from reports.statistics.raters import (
+    JudgeAgreement,
+    agreement_with_people,
+    read_rules,
+    read_verdicts,
+)
 from reports.statistics.ratings import OUTCOMES, read_ratings
 from sessions.study.signs import Rules
 
