@@ -64,7 +64,7 @@ def run_demo(
     console: Console | None = None,
     chat: str | None = None,
 ) -> Path:
-    """Record what is missing, draw everything, and show the page.
+    """Record what is missing, draw everything, show the page, `index.html`, and return it.
 
     Args:
         models: see `duo.decoding.systems.models_for`; none for the embedded one, or `qwen` where it
@@ -74,9 +74,6 @@ def run_demo(
         benchmarks: whether to score the models on a few items of benchmarks too.
         force: record again transcripts that were made otherwise.
         console: where progress is shown; standard error if not given.
-
-    Returns:
-        The page, `index.html`.
 
     Raises:
         BadInput: unknown model or scenario, a folder that cannot be written, or one that holds

@@ -70,11 +70,8 @@ KINDS: Mapping[str, Kind] = {
         "reports.statistics.report:tables",
         "reports.statistics.report:long_table",
         computed_by="duo report statistics",
-        missing=(
-            "Ratings",
-            "which system people prefer",
-            "duo study create --transcripts RUN --systems duo,duplex --out RUN/study",
-        ),
+        missing=("Ratings", "which system people prefer",
+                 "duo study create --transcripts RUN --systems duo,duplex --out RUN/study"),
     ),
     "benchmarks": Kind(
         "Benchmarks: the paper's Table 1",
@@ -82,11 +79,8 @@ KINDS: Mapping[str, Kind] = {
         tables="reports.table1_files:tables",
         long_table="reports.table1_files:long_table",
         computed_by="duo report table1",
-        missing=(
-            "Benchmarks",
-            "the paper's Table 1",
-            "duo eval benchmarks RUN/benchmarks --limit 100",
-        ),
+        missing=("Benchmarks", "the paper's Table 1",
+                 "duo eval benchmarks RUN/benchmarks --limit 100"),
     ),
     "states": Kind(
         "What the model decides",
@@ -99,11 +93,8 @@ KINDS: Mapping[str, Kind] = {
             "separation": "reports.plots.states:separation",
         },
         "evaluation.score_tables:state_tables",
-        missing=(
-            "Decisions",
-            "whether the model tells queries from other talk",
-            "duo eval states MODEL validation.jsonl --out RUN/states.json",
-        ),
+        missing=("Decisions", "whether the model tells queries from other talk",
+                 "duo eval states MODEL validation.jsonl --out RUN/states.json"),
         own_command=lambda said: [
             "eval", "states", said.model, said.data.file, "--lookahead", said.lookahead,
         ],
@@ -126,21 +117,15 @@ KINDS: Mapping[str, Kind] = {
         },
         "evaluation.interaction.table:table",
         computed_by="duo eval interaction",
-        missing=(
-            "Interaction",
-            "takeovers, interruptions, latencies: counted from transcripts",
-            "duo record --scenario suite:dev --out RUN",
-        ),
+        missing=("Interaction", "takeovers, interruptions, latencies: counted from transcripts",
+                 "duo record --scenario suite:dev --out RUN"),
         own_command=lambda said: ["eval", "interaction", "RUN"],
     ),
     "sweep": Kind(
         "What settings do",
         charts={"sweep": "reports.plots.sweep:sweep"},
-        missing=(
-            "Sweep",
-            "how settings such as the lookahead matter",
-            "duo bench sweep sweep.yaml --out RUN/sweep",
-        ),
+        missing=("Sweep", "how settings such as the lookahead matter",
+                 "duo bench sweep sweep.yaml --out RUN/sweep"),
     ),
     "training": Kind(
         "How training went",
@@ -153,11 +138,8 @@ KINDS: Mapping[str, Kind] = {
         "evaluation.decode_bench.results:DecodeBench",
         {"cost": "reports.plots.cost:cost"},
         "evaluation.decode_bench.results:decode_tables",
-        missing=(
-            "Cost of decoding",
-            "passes, speed and memory",
-            "duo bench decode --out RUN/decode.json",
-        ),
+        missing=("Cost of decoding", "passes, speed and memory",
+                 "duo bench decode --out RUN/decode.json"),
         own_command=lambda said: [
             "bench", "decode", "--model", said.model, "--rounds", said.rounds,
             "--tokens", said.tokens, "--systems", ",".join(said.systems),
@@ -166,11 +148,8 @@ KINDS: Mapping[str, Kind] = {
     "transcripts": Kind(
         "",
         charts={"mask": "reports.plots.mask:mask"},
-        missing=(
-            "Transcripts",
-            "what was said, and when",
-            "duo record --systems duo,duplex,turn-based --scenario suite:dev --out RUN",
-        ),
+        missing=("Transcripts", "what was said, and when",
+                 "duo record --systems duo,duplex,turn-based --scenario suite:dev --out RUN"),
     ),
 }  # fmt: skip
 

@@ -366,7 +366,7 @@ def _legend(figure: Figure, found: Table1, width: float) -> None:
 def make(
     runs: Sequence[str], out: Path, *, base: str | None = None, comparisons: bool = True
 ) -> list[Path]:
-    """Print Table 1 and write it to a folder; the same runs give the same bytes.
+    """Print Table 1 and write it to a folder, the same bytes each time; return the files.
 
     Args:
         runs: folders or files, see `evaluation.benchmarks.collect.read_runs`.
@@ -374,9 +374,6 @@ def make(
             `table1-plot-narrow` (two columns and one column wide) as PDF, SVG and PNG, with
             `table1-plot.csv`.
         base: our column that the others are compared with; None for the one beside the paper's.
-
-    Returns:
-        The files written.
 
     Raises:
         BadInput: the runs cannot be used, or the folder cannot be written.

@@ -40,15 +40,12 @@ def build(
     scenarios: int = SCENARIOS,
     console: Console | None = None,
 ) -> Path:
-    """Write the page about runs and what stands on it.
+    """Write the page about runs and what stands on it; return the page.
 
     Args:
         out: folder; the run itself if it is one folder and nothing is said, else `runs/report`.
         scenarios: how many are drawn and can be played.
         console: where progress and problems are told; standard error if not given.
-
-    Returns:
-        The page.
 
     Raises:
         BadInput: nothing in the runs could be read, or the folder cannot be written.

@@ -78,14 +78,11 @@ def make_chart(
 
 
 def write_chart(chart: Chart, folder: Path) -> list[Path]:
-    """Write a chart in every form; the same chart gives the same bytes.
+    """Write a chart in every form, the same bytes each time; return the files.
 
     Args:
         folder: gets NAME.pdf, .svg and .png, one column wide, NAME-wide.pdf, .svg and .png, two
             columns wide, and the rows as NAME.csv, .tex and .md, the caption as NAME.txt.
-
-    Returns:
-        The files written.
 
     Raises:
         BadInput: the folder cannot be written.

@@ -26,15 +26,12 @@ _TRAINING = "training.json"
 def make(
     kind: str, paths: Sequence[Path], out: Path, *, start: float = 0.0, end: float | None = None
 ) -> list[Path]:
-    """Draw figures of one kind and write them, all or none.
+    """Draw figures of one kind and write them, all or none; return the files.
 
     Args:
         paths: what to draw; a figure of each, but one of all trainings.
         out: folder; see `reports.plots.chart.write_chart`.
         start, end: seconds of a timeline that are drawn, if not all.
-
-    Returns:
-        The files written.
 
     Raises:
         BadInput: unknown kind; a file cannot be read, is of another form, or has nothing to draw;

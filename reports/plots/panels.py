@@ -287,8 +287,7 @@ def _rows(
 ) -> Iterator[tuple[Figure, list[Any], float]]:
     """Open a figure with axes for each group of rows, `heights` points high, over one x axis.
 
-    Yields:
-        The figure, the axes and about how many points these are wide.
+    Yields both, and about how many points the axes are wide.
     """
     headings = list(rows["heading"].unique())
     texts = [*rows["right"], right]

@@ -241,10 +241,9 @@ def _ticks(scene: Scene, row: Row, moments: Sequence[int], baseline: float) -> N
 
 
 def telling_part(talk: Conversation, seconds: float = 15.0) -> tuple[float, float]:
-    """Choose the part of this length in which the person most often speaks into an answer.
+    """Choose the `seconds` in which the person most often speaks into an answer: from, until.
 
-    Returns:
-        From when and until when (seconds); the whole conversation if it is no longer.
+    The whole conversation if it is no longer.
     """
     within = talk.overlaps
     moments = [

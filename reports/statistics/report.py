@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duo.files import check_writable, write_result, write_text
 from duo.runs import MANIFEST, Stopwatch, write_manifest
-from duo.table import MINUS, Cell, Column, Table, Value
+from duo.table import MINUS, Cell, Column, Table, Value, shown
 from duo.terminal import printable
 from reports.statistics.analysis import (
     TESTS,
@@ -22,6 +22,7 @@ from reports.statistics.analysis import (
 from reports.statistics.bias import Bias
 from reports.statistics.clustered import Estimate
 from reports.statistics.raters import (
+    Against,
     JudgeAgreement,
     agreement_with_people,
     read_rules,
@@ -94,21 +95,9 @@ def judge_table(found: JudgeAgreement) -> Table:
     who = f"{found.people} SYNTHETIC raters" if found.synthetic else f"{found.people} people"
     return Table(
         f"The judge {found.judge} beside {who}",
+        ["criterion", "pair", *_numbers("dialogues", "same %", "alpha")],
         [
-            "criterion",
-            "pair",
-            Column("dialogues", "number"),
-            Column("same %", "number"),
-            Column("alpha", "number"),
-        ],
-        [
-            (
-                one.criterion,
-                f"{one.first} : {one.second}",
-                one.dialogues,
-                _percent(one.same),
-                _interval(one.alpha, ".2f"),
-            )
+            (*_about(one), one.dialogues, _percent(one.same), _interval(one.alpha, ".2f"))
             for one in found.comparisons
         ],
         notes=[
@@ -201,12 +190,7 @@ def _votes(found: Findings, title: str) -> Table:
     shares = (*OUTCOMES, "net")
     return Table(
         f"Votes in % and 95 % intervals{title}",
-        [
-            "criterion",
-            "pair",
-            *(Column(name.replace("_", " "), "number") for name in shares),
-            Column("votes", "number"),
-        ],
+        ["criterion", "pair", *_numbers(*(name.replace("_", " ") for name in shares), "votes")],
         [
             (*_about(one), *(_percent(one.estimates[name]) for name in shares),
              sum(one.votes.values()))
@@ -216,16 +200,14 @@ def _votes(found: Findings, title: str) -> Table:
 
 
 def _tests(found: Findings, title: str) -> Table:
-    names = ("sign p", "two-way p", "p", "p (Holm)")
     return Table(
         f"Is one preferred?{title}",
         [
             "criterion",
             "pair",
-            Column("dialogues w/t/l", "number"),
-            *(Column(name, "number", p_text) for name in names),
-            Column("h", "number", ".2f"),
-            Column("mixed net", "number", ".2f"),
+            *_numbers("dialogues w/t/l"),
+            *_numbers("sign p", "two-way p", "p", "p (Holm)", show=p_text),
+            *_numbers("h", "mixed net", show=".2f"),
             "note",
         ],
         [
@@ -257,33 +239,20 @@ def _scores(found: Findings, title: str) -> Table:
             rows.append((criterion.criterion, standing.system, score, ranks, first))
     return Table(
         f"Scores{title}",
-        [
-            "criterion",
-            "system",
-            Column("score", "number"),
-            Column("ranks", "number"),
-            Column("first %", "number", ".0f"),
-        ],
+        ["criterion", "system", *_numbers("score", "ranks"), *_numbers("first %", show=".0f")],
         rows,
     )
 
 
 def _quality(found: Findings, title: str) -> Table:
+    rows = []
+    for _, one in _rated(found):
+        of = one.agreement
+        measures = (of.alpha_nominal, of.alpha_ordinal, of.kappa)
+        cells = [_interval(measure, ".2f") for measure in measures]
+        rows.append((*_about(one), *cells, _percent(one.consistency.same)))
     names = ("alpha", "alpha (ordinal)", "kappa", "same again %")
-    return Table(
-        f"Raters{title}",
-        ["criterion", "pair", *(Column(name, "number") for name in names)],
-        [
-            (
-                *_about(one),
-                _interval(one.agreement.alpha_nominal, ".2f"),
-                _interval(one.agreement.alpha_ordinal, ".2f"),
-                _interval(one.agreement.kappa, ".2f"),
-                _percent(one.consistency.same),
-            )
-            for _, one in _rated(found)
-        ],
-    )
+    return Table(f"Raters{title}", ["criterion", "pair", *_numbers(*names)], rows)
 
 
 def _biases(found: Findings, title: str) -> Table:
@@ -298,12 +267,9 @@ def _biases(found: Findings, title: str) -> Table:
         f"Do place or length decide?{title}",
         [
             "criterion",
-            Column("left wins %", "number"),
-            Column("p", "number", p_text),
-            Column("longer wins %", "number"),
-            Column("p longer", "number", p_text),
-            Column("systems even %", "number"),
-            Column("p even", "number", p_text),
+            *_numbers("left wins %"), *_numbers("p", show=p_text),
+            *_numbers("longer wins %"), *_numbers("p longer", show=p_text),
+            *_numbers("systems even %"), *_numbers("p even", show=p_text),
             "favoured",
         ],
         rows,
@@ -314,7 +280,7 @@ def _biases(found: Findings, title: str) -> Table:
             "it wins if each system of a pair counts equally often as the longer one; which system "
             "is better has no part in that.",
         ],
-    )
+    )  # fmt: skip
 
 
 def _strengths(found: Findings, title: str) -> Iterator[Table]:
@@ -323,7 +289,7 @@ def _strengths(found: Findings, title: str) -> Iterator[Table]:
     if levels:
         yield Table(
             f"How strong are the preferences?{title}",
-            ["criterion", *(Column(level or NOT_SAID, "number") for level in levels)],
+            ["criterion", *_numbers(*(level or NOT_SAID for level in levels))],
             [
                 (one.criterion, *(one.strengths.get(level, 0) for level in levels))
                 for one in found.criteria
@@ -340,7 +306,11 @@ def _rated(found: Findings) -> Iterator[tuple[CriterionResult, Comparison]]:
             yield from ((criterion, one) for one in criterion.comparisons)
 
 
-def _about(one: Comparison) -> tuple[str, str]:
+def _numbers(*names: str, show: Callable[[Any], str] | str = shown) -> list[Column]:
+    return [Column(name, "number", show) for name in names]
+
+
+def _about(one: Comparison | Against) -> tuple[str, str]:
     return one.criterion, f"{one.first} : {one.second}"
 
 
