@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from duo.palette import USER, UTTERANCES
 from duo.speech import Answer, Conversation, Decision, Utterance
@@ -72,12 +72,12 @@ class Row:
         return self.x(start), max(self.x(end) - self.x(start), 1.0)
 
 
+@dataclass
 class Levels:
     """Places for things of some width: the first level where one touches nothing."""
 
-    def __init__(self, gap: float = GAP) -> None:
-        self._gap = gap
-        self._taken: list[list[tuple[float, float]]] = []
+    gap: float = GAP
+    _taken: list[list[tuple[float, float]]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -85,7 +85,7 @@ class Levels:
     def place(self, left: float, right: float) -> int:
         """Return the number of the level, from 0, that `left` to `right` now occupies."""
         for number, level in enumerate(self._taken):
-            if all(right + self._gap <= a or left >= b + self._gap for a, b in level):
+            if all(right + self.gap <= a or left >= b + self.gap for a, b in level):
                 level.append((left, right))
                 return number
         self._taken.append([(left, right)])
