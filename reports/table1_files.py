@@ -214,6 +214,9 @@ def long_table(found: Table1) -> Table:
     return Table("", names, rows)
 
 
+# ---- the picture
+
+
 def accuracy(found: Table1) -> Chart:
     """Make the chart of Table 1."""
     coverages = {number.coverage for number in found.ours}
@@ -361,6 +364,9 @@ def _legend(figure: Figure, found: Table1, width: float) -> None:
         title="accuracy in %; lines: 95 % intervals; ×: smoke items", title_fontsize=LABEL,
         alignment="left", handlelength=1.5,
     )  # fmt: skip
+
+
+# ---- files
 
 
 def make(

@@ -123,5 +123,4 @@ def _together(axes: Any, found: DecodeBench) -> None:
     curve(axes, 2, sessions, [r.median for r in rates], [(r.low, r.high) for r in rates])
     axes.set_xticks(sessions)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("conversations at once (N)")
-    axes.set_ylabel(_RATE)
+    axes.set(xlabel="conversations at once (N)", ylabel=_RATE)

@@ -154,8 +154,7 @@ def _draw_latency(
                               markersize=4)  # fmt: skip
             axes.axhline(0.5, color=LIGHT["rule"], linewidth=0.7, zorder=0.9)
             axes.set_xlim(-0.03 * (longest or 1), 1.03 * (longest or 1))
-            axes.set_xlabel(f"{kind} latency (s)")
-            axes.set_ylabel("share of events")
+            axes.set(xlabel=f"{kind} latency (s)", ylabel="share of events")
             percent(axes)
     return figure
 
@@ -241,16 +240,13 @@ def _draw_trade_off(points: list[tuple[str, Estimate, Estimate]], width: float) 
             _spot(axes, number, x, y)
         axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
         axes.locator_params(axis="x", nbins=6)
-        axes.set_xlabel("response latency, median (s)")
-        axes.set_ylabel("false interruptions")
+        axes.set(xlabel="response latency, median (s)", ylabel="false interruptions")
         percent(axes)
     return figure
 
 
 def _spot(axes: Any, number: int, x: Estimate, y: Estimate) -> None:
     """Draw one figure against the other, with the intervals of both."""
-    assert x.value is not None
-    assert y.value is not None
     spot(axes, number, x.value, y.value, across=(x.low, x.high), up=(y.low, y.high))
 
 
@@ -368,8 +364,7 @@ def _draw_yielding(points: list[_Point], width: float) -> Figure:
             _signs(axes, place, points)
         soon, backchannels, non_directed = every
         soon.set_xlim(left=0.0)
-        soon.set_xlabel("median response latency (s)")
-        soon.set_ylabel("pauses taken for an end")
+        soon.set(xlabel="median response latency (s)", ylabel="pauses taken for an end")
         backchannels.set_ylabel("backchannels talked through")
         non_directed.set_ylabel("non-directed ignored")
         for axes in every:
@@ -382,10 +377,9 @@ def _line(axes: Any, number: int, place: int, points: list[_Point]) -> None:
     places = []
     for one in points:
         x, y = _pairs(one)[place]
-        if x.value is None or y.value is None:
-            continue
         _spot(axes, number, x, y)
-        places.append((x.value, y.value))
+        if x.value is not None and y.value is not None:
+            places.append((x.value, y.value))
     places.sort()
     curve(axes, number, [x for x, _ in places], [y for _, y in places])
 

@@ -229,8 +229,7 @@ def _draw_premature(numbers: DataFrame, width: float) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.xaxis.set_major_formatter(lambda n, _: f"{n:g}+" if n == _FAR else f"{n:g}")
         axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
-        axes.set_xlabel("words still to come")
-        axes.set_ylabel("state predicted")
+        axes.set(xlabel="words still to come", ylabel="state predicted")
     return figure
 
 
@@ -284,8 +283,7 @@ def _draw_calibration(numbers: DataFrame, width: float) -> Figure:
         percent(axes)
         percent(axes, "x")
         axes.set_ylim(-0.26, 1.04)
-        axes.set_xlabel("probability")
-        axes.set_ylabel("share that is so")
+        axes.set(xlabel="probability", ylabel="share that is so")
     return figure
 
 
@@ -352,8 +350,7 @@ def _draw_separation(numbers: DataFrame, width: float) -> Figure:
             curve(axes, number, own["at once"], own["held or ignored"], markevery=4)
         percent(axes)
         percent(axes, "x")
-        axes.set_xlabel("answered, or decided about")
-        axes.set_ylabel("ignored, or held")
+        axes.set(xlabel="answered, or decided about", ylabel="ignored, or held")
     return figure
 
 
@@ -410,7 +407,6 @@ def _draw_probe(numbers: DataFrame, width: float) -> Figure:
         labelled = own["labelled utterances"].tolist()
         axes.axvline(0.5, color=LIGHT["faint"], linewidth=0.6, linestyle=":")
         axes.set_xticks(places, ["its own", *(f"{count:,}" for count in labelled[1:])])
-        axes.set_xlabel("labelled utterances that a probe was trained on")
-        axes.set_ylabel("ignored")
+        axes.set(xlabel="labelled utterances that a probe was trained on", ylabel="ignored")
         percent(axes)
     return figure

@@ -86,6 +86,5 @@ def _draw(
                 axes.set_ylim(bottom=0)
             else:
                 percent(axes)
-            axes.set_xlabel("step")
-            axes.set_ylabel(label)
+            axes.set(xlabel="step", ylabel=label)
     return figure

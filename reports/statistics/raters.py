@@ -217,6 +217,8 @@ def over_dialogues(
     return Estimate(value, float(low), float(high), n, note)
 
 
+# ---- a judge beside people
+
 #: What verdicts and votes are compared as; "both bad" is a tie.
 _OUTCOMES = {"win": 0, "tie": 1, "both_bad": 1, "loss": 2}
 #: Alpha of fewer dialogues than these says nothing.
