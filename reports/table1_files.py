@@ -119,8 +119,7 @@ def _main_row(
 
 def _joined(texts: Iterable[str]) -> Cell:
     """Write what holds for all columns once, else each of the values that there are."""
-    text = " / ".join(dict.fromkeys(texts)) or NONE
-    return Cell(text, text)
+    return Cell(" / ".join(dict.fromkeys(texts)) or NONE)
 
 
 def _count(number: Number) -> str:
@@ -379,7 +378,7 @@ def make(
         out: folder for `table1.md`, `.tex`, `.csv`, `.json`, and the figure `table1-plot` and
             `table1-plot-narrow` (two columns and one column wide) as PDF, SVG and PNG, with
             `table1-plot.csv`.
-        base: our column that the others are compared with; None for the one beside the paper's.
+        base, comparisons: see `reports.table1.table1`.
 
     Raises:
         BadInput: the runs cannot be used, or the folder cannot be written.

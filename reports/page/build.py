@@ -45,7 +45,6 @@ def build(
     Args:
         out: folder; the run itself if it is one folder and nothing is said, else `runs/report`.
         scenarios: how many are drawn and can be played.
-        console: where progress and problems are told; standard error if not given.
 
     Raises:
         BadInput: nothing in the runs could be read, or the folder cannot be written.

@@ -117,11 +117,9 @@ def page_of(
     *,
     scenarios: int = SCENARIOS,
 ) -> str:
-    """Write the page; the same evidence gives the same text.
+    """Write the page, with `scenarios` that are drawn and can be played at most.
 
-    Args:
-        tables: its tables; made here if they are not there.
-        scenarios: how many are shown in pictures and can be played.
+    The same evidence gives the same text. Tables are made here if they are not given.
     """
     tables = all_tables(evidence) if tables is None else tables
     conversations = [conversation_of(transcript) for transcript in evidence.transcripts]

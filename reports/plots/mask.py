@@ -146,9 +146,7 @@ def draw_fork(
 ) -> Figure:
     """Draw the mask of a fork with these tokens, made by the rule that the decoder itself uses.
 
-    Args:
-        prefix, output, heard: texts of the tokens that both channels share and of each channel.
-        within: width in points that the picture must not exceed.
+    The picture is no wider than `within` points.
     """
     from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure

@@ -76,11 +76,8 @@ _SIGNS: dict[str, tuple[str, Item]] = {
 def timeline(transcript: Transcript, start: float = 0.0, end: float | None = None) -> Chart:
     """Draw both channels over time, predicted words in grey, states marked.
 
-    Args:
-        start, end: seconds to draw, if not all.
-
     Raises:
-        Nothing: there is nothing between these.
+        Nothing: there is nothing between the seconds `start` and `end`.
     """
     header, talk = transcript.header, conversation_of(transcript)
     until = min(inf if end is None else end, talk.seconds)
@@ -114,13 +111,7 @@ def draw(
     start: float = 0.0,
     end: float | None = None,
 ) -> Figure:
-    """Draw the timeline of one transcript.
-
-    Args:
-        width: of the figure in points.
-        tall: points that it should not be higher than; seconds are made narrower for that.
-        start, end: seconds to draw, if not all.
-    """
+    """Draw one transcript; for a figure no higher than `tall` points seconds are made narrower."""
     header, talk = transcript.header, conversation_of(transcript)
     heading = f"{header.scenario} · {header.system}"
     caption = f"{header.models} · {header.clock} clock · cycles of {header.cycle_seconds:g} s"
@@ -152,8 +143,7 @@ def compose(
     Args:
         talks: a conversation with each system, from top to bottom.
         width: of the picture, in points; its height follows from what is said.
-        heading: a title above; "" for none.
-        caption: a smaller line below the title; "" for none.
+        heading, caption: a title above, and a smaller line below it; "" for none.
         second: points that a second takes at least.
         start, end: seconds to draw, if not all.
     """

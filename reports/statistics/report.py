@@ -58,7 +58,6 @@ def report_statistics(
 
     Args:
         ratings, columns, choices: see `read_ratings`.
-        out: folder; made if it is not there.
         rules: see `read_rules`; the defaults of `Rules` without.
         systems, cluster, seed: see `analyse`.
         judge: verdicts of a model, to be compared with the ratings; these do not change. Adds
