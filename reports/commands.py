@@ -21,6 +21,8 @@ report_app = typer.Typer(
     help="Make tables and figures from the outputs of runs.", no_args_is_help=True
 )
 
+_AGREEMENT = "judge-agreement.json"
+
 #: How ratings are read, by this command and by `duo report build`.
 RulesFile = Annotated[
     Path | None,
@@ -126,19 +128,35 @@ def statistics(
 
     Example: duo report statistics ratings.csv --out runs/statistics
     """
-    from reports.statistics.report import report_statistics
+    from rich.console import Console
 
-    report_statistics(
-        ratings,
-        out,
-        rules=rules,
-        systems=None if systems is None else words(systems, "--systems"),
-        cluster=cluster,
-        columns=mapping("--column", column),
-        choices=mapping("--choice", choice),
-        judge=judge,
-        seed=seed,
-    )
+    from duo.files import check_writable, write_result, write_text
+    from duo.runs import MANIFEST, Stopwatch, write_manifest
+    from duo.terminal import printable
+    from reports.statistics.analysis import analyse
+    from reports.statistics.raters import agreement_with_people, read_rules, read_verdicts
+    from reports.statistics.ratings import read_ratings
+    from reports.statistics.report import judge_table, long_table, tables
+
+    watch = Stopwatch()
+    order = None if systems is None else words(systems, "--systems")
+    columns, choices = mapping("--column", column), mapping("--choice", choice)
+    chosen = None if rules is None else read_rules(rules)
+    read = read_ratings(ratings, columns=columns, choices=choices)
+    verdicts = None if judge is None else read_verdicts(judge)
+    check_writable(out)
+    result = analyse(read, seed=seed, rules=chosen, systems=order, cluster=cluster)
+    write_result(out / "statistics.json", result)
+    write_text(out / "statistics.csv", long_table(result).csv())
+    write_manifest(out / MANIFEST, watch=watch, seed=seed, ratings=read.source, sha256=read.digest)
+    for table in tables(result):
+        table.show()
+    if verdicts is not None:
+        beside = agreement_with_people(*verdicts, read, seed=seed)
+        write_result(out / _AGREEMENT, beside)
+        judge_table(beside).show()
+    for notice in result.notices:
+        Console().print(printable(notice), markup=False, highlight=False)
 
 
 @report_app.command()
@@ -291,7 +309,7 @@ def judge(
     from duo.terminal import progress
     from reports.statistics.raters import agreement_with_people, read_verdicts
     from reports.statistics.ratings import Ratings, frame
-    from reports.statistics.report import AGREEMENT, judge_table
+    from reports.statistics.report import judge_table
     from sessions.study import judge as judging
     from sessions.study.study import open_study
     from sessions.study.votes import votes
@@ -303,7 +321,7 @@ def judge(
     found.table().show()
     people = Ratings(frame([vote.row() for vote in votes(opened)]))
     beside = agreement_with_people(*read_verdicts(folder / judging.VERDICTS), people, seed=seed)
-    write_result(folder / AGREEMENT, beside)
+    write_result(folder / _AGREEMENT, beside)
     if beside.people:
         judge_table(beside).show()
     else:

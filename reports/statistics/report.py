@@ -1,22 +1,17 @@
-"""Report an analysis: `duo report statistics`, its tables and its files."""
+"""Lay out an analysis of ratings as tables, for readers and for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from duo.files import check_writable, write_result, write_text
-from duo.runs import MANIFEST, Stopwatch, write_manifest
 from duo.table import MINUS, Cell, Column, Table, Value, shown
-from duo.terminal import printable
 from reports.statistics.analysis import (
     TESTS,
     Comparison,
     CriterionResult,
     Findings,
     StudyResult,
-    analyse,
     ten_digits,
 )
 from reports.statistics.bias import Bias
@@ -24,69 +19,16 @@ from reports.statistics.clustered import Estimate
 from reports.statistics.raters import (
     Against,
     JudgeAgreement,
-    agreement_with_people,
-    read_rules,
-    read_verdicts,
 )
-from reports.statistics.ratings import OUTCOMES, read_ratings
-from sessions.study.signs import Rules
+from reports.statistics.ratings import OUTCOMES
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
-AGREEMENT = "judge-agreement.json"
 NOT_SAID = "not said"
 _LONG = (
     "raters", "criterion", "first", "second", "measure", "value", "low", "high", "n", "note",
 )  # fmt: skip
-
-
-def report_statistics(
-    ratings: Path,
-    out: Path,
-    *,
-    rules: Path | None = None,
-    systems: Sequence[str] | None = None,
-    cluster: str = "item",
-    columns: Mapping[str, str] | None = None,
-    choices: Mapping[str, str] | None = None,
-    judge: Path | None = None,
-    seed: int = 0,
-    console: Console | None = None,
-) -> StudyResult:
-    """Analyse a study; writes `statistics.json`, `statistics.csv` and `manifest.json` to `out`.
-
-    Args:
-        ratings, columns, choices: see `read_ratings`.
-        rules: see `read_rules`; the defaults of `Rules` without.
-        systems, cluster, seed: see `analyse`.
-        judge: verdicts of a model, to be compared with the ratings; these do not change. Adds
-            `judge-agreement.json`.
-
-    Raises:
-        BadInput: of the ratings, the rules or the folder.
-    """
-    from rich.console import Console
-
-    watch = Stopwatch()
-    chosen = read_rules(rules) if rules is not None else Rules()
-    read = read_ratings(ratings, columns=columns, choices=choices)
-    verdicts = None if judge is None else read_verdicts(judge)
-    check_writable(out)
-    result = analyse(read, seed=seed, rules=chosen, systems=systems, cluster=cluster)
-    write_result(out / "statistics.json", result)
-    write_text(out / "statistics.csv", long_table(result).csv())
-    write_manifest(out / MANIFEST, watch=watch, seed=seed, ratings=read.source, sha256=read.digest)
-    for table in tables(result):
-        table.show(console)
-    if verdicts is not None:
-        beside = agreement_with_people(*verdicts, read, seed=seed)
-        write_result(out / AGREEMENT, beside)
-        judge_table(beside).show(console)
-    console = console or Console()
-    for notice in result.notices:
-        console.print(printable(notice), markup=False, highlight=False)
-    return result
 
 
 def judge_table(found: JudgeAgreement) -> Table:
