@@ -186,7 +186,7 @@ def _scores(found: Findings, title: str) -> Table:
 
 
 def _quality(found: Findings, title: str) -> Table:
-    rows = []
+    rows: list[tuple[Value | Cell, ...]] = []
     for _, one in _rated(found):
         of = one.agreement
         measures = (of.alpha_nominal, of.alpha_ordinal, of.kappa)
