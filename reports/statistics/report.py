@@ -135,7 +135,7 @@ def _votes(found: Findings, title: str) -> Table:
         [
             (*_about(one), *(_percent(one.estimates[name]) for name in shares),
              sum(one.votes.values()))
-            for _, one in _rated(found)
+            for one in _rated(found)
         ],
     )  # fmt: skip
 
@@ -160,7 +160,7 @@ def _tests(found: Findings, title: str) -> Table:
                 one.mixed.net if one.mixed.converged else one.mixed.note.partition(":")[0],
                 one.note,
             )
-            for _, one in _rated(found)
+            for one in _rated(found)
         ],
     )
 
@@ -187,7 +187,7 @@ def _scores(found: Findings, title: str) -> Table:
 
 def _quality(found: Findings, title: str) -> Table:
     rows: list[tuple[Value | Cell, ...]] = []
-    for _, one in _rated(found):
+    for one in _rated(found):
         of = one.agreement
         measures = (of.alpha_nominal, of.alpha_ordinal, of.kappa)
         cells = [_interval(measure, ".2f") for measure in measures]
@@ -240,11 +240,10 @@ def _strengths(found: Findings, title: str) -> Iterator[Table]:
         )
 
 
-def _rated(found: Findings) -> Iterator[tuple[CriterionResult, Comparison]]:
+def _rated(found: Findings) -> list[Comparison]:
     """List the comparisons of criteria that somebody rated; a notice names the others."""
-    for criterion in found.criteria:
-        if not criterion.note:
-            yield from ((criterion, one) for one in criterion.comparisons)
+    rated = [criterion for criterion in found.criteria if not criterion.note]
+    return [one for criterion in rated for one in criterion.comparisons]
 
 
 def _numbers(*names: str, show: Callable[[Any], str] | str = shown) -> list[Column]:
