@@ -210,12 +210,13 @@ class Lanes:
     def _parts(self, words: Sequence[Word], look: str, tag: str = "") -> list[Part]:
         parts = []
         for start, end in stretches(words):
-            if span := self.row.clip(start, end):
-                own = tuple(
-                    word
-                    for word in words
-                    if start <= word.start <= end and self.row.holds(word.start)
-                )
+            own = tuple(
+                word for word in words if start <= word.start <= end and self.row.holds(word.start)
+            )
+            span = self.row.clip(start, end)
+            if span is None and own:  # a word of no length, at the very beginning of the row
+                span = self.row.x(end), 1.0
+            if span is not None:
                 begins = self.row.holds(start)
                 parts.append(Part(span[0], sum(span), own, look, tag if begins else ""))
                 tag = "" if begins else tag
