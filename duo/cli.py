@@ -20,9 +20,8 @@ from duo.engine import engine_app
 from duo.errors import BadInput, check_utf8
 from duo.options import Chat, Set
 from evaluation.commands import bench_app, eval_app, export, import_by
-from reports.commands import demo, report_app
-from reports.statistics.commands import bench as bench_statistics
-from reports.statistics.commands import judge, power, simulate
+from reports.commands import bench as bench_statistics
+from reports.commands import demo, judge, power, report_app, simulate
 from sessions.commands import bench_recogniser, chat, record, scenario_app, sweep, transcript_app
 from sessions.study.commands import bench as bench_raters
 from sessions.study.commands import study_app

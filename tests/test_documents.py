@@ -96,9 +96,9 @@ def test_every_command_and_its_options_exist(name: str, words: list[str]) -> Non
         else:
             load_settings(given["preset"], given["recipe"], changed)
     if command == "report figure":
-        from reports.plots.make import KINDS
+        from reports.kinds import FIGURES
 
-        assert given["kind"] in KINDS
+        assert given["kind"] in FIGURES
 
 
 @pytest.mark.parametrize(

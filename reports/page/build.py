@@ -23,10 +23,10 @@ from duo.files import check_writable, whole_file, write_text
 from duo.reading import conversation_of
 from duo.table import Table, latex_document
 from duo.terminal import printable, progress
+from reports.kinds import KINDS, imported
 from reports.page.collect import Evidence, Piece, RatingSettings, collect, sound_of
 from reports.page.conversations import all_costs
 from reports.page.find import MADE_BY, MARK
-from reports.page.kinds import KINDS, function
 from reports.page.page import SCENARIOS, Drawn, Tables, all_tables, page_of, shown_of
 
 SCHEMA = 1
@@ -40,15 +40,11 @@ def build(
     scenarios: int = SCENARIOS,
     console: Console | None = None,
 ) -> Path:
-    """Write the page about runs and what stands on it.
+    """Write the page about runs and what stands on it; return the page.
 
     Args:
         out: folder; the run itself if it is one folder and nothing is said, else `runs/report`.
         scenarios: how many are drawn and can be played.
-        console: where progress and problems are told; standard error if not given.
-
-    Returns:
-        The page.
 
     Raises:
         BadInput: nothing in the runs could be read, or the folder cannot be written.
@@ -132,7 +128,7 @@ def _texts(kind: str, piece: Piece[Any], tables: Sequence[Table]) -> Iterator[tu
     if of.long_table or piece.computed:
         yield ".json", piece.content.model_dump_json(indent=2, by_alias=True) + "\n"
     if of.long_table:
-        yield ".csv", function(of.long_table)(piece.content).csv()
+        yield ".csv", imported(of.long_table)(piece.content).csv()
         return
     for number, table in enumerate(tables, start=1):
         yield ".csv" if len(tables) == 1 else f"-table-{number}.csv", table.csv()

@@ -61,7 +61,7 @@ class Evidence:
 
     Attributes:
         recordings: transcripts, in the order in which the page shows them.
-        results: all others, by kind; see `reports.page.kinds`.
+        results: all others, by kind; see `reports.kinds`.
         manifests: how files came to be.
         digests: SHA-256 of every file that a result rests on, by its name.
         problems: what is broken; their files are names inside the run.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from duo.decoding.systems import SYSTEMS
 from duo.palette import USER, UTTERANCES
@@ -60,15 +60,7 @@ class Costs:
         return self.forward_passes / reference.forward_passes
 
     def __add__(self, other: Costs) -> Costs:
-        return Costs(
-            self.seconds + other.seconds,
-            self.forward_passes + other.forward_passes,
-            self.tokens_processed + other.tokens_processed,
-            self.answers + other.answers,
-            self.cut + other.cut,
-            self.interruptions + other.interruptions,
-            self.waits + other.waits,
-        )
+        return Costs(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 def costs_of(found: Conversation) -> Costs:

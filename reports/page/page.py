@@ -4,13 +4,20 @@ A page begins with a sentence, a picture and a conversation that can be played; 
 words what was found, and shows figures, the other conversations and, folded, tables; at the end
 stand what is missing and where all is from. Each section is made from one of `templates`. All
 text is escaped by the templates and by `Table.html`, and pictures are SVG that takes its colours
-from the page. The one script plays conversations; no other can run. What differs from run to run
-(dates, times) is not shown: the run's manifest has it.
+from the page. What differs from run to run (dates, times) is not shown: the run's manifest has it.
+
+The one script plays conversations, as raters see them, but with the systems' names. It is the
+study's own (`sessions/study/app/player.js`); here it finds its data in the page and draws into
+shadow roots, so that neither it nor its style meets the rest of the page. It makes text nodes of
+all words. The page's Content-Security-Policy names it by its hash: no other runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -22,8 +29,8 @@ from markupsafe import Markup
 from duo.reading import conversation_of
 from duo.table import Table, clean
 from duo.transcript import Transcript
-from reports.page import player
-from reports.page.collect import Evidence, Piece
+from reports.kinds import KINDS
+from reports.page.collect import Evidence, Piece, sound_of
 from reports.page.conversations import (
     Costs,
     cautions,
@@ -32,12 +39,14 @@ from reports.page.conversations import (
     costs_table,
     lines_of,
 )
-from reports.page.found import caution, findings
-from reports.page.kinds import KINDS
-from reports.page.reproduce import origins
+from reports.page.sentences import caution, facts, findings, listed, notes, origins, title
 from reports.plots.scene import Scene, paint
 from reports.plots.style import DESK, PHONE, inline_svg, palette_css, svg_text
 from reports.plots.timeline import compose, overview, telling_part
+from sessions.study import views
+from sessions.study.app import asset, player_style
+from sessions.study.blinding import blinded
+from sessions.study.wording import words_in
 
 if TYPE_CHECKING:
     from reports.plots.chart import Chart
@@ -49,10 +58,27 @@ SCENARIOS, SYSTEMS = 12, 6
 _ABOUT_CONVERSATIONS = ("ratings", "interaction", "sweep")
 #: From more files than these, a section says how many there are.
 _NAMED = 3
-#: More scenarios than these are counted, not named.
-_FEW = 8
 #: Width in points of a picture that two of stand side by side on a desk's screen.
 _HALF_DESK = 350.0
+
+_EXPORT = "export default function ("
+_ADAPTER = """
+for (const host of document.querySelectorAll(".player")) {
+  const root = host.attachShadow({ mode: "open" });
+  const style = document.createElement("style");
+  style.textContent = document.getElementById("player-style").content.textContent;
+  const section = document.createElement("section");
+  section.className = "timelines";
+  root.append(style, section);
+  const data = JSON.parse(host.nextElementSibling.textContent);
+  draw({ parentElement: root, data, setTriggerValue: () => {} });
+}
+"""
+#: A system's name is longer than a rater's "A" or "B".
+_PLAYER_STYLE = """
+.strip > b { width: 8.5em; font-weight: 600; font-size: 12px; overflow-wrap: anywhere; }
+.key { margin-left: 0; }
+"""
 
 #: By kind and by the name of a piece.
 Tables = Mapping[str, Mapping[str, Sequence[Table]]]
@@ -75,26 +101,6 @@ class Section:
     body: Markup
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """A chart as the page shows it: the picture twice, its caption, its numbers."""
-
-    chart: Chart
-
-    @property
-    def svg(self) -> Markup:
-        chart = self.chart
-        return Markup("").join(
-            _inline(chart.draw(width), f"{chart.name}-{name}", f"{chart.title}. {chart.caption}",
-                    f"figure chart {name}")
-            for name, width in (("wide", _HALF_DESK), ("narrow", PHONE))
-        )  # fmt: skip
-
-    @property
-    def numbers(self) -> Table:
-        return replace(self.chart.table, notes=())  # the caption is beside the picture
-
-
 def all_tables(evidence: Evidence) -> Tables:
     """Tabulate every result."""
     return {
@@ -111,11 +117,9 @@ def page_of(
     *,
     scenarios: int = SCENARIOS,
 ) -> str:
-    """Write the page; the same evidence gives the same text.
+    """Write the page, with `scenarios` that are drawn and can be played at most.
 
-    Args:
-        tables: its tables; made here if they are not there.
-        scenarios: how many are shown in pictures and can be played.
+    The same evidence gives the same text. Tables are made here if they are not given.
     """
     tables = all_tables(evidence) if tables is None else tables
     conversations = [conversation_of(transcript) for transcript in evidence.transcripts]
@@ -125,8 +129,8 @@ def page_of(
     sections = [
         _section(
             "found", "What was found", sentences=findings(evidence, costs),
-            notes=[*_notes(evidence), *caution(evidence), *cautions(conversations), *left_out],
-            facts=_facts(evidence),
+            notes=[*notes(evidence), *caution(evidence), *cautions(conversations), *left_out],
+            facts=facts(evidence),
         )
     ]  # fmt: skip
     order = [*_ABOUT_CONVERSATIONS, *(kind for kind in tables if kind not in _ABOUT_CONVERSATIONS)]
@@ -145,12 +149,14 @@ def page_of(
     ]  # fmt: skip
     page = _render(
         "page",
-        title=_title(evidence),
+        title=title(evidence),
         opening=_opening(next(iter(shown.values())), sounds) if shown else "",
         sections=[section for section in sections if section.body],
         conversations=bool(shown),  # without, the page has no script
         sounds=bool(sounds),
-        player=player,
+        script=_script(),
+        script_hash=_script_hash(),
+        player_style=player_style() + _PLAYER_STYLE,
     )
     return page + "\n"
 
@@ -176,7 +182,7 @@ def _opening(held: Sequence[Transcript], sounds: Collection[str]) -> Markup:
         _render(
             "opening", talk=talk, start=start, end=end, picture=pictures,
             systems=[one.system for one in talks],
-            played=player.player(held, key="player-1", sounds=sounds),
+            played=_player(held, key="player-1", sounds=sounds),
         )
     )  # fmt: skip
 
@@ -195,7 +201,7 @@ def _result_section(kind: str, evidence: Evidence, drawn: Sequence[Drawn]) -> Se
     results = [
         {
             "title": piece.name if len(pieces) > 1 else "",
-            "pictures": [_Picture(one.chart) for one in drawn if one.piece is piece],
+            "pictures": [_picture(one.chart) for one in drawn if one.piece is piece],
             "notes": piece.content.notices if kind == "ratings" else (),
             "source": _source(piece),
             "command": KINDS[kind].computed_by if piece.computed else "",
@@ -208,11 +214,20 @@ def _result_section(kind: str, evidence: Evidence, drawn: Sequence[Drawn]) -> Se
 def _fork_section(fork: Drawn) -> Section:
     """Show one fork of the run: which slots each token attends to."""
     result = {
-        "title": "", "pictures": [_Picture(fork.chart)], "notes": (),
+        "title": "", "pictures": [_picture(fork.chart)], "notes": (),
         "source": _source(fork.piece), "command": "",
     }  # fmt: skip
-    title = "Two channels, one pass: who sees whom"
-    return _section("result", title, "fork", results=[result])
+    return _section("result", "Two channels, one pass: who sees whom", "fork", results=[result])
+
+
+def _picture(chart: Chart) -> dict[str, Any]:
+    """Draw a chart twice: for a desk's screen and for a phone's; its caption stands beside it."""
+    said = f"{chart.title}. {chart.caption}"
+    svg = Markup("").join(
+        _inline(chart.draw(width), f"{chart.name}-{name}", said, f"figure chart {name}")
+        for name, width in (("wide", _HALF_DESK), ("narrow", PHONE))
+    )
+    return {"chart": chart, "svg": svg, "numbers": replace(chart.table, notes=())}
 
 
 def _scenario_section(
@@ -221,7 +236,7 @@ def _scenario_section(
     """Show one scenario: who speaks when, all systems to be played, and all words in a picture."""
     anchor = f"scenario-{number}"
     held = [conversation_of(transcript) for transcript in transcripts]
-    systems = _listed(one.system for one in held)
+    systems = listed(one.system for one in held)
     pictures = {
         picture: _for_screens(partial(lay_out, held), f"{anchor}-{picture}", f"{label}: {systems}")
         for picture, lay_out, label in (
@@ -232,7 +247,7 @@ def _scenario_section(
     # The first is played at the beginning of the page.
     played = ""
     if number > 1:
-        played = player.player(transcripts, key=f"player-{number}", sounds=sounds)
+        played = _player(transcripts, key=f"player-{number}", sounds=sounds)
     return _section("scenario", name, anchor, played=played, **pictures)
 
 
@@ -299,99 +314,55 @@ def shown_of(
     return shown, notes
 
 
-# ---- the head of the page
+# ---- the player
 
 
-def _title(evidence: Evidence) -> str:
-    """Say in a line what the page is about."""
-    heads = [transcript.header for transcript in evidence.transcripts]
-    parts = []
-    if heads:
-        parts.append(_counted(len({head.system for head in heads}), "assistant"))
-        parts.append(_counted(len({head.scenario for head in heads}), "scripted conversation"))
-    if raters := sum(study.content.everyone.raters for study in evidence.of("ratings")):
-        parts.append(_counted(raters, "rater"))
-    for table in evidence.of("benchmarks"):
-        there = {one.benchmark for one in table.content.ours if one.value is not None}
-        parts.append(_counted(len(there), "benchmark"))
-    others = ("states", "probe", "interaction", "sweep", "training", "decoding")
-    titles = (KINDS[kind].title for kind in others if evidence.of(kind))
-    return ", ".join(parts) or next(titles, "Report")
+def _player(transcripts: Sequence[Transcript], *, key: str, sounds: Collection[str] = ()) -> Markup:
+    """Make the element that conversations on one scenario play in, side by side.
 
-
-def _facts(evidence: Evidence) -> dict[str, str]:
-    """Say what was run, name and value."""
-    found = _facts_of_transcripts(evidence.transcripts)
-    for study in evidence.of("ratings"):
-        everyone = study.content.everyone
-        found["Ratings"] = (
-            f"{everyone.ratings:,} by {_counted(everyone.raters, 'rater')} "
-            f"of {_counted(everyone.dialogues, 'dialogue')}"
-        )
-    for table in evidence.of("benchmarks"):
-        ours = [slot.ours for slot in table.content.slots if slot.ours is not None]
-        found["Benchmarked"] = _listed(ours)
-    manifests = [manifest.content for manifest in evidence.manifests]
-    made = _listed(one.versions["duo-duplex"] for one in manifests if "duo-duplex" in one.versions)
-    commits = _listed(one.git_commit[:12] for one in manifests if one.git_commit)
-    if made:
-        found["Version of duo"] = f"{made} ({commits})" if commits else made
-    return found
-
-
-def _facts_of_transcripts(transcripts: Sequence[Transcript]) -> dict[str, str]:
-    """Say what was run, by the headers of the transcripts."""
-    heads = [transcript.header for transcript in transcripts]
-    if not heads:
-        return {}
-    scenarios = list(dict.fromkeys(head.scenario for head in heads))
-    lengths = {head.cycle_seconds for head in heads}
-    cycles = (
-        f"{lengths.pop():g} s"
-        if len(lengths) == 1
-        else _listed(f"{head.system} {head.cycle_seconds:g} s" for head in heads)
-    )
-    return {
-        "Model": _listed(head.models for head in heads),
-        "Systems": _listed(head.system for head in heads),
-        "Scenarios": _listed(scenarios) if len(scenarios) <= _FEW else str(len(scenarios)),
-        "Seed": _listed(str(head.seed) for head in heads),
-        "Clock": _listed(head.clock for head in heads),
-        "Cycle": cycles,
+    Args:
+        key: unique in the page.
+        sounds: addresses of the sound files beside the page.
+    """
+    data = {
+        "key": key,
+        "language": transcripts[0].header.language,
+        "words": {"player": words_in("en").group("player")},
+        "dialogues": [
+            views.drawn(
+                views.Shown(clean(one.header.system), blinded(one), None),
+                sound if (sound := sound_of(one)) in sounds else "",
+            )
+            for one in transcripts
+        ],
     }
+    return Markup('<div class="player"></div><script type="application/json">{}</script>').format(
+        _embedded(data)
+    )
 
 
-def _notes(evidence: Evidence) -> Iterator[str]:
-    """Say what to know before looking at numbers."""
-    if broken := len(evidence.problems):
-        things = "thing is" if broken == 1 else "things are"
-        yield f"{broken} {things} broken and left out: see “What is missing or broken”."
-    for study in evidence.of("ratings"):
-        of = study.content
-        if of.synthetic:
-            yield f"{of.synthetic:,} ratings are synthetic: nobody gave them."
-        if 0 < of.kept.raters < 3:
-            few = _counted(of.kept.raters, "rater")
-            yield f"Only {few}: nothing can be said of people in general."
-        if of.excluded:
-            out = _counted(len(of.excluded), "rater")
-            yield f"{out} left out by the rules: results with and without are shown."
-    for table in evidence.of("benchmarks"):
-        here = {number.coverage for number in table.content.ours}
-        if "smoke" in here:
-            yield "Benchmarks marked smoke are a few items of our own, not the benchmark."
-        if "limited" in here:
-            yield "Benchmarks marked limited were run on a part of their items."
+@cache
+def _script() -> Markup:
+    """Return the script that draws all players of a page, as it stands between the tags."""
+    text = asset("player.js")
+    if text.count(_EXPORT) != 1:
+        raise RuntimeError("player.js does not export what the page calls")
+    return Markup("{ " + text.replace(_EXPORT, "function draw(") + _ADAPTER + "}")
 
 
-def _listed(values: Iterable[str]) -> str:
-    """Join values, each once, with commas."""
-    return ", ".join(dict.fromkeys(values))
+@cache
+def _script_hash() -> str:
+    """Return what a Content-Security-Policy calls the script."""
+    digest = hashlib.sha256(str(_script()).encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _counted(number: int, thing: str) -> str:
-    """Write a number of things: `1 rater`, `2 raters`."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+def _embedded(data: Any) -> Markup:
+    """Write JSON that nothing in it can end: no `<`, no `&`, no line separator."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
 
 
 # ---- templates

@@ -1,7 +1,7 @@
 """Define a chart: a picture of any width, its caption and its numbers; write its files.
 
-Each kind has a function that makes a `Chart` of a result, or of the parsed JSON of one, and None
-(or no chart) where a result has nothing to draw. It raises `BadInput` for anything else.
+Each kind has a function that makes a `Chart` of a result, and None (or no chart) where that has
+nothing to draw.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from duo.errors import BadInput
-from duo.files import AnyResult, as_result, check_writable, write_text
+from duo.files import write_text
 from duo.table import Table, latex_document, visible
 from reports.plots.style import COLUMN, TWO_COLUMNS, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 _FORMS = (".pdf", ".svg", ".png")
 
@@ -45,29 +46,20 @@ class Chart:
     draw: Callable[[float], Figure]
 
 
-def typed(content: Any, model: type[AnyResult]) -> AnyResult:
-    """Take a result, or the parsed JSON of one.
-
-    Raises:
-        BadInput: it is neither; names the first field that is wrong.
-    """
-    return content if isinstance(content, model) else as_result(content, model, file=None)
-
-
 def make_chart(
     name: str,
     title: str,
     caption: Iterable[str],
     columns: Sequence[str],
     rows: Iterable[Sequence[str | int | float | None]],
-    draw: Callable[[float], Figure],
+    draw: Callable[[DataFrame, float], Figure],
     *,
     counts: str = "",
 ) -> Chart:
     """Make a chart of the sentences of its caption and of rows under named columns.
 
     Args:
-        name, title, caption, columns, rows, draw: see `Chart`.
+        draw: makes the picture of the rows, so many points (1/72 inch) wide.
         counts: the column that says of how many cases a row is; single ones are told of.
     """
     held = list(map(tuple, rows))
@@ -76,23 +68,25 @@ def make_chart(
     many = "one of its points rests" if single == 1 else f"{single} of its points rest"
     told = [f"n = 1: {many} on a single case."] if single else []
     said = " ".join(visible(" ".join([*caption, *told])).split())
-    return Chart(name, title, said, Table(title, columns, held, [said]), draw)
+
+    def picture(width: float) -> Figure:
+        import pandas as pd
+
+        return draw(pd.DataFrame(held, columns=list(columns)), width)
+
+    return Chart(name, title, said, Table(title, columns, held, [said]), picture)
 
 
 def write_chart(chart: Chart, folder: Path) -> list[Path]:
-    """Write a chart in every form; the same chart gives the same bytes.
+    """Write a chart in every form, the same bytes each time; return the files.
 
     Args:
         folder: gets NAME.pdf, .svg and .png, one column wide, NAME-wide.pdf, .svg and .png, two
             columns wide, and the rows as NAME.csv, .tex and .md, the caption as NAME.txt.
 
-    Returns:
-        The files written.
-
     Raises:
         BadInput: the folder cannot be written.
     """
-    check_writable(folder)
     written = []
     for suffix, text in (
         (".csv", chart.table.csv()),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from duo.table import visible
 from evaluation.decode_bench.results import DecodeBench, Spread
-from reports.plots.chart import Chart, make_chart, typed
+from reports.plots.chart import Chart, make_chart
 from reports.plots.panels import curve, panels, spot
 from reports.plots.style import LABEL, LIGHT
 from reports.plots.typeset import fit
@@ -15,17 +15,12 @@ from reports.plots.typeset import fit
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS = ("figure", "system", "sessions", "value", "low", "high")
-_PASSES, _RATE, _LISTENING = (
-    "passes per output token",
-    "tokens per second",
-    "listening while speaking",
-)
+_PASSES, _RATE = "passes per output token", "tokens per second"
+_LISTENING = "listening while speaking"
 
 
-def decode_cost(decode_bench_json: Any) -> Chart | None:
+def cost(found: DecodeBench) -> Chart | None:
     """Draw forward passes for each output token, tokens a second, and many sessions at once."""
-    found = typed(decode_bench_json, DecodeBench)
     if not found.systems and not found.together:
         return None
     where = ", ".join(part for part in (found.device, found.dtype) if part)
@@ -43,9 +38,9 @@ def decode_cost(decode_bench_json: Any) -> Chart | None:
             f"{found.generate.tokens_per_second.median:.1f} tokens/s; reading all weights for each "
             f"token would allow {found.limit.tokens_per_second:.1f} (limit)."
         ],
-        _COLUMNS,
+        ("figure", "system", "sessions", "value", "low", "high"),
         rows,
-        lambda width: _draw(found, rows, width),
+        lambda _, width: _draw(found, rows, width),
     )
 
 
@@ -73,10 +68,8 @@ def _draw(found: DecodeBench, rows: list[tuple[Any, ...]], width: float) -> Figu
     systems = list(found.systems)
     names = ("whole conversation, or alone", _LISTENING) if systems else ()
     generate, limit = found.generate.tokens_per_second.median, found.limit.tokens_per_second
-    with panels(width, 2 * bool(systems) + bool(found.together), names, lines=False) as (
-        figure,
-        every,
-    ):
+    count = 2 * bool(systems) + bool(found.together)
+    with panels(width, count, names, lines=False) as (figure, every):
         if systems:
             _systems(every[0], systems, rows, _PASSES, {"": 1.0})
             _systems(every[1], systems, rows, _RATE, {"generate()": generate, "limit": limit})
@@ -130,5 +123,4 @@ def _together(axes: Any, found: DecodeBench) -> None:
     curve(axes, 2, sessions, [r.median for r in rates], [(r.low, r.high) for r in rates])
     axes.set_xticks(sessions)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("conversations at once (N)")
-    axes.set_ylabel(_RATE)
+    axes.set(xlabel="conversations at once (N)", ylabel=_RATE)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from duo.palette import USER, UTTERANCES
 from duo.speech import Answer, Conversation, Decision, Utterance
@@ -37,7 +37,7 @@ _PILL_PAD = 3.0
 _EXPECTED_AT_MOST, _TAG_AT_MOST, _NAME_AT_MOST = 120.0, 240.0, 56.0  # points
 
 #: By look: fill, edge and ink of a box, and whether its edge is dashed.
-_LOOKS = {
+LOOKS = {
     "query": ("query-tint", "query", "ink", False),
     "remark": ("remark-tint", "remark", "ink", True),
     "unlabelled": ("grid", "soft", "ink", False),
@@ -72,12 +72,12 @@ class Row:
         return self.x(start), max(self.x(end) - self.x(start), 1.0)
 
 
+@dataclass
 class Levels:
     """Places for things of some width: the first level where one touches nothing."""
 
-    def __init__(self, gap: float = GAP) -> None:
-        self._gap = gap
-        self._taken: list[list[tuple[float, float]]] = []
+    gap: float = GAP
+    _taken: list[list[tuple[float, float]]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -85,7 +85,7 @@ class Levels:
     def place(self, left: float, right: float) -> int:
         """Return the number of the level, from 0, that `left` to `right` now occupies."""
         for number, level in enumerate(self._taken):
-            if all(right + self._gap <= a or left >= b + self._gap for a, b in level):
+            if all(right + self.gap <= a or left >= b + self.gap for a, b in level):
                 level.append((left, right))
                 return number
         self._taken.append([(left, right)])
@@ -210,12 +210,13 @@ class Lanes:
     def _parts(self, words: Sequence[Word], look: str, tag: str = "") -> list[Part]:
         parts = []
         for start, end in stretches(words):
-            if span := self.row.clip(start, end):
-                own = tuple(
-                    word
-                    for word in words
-                    if start <= word.start <= end and self.row.holds(word.start)
-                )
+            own = tuple(
+                word for word in words if start <= word.start <= end and self.row.holds(word.start)
+            )
+            span = self.row.clip(start, end)
+            if span is None and own:  # a word of no length, at the very beginning of the row
+                span = self.row.x(end), 1.0
+            if span is not None:
                 begins = self.row.holds(start)
                 parts.append(Part(span[0], sum(span), own, look, tag if begins else ""))
                 tag = "" if begins else tag
@@ -254,12 +255,12 @@ class Lanes:
             self._wait(left, right, text, top)
         for part in parts:
             line = (part.left, edge), (part.right, edge)
-            self.scene.add(Stroke(line, _LOOKS[part.look][1], _BAR))
+            self.scene.add(Stroke(line, LOOKS[part.look][1], _BAR))
         self.scene.add(Stroke(((self.row.left, bottom), (self.row.right, bottom)), "rule", layer=0))
         return bottom
 
     def _box(self, box: Box, top: float, height: float, edge: float) -> None:
-        fill, outline, ink, dashed = _LOOKS[box.part.look]
+        fill, outline, ink, dashed = LOOKS[box.part.look]
         self.signs.add(box.part.look)
         if box.width > box.part.right - box.part.left + 1 or box.x < box.part.left - 1:
             self.signs.add("exact")

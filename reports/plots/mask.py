@@ -49,7 +49,7 @@ class Fork:
     input: tuple[str, ...]
 
 
-def attention_mask(transcript: Transcript) -> Chart | None:
+def mask(transcript: Transcript) -> Chart | None:
     """Draw the mask of the fork that shows most; None if nothing was heard while one spoke."""
     forks = [fork for fork in forks_of(transcript) if fork.output and fork.input]
     if not forks:
@@ -81,7 +81,7 @@ def attention_mask(transcript: Transcript) -> Chart | None:
         ],
         ("slot", "channel", "position", "text", "sees"),
         _mask_rows(slots, len(prefix)),
-        lambda width: draw_fork(prefix, output, heard, within=width),
+        lambda _, width: draw_fork(prefix, output, heard, within=width),
     )
 
 
@@ -146,9 +146,7 @@ def draw_fork(
 ) -> Figure:
     """Draw the mask of a fork with these tokens, made by the rule that the decoder itself uses.
 
-    Args:
-        prefix, output, heard: texts of the tokens that both channels share and of each channel.
-        within: width in points that the picture must not exceed.
+    The picture is no wider than `within` points.
     """
     from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure

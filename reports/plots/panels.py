@@ -123,15 +123,15 @@ def curve(
 def spot(
     axes: Any,
     number: int,
-    x: float,
-    y: float,
+    x: float | None,
+    y: float | None,
     *,
     across: tuple[float | None, float | None] = (None, None),
     up: tuple[float | None, float | None] = (None, None),
     **more: Any,
 ) -> None:
     """Draw a series' point with its intervals, each `(low, high)`; nothing if it has no place."""
-    if x != x or y != y:
+    if x is None or y is None or x != x or y != y:
         return
     how = look(number)
     more = {"color": how.ink, "marker": how.marker, "markersize": 4, **more}
@@ -287,8 +287,7 @@ def _rows(
 ) -> Iterator[tuple[Figure, list[Any], float]]:
     """Open a figure with axes for each group of rows, `heights` points high, over one x axis.
 
-    Yields:
-        The figure, the axes and about how many points these are wide.
+    Yields both, and about how many points the axes are wide.
     """
     headings = list(rows["heading"].unique())
     texts = [*rows["right"], right]

@@ -7,7 +7,7 @@ without drawing anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from reports.plots.style import BODY, LIGHT, house_style
@@ -16,9 +16,7 @@ from reports.plots.typeset import ASCENT, DESCENT, Weight, width
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-    from matplotlib.text import Text
 
 
 @dataclass(frozen=True)
@@ -84,15 +82,25 @@ class Line:
         )
 
 
+Item = Rect | Stroke | Dot | Line
+
+
+def moved(item: Item, x: float, y: float) -> Item:
+    """Move an item by `x` points to the right and `y` down."""
+    if isinstance(item, Stroke):
+        return replace(item, points=tuple((a + x, b + y) for a, b in item.points))
+    return replace(item, x=item.x + x, y=item.y + y)
+
+
 @dataclass
 class Scene:
     """All that a picture shows. Sizes are points."""
 
     width: float
     height: float = 0.0
-    items: list[Rect | Stroke | Dot | Line] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
 
-    def add(self, *items: Rect | Stroke | Dot | Line) -> None:
+    def add(self, *items: Item) -> None:
         """Add to the picture; what has the higher layer, then what comes later, is on top."""
         self.items += items
 
@@ -112,19 +120,45 @@ def paint(scene: Scene) -> Figure:
         axes.set(xlim=(0, scene.width), ylim=(scene.height, 0))
         axes.axis("off")
         for item in scene.items:
-            match item:
-                case Rect():
-                    axes.add_patch(_rect(item))
-                case Stroke():
-                    axes.add_artist(_stroke(item))
-                case Dot():
-                    axes.add_line(_dot(item))
-                case Line():
-                    axes.add_artist(_line(item))
+            axes.add_artist(_artist(item))
     return figure
 
 
-def _rect(rect: Rect) -> Patch:
+def _artist(item: Item) -> Artist:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.text import Text
+
+    match item:
+        case Rect():
+            return _patch(item)
+        case Stroke(points, color, width, arrow=True):
+            return FancyArrowPatch(
+                points[0], points[-1], arrowstyle="<->", mutation_scale=4, shrinkA=0, shrinkB=0,
+                color=LIGHT[color], linewidth=width, zorder=item.layer,
+            )  # fmt: skip
+        case Stroke(points, color, width):
+            return Line2D(
+                *zip(*points, strict=True), color=LIGHT[color], linewidth=width, zorder=item.layer,
+                solid_capstyle="butt",
+            )  # fmt: skip
+        case Dot():
+            color = LIGHT[item.color]
+            return Line2D(
+                [item.x], [item.y], marker=item.sign, markersize=item.size, linestyle="none",
+                zorder=4, markeredgecolor=color, markeredgewidth=0.9,
+                markerfacecolor=color if item.filled else LIGHT["paper"],
+            )  # fmt: skip
+        case Line():
+            ground = {"facecolor": LIGHT["paper"], "edgecolor": "none", "pad": 0.7}
+            return Text(
+                item.x, item.y, item.text, color=LIGHT[item.color], fontsize=item.size,
+                fontweight=item.weight, fontstyle="italic" if item.italic else "normal",
+                zorder=5, bbox=ground if item.ground else None,
+            )  # fmt: skip
+
+
+def _patch(rect: Rect) -> Patch:
     from matplotlib.patches import FancyBboxPatch, Rectangle
 
     look: dict[str, Any] = {
@@ -141,42 +175,3 @@ def _rect(rect: Rect) -> Patch:
         return Rectangle(corner, rect.width, rect.height, **look)
     shape = f"round,pad=0,rounding_size={radius:g}"
     return FancyBboxPatch(corner, rect.width, rect.height, boxstyle=shape, **look)
-
-
-def _stroke(stroke: Stroke) -> Artist:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import FancyArrowPatch
-
-    color = LIGHT[stroke.color]
-    if stroke.arrow:
-        return FancyArrowPatch(
-            stroke.points[0], stroke.points[-1], arrowstyle="<->", mutation_scale=4,
-            shrinkA=0, shrinkB=0, color=color, linewidth=stroke.width, zorder=stroke.layer,
-        )  # fmt: skip
-    xs, ys = zip(*stroke.points, strict=True)
-    return Line2D(
-        xs, ys, color=color, linewidth=stroke.width, zorder=stroke.layer, solid_capstyle="butt"
-    )
-
-
-def _dot(dot: Dot) -> Line2D:
-    from matplotlib.lines import Line2D
-
-    color = LIGHT[dot.color]
-    return Line2D(
-        [dot.x], [dot.y], marker=dot.sign, markersize=dot.size, linestyle="none", zorder=4,
-        markeredgecolor=color, markeredgewidth=0.9,
-        markerfacecolor=color if dot.filled else LIGHT["paper"],
-    )  # fmt: skip
-
-
-def _line(line: Line) -> Text:
-    from matplotlib.text import Text
-
-    ground = {"facecolor": LIGHT["paper"], "edgecolor": "none", "pad": 0.7}
-    return Text(
-        line.x, line.y, line.text, color=LIGHT[line.color], fontsize=line.size,
-        fontweight=line.weight, fontstyle="italic" if line.italic else "normal",
-        verticalalignment="baseline", horizontalalignment="left", zorder=5,
-        bbox=ground if line.ground else None,
-    )  # fmt: skip

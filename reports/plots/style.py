@@ -40,64 +40,37 @@ PHONE, DESK = 228.0, 720.0
 #: Sizes of type in points: headings, running words, labels.
 HEADING, BODY, LABEL = 9.5, 8.0, 6.5
 
-#: What a colour is for, on white paper. Every value is used once, so that it names its role.
-LIGHT = {
-    "paper": "#ffffff",
-    "ink": "#1c1e21",
-    "soft": "#5d6570",
-    "faint": "#767c86",
-    "rule": "#c5cbd3",
-    "grid": "#eceff2",
-    "query": palette.LIGHT["person"],
-    "query-tint": palette.LIGHT["person-tint"],
-    "remark": "#4a7592",
-    "remark-tint": "#eff5fa",
-    "speech": palette.LIGHT["assistant"],
-    "speech-tint": palette.LIGHT["assistant-tint"],
-    "cut": palette.LIGHT["cut"],
-    "overlap": palette.LIGHT["both"],
-    "respond": "#00664c",
-    "ignore": "#7d3c8c",
-    "other": "#76601a",
-    "on-mark": "#fefefe",
+#: What a colour is for, on white paper and on a dark screen. Every value is used once, so that it
+#: names its role.
+_ROLES = {
+    "paper": ("#ffffff", "#15181c"),
+    "ink": ("#1c1e21", "#e8eaed"),
+    "soft": ("#5d6570", "#aab2bd"),
+    "faint": ("#767c86", "#949ca8"),
+    "rule": ("#c5cbd3", "#4a525d"),
+    "grid": ("#eceff2", "#23282f"),
+    "query": (palette.LIGHT["person"], palette.DARK["person"]),
+    "query-tint": (palette.LIGHT["person-tint"], palette.DARK["person-tint"]),
+    "remark": ("#4a7592", "#9dbfd6"),
+    "remark-tint": ("#eff5fa", "#1b2832"),
+    "speech": (palette.LIGHT["assistant"], palette.DARK["assistant"]),
+    "speech-tint": (palette.LIGHT["assistant-tint"], palette.DARK["assistant-tint"]),
+    "cut": (palette.LIGHT["cut"], palette.DARK["cut"]),
+    "overlap": (palette.LIGHT["both"], palette.DARK["both"]),
+    "respond": ("#00664c", "#57cfa6"),
+    "ignore": ("#7d3c8c", "#d7a3e6"),
+    "other": ("#76601a", "#d8bd68"),
+    "on-mark": ("#fefefe", "#0f1215"),
 }
-
-#: The same roles on a dark screen.
-DARK = {
-    "paper": "#15181c",
-    "ink": "#e8eaed",
-    "soft": "#aab2bd",
-    "faint": "#949ca8",
-    "rule": "#4a525d",
-    "grid": "#23282f",
-    "query": palette.DARK["person"],
-    "query-tint": palette.DARK["person-tint"],
-    "remark": "#9dbfd6",
-    "remark-tint": "#1b2832",
-    "speech": palette.DARK["assistant"],
-    "speech-tint": palette.DARK["assistant-tint"],
-    "cut": palette.DARK["cut"],
-    "overlap": palette.DARK["both"],
-    "respond": "#57cfa6",
-    "ignore": "#d7a3e6",
-    "other": "#d8bd68",
-    "on-mark": "#0f1215",
-}
+LIGHT = {role: light for role, (light, _) in _ROLES.items()}
+DARK = {role: dark for role, (_, dark) in _ROLES.items()}
 
 #: The first is part of matplotlib and is what text is measured with. An SVG names all of them, for
 #: whoever looks at it; in a PDF or PNG other fonts come in where the first lacks a character.
 FAMILIES = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "PingFang SC",
-    "Hiragino Sans GB",
-    "Microsoft YaHei",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "Noto Sans",
-)
+    "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC",
+    "Hiragino Sans GB", "Microsoft YaHei", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Noto Sans",
+)  # fmt: skip
 
 _RC: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -190,10 +163,8 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         BadInput: the folder cannot be written.
     """
-    path = Path(path)
-    form = path.suffix.lower()
     with whole_file(path, "wb") as stream:
-        _render(figure, stream, form[1:])
+        _render(figure, stream, path.suffix.lower()[1:])
 
 
 def svg_text(figure: Figure) -> str:

@@ -14,9 +14,9 @@ from duo.table import visible
 from evaluation.interaction.results import Figure as Estimate
 from evaluation.interaction.results import Interaction, Intervals, interaction, read_all
 from reports.plots.chart import Chart, make_chart
+from reports.plots.interaction import parts
 from reports.plots.panels import curve, panels, percent
 from reports.plots.style import LABEL, LIGHT
-from reports.plots.trade_off import parts
 from sessions.sweep import SweepResult
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _chart(found: SweepScores, setting: str, series: _Series) -> Chart:
             for name, (system, spots) in series.items()
             for one in spots
         ],
-        lambda width: _draw(setting, [spots for _, spots in series.values()], [*series], width),
+        lambda _, width: _draw(setting, [spots for _, spots in series.values()], [*series], width),
         counts="remarks",
     )
 
@@ -195,8 +195,7 @@ def _draw(setting: str, series: list[list[_Spot]], names: list[str], width: floa
             _trade_off(both, number, spots)
         both.margins(x=0.09)
         both.locator_params(axis="x", nbins=6)
-        both.set_xlabel(_LATENCY)
-        both.set_ylabel(_FALSE)
+        both.set(xlabel=_LATENCY, ylabel=_FALSE)
         percent(both)
         for axes, what, label in ((seconds, "latency", _LATENCY), (false, "false", _FALSE)):
             for number, spots in enumerate(series):
@@ -206,8 +205,7 @@ def _draw(setting: str, series: list[list[_Spot]], names: list[str], width: floa
                 axes.set_xticks(list(places.values()), texts)
             else:
                 axes.locator_params(axis="x", nbins=8)
-            axes.set_xlabel(visible(setting))
-            axes.set_ylabel(label)
+            axes.set(xlabel=visible(setting), ylabel=label)
         seconds.set_ylim(bottom=0)
         percent(false)
     return figure

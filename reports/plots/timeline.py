@@ -20,8 +20,8 @@ from duo.speech import Conversation
 from duo.table import clean
 from duo.transcript import Transcript
 from reports.plots.chart import Chart, Nothing, make_chart
-from reports.plots.lanes import GAP, LEVEL, Lanes, Row, name_width, stretches
-from reports.plots.scene import Dot, Line, Rect, Scene, Stroke, paint
+from reports.plots.lanes import GAP, LEVEL, LOOKS, Lanes, Row, name_width, stretches
+from reports.plots.scene import Dot, Item, Line, Rect, Scene, Stroke, moved, paint
 from reports.plots.style import BODY, DESK, HEADING, LABEL
 from reports.plots.typeset import Weight, fit
 from reports.plots.typeset import width as text_width
@@ -39,37 +39,45 @@ _SHORT_ROW = 8  # seconds; a row is not shorter without need
 _TICK = 60.0  # points between labelled moments, at least
 _OVERVIEW = 6.0, 9.0, 9.0, 40.0  # points: the user's bar, the system's, between systems, ticks
 _SWATCH = 13.0
-_COLUMNS = ("channel", "what", "start (s)", "end (s)", "text", "of", "note")
+_MIDDLE = 0.5 + LABEL / 2
+_ACROSS = (0.0, _MIDDLE), (_SWATCH, _MIDDLE)
 
-#: Signs and what they mean, in the order in which they are explained.
-_MEANINGS = {
-    "query": "person: question",
-    "remark": "person: remark",
-    "unlabelled": USER,
-    "speech": "assistant",
-    "forgotten": "spoken, then forgotten",
-    "exact": "when it was said, where the box is wider",
-    "overlap": "both speak",
-    "wait": "the person waits",
-    "fork": "begins to listen",
-    "expected": "words expected next",
-    "<respond>": "the model says: a question, answer",
-    "<ignore>": "the model says: a remark, go on",
-    "patience": "decided by silence alone",
-    "revision": "nothing was said after all",
-    "complete": "answer complete",
-    "cut": "answer cut short",
+
+def _box(fill: str | None, edge: str, *, radius: float = 3, **more: bool) -> Rect:
+    return Rect(0, 0.5, _SWATCH, LABEL, fill, edge, radius, **more)
+
+
+def _speech(look: str) -> Rect:
+    fill, edge, _, dashed = LOOKS[look]
+    return _box(fill, edge, radius=2, dashed=dashed)
+
+
+#: Signs in the order in which they are explained: what each means, and a swatch of it at (0, 0).
+_SIGNS: dict[str, tuple[str, Item]] = {
+    "query": ("person: question", _speech("query")),
+    "remark": ("person: remark", _speech("remark")),
+    "unlabelled": (USER, _speech("unlabelled")),
+    "speech": ("assistant", _speech("speech")),
+    "forgotten": ("spoken, then forgotten", _speech("forgotten")),
+    "exact": ("when it was said, where the box is wider", Stroke(_ACROSS, "ink", 2.0)),
+    "overlap": ("both speak", _box(None, "overlap", radius=0, hatch=True)),
+    "wait": ("the person waits", Stroke(_ACROSS, "soft", arrow=True)),
+    "fork": ("begins to listen", Dot(_SWATCH / 2, _MIDDLE, 3.4, "soft", filled=False)),
+    "expected": ("words expected next", Line(0, LABEL, "abc", LABEL, "faint", italic=True)),
+    "<respond>": ("the model says: a question, answer", _box("respond", "respond")),
+    "<ignore>": ("the model says: a remark, go on", _box("ignore", "ignore")),
+    "patience": ("decided by silence alone", _box("paper", "respond", dashed=True)),
+    "revision": ("nothing was said after all", _box("paper", "respond")),
+    "complete": ("answer complete", Dot(_SWATCH / 2, _MIDDLE, 3.2, "speech", sign="s")),
+    "cut": ("answer cut short", Stroke(((_SWATCH / 2, 0), (_SWATCH / 2, LABEL + 1)), "cut", 1.8)),
 }
 
 
 def timeline(transcript: Transcript, start: float = 0.0, end: float | None = None) -> Chart:
     """Draw both channels over time, predicted words in grey, states marked.
 
-    Args:
-        start, end: seconds to draw, if not all.
-
     Raises:
-        Nothing: there is nothing between these.
+        Nothing: there is nothing between the seconds `start` and `end`.
     """
     header, talk = transcript.header, conversation_of(transcript)
     until = min(inf if end is None else end, talk.seconds)
@@ -89,9 +97,9 @@ def timeline(transcript: Transcript, start: float = 0.0, end: float | None = Non
             f"answers, {len(talk.decisions)} decisions, {len(talk.forks)} forks.",
             "" if whole else f"Shown are the seconds {start:g} to {until:g} of {talk.seconds:g}.",
         ],
-        _COLUMNS,
+        ("channel", "what", "start (s)", "end (s)", "text", "of", "note"),
         [row for row in _rows_of(talk) if start <= row[2] and (end is None or row[2] < until)],
-        lambda width: draw(transcript, width=width, tall=PAGE, start=start, end=end),
+        lambda _, width: draw(transcript, width=width, tall=PAGE, start=start, end=end),
     )
 
 
@@ -103,13 +111,7 @@ def draw(
     start: float = 0.0,
     end: float | None = None,
 ) -> Figure:
-    """Draw the timeline of one transcript.
-
-    Args:
-        width: of the figure in points.
-        tall: points that it should not be higher than; seconds are made narrower for that.
-        start, end: seconds to draw, if not all.
-    """
+    """Draw one transcript; for a figure no higher than `tall` points seconds are made narrower."""
     header, talk = transcript.header, conversation_of(transcript)
     heading = f"{header.scenario} · {header.system}"
     caption = f"{header.models} · {header.clock} clock · cycles of {header.cycle_seconds:g} s"
@@ -123,8 +125,7 @@ def draw(
         )  # fmt: skip
         if scenes[-1].height <= tall:
             break
-    fitting = [scene for scene in scenes if scene.height <= tall]
-    return paint(min(fitting or scenes, key=lambda scene: scene.height))
+    return paint(min(scenes, key=lambda scene: scene.height))
 
 
 def compose(
@@ -142,8 +143,7 @@ def compose(
     Args:
         talks: a conversation with each system, from top to bottom.
         width: of the picture, in points; its height follows from what is said.
-        heading: a title above; "" for none.
-        caption: a smaller line below the title; "" for none.
+        heading, caption: a title above, and a smaller line below it; "" for none.
         second: points that a second takes at least.
         start, end: seconds to draw, if not all.
     """
@@ -231,10 +231,9 @@ def _ticks(scene: Scene, row: Row, moments: Sequence[int], baseline: float) -> N
 
 
 def telling_part(talk: Conversation, seconds: float = 15.0) -> tuple[float, float]:
-    """Choose the part of this length in which the person most often speaks into an answer.
+    """Choose the `seconds` in which the person most often speaks into an answer: from, until.
 
-    Returns:
-        From when and until when (seconds); the whole conversation if it is no longer.
+    The whole conversation if it is no longer.
     """
     within = talk.overlaps
     moments = [
@@ -302,52 +301,16 @@ def _glance(scene: Scene, talk: Conversation, row: Row, top: float) -> None:
 def _legend(scene: Scene, signs: set[str], top: float) -> float:
     """Explain the signs that occur, as many to a line as fit; the y where it ends."""
     x, y = _MARGIN, top
-    for sign, meaning in _MEANINGS.items():
+    for sign, (meaning, swatch) in _SIGNS.items():
         if sign not in signs:
             continue
         wide = _SWATCH + 4 + text_width(meaning, LABEL)
         if x > _MARGIN and x + wide > scene.width - _MARGIN:
             x, y = _MARGIN, y + 1.75 * LABEL
-        scene.add(*_swatch(sign, x, y))
+        scene.add(moved(swatch, x, y))
         scene.add(Line(x + _SWATCH + 4, y + LABEL, meaning, LABEL, "soft"))
         x += wide + 10
     return y + 1.75 * LABEL
-
-
-def _swatch(sign: str, x: float, y: float) -> list[Rect | Stroke | Dot | Line]:
-    box = x, y + 0.5, _SWATCH, LABEL
-    middle = y + 0.5 + LABEL / 2
-    match sign:
-        case "query" | "speech":
-            return [Rect(*box, f"{sign}-tint", sign, 2)]
-        case "remark":
-            return [Rect(*box, "remark-tint", "remark", 2, dashed=True)]
-        case "unlabelled":
-            return [Rect(*box, "grid", "soft", 2)]
-        case "forgotten":
-            return [Rect(*box, "paper", "speech", 2, dashed=True)]
-        case "exact":
-            return [Stroke(((x, middle), (x + _SWATCH, middle)), "ink", 2.0)]
-        case "overlap":
-            return [Rect(*box, hatch=True, edge="overlap")]
-        case "wait":
-            return [Stroke(((x, middle), (x + _SWATCH, middle)), "soft", arrow=True)]
-        case "fork":
-            return [Dot(x + _SWATCH / 2, middle, 3.4, "soft", filled=False)]
-        case "expected":
-            return [Line(x, y + LABEL, "abc", LABEL, "faint", italic=True)]
-        case "complete":
-            return [Dot(x + _SWATCH / 2, middle, 3.2, "speech", sign="s")]
-        case "cut":
-            return [Stroke(((x + _SWATCH / 2, y), (x + _SWATCH / 2, y + LABEL + 1)), "cut", 1.8)]
-        case "<respond>" | "<ignore>":
-            return [Rect(*box, sign[1:-1], sign[1:-1], 3)]
-        case "patience":
-            return [Rect(*box, "paper", "respond", 3, dashed=True)]
-        case "revision":
-            return [Rect(*box, "paper", "respond", 3)]
-        case _:
-            raise ValueError(f"no such sign: {sign}")
 
 
 def _rows_of(talk: Conversation) -> list[tuple[Any, ...]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from duo.training.settings import Training
-from reports.plots.chart import Chart, make_chart, typed
+from reports.plots.chart import Chart, make_chart
 from reports.plots.panels import curve, panels, percent
 
 if TYPE_CHECKING:
@@ -22,18 +22,14 @@ _PANELS = (
 _FIGURES = [name for panel in _PANELS for name in panel[1:] if name]
 
 
-def training_curves(*training_json: Any, names: Sequence[str] = ()) -> Chart | None:
-    """Draw curves of one or more runs.
+def training(*found: Training, names: Sequence[str] = ()) -> Chart | None:
+    """Draw curves of one or more runs; None if none has a figure to show.
 
     Args:
         names: of the runs; without, what they learned on which model.
-
-    Returns:
-        None if no run has a figure to show.
     """
     runs: dict[str, DataFrame] = {}
-    for number, content in enumerate(training_json):
-        one = typed(content, Training)
+    for number, one in enumerate(found):
         recipe = str(one.settings.get("recipe", "")).strip()
         made_of = ", ".join(part for part in (recipe, one.model) if part)
         name = names[number] if number < len(names) else made_of or f"run {number + 1}"
@@ -62,7 +58,7 @@ def training_curves(*training_json: Any, names: Sequence[str] = ()) -> Chart | N
             for name, run in runs.items()
             for step, *figures in run.itertuples(name=None)
         ],
-        lambda width: _draw(runs, shown, width),
+        lambda _, width: _draw(runs, shown, width),
     )
 
 
@@ -90,6 +86,5 @@ def _draw(
                 axes.set_ylim(bottom=0)
             else:
                 percent(axes)
-            axes.set_xlabel("step")
-            axes.set_ylabel(label)
+            axes.set(xlabel="step", ylabel=label)
     return figure

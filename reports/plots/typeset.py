@@ -29,13 +29,8 @@ def fit(text: str, limit: float, size: float, weight: Weight = "normal") -> str:
     """Replace the end of a text by `…` if it is wider than `limit` points."""
     if width(text, size, weight) <= limit:
         return text
-    limit -= width(ELLIPSIS, size, weight)
-    used = 0.0
-    for number, character in enumerate(text):
-        used += size * _advance(character, weight)
-        if used > limit:
-            return text[:number].rstrip() + ELLIPSIS
-    return text
+    head = _head(text, limit - width(ELLIPSIS, size, weight), size, weight)
+    return text[:head].rstrip() + ELLIPSIS
 
 
 def fit_end(text: str, limit: float, size: float) -> str:
@@ -55,7 +50,7 @@ def wrap(pieces: Sequence[str], limit: float, size: float) -> list[str]:
             lines.append(line.strip())
         line = piece.lstrip()
         while width(line, size) > limit and len(line) > 1:
-            head = _widest_head(line, limit, size)
+            head = max(1, _head(line, limit, size))
             lines.append(line[:head])
             line = line[head:]
     if line.strip():
@@ -63,13 +58,13 @@ def wrap(pieces: Sequence[str], limit: float, size: float) -> list[str]:
     return lines
 
 
-def _widest_head(text: str, limit: float, size: float) -> int:
-    """Count the characters that fit, at least one."""
+def _head(text: str, limit: float, size: float, weight: Weight = "normal") -> int:
+    """Count the characters that fit."""
     used = 0.0
     for number, character in enumerate(text):
-        used += size * _advance(character, "normal")
+        used += size * _advance(character, weight)
         if used > limit:
-            return max(number, 1)
+            return number
     return len(text)
 
 

@@ -184,17 +184,17 @@ class StudyResult(Result):
 
     @model_serializer(mode="wrap")
     def _rounded(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Keep ten digits of each number, so that machines agree."""
-        return _to_ten_digits(handler(self))
+        return ten_digits(handler(self))
 
 
-def _to_ten_digits(value: Any) -> Any:
+def ten_digits(value: Any) -> Any:
+    """Keep ten digits of each number, so that machines agree."""
     if isinstance(value, float):
         return float(f"{value:.10g}")
     if isinstance(value, dict):
-        return {key: _to_ten_digits(inner) for key, inner in value.items()}
+        return {key: ten_digits(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_to_ten_digits(inner) for inner in value]
+        return [ten_digits(inner) for inner in value]
     return value
 
 
@@ -267,19 +267,15 @@ def _notices(ratings: Ratings, criteria: Sequence[str], synthetic: int) -> list[
     return found
 
 
+@dataclass(frozen=True)
 class _Study:
     """Facts that are the same for both sets of raters."""
 
-    def __init__(
-        self,
-        systems: tuple[str, ...],
-        criteria: tuple[str, ...],
-        cluster: str,
-        seed: int,
-        resamples: int,
-    ) -> None:
-        self.systems, self.criteria, self.cluster = systems, criteria, cluster
-        self._seed, self._resamples = seed, resamples
+    systems: tuple[str, ...]
+    criteria: tuple[str, ...]
+    cluster: str
+    seed: int
+    resamples: int
 
     def findings(self, rows: pd.DataFrame) -> Findings:
         """Analyse all criteria, with Holm over all comparisons."""
@@ -344,7 +340,7 @@ class _Study:
             **tests,
             effects=effects(of.votes, estimates["untied"]),
             mixed=mixed_check(firsts, first, cluster=self.cluster),
-            agreement=agreement(items.votes.sum(1), self._rng("agreement"), self._resamples),
+            agreement=agreement(items.votes.sum(1), self._rng("agreement"), self.resamples),
             consistency=consistency(chosen, cluster=self.cluster),
             note=_note(of),
         )
@@ -355,7 +351,7 @@ class _Study:
         if not (mean.dialogues > 1 and mean.raters > 1 and mean.variance > 0):
             return None
         rng = self._rng("pairs")
-        drawn = clustered.resampled_means(sums, counts, rng, self._resamples)
+        drawn = clustered.resampled_means(sums, counts, rng, self.resamples)
         low, high = clustered.studentised_interval(mean, *drawn)
         least = -1.0 if what == "net" else 0.0
         return (max(low, least), min(high, 1.0)) if np.isfinite([low, high]).all() else None
@@ -363,19 +359,21 @@ class _Study:
     def _scores(self, name: str, rows: pd.DataFrame) -> Scores:
         """Score from the votes on all pairs, laid on common dialogues and raters."""
         firsts = rows[rows["repeat"] == 0]
-        dialogues = {at: i for i, at in enumerate(sorted(set(firsts[self.cluster])))}
-        raters = {at: i for i, at in enumerate(sorted(set(firsts["rater"])))}
+        dialogues, raters = (
+            {name: at for at, name in enumerate(sorted(set(firsts[column])))}
+            for column in (self.cluster, "rater")
+        )
         votes = np.zeros((len(dialogues), len(raters), len(pairs(len(self.systems))), 3))
         for pair, (i, j) in enumerate(pairs(len(self.systems))):
             of = panel(rows, self.systems[i], self.systems[j], cluster=self.cluster)
             win, tie, bad, loss = np.moveaxis(of.votes, -1, 0)
             at = np.ix_([dialogues[d] for d in of.dialogues], [raters[r] for r in of.raters])
             votes[:, :, pair][at] = np.stack([win, tie + bad, loss], -1)
-        return bradley_terry(self.systems, votes, self._rng("scores"), self._resamples)
+        return bradley_terry(self.systems, votes, self._rng("scores"), self.resamples)
 
     def _rng(self, what: str) -> np.random.Generator:
         """Make draws that depend neither on what else is analysed nor on which system is first."""
-        return np.random.default_rng([self._seed, zlib.crc32(what.encode())])
+        return np.random.default_rng([self.seed, zlib.crc32(what.encode())])
 
 
 def _adjusted(every: Sequence[Comparison]) -> list[Comparison]:
@@ -407,9 +405,7 @@ def _note(of: Panel) -> str:
 
 def effects(votes: np.ndarray, untied: Estimate) -> Effects:
     """Measure effects in votes of shape (dialogues, raters, 4); `untied` is their estimate."""
-    from statsmodels.stats.proportion import (  # type: ignore[import-untyped]
-        proportion_effectsize,
-    )
+    from statsmodels.stats.proportion import proportion_effectsize  # type: ignore[import-untyped]
 
     h = None if untied.value is None else float(proportion_effectsize(untied.value, 0.5))
     counts = votes.sum((1, 2))

@@ -17,12 +17,11 @@ import numpy as np
 
 from evaluation.benchmarks.compare import holm
 from reports.statistics.clustered import (
-    Clustered,
     Estimate,
-    clustered_variance,
     clusters_note,
     estimate,
     finite,
+    of_influence,
     p_value,
     preference_tests,
     share_interval,
@@ -126,12 +125,9 @@ def _even(rows: pd.DataFrame, side: np.ndarray, cluster: str, nothing: str) -> B
         return Bias(Estimate(None, None, None, 0, nothing or why))
     kept = rows[used]
     sums = cells(kept, np.column_stack([influence[used] / n, np.ones(n)]), cluster)
-    present = sums[..., 1] > 0
-    variance, df = clustered_variance(sums[..., 0], present)
-    dialogues, raters = present.any(1).sum(), present.any(0).sum()
-    of = Clustered(np.array(value / n), variance, df, dialogues, raters)
+    of = of_influence(np.array(value / n), sums[..., 0], sums[..., 1] > 0)
     low, high = share_interval(of)
-    note = clusters_note(int(dialogues), int(raters))
+    note = clusters_note(int(of.dialogues), int(of.raters))
     wins = Estimate(finite(of.value), finite(low), finite(high), n, note)
     return Bias(wins, finite(p_value(of, 0.5)))
 

@@ -16,17 +16,16 @@ from itertools import combinations
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 from scipy.special import softmax
-from scipy.stats import t as student
 
 from evaluation.benchmarks.compare import holm
 from reports.statistics.clustered import (
-    LEVEL,
     Clustered,
     Estimate,
-    clustered_variance,
     clusters_note,
     draw_clusters,
     finite,
+    half_width,
+    of_influence,
     p_value,
 )
 
@@ -94,8 +93,8 @@ def bradley_terry(
     features = _features(len(systems), ties=bool(total[:, 1].any()))
     fitted = fit(total, features)
     scores = _centred(fitted, len(systems))
-    contrasts = [np.eye(len(systems))[i] - 1 / len(systems) for i in range(len(systems))]
-    of = [_clustered(votes, features, fitted, c) for c in contrasts]
+    contrasts = np.eye(len(systems)) - 1 / len(systems)
+    of = [_clustered(votes, features, fitted, contrast) for contrast in contrasts]
     note = clusters_note(int(of[0].dialogues), int(of[0].raters))
     order = np.argsort(-scores, kind="stable")
     ranges = _rank_ranges(votes, features, fitted, scores)
@@ -187,25 +186,18 @@ def _clustered(
     weights = np.zeros(len(of))
     weights[: len(contrast) - 1] = contrast[:-1]
     influence = pull @ np.linalg.solve(information, weights)
-    present = counts.sum((-1, -2)) > 0
-    variance, df = clustered_variance(influence, present)
-    value = of @ weights
-    return Clustered(value, variance, df, present.any(1).sum(), present.any(0).sum())
+    return of_influence(of @ weights, influence, counts.sum((-1, -2)) > 0)
 
 
 def _interval(of: Clustered) -> tuple[float | None, float | None]:
-    half = student.ppf(0.5 + LEVEL / 2, of.df) * np.sqrt(of.variance)
-    return finite(of.value - half), finite(of.value + half)
+    return finite(of.value - half_width(of)), finite(of.value + half_width(of))
 
 
 def _rank_ranges(
     votes: np.ndarray, features: np.ndarray, of: np.ndarray, scores: np.ndarray
 ) -> list[tuple[int, int]]:
-    found = pairs(len(scores))
-    ps = [
-        finite(p_value(_clustered(votes, features, of, np.eye(len(scores))[i] - other)))
-        for i, other in ((i, np.eye(len(scores))[j]) for i, j in found)
-    ]
+    found, each = pairs(len(scores)), np.eye(len(scores))
+    ps = [finite(p_value(_clustered(votes, features, of, each[i] - each[j]))) for i, j in found]
     ahead = np.zeros((len(scores), len(scores)), dtype=bool)
     for (i, j), p in zip(found, holm(ps), strict=True):
         if p is not None and p <= 0.05:

@@ -77,22 +77,21 @@ def mean(sums: np.ndarray, counts: np.ndarray) -> Clustered:
     with np.errstate(invalid="ignore", divide="ignore"):
         value = sums.sum((-1, -2)) / total
         influence = (sums - value[..., None, None] * counts) / total[..., None, None]
-    variance, df = clustered_variance(influence, counts > 0)
-    dialogues, raters = _clusters(counts > 0)
-    return Clustered(value, variance, df, dialogues, raters)
+    return of_influence(value, influence, counts > 0)
 
 
-def clustered_variance(influence: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Estimate the variance of a sum of cells that hang together by row and column, and its df.
+def of_influence(value: np.ndarray, influence: np.ndarray, present: np.ndarray) -> Clustered:
+    """Estimate the variance of a sum of cells that hang together by row and column.
 
     With a single rater only the dialogues can vary, and the other way round; with one of both
     there is no variance (NaN).
 
     Args:
-        influence: what each cell adds to the estimate, centred, shape (..., dialogues, raters).
+        value: the estimate.
+        influence: what each cell adds to it, centred, shape (..., dialogues, raters).
         present: whether the cell has a vote, same shape.
     """
-    dialogues, raters = _clusters(present)
+    dialogues, raters = present.any(-1).sum(-1), present.any(-2).sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         by_dialogue = (influence.sum(-1) ** 2).sum(-1) * dialogues / (dialogues - 1)
         by_rater = (influence.sum(-2) ** 2).sum(-1) * raters / (raters - 1)
@@ -104,10 +103,16 @@ def clustered_variance(influence: np.ndarray, present: np.ndarray) -> tuple[np.n
             raters > 1, by_rater**2 / (raters - 1), 0.0
         )
         df = np.maximum(variance**2 / shaky, 1.0)
-    return variance, np.where(shaky > 0, df, np.maximum(np.maximum(dialogues, raters) - 1, 1))
+    df = np.where(shaky > 0, df, np.maximum(np.maximum(dialogues, raters) - 1, 1))
+    return Clustered(value, variance, df, dialogues, raters)
 
 
-def share_interval(of: Clustered, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+def half_width(of: Clustered) -> np.ndarray:
+    """Give half the width of an interval on the scale of the value: t_f sqrt(V)."""
+    return np.asarray(stats.t.ppf(0.5 + LEVEL / 2, of.df) * np.sqrt(of.variance))
+
+
+def share_interval(of: Clustered) -> tuple[np.ndarray, np.ndarray]:
     """Give the interval of a share: t on the arcsine scale, where variance is the same for all.
 
     asin(sqrt(p)) -+ t_f sqrt(V) / (2 sqrt(p (1-p))), taken back by sin^2 (delta method; Anscombe
@@ -118,23 +123,23 @@ def share_interval(of: Clustered, level: float = LEVEL) -> tuple[np.ndarray, np.
     p = of.value
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = np.arcsin(np.sqrt(p))
-        half = _quantile(of, level) * np.sqrt(of.variance) / (2 * np.sqrt(p * (1 - p)))
+        half = half_width(of) / (2 * np.sqrt(p * (1 - p)))
         low = np.sin(np.maximum(centre - half, 0.0)) ** 2
         high = np.sin(np.minimum(centre + half, np.pi / 2)) ** 2
-        bound = ((1 - level) / 2) ** (1 / of.dialogues)
+        bound = ((1 - LEVEL) / 2) ** (1 / of.dialogues)
     low = np.where(p == 0, 0.0, np.where(p == 1, bound, low))
     high = np.where(p == 1, 1.0, np.where(p == 0, 1 - bound, high))
     return low, high
 
 
-def balance_interval(of: Clustered, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+def balance_interval(of: Clustered) -> tuple[np.ndarray, np.ndarray]:
     """Give the interval of a mean from -1 to 1: value -+ t_f sqrt(V), cut at the ends.
 
     Where all votes are alike (no variance) it is as wide as that of a share of 0 or 1.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        half = _quantile(of, level) * np.sqrt(of.variance)
-        bound = 2 * (1 - ((1 - level) / 2) ** (1 / of.dialogues))
+        half = half_width(of)
+        bound = 2 * (1 - ((1 - LEVEL) / 2) ** (1 / of.dialogues))
     half = np.where(of.variance == 0, bound, half)
     return np.maximum(of.value - half, -1.0), np.minimum(of.value + half, 1.0)
 
@@ -148,14 +153,6 @@ def p_value(of: Clustered, null: float = 0.0) -> np.ndarray:
         p = 2 * stats.t.sf(np.abs(of.value - null) / np.sqrt(of.variance), of.df)
         alike = np.minimum(2.0 * 0.5**of.dialogues, 1.0)
     return np.where(of.variance == 0, np.where(of.value == null, 1.0, alike), p)
-
-
-def _quantile(of: Clustered, level: float) -> np.ndarray:
-    return np.asarray(stats.t.ppf(0.5 + level / 2, of.df))
-
-
-def _clusters(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return present.any(-1).sum(-1), present.any(-2).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -268,10 +265,10 @@ def draw_clusters(
     raters are drawn with replacement, apart from each other; a vote counts as often as its
     dialogue was drawn times as often as its rater was.
     """
-    return (
-        rng.multinomial(dialogues, np.full(dialogues, 1 / dialogues), resamples).astype(float),
-        rng.multinomial(raters, np.full(raters, 1 / raters), resamples).astype(float),
+    of_dialogue, of_rater = (
+        rng.multinomial(n, np.full(n, 1 / n), resamples).astype(float) for n in (dialogues, raters)
     )
+    return of_dialogue, of_rater
 
 
 def resampled_means(
@@ -316,18 +313,18 @@ def _weighted(
         return value, np.sqrt(np.maximum(variance, 0)) / total
 
 
-def percentile_interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+def percentile_interval(values: np.ndarray) -> tuple[float, float]:
     """Give the middle of the resampled values (Efron 1981).
 
     Resampling both ways counts the noise of single votes up to three times (Owen 2007, section
     3), so with these draws the interval is too wide; `studentised_interval` mends that.
     """
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
 def studentised_interval(
-    of: Clustered, values: np.ndarray, errors: np.ndarray, level: float = LEVEL
+    of: Clustered, values: np.ndarray, errors: np.ndarray
 ) -> tuple[float, float]:
     """Give the symmetric bootstrap-t interval: a quantile of |value* - value| / error* for t's.
 
@@ -338,7 +335,7 @@ def studentised_interval(
     if not usable.any():
         return float("nan"), float("nan")
     ratios = np.abs(values[usable] - of.value) / errors[usable]
-    half = float(np.quantile(ratios, level) * np.sqrt(of.variance))
+    half = float(np.quantile(ratios, LEVEL) * np.sqrt(of.variance))
     return float(of.value) - half, float(of.value) + half
 
 
@@ -380,9 +377,7 @@ def mixed_check(rows: pd.DataFrame, first: str, *, cluster: str = "item") -> Mix
         rows: first votes on one criterion and pair, with `outcome` (see `ratings.votes_on`).
     """
     import pandas as pd
-    from statsmodels.regression.mixed_linear_model import (  # type: ignore[import-untyped]
-        MixedLM,
-    )
+    from statsmodels.regression.mixed_linear_model import MixedLM  # type: ignore[import-untyped]
 
     vote = rows["outcome"].map({"win": 1.0, "loss": -1.0}).fillna(0.0)
     if len(rows) > _MOST_VOTES:

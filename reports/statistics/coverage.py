@@ -79,11 +79,7 @@ class StatisticsBench(Result):
 def bench_statistics(
     *, studies: int = 1000, seed: int = 0, resamples: int = 299, processes: int = 1
 ) -> StatisticsBench:
-    """Simulate studies of all designs, showing progress.
-
-    Args:
-        resamples: of the bootstrap that stands for comparison; 0 leaves it out.
-    """
+    """Measure all designs (see `measure`), showing progress."""
     watch, chosen = Stopwatch(), designs()
     with progress("studies", len(chosen) * studies) as bar:
         cells = measure(

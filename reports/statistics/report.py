@@ -1,87 +1,34 @@
-"""Report an analysis: `duo report statistics`, its tables and its files."""
+"""Lay out an analysis of ratings as tables, for readers and for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
-from duo.files import check_writable, write_result, write_text
-from duo.runs import MANIFEST, Stopwatch, write_manifest
-from duo.table import MINUS, Cell, Column, Table, Value
-from duo.terminal import printable
+from duo.table import MINUS, Cell, Column, Table, Value, shown
 from reports.statistics.analysis import (
     TESTS,
     Comparison,
     CriterionResult,
     Findings,
     StudyResult,
-    analyse,
+    ten_digits,
 )
 from reports.statistics.bias import Bias
 from reports.statistics.clustered import Estimate
-from reports.statistics.judges import JudgeAgreement, agreement_with_people, read_verdicts
-from reports.statistics.raters import read_rules
-from reports.statistics.ratings import OUTCOMES, read_ratings
-from sessions.study.signs import Rules
+from reports.statistics.raters import (
+    Against,
+    JudgeAgreement,
+)
+from reports.statistics.ratings import OUTCOMES
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
-AGREEMENT = "judge-agreement.json"
 NOT_SAID = "not said"
 _LONG = (
     "raters", "criterion", "first", "second", "measure", "value", "low", "high", "n", "note",
 )  # fmt: skip
-
-
-def report_statistics(
-    ratings: Path,
-    out: Path,
-    *,
-    rules: Path | None = None,
-    systems: Sequence[str] | None = None,
-    cluster: str = "item",
-    columns: Mapping[str, str] | None = None,
-    choices: Mapping[str, str] | None = None,
-    judge: Path | None = None,
-    seed: int = 0,
-    console: Console | None = None,
-) -> StudyResult:
-    """Analyse a study; writes `statistics.json`, `statistics.csv` and `manifest.json` to `out`.
-
-    Args:
-        ratings, columns, choices: see `read_ratings`.
-        out: folder; made if it is not there.
-        rules: see `read_rules`; the defaults of `Rules` without.
-        systems, cluster, seed: see `analyse`.
-        judge: verdicts of a model, to be compared with the ratings; these do not change. Adds
-            `judge-agreement.json`.
-
-    Raises:
-        BadInput: of the ratings, the rules or the folder.
-    """
-    from rich.console import Console
-
-    watch = Stopwatch()
-    chosen = read_rules(rules) if rules is not None else Rules()
-    read = read_ratings(ratings, columns=columns, choices=choices)
-    verdicts = None if judge is None else read_verdicts(judge)
-    check_writable(out)
-    result = analyse(read, seed=seed, rules=chosen, systems=systems, cluster=cluster)
-    write_result(out / "statistics.json", result)
-    write_text(out / "statistics.csv", long_table(result).csv())
-    write_manifest(out / MANIFEST, watch=watch, seed=seed, ratings=read.source, sha256=read.digest)
-    for table in tables(result):
-        table.show(console)
-    if verdicts is not None:
-        beside = agreement_with_people(*verdicts, read, seed=seed)
-        write_result(out / AGREEMENT, beside)
-        judge_table(beside).show(console)
-    console = console or Console()
-    for notice in result.notices:
-        console.print(printable(notice), markup=False, highlight=False)
-    return result
 
 
 def judge_table(found: JudgeAgreement) -> Table:
@@ -89,21 +36,9 @@ def judge_table(found: JudgeAgreement) -> Table:
     who = f"{found.people} SYNTHETIC raters" if found.synthetic else f"{found.people} people"
     return Table(
         f"The judge {found.judge} beside {who}",
+        ["criterion", "pair", *_numbers("dialogues", "same %", "alpha")],
         [
-            "criterion",
-            "pair",
-            Column("dialogues", "number"),
-            Column("same %", "number"),
-            Column("alpha", "number"),
-        ],
-        [
-            (
-                one.criterion,
-                f"{one.first} : {one.second}",
-                one.dialogues,
-                _percent(one.same),
-                _interval(one.alpha, ".2f"),
-            )
+            (*_about(one), one.dialogues, _percent(one.same), _interval(one.alpha, ".2f"))
             for one in found.comparisons
         ],
         notes=[
@@ -149,11 +84,11 @@ def _long_rows(criterion: CriterionResult) -> Iterator[tuple[Value, ...]]:
         for measure, of in _estimates(one):
             yield (*about, measure, *_parts(of))
         for measure, value in _values(one):
-            yield (*about, measure, _rounded(value), None, None, None, None)
+            yield (*about, measure, ten_digits(value), None, None, None, None)
     for measure, bias in _biases_of(criterion):
         yield (name, None, None, f"{measure} wins", *_parts(bias.wins))
         for which, p in (("p", bias.p), ("p holm", bias.p_holm)):
-            yield (name, None, None, f"{measure} wins {which}", _rounded(p), *[None] * 4)
+            yield (name, None, None, f"{measure} wins {which}", ten_digits(p), *[None] * 4)
     for strength, count in criterion.strengths.items():
         yield (name, None, None, f"strength: {strength or NOT_SAID}", count, *[None] * 4)
     for standing in criterion.scores.standings if criterion.scores else ():
@@ -189,43 +124,31 @@ def _values(one: Comparison) -> Iterator[tuple[str, float | int | None]]:
 
 
 def _parts(of: Estimate) -> tuple[Value, ...]:
-    return _rounded(of.value), _rounded(of.low), _rounded(of.high), of.n, of.note or None
-
-
-def _rounded(value: float | None) -> float | None:
-    """Keep ten digits, so that machines agree."""
-    return float(f"{value:.10g}") if isinstance(value, float) else value
+    return ten_digits(of.value), ten_digits(of.low), ten_digits(of.high), of.n, of.note or None
 
 
 def _votes(found: Findings, title: str) -> Table:
     shares = (*OUTCOMES, "net")
     return Table(
         f"Votes in % and 95 % intervals{title}",
-        [
-            "criterion",
-            "pair",
-            *(Column(name.replace("_", " "), "number") for name in shares),
-            Column("votes", "number"),
-        ],
+        ["criterion", "pair", *_numbers(*(name.replace("_", " ") for name in shares), "votes")],
         [
             (*_about(one), *(_percent(one.estimates[name]) for name in shares),
              sum(one.votes.values()))
-            for _, one in _rated(found)
+            for one in _rated(found)
         ],
     )  # fmt: skip
 
 
 def _tests(found: Findings, title: str) -> Table:
-    names = ("sign p", "two-way p", "p", "p (Holm)")
     return Table(
         f"Is one preferred?{title}",
         [
             "criterion",
             "pair",
-            Column("dialogues w/t/l", "number"),
-            *(Column(name, "number", p_text) for name in names),
-            Column("h", "number", ".2f"),
-            Column("mixed net", "number", ".2f"),
+            *_numbers("dialogues w/t/l"),
+            *_numbers("sign p", "two-way p", "p", "p (Holm)", show=p_text),
+            *_numbers("h", "mixed net", show=".2f"),
             "note",
         ],
         [
@@ -237,7 +160,7 @@ def _tests(found: Findings, title: str) -> Table:
                 one.mixed.net if one.mixed.converged else one.mixed.note.partition(":")[0],
                 one.note,
             )
-            for _, one in _rated(found)
+            for one in _rated(found)
         ],
     )
 
@@ -257,33 +180,20 @@ def _scores(found: Findings, title: str) -> Table:
             rows.append((criterion.criterion, standing.system, score, ranks, first))
     return Table(
         f"Scores{title}",
-        [
-            "criterion",
-            "system",
-            Column("score", "number"),
-            Column("ranks", "number"),
-            Column("first %", "number", ".0f"),
-        ],
+        ["criterion", "system", *_numbers("score", "ranks"), *_numbers("first %", show=".0f")],
         rows,
     )
 
 
 def _quality(found: Findings, title: str) -> Table:
+    rows: list[tuple[Value | Cell, ...]] = []
+    for one in _rated(found):
+        of = one.agreement
+        measures = (of.alpha_nominal, of.alpha_ordinal, of.kappa)
+        cells = [_interval(measure, ".2f") for measure in measures]
+        rows.append((*_about(one), *cells, _percent(one.consistency.same)))
     names = ("alpha", "alpha (ordinal)", "kappa", "same again %")
-    return Table(
-        f"Raters{title}",
-        ["criterion", "pair", *(Column(name, "number") for name in names)],
-        [
-            (
-                *_about(one),
-                _interval(one.agreement.alpha_nominal, ".2f"),
-                _interval(one.agreement.alpha_ordinal, ".2f"),
-                _interval(one.agreement.kappa, ".2f"),
-                _percent(one.consistency.same),
-            )
-            for _, one in _rated(found)
-        ],
-    )
+    return Table(f"Raters{title}", ["criterion", "pair", *_numbers(*names)], rows)
 
 
 def _biases(found: Findings, title: str) -> Table:
@@ -298,12 +208,9 @@ def _biases(found: Findings, title: str) -> Table:
         f"Do place or length decide?{title}",
         [
             "criterion",
-            Column("left wins %", "number"),
-            Column("p", "number", p_text),
-            Column("longer wins %", "number"),
-            Column("p longer", "number", p_text),
-            Column("systems even %", "number"),
-            Column("p even", "number", p_text),
+            *_numbers("left wins %"), *_numbers("p", show=p_text),
+            *_numbers("longer wins %"), *_numbers("p longer", show=p_text),
+            *_numbers("systems even %"), *_numbers("p even", show=p_text),
             "favoured",
         ],
         rows,
@@ -314,7 +221,7 @@ def _biases(found: Findings, title: str) -> Table:
             "it wins if each system of a pair counts equally often as the longer one; which system "
             "is better has no part in that.",
         ],
-    )
+    )  # fmt: skip
 
 
 def _strengths(found: Findings, title: str) -> Iterator[Table]:
@@ -323,7 +230,7 @@ def _strengths(found: Findings, title: str) -> Iterator[Table]:
     if levels:
         yield Table(
             f"How strong are the preferences?{title}",
-            ["criterion", *(Column(level or NOT_SAID, "number") for level in levels)],
+            ["criterion", *_numbers(*(level or NOT_SAID for level in levels))],
             [
                 (one.criterion, *(one.strengths.get(level, 0) for level in levels))
                 for one in found.criteria
@@ -333,14 +240,17 @@ def _strengths(found: Findings, title: str) -> Iterator[Table]:
         )
 
 
-def _rated(found: Findings) -> Iterator[tuple[CriterionResult, Comparison]]:
+def _rated(found: Findings) -> list[Comparison]:
     """List the comparisons of criteria that somebody rated; a notice names the others."""
-    for criterion in found.criteria:
-        if not criterion.note:
-            yield from ((criterion, one) for one in criterion.comparisons)
+    rated = [criterion for criterion in found.criteria if not criterion.note]
+    return [one for criterion in rated for one in criterion.comparisons]
 
 
-def _about(one: Comparison) -> tuple[str, str]:
+def _numbers(*names: str, show: Callable[[Any], str] | str = shown) -> list[Column]:
+    return [Column(name, "number", show) for name in names]
+
+
+def _about(one: Comparison | Against) -> tuple[str, str]:
     return one.criterion, f"{one.first} : {one.second}"
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _BATCH = 1_000_000
 #: The quadrature of `truth` holds for spreads up to this.
 _WIDEST = 5.0
+#: Nodes of that quadrature.
+_NODES = 60
 #: Where shares of votes are looked for: preferences, and logarithms of thresholds of a tie.
 _FARTHEST, _WIDEST_TIE = 60.0, 4.0
 
@@ -173,16 +175,12 @@ def _assigned(design: Design, studies: int, rng: np.random.Generator) -> np.ndar
     return asked
 
 
-def truth(design: Design, nodes: int = 60) -> dict[str, float]:
-    """Calculate what an endless study of this design would find.
+def truth(design: Design) -> dict[str, float]:
+    """Calculate what an endless study of this design would find, by `ratings.ESTIMANDS`.
 
     By Gauss-Hermite quadrature over dialogues and raters.
-
-    Returns:
-        The share of each outcome, win share minus loss share (`net`) and the win share among
-        untied votes (`untied`).
     """
-    at, weight = np.polynomial.hermite_e.hermegauss(nodes)
+    at, weight = np.polynomial.hermite_e.hermegauss(_NODES)
     weight = weight / weight.sum()
     spread = np.sqrt(design.dialogue_sd**2 + design.rater_sd**2 + design.side_sd**2)
     threshold = design.tie * np.exp(design.tie_sd * at[None, :])
@@ -341,11 +339,11 @@ def _with_error(one: Power) -> Cell:
     )
 
 
+@dataclass
 class _Clock:
     """Time that passes as fast as synthetic raters work."""
 
-    def __init__(self, now: float) -> None:
-        self.now = now
+    now: float
 
     def __call__(self) -> float:
         return self.now

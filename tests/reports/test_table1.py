@@ -26,9 +26,8 @@ from duo.files import read_result
 from duo.table import latex_document
 from evaluation.benchmarks.catalogue import BENCHMARKS, is_possible
 from reports.plots.style import COLUMN, TWO_COLUMNS, svg_text
-from reports.plots.table1 import draw
 from reports.table1 import Table1, table1
-from reports.table1_files import make, p_value, points, tables
+from reports.table1_files import accuracy, make, p_value, points, tables
 from tests.evaluation.benchmarks.files import write_result
 
 HOSTILE = "a|b [red]<script>\\input{x}$&%#_^~\x1b[31m\u202e 你 =1"
@@ -129,7 +128,7 @@ def test_the_json_file_is_all_that_tables_and_figure_need(made: Path, run: Path)
     assert "\n".join(table.markdown() for table in tables(found)) == (made / "table1.md").read_text(
         "utf-8"
     )
-    assert svg_text(draw(found, width=COLUMN)) == (made / "table1-plot-narrow.svg").read_text()
+    assert svg_text(accuracy(found).draw(COLUMN)) == (made / "table1-plot-narrow.svg").read_text()
 
 
 def test_the_shipped_reference_is_read_and_drawn(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def test_the_shipped_reference_is_read_and_drawn(tmp_path: Path) -> None:
     found = read_result(folder / "table1.json", Table1)
     rows = from_markdown((folder / "table1.md").read_text("utf-8"))
     assert rows == [table.marked for table in tables(found)]
-    assert "HellaSwag" in svg_text(draw(found, width=COLUMN))
+    assert "HellaSwag" in svg_text(accuracy(found).draw(COLUMN))
 
 
 def test_csv_has_every_number_exactly(run: Path, made: Path) -> None:
@@ -213,7 +212,7 @@ def test_pictures_have_their_size_and_are_not_blank(made: Path, name: str, width
 
 def test_every_panel_says_what_it_shows(run: Path) -> None:
     for width in (COLUMN, TWO_COLUMNS):
-        svg = svg_text(draw(table1([str(run)]), width=width))
+        svg = svg_text(accuracy(table1([str(run)])).draw(width))
         texts = ["".join(e.itertext()) for e in ElementTree.fromstring(svg).iter()]
         for benchmark in BENCHMARKS.values():
             assert benchmark.title in texts
@@ -226,7 +225,7 @@ def test_every_panel_says_what_it_shows(run: Path) -> None:
 
 def test_dots_stand_where_the_numbers_are(run: Path) -> None:
     """The marks of a panel are the table's values in percent, open for the paper's."""
-    figure = draw(table1([str(run)]), width=TWO_COLUMNS)
+    figure = accuracy(table1([str(run)])).draw(TWO_COLUMNS)
     panel = figure.axes[6]  # ARC-e, the seventh benchmark
     dots = [line for line in panel.lines if line.get_marker() == "o"]
     open_ones = [d for d in dots if d.get_markerfacecolor() != d.get_color()]

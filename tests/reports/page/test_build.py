@@ -16,9 +16,9 @@ from duo.cli import app
 from duo.errors import BadInput
 from duo.transcript import write_transcript
 from evaluation.interaction.results import portable, score
+from reports.kinds import KINDS, imported
 from reports.page.build import build
 from reports.page.collect import Evidence, Piece, collect
-from reports.page.kinds import KINDS, function
 from reports.page.page import page_of
 from tests.reports.page.runs import (
     write_all,
@@ -66,12 +66,12 @@ def parsed(page: str) -> Parsed:
     sorted(
         name
         for kind in KINDS.values()
-        for name in (*kind.charts, kind.tables, kind.long_table)
+        for name in (kind.model, *kind.charts.values(), kind.tables, kind.long_table)
         if name
     ),
 )
 def test_every_function_that_a_kind_names_is_there(name: str) -> None:
-    assert callable(function(name))
+    assert callable(imported(name))
 
 
 def test_every_kind_of_chart_is_written_and_shown(out: Path, page: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
-from duo.files import write_result
+from duo.files import read_result, write_result
 from duo.transcript import write_transcript
 from reports.page.collect import Evidence, RatingSettings, collect
 from tests.reports.page.runs import (
@@ -295,10 +295,12 @@ def test_the_same_ratings_in_two_forms_are_one_study(tmp_path: Path) -> None:
 
 
 def test_an_analysis_that_is_there_is_taken(tmp_path: Path) -> None:
-    from reports.statistics.report import report_statistics
+    from reports.commands import statistics
+    from reports.statistics.analysis import StudyResult
 
     path = write_ratings(tmp_path / "ratings.csv", criteria=["overall"])
-    made = report_statistics(path, tmp_path / "out", seed=7)
+    statistics(path, tmp_path / "out", seed=7)
+    made = read_result(tmp_path / "out" / "statistics.json", StudyResult)
     (study,) = collect([tmp_path]).of("ratings")
     assert study.content.model_dump() == made.model_dump()
     assert study.content.seed == 7

@@ -11,28 +11,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from duo.files import as_result
 from duo.transcript import write_transcript
 from evaluation.interaction.results import Figure as Estimate
 from evaluation.interaction.results import score
 from evaluation.scores import Data, Judged, score_states
-from reports.plots.calibration import calibration
+from reports.kinds import KINDS, imported
 from reports.plots.chart import Chart
-from reports.plots.confusion import confusion
-from reports.plots.cost import decode_cost
-from reports.plots.decisions import decisions
-from reports.plots.latency import latency
-from reports.plots.mask import attention_mask
-from reports.plots.preference import preference
-from reports.plots.premature import premature
-from reports.plots.probe import probe
-from reports.plots.ranking import ranking
-from reports.plots.separation import separation
+from reports.plots.mask import mask
 from reports.plots.sweep import Scored, SweepScores, sweep
-from reports.plots.takeover import takeover
 from reports.plots.timeline import timeline
-from reports.plots.trade_off import trade_off
-from reports.plots.training import training_curves
-from reports.plots.yielding import yielding
 from reports.statistics.analysis import analyse
 from reports.statistics.simulate import Design
 from tests.reports.rated import drawn, ratings
@@ -193,7 +181,7 @@ def decoded() -> Any:
     }  # fmt: skip
 
 
-def training(system: str) -> Any:
+def trained(system: str) -> Any:
     """A `training.json` as `duo train` writes it, of a run of 200 steps."""
     pace = {"duo": 60.0, "duplex": 150.0}[system]
     curve: list[dict[str, Any]] = []
@@ -212,29 +200,34 @@ def training(system: str) -> Any:
     return {"settings": {"recipe": system}, "model": "smollm2", "steps": 200, "curve": curve}
 
 
-def _first(charts: list[Chart]) -> Chart:
-    return charts[0]
+def draw(figure: str, *contents: Any, **more: Any) -> Any:
+    """Draw the JSON of results, read as the commands read it."""
+    of = next(kind for kind in KINDS.values() if figure in kind.charts)
+    found = [as_result(content, imported(of.model), file=None) for content in contents]
+    return imported(of.charts[figure])(*found, **more)
 
 
 #: Every chart, from what is above.
 CHARTS: dict[str, Callable[[], Chart | None]] = {
-    "preference": lambda: preference(study(criteria=("responsiveness", "faithfulness", "overall"))),
-    "pairs": lambda: preference(study(SYSTEMS)),
-    "ranking": lambda: ranking(study(SYSTEMS, ("responsiveness", "overall"))),
-    "confusion": lambda: confusion(judged()),
-    "decisions": lambda: decisions(judged()),
-    "premature": lambda: premature(judged()),
-    "calibration": lambda: calibration(judged()),
-    "separation": lambda: separation(judged()),
-    "probe": lambda: probe(probed()),
-    "latency": lambda: latency(interaction(), [interrupted()]),
-    "takeover": lambda: takeover(interaction()),
-    "trade-off": lambda: trade_off(interaction()),
-    "yielding": lambda: yielding(interaction()),
-    "sweep": lambda: _first(sweep(swept())),
-    "training": lambda: training_curves(training("duo"), training("duplex"), names=("duo", "dx")),
-    "cost": lambda: decode_cost(decoded()),
-    "mask": lambda: attention_mask(interrupted()),
+    "preference": lambda: draw(
+        "preference", study(criteria=("responsiveness", "faithfulness", "overall"))
+    ),
+    "pairs": lambda: draw("preference", study(SYSTEMS)),
+    "ranking": lambda: draw("ranking", study(SYSTEMS, ("responsiveness", "overall"))),
+    "confusion": lambda: draw("confusion", judged()),
+    "decisions": lambda: draw("decisions", judged()),
+    "premature": lambda: draw("premature", judged()),
+    "calibration": lambda: draw("calibration", judged()),
+    "separation": lambda: draw("separation", judged()),
+    "probe": lambda: draw("probe", probed()),
+    "latency": lambda: draw("latency", interaction(), transcripts=[interrupted()]),
+    "takeover": lambda: draw("takeover", interaction()),
+    "trade-off": lambda: draw("trade-off", interaction()),
+    "yielding": lambda: draw("yielding", interaction()),
+    "sweep": lambda: sweep(swept())[0],
+    "training": lambda: draw("training", trained("duo"), trained("duplex"), names=("duo", "dx")),
+    "cost": lambda: draw("cost", decoded()),
+    "mask": lambda: mask(interrupted()),
     "timeline": lambda: timeline(interrupted()),
 }
 

@@ -18,35 +18,25 @@ from duo.cli import app
 from duo.errors import BadInput
 from duo.transcript import write_transcript
 from evaluation.scores import Data, score_states
-from reports.plots.calibration import calibration
 from reports.plots.chart import make_chart
-from reports.plots.confusion import confusion
-from reports.plots.cost import decode_cost
-from reports.plots.decisions import decisions
-from reports.plots.latency import latency
 from reports.plots.make import make
-from reports.plots.mask import attention_mask, forks_of
-from reports.plots.preference import preference
-from reports.plots.premature import premature
-from reports.plots.probe import probe
-from reports.plots.ranking import ranking
-from reports.plots.separation import separation
+from reports.plots.mask import forks_of, mask
+from reports.plots.states import calibration, confusion, decisions, premature, separation
+from reports.plots.study import preference, ranking
 from reports.plots.style import COLUMN
 from reports.plots.sweep import Scored, SweepScores, sweep, sweep_scores
-from reports.plots.takeover import takeover
 from reports.plots.timeline import timeline
-from reports.plots.trade_off import trade_off
-from reports.plots.training import training_curves
 from reports.statistics.analysis import analyse
 from tests.reports.page.runs import write_talks
 from tests.reports.plots.inputs import (
     decoded,
+    draw,
     figures,
     interaction,
     judged,
     probed,
     study,
-    training,
+    trained,
 )
 from tests.reports.rated import ratings, row
 from tests.reports.stories import Story, interrupted, waiting
@@ -91,14 +81,14 @@ def test_raters_left_out_and_missing_criteria_are_in_the_caption() -> None:
     content = copy.deepcopy(study())
     content["excluded"] = [{"rater": "r1", "reasons": ["too fast"]}]
     content["notices"] = ["no ratings of: factuality"]
-    found = preference(content)
+    found = draw("preference", content)
     assert found is not None
     assert "1 raters were left out" in found.caption
     assert "No ratings of: factuality." in found.caption
 
 
 def test_two_systems_have_no_ranking() -> None:
-    assert ranking(study()) is None
+    assert draw("ranking", study()) is None
 
 
 def test_results_without_events_have_nothing_to_draw() -> None:
@@ -107,22 +97,22 @@ def test_results_without_events_have_nothing_to_draw() -> None:
     for system in empty["systems"].values():
         system["takeover"] = dict.fromkeys(system["takeover"], NONE)
         system["false_interruptions"] = NONE
-    assert takeover(empty) is None
-    assert latency(empty) is None
-    assert trade_off(empty) is None
+    assert draw("takeover", empty) is None
+    assert draw("latency", empty) is None
+    assert draw("trade-off", empty) is None
     assert sweep(SweepScores(())) == []
-    assert decode_cost({**decoded(), "systems": {}, "together": []}) is None
-    assert training_curves({"curve": []}) is None
+    assert draw("cost", {**decoded(), "systems": {}, "together": []}) is None
+    assert draw("training", {"curve": []}) is None
     no_cases = score_states([], model="", data=Data(), lookahead=4)
     for producer in (
         confusion, decisions, premature, calibration,
         separation,
     ):  # fmt: skip
         assert producer(no_cases) is None
-    assert probe({**probed(), "curve": probed()["curve"][:1]}) is None
+    assert draw("probe", {**probed(), "curve": probed()["curve"][:1]}) is None
     silent = Story()
     silent.hears("Hello?", 0.0)
-    assert attention_mask(silent.transcript()) is None
+    assert mask(silent.transcript()) is None
     assert timeline(silent.transcript()).draw(COLUMN)
 
 
@@ -144,7 +134,7 @@ def test_a_fork_is_what_the_transcript_says() -> None:
     assert "".join(fork.input).startswith("Wait, what if")
     assert fork.input[-1] == "<1>"
     assert fork.output
-    found = attention_mask(interrupted())
+    found = mask(interrupted())
     assert found is not None
     for slot, channel, position, _, sees in found.table.rows:
         keys = [int(key) for key in str(sees).split()]
@@ -200,7 +190,7 @@ def _with(content: Any, path: str, value: Any) -> Any:
          "events[0].response.seconds: "),
         ("cost", lambda: _with(decoded(), "systems.duo.tokens_per_second.alone", {"median": 1}),
          "systems.duo.tokens_per_second.alone.low: is missing"),
-        ("training", lambda: _with(training("duo"), "curve.1.loss_state", "x"),
+        ("training", lambda: _with(trained("duo"), "curve.1.loss_state", "x"),
          "curve[1].loss_state: "),
         ("sweep", lambda: {"schema": 1}, "points: is missing"),
         ("mask", lambda: {"type": "event"}, "type: the first line must be the header"),
@@ -264,7 +254,7 @@ def test_a_range_is_drawn_of_a_timeline_alone(tmp_path: Path) -> None:
 
 
 def test_the_mark_of_a_latency_is_the_median_of_its_caption() -> None:
-    chart = latency(interaction())
+    chart = draw("latency", interaction())
     assert chart is not None
     response = chart.draw(COLUMN).axes[0]
     places = [np.atleast_1d(line.get_xdata()) for line in response.lines]

@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from reports.plots.decisions import FILLS
 from reports.plots.panels import look
-from reports.plots.preference import OUTCOMES
+from reports.plots.states import DECISIONS
+from reports.plots.study import OUTCOMES
 from reports.plots.style import (
     COLUMN,
     LIGHT,
@@ -147,7 +147,7 @@ def test_series_differ_in_more_than_ink() -> None:
     assert len({look(n).dashes for n in range(6)}) == 6
 
 
-@pytest.mark.parametrize("fills", [OUTCOMES.values(), FILLS.values()])
+@pytest.mark.parametrize("fills", [OUTCOMES.values(), DECISIONS.values()])
 def test_parts_of_bars_differ_in_more_than_ink(fills: Any) -> None:
     for one, other in combinations(fills, 2):
         apart = abs(luminance(one.paint) - luminance(other.paint))

@@ -13,32 +13,21 @@ from xml.etree import ElementTree
 import pytest
 
 from duo.table import csv_cell, latex_document, visible
-from reports.plots.calibration import calibration
 from reports.plots.chart import Chart, write_chart
-from reports.plots.confusion import confusion
-from reports.plots.cost import decode_cost
-from reports.plots.decisions import decisions
-from reports.plots.latency import latency
-from reports.plots.preference import preference
-from reports.plots.probe import probe
-from reports.plots.ranking import ranking
 from reports.plots.style import COLUMN, svg_text
 from reports.plots.sweep import sweep
-from reports.plots.takeover import takeover
-from reports.plots.trade_off import trade_off
-from reports.plots.training import training_curves
-from reports.plots.yielding import yielding
 from tests.reports.plots.inputs import (
     CHARTS,
     SYSTEMS,
     chart,
     decoded,
+    draw,
     interaction,
     judged,
     probed,
     study,
     swept,
-    training,
+    trained,
 )
 
 HOSTILE = (
@@ -87,12 +76,11 @@ def hostile_charts() -> list[Chart]:
     talked, said = renamed(interaction(), names), renamed(judged(), names)
     yielded = renamed(interaction(), {**names, "backchannel": "backchannel"})  # it looks for these
     found = [
-        preference(ranked), ranking(ranked), confusion(said),
-        decisions(said), calibration(said), latency(talked),
-        takeover(talked), trade_off(talked), yielding(yielded),
-        decode_cost(renamed(decoded(), names)),
-        probe(renamed(probed(), names)),
-        training_curves(training("duo"), names=[HOSTILE[0]]), *sweep(renamed(swept(), names)),
+        draw("preference", ranked), draw("ranking", ranked), draw("confusion", said),
+        draw("decisions", said), draw("calibration", said), draw("latency", talked),
+        draw("takeover", talked), draw("trade-off", talked), draw("yielding", yielded),
+        draw("cost", renamed(decoded(), names)), draw("probe", renamed(probed(), names)),
+        draw("training", trained("duo"), names=[HOSTILE[0]]), *sweep(renamed(swept(), names)),
     ]  # fmt: skip
     assert None not in found
     return [one for one in found if one is not None]
@@ -172,12 +160,12 @@ def test_a_sweep_is_split_by_what_else_was_swept() -> None:
 
 
 def test_training_rows_are_the_curve() -> None:
-    found = training_curves(training("duo"))
+    found = draw("training", trained("duo"))
     assert found is not None
-    last = [line for line in training("duo")["curve"] if "eval_state_accuracy" in line][-1]
+    last = [line for line in trained("duo")["curve"] if "eval_state_accuracy" in line][-1]
     assert found.table.rows[-1][1] == last["step"]
     assert found.table.rows[-1][-1] == last["eval_state_accuracy"]
-    assert copy.deepcopy(found.table.rows) == training_curves(training("duo")).table.rows  # type: ignore[union-attr]
+    assert copy.deepcopy(found.table.rows) == draw("training", trained("duo")).table.rows
 
 
 def settings_drawn(*points: tuple[dict[str, Any], float]) -> Chart:
@@ -188,7 +176,7 @@ def settings_drawn(*points: tuple[dict[str, Any], float]) -> Chart:
         panel = {**one["panel"], "yield_rate": {"value": rate, "n": 9}}
         name = f"duo ({', '.join(f'{key}={value}' for key, value in settings.items())})"
         systems[name] = {**one, "settings": settings, "panel": panel}
-    drawn = yielding({**found, "systems": systems})
+    drawn: Chart | None = draw("yielding", {**found, "systems": systems})
     assert drawn is not None
     return drawn
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.scores import Data, Judged, States, score_states
-from reports.plots.separation import separation
+from reports.plots.states import separation
 from reports.plots.style import COLUMN
 
 SCORES = st.lists(st.floats(0.01, 0.99), min_size=10, max_size=40)

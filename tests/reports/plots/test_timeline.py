@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from duo.errors import BadInput
 from duo.reading import conversation_of
 from duo.table import clean
-from duo.transcript import Transcript
+from duo.transcript import Header, Transcript, TranscriptEvent
 from reports.plots.scene import Rect, Scene, Stroke, paint
 from reports.plots.style import (
     BODY,
@@ -188,6 +188,21 @@ def test_words_stand_in_their_boxes(transcript: Transcript, second: float) -> No
             "".join(clean(word.text) for words in said for word in words).replace(" ", "")
         )
         assert Counter(shown.replace(" ", "")) >= letters
+
+
+def test_a_word_of_no_length_where_a_row_ends_begins_the_next() -> None:
+    header = Header(system="duo", model="m", scenario="s", cycle_seconds=1.0)
+    spans = ((13.0, 14.0, "Yes,"), (14.0, 14.0, " no,"), (27.0, 27.0, " well."))
+    events = tuple(
+        TranscriptEvent(
+            start=start, end=end, channel="input", kind="word", cycle=int(start), text=text,
+            utterance="u",
+        )
+        for start, end, text in spans
+    )  # fmt: skip
+    talk = conversation_of(Transcript(header=header, events=events))
+    scene = compose([talk], width=COLUMN, second=14.0)
+    assert {"Yes,", "no,", "well."} <= {line.text for line in scene.lines}
 
 
 def test_a_short_word_at_the_end_of_a_row_stands_in_a_readable_box() -> None:

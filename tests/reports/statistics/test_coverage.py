@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from duo.files import read_json, read_result
-from reports.statistics.commands import bench, statistics
+from reports.commands import bench, statistics
 from reports.statistics.coverage import StatisticsBench, bench_table, measure
 from reports.statistics.ratings import ESTIMANDS
 from reports.statistics.simulate import Design

@@ -23,7 +23,7 @@ from duo.files import read_result
 from duo.judging import TOO_LONG, Judge, endpoint_judge, letter, local_judge
 from duo.keys import OPENAI_KEY as KEY
 from reports.page.find import recognise
-from reports.statistics.judges import agreement_with_people, read_verdicts
+from reports.statistics.raters import agreement_with_people, read_verdicts
 from reports.statistics.ratings import Ratings, frame, read_ratings
 from sessions.study.blinding import Dialogue, Word
 from sessions.study.importing import import_ratings

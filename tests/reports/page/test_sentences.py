@@ -7,7 +7,7 @@ from pathlib import Path
 from duo.reading import conversation_of
 from reports.page.collect import Evidence, Piece, collect
 from reports.page.conversations import costs_by_system
-from reports.page.found import caution, findings
+from reports.page.sentences import caution, findings
 from tests.reports.page.runs import write_states, write_talks
 from tests.reports.stories import interrupted
 
