@@ -18,6 +18,7 @@ class Endpoint:
         self.requests: list[dict[str, Any]] = []
         self.answer: Answer = lambda request, _: (200, self.said(f"So rain {request['seed']}."))
         self.headers: list[str | None] = []
+        self.paths: set[str] = set()
         self.models: list[dict[str, Any]] = []
         lock, endpoint = threading.Lock(), self
 
@@ -26,6 +27,7 @@ class Endpoint:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with lock:
                     endpoint.requests.append(request)
+                    endpoint.paths.add(self.path)
                     endpoint.headers.append(self.headers["Authorization"])
                     number = len(endpoint.requests)
                 self.send(*endpoint.answer(request, number))

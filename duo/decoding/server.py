@@ -1,4 +1,4 @@
-"""Hold the channels of sessions on a server that speaks OpenAI's completions protocol.
+"""Hold the channels of sessions on a server: vLLM, or what speaks its protocol, or SGLang.
 
 A step is a request for each channel: all its token ids, and one token with the likeliest ones'
 log-probabilities in return. The server keeps nothing of ours. Its prefix cache makes a request cost
@@ -9,8 +9,10 @@ the same passes of the model, over as many cards as it was told to use.
     duo record --model runs/merged --engine http://localhost:8000/v1 --systems duo ...
 
 Scores are log-probabilities, as far as the server tells them: the twenty likeliest tokens', which
-is enough to choose one. After words were heard those of the state tokens are needed, however small;
-one that is not among the likeliest is asked for by itself.
+is enough to choose one. After words were heard those of the state tokens are needed, however small.
+SGLang gives those of any tokens; vLLM is asked once more for one that is not among the likeliest.
+SGLang is asked by its own protocol: by OpenAI's it names tokens by their texts, which several may
+share.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
@@ -41,6 +44,7 @@ _BIAS = 100
 _ROUNDING = 0.05
 #: How token ids are written where texts would be ambiguous (vLLM's `return_tokens_as_token_ids`).
 _ID = "token_id:"
+_LACKING = "the server's replies lack the log-probabilities of tokens"
 
 
 def load(name: str, url: str, *, chat: str | None, system: str | None, date: str) -> Backbone:
@@ -100,6 +104,8 @@ class ServerModel:
         if name not in served:
             named = ", ".join(sorted(served)) or "none"
             raise BadInput(f"the server has no model {name!r}; it has {named}", field="model")
+        sglang = getattr(served[name], "owned_by", "") == "sglang"
+        self._generate = f"{url.rstrip('/').removesuffix('/v1')}/generate" if sglang else ""
         self.max_tokens = int(getattr(served[name], "max_model_len", None) or 2048)
 
     def scores(self, prompts: Sequence[Prompt]) -> list[Tensor]:
@@ -109,7 +115,10 @@ class ServerModel:
     def _after(self, prompt: Prompt) -> Tensor:
         found = torch.full((self._vocabulary,), -torch.inf)
         with plain_errors("--engine", "--model", self._url):
-            _, likeliest = self._ask(prompt.ids, logprobs=_LIKELIEST)
+            if self._generate:
+                likeliest = self._ask_sglang(prompt)
+            else:
+                _, likeliest = self._ask(prompt.ids, logprobs=_LIKELIEST)
             # Some models have scores beyond their tokenizer, of nothing that could be said.
             known = {token: value for token, value in likeliest.items() if token < len(found)}
             if not known:
@@ -153,9 +162,26 @@ class ServerModel:
             likeliest = {_number(one): float(value) for one, value in found.top_logprobs[0].items()}
             return (_number(found.tokens[0]), float(found.token_logprobs[0])), likeliest
         except (AttributeError, IndexError, TypeError, ValueError):
-            raise BadInput(
-                "the server's replies lack the log-probabilities of tokens", field="engine"
-            ) from None
+            raise BadInput(_LACKING, field="engine") from None
+
+    def _ask_sglang(self, prompt: Prompt) -> dict[int, float]:
+        """Ask for the log-probabilities of the likeliest tokens, and of the states if needed."""
+        wanted: dict[str, Any] = {
+            "input_ids": prompt.ids,
+            "sampling_params": {"max_new_tokens": 1, "temperature": 0, "ignore_eos": True},
+            "return_logprob": True,
+            "top_logprobs_num": _LIKELIEST,
+        }
+        names = ["output_top_logprobs"]
+        if prompt.decides:
+            wanted["token_ids_logprob"] = list(self._states)
+            names.append("output_token_ids_logprobs")
+        reply: Any = self._client.post(self._generate, cast_to=object, body=wanted)
+        try:
+            found = chain.from_iterable(reply["meta_info"][name][0] for name in names)
+            return {int(token): float(value) for value, token, *_ in found}
+        except (IndexError, KeyError, TypeError, ValueError):
+            raise BadInput(_LACKING, field="engine") from None
 
 
 def _number(token: str) -> int:

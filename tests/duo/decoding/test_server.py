@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -59,6 +60,30 @@ class Server(Endpoint):
         }  # fmt: skip
 
 
+class SglangServer(Server):
+    """Answers as SGLang does by its own protocol: of each token its chance, its id and its text."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.models[0]["owned_by"] = "sglang"
+
+    @torch.inference_mode()
+    def complete(self, request: dict[str, Any], _: int) -> tuple[int, Any]:
+        assert request["sampling_params"]["max_new_tokens"] == 1
+        assert request["return_logprob"]
+        logits = self.model(input_ids=torch.tensor([request["input_ids"]])).logits[0, -1]
+        values = logits.log_softmax(-1)
+
+        def said(tokens: list[int]) -> list[list[list[Any]]]:
+            return [[[float(values[token]), token, None] for token in tokens]]
+
+        meta = {"output_top_logprobs": said(values.topk(request["top_logprobs_num"]).indices)}
+        if "token_ids_logprob" in request:
+            meta["output_token_ids_logprobs"] = said(request["token_ids_logprob"])
+        meta = json.loads(json.dumps(meta, default=int))
+        return 200, {"text": "", "output_ids": [int(values.argmax())], "meta_info": meta}
+
+
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     return tiny_backbone()
@@ -66,7 +91,15 @@ def backbone() -> Backbone:
 
 @pytest.fixture
 def server(backbone: Backbone) -> Iterator[Server]:
-    made = Server(backbone.model)
+    yield from serving(Server(backbone.model))
+
+
+@pytest.fixture(params=[Server, SglangServer])
+def any_server(request: pytest.FixtureRequest, backbone: Backbone) -> Iterator[Server]:
+    yield from serving(request.param(backbone.model))
+
+
+def serving(made: Server) -> Iterator[Server]:
     thread = Thread(target=made.server.serve_forever, args=(0.01,))
     thread.start()
     yield made
@@ -79,9 +112,9 @@ def there(server: Server, backbone: Backbone, name: str = NAME) -> ServerModel:
     return ServerModel(name, server.url, len(backbone.tokenizer), backbone.states)
 
 
-def test_conversations_are_the_same(server: Server, backbone: Backbone) -> None:
+def test_conversations_are_the_same(any_server: Server, backbone: Backbone) -> None:
     """Forks, decisions and interruptions, several at once."""
-    model = there(server, backbone)
+    model = there(any_server, backbone)
     scripts: list[Script] = [["What is", " it?", "", "", " mhm", "", " and?", ""], ["Why?", "", ""]]
     pool = ServerPool(model)
     kind = steered(backbone, by_ending(backbone), ending_after(backbone, 12), kind=ServerChannels)
@@ -90,17 +123,20 @@ def test_conversations_are_the_same(server: Server, backbone: Backbone) -> None:
     together = dict(run_together(systems, sessions, encode_steered))
     single = steered_duo(backbone, 12, None)
     assert together == {number: alone(single, script) for number, script in enumerate(scripts)}
+    native = isinstance(any_server, SglangServer)
+    assert any_server.paths == {"/generate" if native else "/v1/completions"}
 
 
-def test_a_step_is_two_requests(server: Server, backbone: Backbone) -> None:
-    channels = ServerChannels(there(server, backbone))
+def test_a_step_is_two_requests(any_server: Server, backbone: Backbone) -> None:
+    channels = ServerChannels(there(any_server, backbone))
     channels.extend_prefix([1, 2, 3])
     channels.speaking = True
     channels.encode()
     channels.speak(4)
     channels.fork([5, 6])
     scores = channels.encode()
-    asked = sorted(request["prompt"] for request in server.requests[1:])
+    ids = "input_ids" if isinstance(any_server, SglangServer) else "prompt"
+    asked = sorted(request[ids] for request in any_server.requests[1:])
     assert asked == [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6]]
     with torch.inference_mode():
         for found, ids in zip((scores.output, scores.input), asked, strict=True):
@@ -110,11 +146,11 @@ def test_a_step_is_two_requests(server: Server, backbone: Backbone) -> None:
 
 
 def test_the_state_tokens_chances_are_known_after_every_word(
-    server: Server, backbone: Backbone
+    any_server: Server, backbone: Backbone
 ) -> None:
-    """However small: what is not among the likeliest tokens is asked for by itself."""
+    """However small: vLLM is asked once more for what is not among the likeliest tokens."""
     states = [backbone.states.respond, backbone.states.ignore]
-    channels = ServerChannels(there(server, backbone))
+    channels = ServerChannels(there(any_server, backbone))
     channels.extend_prefix([1, 2, 3])
     channels.fork([4])
     for token in range(20, 30):
@@ -126,7 +162,10 @@ def test_the_state_tokens_chances_are_known_after_every_word(
         chances = expected.float().softmax(-1)
         torch.testing.assert_close(found.softmax(-1)[states], chances[states])
         assert found.argmax() == expected.argmax()
-    assert any("logit_bias" in request for request in server.requests)
+    if isinstance(any_server, SglangServer):
+        assert len(any_server.requests) == 10
+    else:
+        assert any("logit_bias" in request for request in any_server.requests)
 
 
 def test_a_model_is_loaded_from_a_server(
@@ -194,6 +233,16 @@ def test_what_a_server_lacks_is_said_in_a_line(server: Server, backbone: Backbon
         content["choices"][0]["logprobs"] = None
         return status, content
 
+    lacking: list[Any] = [{"meta_info": {}}, {"meta_info": {"output_top_logprobs": []}}, [], "x"]
+    server.models[0]["owned_by"] = "sglang"
+    for reply in lacking:
+        server.answer = lambda *_, reply=reply: (200, reply)
+        channels = ServerChannels(there(server, backbone))
+        channels.extend_prefix([1, 2])
+        channels.speaking = True
+        with pytest.raises(BadInput, match="replies lack the log-probabilities"):
+            channels.encode()
+    server.models[0]["owned_by"] = "vllm"
     answers: list[tuple[Any, str]] = [
         (elsewhere, "none of the server's likeliest tokens is one of the tokenizer's"),
         (without, "replies lack the log-probabilities"),
