@@ -54,6 +54,11 @@ def is_remote(system: str) -> bool:
 COMMON: Mapping[str, JsonValue] = {"repetition_penalty": 1.1, "max_answer_seconds": 20.0}
 
 
+def usual_settings(system: str) -> dict[str, JsonValue]:
+    """Return what a system is set to where nobody says otherwise; a foreign one to nothing."""
+    return {} if is_foreign(system) else dict(COMMON)
+
+
 @dataclass(frozen=True)
 class Job:
     """A recording to be made.
@@ -104,7 +109,7 @@ class Job:
 
     def settings_of(self, system: str) -> dict[str, JsonValue]:
         """Return the settings that a system is recorded with."""
-        return {**({} if is_foreign(system) else COMMON), **self.settings.get(system, {})}
+        return usual_settings(system) | dict(self.settings.get(system, {}))
 
 
 @dataclass(frozen=True)

@@ -10,25 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from duo.decoding.conversant import Conversant
-from duo.decoding.systems import (
-    build,
-    check_settings,
-    check_system,
-    is_foreign,
-    models_for,
-    with_prompt,
-)
-from duo.errors import BadInput, ended_by_signals
+from duo.decoding.systems import check_settings, check_system, is_foreign, models_for, with_prompt
+from duo.errors import ended_by_signals
 from duo.files import check_writable_file
-from duo.runs import versions
 from duo.terminal import say
-from duo.transcript import Header, write_transcript
-from sessions.chat.live import Conversation
+from duo.transcript import write_transcript
+from sessions.chat.live import Builder, Conversation
 from sessions.recorder import COMMON
-
-#: In seconds; times are written down in milliseconds.
-SHORTEST_CYCLE = 0.001
 
 
 def run(
@@ -65,21 +53,12 @@ def run(
     models = models_for([system], [model] if model else [])
     model, loading = models.get(system), with_prompt(loading or {}, models.values())
     on_screen = not plain and _is_screen()
-    conversant, day = _load(model, loading, system, seed, settings)
-    if not conversant.cycle_seconds >= SHORTEST_CYCLE:
-        raise BadInput(
-            f"a cycle of {conversant.cycle_seconds} s is no time at all", field="cycle_seconds"
-        )
-    header = Header(
-        system=system,
-        model=model or "none",
-        scenario="chat",
-        seed=seed,
-        clock="real-time" if on_screen else "simulated",
-        cycle_seconds=conversant.cycle_seconds,
-        settings=settings | ({"backbone": dict(loading)} if loading else {}),
-        versions=versions() | day,
-    )
+    clock = "real-time" if on_screen else "simulated"
+    build = Builder({system: settings}, loading, seed, {"scenario": "chat", "clock": clock})
+    if model is not None:
+        names = [model, settings["monitor"]] if settings.get("monitor") else [model]
+        say(f"loading {' and '.join(names)} ...")
+    conversant, header = build(system, model or "none")
     conversation = Conversation(conversant, header)
     try:
         with ended_by_signals():
@@ -96,20 +75,6 @@ def run(
     finally:
         write_transcript(path, conversation.finish())
         say(f"saved {path}")
-
-
-def _load(
-    model: str | None, loading: Mapping[str, Any], system: str, seed: int, settings: dict[str, Any]
-) -> tuple[Conversant, dict[str, str]]:
-    """Load the system; with the day that its chat template shows, if any."""
-    if model is None:
-        return build(system, None, seed=seed, **settings), {}
-    names = [model, settings["monitor"]] if settings.get("monitor") else [model]
-    say(f"loading {' and '.join(names)} ...")
-    from duo import backbone
-
-    loaded = backbone.load(model, **loading)
-    return build(system, loaded, seed=seed, **settings), loaded.chat.shown_day
 
 
 def _is_screen() -> bool:

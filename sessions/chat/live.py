@@ -8,14 +8,19 @@ conversation runs behind the full screen, over a pipe, and in the tests.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from duo.decoding.conversant import Conversant, CycleResult, Event, Heard, Revision
+from duo.decoding.systems import build
+from duo.runs import versions
 from duo.transcript import Header, Transcript, TranscriptEvent
 from duo.words import Piece, blank_between
-from sessions.play import TranscriptBuilder
+from sessions.play import TranscriptBuilder, cycle_length
+
+if TYPE_CHECKING:
+    from duo.backbone import Backbone
 
 DECISIONS = frozenset({"respond", "ignore"})
 #: Seconds without a key that are silence, and make a word half typed a whole one: whatever the
@@ -211,6 +216,53 @@ class Words(Protocol):
     def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]: ...
 
     def decided(self) -> None: ...
+
+
+class Builder:
+    """Builds systems by their names, and keeps the model that was loaded last.
+
+    Attributes:
+        settings: of each system.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Mapping[str, Any]],
+        loading: Mapping[str, Any],
+        seed: int,
+        header: Mapping[str, Any],
+    ) -> None:
+        """Load models as `duo.backbone.load` does; `header` has more fields of the transcript's."""
+        self.settings, self._loading, self._seed, self._header = settings, loading, seed, header
+        self._loaded: tuple[str, Backbone] | None = None
+
+    def __call__(self, system: str, model: str) -> tuple[Conversant, Header]:
+        """Build a system with its model ("none": without one), and its transcript's header.
+
+        Raises:
+            BadInput: it cannot be built; or see `cycle_length`.
+        """
+        backbone, day = None, {}
+        if model != "none":
+            if self._loaded is None or self._loaded[0] != model:
+                from duo.backbone import load
+
+                self._loaded = None  # before the next one takes its memory
+                self._loaded = model, load(model, **self._loading)
+            backbone = self._loaded[1]
+            day = backbone.chat.shown_day
+        settings = dict(self.settings[system])
+        conversant = build(system, backbone, seed=self._seed, **settings)
+        settings |= self._header.get("settings", {})
+        known = {
+            "system": system,
+            "model": model,
+            "seed": self._seed,
+            "cycle_seconds": cycle_length(conversant),
+            "settings": settings | ({"backbone": dict(self._loading)} if self._loading else {}),
+            "versions": versions() | self._header.get("versions", {}) | day,
+        }
+        return conversant, Header(**{**self._header, **known})
 
 
 class Conversation:

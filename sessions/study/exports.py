@@ -130,7 +130,7 @@ def export_replies(study: Study, path: Path, *, withdrawn: bool = False) -> int:
     rows = []
     for row in found:
         place, part, one = asked[row.question]
-        said = json.loads(row.reply)
+        said = row.reply
         said = json.dumps(said, ensure_ascii=False) if isinstance(said, list) else said
         order = row.number, part == "after", place
         cells = (study.name, row.name, part, row.question, one.kind, one.ask, said,

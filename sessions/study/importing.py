@@ -107,7 +107,7 @@ class _Importer:
             )
         ).scalar_one_or_none()
         if there is not None:
-            if Answer.from_json(there) != answer:
+            if Answer.from_data(there) != answer:
                 row.refuse(f"{row['rater']} has another answer to this already", "ranking")
             return False
         self._insert(
@@ -117,7 +117,7 @@ class _Importer:
             repeat=row["repeat"],
             criterion=row["criterion"],
             page_id=page,
-            answer=answer.as_json(),
+            answer=answer.as_data(),
             submitted_at=row["submitted_at"].timestamp(),
             revisions=row["revisions"] or 0,
         )
@@ -143,7 +143,7 @@ class _Importer:
                 kind="import",
                 at=row["submitted_at"].timestamp(),
                 seconds=seconds or 0.0,
-                data=json.dumps(data),
+                data=data,
             )
 
     def _rater(self, row: _Row) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import random
 import re
@@ -264,8 +263,8 @@ def _store(
 ) -> None:
     row = studies.insert().values(
         name=name,
-        design=design.model_dump_json(),
-        systems=json.dumps(materials.systems),
+        design=design.model_dump(mode="json"),
+        systems=materials.systems,
         state="open",
         created_at=time.time(),
     )
@@ -294,7 +293,7 @@ def _add_item(
                 "item_id": item_id,
                 "place": place,
                 "system": recording.system,
-                "shown": json.dumps(recording.shown.as_data()),
+                "shown": recording.shown.as_data(),
                 "audio": audio.get((recording.source, recording.system), ""),
                 "source": str(recording.source),
                 "sha256": recording.sha256,

@@ -20,7 +20,6 @@ item's sides are then ever apart by more than one.
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -212,7 +211,7 @@ def dialogues_of(connection: Connection, item: int, placement: int) -> list[tupl
         .order_by(dialogues.c.place)
     ).all()
     order = orders(len(rows))[placement]
-    return [(Dialogue.from_data(json.loads(rows[i].shown)), rows[i].audio) for i in order]
+    return [(Dialogue.from_data(rows[i].shown), rows[i].audio) for i in order]
 
 
 def width(connection: Connection, item: int) -> int:

@@ -8,7 +8,6 @@ name such as `r007`; a panel's own id of a participant is kept as a hash, to kno
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -157,7 +156,7 @@ def withdraw(connection: Connection, study: Study, rater: Any, *, erase: bool) -
 def is_erased(connection: Connection, rater: int) -> bool:
     """Tell whether the answers of a rater who withdrew were deleted."""
     said = select(actions.c.data).where(actions.c.rater_id == rater, actions.c.kind == "withdraw")
-    return any(json.loads(data)["deleted"] for data in connection.execute(said).scalars())
+    return any(data["deleted"] for data in connection.execute(said).scalars())
 
 
 def _erase(connection: Connection, rater: int) -> None:
@@ -173,9 +172,8 @@ def _erase(connection: Connection, rater: int) -> None:
     # The panel's numbers of the session point to the person.
     came = mine, actions.c.kind.in_(("invite", "import"))
     for action in connection.execute(select(actions.c.id, actions.c.data).where(*came)).all():
-        data = {name: one for name, one in json.loads(action.data).items() if name != "panel"}
-        changed = actions.update().where(actions.c.id == action.id)
-        connection.execute(changed.values(data=json.dumps(data)))
+        data = {name: one for name, one in action.data.items() if name != "panel"}
+        connection.execute(actions.update().where(actions.c.id == action.id).values(data=data))
 
 
 def rater_of(

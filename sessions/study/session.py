@@ -212,8 +212,7 @@ class Session:
             at = self.study.clock()
             for name, reply in given.items():
                 key = {"rater_id": self.rater, "question": name}
-                written = json.dumps(reply, ensure_ascii=False)
-                connection.execute(replies.insert().values(**key, reply=written, at=at))
+                connection.execute(replies.insert().values(**key, reply=reply, at=at))
             state = "consented" if rater.state == "before" else "after"
             self._move(connection, state, "questionnaire", {"answers": given})
             if state == "after":
@@ -265,7 +264,7 @@ class Session:
             at = record(connection, self.study, "draft", rater=self.rater, page=page, data=data)
             key = {"page_id": page, "criterion": criterion}
             if answer is not None:
-                upsert(connection, drafts, key, {"answer": answer.as_json(), "at": at})
+                upsert(connection, drafts, key, {"answer": said, "at": at})
             else:
                 where = (drafts.c[name] == value for name, value in key.items())
                 connection.execute(delete(drafts).where(*where))
@@ -383,7 +382,7 @@ class Session:
                     "repeat": row.repeat,
                     "criterion": name,
                 }
-                values = {"page_id": page, "answer": merged[name].as_json(), "submitted_at": at}
+                values = {"page_id": page, "answer": said[name], "submitted_at": at}
                 first = {"revisions": 0}
                 upsert(connection, ratings, identity, values, first=first, count="revisions")
             connection.execute(delete(drafts).where(drafts.c.page_id == page))
@@ -443,7 +442,7 @@ class Session:
         noted = select(actions.c.data).where(*own, actions.c.kind == "exposure")
         found: dict[str, set[str]] = {"opened": set(), "replayed": set()}
         for data in connection.execute(noted).scalars():
-            for name, labels in json.loads(data).items():
+            for name, labels in data.items():
                 found[name].update(labels)
         return found
 

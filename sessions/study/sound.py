@@ -91,7 +91,7 @@ class StudySound:
 
     def _spoken(self, dialogue: Dialogue, who: Who) -> Sound:
         """Let a voice say what the page shows of a speaker; a dash is where somebody breaks off."""
-        from sessions.voice.render import say_parts
+        from sessions.voice.studio import say_parts
 
         parts = [
             ([_plain(word) for word in part.words], part.end if part.text[-1:] == "—" else None)

@@ -17,6 +17,7 @@ those that wait for a lock would hold all connections, and keep out those that w
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -42,6 +43,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
     create_engine,
     event,
@@ -77,11 +79,25 @@ _LOCK = 4_951_907  # of PostgreSQL's advisory locks: any number, as long as it i
 
 metadata = MetaData()
 
-#: What is stored as JSON, by the names of the columns.
-_JSON = {
-    "design": "object", "systems": "array", "shown": "array", "answer": "object", "data": "object",
-}  # fmt: skip
 _RESCUE = "restore a copy, or import the last export into a new study"
+
+
+class Json(TypeDecorator[Any]):
+    """A column of JSON: written and read as the data; `holds` is object, array or any."""
+
+    impl, cache_ok = Text, True
+
+    def __init__(self, holds: str) -> None:
+        super().__init__()
+        self.holds = holds
+
+    def process_bind_param(self, value: Any, dialect: object) -> str:
+        """See `TypeDecorator`."""
+        return json.dumps(value, ensure_ascii=False)
+
+    def process_result_value(self, value: Any, dialect: object) -> Any:
+        """See `TypeDecorator`."""
+        return json.loads(value)
 
 
 def _id() -> Column[int]:
@@ -100,8 +116,8 @@ studies = Table(
     metadata,
     _id(),
     Column("name", String(64), nullable=False, unique=True),
-    Column("design", Text, nullable=False),  # JSON
-    Column("systems", Text, nullable=False),  # JSON list; an order's numbers point into it
+    Column("design", Json("object"), nullable=False),
+    Column("systems", Json("array"), nullable=False),  # an order's numbers point into it
     Column("state", String(16), nullable=False),  # open, paused, closed
     Column("created_at", Double, nullable=False),
 )
@@ -127,7 +143,7 @@ dialogues = Table(
     _of("item", key=True),
     Column("place", Integer, primary_key=True, autoincrement=False),  # of the system in the order
     Column("system", String(200), nullable=False),
-    Column("shown", Text, nullable=False),  # JSON: what a page may show
+    Column("shown", Json("array"), nullable=False),  # what a page may show
     Column("audio", String(200), nullable=False),  # file in the study's folder; "" for none
     Column("source", Text, nullable=False),  # the transcript's path, as it was given
     Column("sha256", String(64), nullable=False),  # of the transcript
@@ -193,7 +209,7 @@ drafts = Table(
     metadata,
     _of("page", key=True),
     Column("criterion", String(40), primary_key=True),
-    Column("answer", Text, nullable=False),  # JSON
+    Column("answer", Json("object"), nullable=False),
     Column("at", Double, nullable=False),
 )
 
@@ -205,7 +221,7 @@ ratings = Table(
     Column("repeat", Integer, primary_key=True, autoincrement=False),
     Column("criterion", String(40), primary_key=True),
     _of("page"),
-    Column("answer", Text, nullable=False),  # JSON
+    Column("answer", Json("object"), nullable=False),
     Column("submitted_at", Double, nullable=False),
     Column("revisions", Integer, nullable=False),  # how often it was submitted again
 )
@@ -227,7 +243,7 @@ replies = Table(
     metadata,
     _of("rater", key=True),
     Column("question", String(40), primary_key=True),  # a name of the design
-    Column("reply", Text, nullable=False),  # JSON: a text, a number or a list of texts
+    Column("reply", Json("any"), nullable=False),  # a text, a number or a list of texts
     Column("at", Double, nullable=False),
 )
 
@@ -241,7 +257,7 @@ actions = Table(
     Column("kind", String(24), nullable=False),
     Column("at", Double, nullable=False),
     Column("seconds", Double, nullable=False),  # on the page since the last action, idling capped
-    Column("data", Text, nullable=False),  # JSON
+    Column("data", Json("object"), nullable=False),
     Column("key", String(64), nullable=True),  # of a submission: the same is stored once
     UniqueConstraint("rater_id", "key"),
 )
@@ -485,9 +501,9 @@ def _check_values(connection: Connection, place: str) -> None:
 
 def _misfit(column: Column) -> str:
     """Write the condition, in SQL, that a value cannot be one of this column's."""
-    if column.name in _JSON:
+    if isinstance(column.type, Json) and column.type.holds != "any":
         fits = f"CASE json_valid({column.name}) WHEN 1 THEN json_type({column.name}) ELSE '' END"
-        return f"{fits} != '{_JSON[column.name]}'"
+        return f"{fits} != '{column.type.holds}'"
     kinds = ["integer"] if isinstance(column.type, Integer | Boolean) else ["text"]
     if isinstance(column.type, Double):
         kinds = ["real", "integer"]

@@ -11,7 +11,6 @@ STUDY/address         where it was last served: links begin with it; talk-addres
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -148,8 +147,8 @@ def open_study(folder: Path, *, clock: Callable[[], float] = time.time) -> Study
         name=name,
         id=row.id,
         database=database,
-        design=validate(json.loads(row.design), Design, file=database.place),
-        systems=tuple(json.loads(row.systems)),
+        design=validate(row.design, Design, file=database.place),
+        systems=tuple(row.systems),
         items=kinds.count("item"),
         attention=kinds.count("attention"),
         clock=clock,
@@ -197,7 +196,7 @@ def set_about(study: Study, facts: Mapping[str, str]) -> Study:
     design = Design.model_validate_json(design.model_dump_json())  # in its other languages, too
     with study.database.write() as connection:
         own = studies.update().where(studies.c.id == study.id)
-        connection.execute(own.values(design=design.model_dump_json()))
+        connection.execute(own.values(design=design.model_dump(mode="json")))
         record(connection, study, "about", data={"facts": dict(facts)})
     write_text(study.folder / "design.yaml", design.as_yaml())
     return replace(study, design=design)
@@ -240,7 +239,7 @@ def record(
             kind=kind,
             at=now,
             seconds=seconds,
-            data=json.dumps(dict(data or {})),
+            data=dict(data or {}),
             key=key,
         )
     )
@@ -310,7 +309,7 @@ def shown_dialogues(
     )
     found: dict[str, dict[str, Dialogue]] = {}
     for row in rows:
-        found.setdefault(row.name, {})[row.system] = Dialogue.from_data(json.loads(row.shown))
+        found.setdefault(row.name, {})[row.system] = Dialogue.from_data(row.shown)
     return found
 
 

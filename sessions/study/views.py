@@ -6,7 +6,6 @@ instructions, questions) stand in the study's design.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,25 +106,20 @@ class Answer:
                 yield left, right, self.between(left, right)
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it as it is stored; `from_data` reads it."""
         strength = {"strength": self.strength} if self.strength else {}
         return {"ranks": list(self.ranks), "both_bad": self.both_bad} | strength
 
-    def as_json(self) -> str:
-        """Return the text that is stored; `from_json` reads it."""
-        return json.dumps(self.as_data())
-
     @classmethod
-    def from_json(cls, text: str) -> Answer:
-        """Read what `as_json` wrote.
+    def from_data(cls, data: Mapping[str, Any]) -> Answer:
+        """Read what `as_data` wrote.
 
         Raises:
             ValueError: not an answer.
         """
-        content: Any = json.loads(text)
         try:
-            ranks = tuple(int(rank) for rank in content["ranks"])
-            return cls(ranks, bool(content["both_bad"]), str(content.get("strength", "")))
+            ranks = tuple(int(rank) for rank in data["ranks"])
+            return cls(ranks, bool(data["both_bad"]), str(data.get("strength", "")))
         except (TypeError, KeyError) as error:
             raise ValueError("not an answer") from error
 

@@ -212,7 +212,7 @@ def _lengths(connection: Connection, study: Study) -> dict[int, dict[str, int]]:
     )
     found: dict[int, dict[str, int]] = defaultdict(dict)
     for row in rows:
-        said = (word["who"] == "assistant" for word in json.loads(row.shown))
+        said = (word["who"] == "assistant" for word in row.shown)
         found[row.item_id][row.system] = sum(said)
     return found
 
@@ -227,7 +227,7 @@ def _panels(connection: Connection, study: Study) -> dict[int, dict[str, str]]:
             actions.c.page_id.is_(None),
         )
     )
-    return {row.rater_id: json.loads(row.data).get("panel", {}) for row in rows}
+    return {row.rater_id: row.data.get("panel", {}) for row in rows}
 
 
 @dataclass(frozen=True)
@@ -253,10 +253,10 @@ def _looks(connection: Connection, study: Study) -> dict[int, _Look]:
     )
     found: dict[int, _Look] = defaultdict(_Look)
     for row in rows:
-        look, data = found[row.page_id], json.loads(row.data)
-        look.opened.update(data.get("opened", ()))
-        look.replayed.update(data.get("replayed", ()))
-        if criterion := data.get("criterion"):
+        look = found[row.page_id]
+        look.opened.update(row.data.get("opened", ()))
+        look.replayed.update(row.data.get("replayed", ()))
+        if criterion := row.data.get("criterion"):
             look.seconds[criterion] = look.seconds.get(criterion, 0.0) + row.seconds
     return found
 
@@ -335,7 +335,7 @@ def _votes_of(
         panel: the panel's ids of `study` and `session`.
     """
     order = tuple(systems[place] for place in orders(len(systems))[page[0].placement])
-    answers = {row.criterion: Answer.from_json(row.answer) for row in page}
+    answers = {row.criterion: Answer.from_data(row.answer) for row in page}
     choices = {criterion: answer.choice for criterion, answer in answers.items()}
     attention = page[0].kind == "attention"
     for row in page:

@@ -3,6 +3,10 @@
 The page asks what there is (`/api/choices`), has a system made ready (`/api/prepare`), and then
 offers a connection (`/api/offer` for WebRTC, `/api/sound` for a socket). When it goes away, the
 conversation is saved and waits: it goes on if the page asks for it, until another one is begun.
+
+DIR/<system>/<session>.jsonl   its transcript
+DIR/<system>/<session>.flac    left: the microphone; right: the system's voice
+DIR/manifest.json              latencies of every session, by stage
 """
 
 from __future__ import annotations
@@ -10,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -25,10 +30,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from duo.decoding.conversant import Conversant
 from duo.errors import BadInput
-from duo.transcript import Header
+from duo.files import read_json_object
+from duo.runs import MANIFEST, Stopwatch, safe_name, write_manifest
+from duo.transcript import Header, Transcript, write_transcript
 from sessions.voice.live import SpokenConversation
+from sessions.voice.mix import write_sound
 from sessions.voice.recogniser import SpeechInput
-from sessions.voice.recording import SessionFiles
 from sessions.voice.transport import Messages, carry, over_webrtc, over_websocket
 from sessions.voice.voices import Voice
 
@@ -69,6 +76,39 @@ class Offer:
     name: str = ""
     messages: Callable[[], Messages] = Messages
     about: dict[str, Any] = field(default_factory=dict)
+
+
+class SessionFiles:
+    """The files of one session; each `save` replaces what was saved before."""
+
+    def __init__(self, folder: Path, system: str, name: str = "") -> None:
+        """Choose a name that no session in the folder has: by date and time, if none is given."""
+        self._folder, self._watch = folder, Stopwatch()
+        home = folder / safe_name(system)
+        name = stem = name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        again = 1
+        while (path := home / f"{name}.jsonl").exists():
+            again += 1
+            name = f"{stem}-{again}"
+        self.path, self.name = path, name
+
+    def save(self, conversation: SpokenConversation, transcript: Transcript) -> None:
+        """Write everything.
+
+        Raises:
+            BadInput: it cannot be written.
+        """
+        write_transcript(self.path, transcript)
+        channels = conversation.microphone.sound(), conversation.played.sound()
+        write_sound(self.path.with_suffix(".flac"), channels)
+        sessions: dict[str, Any] = {}
+        with suppress(BadInput):
+            there = read_json_object(self._folder / MANIFEST).get("sessions")
+            sessions = there if isinstance(there, dict) else {}
+        sessions[self.path.relative_to(self._folder).as_posix()] = conversation.costs()
+        write_manifest(
+            self._folder / MANIFEST, watch=self._watch, sessions=dict(sorted(sessions.items()))
+        )
 
 
 @dataclass

@@ -97,7 +97,7 @@ class LoadBench(Result):
 
 
 #: Page, criterion, and what was said; and an operation with the seconds that it took.
-Sent = list[tuple[int, str, str]]
+Sent = list[tuple[int, str, Answer]]
 Spent = list[tuple[str, float]]
 
 
@@ -230,7 +230,7 @@ def rate(
             for name in study.design.criterion_names:
                 answer = Answer.of(draw.choice(CHOICES))
                 timed("click", page.say, go=None, **{name: answer})
-                sent.append((now, name, answer.as_json()))
+                sent.append((now, name, answer))
             timed("next", page.say, go="next")
             assert page.data is None or page.data["page"] != now, "a page was not taken"
     return sent, spent
@@ -290,7 +290,7 @@ def load_figures(
     with study.database.read() as connection:
         rows = connection.execute(select(ratings)).all()
         kinds = list(connection.execute(select(actions.c.kind)).scalars())
-    stored = {(row.page_id, row.criterion): row.answer for row in rows}
+    stored = {(row.page_id, row.criterion): Answer.from_data(row.answer) for row in rows}
     expected = {(page, criterion): answer for page, criterion, answer in sent}
     pages = len({page for page, _ in expected})
     study.database.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from sqlalchemy import select
 
@@ -424,4 +422,4 @@ def test_every_action_is_in_the_history(make_sqlite: StudyMaker) -> None:
         "submit",
         "finish",
     )
-    assert json.loads(data[6])["answers"]["speed"] == {"ranks": [1, 2], "both_bad": False}
+    assert data[6]["answers"]["speed"] == {"ranks": [1, 2], "both_bad": False}

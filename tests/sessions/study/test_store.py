@@ -22,7 +22,7 @@ from sessions.study.store import (
 )
 from tests.sessions.study.studies import StudyMaker, newcomer, rate_all
 
-STUDY = {"id": 7, "name": "old", "design": "{}", "systems": "[]", "state": "open"}
+STUDY = {"id": 7, "name": "old", "design": {}, "systems": [], "state": "open"}
 
 
 def raw(url: str) -> Any:
@@ -175,12 +175,12 @@ def test_upsert_inserts_then_changes(make: StudyMaker) -> None:
     session = newcomer(study)
     page = session.view().page  # type: ignore[union-attr]
     key = {"page_id": page, "criterion": "speed"}
-    for answer in ("a", "b"):
+    for answer in ({"a": 1}, {"b": 2}):
         with study.database.write() as connection:
             upsert(connection, drafts, key, {"answer": answer, "at": 1.0})
     with study.database.read() as connection:
         rows = connection.execute(select(drafts.c.answer).where(drafts.c.page_id == page)).all()
-    assert rows == [("b",)]
+    assert rows == [({"b": 2},)]
 
 
 def test_sqlite_writes_ahead_and_checks_references(make_sqlite: StudyMaker) -> None:
