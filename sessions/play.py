@@ -105,6 +105,13 @@ class TranscriptBuilder:
     def __init__(self, header: Header) -> None:
         self.header = header
         self._events: list[TranscriptEvent] = []
+        self._read = 0
+
+    def fresh(self) -> list[TranscriptEvent]:
+        """Return the events since the last call, in the order in which they were written."""
+        written = self._events[self._read :]
+        self._read = len(self._events)
+        return written
 
     def word(self, text: str, *, start: float, end: float, cycle: int, utterance: str) -> None:
         """Write down that the system heard `text`, spoken from `start` to `end`."""

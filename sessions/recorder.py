@@ -12,7 +12,7 @@ Whatever differs from run to run, such as machine times, is in the manifest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from itertools import groupby
@@ -331,7 +331,8 @@ def _recordings(
 ) -> Iterator[tuple[_Pair, Recording]]:
     """Record pairs, those of a system and a job one after the other or several at once."""
     loaded: tuple[object, Backbone] | None = None
-    by_system = sorted(pairs, key=_system_order(pairs))
+    systems = list(dict.fromkeys(pair.system for pair in pairs))
+    by_system = sorted(pairs, key=lambda pair: systems.index(pair.system))
     for (_, system), group in groupby(by_system, key=lambda pair: (pair.job.out, pair.system)):
         own = list(group)
         job = own[0].job
@@ -352,26 +353,20 @@ def _recordings(
         foreign = is_foreign(system)
         rows = 1 if foreign else min(job.batch, len(own))
         if foreign or (rows == 1 and not job.graphs):
-            systems = [build(system, model, **given)]
+            built = [build(system, model, **given)]
         else:
             from duo.decoding.batched import build_together
 
-            systems = build_together(system, model, rows, graphs=job.graphs, **given)
+            built = build_together(system, model, rows, graphs=job.graphs, **given)
         if rows == 1:
             for pair in own:
-                yield pair, play(**_part(pair, systems[0], report, day))
+                yield pair, play(**_part(pair, built[0], report, day))
             continue
         from duo.decoding.batched import run_together
 
         sessions = [partial(_session, pair, report, day) for pair in own]
-        for number, recording in run_together(systems, sessions):
+        for number, recording in run_together(built, sessions):
             yield own[number], recording
-
-
-def _system_order(pairs: Iterable[_Pair]) -> Callable[[_Pair], int]:
-    """Make a key that sorts pairs by system, in the order in which systems first come."""
-    systems = list(dict.fromkeys(pair.system for pair in pairs))
-    return lambda pair: systems.index(pair.system)
 
 
 def _session(

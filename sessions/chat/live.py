@@ -282,7 +282,7 @@ class Conversation:
         self.utterance = ""  # name of the open one; "" when nothing is open
         self._utterances = 0
         self._decides = False  # whether the system has ever reported that it listens or decides
-        self._builder = _Builder(header)
+        self._builder = TranscriptBuilder(header)
 
     def hear(self, now: float) -> tuple[Heard, list[TranscriptEvent]]:
         """Return what the system is to hear in the cycle that begins `now`."""
@@ -402,17 +402,3 @@ async def converse(
             for seen in conversation.settle(event):
                 display.show_event(seen)
         due = max(due + length, clock.now())
-
-
-class _Builder(TranscriptBuilder):
-    """A builder that reads out what it has written."""
-
-    def __init__(self, header: Header) -> None:
-        super().__init__(header)
-        self._read = 0
-
-    def fresh(self) -> list[TranscriptEvent]:
-        """Return the events since the last call, in the order in which they were written."""
-        written = self._events[self._read :]
-        self._read = len(self._events)
-        return written

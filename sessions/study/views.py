@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from duo.words import bridge_breaths
 from sessions.study.blinding import Dialogue, example_dialogue
-from sessions.study.design import Criterion, Example
-from sessions.study.questionnaire import Part
+from sessions.study.design import Example
+from sessions.study.questionnaire import Criterion, Part
 
 CHOICES = ("left", "right", "tie", "both_bad")
 _OF_PAIRS = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "both_bad": (1, 1)}

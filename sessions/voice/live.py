@@ -25,8 +25,9 @@ import numpy as np
 from duo.decoding.conversant import Conversant, CycleResult, Event, Kind, Voiced
 from duo.transcript import Header, Transcript, TranscriptEvent
 from duo.words import DECIMALS
-from sessions.chat.live import Conversation, CycleStatus
+from sessions.chat.live import Conversation, Display
 from sessions.voice.listening import SpokenWords
+from sessions.voice.mix import placed
 from sessions.voice.player import Player
 from sessions.voice.recogniser import RATE, Recognised, Sound, SpeechInput
 from sessions.voice.voices import Clauses, Voice, timed
@@ -43,12 +44,8 @@ _HELD = 2.0
 T = TypeVar("T")
 
 
-class Shown(Protocol):
-    """Is told what happens at the moment when it happens."""
-
-    def show_event(self, event: TranscriptEvent) -> None: ...
-
-    def show_status(self, status: CycleStatus) -> None: ...
+class Shown(Display, Protocol):
+    """A display of a spoken conversation."""
 
     def show_tentative(self, text: str) -> None:
         """Show words that are not committed yet, in place of those shown before."""
@@ -449,10 +446,7 @@ class _Track:
 
     def sound(self) -> Sound:
         """All of it."""
-        whole = np.zeros(self._end, np.float32)
-        for start, part in self._parts:
-            whole[start : start + len(part)] = part
-        return whole
+        return placed(self._parts)
 
 
 async def _run(thread: Executor, work: Callable[..., T], *arguments: Any) -> T:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, JsonValue
 
 from duo.files import Record, Result
@@ -34,16 +35,6 @@ class WordErrors:
     wrong: int = 0
     delays: tuple[float, ...] = ()
 
-    @property
-    def delay(self) -> tuple[float, float] | None:
-        """Median and 90th percentile of the delays; None if nothing was understood."""
-        import numpy as np
-
-        if not self.delays:
-            return None
-        median, p90 = np.quantile(self.delays, [0.5, 0.9])
-        return float(median), float(p90)
-
     @classmethod
     def together(cls, parts: Iterable[WordErrors]) -> WordErrors:
         """Unite those of several utterances."""
@@ -53,6 +44,14 @@ class WordErrors:
             sum(part.wrong for part in found),
             tuple(one for part in found for one in part.delays),
         )
+
+
+def p50_p90(seconds: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the median and the 90th percentile; None without any."""
+    if not seconds:
+        return None, None
+    median, p90 = np.quantile(seconds, [0.5, 0.9])
+    return float(median), float(p90)
 
 
 def word_errors(said: Iterable[Piece], heard: Iterable[Piece]) -> WordErrors:
@@ -204,7 +203,7 @@ def recognition_of(
 
 def _group(found: Sequence[WordErrors], **of: str) -> Group:
     both = WordErrors.together(found)
-    p50, p90 = both.delay or (None, None)
+    p50, p90 = p50_p90(both.delays)
     return Group(
         **of, utterances=len(found), words=both.words, wrong=both.wrong,
         delay_p50=p50, delay_p90=p90,

@@ -20,7 +20,7 @@ from duo.words import Word, joined
 from sessions.play import Recording, play
 from sessions.scenario import START_RULES, Scenario, Utterance
 from sessions.voice.extras import need
-from sessions.voice.mix import Background, Behind, Pitched, at_level, lower, write_sound
+from sessions.voice.mix import Background, Behind, Pitched, at_level, lower, placed, write_sound
 from sessions.voice.recogniser import RATE, Decode, Sound, SpeechInput, whisper
 from sessions.voice.recognition import WordErrors, errors_of
 from sessions.voice.spoken import SpeakingUser, SpokenUser, SpokenUtterance, say_within, speak
@@ -188,15 +188,13 @@ def system_channel(conversation: Conversation, voice: Voice) -> Sound:
 
 def say_parts(parts: Iterable[tuple[Sequence[Word], float | None]], voice: Voice) -> Sound:
     """Let a voice say words at their times: of each part, and when it is cut off, if it is."""
-    placed = [
-        (round(start * RATE), sound)
-        for words, until in parts
-        for start, sound in _said(words, voice, until)
-    ]
-    channel = np.zeros(max((at + len(sound) for at, sound in placed), default=0), np.float32)
-    for at, sound in placed:
-        channel[at : at + len(sound)] += sound
-    return channel
+    return placed(
+        [
+            (round(start * RATE), sound)
+            for words, until in parts
+            for start, sound in _said(words, voice, until)
+        ]
+    )
 
 
 def _said(words: Sequence[Word], voice: Voice, until: float | None) -> list[tuple[float, Sound]]:

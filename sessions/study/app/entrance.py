@@ -11,9 +11,9 @@ import streamlit as st
 
 from sessions.study.app import asset, player_style
 from sessions.study.app.look import authored, heading, literally, place, plain, press, words
-from sessions.study.design import Asked, Design
+from sessions.study.design import Design
 from sessions.study.people import Refused
-from sessions.study.questionnaire import LIMIT
+from sessions.study.questionnaire import LIMIT, Asked
 from sessions.study.session import Session
 from sessions.study.views import (
     ComprehensionView,
