@@ -23,7 +23,8 @@ from evaluation.commands import bench_app, eval_app, export, import_by
 from reports.commands import demo, report_app
 from reports.statistics.commands import bench as bench_statistics
 from reports.statistics.commands import judge, power, simulate
-from sessions.commands import bench_recogniser, chat, record, scenario_app, sweep, transcript_app
+from sessions.commands import bench_recogniser, chat, record, sweep
+from sessions.files import scenario_app, transcript_app
 from sessions.study.commands import bench as bench_raters
 from sessions.study.commands import study_app
 from sessions.voice.commands import bench_voice, say, serve_app, talk
