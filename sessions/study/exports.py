@@ -29,8 +29,8 @@ from sqlalchemy import select
 from duo.files import write_text
 from duo.table import Table
 from sessions.study.pages import orders
-from sessions.study.store import counted, items, marks, pages, raters, replies
 from sessions.study.study import Study, shown_dialogues
+from sessions.study.tables import counted, items, marks, pages, raters, replies
 from sessions.study.talks import all_talks, recording
 from sessions.study.votes import export, moment
 

@@ -19,8 +19,8 @@ from duo.files import csv_rows
 from duo.terminal import printable
 from sessions.study.pages import orders
 from sessions.study.people import add_rater, is_erased
-from sessions.study.store import actions, pages, raters, ratings
 from sessions.study.study import StoredItem, Study, record, stored_items
+from sessions.study.tables import actions, pages, raters, ratings
 from sessions.study.views import Answer
 from sessions.study.votes import COLUMNS, from_text
 

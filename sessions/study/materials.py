@@ -30,8 +30,9 @@ from duo.transcript import Header, read_transcript, transcript_files
 from sessions.study.blinding import Dialogue, Word, blinded
 from sessions.study.design import Design
 from sessions.study.sound import SoundOf, StudySound
-from sessions.study.store import Database, database_url, dialogues, items, studies
+from sessions.study.store import Database, database_url
 from sessions.study.study import MARKER, SCHEMA, Marker, Study, begun, open_study, row_of
+from sessions.study.tables import dialogues, items, studies
 
 #: Sound files that belong to a transcript if they stand beside it under the same name.
 AUDIO = (".wav", ".mp3", ".ogg", ".opus", ".flac", ".m4a")

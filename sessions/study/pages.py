@@ -30,8 +30,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, func, or_, select
 
 from sessions.study.blinding import Dialogue
-from sessions.study.store import dialogues, items, pages, raters
 from sessions.study.study import Study, record
+from sessions.study.tables import dialogues, items, pages, raters
 
 #: Pages that lie between an item and its repeat, if a rater has enough.
 _APART = 3

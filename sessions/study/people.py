@@ -19,8 +19,8 @@ from sqlalchemy import Connection, delete, func, select
 
 from duo.errors import BadInput
 from duo.table import clean
-from sessions.study.store import actions, drafts, marks, pages, raters, ratings, replies, tokens
 from sessions.study.study import Study, record
+from sessions.study.tables import actions, drafts, marks, pages, raters, ratings, replies, tokens
 from sessions.study.wording import words_in
 
 #: Signs that no panel's ids have, but placeholders do: {{%ID%}}, ${ID}, [ID], <ID>, %ID%.

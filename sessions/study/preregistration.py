@@ -17,8 +17,8 @@ from duo.errors import BadInput
 from duo.files import write_text
 from duo.runs import versions
 from duo.table import Table
-from sessions.study.store import raters, ratings
 from sessions.study.study import Study, stored_items
+from sessions.study.tables import raters, ratings
 
 
 def preregister(study: Study, path: Path | None = None, *, now: datetime | None = None) -> Path:

@@ -20,17 +20,9 @@ from sqlalchemy import Connection, delete, select
 from sessions.study.pages import dialogues_of, give_page, pages_of, width
 from sessions.study.people import Refused, admit, rater_of, withdraw
 from sessions.study.showing import answers_on, marks_on, talk_view, view_of, without_a_page
-from sessions.study.store import (
-    actions,
-    drafts,
-    marks,
-    pages,
-    raters,
-    ratings,
-    replies,
-    upsert,
-)
+from sessions.study.store import upsert
 from sessions.study.study import Study, last_action, record
+from sessions.study.tables import actions, drafts, marks, pages, raters, ratings, replies
 from sessions.study.talks import delete_recordings, give_ticket
 from sessions.study.views import LABELS, Answer, Mark, RatingView, TalkView, View
 

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, select
 from sessions.study.design import Ending
 from sessions.study.pages import Outlook, dialogues_of, next_release, outlook, pages_of, total_pages
 from sessions.study.people import is_erased
-from sessions.study.store import drafts, items, marks, ratings
 from sessions.study.study import Study, last_action
+from sessions.study.tables import drafts, items, marks, ratings
 from sessions.study.talks import ATTEMPTS, next_talk, talks_on
 from sessions.study.views import (
     LABELS,

@@ -23,8 +23,8 @@ from sessions.study.exports import Comment, archive, comments, day_and_time, exp
 from sessions.study.pages import tally, total_pages
 from sessions.study.people import check_admin, revoke
 from sessions.study.signs import Conduct, Rules, signs
-from sessions.study.store import actions, items, pages, raters
 from sessions.study.study import STATES, Study, set_state, stored_items
+from sessions.study.tables import actions, items, pages, raters
 from sessions.study.votes import Vote, votes
 
 #: Slow: the median page took this many times as long as that of the raters in the middle.

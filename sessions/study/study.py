@@ -26,16 +26,8 @@ from duo.errors import BadInput
 from duo.files import Result, read_result, read_text, validate, write_text
 from sessions.study.blinding import Dialogue
 from sessions.study.design import About, Design
-from sessions.study.store import (
-    VARIABLE,
-    Database,
-    actions,
-    database_url,
-    dialogues,
-    items,
-    pages,
-    studies,
-)
+from sessions.study.store import VARIABLE, Database, database_url
+from sessions.study.tables import actions, dialogues, items, pages, studies
 
 STATES = ("open", "paused", "closed")
 MARKER = "study.json"

@@ -20,8 +20,8 @@ from sqlalchemy import Connection, select
 
 from sessions.study.pages import orders
 from sessions.study.people import Refused, hashed
-from sessions.study.store import actions, items, pages, raters
 from sessions.study.study import Study, record
+from sessions.study.tables import actions, items, pages, raters
 from sessions.study.views import LABELS
 
 FOLDER = "talks"

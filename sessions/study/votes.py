@@ -27,8 +27,8 @@ from duo.files import whole_file, write_text
 from duo.table import Table, csv_text
 from sessions.study.materials import WANTED
 from sessions.study.pages import orders
-from sessions.study.store import actions, counted, dialogues, items, pages, raters, ratings
 from sessions.study.study import Study, stored_items
+from sessions.study.tables import actions, counted, dialogues, items, pages, raters, ratings
 from sessions.study.talks import all_talks
 from sessions.study.views import Answer
 

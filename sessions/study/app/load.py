@@ -34,8 +34,8 @@ from sessions.study.blinding import example_dialogue
 from sessions.study.design import read_design
 from sessions.study.materials import Item, Materials, SystemDialogue, create_study
 from sessions.study.people import invite_raters
-from sessions.study.store import actions, ratings
 from sessions.study.study import Study
+from sessions.study.tables import actions, ratings
 from sessions.study.views import CHOICES, Answer
 
 HOST = "127.0.0.1"

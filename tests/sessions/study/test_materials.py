@@ -23,8 +23,9 @@ from sessions.study.materials import (
     find_materials,
 )
 from sessions.study.sound import SoundOf
-from sessions.study.store import VARIABLE, dialogues
+from sessions.study.store import VARIABLE
 from sessions.study.study import Study, open_study
+from sessions.study.tables import dialogues
 from sessions.voice.extras import lacking
 from tests.sessions.study.studies import StudyMaker, design, materials
 

@@ -17,8 +17,8 @@ from sessions.study.importing import import_ratings
 from sessions.study.people import Refused, invite, invite_raters
 from sessions.study.session import Session, Unanswered, Unmarked, open_session
 from sessions.study.status import study_status
-from sessions.study.store import actions, drafts, marks, pages, ratings, replies
 from sessions.study.study import Study, open_study, set_state
+from sessions.study.tables import actions, drafts, marks, pages, ratings, replies
 from sessions.study.views import (
     Answer,
     FinishedView,

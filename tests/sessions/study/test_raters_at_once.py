@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from sessions.study.people import invite_raters
 from sessions.study.session import Session, open_session
-from sessions.study.store import actions, pages, ratings
+from sessions.study.tables import actions, pages, ratings
 from sessions.study.views import CHOICES, Answer, RatingView
 from sessions.study.votes import votes
 from tests.sessions.study.studies import (

@@ -9,8 +9,8 @@ from sessions.study.pages import pages_of, skeleton
 from sessions.study.people import Refused, invite_raters, revoke
 from sessions.study.session import COMMENT_LIMIT, Unanswered, Unseen, open_session
 from sessions.study.status import study_status
-from sessions.study.store import actions, pages, ratings
 from sessions.study.study import open_study, set_state
+from sessions.study.tables import actions, pages, ratings
 from sessions.study.views import (
     Answer,
     ComprehensionView,

@@ -10,16 +10,8 @@ import pytest
 from sqlalchemy import create_engine, inspect, select, text
 
 from duo.errors import BadInput
-from sessions.study.store import (
-    VARIABLE,
-    Database,
-    actions,
-    database_url,
-    drafts,
-    metadata,
-    studies,
-    upsert,
-)
+from sessions.study.store import VARIABLE, Database, database_url, upsert
+from sessions.study.tables import actions, drafts, metadata, studies
 from tests.sessions.study.studies import StudyMaker, newcomer, rate_all
 
 STUDY = {"id": 7, "name": "old", "design": {}, "systems": [], "state": "open"}
