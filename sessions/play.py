@@ -156,10 +156,8 @@ class TranscriptBuilder:
         """Write down what the system did in the cycle that began at `start` and lasts `seconds`.
 
         Speech made by step i of n lasts from (i-1)/n to i/n of the cycle: a system speaks evenly.
-        Decisions stand at the moment after their step. `utterance` is the one being heard.
-
-        Returns:
-            What was written down of it, in the order in which it happened.
+        Decisions stand at the moment after their step. `utterance` is the one being heard. What
+        was written down of it is returned, in the order in which it happened.
         """
         first = len(self._events)
         for event in result.events:

@@ -65,10 +65,7 @@ class Job:
 
     Attributes:
         systems: names, or `package.module:factory` of foreign systems.
-        scenarios: what the user says.
-        out: the folder that the transcripts go to.
         models: name of each system's model, by the system's name; only a foreign one may have none.
-        seed: of the systems' random draws.
         settings: of each system, by its name, over what is `COMMON`; what neither says is the
             system's default. A foreign system is given its own alone.
         load_settings: how the model is loaded (see `duo.backbone.load`), where not by default.
@@ -96,7 +93,6 @@ class Job:
     speech: SpeechSettings | None = None
 
     def speech_to(self, system: str) -> SpeechSettings | None:
-        """Return how the user speaks to a system."""
         if self.speech is None and is_remote(system):
             from sessions.voice.studio import SpeechSettings
 
@@ -104,11 +100,9 @@ class Job:
         return self.speech
 
     def clock_of(self, system: str) -> Literal["simulated", "real-time"]:
-        """Return the clock on which a system is recorded."""
         return "real-time" if self.real_time or is_remote(system) else "simulated"
 
     def settings_of(self, system: str) -> dict[str, JsonValue]:
-        """Return the settings that a system is recorded with."""
         return usual_settings(system) | dict(self.settings.get(system, {}))
 
 
@@ -125,7 +119,6 @@ class _Pair:
 
     @property
     def sound(self) -> Path:
-        """The file of a spoken conversation's sound."""
         return self.path.with_suffix(".flac")
 
     @cached_property
@@ -139,11 +132,7 @@ class _Pair:
 
 
 def record_all(job: Job, *, console: Console | None = None) -> list[Path]:
-    """Record what a job asks for; see `record_jobs`.
-
-    Returns:
-        The transcripts of all pairs, those kept included: system by system, in the order given.
-    """
+    """Record what a job asks for; see `record_jobs`. Transcripts come by system, as given."""
     return record_jobs([job], console=console)
 
 
@@ -153,16 +142,13 @@ def record_jobs(
     console: Console | None = None,
     when_checked: Callable[[], None] = lambda: None,
 ) -> list[Path]:
-    """Record what jobs ask for and is not there yet.
+    """Record what jobs ask for and is not there yet; return all transcripts, those kept included.
 
     System by system, so that each model is loaded once if the jobs have the same.
 
     Args:
         console: where progress is shown; standard error if not given.
         when_checked: called once everything is checked, before anything is recorded.
-
-    Returns:
-        The transcripts of all jobs, those kept included.
 
     Raises:
         BadInput: unknown system or setting, a folder that cannot be written, a transcript that is
@@ -372,7 +358,6 @@ def _recordings(
 def _session(
     pair: _Pair, report: Callable[[str], None], day: Mapping[str, str], conversant: Any
 ) -> Session[Recording]:
-    """Make one recording among others."""
     return playing(**_part(pair, conversant, report, day), steps=conversant.steps)
 
 

@@ -152,10 +152,6 @@ class Sweep:
 def read_sweep(path: Path, out: Path) -> Sweep:
     """Read a sweep's file and check all that can be checked without a model.
 
-    Args:
-        path: YAML; see the module.
-        out: where the recordings go.
-
     Raises:
         BadInput: the file cannot be read, or something in it is wrong; names file, line and field.
     """
@@ -192,14 +188,10 @@ def read_sweep(path: Path, out: Path) -> Sweep:
 
 
 def record_sweep(sweep: Sweep, *, console: Console | None = None) -> list[Path]:
-    """Record every point of a sweep as far as it is not there yet.
-
-    Returns:
-        The folders of the points.
+    """Record every point of a sweep as far as it is not there yet; return the points' folders.
 
     Raises:
-        BadInput: see `sessions.recorder.record_jobs`; all points are checked before a model is
-            loaded.
+        BadInput: see `record_jobs`; all points are checked before a model is loaded.
     """
     common = sweep.job
     jobs = [

@@ -33,11 +33,9 @@ def run(
     Args:
         model: name of a backbone; None for the system's default, which a foreign one has not.
         system: a name of `duo.decoding.systems` or `package.module:factory`.
-        seed: of the system's random draws.
         save: where the transcript goes; None for `runs/chat/<date-time>.jsonl`.
         plain: use the lines of `sessions.chat.pipe` even in a terminal.
         loading: how the model is loaded, where not as usual; see `duo.backbone.load`.
-        settings: of the system.
 
     Raises:
         BadInput: unknown system, model or setting, a place that cannot be written, a bad line.

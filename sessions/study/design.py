@@ -77,7 +77,6 @@ class Checks(Strict):
     Attributes:
         attention: pages for each rater on which the assistant of one dialogue asks to be chosen;
             None: as many as suit the rater's pages.
-        instruction: what it says.
         repeats: pages for each rater that were seen before, with the sides swapped; None: as many
             as suit the rater's pages.
         exposure: what a rater must have done with each dialogue before a page is taken: "opened"
@@ -154,14 +153,7 @@ class Completion(Strict):
 
 
 class About(Strict):
-    """What people should know before they consent; stands below the text of the consent page.
-
-    Attributes:
-        who: does the study; `contact` is how to reach them.
-        purpose: of the study; `duration` and `pay` of taking part.
-        data: what is stored, for how long, and who sees it.
-        withdrawal: how to withdraw, also later.
-    """
+    """What people should know before they consent; stands below the text of the consent page."""
 
     who: Text | None = None
     contact: Text | None = None
@@ -252,10 +244,8 @@ class Live(Topics):
     """Conversations that participants hold themselves, instead of recorded ones.
 
     Attributes:
-        topics: each is an item of the study.
         seconds: after which a conversation is ended.
         voice: "piper", or "none": captions alone.
-        captions: what the assistant says is shown, too.
         at_once: conversations at a time; each more needs the memory of all models once more.
         chat: the models' chat format, one of `duo.chatformat.STYLES`; None for their own.
         systems: as `duo study create` was told.

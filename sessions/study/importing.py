@@ -60,10 +60,7 @@ class _Row:
 
 
 def import_ratings(study: Study, path: Path) -> int:
-    """Import a CSV file that `votes.export` wrote.
-
-    Returns:
-        How many ratings (of one rater, item and criterion) are new.
+    """Import a CSV file that `votes.export` wrote; count the ratings that are new.
 
     Raises:
         BadInput: not such a file, of another study's items, or in conflict with what is there:

@@ -56,7 +56,6 @@ class Verdict:
     """What the judge says of two systems on one item and criterion; a row of `judge.csv`.
 
     Attributes:
-        judge: the model.
         winner: a system, "tie" or "both_bad"; "tie" also where the two orders disagree.
         consistent: both orders gave the same winner.
         answer, swapped: the letters, with the first system as A and as B.

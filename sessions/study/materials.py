@@ -49,8 +49,6 @@ class SystemDialogue:
     """One dialogue of one system.
 
     Attributes:
-        shown: what a page may show of it.
-        audio: a sound file of it, if there is one.
         sha256: of the transcript.
         language: that is spoken; "" if nobody said.
     """

@@ -22,13 +22,10 @@ from sessions.study.tables import raters, ratings
 
 
 def preregister(study: Study, path: Path | None = None, *, now: datetime | None = None) -> Path:
-    """Write the preregistration.
+    """Write the preregistration; return its path.
 
     Args:
-        path: the file; None for `preregistration-YYYY-MM-DD.md` in the study's folder.
-
-    Returns:
-        The file.
+        path: of the file; None for `preregistration-YYYY-MM-DD.md` in the study's folder.
 
     Raises:
         BadInput: it exists already (it is never overwritten), or cannot be written.

@@ -47,11 +47,8 @@ class Asked(Strict):
     """A question about the rater.
 
     Attributes:
-        name: in the data.
         kind: "choice": one of the options; "several": any of them; "scale": a number from 1 to
             `points`; "text"; "number".
-        ask: what is asked.
-        options: of a choice, and of several.
         points: of a scale, whose ends mean `low` and `high`.
         least, most: a number may be.
         required: the rater cannot go on without an answer.
@@ -125,10 +122,7 @@ class Criterion(Strict):
     """Something that dialogues are compared in.
 
     Attributes:
-        name: in the data.
         title: what raters see as its name, if it is not the name itself.
-        question: what the rater is asked.
-        definition: what is meant.
         better, worse: anchors; what a dialogue is like that does well, and one that does badly.
     """
 

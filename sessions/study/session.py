@@ -325,7 +325,6 @@ class Session:
         answers: Mapping[str, Answer] | None = None,
         *,
         nonce: str,
-        comment: str | None = None,
     ) -> bool:
         """Submit a page, the first time or again.
 
@@ -334,7 +333,6 @@ class Session:
                 submitted before.
             nonce: the form's. The same answers with the same nonce are stored once, however often
                 they arrive.
-            comment: if given, replaces the drafted one.
 
         Returns:
             False if this very submission was stored already.
@@ -357,12 +355,10 @@ class Session:
                 raise Unmarked(self.study.design.marks.least)
             self._check_exposure(connection, page, len(merged[names[0]].ranks))
             said = {name: merged[name].as_data() for name in names}
-            key = hashlib.sha256(json.dumps([nonce, page, said, comment]).encode()).hexdigest()
+            key = hashlib.sha256(json.dumps([nonce, page, said]).encode()).hexdigest()
             same = actions.c.rater_id == self.rater, actions.c.key == key
             if connection.execute(select(actions.c.id).where(*same)).first():
                 return False
-            if comment is not None:
-                self._comment(connection, row, comment)
             data = {"answers": said}
             at = record(
                 connection, self.study, "submit", rater=self.rater, page=page, data=data, key=key

@@ -106,7 +106,7 @@ class Study:
         connection.execute(row.with_for_update(key_share=True)).one()
 
 
-def open_study(folder: Path, *, clock: Callable[[], float] = time.time) -> Study:
+def open_study(folder: Path) -> Study:
     """Open the study in a folder.
 
     Raises:
@@ -143,7 +143,6 @@ def open_study(folder: Path, *, clock: Callable[[], float] = time.time) -> Study
         systems=tuple(row.systems),
         items=kinds.count("item"),
         attention=kinds.count("attention"),
-        clock=clock,
     )
 
 
@@ -204,13 +203,10 @@ def record(
     data: Mapping[str, Any] | None = None,
     key: str | None = None,
 ) -> float:
-    """Add an action to the history, and its time to the page's time on task.
+    """Add an action to the history, and its time to the page's time on task; return when it was.
 
     The time on task of an action is the time since the rater's last action if that was on the same
     page, but at most `checks.idle_seconds`: who leaves for lunch does not think for an hour.
-
-    Returns:
-        When it happened (seconds since 1970).
     """
     now = study.clock()
     seconds = 0.0

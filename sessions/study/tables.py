@@ -46,11 +46,9 @@ class Json(TypeDecorator[Any]):
         self.holds = holds
 
     def process_bind_param(self, value: Any, dialect: object) -> str:
-        """See `TypeDecorator`."""
         return json.dumps(value, ensure_ascii=False)
 
     def process_result_value(self, value: Any, dialect: object) -> Any:
-        """See `TypeDecorator`."""
         return json.loads(value)
 
 

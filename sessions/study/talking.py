@@ -282,10 +282,7 @@ def seats_of(study: Study) -> list[Seat]:
 def serving(
     study: Study, *, host: str, port: int, public: str, framed_by: Sequence[str]
 ) -> Iterator[None]:
-    """Serve the conversations of a study meanwhile.
-
-    Args:
-        framed_by: origins of the study's pages.
+    """Serve the conversations of a study meanwhile, to be framed by pages of these origins.
 
     Raises:
         BadInput: a model cannot be loaded, or the port cannot be used.

@@ -273,13 +273,7 @@ def passed(choices: dict[str, str], order: tuple[str, ...]) -> bool:
 
 
 def export(study: Study, path: Path, *, withdrawn: bool = False) -> int:
-    """Write `path` (CSV), and beside it the Parquet file and the dictionary.
-
-    Args:
-        withdrawn: as in `votes`.
-
-    Returns:
-        How many rows there are.
+    """Write `path` (CSV), and beside it the Parquet file and the dictionary; count the rows.
 
     Raises:
         BadInput: the files cannot be written.

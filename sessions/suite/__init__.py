@@ -131,9 +131,6 @@ class Cell:
     """One scenario of the plan.
 
     Attributes:
-        half: for tuning or for reporting.
-        event: what happens in it.
-        words_per_minute: how fast the user speaks.
         recogniser: who writes down what the user says.
         position: where the event stands.
         pause: how long a pause in the event's words is, if there is one, in seconds.

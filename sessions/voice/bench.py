@@ -73,7 +73,6 @@ class VoiceBench(Result):
     load: float = 0.0
 
     def tables(self) -> list[Table]:
-        """Show the times, then what they rest on."""
         said = ", ".join(str(value) for value in self.of.values())
         seconds = [Column("p50 s", "number", ".2f"), Column("p90 s", "number", ".2f")]
         times = [[one.name, one.count, one.p50, one.p90] for one in self.waits]

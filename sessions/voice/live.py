@@ -155,7 +155,6 @@ class SpokenConversation:
         return self.conversation.so_far()
 
     def finish(self) -> None:
-        """End the conversation."""
         channels = getattr(self._system, "channels", None)  # of ours
         if (cancel := getattr(channels, "cancel", None)) is not None:
             cancel()
@@ -418,7 +417,6 @@ class SpokenConversation:
         self._note(f"seconds from the user's last word to the first sound: {stages}")
 
     def costs(self) -> dict[str, Any]:
-        """Return the latencies so far, for a manifest."""
         return {
             "answered": [asdict(one) for one in self.answered],
             "silenced": self.silenced,

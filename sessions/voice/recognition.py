@@ -63,13 +63,10 @@ def word_errors(said: Iterable[Piece], heard: Iterable[Piece]) -> WordErrors:
 
 
 def errors_of(transcript: Transcript) -> Iterator[tuple[str, WordErrors]]:
-    """Find the errors in each utterance of a conversation in which a recogniser listened.
+    """Yield the category of each utterance that a recogniser listened to, and its errors.
 
     Words that the recogniser took back count as heard until then and not at all in the end, so that
     words of a revision have no delay.
-
-    Yields:
-        The category of the utterance, and its errors.
     """
     said: dict[str, list[Piece]] = {}
     heard: dict[str, list[Piece]] = {}
@@ -153,7 +150,6 @@ class Recognition(Result):
     groups: tuple[Group, ...] = ()
 
     def tables(self) -> list[Table]:
-        """Show categories first, then scenarios."""
         categories = [one for one in self.groups if not one.scenario]
         scenarios = [one for one in self.groups if one.scenario]
         shown = {name: value for name, value in self.settings.items() if value}

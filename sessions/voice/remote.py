@@ -58,10 +58,7 @@ class Server:
 
 
 def server_of(system: str, given: Mapping[str, Any]) -> Server:
-    """Find the server that a system's name is of.
-
-    Args:
-        given: settings by their names.
+    """Find the server that a system's name is of, and check the settings that are given.
 
     Raises:
         BadInput: there is no such setting, or it is not of its kind; the name has no address of a

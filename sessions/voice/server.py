@@ -56,10 +56,9 @@ class Offer:
     """What the page may ask for.
 
     Attributes:
-        choices: (system, model) pairs.
+        choices: systems, each with its model.
         build: loads the system of a choice; slow.
         speech: makes what hears a user.
-        voice: of all conversations.
         holds: the voice pauses at the onset of the user's speech.
         folder: where conversations are recorded that may be.
         name: of the recordings; "" for date and time.

@@ -126,7 +126,6 @@ class Studio:
 
     @cached_property
     def decode(self) -> Decode:
-        """The recogniser."""
         return whisper()
 
 
@@ -139,7 +138,6 @@ class _Listens:
         """Have nothing to forget."""
 
     def cycle(self, heard: Heard) -> CycleResult:
-        """Say nothing."""
         return CycleResult()
 
 

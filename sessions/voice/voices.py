@@ -89,7 +89,6 @@ class Silent:
     name, rate = "none", RATE
 
     def say(self, text: str, *, speed: float = 1.0) -> Spoken:
-        """See `Voice.say`."""
         seconds = len(speakable(text)) / _PACE / speed
         return _spoken(text, self.rate, np.zeros(round(seconds * self.rate), np.int16))
 
@@ -121,7 +120,6 @@ class Piper:
         self._speaker = speaker if speakers > 1 else None
 
     def say(self, text: str, *, speed: float = 1.0) -> Spoken:
-        """See `Voice.say`."""
         from piper import SynthesisConfig
 
         words = speakable(text)

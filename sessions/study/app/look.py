@@ -159,7 +159,6 @@ def watch() -> None:
 
 
 def heading(text: str, level: int = 1) -> None:
-    """Show a heading, as it is."""
     st.html(f'<h{level} class="duo">{escape(text)}</h{level}>')
 
 
