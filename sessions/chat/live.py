@@ -48,79 +48,69 @@ class TypedInput:
 
     def __init__(self) -> None:
         self._entered = ""  # whole lines of this utterance
-        self._line = ""
+        self.line = ""
         self._text = ""  # the two joined
         self._times: list[float] = []  # when each character of the text was typed
         self.changed_at = 0.0
-        self._heard = ""
-
-    @property
-    def line(self) -> str:
-        """The part of the input line that belongs to the utterance that is still open."""
-        return self._line
-
-    @property
-    def heard(self) -> str:
-        """All that was heard of the open utterance."""
-        return self._heard
+        self.heard = ""
 
     @property
     def waiting(self) -> bool:
         """True while what was heard is not yet what was typed."""
-        return self._text.rstrip() != self._heard
+        return self._text.rstrip() != self.heard
 
     @property
     def unheard(self) -> str:
         """The text typed after what was heard."""
-        return self._text[common_start(self._text, self._heard) :]
+        return self._text[common_start(self._text, self.heard) :]
 
     @property
     def span(self) -> tuple[float, float]:
         """The times of the first and the last key of what was heard of the utterance."""
-        times = self._times[: len(self._heard)] or [self.changed_at]
+        times = self._times[: len(self.heard)] or [self.changed_at]
         return times[0], times[-1]
 
     def typed(self, line: str, now: float) -> None:
         """Take note that the input line reads `line` now."""
-        if line != self._line:
-            self._line = line
+        if line != self.line:
+            self.line = line
             self._write(_joined(self._entered, line), now)
 
     def entered(self, now: float) -> None:
         """Take note that Enter was pressed: the line is complete, and a new one begins."""
-        self._entered, self._line = self._text.rstrip(), ""
+        self._entered, self.line = self._text.rstrip(), ""
         self._write(self._entered, now)
 
     def corrected(self, text: str, now: float) -> None:
         """Replace the whole open utterance by `text`: how a recogniser revises it."""
-        self._entered, self._line = text.strip(), ""
+        self._entered, self.line = text.strip(), ""
         self._write(self._entered, now)
 
     def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]:
         """Return what is newly heard, and its words; a revision and silence have none."""
         complete = self._text[: self._complete(now)].rstrip()
-        before = len(self._heard)
-        if self._text.startswith(self._heard):
+        before = len(self.heard)
+        if self._text.startswith(self.heard):
             if len(complete) <= before:
-                typing = self._line and not self._pauses(now)
-                return Revision(self._heard) if typing and self._heard else "", ()
-            self._heard = complete
+                typing = self.line and not self._pauses(now)
+                return Revision(self.heard) if typing and self.heard else "", ()
+            self.heard = complete
             return complete[before:], self._words(before)
-        self._heard = complete
+        self.heard = complete
         return Revision(complete), ()
 
     def decided(self) -> None:
         """End the utterance with what was heard of it, as the system has decided about it."""
-        kept = common_start(self._text, self._heard)
+        kept = common_start(self._text, self.heard)
         if kept < len(self._entered):
             self._entered = self._entered[kept:].lstrip()
         else:
             # The part of the line that was heard goes; only the text knows how the two were joined.
-            self._entered, self._line = "", self._text[kept:].lstrip()
+            self._entered, self.line = "", self._text[kept:].lstrip()
         times = self._times
-        self._text = _joined(self._entered, self._line)
+        self._text = _joined(self._entered, self.line)
         self._times = times[len(times) - len(self._text) :]
-        self._heard = ""
+        self.heard = ""
 
     def _write(self, text: str, now: float) -> None:
         kept = common_start(self._text, text)
@@ -141,7 +131,7 @@ class TypedInput:
         return len(self._entered)
 
     def _words(self, begin: int) -> tuple[Piece, ...]:
-        found = re.finditer(r"\s*(\S+)", self._heard[begin:])
+        found = re.finditer(r"\s*(\S+)", self.heard[begin:])
         return tuple(
             Piece(
                 self._times[begin + match.start(1)], self._times[begin + match.end() - 1], match[0]
@@ -205,10 +195,8 @@ class Words(Protocol):
         changed_at: when what there is to hear changed last.
     """
 
+    heard: str
     changed_at: float
-
-    @property
-    def heard(self) -> str: ...
 
     @property
     def span(self) -> tuple[float, float]: ...
@@ -281,7 +269,7 @@ class Conversation:
         self.cycle = 0
         self.utterance = ""  # name of the open one; "" when nothing is open
         self._utterances = 0
-        self._decides = False  # whether the system has ever reported that it listens or decides
+        self.decides = False  # whether the system has ever reported that it listens or decides
         self._builder = TranscriptBuilder(header)
 
     def hear(self, now: float) -> tuple[Heard, list[TranscriptEvent]]:
@@ -331,11 +319,6 @@ class Conversation:
             self._builder.speech(word)
         return self._builder.fresh()
 
-    @property
-    def decides(self) -> bool:
-        """Whether the system has ever reported that it listens or decides."""
-        return self._decides
-
     def happened(self, events: Sequence[Event], at: float) -> list[TranscriptEvent]:
         """Write down events of the last cycle that come true only now, `at` a moment after it."""
         self._builder.cycle(
@@ -349,8 +332,8 @@ class Conversation:
 
         A system that reports no decisions has taken up what it answers.
         """
-        self._decides |= event.kind in {*DECISIONS, "fork"}
-        answers = not self._decides and event.kind in {"speech", "answer_end"}
+        self.decides |= event.kind in {*DECISIONS, "fork"}
+        answers = not self.decides and event.kind in {"speech", "answer_end"}
         return [event, *(self._close(event.cycle) if event.kind in DECISIONS or answers else ())]
 
     def so_far(self) -> Transcript:

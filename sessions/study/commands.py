@@ -168,8 +168,7 @@ def export(
     Example: duo study export runs/st --out runs/ratings
     Example: duo study export runs/st --preferences overall --out runs/dpo.jsonl
     """
-    from sessions.study.exports import export_all
-    from sessions.study.preferences import export_preferences
+    from sessions.study.exports import export_all, export_preferences
     from sessions.study.votes import export as write
 
     if preferences is None and (synthetic or by != "majority"):

@@ -29,7 +29,7 @@ from duo.terminal import progress
 from duo.transcript import Header, read_transcript, transcript_files
 from sessions.study.blinding import Dialogue, Word, blinded
 from sessions.study.design import Design
-from sessions.study.sound import SoundOf, StudySound
+from sessions.study.sound import SoundOf, channels, check_sound
 from sessions.study.store import Database, database_url
 from sessions.study.study import MARKER, SCHEMA, Marker, Study, begun, open_study, row_of
 from sessions.study.tables import dialogues, items, studies
@@ -175,8 +175,7 @@ def create_study(
             there is no sound of some dialogue while there is of others.
     """
     watch = Stopwatch()
-    sounds = StudySound(sound)
-    sounds.check([one for item in materials.items for one in item.recordings])
+    check_sound([one for item in materials.items for one in item.recordings], sound)
     pages = min(design.pages_per_rater or len(materials.items), len(materials.items))
     checks = attention_checks(
         materials.items,
@@ -193,7 +192,7 @@ def create_study(
         write_text(folder / "design.yaml", design.as_yaml())
         marker = Marker(schema=SCHEMA, study=name, database=database.url.get_backend_name())
         write_result(folder / MARKER, marker)
-        audio = _keep_audio(folder, (*materials.items, *checks), sounds)
+        audio = _keep_audio(folder, (*materials.items, *checks), sound)
         with database.write() as connection:
             _store(connection, name, design, materials, checks, audio)
     write_manifest(
@@ -236,17 +235,17 @@ def _new_name(folder: Path) -> str:
 _Kept = dict[tuple[Path, str], str]
 
 
-def _keep_audio(folder: Path, items: Sequence[Item], sounds: StudySound) -> _Kept:
+def _keep_audio(folder: Path, items: Sequence[Item], sound: SoundOf) -> _Kept:
     """Write the sound files; return the name of each in the study."""
     kept: _Kept = {}
     with progress("sound", sum(len(item.recordings) for item in items)) as bar:
         for recording in (one for item in items for one in item.recordings):
-            channels = sounds.channels(recording, asking=recording.system == WANTED)
-            if channels:
+            found = channels(recording, sound, asking=recording.system == WANTED)
+            if found:
                 from sessions.voice.mix import write_sound
 
                 name = f"{secrets.token_hex(8)}.flac"
-                write_sound(folder / "audio" / name, channels)
+                write_sound(folder / "audio" / name, found)
                 kept[recording.source, recording.system] = name
             bar.advance()
     return kept

@@ -9,9 +9,7 @@ that the page shows; so raters judge what is said and when, not whose voice is n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from duo import words as spoken
@@ -28,85 +26,75 @@ SoundOf = Literal["recorded", "one-voice", "none"]
 SOUNDS: tuple[SoundOf, ...] = ("recorded", "one-voice", "none")
 
 
-@dataclass
-class StudySound:
-    """Makes the sound of one study."""
+def check_sound(recordings: Sequence[SystemDialogue], sound_of: SoundOf) -> None:
+    """Make sure that there is sound of all dialogues or of none, and that it can be made.
 
-    sound_of: SoundOf = "recorded"
-    _voices: dict[Who, Voice] = field(default_factory=dict)
+    Raises:
+        BadInput: a sound is missing: it would tell the systems apart; or a package is.
+    """
+    if sound_of == "none":
+        return
+    from sessions.voice.extras import need
 
-    def check(self, recordings: Sequence[SystemDialogue]) -> None:
-        """Make sure that there is sound of all dialogues or of none, and that it can be made.
-
-        Raises:
-            BadInput: a sound is missing: it would tell the systems apart; or a package is.
-        """
-        if self.sound_of == "none":
-            return
-        from sessions.voice.extras import need
-
-        if self.sound_of == "one-voice":
-            need("piper", "sound")
-            for one in recordings:
-                if not _is_english(one):
-                    raise BadInput(f"the voice speaks no {one.language!r}", file=one.source)
-            return
-        heard = [one for one in recordings if one.audio is not None]
-        if heard:
-            need("sound")
+    if sound_of == "one-voice":
+        need("piper", "sound")
         for one in recordings:
-            if heard and one.audio is None:
-                said = f"has no sound, while {heard[0].source} has: raters would notice"
-                raise BadInput(f"{said}; leave it all out with --sound none", file=one.source)
+            if not _is_english(one):
+                raise BadInput(f"the voice speaks no {one.language!r}", file=one.source)
+        return
+    heard = [one for one in recordings if one.audio is not None]
+    if heard:
+        need("sound")
+    for one in recordings:
+        if heard and one.audio is None:
+            said = f"has no sound, while {heard[0].source} has: raters would notice"
+            raise BadInput(f"{said}; leave it all out with --sound none", file=one.source)
 
-    def channels(self, recording: SystemDialogue, *, asking: bool = False) -> list[Sound]:
-        """Return the user's and the assistant's sound of a dialogue; nothing if there is none.
 
-        Args:
-            asking: the assistant says what no system has said: the page shows it, and our voice
-                says it.
+def channels(recording: SystemDialogue, sound_of: SoundOf, *, asking: bool = False) -> list[Sound]:
+    """Return the user's and the assistant's sound of a dialogue; nothing if there is none.
 
-        Raises:
-            BadInput: the file is no sound.
-        """
-        if self.sound_of == "none" or (self.sound_of == "recorded" and recording.audio is None):
-            return []
-        said = recording.shown
-        if self.sound_of == "one-voice":
-            return [self._spoken(said, "user"), self._spoken(said, "assistant")]
-        assert recording.audio is not None
-        channels = _levelled(recording.audio)
-        if not asking:
-            return channels
-        if not (self._can_speak and _is_english(recording)):
-            return []
-        user = channels[0] if len(channels) == 2 else self._spoken(said, "user")
-        return [user, self._spoken(said, "assistant")]
+    Args:
+        asking: the assistant says what no system has said: the page shows it, and our voice
+            says it.
 
-    @cached_property
-    def _can_speak(self) -> bool:
-        from sessions.voice.extras import lacking
+    Raises:
+        BadInput: the file is no sound.
+    """
+    if sound_of == "none" or (sound_of == "recorded" and recording.audio is None):
+        return []
+    said = recording.shown
+    if sound_of == "one-voice":
+        return [_spoken(said, "user"), _spoken(said, "assistant")]
+    from sessions.voice.extras import lacking
+    from sessions.voice.mix import at_level, read_sound
 
-        return not lacking("piper")
+    assert recording.audio is not None
+    found = [at_level(channel) for channel in read_sound(recording.audio)[:2]]
+    if not asking:
+        return found
+    if lacking("piper") or not _is_english(recording):
+        return []
+    return [found[0] if len(found) == 2 else _spoken(said, "user"), _spoken(said, "assistant")]
 
-    def _spoken(self, dialogue: Dialogue, who: Who) -> Sound:
-        """Let a voice say what the page shows of a speaker; a dash is where somebody breaks off."""
-        from sessions.voice.studio import say_parts
 
-        parts = [
-            ([_plain(word) for word in part.words], part.end if part.text[-1:] == "—" else None)
-            for part in dialogue.of(who)
-        ]
-        return say_parts(parts, self._voice(who))
+def _spoken(dialogue: Dialogue, who: Who) -> Sound:
+    """Let a voice say what the page shows of a speaker; a dash is where somebody breaks off."""
+    from sessions.voice.studio import say_parts
 
-    def _voice(self, who: Who) -> Voice:
-        if who not in self._voices:
-            from sessions.voice.mix import lower
-            from sessions.voice.voices import load_voice
+    parts = [
+        ([_plain(word) for word in part.words], part.end if part.text[-1:] == "—" else None)
+        for part in dialogue.of(who)
+    ]
+    return say_parts(parts, _voice(who))
 
-            voice = load_voice("piper")
-            self._voices |= {"user": voice, "assistant": lower(voice)}
-        return self._voices[who]
+
+@cache
+def _voice(who: Who) -> Voice:
+    from sessions.voice.mix import lower
+    from sessions.voice.voices import load_voice
+
+    return load_voice("piper") if who == "user" else lower(_voice("user"))
 
 
 def _is_english(recording: SystemDialogue) -> bool:
@@ -115,14 +103,3 @@ def _is_english(recording: SystemDialogue) -> bool:
 
 def _plain(word: Word) -> spoken.Word:
     return spoken.Word(word.start, word.end, word.text.strip(), " " if word.text[:1] == " " else "")
-
-
-def _levelled(path: Path) -> list[Sound]:
-    """Read a sound file: its first two channels, or the one that it has, at the usual level.
-
-    Raises:
-        BadInput: it cannot be read.
-    """
-    from sessions.voice.mix import at_level, read_sound
-
-    return [at_level(channel) for channel in read_sound(path)[:2]]
