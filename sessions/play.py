@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from duo.decoding.conversant import (
     CHANNEL_OF,
@@ -53,18 +53,12 @@ TOLERANCE = 0.02
 class Clock(Protocol):
     """Says when a cycle begins."""
 
-    @property
-    def name(self) -> Literal["simulated", "real-time"]:
-        """The clock's name, as transcripts have it."""
-
     def begin(self, due: float) -> float:
         """Wait for `due`, in seconds from the first call; return when the cycle begins."""
 
 
 class Simulated:
     """Computing takes no time: every cycle begins when it is due."""
-
-    name: Literal["simulated"] = "simulated"
 
     def begin(self, due: float) -> float:
         """Return `due` itself."""
@@ -73,8 +67,6 @@ class Simulated:
 
 class RealTime:
     """Computing takes the time that it takes: after a slow cycle the next one begins late."""
-
-    name: Literal["real-time"] = "real-time"
 
     def __init__(
         self, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep

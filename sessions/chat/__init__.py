@@ -6,7 +6,6 @@ import io
 import os
 import sys
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from duo.errors import ended_by_signals
 from duo.files import check_writable_file
 from duo.terminal import say
 from duo.transcript import write_transcript
-from sessions.chat.live import Builder, Conversation
+from sessions.chat.live import Builder, Conversation, free_path
 from sessions.recorder import COMMON
 
 
@@ -46,7 +45,7 @@ def run(
     usual = {} if is_foreign(system) else {"repetition_penalty": COMMON["repetition_penalty"]}
     settings = usual | dict(settings or {})
     check_settings(system, settings, seed=seed)
-    path = save or _by_date(Path("runs/chat"))
+    path = save or free_path(Path("runs/chat"))
     check_writable_file(path)
     models = models_for([system], [model] if model else [])
     model, loading = models.get(system), with_prompt(loading or {}, models.values())
@@ -78,13 +77,3 @@ def run(
 def _is_screen() -> bool:
     streams = (sys.stdin, sys.stdout, sys.stderr)
     return all(stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
-
-
-def _by_date(folder: Path) -> Path:
-    """Find a name that no transcript in the folder has yet."""
-    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    path, again = folder / f"{name}.jsonl", 1
-    while path.exists():
-        again += 1
-        path = folder / f"{name}-{again}.jsonl"
-    return path

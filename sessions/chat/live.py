@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from duo.decoding.conversant import Conversant, CycleResult, Event, Heard, Revision
@@ -204,6 +206,16 @@ class Words(Protocol):
     def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]: ...
 
     def decided(self) -> None: ...
+
+
+def free_path(folder: Path, name: str = "") -> Path:
+    """Find a transcript's path that is not taken yet: by date and time, if no name is given."""
+    stem = name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    path, again = folder / f"{stem}.jsonl", 1
+    while path.exists():
+        again += 1
+        path = folder / f"{stem}-{again}.jsonl"
+    return path
 
 
 class Builder:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from duo.errors import BadInput, check_choice
+from duo.errors import BadInput
 from duo.options import numbers
 from duo.terminal import printable
 from sessions.study.making import StudyFolder, missing_facts, opened, study_app
@@ -125,9 +125,8 @@ def state(
 
     Example: duo study state runs/st paused
     """
-    from sessions.study.study import STATES, set_state
+    from sessions.study.study import set_state
 
-    check_choice("state", to, STATES)
     set_state(opened(study), to)
     typer.echo(f"{study} is {to}")
 

@@ -17,13 +17,12 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from duo.errors import check_choice
 from duo.table import Column, Table
 from sessions.study.exports import Comment, archive, comments, day_and_time, exported, files_of
 from sessions.study.pages import tally, total_pages
 from sessions.study.people import check_admin, revoke
 from sessions.study.signs import Conduct, Rules, signs
-from sessions.study.study import STATES, Study, set_state, stored_items
+from sessions.study.study import Study, set_state, stored_items
 from sessions.study.tables import actions, items, pages, raters
 from sessions.study.votes import Vote, votes
 
@@ -141,7 +140,6 @@ class Admin:
 
     def set_state(self, state: str) -> None:
         """Open, pause or close the study; see `study.set_state`."""
-        check_choice("state", state, STATES)
         check_admin(self.study, self.token)
         set_state(self.study, state)
 

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from pydantic import Field
 from sqlalchemy import Connection, select
 
-from duo.errors import BadInput
+from duo.errors import BadInput, check_choice
 from duo.files import Result, read_result, read_text, validate, write_text
 from sessions.study.blinding import Dialogue
 from sessions.study.design import About, Design
@@ -157,7 +157,11 @@ def set_state(study: Study, state: str) -> None:
 
     While it is paused, no rater gets a new page, but what they have can be finished. A closed study
     takes no answers at all.
+
+    Raises:
+        BadInput: there is no such state.
     """
+    check_choice("state", state, STATES)
     with study.database.write() as connection:
         before = study.state(connection)
         connection.execute(studies.update().where(studies.c.id == study.id).values(state=state))

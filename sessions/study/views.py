@@ -259,11 +259,6 @@ class RatingView:
     nonce: str
     topic: str = ""
 
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Names of the criteria without an answer."""
-        return tuple(one.name for one in self.criteria if one.name not in self.answers)
-
 
 @dataclass(frozen=True)
 class TalkView:

@@ -16,7 +16,6 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +32,7 @@ from duo.errors import BadInput
 from duo.files import read_json_object
 from duo.runs import MANIFEST, Stopwatch, safe_name, write_manifest
 from duo.transcript import Header, Transcript, write_transcript
+from sessions.chat.live import free_path
 from sessions.voice.live import SpokenConversation
 from sessions.voice.mix import write_sound
 from sessions.voice.recogniser import SpeechInput
@@ -81,15 +81,9 @@ class SessionFiles:
     """The files of one session; each `save` replaces what was saved before."""
 
     def __init__(self, folder: Path, system: str, name: str = "") -> None:
-        """Choose a name that no session in the folder has: by date and time, if none is given."""
+        """Choose a name that no session in the folder has; see `free_path`."""
         self._folder, self._watch = folder, Stopwatch()
-        home = folder / safe_name(system)
-        name = stem = name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        again = 1
-        while (path := home / f"{name}.jsonl").exists():
-            again += 1
-            name = f"{stem}-{again}"
-        self.path, self.name = path, name
+        self.path = free_path(folder / safe_name(system), name)
 
     def save(self, conversation: SpokenConversation, transcript: Transcript) -> None:
         """Write everything.
@@ -221,7 +215,7 @@ class Talks:
             SessionFiles(self._offer.folder, choice[0], self._offer.name) if record else None
         )
         if recording is not None:
-            header = header.model_copy(update={"scenario": recording.name})
+            header = header.model_copy(update={"scenario": recording.path.stem})
         messages = self._offer.messages()
         conversation = SpokenConversation(
             system, header, self._offer.speech(), self._offer.voice, messages,
