@@ -183,21 +183,13 @@ class TranscriptBuilder:
         return Transcript(header=self.header, events=tuple(events))
 
     def _add(
-        self, kind: str, start: float, end: float, channel: str, cycle: int, **more: Any
+        self, kind: Any, start: float, end: float, channel: Any, cycle: int, **more: Any
     ) -> None:
         if "text" in more:  # half of a UTF-16 pair, as a terminal can give, is no character
             more["text"] = more["text"].encode("utf-8", "replace").decode("utf-8")
+        begin, over = round(start, DECIMALS), round(end, DECIMALS)
         self._events.append(
-            TranscriptEvent.model_validate(
-                {
-                    "kind": kind,
-                    "start": round(start, DECIMALS),
-                    "end": round(end, DECIMALS),
-                    "channel": channel,
-                    "cycle": cycle,
-                    **more,
-                }
-            )
+            TranscriptEvent(kind=kind, start=begin, end=over, channel=channel, cycle=cycle, **more)
         )
 
 
@@ -307,7 +299,11 @@ def playing(
         done = builder.cycle(
             result, cycle=cycle, start=now, seconds=seconds, utterance=listener.utterance
         )
-        user.hear(done)
+        user.hear(
+            Piece(event.start, event.end, event.text, event.cycle)
+            for event in done
+            if event.kind == "speech"
+        )
         listener.system_acts({event.kind for event in result.events})
         cycle += 1
     if not over:

@@ -19,6 +19,7 @@ from duo.files import csv_rows
 from duo.terminal import printable
 from sessions.study.pages import orders
 from sessions.study.people import add_rater, is_erased
+from sessions.study.store import insert
 from sessions.study.study import StoredItem, Study, record, stored_items
 from sessions.study.tables import actions, pages, raters, ratings
 from sessions.study.views import Answer
@@ -107,7 +108,8 @@ class _Importer:
             if Answer.from_data(there) != answer:
                 row.refuse(f"{row['rater']} has another answer to this already", "ranking")
             return False
-        self._insert(
+        insert(
+            self.connection,
             ratings,
             rater_id=rater,
             item_id=item.id,
@@ -132,7 +134,8 @@ class _Importer:
                 row.refuse("must be 0 or more", "question_seconds")
             data["criterion"] = row["criterion"]
         if any(data.values()):
-            self._insert(
+            insert(
+                self.connection,
                 actions,
                 study_id=self.study.id,
                 rater_id=rater,
@@ -184,7 +187,8 @@ class _Importer:
         if self.connection.execute(own.where(pages.c.position == position)).first():
             row.refuse(f"{row['rater']} has another item on this page", "position")
         at = row["submitted_at"].timestamp()
-        return self._insert(
+        return insert(
+            self.connection,
             pages,
             rater_id=rater,
             item_id=item,
@@ -197,10 +201,6 @@ class _Importer:
             seconds=row["seconds"],
             comment=(row["comment"] or "").replace("\0", ""),
         )
-
-    def _insert(self, table: Any, **values: Any) -> int:
-        done = self.connection.execute(table.insert().values(**values))
-        return int(done.inserted_primary_key[0])  # type: ignore[index]
 
 
 def _placement(row: _Row, item: StoredItem) -> int:

@@ -30,7 +30,7 @@ from duo.transcript import Header, read_transcript, transcript_files
 from sessions.study.blinding import Dialogue, Word, blinded
 from sessions.study.design import Design
 from sessions.study.sound import SoundOf, channels, check_sound
-from sessions.study.store import Database, database_url
+from sessions.study.store import Database, database_url, insert
 from sessions.study.study import MARKER, SCHEMA, Marker, Study, begun, open_study, row_of
 from sessions.study.tables import dialogues, items, studies
 
@@ -259,14 +259,15 @@ def _store(
     checks: Sequence[Item],
     audio: _Kept,
 ) -> None:
-    row = studies.insert().values(
+    study = insert(
+        connection,
+        studies,
         name=name,
         design=design.model_dump(mode="json"),
         systems=materials.systems,
         state="open",
         created_at=time.time(),
     )
-    study = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
     for kind, group in (("item", materials.items), ("attention", checks)):
         for number, item in enumerate(group):
             _add_item(connection, study, kind, number, item, audio)
@@ -275,7 +276,9 @@ def _store(
 def _add_item(
     connection: Connection, study_id: int, kind: str, number: int, item: Item, audio: _Kept
 ) -> None:
-    row = items.insert().values(
+    item_id = insert(
+        connection,
+        items,
         study_id=study_id,
         kind=kind,
         number=number,
@@ -283,7 +286,6 @@ def _add_item(
         scenario=item.scenario,
         seed=item.seed,
     )
-    item_id = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
     connection.execute(
         dialogues.insert(),
         [

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from duo.errors import BadInput
 from duo.table import clean
+from sessions.study.store import insert
 from sessions.study.study import Study, record
 from sessions.study.tables import actions, drafts, marks, pages, raters, ratings, replies, tokens
 from sessions.study.wording import words_in
@@ -187,16 +188,11 @@ def rater_of(
         Refused: unknown, revoked or expired link; a panel's link without the participant's id.
     """
     link = _valid(connection, study, token, ("rater", "panel"))
-    rater: int | None = link.rater_id
-    if rater is None:
-        found: int | None = connection.execute(
-            select(raters.c.id).where(
-                raters.c.study_id == study.id,
-                raters.c.panel_key == _panel_key(study, link.id, panel_id),
-            )
-        ).scalar_one_or_none()
-        return found
-    return rater
+    if link.rater_id is not None:
+        return int(link.rater_id)
+    same = raters.c.panel_key == _panel_key(study, link.id, panel_id)
+    known = select(raters.c.id).where(raters.c.study_id == study.id, same)
+    return connection.execute(known).scalar_one_or_none()
 
 
 def admit(
@@ -265,8 +261,7 @@ def add_rater(
         "synthetic": synthetic,
         "created_at": study.clock(),
     }
-    row = raters.insert().values(**(facts | values))
-    rater = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
+    rater = insert(connection, raters, **(facts | values))
     said = {name: clean((text or "").strip())[:_ID_LIMIT] for name, text in (panel or {}).items()}
     ids = {name: text for name, text in said.items() if text and not unfilled(text)}
     data = {"synthetic": synthetic} | ({"panel": ids} if ids else {})

@@ -166,6 +166,12 @@ class Database:
         return BadInput(f"is damaged ({error}): {_RESCUE}", file=self.place)
 
 
+def insert(connection: Connection, table: Table, **values: Any) -> int:
+    """Insert a row; return the first column of its key."""
+    done = connection.execute(table.insert().values(**values))
+    return int(done.inserted_primary_key[0])  # type: ignore[index]
+
+
 def upsert(
     connection: Connection,
     table: Table,
