@@ -259,11 +259,9 @@ def playing(
     user: ScriptedUser | None = None,
     steps: Callable[[Heard], Steps] | None = None,
 ) -> Session[Recording]:
-    """Do what `play` does, as a session among others; see `duo.decoding.batched`.
+    """Do what `play` does, as a session among others that hand over `steps`, if it has any.
 
-    Args:
-        steps: the conversant's, which hand over what is to be encoded; None to run each of its
-            cycles here and now.
+    See `duo.decoding.batched`; without `steps`, cycles are run here and now.
     """
     seconds = cycle_length(conversant)
     conversant.reset()

@@ -65,8 +65,7 @@ class HeardPart:
 class ScriptedUser:
     """Say the scenario's utterances when their start rules let it.
 
-    Attributes:
-        recognised: what is heard is not what is said, but what a recogniser makes of it.
+    What is heard may be what a recogniser makes of it: `recognised`.
     """
 
     recognised = False

@@ -219,11 +219,7 @@ def free_path(folder: Path, name: str = "") -> Path:
 
 
 class Builder:
-    """Builds systems by their names, and keeps the model that was loaded last.
-
-    Attributes:
-        settings: of each system.
-    """
+    """Builds systems by name, with these `settings`; keeps the model that was loaded last."""
 
     def __init__(
         self,

@@ -393,10 +393,9 @@ def messages(dialogue: Dialogue) -> Messages:
 
 
 def _parted(chosen: Messages, rejected: Messages) -> tuple[Messages, Messages, Messages] | None:
-    """Part two dialogues into what they have in common and how they go on with the assistant.
+    """Part two dialogues into what they have in common, and how each goes on with the assistant.
 
-    Returns:
-        Prompt, chosen, rejected; None if they do not part at words of both assistants.
+    None if they do not part at words of both assistants.
     """
     common = 0
     while common < min(len(chosen), len(rejected)) and chosen[common] == rejected[common]:

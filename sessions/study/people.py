@@ -42,11 +42,7 @@ _TOKEN_BYTES = 24
 
 
 class Refused(Exception):
-    """Somebody may not do this; the pages' words have a message for their browser.
-
-    Attributes:
-        reason: what is wrong, as one word; `detail` goes into the message.
-    """
+    """Somebody may not do this; `reason` and `detail` make the message for their browser."""
 
     def __init__(self, reason: Refusal, detail: str = "") -> None:
         super().__init__(words_in("en")(f"refused.{reason}", detail=detail))
@@ -202,11 +198,7 @@ def admit(
     panel_id: str | None,
     panel: Mapping[str, str | None] | None = None,
 ) -> int:
-    """Return the rater of a panel's participant; add one who comes the first time.
-
-    Args:
-        panel: the panel's ids of `study` and `session`; kept in the history of a new rater.
-    """
+    """Return the rater of a panel's participant; add one who comes first, with the panel's ids."""
     study.lock(connection)
     rater = rater_of(connection, study, token, panel_id)
     if rater is not None:

@@ -32,32 +32,26 @@ COMMENT_LIMIT = 5_000
 EVENTS = ("play", "pause", "seek", "focus", "blur")
 
 
+@dataclass(eq=False)
 class Unanswered(Exception):
     """Something was submitted without what it needs; `missing` names criteria or questions."""
 
-    def __init__(self, missing: Sequence[str]) -> None:
-        super().__init__(f"no answer to {', '.join(missing)}")
-        self.missing = tuple(missing)
+    missing: Sequence[str]
 
 
+@dataclass(eq=False)
 class Unmarked(Exception):
     """A page was submitted with fewer marks than the design requires: `least`."""
 
-    def __init__(self, least: int) -> None:
-        super().__init__(f"fewer than {least} marks")
-        self.least = least
+    least: int
 
 
+@dataclass(eq=False)
 class Unseen(Exception):
-    """A page was submitted before all of it was seen; `labels` names the dialogues.
+    """A page was submitted before `labels` were "opened" or "replayed", as `needed`."""
 
-    Attributes:
-        needed: "opened" or "replayed".
-    """
-
-    def __init__(self, needed: str, labels: Sequence[str]) -> None:
-        super().__init__(f"{', '.join(labels)} not {needed}")
-        self.needed, self.labels = needed, tuple(labels)
+    needed: str
+    labels: Sequence[str]
 
 
 def open_session(
@@ -156,8 +150,7 @@ class Session:
     def withdraw(self, *, erase: bool) -> None:
         """Let the rater withdraw, also when revoked or closed; see `people.withdraw`.
 
-        Args:
-            erase: delete the answers; the design may have decided that already.
+        The design may have decided whether to `erase` the answers.
         """
         setting = self.study.design.withdrawal
         erase = erase if setting == "ask" else setting == "delete"
@@ -199,7 +192,7 @@ class Session:
             asked = design.before if rater.state == "before" else design.after
             said = {one.name: one.reply(answers.get(one.name)) for one in asked}
             if missing := [one.name for one in asked if one.required and said[one.name] is None]:
-                raise Unanswered(missing)
+                raise Unanswered(tuple(missing))
             given = {name: reply for name, reply in said.items() if reply is not None}
             at = self.study.clock()
             for name, reply in given.items():
@@ -218,11 +211,7 @@ class Session:
                 self._move(connection, "asked" if asked else "rating", "understood")
 
     def answer_questions(self, options: Sequence[str]) -> bool:
-        """Store an attempt at the comprehension check; return whether all of it was right.
-
-        Args:
-            options: the text of the chosen option for each question.
-        """
+        """Store the options chosen at the comprehension check; return whether all were right."""
         check = self.study.design.comprehension
         with self._acting() as (connection, rater):
             if rater.state != "asked":
@@ -350,7 +339,7 @@ class Session:
             merged = answers_on(connection, page) | dict(answers or {})
             names = self.study.design.criterion_names
             if missing := [name for name in names if not self._is_whole(merged.get(name))]:
-                raise Unanswered(missing)
+                raise Unanswered(tuple(missing))
             if len(marks_on(connection, page)) < self.study.design.marks.least:
                 raise Unmarked(self.study.design.marks.least)
             self._check_exposure(connection, page, len(merged[names[0]].ranks))
@@ -440,7 +429,7 @@ class Session:
             return
         seen = self._exposure(connection, page)[needed]
         if missing := [label for label in LABELS[:places] if label not in seen]:
-            raise Unseen(needed, missing)
+            raise Unseen(needed, tuple(missing))
 
     def _comment(self, connection: Connection, page: Any, text: str) -> None:
         """Store a comment as a database can hold it: no NUL, no halves of pairs, not endless."""

@@ -108,11 +108,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Admin:
-    """An administrator. Every method checks the token again: it may have been revoked.
-
-    Attributes:
-        label: of the link.
-    """
+    """An administrator. Every method checks the token again: it may have been revoked."""
 
     study: Study
     token: str

@@ -169,11 +169,7 @@ def set_state(study: Study, state: str) -> None:
 
 
 def set_address(study: Study, address: str, name: str = ADDRESS) -> None:
-    """Note where raters reach the server, for links that are made later.
-
-    Args:
-        name: `TALK_ADDRESS` for where participants of a live study talk.
-    """
+    """Note where raters reach the server, for later links; `name` TALK_ADDRESS: where they talk."""
     write_text(study.folder / name, address + "\n")
 
 
@@ -287,11 +283,7 @@ def stored_items(connection: Connection, study: Study) -> list[StoredItem]:
 def shown_dialogues(
     connection: Connection, study: Study, *kinds: str
 ) -> dict[str, dict[str, Dialogue]]:
-    """Return the dialogues by the item's name and the system, both in the study's order.
-
-    Args:
-        kinds: of the items; all without.
-    """
+    """Return the dialogues of items (of these kinds, if any are given) by item and system."""
     wanted = [items.c.kind.in_(kinds)] if kinds else []
     rows = connection.execute(
         select(items.c.name, dialogues.c.system, dialogues.c.shown)

@@ -169,11 +169,7 @@ def tidy(study: Study) -> None:
 
 
 def all_talks(study: Study, *, withdrawn: bool = False) -> list[Talk]:
-    """Return all conversations of a study.
-
-    Args:
-        withdrawn: those, too, of raters who withdrew but left their answers.
-    """
+    """Return all conversations; `withdrawn`: also of who withdrew but left the answers."""
     if study.design.live is None:
         return []
     with study.database.read() as connection:

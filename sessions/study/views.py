@@ -155,8 +155,7 @@ class Shown:
 def drawn(shown: Shown, sound: str = "") -> dict[str, Any]:
     """Return a dialogue as `player.js` reads it: numbers, in seconds, and plain texts.
 
-    Args:
-        sound: address of its sound, where the page has no player for it.
+    `sound` is the address of its sound, where the page has no player for it.
     """
     dialogue = shown.dialogue
     utterances = dialogue.utterances
@@ -221,8 +220,7 @@ class InstructionsView:
 class ComprehensionView:
     """Ask about the instructions. Answer with `Session.answer_questions`.
 
-    Attributes:
-        mistakes: why the last attempt's wrong answers were wrong, by number of the question.
+    `mistakes` says why the last attempt's wrong answers were wrong, by number of the question.
     """
 
     attempts_left: int

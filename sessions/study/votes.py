@@ -139,8 +139,7 @@ NAMES = tuple(column.name for column in COLUMNS)
 def votes(study: Study, *, withdrawn: bool = False) -> list[Vote]:
     """Return all votes, by rater, page, criterion (in the design's order) and pair.
 
-    Args:
-        withdrawn: those, too, of raters who withdrew but left their answers.
+    `withdrawn`: those, too, of raters who withdrew but left their answers.
     """
     rank = {name: place for place, name in enumerate(study.design.criterion_names)}
     with study.database.read() as connection:
@@ -323,11 +322,7 @@ def _votes_of(
     look: _Look,
     lengths: Mapping[str, int],
 ) -> Iterator[Vote]:
-    """Yield the votes of one page, of which there is a row for each criterion.
-
-    Args:
-        panel: the panel's ids of `study` and `session`.
-    """
+    """Yield the votes of one page, of which there is a row for each criterion."""
     order = tuple(systems[place] for place in orders(len(systems))[page[0].placement])
     answers = {row.criterion: Answer.from_data(row.answer) for row in page}
     choices = {criterion: answer.choice for criterion, answer in answers.items()}

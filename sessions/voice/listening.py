@@ -15,11 +15,7 @@ from sessions.voice.recogniser import Recognised, timed
 
 
 class SpokenWords:
-    """What is heard of somebody who speaks; see `sessions.chat.live.Words`.
-
-    Attributes:
-        speaking: words of what is being said may still come.
-    """
+    """What is heard of somebody who speaks; while `speaking`, words may still come."""
 
     def __init__(self) -> None:
         self.speaking = False

@@ -126,11 +126,7 @@ def _aligned(one: Sequence[str], other: Sequence[str]) -> tuple[int, list[tuple[
 
 
 class Group(Record):
-    """The errors in utterances of a kind: of one scenario, or of one category.
-
-    Attributes:
-        delay_p50, delay_p90: seconds; see `WordErrors.delays`.
-    """
+    """The errors in utterances of one scenario, or of one category; delays are in seconds."""
 
     scenario: str = ""
     category: str = ""

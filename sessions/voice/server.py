@@ -175,10 +175,9 @@ class Talks:
         return self._start(self._run(session, transport, session.stop))
 
     def leave(self, *, ended: bool = False) -> None:
-        """Let the connection end, if there is one; the conversation is saved then, and waits.
+        """Let the connection end, if there is one, as the user (`ended`) or the page has gone.
 
-        Args:
-            ended: the user wanted that; else the page went away.
+        The conversation is saved then, and waits.
         """
         if self._session is not None and self._session.stop is not None:
             self._session.stop.set()

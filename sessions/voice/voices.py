@@ -198,11 +198,7 @@ def load_voice(name: str) -> Voice:
 
 
 class Clauses:
-    """Cuts text that comes in pieces into clauses; joined, they are the text.
-
-    Attributes:
-        waiting: text that waits for the end of its clause.
-    """
+    """Cuts text that comes in pieces into clauses; `waiting` is what is none yet."""
 
     def __init__(self) -> None:
         self.waiting = ""

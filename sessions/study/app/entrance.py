@@ -310,11 +310,7 @@ def _check(session: Session, chosen: list[str | None]) -> None:
 
 
 def _ask(asked: Asked, shown: Asked, number: int) -> Any:
-    """Show a question; return what is answered so far.
-
-    Args:
-        asked: as the data have it; `shown`: in the rater's language.
-    """
+    """Show a question as `shown` in the rater's language; return what is answered so far."""
     say = words()
     key = f"about {asked.name}"
     look: dict[str, Any] = {"label_visibility": "collapsed"}

@@ -181,11 +181,7 @@ class Tab:
 
 @contextmanager
 def tab(address: str, token: str, **options: Any) -> Iterator[Tab]:
-    """Open a rater's page.
-
-    Args:
-        options: of the connection, such as `ssl`.
-    """
+    """Open a rater's page; `options` are of the connection, such as `ssl`."""
     from websockets.sync.client import connect
 
     parts = urlsplit(address)

@@ -137,11 +137,7 @@ def _rater(session: Session, participant: str) -> None:
 
 @st.fragment
 def _work(session: Session, here: Place, given: list[RatingView]) -> None:
-    """Show a page to rate. What is clicked on it runs this alone: the rest stays as it is.
-
-    Args:
-        given: the page, when the whole script runs.
-    """
+    """Show a page to rate, `given` if all runs; what is clicked on it runs this alone."""
     with _explaining():
         if not given:
             hear(session, here, said_before())
