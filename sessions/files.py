@@ -41,9 +41,7 @@ def show(
 
 
 @transcript_app.command()
-def validate(
-    files: Transcripts,
-) -> None:
+def validate(files: Transcripts) -> None:
     """Check transcripts: one line for each, exit status 2 if one is bad.
 
     Example: duo transcript validate runs/pasta

@@ -46,6 +46,10 @@ class TypedInput:
 
     The pieces heard of an utterance, joined as they are, with each `Revision` replacing all before
     it, are a beginning of its text, and after a pause the whole of it.
+
+    Attributes:
+        line: the part of the input line that belongs to the utterance that is still open.
+        heard: all that was heard of that.
     """
 
     def __init__(self) -> None:
