@@ -19,8 +19,7 @@ from sessions.study.app import VARIABLE, look
 from sessions.study.app.admin import administration
 from sessions.study.app.entrance import around, message, offer_to_withdraw, withdrawal
 from sessions.study.app.look import Place, dress, place, press, watch, words
-from sessions.study.app.rating import hear, rating, said_before
-from sessions.study.app.talking import talking
+from sessions.study.app.rating import hear, rating, said_before, talking
 from sessions.study.design import Design
 from sessions.study.people import Refused
 from sessions.study.session import Session, open_session
