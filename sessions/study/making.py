@@ -18,7 +18,7 @@ from duo.options import Chat, words
 from duo.terminal import printable
 
 if TYPE_CHECKING:
-    from sessions.study.sound import SoundOf
+    from sessions.study.materials import SoundOf
     from sessions.study.study import Study
 
 study_app = typer.Typer(no_args_is_help=True)
@@ -136,8 +136,7 @@ def create(
     """
     from duo.chatformat import STYLES
     from sessions.study.design import read_design
-    from sessions.study.materials import create_study, find_materials, live_materials
-    from sessions.study.sound import SOUNDS
+    from sessions.study.materials import SOUNDS, create_study, find_materials, live_materials
 
     check_choice("--sound", sound, SOUNDS)
     check_choice("--chat", chat or STYLES[0], STYLES)
