@@ -22,7 +22,8 @@ from duo.options import Chat, Set
 from evaluation.commands import bench_app, eval_app, export, import_by
 from reports.commands import bench as bench_statistics
 from reports.commands import demo, judge, power, report_app, simulate
-from sessions.commands import bench_recogniser, chat, record, scenario_app, sweep, transcript_app
+from sessions.commands import bench_recogniser, chat, record, sweep
+from sessions.files import scenario_app, transcript_app
 from sessions.study.commands import bench as bench_raters
 from sessions.study.commands import study_app
 from sessions.voice.commands import bench_voice, say, serve_app, talk

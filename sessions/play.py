@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from duo.decoding.conversant import (
     CHANNEL_OF,
@@ -53,18 +53,12 @@ TOLERANCE = 0.02
 class Clock(Protocol):
     """Says when a cycle begins."""
 
-    @property
-    def name(self) -> Literal["simulated", "real-time"]:
-        """The clock's name, as transcripts have it."""
-
     def begin(self, due: float) -> float:
         """Wait for `due`, in seconds from the first call; return when the cycle begins."""
 
 
 class Simulated:
     """Computing takes no time: every cycle begins when it is due."""
-
-    name: Literal["simulated"] = "simulated"
 
     def begin(self, due: float) -> float:
         """Return `due` itself."""
@@ -73,8 +67,6 @@ class Simulated:
 
 class RealTime:
     """Computing takes the time that it takes: after a slow cycle the next one begins late."""
-
-    name: Literal["real-time"] = "real-time"
 
     def __init__(
         self, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
@@ -105,6 +97,13 @@ class TranscriptBuilder:
     def __init__(self, header: Header) -> None:
         self.header = header
         self._events: list[TranscriptEvent] = []
+        self._read = 0
+
+    def fresh(self) -> list[TranscriptEvent]:
+        """Return the events since the last call, in the order in which they were written."""
+        written = self._events[self._read :]
+        self._read = len(self._events)
+        return written
 
     def word(self, text: str, *, start: float, end: float, cycle: int, utterance: str) -> None:
         """Write down that the system heard `text`, spoken from `start` to `end`."""
@@ -149,10 +148,8 @@ class TranscriptBuilder:
         """Write down what the system did in the cycle that began at `start` and lasts `seconds`.
 
         Speech made by step i of n lasts from (i-1)/n to i/n of the cycle: a system speaks evenly.
-        Decisions stand at the moment after their step. `utterance` is the one being heard.
-
-        Returns:
-            What was written down of it, in the order in which it happened.
+        Decisions stand at the moment after their step. `utterance` is the one being heard. What
+        was written down of it is returned, in the order in which it happened.
         """
         first = len(self._events)
         for event in result.events:
@@ -186,21 +183,13 @@ class TranscriptBuilder:
         return Transcript(header=self.header, events=tuple(events))
 
     def _add(
-        self, kind: str, start: float, end: float, channel: str, cycle: int, **more: Any
+        self, kind: Any, start: float, end: float, channel: Any, cycle: int, **more: Any
     ) -> None:
         if "text" in more:  # half of a UTF-16 pair, as a terminal can give, is no character
             more["text"] = more["text"].encode("utf-8", "replace").decode("utf-8")
+        begin, over = round(start, DECIMALS), round(end, DECIMALS)
         self._events.append(
-            TranscriptEvent.model_validate(
-                {
-                    "kind": kind,
-                    "start": round(start, DECIMALS),
-                    "end": round(end, DECIMALS),
-                    "channel": channel,
-                    "cycle": cycle,
-                    **more,
-                }
-            )
+            TranscriptEvent(kind=kind, start=begin, end=over, channel=channel, cycle=cycle, **more)
         )
 
 
@@ -270,11 +259,9 @@ def playing(
     user: ScriptedUser | None = None,
     steps: Callable[[Heard], Steps] | None = None,
 ) -> Session[Recording]:
-    """Do what `play` does, as a session among others; see `duo.decoding.batched`.
+    """Do what `play` does, as a session among others that hand over `steps`, if it has any.
 
-    Args:
-        steps: the conversant's, which hand over what is to be encoded; None to run each of its
-            cycles here and now.
+    See `duo.decoding.batched`; without `steps`, cycles are run here and now.
     """
     seconds = cycle_length(conversant)
     conversant.reset()
@@ -310,7 +297,11 @@ def playing(
         done = builder.cycle(
             result, cycle=cycle, start=now, seconds=seconds, utterance=listener.utterance
         )
-        user.hear(done)
+        user.hear(
+            Piece(event.start, event.end, event.text, event.cycle)
+            for event in done
+            if event.kind == "speech"
+        )
         listener.system_acts({event.kind for event in result.events})
         cycle += 1
     if not over:

@@ -12,7 +12,7 @@ Whatever differs from run to run, such as machine times, is in the manifest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from itertools import groupby
@@ -54,16 +54,18 @@ def is_remote(system: str) -> bool:
 COMMON: Mapping[str, JsonValue] = {"repetition_penalty": 1.1, "max_answer_seconds": 20.0}
 
 
+def usual_settings(system: str) -> dict[str, JsonValue]:
+    """Return what a system is set to where nobody says otherwise; a foreign one to nothing."""
+    return {} if is_foreign(system) else dict(COMMON)
+
+
 @dataclass(frozen=True)
 class Job:
     """A recording to be made.
 
     Attributes:
         systems: names, or `package.module:factory` of foreign systems.
-        scenarios: what the user says.
-        out: the folder that the transcripts go to.
         models: name of each system's model, by the system's name; only a foreign one may have none.
-        seed: of the systems' random draws.
         settings: of each system, by its name, over what is `COMMON`; what neither says is the
             system's default. A foreign system is given its own alone.
         load_settings: how the model is loaded (see `duo.backbone.load`), where not by default.
@@ -91,7 +93,6 @@ class Job:
     speech: SpeechSettings | None = None
 
     def speech_to(self, system: str) -> SpeechSettings | None:
-        """Return how the user speaks to a system."""
         if self.speech is None and is_remote(system):
             from sessions.voice.studio import SpeechSettings
 
@@ -99,12 +100,10 @@ class Job:
         return self.speech
 
     def clock_of(self, system: str) -> Literal["simulated", "real-time"]:
-        """Return the clock on which a system is recorded."""
         return "real-time" if self.real_time or is_remote(system) else "simulated"
 
     def settings_of(self, system: str) -> dict[str, JsonValue]:
-        """Return the settings that a system is recorded with."""
-        return {**({} if is_foreign(system) else COMMON), **self.settings.get(system, {})}
+        return usual_settings(system) | dict(self.settings.get(system, {}))
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,6 @@ class _Pair:
 
     @property
     def sound(self) -> Path:
-        """The file of a spoken conversation's sound."""
         return self.path.with_suffix(".flac")
 
     @cached_property
@@ -134,11 +132,7 @@ class _Pair:
 
 
 def record_all(job: Job, *, console: Console | None = None) -> list[Path]:
-    """Record what a job asks for; see `record_jobs`.
-
-    Returns:
-        The transcripts of all pairs, those kept included: system by system, in the order given.
-    """
+    """Record what a job asks for; see `record_jobs`. Transcripts come by system, as given."""
     return record_jobs([job], console=console)
 
 
@@ -148,16 +142,13 @@ def record_jobs(
     console: Console | None = None,
     when_checked: Callable[[], None] = lambda: None,
 ) -> list[Path]:
-    """Record what jobs ask for and is not there yet.
+    """Record what jobs ask for and is not there yet; return all transcripts, those kept included.
 
     System by system, so that each model is loaded once if the jobs have the same.
 
     Args:
         console: where progress is shown; standard error if not given.
         when_checked: called once everything is checked, before anything is recorded.
-
-    Returns:
-        The transcripts of all jobs, those kept included.
 
     Raises:
         BadInput: unknown system or setting, a folder that cannot be written, a transcript that is
@@ -326,7 +317,8 @@ def _recordings(
 ) -> Iterator[tuple[_Pair, Recording]]:
     """Record pairs, those of a system and a job one after the other or several at once."""
     loaded: tuple[object, Backbone] | None = None
-    by_system = sorted(pairs, key=_system_order(pairs))
+    systems = list(dict.fromkeys(pair.system for pair in pairs))
+    by_system = sorted(pairs, key=lambda pair: systems.index(pair.system))
     for (_, system), group in groupby(by_system, key=lambda pair: (pair.job.out, pair.system)):
         own = list(group)
         job = own[0].job
@@ -347,32 +339,25 @@ def _recordings(
         foreign = is_foreign(system)
         rows = 1 if foreign else min(job.batch, len(own))
         if foreign or (rows == 1 and not job.graphs):
-            systems = [build(system, model, **given)]
+            built = [build(system, model, **given)]
         else:
             from duo.decoding.batched import build_together
 
-            systems = build_together(system, model, rows, graphs=job.graphs, **given)
+            built = build_together(system, model, rows, graphs=job.graphs, **given)
         if rows == 1:
             for pair in own:
-                yield pair, play(**_part(pair, systems[0], report, day))
+                yield pair, play(**_part(pair, built[0], report, day))
             continue
         from duo.decoding.batched import run_together
 
         sessions = [partial(_session, pair, report, day) for pair in own]
-        for number, recording in run_together(systems, sessions):
+        for number, recording in run_together(built, sessions):
             yield own[number], recording
-
-
-def _system_order(pairs: Iterable[_Pair]) -> Callable[[_Pair], int]:
-    """Make a key that sorts pairs by system, in the order in which systems first come."""
-    systems = list(dict.fromkeys(pair.system for pair in pairs))
-    return lambda pair: systems.index(pair.system)
 
 
 def _session(
     pair: _Pair, report: Callable[[str], None], day: Mapping[str, str], conversant: Any
 ) -> Session[Recording]:
-    """Make one recording among others."""
     return playing(**_part(pair, conversant, report, day), steps=conversant.steps)
 
 

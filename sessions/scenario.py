@@ -109,6 +109,9 @@ WITHOUT_BLANKS = frozenset({"zh", "yue", "ja"})
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
+#: Words a minute, where nobody says otherwise.
+_USUAL_RATE = 150.0
+
 #: The share of the time that a word takes besides one for each of its letters.
 _ONSET = 2
 
@@ -251,7 +254,7 @@ class Utterance(Strict):
     @property
     def text(self) -> str:
         """The user's words as first heard: before any revision."""
-        return "".join(self._words())
+        return "".join(word.text for word in self._timed(_USUAL_RATE))
 
     def hearings(self, per_minute: float) -> tuple[Hearing, ...]:
         """Time what is heard of the utterance; `per_minute` is the default speaking rate."""
@@ -259,47 +262,37 @@ class Utterance(Strict):
         changes = [(r.after_words, r.text.strip(), r.delay) for r in self.revisions]
         return tuple(revised(self._timed(rate), changes))
 
-    def _words(self) -> list[str]:
-        """List all words of `say`, each with the blank before it."""
-        words: list[str] = []
-        for part in self.say:
-            if isinstance(part, Pause):
-                continue
-            text = part.text if isinstance(part, Words) else part.word
-            first, *others = cut(text) if isinstance(part, Words) else [" ".join(text.split())]
-            words += [blank_between(words[-1] if words else "", first) + first, *others]
-        return words
-
     def _timed(self, rate: float) -> list[Hearing]:
-        words = iter(self._words())
+        """Time all words of `say`, each with the blank before it."""
         hearings: list[Hearing] = []
         now = 0.0
         for part in self.say:
             if isinstance(part, Pause):
                 now += part.pause
-            elif isinstance(part, TimedWord):
-                hearings.append(Hearing(next(words), part.start, part.end))
+                continue
+            before = hearings[-1].text if hearings else ""
+            if isinstance(part, TimedWord):
+                word = " ".join(part.word.split())
+                hearings.append(Hearing(blank_between(before, word) + word, part.start, part.end))
             else:
-                stretch = [next(words) for _ in cut(part.text)]
-                hearings += paced(stretch, per_minute=rate, start=now)
+                first, *others = cut(part.text)
+                words = [blank_between(before, first) + first, *others]
+                hearings += paced(words, per_minute=rate, start=now)
                 now = hearings[-1].end
         return hearings
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        self._check_rule()
-        self._check_say()
-        if ALWAYS.get(self.kind, self.label) != self.label:
-            raise misfit(f"kind {self.kind} is always a {ALWAYS[self.kind]}", "label")
-        self._check_revisions()
-        return self
-
-    def _check_rule(self) -> None:
         given = [rule for rule in START_RULES if getattr(self, rule) is not None]
         if not given:
             raise misfit(f"has no start rule: one of {', '.join(START_RULES)}")
         if len(given) > 1:
             raise misfit(f"is a second start rule beside {given[0]}", given[1])
+        self._check_say()
+        if ALWAYS.get(self.kind, self.label) != self.label:
+            raise misfit(f"kind {self.kind} is always a {ALWAYS[self.kind]}", "label")
+        self._check_revisions()
+        return self
 
     def _check_say(self) -> None:
         timed = [isinstance(part, TimedWord) for part in self.say]
@@ -326,7 +319,7 @@ class Utterance(Strict):
     def _check_revisions(self) -> None:
         if self.kind == "revision" and not self.revisions:
             raise misfit("are missing, which the kind promises", "revisions")
-        words = self._timed(self.words_per_minute or self.characters_per_minute or 150)
+        words = self._timed(self.words_per_minute or self.characters_per_minute or _USUAL_RATE)
         due, count = 0.0, 0
         for number, revision in enumerate(self.revisions):
             if not count < revision.after_words <= len(words):
@@ -348,7 +341,7 @@ class Defaults(Strict):
             1.5 s cuts no answer in two, and is still what a patient listener waits.
     """
 
-    words_per_minute: Rate = 150
+    words_per_minute: Rate = _USUAL_RATE
     characters_per_minute: Rate = 250
     breath: Seconds = 1.5
     give_up: Seconds = 10

@@ -72,7 +72,6 @@ class Piece:
 
 
 def pieces(transcript: Transcript) -> list[Piece]:
-    """List all pieces, by start."""
     found = conversation_of(transcript)
     shown: list[Piece] = []
     labels = {utterance.name: utterance.label for utterance in found.utterances}

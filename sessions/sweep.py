@@ -27,6 +27,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -147,17 +148,9 @@ class Sweep:
     points: tuple[Point, ...]
     job: Job
 
-    def job_at(self, point: Point) -> Job:
-        """Make the job of one point."""
-        return replace(self.job, out=self.job.out / point.name, settings=point.settings)
-
 
 def read_sweep(path: Path, out: Path) -> Sweep:
     """Read a sweep's file and check all that can be checked without a model.
-
-    Args:
-        path: YAML; see the module.
-        out: where the recordings go.
 
     Raises:
         BadInput: the file cannot be read, or something in it is wrong; names file, line and field.
@@ -195,21 +188,26 @@ def read_sweep(path: Path, out: Path) -> Sweep:
 
 
 def record_sweep(sweep: Sweep, *, console: Console | None = None) -> list[Path]:
-    """Record every point of a sweep as far as it is not there yet.
-
-    Returns:
-        The folders of the points.
+    """Record every point of a sweep as far as it is not there yet; return the points' folders.
 
     Raises:
-        BadInput: see `sessions.recorder.record_jobs`; all points are checked before a model is
-            loaded.
+        BadInput: see `record_jobs`; all points are checked before a model is loaded.
     """
-    jobs = [sweep.job_at(point) for point in sweep.points]
-
-    def list_points() -> None:
-        write_result(sweep.job.out / SUMMARY, _summary(sweep))
-
-    record_jobs(jobs, console=console, when_checked=list_points)
+    common = sweep.job
+    jobs = [
+        replace(common, out=common.out / point.name, settings=point.settings)
+        for point in sweep.points
+    ]
+    summary = SweepResult(
+        systems=tuple(common.systems),
+        models=dict(common.models),
+        seed=common.seed,
+        max_seconds=common.max_seconds,
+        scenarios={scenario.name: scenario.sha256 for scenario in common.scenarios},
+        points=sweep.points,
+    )
+    when_checked = partial(write_result, common.out / SUMMARY, summary)
+    record_jobs(jobs, console=console, when_checked=when_checked)
     return [job.out for job in jobs]
 
 
@@ -242,18 +240,6 @@ def _name(swept: Mapping[str, JsonValue]) -> str:
         for name, value in swept.items()
     )
     return _NOT_IN_NAMES.sub("-", text)[:_LONGEST_NAME]
-
-
-def _summary(sweep: Sweep) -> SweepResult:
-    job = sweep.job
-    return SweepResult(
-        systems=tuple(job.systems),
-        models=dict(job.models),
-        seed=job.seed,
-        max_seconds=job.max_seconds,
-        scenarios={scenario.name: scenario.sha256 for scenario in job.scenarios},
-        points=sweep.points,
-    )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from duo.transcript import WANT_SILENCE, TranscriptEvent
+from duo.transcript import WANT_SILENCE
 from duo.words import DECIMALS, Piece, Word, words_of
 from sessions.scenario import Hearing, Scenario, Utterance
 
@@ -65,8 +65,7 @@ class HeardPart:
 class ScriptedUser:
     """Say the scenario's utterances when their start rules let it.
 
-    Attributes:
-        recognised: what is heard is not what is said, but what a recogniser makes of it.
+    What is heard may be what a recogniser makes of it: `recognised`.
     """
 
     recognised = False
@@ -90,13 +89,9 @@ class ScriptedUser:
         """Whether a recogniser hears somebody speak, whether or not it has words for it."""
         return False
 
-    def hear(self, events: Iterable[TranscriptEvent]) -> None:
+    def hear(self, speech: Iterable[Piece]) -> None:
         """Take note of what the system says in a cycle."""
-        self._spoken += [
-            Piece(event.start, event.end, event.text, event.cycle)
-            for event in events
-            if event.kind == "speech"
-        ]
+        self._spoken += speech
 
     def speak(self, until: float) -> None:
         """Start every utterance that falls due before `until`, the end of what was heard."""

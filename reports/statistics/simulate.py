@@ -487,7 +487,7 @@ class _Rater:
 
         from sessions.study.materials import WANTED
         from sessions.study.pages import orders
-        from sessions.study.store import pages
+        from sessions.study.tables import pages
 
         with self.study.database.read() as connection:
             of_page = select(pages.c.item_id, pages.c.placement).where(pages.c.id == page)

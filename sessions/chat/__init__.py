@@ -6,29 +6,16 @@ import io
 import os
 import sys
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from duo.decoding.conversant import Conversant
-from duo.decoding.systems import (
-    build,
-    check_settings,
-    check_system,
-    is_foreign,
-    models_for,
-    with_prompt,
-)
-from duo.errors import BadInput, ended_by_signals
+from duo.decoding.systems import check_settings, check_system, is_foreign, models_for, with_prompt
+from duo.errors import ended_by_signals
 from duo.files import check_writable_file
-from duo.runs import versions
 from duo.terminal import say
-from duo.transcript import Header, write_transcript
-from sessions.chat.live import Conversation
+from duo.transcript import write_transcript
+from sessions.chat.live import Builder, Conversation, free_path
 from sessions.recorder import COMMON
-
-#: In seconds; times are written down in milliseconds.
-SHORTEST_CYCLE = 0.001
 
 
 def run(
@@ -45,11 +32,9 @@ def run(
     Args:
         model: name of a backbone; None for the system's default, which a foreign one has not.
         system: a name of `duo.decoding.systems` or `package.module:factory`.
-        seed: of the system's random draws.
         save: where the transcript goes; None for `runs/chat/<date-time>.jsonl`.
         plain: use the lines of `sessions.chat.pipe` even in a terminal.
         loading: how the model is loaded, where not as usual; see `duo.backbone.load`.
-        settings: of the system.
 
     Raises:
         BadInput: unknown system, model or setting, a place that cannot be written, a bad line.
@@ -60,26 +45,17 @@ def run(
     usual = {} if is_foreign(system) else {"repetition_penalty": COMMON["repetition_penalty"]}
     settings = usual | dict(settings or {})
     check_settings(system, settings, seed=seed)
-    path = save or _by_date(Path("runs/chat"))
+    path = save or free_path(Path("runs/chat"))
     check_writable_file(path)
     models = models_for([system], [model] if model else [])
     model, loading = models.get(system), with_prompt(loading or {}, models.values())
     on_screen = not plain and _is_screen()
-    conversant, day = _load(model, loading, system, seed, settings)
-    if not conversant.cycle_seconds >= SHORTEST_CYCLE:
-        raise BadInput(
-            f"a cycle of {conversant.cycle_seconds} s is no time at all", field="cycle_seconds"
-        )
-    header = Header(
-        system=system,
-        model=model or "none",
-        scenario="chat",
-        seed=seed,
-        clock="real-time" if on_screen else "simulated",
-        cycle_seconds=conversant.cycle_seconds,
-        settings=settings | ({"backbone": dict(loading)} if loading else {}),
-        versions=versions() | day,
-    )
+    clock = "real-time" if on_screen else "simulated"
+    build = Builder({system: settings}, loading, seed, {"scenario": "chat", "clock": clock})
+    if model is not None:
+        names = [model, settings["monitor"]] if settings.get("monitor") else [model]
+        say(f"loading {' and '.join(names)} ...")
+    conversant, header = build(system, model or "none")
     conversation = Conversation(conversant, header)
     try:
         with ended_by_signals():
@@ -98,30 +74,6 @@ def run(
         say(f"saved {path}")
 
 
-def _load(
-    model: str | None, loading: Mapping[str, Any], system: str, seed: int, settings: dict[str, Any]
-) -> tuple[Conversant, dict[str, str]]:
-    """Load the system; with the day that its chat template shows, if any."""
-    if model is None:
-        return build(system, None, seed=seed, **settings), {}
-    names = [model, settings["monitor"]] if settings.get("monitor") else [model]
-    say(f"loading {' and '.join(names)} ...")
-    from duo import backbone
-
-    loaded = backbone.load(model, **loading)
-    return build(system, loaded, seed=seed, **settings), loaded.chat.shown_day
-
-
 def _is_screen() -> bool:
     streams = (sys.stdin, sys.stdout, sys.stderr)
     return all(stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
-
-
-def _by_date(folder: Path) -> Path:
-    """Find a name that no transcript in the folder has yet."""
-    name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    path, again = folder / f"{name}.jsonl", 1
-    while path.exists():
-        again += 1
-        path = folder / f"{name}-{again}.jsonl"
-    return path

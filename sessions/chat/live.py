@@ -8,14 +8,21 @@ conversation runs behind the full screen, over a pipe, and in the tests.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from duo.decoding.conversant import Conversant, CycleResult, Event, Heard, Revision
+from duo.decoding.systems import build
+from duo.runs import versions
 from duo.transcript import Header, Transcript, TranscriptEvent
 from duo.words import Piece, blank_between
-from sessions.play import TranscriptBuilder
+from sessions.play import TranscriptBuilder, cycle_length
+
+if TYPE_CHECKING:
+    from duo.backbone import Backbone
 
 DECISIONS = frozenset({"respond", "ignore"})
 #: Seconds without a key that are silence, and make a word half typed a whole one: whatever the
@@ -39,83 +46,77 @@ class TypedInput:
 
     The pieces heard of an utterance, joined as they are, with each `Revision` replacing all before
     it, are a beginning of its text, and after a pause the whole of it.
+
+    Attributes:
+        line: the part of the input line that belongs to the utterance that is still open.
+        heard: all that was heard of that.
     """
 
     def __init__(self) -> None:
         self._entered = ""  # whole lines of this utterance
-        self._line = ""
+        self.line = ""
         self._text = ""  # the two joined
         self._times: list[float] = []  # when each character of the text was typed
         self.changed_at = 0.0
-        self._heard = ""
-
-    @property
-    def line(self) -> str:
-        """The part of the input line that belongs to the utterance that is still open."""
-        return self._line
-
-    @property
-    def heard(self) -> str:
-        """All that was heard of the open utterance."""
-        return self._heard
+        self.heard = ""
 
     @property
     def waiting(self) -> bool:
         """True while what was heard is not yet what was typed."""
-        return self._text.rstrip() != self._heard
+        return self._text.rstrip() != self.heard
 
     @property
     def unheard(self) -> str:
         """The text typed after what was heard."""
-        return self._text[common_start(self._text, self._heard) :]
+        return self._text[common_start(self._text, self.heard) :]
 
     @property
     def span(self) -> tuple[float, float]:
         """The times of the first and the last key of what was heard of the utterance."""
-        times = self._times[: len(self._heard)] or [self.changed_at]
+        times = self._times[: len(self.heard)] or [self.changed_at]
         return times[0], times[-1]
 
     def typed(self, line: str, now: float) -> None:
         """Take note that the input line reads `line` now."""
-        if line != self._line:
-            self._line = line
+        if line != self.line:
+            self.line = line
             self._write(_joined(self._entered, line), now)
 
     def entered(self, now: float) -> None:
         """Take note that Enter was pressed: the line is complete, and a new one begins."""
-        self._entered, self._line = self._text.rstrip(), ""
+        self._entered, self.line = self._text.rstrip(), ""
         self._write(self._entered, now)
 
     def corrected(self, text: str, now: float) -> None:
         """Replace the whole open utterance by `text`: how a recogniser revises it."""
-        self._entered, self._line = text.strip(), ""
+        self._entered, self.line = text.strip(), ""
         self._write(self._entered, now)
 
     def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]:
         """Return what is newly heard, and its words; a revision and silence have none."""
         complete = self._text[: self._complete(now)].rstrip()
-        before = len(self._heard)
-        if self._text.startswith(self._heard):
+        before = len(self.heard)
+        if self._text.startswith(self.heard):
             if len(complete) <= before:
-                typing = self._line and not self._pauses(now)
-                return Revision(self._heard) if typing and self._heard else "", ()
-            self._heard = complete
+                typing = self.line and not self._pauses(now)
+                return Revision(self.heard) if typing and self.heard else "", ()
+            self.heard = complete
             return complete[before:], self._words(before)
-        self._heard = complete
+        self.heard = complete
         return Revision(complete), ()
 
     def decided(self) -> None:
         """End the utterance with what was heard of it, as the system has decided about it."""
-        kept = common_start(self._text, self._heard)
+        kept = common_start(self._text, self.heard)
         if kept < len(self._entered):
             self._entered = self._entered[kept:].lstrip()
         else:
             # The part of the line that was heard goes; only the text knows how the two were joined.
-            self._entered, self._line = "", self._text[kept:].lstrip()
+            self._entered, self.line = "", self._text[kept:].lstrip()
         times = self._times
-        self._text = _joined(self._entered, self._line)
+        self._text = _joined(self._entered, self.line)
         self._times = times[len(times) - len(self._text) :]
-        self._heard = ""
+        self.heard = ""
 
     def _write(self, text: str, now: float) -> None:
         kept = common_start(self._text, text)
@@ -136,7 +137,7 @@ class TypedInput:
         return len(self._entered)
 
     def _words(self, begin: int) -> tuple[Piece, ...]:
-        found = re.finditer(r"\s*(\S+)", self._heard[begin:])
+        found = re.finditer(r"\s*(\S+)", self.heard[begin:])
         return tuple(
             Piece(
                 self._times[begin + match.start(1)], self._times[begin + match.end() - 1], match[0]
@@ -200,10 +201,8 @@ class Words(Protocol):
         changed_at: when what there is to hear changed last.
     """
 
+    heard: str
     changed_at: float
-
-    @property
-    def heard(self) -> str: ...
 
     @property
     def span(self) -> tuple[float, float]: ...
@@ -211,6 +210,59 @@ class Words(Protocol):
     def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]: ...
 
     def decided(self) -> None: ...
+
+
+def free_path(folder: Path, name: str = "") -> Path:
+    """Find a transcript's path that is not taken yet: by date and time, if no name is given."""
+    stem = name or datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    path, again = folder / f"{stem}.jsonl", 1
+    while path.exists():
+        again += 1
+        path = folder / f"{stem}-{again}.jsonl"
+    return path
+
+
+class Builder:
+    """Builds systems by name, with these `settings`; keeps the model that was loaded last."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Mapping[str, Any]],
+        loading: Mapping[str, Any],
+        seed: int,
+        header: Mapping[str, Any],
+    ) -> None:
+        """Load models as `duo.backbone.load` does; `header` has more fields of the transcript's."""
+        self.settings, self._loading, self._seed, self._header = settings, loading, seed, header
+        self._loaded: tuple[str, Backbone] | None = None
+
+    def __call__(self, system: str, model: str) -> tuple[Conversant, Header]:
+        """Build a system with its model ("none": without one), and its transcript's header.
+
+        Raises:
+            BadInput: it cannot be built; or see `cycle_length`.
+        """
+        backbone, day = None, {}
+        if model != "none":
+            if self._loaded is None or self._loaded[0] != model:
+                from duo.backbone import load
+
+                self._loaded = None  # before the next one takes its memory
+                self._loaded = model, load(model, **self._loading)
+            backbone = self._loaded[1]
+            day = backbone.chat.shown_day
+        settings = dict(self.settings[system])
+        conversant = build(system, backbone, seed=self._seed, **settings)
+        settings |= self._header.get("settings", {})
+        known = {
+            "system": system,
+            "model": model,
+            "seed": self._seed,
+            "cycle_seconds": cycle_length(conversant),
+            "settings": settings | ({"backbone": dict(self._loading)} if self._loading else {}),
+            "versions": versions() | self._header.get("versions", {}) | day,
+        }
+        return conversant, Header(**{**self._header, **known})
 
 
 class Conversation:
@@ -229,8 +281,8 @@ class Conversation:
         self.cycle = 0
         self.utterance = ""  # name of the open one; "" when nothing is open
         self._utterances = 0
-        self._decides = False  # whether the system has ever reported that it listens or decides
-        self._builder = _Builder(header)
+        self.decides = False  # whether the system has ever reported that it listens or decides
+        self._builder = TranscriptBuilder(header)
 
     def hear(self, now: float) -> tuple[Heard, list[TranscriptEvent]]:
         """Return what the system is to hear in the cycle that begins `now`."""
@@ -279,11 +331,6 @@ class Conversation:
             self._builder.speech(word)
         return self._builder.fresh()
 
-    @property
-    def decides(self) -> bool:
-        """Whether the system has ever reported that it listens or decides."""
-        return self._decides
-
     def happened(self, events: Sequence[Event], at: float) -> list[TranscriptEvent]:
         """Write down events of the last cycle that come true only now, `at` a moment after it."""
         self._builder.cycle(
@@ -297,8 +344,8 @@ class Conversation:
 
         A system that reports no decisions has taken up what it answers.
         """
-        self._decides |= event.kind in {*DECISIONS, "fork"}
-        answers = not self._decides and event.kind in {"speech", "answer_end"}
+        self.decides |= event.kind in {*DECISIONS, "fork"}
+        answers = not self.decides and event.kind in {"speech", "answer_end"}
         return [event, *(self._close(event.cycle) if event.kind in DECISIONS or answers else ())]
 
     def so_far(self) -> Transcript:
@@ -350,17 +397,3 @@ async def converse(
             for seen in conversation.settle(event):
                 display.show_event(seen)
         due = max(due + length, clock.now())
-
-
-class _Builder(TranscriptBuilder):
-    """A builder that reads out what it has written."""
-
-    def __init__(self, header: Header) -> None:
-        super().__init__(header)
-        self._read = 0
-
-    def fresh(self) -> list[TranscriptEvent]:
-        """Return the events since the last call, in the order in which they were written."""
-        written = self._events[self._read :]
-        self._read = len(self._events)
-        return written

@@ -31,6 +31,8 @@ from duo.terminal import printable
 from duo.transcript import TranscriptEvent
 from sessions.chat.live import Conversation
 
+#: What messages call the lines.
+_FILE = "<stdin>"
 #: Seconds on the clock: a time after it is a slip (milliseconds, a date), not a conversation.
 LATEST = 24 * 60 * 60.0
 #: A system that has not decided after this many silent cycles never will.
@@ -58,7 +60,7 @@ class Line:
         return self.at is None and not self.text and not self.revises
 
 
-def read_lines(stream: Iterable[bytes], name: str = "<stdin>") -> Iterator[Line]:
+def read_lines(stream: Iterable[bytes]) -> Iterator[Line]:
     """Parse the lines of a conversation, one by one as they arrive.
 
     Raises:
@@ -69,19 +71,19 @@ def read_lines(stream: Iterable[bytes], name: str = "<stdin>") -> Iterator[Line]
         try:
             match = _LINE.fullmatch(raw.decode("utf-8").strip())
         except UnicodeDecodeError:
-            raise BadInput("is not UTF-8 text", file=name, line=number) from None
+            raise BadInput("is not UTF-8 text", file=_FILE, line=number) from None
         assert match is not None  # every line without a line end matches
         at = float(match["at"]) if match["at"] else None
         if at is not None:
             if not (math.isfinite(at) and 0 <= at <= LATEST):
                 raise BadInput(
                     f"must be from 0 to {LATEST:g}, not {match['at']}",
-                    file=name, line=number, field="time",
+                    file=_FILE, line=number, field="time",
                 )  # fmt: skip
             if at < latest:
                 raise BadInput(
                     f"{at:g} s is before the {latest:g} s of an earlier line",
-                    file=name, line=number, field="time",
+                    file=_FILE, line=number, field="time",
                 )  # fmt: skip
             latest = at
         yield Line(number, at, match["text"], revises=bool(match["revises"]))
@@ -104,7 +106,7 @@ class PipeChat:
         """The moment at which the next cycle begins."""
         return self._conversation.cycle * self._length
 
-    def play(self, lines: Iterable[Line], name: str = "<stdin>") -> None:
+    def play(self, lines: Iterable[Line]) -> None:
         """Hold the whole conversation.
 
         Raises:
@@ -120,7 +122,7 @@ class PipeChat:
             if line.at is not None and line.at < earliest:
                 raise BadInput(
                     f"{line.at:g} s has passed: the system was quiet at {earliest:g} s",
-                    file=name, line=line.number, field="time",
+                    file=_FILE, line=line.number, field="time",
                 )  # fmt: skip
             last = last if line.at is None else line.at
             while self.now < last:

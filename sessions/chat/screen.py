@@ -29,7 +29,7 @@ from duo.decoding.conversant import CycleResult, Heard
 from duo.terminal import printable
 from duo.transcript import TranscriptEvent
 from sessions.chat.lanes import Cell, Lane, Lanes, Row
-from sessions.chat.live import Clock, Conversation, CycleStatus, converse
+from sessions.chat.live import Conversation, CycleStatus, converse
 
 #: Columns of "minutes:seconds " before the lanes and of the rule between them.
 TIME, RULE = 7, 3
@@ -83,7 +83,6 @@ class LanesView(ScrollView, can_focus=False):
         self._rows: list[Row] = []
 
     def add(self, event: TranscriptEvent) -> None:
-        """Draw one event more."""
         self._events.append(event)
         self._lanes.add(event)
         self._draw()
@@ -105,7 +104,6 @@ class LanesView(ScrollView, can_focus=False):
         self._draw()
 
     def render_line(self, y: int) -> Strip:
-        """Draw one row (the line interface of Textual)."""
         place = y + self.scroll_offset.y
         width = self.scrollable_content_region.width
         widths = lane_widths(width)
@@ -219,10 +217,10 @@ class ChatScreen(App[None]):
     .late { color: $text-warning; }
     """.replace("PERSON", palette.PERSON).replace("ASSISTANT", palette.ASSISTANT)
 
-    def __init__(self, conversation: Conversation, clock: Clock | None = None) -> None:
+    def __init__(self, conversation: Conversation) -> None:
         super().__init__()
         self.conversation = conversation
-        self._clock = clock or WallClock()
+        self._clock = WallClock()
         self._thinker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cycle")
         self.failure: BaseException | None = None
 
@@ -262,13 +260,11 @@ class ChatScreen(App[None]):
         self.query_one("#you").styles.width = TIME + widths["you"] + RULE
 
     def show_event(self, event: TranscriptEvent) -> None:
-        """Show an event now (see `Display`)."""
         self.query_one(LanesView).add(event)
         if event.kind == "utterance":
             self.query_one(TypingLine).keep(self.conversation.typed_input.line)
 
     def show_status(self, status: CycleStatus) -> None:
-        """Show how the system fares (see `Display`)."""
         parts = (
             f"cycle {status.cycle}",
             ("●" if status.busy else "○") + " speaking",

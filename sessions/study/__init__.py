@@ -1,11 +1,11 @@
 """Run rater studies: blinded, balanced comparisons of recorded dialogues.
 
 `design` (YAML) and `materials` (transcripts, made harmless by `blinding`) become a study (`study`)
-in a database (`store`). `people` get links; `pages` decides who sees what; `session` is a rater's
-way through, with the transactions. `votes` are derived from it for `exports`, `preferences`,
-`status` (the administrator's view, with `signs` of who does not look) and the statistics;
-`importing` brings them back. `leaks` and `preregistration` are for before the first rater;
-`judge` is a language model that rates, apart; `app` are the web pages, which use nothing but this:
+in a database (`store`, `tables`). `people` get links; `pages` decides who sees what; `session` is a
+rater's way through, with the transactions. `votes` are derived from it for `exports`, `status` (the
+administrator's view, with `signs` of who does not look) and the statistics; `importing` brings them
+back. `leaks` and `preregistration` are for before the first rater; `judge` is a language model that
+rates, apart; `app` are the web pages, which use nothing but this:
 
     study = open_study(folder)                      # once per process; thread-safe
     session = open_session(study, token, panel_id)  # each run of a page; cheap

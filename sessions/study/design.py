@@ -6,7 +6,7 @@ the same user, and the rater ranks them on each criterion (see `sessions.study.v
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,53 +15,29 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from duo.errors import BadInput, misfit, problems
 from duo.yaml_file import read_yaml
-from sessions.study.questionnaire import Asked, Name, Strict, Text
-from sessions.study.wording import LANGUAGES, read_words, words_of
+from sessions.study.questionnaire import (
+    Asked,
+    Comprehension,
+    Count,
+    Criterion,
+    Marks,
+    Name,
+    Strength,
+    Strict,
+    Text,
+)
+from sessions.study.wording import LANGUAGES, read_words, translated, words_of
 
 #: The design that is used where none is given: the paper's five criteria (its section 4.3).
 PAPER = Path(__file__).with_name("paper.yaml")
 #: What differs from it in a live study.
 LIVE = Path(__file__).with_name("live.yaml")
 
-#: The fields of a design that have texts for raters.
-TRANSLATED = (
-    "title", "consent", "about", "instructions", "criteria", "example", "comprehension", "checks",
-    "before", "after", "strength", "marks", "live",
-)  # fmt: skip
-
-#: Fields inside them that are the same in all languages.
-_SAME = ("name", "kind", "who")
-
-Count = Annotated[int, Field(ge=0, le=10_000)]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$", max_length=35)]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Address = Annotated[str, Field(pattern=r"^https://\S+$")]
 Parameter = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,39}$")]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False, strict=False)]
-
-
-class Criterion(Strict):
-    """Something that dialogues are compared in.
-
-    Attributes:
-        name: in the data.
-        title: what raters see as its name, if it is not the name itself.
-        question: what the rater is asked.
-        definition: what is meant.
-        better, worse: anchors; what a dialogue is like that does well, and one that does badly.
-    """
-
-    name: Name
-    title: Text | None = None
-    question: Text
-    definition: Text
-    better: Text
-    worse: Text
-
-    @property
-    def shown(self) -> str:
-        """Its name as it is shown, such as "Human-likeness"."""
-        return self.title or self.name[:1].upper() + self.name[1:].replace("_", " ")
 
 
 class Line(Strict):
@@ -95,39 +71,12 @@ class Example(Strict):
         return self
 
 
-class Question(Strict):
-    """A question about the instructions, of which one option is right."""
-
-    ask: Text
-    options: Annotated[tuple[Text, ...], Field(strict=False)]
-    answer: Text
-    because: Text
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if len(self.options) < 2:
-            raise misfit("two options or more are needed", "options")
-        if len(set(self.options)) != len(self.options):
-            raise misfit("an option is given twice", "options")
-        if self.answer not in self.options:
-            raise misfit("is none of the options", "answer")
-        return self
-
-
-class Comprehension(Strict):
-    """The check that the instructions were understood; no questions: no check."""
-
-    attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    questions: Annotated[tuple[Question, ...], Field(strict=False)] = ()
-
-
 class Checks(Strict):
     """Checks on the raters; none of them discards a vote.
 
     Attributes:
         attention: pages for each rater on which the assistant of one dialogue asks to be chosen;
             None: as many as suit the rater's pages.
-        instruction: what it says.
         repeats: pages for each rater that were seen before, with the sides swapped; None: as many
             as suit the rater's pages.
         exposure: what a rater must have done with each dialogue before a page is taken: "opened"
@@ -204,14 +153,7 @@ class Completion(Strict):
 
 
 class About(Strict):
-    """What people should know before they consent; stands below the text of the consent page.
-
-    Attributes:
-        who: does the study; `contact` is how to reach them.
-        purpose: of the study; `duration` and `pay` of taking part.
-        data: what is stored, for how long, and who sees it.
-        withdrawal: how to withdraw, also later.
-    """
+    """What people should know before they consent; stands below the text of the consent page."""
 
     who: Text | None = None
     contact: Text | None = None
@@ -225,39 +167,6 @@ class About(Strict):
     def missing(self) -> tuple[str, ...]:
         """Names of what is not said."""
         return tuple(name for name, text in self if text is None)
-
-
-_Kinds = Annotated[dict[Name, Text], Field(max_length=9)]
-
-
-class Strength(Strict):
-    """How strong a preference is; asked where one of two dialogues is preferred.
-
-    Attributes:
-        levels: from weak to strong, each with its label; none: it is not asked.
-        required: a preference counts as an answer only with its strength.
-    """
-
-    levels: _Kinds = Field(default_factory=dict)
-    required: bool = False
-
-
-class Marks(Strict):
-    """What raters may mark at a turn of an assistant.
-
-    Attributes:
-        kinds: each with its label, such as "Here it should have stopped"; none: nothing is marked.
-        least: marks that a page needs before it is taken.
-    """
-
-    kinds: _Kinds = Field(default_factory=dict)
-    least: Count = 0
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.least and not self.kinds:
-            raise misfit("needs kinds of marks", "least")
-        return self
 
 
 class Panel(Strict):
@@ -296,6 +205,15 @@ class Panel(Strict):
         return "".join(f"&{name}={{{{%{name}%}}}}" for name in names if name)
 
 
+def _with_names(taken: set[str], what: str, part: str, named: Iterable[Any]) -> set[str]:
+    """Return the names taken so far and those of a part of the design, which must be others."""
+    for number, one in enumerate(named):
+        if one.name in taken:
+            raise misfit(f"is taken by a {what} above", part, number, "name")
+        taken = taken | {one.name}
+    return taken
+
+
 class Topic(Strict):
     """What a participant talks about with each of the systems; `text` is what the card says."""
 
@@ -318,10 +236,7 @@ class Topics(Strict):
 
     @model_validator(mode="after")
     def _different(self) -> Self:
-        names = [topic.name for topic in self.topics]
-        for number, name in enumerate(names):
-            if name in names[:number]:
-                raise misfit("is taken by a topic above", "topics", number, "name")
+        _with_names(set(), "topic", "topics", self.topics)
         return self
 
 
@@ -329,10 +244,8 @@ class Live(Topics):
     """Conversations that participants hold themselves, instead of recorded ones.
 
     Attributes:
-        topics: each is an item of the study.
         seconds: after which a conversation is ended.
         voice: "piper", or "none": captions alone.
-        captions: what the assistant says is shown, too.
         at_once: conversations at a time; each more needs the memory of all models once more.
         chat: the models' chat format, one of `duo.chatformat.STYLES`; None for their own.
         systems: as `duo study create` was told.
@@ -402,17 +315,9 @@ class Design(Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        seen: set[str] = set()
-        for number, criterion in enumerate(self.criteria):
-            if criterion.name in seen:
-                raise misfit("is taken by a criterion above", "criteria", number, "name")
-            seen.add(criterion.name)
-        asked = set(seen)  # what is missing is told by its name
-        for part in ("before", "after"):
-            for number, one in enumerate(getattr(self, part)):
-                if one.name in asked:
-                    raise misfit("is taken by a criterion or question above", part, number, "name")
-                asked.add(one.name)
+        asked = _with_names(set(), "criterion", "criteria", self.criteria)
+        for part in ("before", "after"):  # what is missing is told by its name
+            asked = _with_names(asked, "criterion or question", part, getattr(self, part))
         if self.live is not None:
             self._check_live()
         self._translate()
@@ -500,7 +405,8 @@ def read_design(
             raise BadInput(said, file=path, field="live")
         if is_live:
             data["live"] = data["live"] | dict(live or {})
-        for field, read in (("strings", read_words), ("translations", _read_texts)):
+        readers = {"strings": read_words, "translations": lambda path: read_yaml(path).data}
+        for field, read in readers.items():
             if isinstance(files := data.get(field), dict):
                 data[field] = {
                     name: read(path.parent / one) if isinstance(one, str) else one
@@ -521,52 +427,4 @@ def read_topics(path: Path) -> list[dict[str, Any]]:
     Raises:
         BadInput: cannot be read, or is none: names file, line and field.
     """
-    document = read_yaml(path)
-    try:
-        return [one.model_dump() for one in Topics.model_validate(document.data).topics]
-    except ValidationError as error:
-        raise document.refusal(error) from error
-
-
-def _read_texts(path: Path) -> Any:
-    return read_yaml(path).data
-
-
-def translated(data: Mapping[str, Any], over: Mapping[str, Any], *at: int | str) -> dict[str, Any]:
-    """Return the data of a design, or of a part of it, with the texts that another language has.
-
-    Lists are replaced item by item, and must be as long.
-
-    Args:
-        over: a part of the data, with texts in another language; what is not in it stays.
-        at: where `over` stands, for the error.
-
-    Raises:
-        PydanticCustomError: there is no such text.
-    """
-    if unknown := [name for name in over if name not in data]:
-        raise misfit("there is no such text in the design", *at, unknown[0])
-    if len(at) == 2 and (fixed := [name for name in over if name not in TRANSLATED]):
-        raise misfit("is the same in all languages", *at, fixed[0])
-    changed = {name: _one(data[name], value, *at, name) for name, value in over.items()}
-    return {**data, **changed}
-
-
-def _one(before: Any, after: Any, *at: int | str) -> Any:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        who = "about" in at  # there it is a text
-        if not who and (
-            fixed := [one for one in _SAME if one in after and after[one] != before[one]]
-        ):
-            raise misfit(f"must be {before[fixed[0]]!r}, as in the design", *at, fixed[0])
-        return translated(before, after, *at)
-    if isinstance(before, list | tuple) and isinstance(after, list | tuple):
-        if len(before) != len(after):
-            raise misfit(f"has {len(after)} parts, not {len(before)} as in the design", *at)
-        pairs = zip(before, after, strict=True)
-        return [_one(one, other, *at, place) for place, (one, other) in enumerate(pairs)]
-    if isinstance(before, str | None) and isinstance(after, str):
-        return after
-    if before == after:
-        return before
-    raise misfit("must be a text, as in the design", *at)
+    return [one.model_dump() for one in read_yaml(path).validated(Topics).topics]

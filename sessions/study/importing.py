@@ -19,8 +19,9 @@ from duo.files import csv_rows
 from duo.terminal import printable
 from sessions.study.pages import orders
 from sessions.study.people import add_rater, is_erased
-from sessions.study.store import actions, pages, raters, ratings
+from sessions.study.store import insert
 from sessions.study.study import StoredItem, Study, record, stored_items
+from sessions.study.tables import actions, pages, raters, ratings
 from sessions.study.views import Answer
 from sessions.study.votes import COLUMNS, from_text
 
@@ -60,10 +61,7 @@ class _Row:
 
 
 def import_ratings(study: Study, path: Path) -> int:
-    """Import a CSV file that `votes.export` wrote.
-
-    Returns:
-        How many ratings (of one rater, item and criterion) are new.
+    """Import a CSV file that `votes.export` wrote; count the ratings that are new.
 
     Raises:
         BadInput: not such a file, of another study's items, or in conflict with what is there:
@@ -107,17 +105,18 @@ class _Importer:
             )
         ).scalar_one_or_none()
         if there is not None:
-            if Answer.from_json(there) != answer:
+            if Answer.from_data(there) != answer:
                 row.refuse(f"{row['rater']} has another answer to this already", "ranking")
             return False
-        self._insert(
+        insert(
+            self.connection,
             ratings,
             rater_id=rater,
             item_id=item.id,
             repeat=row["repeat"],
             criterion=row["criterion"],
             page_id=page,
-            answer=answer.as_json(),
+            answer=answer.as_data(),
             submitted_at=row["submitted_at"].timestamp(),
             revisions=row["revisions"] or 0,
         )
@@ -135,7 +134,8 @@ class _Importer:
                 row.refuse("must be 0 or more", "question_seconds")
             data["criterion"] = row["criterion"]
         if any(data.values()):
-            self._insert(
+            insert(
+                self.connection,
                 actions,
                 study_id=self.study.id,
                 rater_id=rater,
@@ -143,7 +143,7 @@ class _Importer:
                 kind="import",
                 at=row["submitted_at"].timestamp(),
                 seconds=seconds or 0.0,
-                data=json.dumps(data),
+                data=data,
             )
 
     def _rater(self, row: _Row) -> int:
@@ -187,7 +187,8 @@ class _Importer:
         if self.connection.execute(own.where(pages.c.position == position)).first():
             row.refuse(f"{row['rater']} has another item on this page", "position")
         at = row["submitted_at"].timestamp()
-        return self._insert(
+        return insert(
+            self.connection,
             pages,
             rater_id=rater,
             item_id=item,
@@ -200,10 +201,6 @@ class _Importer:
             seconds=row["seconds"],
             comment=(row["comment"] or "").replace("\0", ""),
         )
-
-    def _insert(self, table: Any, **values: Any) -> int:
-        done = self.connection.execute(table.insert().values(**values))
-        return int(done.inserted_primary_key[0])  # type: ignore[index]
 
 
 def _placement(row: _Row, item: StoredItem) -> int:

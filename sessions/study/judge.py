@@ -26,7 +26,7 @@ from duo.judging import Judge, Judged, Question, ask_all, between_marks, quoted_
 from duo.runs import MANIFEST, Stopwatch, write_manifest
 from duo.table import Column, Table
 from sessions.study.blinding import Dialogue
-from sessions.study.design import Criterion
+from sessions.study.questionnaire import Criterion
 from sessions.study.study import Study, need_recorded, shown_dialogues
 
 VERDICTS, SUMMARY = "judge.csv", "judge.json"
@@ -56,7 +56,6 @@ class Verdict:
     """What the judge says of two systems on one item and criterion; a row of `judge.csv`.
 
     Attributes:
-        judge: the model.
         winner: a system, "tie" or "both_bad"; "tie" also where the two orders disagree.
         consistent: both orders gave the same winner.
         answer, swapped: the letters, with the first system as A and as B.

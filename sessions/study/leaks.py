@@ -22,7 +22,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from duo.table import Cell, Column, Table
 from duo.waits import Waits, unequal
 from duo.words import length
-from sessions.study.blinding import Dialogue, Utterance
+from sessions.study.blinding import Dialogue
 from sessions.study.study import Study, shown_dialogues
 
 Kind = Literal["machinery", "behaviour"]
@@ -168,16 +168,14 @@ def leaks_verdict(leaks: Leaks) -> list[str]:
     return said
 
 
-def find_leaks(study: Study, *, seed: int = 0) -> Leaks:
+def find_leaks(study: Study) -> Leaks:
     """Look for what gives the systems away, in the dialogues as the pages show them."""
     with study.database.read() as connection:
         shown = shown_dialogues(connection, study, "item")
-    return leaks_of(shown, study.systems, seed=seed)
+    return leaks_of(shown, study.systems)
 
 
-def leaks_of(
-    shown: dict[str, dict[str, Dialogue]], systems: Sequence[str], *, seed: int = 0
-) -> Leaks:
+def leaks_of(shown: dict[str, dict[str, Dialogue]], systems: Sequence[str]) -> Leaks:
     """Look at dialogues by item and system."""
     from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
@@ -187,11 +185,13 @@ def leaks_of(
         for system in systems
         for trace in _traces(item, system, group[system], systems)
     ]
-    measured = [
-        (name, kind, meaning, _table(shown, systems, measure))
-        for name, kind, meaning, measure in SIGNALS
-    ]
-    tests = [separation(values, seed=seed) for *_, values in measured]
+    by_item = [[measures(group[system]) for system in systems] for group in shown.values()]
+    values_of = {}  # an item a row, a system a column, without items that lack the number
+    for name, *_ in SIGNALS:
+        rows = [[one[name] for one in row] for row in by_item]
+        whole = [row for row in rows if None not in row]
+        values_of[name] = np.array(whole, np.float64).reshape(-1, len(systems))
+    tests = [separation(values) for values in values_of.values()]
     adjusted = multipletests([p for _, p in tests], method="holm")[1]
     signals = tuple(
         Signal(
@@ -204,8 +204,8 @@ def leaks_of(
             float(corrected),
             len(values),
         )
-        for (name, kind, meaning, values), (guessed, p), corrected in zip(
-            measured, tests, adjusted, strict=True
+        for (name, kind, meaning), values, (guessed, p), corrected in zip(
+            SIGNALS, values_of.values(), tests, adjusted, strict=True
         )
     )
     waits = {
@@ -257,17 +257,6 @@ def _traces(item: str, system: str, dialogue: Dialogue, systems: Sequence[str]) 
     return [Trace(item, system, what, text) for what, text in dict.fromkeys(found)]
 
 
-def _table(
-    shown: dict[str, dict[str, Dialogue]],
-    systems: Sequence[str],
-    measure: Callable[[Dialogue], float | None],
-) -> Values:
-    """Measure a number by item (rows) and system (columns); leave out items that lack it."""
-    rows = [[measure(group[system]) for system in systems] for group in shown.values()]
-    whole = [row for row in rows if None not in row]
-    return np.array(whole, dtype=np.float64).reshape(-1, len(systems))
-
-
 def _waits(dialogue: Dialogue) -> Waits:
     return Waits.of(
         [(one.start, one.end) for one in dialogue.of("user")],
@@ -281,83 +270,53 @@ def _floor(n: int, k: int) -> float:
     return math.factorial(k) / ways if ways <= PERMUTATIONS else 1 / (1 + PERMUTATIONS)
 
 
-def _answers(dialogue: Dialogue) -> tuple[Utterance, ...]:
-    return dialogue.of("assistant")
-
-
-def _on_the_beat(dialogue: Dialogue) -> float | None:
-    starts = [one.start for one in _answers(dialogue)]
-    return sum(abs(at - round(at)) < 0.01 for at in starts) / len(starts) if starts else None
-
-
-def _words_an_answer(dialogue: Dialogue) -> float | None:
-    counts = [len(one.words) for one in _answers(dialogue)]
-    return sum(counts) / len(counts) if counts else None
-
-
-def _same_length(dialogue: Dialogue) -> float | None:
-    counts = Counter(len(one.words) for one in _answers(dialogue))
-    total = sum(counts.values())
-    return max(counts.values()) / total if total > 1 else None
-
-
-def _unfinished(dialogue: Dialogue) -> float | None:
-    ends = [bool(_SENTENCE_END.search(one.text)) for one in _answers(dialogue)]
-    return ends.count(False) / len(ends) if ends else None
-
-
-def _inner_capitals(dialogue: Dialogue) -> float | None:
-    """Count capitals where no sentence begins: where a slice does."""
-    words = [word.text.strip() for one in _answers(dialogue) for word in one.words]
-    inner = [
+def measures(dialogue: Dialogue) -> dict[str, float | None]:
+    """Measure each of `SIGNALS`; None where the dialogue has nothing to measure it by."""
+    answers = dialogue.of("assistant")
+    starts = [one.start for one in answers]
+    lengths = [len(one.words) for one in answers]
+    words = [word.text.strip() for one in answers for word in one.words]
+    inner = [  # words that no sentence begins with: a slice may, with a capital
         word[:1].isupper() and word not in ("I", "I'm", "I'll", "I've", "I'd")
         for before, word in itertools.pairwise(words)
         if not _SENTENCE_END.search(before)
     ]
-    return sum(inner) / len(inner) if inner else None
-
-
-def _pace(dialogue: Dialogue) -> float | None:
-    spoken = sum(one.end - one.start for one in _answers(dialogue))
-    words = sum(len(one.words) for one in _answers(dialogue))
-    return words / spoken if spoken > 0 else None
-
-
-def _reaction(dialogue: Dialogue) -> float | None:
-    """Measure the seconds from the end of what the user says to the assistant's next words."""
-    starts = [one.start for one in _answers(dialogue)]
-    waits = [
+    spoken = sum(one.end - one.start for one in answers)
+    reactions = [
         min(after) - user.end
         for user in dialogue.of("user")
         if (after := [start for start in starts if start >= user.end])
     ]
-    return sum(waits) / len(waits) if waits else None
+    lower = [word.lower() for word in words]
+    runs = [tuple(lower[place : place + 4]) for place in range(len(lower) - 3)]
+    return {
+        "on the beat": _mean([abs(at - round(at)) < 0.01 for at in starts]),
+        "answer": _mean(lengths),
+        "same length": max(Counter(lengths).values()) / len(lengths) if len(lengths) > 1 else None,
+        "unfinished": _mean([not _SENTENCE_END.search(one.text) for one in answers]),
+        "inner capitals": _mean(inner),
+        "pace": len(words) / spoken if spoken > 0 else None,
+        "reaction": _mean(reactions),
+        "said": float(len(words)),
+        "overlap": length(dialogue.overlaps),
+        "repeated": 1 - len(set(runs)) / len(runs) if runs else None,
+    }
 
 
-def _said(dialogue: Dialogue) -> float:
-    return float(sum(len(one.words) for one in _answers(dialogue)))
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
-def _overlap(dialogue: Dialogue) -> float:
-    return length(dialogue.overlaps)
-
-
-def _repeated(dialogue: Dialogue) -> float | None:
-    words = [word.text.strip().lower() for one in _answers(dialogue) for word in one.words]
-    runs = [tuple(words[place : place + 4]) for place in range(len(words) - 3)]
-    return 1 - len(set(runs)) / len(runs) if runs else None
-
-
-#: Name, sort, meaning and measure of each signal.
-SIGNALS: tuple[tuple[str, Kind, str, Callable[[Dialogue], float | None]], ...] = (
-    ("on the beat", "machinery", "share of answers that begin at a whole second", _on_the_beat),
-    ("answer", "machinery", "words of an answer", _words_an_answer),
-    ("same length", "machinery", "share of answers of the commonest length", _same_length),
-    ("unfinished", "machinery", "share of answers that end inside a sentence", _unfinished),
-    ("inner capitals", "machinery", "capitals where no sentence begins", _inner_capitals),
-    ("pace", "machinery", "words a second while speaking", _pace),
-    ("reaction", "behaviour", "seconds from the user's last word to the answer", _reaction),
-    ("said", "behaviour", "words of the assistant", _said),
-    ("overlap", "behaviour", "seconds in which both speak", _overlap),
-    ("repeated", "behaviour", "share of four words in a row said before", _repeated),
+#: Name, sort and meaning of each signal.
+SIGNALS: tuple[tuple[str, Kind, str], ...] = (
+    ("on the beat", "machinery", "share of answers that begin at a whole second"),
+    ("answer", "machinery", "words of an answer"),
+    ("same length", "machinery", "share of answers of the commonest length"),
+    ("unfinished", "machinery", "share of answers that end inside a sentence"),
+    ("inner capitals", "machinery", "capitals where no sentence begins"),
+    ("pace", "machinery", "words a second while speaking"),
+    ("reaction", "behaviour", "seconds from the user's last word to the answer"),
+    ("said", "behaviour", "words of the assistant"),
+    ("overlap", "behaviour", "seconds in which both speak"),
+    ("repeated", "behaviour", "share of four words in a row said before"),
 )

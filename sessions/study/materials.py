@@ -3,13 +3,18 @@
 An item of a study is the same scenario and seed by every system. Attention checks are made of the
 same dialogues. Half-duplex controls are for comparing answers, and no item: in them nobody
 interrupts anybody.
+
+Sound is made so that it tells no more than what was said, and how. Every sound is written anew: the
+same format and rate, no tags, a name that says nothing, and each speaker as loud as everywhere else
+in the study, the user on the left and the assistant on the right. With `one-voice` all systems, and
+all users, speak with the same two voices, from the words that the page shows; so raters judge what
+is said and when, not whose voice is nicer.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import random
 import re
@@ -18,21 +23,32 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Connection
 
+from duo import words as spoken
 from duo.errors import BadInput
 from duo.files import check_writable, sha256, write_result, write_text
 from duo.runs import MANIFEST, Stopwatch, write_manifest
 from duo.terminal import progress
 from duo.transcript import Header, read_transcript, transcript_files
-from sessions.study.blinding import Dialogue, Word, blinded
+from sessions.study.blinding import Dialogue, Who, Word, blinded
 from sessions.study.design import Design
-from sessions.study.sound import SoundOf, StudySound
-from sessions.study.store import Database, database_url, dialogues, items, studies
+from sessions.study.store import Database, database_url, insert
 from sessions.study.study import MARKER, SCHEMA, Marker, Study, begun, open_study, row_of
+from sessions.study.tables import dialogues, items, studies
+
+if TYPE_CHECKING:
+    from sessions.voice.recogniser import Sound
+    from sessions.voice.voices import Voice
+
+#: What raters hear: what was recorded, everything in the same two voices, or nothing.
+SoundOf = Literal["recorded", "one-voice", "none"]
+SOUNDS: tuple[SoundOf, ...] = ("recorded", "one-voice", "none")
 
 #: Sound files that belong to a transcript if they stand beside it under the same name.
 AUDIO = (".wav", ".mp3", ".ogg", ".opus", ".flac", ".m4a")
@@ -49,8 +65,6 @@ class SystemDialogue:
     """One dialogue of one system.
 
     Attributes:
-        shown: what a page may show of it.
-        audio: a sound file of it, if there is one.
         sha256: of the transcript.
         language: that is spoken; "" if nobody said.
     """
@@ -177,8 +191,7 @@ def create_study(
             there is no sound of some dialogue while there is of others.
     """
     watch = Stopwatch()
-    sounds = StudySound(sound)
-    sounds.check([one for item in materials.items for one in item.recordings])
+    check_sound([one for item in materials.items for one in item.recordings], sound)
     pages = min(design.pages_per_rater or len(materials.items), len(materials.items))
     checks = attention_checks(
         materials.items,
@@ -195,7 +208,7 @@ def create_study(
         write_text(folder / "design.yaml", design.as_yaml())
         marker = Marker(schema=SCHEMA, study=name, database=database.url.get_backend_name())
         write_result(folder / MARKER, marker)
-        audio = _keep_audio(folder, (*materials.items, *checks), sounds)
+        audio = _keep_audio(folder, (*materials.items, *checks), sound)
         with database.write() as connection:
             _store(connection, name, design, materials, checks, audio)
     write_manifest(
@@ -238,17 +251,17 @@ def _new_name(folder: Path) -> str:
 _Kept = dict[tuple[Path, str], str]
 
 
-def _keep_audio(folder: Path, items: Sequence[Item], sounds: StudySound) -> _Kept:
+def _keep_audio(folder: Path, items: Sequence[Item], sound: SoundOf) -> _Kept:
     """Write the sound files; return the name of each in the study."""
     kept: _Kept = {}
     with progress("sound", sum(len(item.recordings) for item in items)) as bar:
         for recording in (one for item in items for one in item.recordings):
-            channels = sounds.channels(recording, asking=recording.system == WANTED)
-            if channels:
+            found = channels(recording, sound, asking=recording.system == WANTED)
+            if found:
                 from sessions.voice.mix import write_sound
 
                 name = f"{secrets.token_hex(8)}.flac"
-                write_sound(folder / "audio" / name, channels)
+                write_sound(folder / "audio" / name, found)
                 kept[recording.source, recording.system] = name
             bar.advance()
     return kept
@@ -262,14 +275,15 @@ def _store(
     checks: Sequence[Item],
     audio: _Kept,
 ) -> None:
-    row = studies.insert().values(
+    study = insert(
+        connection,
+        studies,
         name=name,
-        design=design.model_dump_json(),
-        systems=json.dumps(materials.systems),
+        design=design.model_dump(mode="json"),
+        systems=materials.systems,
         state="open",
         created_at=time.time(),
     )
-    study = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
     for kind, group in (("item", materials.items), ("attention", checks)):
         for number, item in enumerate(group):
             _add_item(connection, study, kind, number, item, audio)
@@ -278,7 +292,9 @@ def _store(
 def _add_item(
     connection: Connection, study_id: int, kind: str, number: int, item: Item, audio: _Kept
 ) -> None:
-    row = items.insert().values(
+    item_id = insert(
+        connection,
+        items,
         study_id=study_id,
         kind=kind,
         number=number,
@@ -286,7 +302,6 @@ def _add_item(
         scenario=item.scenario,
         seed=item.seed,
     )
-    item_id = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
     connection.execute(
         dialogues.insert(),
         [
@@ -294,7 +309,7 @@ def _add_item(
                 "item_id": item_id,
                 "place": place,
                 "system": recording.system,
-                "shown": json.dumps(recording.shown.as_data()),
+                "shown": recording.shown.as_data(),
                 "audio": audio.get((recording.source, recording.system), ""),
                 "source": str(recording.source),
                 "sha256": recording.sha256,
@@ -385,3 +400,82 @@ def _grouped(
 def _audio(path: Path) -> Path | None:
     found = (path.with_suffix(suffix) for suffix in AUDIO)
     return next((one for one in found if one.is_file()), None)
+
+
+def check_sound(recordings: Sequence[SystemDialogue], sound_of: SoundOf) -> None:
+    """Make sure that there is sound of all dialogues or of none, and that it can be made.
+
+    Raises:
+        BadInput: a sound is missing: it would tell the systems apart; or a package is.
+    """
+    if sound_of == "none":
+        return
+    from sessions.voice.extras import need
+
+    if sound_of == "one-voice":
+        need("piper", "sound")
+        for one in recordings:
+            if not _is_english(one):
+                raise BadInput(f"the voice speaks no {one.language!r}", file=one.source)
+        return
+    heard = [one for one in recordings if one.audio is not None]
+    if heard:
+        need("sound")
+    for one in recordings:
+        if heard and one.audio is None:
+            said = f"has no sound, while {heard[0].source} has: raters would notice"
+            raise BadInput(f"{said}; leave it all out with --sound none", file=one.source)
+
+
+def channels(recording: SystemDialogue, sound_of: SoundOf, *, asking: bool = False) -> list[Sound]:
+    """Return the user's and the assistant's sound of a dialogue; nothing if there is none.
+
+    Args:
+        asking: the assistant says what no system has said: the page shows it, and our voice
+            says it.
+
+    Raises:
+        BadInput: the file is no sound.
+    """
+    if sound_of == "none" or (sound_of == "recorded" and recording.audio is None):
+        return []
+    said = recording.shown
+    if sound_of == "one-voice":
+        return [_spoken(said, "user"), _spoken(said, "assistant")]
+    from sessions.voice.extras import lacking
+    from sessions.voice.mix import at_level, read_sound
+
+    assert recording.audio is not None
+    found = [at_level(channel) for channel in read_sound(recording.audio)[:2]]
+    if not asking:
+        return found
+    if lacking("piper") or not _is_english(recording):
+        return []
+    return [found[0] if len(found) == 2 else _spoken(said, "user"), _spoken(said, "assistant")]
+
+
+def _spoken(dialogue: Dialogue, who: Who) -> Sound:
+    """Let a voice say what the page shows of a speaker; a dash is where somebody breaks off."""
+    from sessions.voice.studio import say_parts
+
+    parts = [
+        ([_plain(word) for word in part.words], part.end if part.text[-1:] == "—" else None)
+        for part in dialogue.of(who)
+    ]
+    return say_parts(parts, _voice(who))
+
+
+@cache
+def _voice(who: Who) -> Voice:
+    from sessions.voice.mix import lower
+    from sessions.voice.voices import load_voice
+
+    return load_voice("piper") if who == "user" else lower(_voice("user"))
+
+
+def _is_english(recording: SystemDialogue) -> bool:
+    return recording.language[:2] in ("", "en")
+
+
+def _plain(word: Word) -> spoken.Word:
+    return spoken.Word(word.start, word.end, word.text.strip(), " " if word.text[:1] == " " else "")

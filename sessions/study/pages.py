@@ -20,7 +20,6 @@ item's sides are then ever apart by more than one.
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -28,11 +27,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from sessions.study.blinding import Dialogue
-from sessions.study.store import dialogues, items, pages, raters
+from sessions.study.store import insert
 from sessions.study.study import Study, record
+from sessions.study.tables import dialogues, items, pages, raters
 
 #: Pages that lie between an item and its repeat, if a rater has enough.
 _APART = 3
@@ -212,7 +212,7 @@ def dialogues_of(connection: Connection, item: int, placement: int) -> list[tupl
         .order_by(dialogues.c.place)
     ).all()
     order = orders(len(rows))[placement]
-    return [(Dialogue.from_data(json.loads(rows[i].shown)), rows[i].audio) for i in order]
+    return [(Dialogue.from_data(rows[i].shown), rows[i].audio) for i in order]
 
 
 def width(connection: Connection, item: int) -> int:
@@ -237,15 +237,10 @@ def next_release(connection: Connection, study: Study, rater: Any) -> float:
         .join(items, pages.c.item_id == items.c.id)
         .join(raters, pages.c.rater_id == raters.c.id)
         .where(
-            items.c.study_id == study.id,
-            items.c.kind == "item",
+            *_counting(study, synthetic=bool(rater.synthetic)),
             items.c.id.not_in(had),
-            pages.c.repeat == 0,
             pages.c.submitted_at.is_(None),
             pages.c.touched_at >= since,
-            raters.c.synthetic.is_(bool(rater.synthetic)),
-            raters.c.revoked_at.is_(None),
-            raters.c.withdrawn_at.is_(None),
         )
     ).scalar_one()
     return 0.0 if touched is None else max(0.0, touched - since)
@@ -267,7 +262,9 @@ def give_page(connection: Connection, study: Study, rater: Any) -> Outlook:
         )
     ).scalar_one()
     now = study.clock()
-    row = pages.insert().values(
+    page = insert(
+        connection,
+        pages,
         rater_id=rater.id,
         item_id=item,
         position=len(had),
@@ -278,9 +275,20 @@ def give_page(connection: Connection, study: Study, rater: Any) -> Outlook:
         seconds=0.0,
         comment="",
     )
-    page = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
     record(connection, study, "give", rater=rater.id, page=page)
     return "page"
+
+
+def _counting(study: Study, *, synthetic: bool) -> list[ColumnElement[bool]]:
+    """Say which pages count: of items, seen for the first time, by raters who are still in."""
+    return [
+        items.c.study_id == study.id,
+        items.c.kind == "item",
+        pages.c.repeat == 0,
+        raters.c.synthetic.is_(synthetic),
+        raters.c.revoked_at.is_(None),
+        raters.c.withdrawn_at.is_(None),
+    ]
 
 
 def tally(connection: Connection, study: Study, *, synthetic: bool) -> Tally:
@@ -295,12 +303,7 @@ def tally(connection: Connection, study: Study, *, synthetic: bool) -> Tally:
         .join(items, pages.c.item_id == items.c.id)
         .join(raters, pages.c.rater_id == raters.c.id)
         .where(
-            items.c.study_id == study.id,
-            items.c.kind == "item",
-            pages.c.repeat == 0,
-            raters.c.synthetic.is_(synthetic),
-            raters.c.revoked_at.is_(None),
-            raters.c.withdrawn_at.is_(None),
+            *_counting(study, synthetic=synthetic),
             or_(submitted, pages.c.touched_at >= since),
         )
         .group_by(items.c.number, pages.c.placement, submitted)

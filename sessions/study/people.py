@@ -8,7 +8,6 @@ name such as `r007`; a panel's own id of a participant is kept as a hash, to kno
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,9 @@ from sqlalchemy import Connection, delete, func, select
 
 from duo.errors import BadInput
 from duo.table import clean
-from sessions.study.store import actions, drafts, marks, pages, raters, ratings, replies, tokens
+from sessions.study.store import insert
 from sessions.study.study import Study, record
+from sessions.study.tables import actions, drafts, marks, pages, raters, ratings, replies, tokens
 from sessions.study.wording import words_in
 
 #: Signs that no panel's ids have, but placeholders do: {{%ID%}}, ${ID}, [ID], <ID>, %ID%.
@@ -42,11 +42,7 @@ _TOKEN_BYTES = 24
 
 
 class Refused(Exception):
-    """Somebody may not do this; the pages' words have a message for their browser.
-
-    Attributes:
-        reason: what is wrong, as one word; `detail` goes into the message.
-    """
+    """Somebody may not do this; `reason` and `detail` make the message for their browser."""
 
     def __init__(self, reason: Refusal, detail: str = "") -> None:
         super().__init__(words_in("en")(f"refused.{reason}", detail=detail))
@@ -157,7 +153,7 @@ def withdraw(connection: Connection, study: Study, rater: Any, *, erase: bool) -
 def is_erased(connection: Connection, rater: int) -> bool:
     """Tell whether the answers of a rater who withdrew were deleted."""
     said = select(actions.c.data).where(actions.c.rater_id == rater, actions.c.kind == "withdraw")
-    return any(json.loads(data)["deleted"] for data in connection.execute(said).scalars())
+    return any(data["deleted"] for data in connection.execute(said).scalars())
 
 
 def _erase(connection: Connection, rater: int) -> None:
@@ -173,9 +169,8 @@ def _erase(connection: Connection, rater: int) -> None:
     # The panel's numbers of the session point to the person.
     came = mine, actions.c.kind.in_(("invite", "import"))
     for action in connection.execute(select(actions.c.id, actions.c.data).where(*came)).all():
-        data = {name: one for name, one in json.loads(action.data).items() if name != "panel"}
-        changed = actions.update().where(actions.c.id == action.id)
-        connection.execute(changed.values(data=json.dumps(data)))
+        data = {name: one for name, one in action.data.items() if name != "panel"}
+        connection.execute(actions.update().where(actions.c.id == action.id).values(data=data))
 
 
 def rater_of(
@@ -189,16 +184,11 @@ def rater_of(
         Refused: unknown, revoked or expired link; a panel's link without the participant's id.
     """
     link = _valid(connection, study, token, ("rater", "panel"))
-    rater: int | None = link.rater_id
-    if rater is None:
-        found: int | None = connection.execute(
-            select(raters.c.id).where(
-                raters.c.study_id == study.id,
-                raters.c.panel_key == _panel_key(study, link.id, panel_id),
-            )
-        ).scalar_one_or_none()
-        return found
-    return rater
+    if link.rater_id is not None:
+        return int(link.rater_id)
+    same = raters.c.panel_key == _panel_key(study, link.id, panel_id)
+    known = select(raters.c.id).where(raters.c.study_id == study.id, same)
+    return connection.execute(known).scalar_one_or_none()
 
 
 def admit(
@@ -208,11 +198,7 @@ def admit(
     panel_id: str | None,
     panel: Mapping[str, str | None] | None = None,
 ) -> int:
-    """Return the rater of a panel's participant; add one who comes the first time.
-
-    Args:
-        panel: the panel's ids of `study` and `session`; kept in the history of a new rater.
-    """
+    """Return the rater of a panel's participant; add one who comes first, with the panel's ids."""
     study.lock(connection)
     rater = rater_of(connection, study, token, panel_id)
     if rater is not None:
@@ -267,8 +253,7 @@ def add_rater(
         "synthetic": synthetic,
         "created_at": study.clock(),
     }
-    row = raters.insert().values(**(facts | values))
-    rater = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
+    rater = insert(connection, raters, **(facts | values))
     said = {name: clean((text or "").strip())[:_ID_LIMIT] for name, text in (panel or {}).items()}
     ids = {name: text for name, text in said.items() if text and not unfilled(text)}
     data = {"synthetic": synthetic} | ({"panel": ids} if ids else {})

@@ -17,18 +17,15 @@ from duo.errors import BadInput
 from duo.files import write_text
 from duo.runs import versions
 from duo.table import Table
-from sessions.study.store import raters, ratings
 from sessions.study.study import Study, stored_items
+from sessions.study.tables import raters, ratings
 
 
 def preregister(study: Study, path: Path | None = None, *, now: datetime | None = None) -> Path:
-    """Write the preregistration.
+    """Write the preregistration; return its path.
 
     Args:
-        path: the file; None for `preregistration-YYYY-MM-DD.md` in the study's folder.
-
-    Returns:
-        The file.
+        path: of the file; None for `preregistration-YYYY-MM-DD.md` in the study's folder.
 
     Raises:
         BadInput: it exists already (it is never overwritten), or cannot be written.

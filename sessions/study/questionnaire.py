@@ -1,4 +1,7 @@
-"""Ask raters about themselves, before the rating and after it: what may be asked and answered."""
+"""Say what raters may be asked, and may answer: about dialogues, the instructions, and themselves.
+
+All of it is a part of a study's design (`sessions.study.design`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 import random
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from duo.errors import misfit
 
@@ -19,6 +22,7 @@ LIMIT = 5_000
 #: Before the rating, or after it.
 Part = Literal["before", "after"]
 
+Count = Annotated[int, Field(ge=0, le=10_000)]
 _Bound = Annotated[float, Field(allow_inf_nan=False, strict=False)]
 
 
@@ -28,15 +32,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _different(options: tuple[str, ...]) -> tuple[str, ...]:
+    if len(options) == 1:
+        raise misfit("two options or more are needed")
+    if len(set(options)) != len(options):
+        raise misfit("an option is given twice")
+    return options
+
+
+Options = Annotated[tuple[Text, ...], Field(strict=False), AfterValidator(_different)]
+
+
 class Asked(Strict):
     """A question about the rater.
 
     Attributes:
-        name: in the data.
         kind: "choice": one of the options; "several": any of them; "scale": a number from 1 to
             `points`; "text"; "number".
-        ask: what is asked.
-        options: of a choice, and of several.
         points: of a scale, whose ends mean `low` and `high`.
         least, most: a number may be.
         required: the rater cannot go on without an answer.
@@ -45,7 +57,7 @@ class Asked(Strict):
     name: Name
     kind: Literal["choice", "several", "scale", "text", "number"]
     ask: Text
-    options: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    options: Options = ()
     points: Annotated[int, Field(ge=2, le=11)] = 5
     low: Text | None = None
     high: Text | None = None
@@ -56,12 +68,10 @@ class Asked(Strict):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         listed = self.kind in ("choice", "several")
-        if listed and len(self.options) < 2:
+        if listed and not self.options:
             raise misfit("two options or more are needed", "options")
         if not listed and self.options:
             raise misfit(f"goes with choice and several, not with {self.kind}", "options")
-        if len(set(self.options)) != len(self.options):
-            raise misfit("an option is given twice", "options")
         if self.kind != "number" and (self.least, self.most) != (None, None):
             raise misfit("goes with number only", "least" if self.least is not None else "most")
         if self.least is not None and self.most is not None and self.least > self.most:
@@ -106,3 +116,79 @@ class Asked(Strict):
         most = least + 9 if self.most is None else self.most
         number = draw.uniform(least, most)
         return round(number) if least <= round(number) <= most else number
+
+
+class Criterion(Strict):
+    """Something that dialogues are compared in.
+
+    Attributes:
+        title: what raters see as its name, if it is not the name itself.
+        better, worse: anchors; what a dialogue is like that does well, and one that does badly.
+    """
+
+    name: Name
+    title: Text | None = None
+    question: Text
+    definition: Text
+    better: Text
+    worse: Text
+
+    @property
+    def shown(self) -> str:
+        """Its name as it is shown, such as "Human-likeness"."""
+        return self.title or self.name[:1].upper() + self.name[1:].replace("_", " ")
+
+
+class Question(Strict):
+    """A question about the instructions, of which one option is right."""
+
+    ask: Text
+    options: Annotated[Options, Field(min_length=1)]
+    answer: Text
+    because: Text
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.answer not in self.options:
+            raise misfit("is none of the options", "answer")
+        return self
+
+
+class Comprehension(Strict):
+    """The check that the instructions were understood; no questions: no check."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    questions: Annotated[tuple[Question, ...], Field(strict=False)] = ()
+
+
+_Kinds = Annotated[dict[Name, Text], Field(max_length=9)]
+
+
+class Strength(Strict):
+    """How strong a preference is; asked where one of two dialogues is preferred.
+
+    Attributes:
+        levels: from weak to strong, each with its label; none: it is not asked.
+        required: a preference counts as an answer only with its strength.
+    """
+
+    levels: _Kinds = Field(default_factory=dict)
+    required: bool = False
+
+
+class Marks(Strict):
+    """What raters may mark at a turn of an assistant.
+
+    Attributes:
+        kinds: each with its label, such as "Here it should have stopped"; none: nothing is marked.
+        least: marks that a page needs before it is taken.
+    """
+
+    kinds: _Kinds = Field(default_factory=dict)
+    least: Count = 0
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.least and not self.kinds:
+            raise misfit("needs kinds of marks", "least")
+        return self

@@ -20,17 +20,9 @@ from sqlalchemy import Connection, delete, select
 from sessions.study.pages import dialogues_of, give_page, pages_of, width
 from sessions.study.people import Refused, admit, rater_of, withdraw
 from sessions.study.showing import answers_on, marks_on, talk_view, view_of, without_a_page
-from sessions.study.store import (
-    actions,
-    drafts,
-    marks,
-    pages,
-    raters,
-    ratings,
-    replies,
-    upsert,
-)
+from sessions.study.store import upsert
 from sessions.study.study import Study, last_action, record
+from sessions.study.tables import actions, drafts, marks, pages, raters, ratings, replies
 from sessions.study.talks import delete_recordings, give_ticket
 from sessions.study.views import LABELS, Answer, Mark, RatingView, TalkView, View
 
@@ -40,32 +32,26 @@ COMMENT_LIMIT = 5_000
 EVENTS = ("play", "pause", "seek", "focus", "blur")
 
 
+@dataclass(eq=False)
 class Unanswered(Exception):
     """Something was submitted without what it needs; `missing` names criteria or questions."""
 
-    def __init__(self, missing: Sequence[str]) -> None:
-        super().__init__(f"no answer to {', '.join(missing)}")
-        self.missing = tuple(missing)
+    missing: Sequence[str]
 
 
+@dataclass(eq=False)
 class Unmarked(Exception):
     """A page was submitted with fewer marks than the design requires: `least`."""
 
-    def __init__(self, least: int) -> None:
-        super().__init__(f"fewer than {least} marks")
-        self.least = least
+    least: int
 
 
+@dataclass(eq=False)
 class Unseen(Exception):
-    """A page was submitted before all of it was seen; `labels` names the dialogues.
+    """A page was submitted before `labels` were "opened" or "replayed", as `needed`."""
 
-    Attributes:
-        needed: "opened" or "replayed".
-    """
-
-    def __init__(self, needed: str, labels: Sequence[str]) -> None:
-        super().__init__(f"{', '.join(labels)} not {needed}")
-        self.needed, self.labels = needed, tuple(labels)
+    needed: str
+    labels: Sequence[str]
 
 
 def open_session(
@@ -164,8 +150,7 @@ class Session:
     def withdraw(self, *, erase: bool) -> None:
         """Let the rater withdraw, also when revoked or closed; see `people.withdraw`.
 
-        Args:
-            erase: delete the answers; the design may have decided that already.
+        The design may have decided whether to `erase` the answers.
         """
         setting = self.study.design.withdrawal
         erase = erase if setting == "ask" else setting == "delete"
@@ -207,13 +192,12 @@ class Session:
             asked = design.before if rater.state == "before" else design.after
             said = {one.name: one.reply(answers.get(one.name)) for one in asked}
             if missing := [one.name for one in asked if one.required and said[one.name] is None]:
-                raise Unanswered(missing)
+                raise Unanswered(tuple(missing))
             given = {name: reply for name, reply in said.items() if reply is not None}
             at = self.study.clock()
             for name, reply in given.items():
                 key = {"rater_id": self.rater, "question": name}
-                written = json.dumps(reply, ensure_ascii=False)
-                connection.execute(replies.insert().values(**key, reply=written, at=at))
+                connection.execute(replies.insert().values(**key, reply=reply, at=at))
             state = "consented" if rater.state == "before" else "after"
             self._move(connection, state, "questionnaire", {"answers": given})
             if state == "after":
@@ -227,11 +211,7 @@ class Session:
                 self._move(connection, "asked" if asked else "rating", "understood")
 
     def answer_questions(self, options: Sequence[str]) -> bool:
-        """Store an attempt at the comprehension check; return whether all of it was right.
-
-        Args:
-            options: the text of the chosen option for each question.
-        """
+        """Store the options chosen at the comprehension check; return whether all were right."""
         check = self.study.design.comprehension
         with self._acting() as (connection, rater):
             if rater.state != "asked":
@@ -265,7 +245,7 @@ class Session:
             at = record(connection, self.study, "draft", rater=self.rater, page=page, data=data)
             key = {"page_id": page, "criterion": criterion}
             if answer is not None:
-                upsert(connection, drafts, key, {"answer": answer.as_json(), "at": at})
+                upsert(connection, drafts, key, {"answer": said, "at": at})
             else:
                 where = (drafts.c[name] == value for name, value in key.items())
                 connection.execute(delete(drafts).where(*where))
@@ -334,7 +314,6 @@ class Session:
         answers: Mapping[str, Answer] | None = None,
         *,
         nonce: str,
-        comment: str | None = None,
     ) -> bool:
         """Submit a page, the first time or again.
 
@@ -343,7 +322,6 @@ class Session:
                 submitted before.
             nonce: the form's. The same answers with the same nonce are stored once, however often
                 they arrive.
-            comment: if given, replaces the drafted one.
 
         Returns:
             False if this very submission was stored already.
@@ -361,17 +339,15 @@ class Session:
             merged = answers_on(connection, page) | dict(answers or {})
             names = self.study.design.criterion_names
             if missing := [name for name in names if not self._is_whole(merged.get(name))]:
-                raise Unanswered(missing)
+                raise Unanswered(tuple(missing))
             if len(marks_on(connection, page)) < self.study.design.marks.least:
                 raise Unmarked(self.study.design.marks.least)
             self._check_exposure(connection, page, len(merged[names[0]].ranks))
             said = {name: merged[name].as_data() for name in names}
-            key = hashlib.sha256(json.dumps([nonce, page, said, comment]).encode()).hexdigest()
+            key = hashlib.sha256(json.dumps([nonce, page, said]).encode()).hexdigest()
             same = actions.c.rater_id == self.rater, actions.c.key == key
             if connection.execute(select(actions.c.id).where(*same)).first():
                 return False
-            if comment is not None:
-                self._comment(connection, row, comment)
             data = {"answers": said}
             at = record(
                 connection, self.study, "submit", rater=self.rater, page=page, data=data, key=key
@@ -383,7 +359,7 @@ class Session:
                     "repeat": row.repeat,
                     "criterion": name,
                 }
-                values = {"page_id": page, "answer": merged[name].as_json(), "submitted_at": at}
+                values = {"page_id": page, "answer": said[name], "submitted_at": at}
                 first = {"revisions": 0}
                 upsert(connection, ratings, identity, values, first=first, count="revisions")
             connection.execute(delete(drafts).where(drafts.c.page_id == page))
@@ -443,7 +419,7 @@ class Session:
         noted = select(actions.c.data).where(*own, actions.c.kind == "exposure")
         found: dict[str, set[str]] = {"opened": set(), "replayed": set()}
         for data in connection.execute(noted).scalars():
-            for name, labels in json.loads(data).items():
+            for name, labels in data.items():
                 found[name].update(labels)
         return found
 
@@ -453,7 +429,7 @@ class Session:
             return
         seen = self._exposure(connection, page)[needed]
         if missing := [label for label in LABELS[:places] if label not in seen]:
-            raise Unseen(needed, missing)
+            raise Unseen(needed, tuple(missing))
 
     def _comment(self, connection: Connection, page: Any, text: str) -> None:
         """Store a comment as a database can hold it: no NUL, no halves of pairs, not endless."""

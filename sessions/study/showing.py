@@ -5,7 +5,6 @@ Nothing here changes anything; a function gets the rows that its caller has read
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import replace
 from typing import Any
@@ -15,8 +14,8 @@ from sqlalchemy import Connection, select
 from sessions.study.design import Ending
 from sessions.study.pages import Outlook, dialogues_of, next_release, outlook, pages_of, total_pages
 from sessions.study.people import is_erased
-from sessions.study.store import drafts, items, marks, ratings
 from sessions.study.study import Study, last_action
+from sessions.study.tables import drafts, items, marks, ratings
 from sessions.study.talks import ATTEMPTS, next_talk, talks_on
 from sessions.study.views import (
     LABELS,
@@ -69,7 +68,7 @@ def view_of(connection: Connection, study: Study, rater: Any, number: int | None
         return ConsentView() if rater.state == "invited" else InstructionsView()
     check = study.design.comprehension
     last = last_action(connection, rater.id, "comprehension")
-    wrong = json.loads(last.data)["wrong"] if last else []
+    wrong = last.data["wrong"] if last else []
     mistakes = {place: check.questions[place].because for place in wrong}
     return ComprehensionView(check.attempts - rater.attempts, mistakes)
 
@@ -175,7 +174,7 @@ def answers_on(connection: Connection, page: int) -> dict[str, Answer]:
     submitted = select(ratings.c.criterion, ratings.c.answer).where(ratings.c.page_id == page)
     clicked = select(drafts.c.criterion, drafts.c.answer).where(drafts.c.page_id == page)
     rows = [*connection.execute(submitted), *connection.execute(clicked)]
-    return {criterion: Answer.from_json(answer) for criterion, answer in rows}
+    return {criterion: Answer.from_data(answer) for criterion, answer in rows}
 
 
 def marks_on(connection: Connection, page: int) -> tuple[Mark, ...]:

@@ -42,10 +42,8 @@ class Conduct:
     """What a rater did; attention checks are apart from the pages that are data.
 
     Attributes:
-        seconds: of each page, as far as known.
         choices: "left", "right", "tie" or "both_bad" of each vote.
         checks: whether each attention check was passed.
-        revoked: whether the researchers shut the rater out.
     """
 
     seconds: Sequence[float]

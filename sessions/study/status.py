@@ -17,14 +17,13 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from duo.errors import check_choice
 from duo.table import Column, Table
 from sessions.study.exports import Comment, archive, comments, day_and_time, exported, files_of
 from sessions.study.pages import tally, total_pages
 from sessions.study.people import check_admin, revoke
 from sessions.study.signs import Conduct, Rules, signs
-from sessions.study.store import actions, items, pages, raters
-from sessions.study.study import STATES, Study, set_state, stored_items
+from sessions.study.study import Study, set_state, stored_items
+from sessions.study.tables import actions, items, pages, raters
 from sessions.study.votes import Vote, votes
 
 #: Slow: the median page took this many times as long as that of the raters in the middle.
@@ -109,11 +108,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Admin:
-    """An administrator. Every method checks the token again: it may have been revoked.
-
-    Attributes:
-        label: of the link.
-    """
+    """An administrator. Every method checks the token again: it may have been revoked."""
 
     study: Study
     token: str
@@ -141,7 +136,6 @@ class Admin:
 
     def set_state(self, state: str) -> None:
         """Open, pause or close the study; see `study.set_state`."""
-        check_choice("state", state, STATES)
         check_admin(self.study, self.token)
         set_state(self.study, state)
 

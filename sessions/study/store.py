@@ -1,9 +1,4 @@
-"""Store studies in a database: its tables, connections and transactions, on SQLite or PostgreSQL.
-
-Tables: times are seconds since 1970 (UTC). A database may hold many studies. What a rater said is
-in `ratings` (the current answers), `drafts` (clicked, not yet submitted), `marks` (at turns),
-`replies` (to questionnaires) and `actions` (all that happened). Rows are only ever added to the
-last two; they go when a rater withdraws and wants that.
+"""Open the database of studies (`tables`): connections and transactions, on SQLite or PostgreSQL.
 
 SQLite: one short-lived connection for each transaction, write-ahead log, foreign keys enforced; a
 writer takes its lock at the start and waits for others up to `BUSY_SECONDS`. PostgreSQL: a small
@@ -28,42 +23,30 @@ from typing import Any
 
 from sqlalchemy import (
     URL,
-    BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     Connection,
     Double,
     Engine,
-    ForeignKey,
-    Index,
     Integer,
-    MetaData,
-    String,
     Table,
-    Text,
-    UniqueConstraint,
     create_engine,
     event,
-    false,
     inspect,
     make_url,
     select,
     text,
-    true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from duo.errors import BadInput
+from sessions.study.tables import VERSION, Json, metadata, schema_version
 
 #: The environment variable that names a database other than the study's own file.
 VARIABLE = "DUO_DATABASE_URL"
 FILE = "study.sqlite"
-
-#: Version of the tables below; a database of another one is refused and not touched.
-VERSION = 5
 
 #: How long a writer waits for other writers before it gives up.
 BUSY_SECONDS = 30.0
@@ -75,183 +58,7 @@ _TURNS_LOCK = threading.Lock()
 _POOL = {"pool_size": 8, "max_overflow": 24, "pool_timeout": BUSY_SECONDS, "pool_pre_ping": True}
 _LOCK = 4_951_907  # of PostgreSQL's advisory locks: any number, as long as it is always this one
 
-metadata = MetaData()
-
-#: What is stored as JSON, by the names of the columns.
-_JSON = {
-    "design": "object", "systems": "array", "shown": "array", "answer": "object", "data": "object",
-}  # fmt: skip
 _RESCUE = "restore a copy, or import the last export into a new study"
-
-
-def _id() -> Column[int]:
-    return Column("id", Integer, primary_key=True, autoincrement=True)
-
-
-def _of(name: str, table: str = "", *, nullable: bool = False, key: bool = False) -> Column[int]:
-    target = ForeignKey(f"{table or name + 's'}.id")
-    return Column(f"{name}_id", Integer, target, nullable=nullable, primary_key=key)
-
-
-schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
-
-studies = Table(
-    "studies",
-    metadata,
-    _id(),
-    Column("name", String(64), nullable=False, unique=True),
-    Column("design", Text, nullable=False),  # JSON
-    Column("systems", Text, nullable=False),  # JSON list; an order's numbers point into it
-    Column("state", String(16), nullable=False),  # open, paused, closed
-    Column("created_at", Double, nullable=False),
-)
-
-#: What is rated: the dialogues of all systems with one user, or an attention check.
-items = Table(
-    "items",
-    metadata,
-    _id(),
-    _of("study", "studies"),
-    Column("kind", String(16), nullable=False),  # item, attention
-    Column("number", Integer, nullable=False),  # from 0, in each kind
-    Column("name", String(200), nullable=False),
-    Column("scenario", String(200), nullable=False),
-    Column("seed", BigInteger, nullable=False),
-    UniqueConstraint("study_id", "kind", "number"),
-    UniqueConstraint("study_id", "name"),
-)
-
-dialogues = Table(
-    "dialogues",
-    metadata,
-    _of("item", key=True),
-    Column("place", Integer, primary_key=True, autoincrement=False),  # of the system in the order
-    Column("system", String(200), nullable=False),
-    Column("shown", Text, nullable=False),  # JSON: what a page may show
-    Column("audio", String(200), nullable=False),  # file in the study's folder; "" for none
-    Column("source", Text, nullable=False),  # the transcript's path, as it was given
-    Column("sha256", String(64), nullable=False),  # of the transcript
-)
-
-raters = Table(
-    "raters",
-    metadata,
-    _id(),
-    _of("study", "studies"),
-    Column("number", Integer, nullable=False),  # from 0: the row of the rater's Williams square
-    Column("name", String(64), nullable=False),  # in the data; says nothing about the person
-    Column("panel_key", String(64), nullable=True),  # hash of link and panel id, for panels
-    Column("state", String(16), nullable=False),
-    Column("attempts", Integer, nullable=False),  # at the comprehension check
-    Column("code", String(64), nullable=True),  # for the completion
-    Column("synthetic", Boolean, nullable=False, server_default=false()),
-    Column("language", String(35), nullable=True),  # of the pages, if the rater could choose
-    Column("created_at", Double, nullable=False),
-    Column("revoked_at", Double, nullable=True),
-    Column("withdrawn_at", Double, nullable=True),
-    UniqueConstraint("study_id", "number"),
-    UniqueConstraint("study_id", "name"),
-    UniqueConstraint("study_id", "panel_key"),
-)
-
-#: Who may open what. Only hashes of the tokens are kept.
-tokens = Table(
-    "tokens",
-    metadata,
-    _id(),
-    _of("study", "studies"),
-    _of("rater", nullable=True),
-    Column("kind", String(16), nullable=False),  # rater, panel, admin
-    Column("sha256", String(64), nullable=False, unique=True),
-    Column("label", String(200), nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("expires_at", Double, nullable=True),
-    Column("revoked_at", Double, nullable=True),
-)
-
-#: What a rater was given, in order, and how the dialogues stand on it.
-pages = Table(
-    "pages",
-    metadata,
-    _id(),
-    _of("rater"),
-    _of("item"),
-    Column("position", Integer, nullable=False),  # from 0
-    Column("repeat", Integer, nullable=False),  # 0: the first time
-    Column("placement", Integer, nullable=False),  # index into pages.orders
-    Column("given_at", Double, nullable=False),
-    Column("touched_at", Double, nullable=False),
-    Column("submitted_at", Double, nullable=True),
-    Column("seconds", Double, nullable=False),  # time on task so far
-    Column("comment", Text, nullable=False),
-    UniqueConstraint("rater_id", "position"),
-    UniqueConstraint("rater_id", "item_id", "repeat"),
-)
-
-drafts = Table(
-    "drafts",
-    metadata,
-    _of("page", key=True),
-    Column("criterion", String(40), primary_key=True),
-    Column("answer", Text, nullable=False),  # JSON
-    Column("at", Double, nullable=False),
-)
-
-ratings = Table(
-    "ratings",
-    metadata,
-    _of("rater", key=True),
-    _of("item", key=True),
-    Column("repeat", Integer, primary_key=True, autoincrement=False),
-    Column("criterion", String(40), primary_key=True),
-    _of("page"),
-    Column("answer", Text, nullable=False),  # JSON
-    Column("submitted_at", Double, nullable=False),
-    Column("revisions", Integer, nullable=False),  # how often it was submitted again
-)
-
-#: What a rater marked at a turn of a dialogue; as it stands now, on submitted pages or not.
-marks = Table(
-    "marks",
-    metadata,
-    _of("page", key=True),
-    Column("place", Integer, primary_key=True, autoincrement=False),  # of the dialogue on the page
-    Column("turn", Integer, primary_key=True, autoincrement=False),  # of its utterances, from 0
-    Column("mark", String(40), primary_key=True),  # a name of the design
-    Column("at", Double, nullable=False),
-)
-
-#: What a rater said in the questionnaires.
-replies = Table(
-    "replies",
-    metadata,
-    _of("rater", key=True),
-    Column("question", String(40), primary_key=True),  # a name of the design
-    Column("reply", Text, nullable=False),  # JSON: a text, a number or a list of texts
-    Column("at", Double, nullable=False),
-)
-
-actions = Table(
-    "actions",
-    metadata,
-    _id(),
-    _of("study", "studies"),
-    _of("rater", nullable=True),
-    _of("page", nullable=True),
-    Column("kind", String(24), nullable=False),
-    Column("at", Double, nullable=False),
-    Column("seconds", Double, nullable=False),  # on the page since the last action, idling capped
-    Column("data", Text, nullable=False),  # JSON
-    Column("key", String(64), nullable=True),  # of a submission: the same is stored once
-    UniqueConstraint("rater_id", "key"),
-)
-Index("actions_of_rater", actions.c.rater_id, actions.c.id)
-Index("pages_of_item", pages.c.item_id)
-
-
-def counted(withdrawn: bool) -> ColumnElement[bool]:
-    """Return the condition that a rater did not withdraw; or none, if those count, too."""
-    return true() if withdrawn else raters.c.withdrawn_at.is_(None)
 
 
 class Database:
@@ -321,8 +128,8 @@ class Database:
             self._keep_open()
 
     def _prepare(self) -> None:
-        if self.is_sqlite:
-            _refuse_foreign_file(self.place)
+        if self.is_sqlite and not (folder := Path(self.place).parent).is_dir():
+            raise BadInput("there is no such folder", file=folder)  # SQLite does not say which
         with self._engine.connect() as connection:
             _make_tables(connection.execution_options(duo_write=True), self.place)
             if self.is_sqlite:
@@ -357,6 +164,12 @@ class Database:
         if "not a database" in str(error):
             return BadInput("is not a SQLite database", file=self.place)
         return BadInput(f"is damaged ({error}): {_RESCUE}", file=self.place)
+
+
+def insert(connection: Connection, table: Table, **values: Any) -> int:
+    """Insert a row; return the first column of its key."""
+    done = connection.execute(table.insert().values(**values))
+    return int(done.inserted_primary_key[0])  # type: ignore[index]
 
 
 def upsert(
@@ -485,9 +298,9 @@ def _check_values(connection: Connection, place: str) -> None:
 
 def _misfit(column: Column) -> str:
     """Write the condition, in SQL, that a value cannot be one of this column's."""
-    if column.name in _JSON:
+    if isinstance(column.type, Json) and column.type.holds != "any":
         fits = f"CASE json_valid({column.name}) WHEN 1 THEN json_type({column.name}) ELSE '' END"
-        return f"{fits} != '{_JSON[column.name]}'"
+        return f"{fits} != '{column.type.holds}'"
     kinds = ["integer"] if isinstance(column.type, Integer | Boolean) else ["text"]
     if isinstance(column.type, Double):
         kinds = ["real", "integer"]
@@ -496,20 +309,6 @@ def _misfit(column: Column) -> str:
     wrong = f"typeof({column.name}) NOT IN ({', '.join(map(repr, kinds))})"
     # Times are seconds of this epoch, and everything else is less.
     return wrong if kinds[0] != "real" else f"{wrong} OR abs({column.name}) > 1e11"
-
-
-def _refuse_foreign_file(place: str) -> None:
-    """SQLite makes missing files, and its errors about others' files are late and cryptic."""
-    path = Path(place)
-    if not path.parent.is_dir():
-        raise BadInput("there is no such folder", file=path.parent)
-    try:
-        if path.exists() and path.stat().st_size:
-            with path.open("rb") as stream:
-                if stream.read(16) != b"SQLite format 3\0":
-                    raise BadInput("is not a SQLite database", file=path)
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
 
 
 def _use_write_ahead_log(place: str) -> sqlite3.Connection:

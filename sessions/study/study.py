@@ -11,7 +11,6 @@ STUDY/address         where it was last served: links begin with it; talk-addres
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,20 +22,12 @@ from typing import Any, Literal
 from pydantic import Field
 from sqlalchemy import Connection, select
 
-from duo.errors import BadInput
+from duo.errors import BadInput, check_choice
 from duo.files import Result, read_result, read_text, validate, write_text
 from sessions.study.blinding import Dialogue
 from sessions.study.design import About, Design
-from sessions.study.store import (
-    VARIABLE,
-    Database,
-    actions,
-    database_url,
-    dialogues,
-    items,
-    pages,
-    studies,
-)
+from sessions.study.store import VARIABLE, Database, database_url
+from sessions.study.tables import actions, dialogues, items, pages, studies
 
 STATES = ("open", "paused", "closed")
 MARKER = "study.json"
@@ -115,7 +106,7 @@ class Study:
         connection.execute(row.with_for_update(key_share=True)).one()
 
 
-def open_study(folder: Path, *, clock: Callable[[], float] = time.time) -> Study:
+def open_study(folder: Path) -> Study:
     """Open the study in a folder.
 
     Raises:
@@ -148,11 +139,10 @@ def open_study(folder: Path, *, clock: Callable[[], float] = time.time) -> Study
         name=name,
         id=row.id,
         database=database,
-        design=validate(json.loads(row.design), Design, file=database.place),
-        systems=tuple(json.loads(row.systems)),
+        design=validate(row.design, Design, file=database.place),
+        systems=tuple(row.systems),
         items=kinds.count("item"),
         attention=kinds.count("attention"),
-        clock=clock,
     )
 
 
@@ -167,7 +157,11 @@ def set_state(study: Study, state: str) -> None:
 
     While it is paused, no rater gets a new page, but what they have can be finished. A closed study
     takes no answers at all.
+
+    Raises:
+        BadInput: there is no such state.
     """
+    check_choice("state", state, STATES)
     with study.database.write() as connection:
         before = study.state(connection)
         connection.execute(studies.update().where(studies.c.id == study.id).values(state=state))
@@ -175,11 +169,7 @@ def set_state(study: Study, state: str) -> None:
 
 
 def set_address(study: Study, address: str, name: str = ADDRESS) -> None:
-    """Note where raters reach the server, for links that are made later.
-
-    Args:
-        name: `TALK_ADDRESS` for where participants of a live study talk.
-    """
+    """Note where raters reach the server, for later links; `name` TALK_ADDRESS: where they talk."""
     write_text(study.folder / name, address + "\n")
 
 
@@ -197,7 +187,7 @@ def set_about(study: Study, facts: Mapping[str, str]) -> Study:
     design = Design.model_validate_json(design.model_dump_json())  # in its other languages, too
     with study.database.write() as connection:
         own = studies.update().where(studies.c.id == study.id)
-        connection.execute(own.values(design=design.model_dump_json()))
+        connection.execute(own.values(design=design.model_dump(mode="json")))
         record(connection, study, "about", data={"facts": dict(facts)})
     write_text(study.folder / "design.yaml", design.as_yaml())
     return replace(study, design=design)
@@ -213,13 +203,10 @@ def record(
     data: Mapping[str, Any] | None = None,
     key: str | None = None,
 ) -> float:
-    """Add an action to the history, and its time to the page's time on task.
+    """Add an action to the history, and its time to the page's time on task; return when it was.
 
     The time on task of an action is the time since the rater's last action if that was on the same
     page, but at most `checks.idle_seconds`: who leaves for lunch does not think for an hour.
-
-    Returns:
-        When it happened (seconds since 1970).
     """
     now = study.clock()
     seconds = 0.0
@@ -240,7 +227,7 @@ def record(
             kind=kind,
             at=now,
             seconds=seconds,
-            data=json.dumps(dict(data or {})),
+            data=dict(data or {}),
             key=key,
         )
     )
@@ -296,11 +283,7 @@ def stored_items(connection: Connection, study: Study) -> list[StoredItem]:
 def shown_dialogues(
     connection: Connection, study: Study, *kinds: str
 ) -> dict[str, dict[str, Dialogue]]:
-    """Return the dialogues by the item's name and the system, both in the study's order.
-
-    Args:
-        kinds: of the items; all without.
-    """
+    """Return the dialogues of items (of these kinds, if any are given) by item and system."""
     wanted = [items.c.kind.in_(kinds)] if kinds else []
     rows = connection.execute(
         select(items.c.name, dialogues.c.system, dialogues.c.shown)
@@ -310,7 +293,7 @@ def shown_dialogues(
     )
     found: dict[str, dict[str, Dialogue]] = {}
     for row in rows:
-        found.setdefault(row.name, {})[row.system] = Dialogue.from_data(json.loads(row.shown))
+        found.setdefault(row.name, {})[row.system] = Dialogue.from_data(row.shown)
     return found
 
 

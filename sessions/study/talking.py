@@ -37,7 +37,7 @@ from sessions.study.people import Refused
 from sessions.study.study import TALK_ADDRESS, Study, set_address
 from sessions.study.talks import Outcome, Talk, begin, end, language_of, tidy
 from sessions.study.wording import words_of_design
-from sessions.voice.commands import Builder
+from sessions.voice.commands import builder
 from sessions.voice.recogniser import SpeechInput, whisper
 from sessions.voice.server import LOCAL, Busy, Offer, Talks, make_app
 from sessions.voice.transport import Messages
@@ -270,7 +270,7 @@ def seats_of(study: Study) -> list[Seat]:
 
     def seat() -> Seat:
         builders = {
-            model: Builder(settings, loading, study.design.seed, spoken)
+            model: builder(settings, loading, study.design.seed, spoken)
             for model in models.values()
         }
         return lambda system: builders[models[system]](system, models[system])
@@ -282,10 +282,7 @@ def seats_of(study: Study) -> list[Seat]:
 def serving(
     study: Study, *, host: str, port: int, public: str, framed_by: Sequence[str]
 ) -> Iterator[None]:
-    """Serve the conversations of a study meanwhile.
-
-    Args:
-        framed_by: origins of the study's pages.
+    """Serve the conversations of a study meanwhile, to be framed by pages of these origins.
 
     Raises:
         BadInput: a model cannot be loaded, or the port cannot be used.

@@ -9,11 +9,10 @@ A conversation that broke off may be begun anew once; after that it is rated as 
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +20,8 @@ from sqlalchemy import Connection, select
 
 from sessions.study.pages import orders
 from sessions.study.people import Refused, hashed
-from sessions.study.store import actions, items, pages, raters
 from sessions.study.study import Study, record
+from sessions.study.tables import actions, items, pages, raters
 from sessions.study.views import LABELS
 
 FOLDER = "talks"
@@ -70,12 +69,11 @@ def talks_on(connection: Connection, *page: int) -> list[Talk]:
     of = actions.c.page_id.in_(page), actions.c.kind.in_(("talk", "talked"))
     found: dict[tuple[int, int, int], Talk] = {}
     for row in connection.execute(select(actions).where(*of).order_by(actions.c.id)):
-        data = json.loads(row.data)
-        key = row.page_id, data["place"], data["attempt"]
+        key = row.page_id, row.data["place"], row.data["attempt"]
         if row.kind == "talk":
-            found[key] = Talk(rater=row.rater_id, page=row.page_id, began=row.at, **data)
+            found[key] = Talk(rater=row.rater_id, page=row.page_id, began=row.at, **row.data)
         else:
-            found[key] = Talk(**asdict(found[key]) | data)
+            found[key] = replace(found[key], **row.data)
     return list(found.values())
 
 
@@ -171,11 +169,7 @@ def tidy(study: Study) -> None:
 
 
 def all_talks(study: Study, *, withdrawn: bool = False) -> list[Talk]:
-    """Return all conversations of a study.
-
-    Args:
-        withdrawn: those, too, of raters who withdrew but left their answers.
-    """
+    """Return all conversations; `withdrawn`: also of who withdrew but left the answers."""
     if study.design.live is None:
         return []
     with study.database.read() as connection:
@@ -209,7 +203,6 @@ def _page_of(connection: Connection, study: Study, token: str) -> tuple[Any, int
     ticket = connection.execute(found).one_or_none()
     if ticket is None:
         raise Refused("unknown")
-    data = json.loads(ticket.data)
     rater = connection.execute(select(raters).where(raters.c.id == ticket.rater_id)).one()
     if study.state(connection) == "closed":
         raise Refused("closed")
@@ -217,7 +210,7 @@ def _page_of(connection: Connection, study: Study, token: str) -> tuple[Any, int
         raise Refused("revoked" if rater.revoked_at is not None else "withdrawn")
     same = actions.c.rater_id == rater.id, actions.c.key == _used(token)
     used = connection.execute(select(actions.c.id).where(*same)).first()
-    if used or data["expires"] <= study.clock():
+    if used or ticket.data["expires"] <= study.clock():
         raise Refused("expired")
     page = connection.execute(
         select(pages, items.c.name.label("topic"), raters.c.name.label("rater"), raters.c.language)
@@ -225,9 +218,9 @@ def _page_of(connection: Connection, study: Study, token: str) -> tuple[Any, int
         .join(raters, pages.c.rater_id == raters.c.id)
         .where(pages.c.id == ticket.page_id)
     ).one()
-    if _due(connection, study, page) != data["place"]:
+    if _due(connection, study, page) != ticket.data["place"]:
         raise Refused("expired")
-    return page, data["place"]
+    return page, ticket.data["place"]
 
 
 def _due(connection: Connection, study: Study, page: Any) -> int:

@@ -6,7 +6,6 @@ instructions, questions) stand in the study's design.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, Literal
 
 from duo.words import bridge_breaths
 from sessions.study.blinding import Dialogue, example_dialogue
-from sessions.study.design import Criterion, Example
-from sessions.study.questionnaire import Part
+from sessions.study.design import Example
+from sessions.study.questionnaire import Criterion, Part
 
 CHOICES = ("left", "right", "tie", "both_bad")
 _OF_PAIRS = {"left": (1, 2), "right": (2, 1), "tie": (1, 1), "both_bad": (1, 1)}
@@ -107,25 +106,20 @@ class Answer:
                 yield left, right, self.between(left, right)
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it as it is stored; `from_data` reads it."""
         strength = {"strength": self.strength} if self.strength else {}
         return {"ranks": list(self.ranks), "both_bad": self.both_bad} | strength
 
-    def as_json(self) -> str:
-        """Return the text that is stored; `from_json` reads it."""
-        return json.dumps(self.as_data())
-
     @classmethod
-    def from_json(cls, text: str) -> Answer:
-        """Read what `as_json` wrote.
+    def from_data(cls, data: Mapping[str, Any]) -> Answer:
+        """Read what `as_data` wrote.
 
         Raises:
             ValueError: not an answer.
         """
-        content: Any = json.loads(text)
         try:
-            ranks = tuple(int(rank) for rank in content["ranks"])
-            return cls(ranks, bool(content["both_bad"]), str(content.get("strength", "")))
+            ranks = tuple(int(rank) for rank in data["ranks"])
+            return cls(ranks, bool(data["both_bad"]), str(data.get("strength", "")))
         except (TypeError, KeyError) as error:
             raise ValueError("not an answer") from error
 
@@ -161,8 +155,7 @@ class Shown:
 def drawn(shown: Shown, sound: str = "") -> dict[str, Any]:
     """Return a dialogue as `player.js` reads it: numbers, in seconds, and plain texts.
 
-    Args:
-        sound: address of its sound, where the page has no player for it.
+    `sound` is the address of its sound, where the page has no player for it.
     """
     dialogue = shown.dialogue
     utterances = dialogue.utterances
@@ -227,8 +220,7 @@ class InstructionsView:
 class ComprehensionView:
     """Ask about the instructions. Answer with `Session.answer_questions`.
 
-    Attributes:
-        mistakes: why the last attempt's wrong answers were wrong, by number of the question.
+    `mistakes` says why the last attempt's wrong answers were wrong, by number of the question.
     """
 
     attempts_left: int
@@ -264,11 +256,6 @@ class RatingView:
     changed: bool
     nonce: str
     topic: str = ""
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Names of the criteria without an answer."""
-        return tuple(one.name for one in self.criteria if one.name not in self.answers)
 
 
 @dataclass(frozen=True)

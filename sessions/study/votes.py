@@ -27,8 +27,8 @@ from duo.files import whole_file, write_text
 from duo.table import Table, csv_text
 from sessions.study.materials import WANTED
 from sessions.study.pages import orders
-from sessions.study.store import actions, counted, dialogues, items, pages, raters, ratings
 from sessions.study.study import Study, stored_items
+from sessions.study.tables import actions, counted, dialogues, items, pages, raters, ratings
 from sessions.study.talks import all_talks
 from sessions.study.views import Answer
 
@@ -139,8 +139,7 @@ NAMES = tuple(column.name for column in COLUMNS)
 def votes(study: Study, *, withdrawn: bool = False) -> list[Vote]:
     """Return all votes, by rater, page, criterion (in the design's order) and pair.
 
-    Args:
-        withdrawn: those, too, of raters who withdrew but left their answers.
+    `withdrawn`: those, too, of raters who withdrew but left their answers.
     """
     rank = {name: place for place, name in enumerate(study.design.criterion_names)}
     with study.database.read() as connection:
@@ -212,7 +211,7 @@ def _lengths(connection: Connection, study: Study) -> dict[int, dict[str, int]]:
     )
     found: dict[int, dict[str, int]] = defaultdict(dict)
     for row in rows:
-        said = (word["who"] == "assistant" for word in json.loads(row.shown))
+        said = (word["who"] == "assistant" for word in row.shown)
         found[row.item_id][row.system] = sum(said)
     return found
 
@@ -227,7 +226,7 @@ def _panels(connection: Connection, study: Study) -> dict[int, dict[str, str]]:
             actions.c.page_id.is_(None),
         )
     )
-    return {row.rater_id: json.loads(row.data).get("panel", {}) for row in rows}
+    return {row.rater_id: row.data.get("panel", {}) for row in rows}
 
 
 @dataclass(frozen=True)
@@ -253,10 +252,10 @@ def _looks(connection: Connection, study: Study) -> dict[int, _Look]:
     )
     found: dict[int, _Look] = defaultdict(_Look)
     for row in rows:
-        look, data = found[row.page_id], json.loads(row.data)
-        look.opened.update(data.get("opened", ()))
-        look.replayed.update(data.get("replayed", ()))
-        if criterion := data.get("criterion"):
+        look = found[row.page_id]
+        look.opened.update(row.data.get("opened", ()))
+        look.replayed.update(row.data.get("replayed", ()))
+        if criterion := row.data.get("criterion"):
             look.seconds[criterion] = look.seconds.get(criterion, 0.0) + row.seconds
     return found
 
@@ -273,13 +272,7 @@ def passed(choices: dict[str, str], order: tuple[str, ...]) -> bool:
 
 
 def export(study: Study, path: Path, *, withdrawn: bool = False) -> int:
-    """Write `path` (CSV), and beside it the Parquet file and the dictionary.
-
-    Args:
-        withdrawn: as in `votes`.
-
-    Returns:
-        How many rows there are.
+    """Write `path` (CSV), and beside it the Parquet file and the dictionary; count the rows.
 
     Raises:
         BadInput: the files cannot be written.
@@ -329,13 +322,9 @@ def _votes_of(
     look: _Look,
     lengths: Mapping[str, int],
 ) -> Iterator[Vote]:
-    """Yield the votes of one page, of which there is a row for each criterion.
-
-    Args:
-        panel: the panel's ids of `study` and `session`.
-    """
+    """Yield the votes of one page, of which there is a row for each criterion."""
     order = tuple(systems[place] for place in orders(len(systems))[page[0].placement])
-    answers = {row.criterion: Answer.from_json(row.answer) for row in page}
+    answers = {row.criterion: Answer.from_data(row.answer) for row in page}
     choices = {criterion: answer.choice for criterion, answer in answers.items()}
     attention = page[0].kind == "attention"
     for row in page:

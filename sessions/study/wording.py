@@ -2,7 +2,7 @@
 
 A text may have places in braces, such as `{count}`, and two forms, `one` and `other`, by the count.
 A language of one's own is a file with the same keys and places as `languages/en.yaml`, which a
-design names under `strings`.
+design names under `strings`; the texts of the design itself are `translated` beside it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from duo.errors import BadInput, misfit
+from pydantic import BeforeValidator, RootModel
+
+from duo.errors import misfit
 from duo.yaml_file import read_yaml
 
 if TYPE_CHECKING:
@@ -27,6 +29,15 @@ LANGUAGES = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 _PLACE = re.compile(r"\{([a-z]+)\}")
 _FORMS = {"one", "other"}
+
+#: The fields of a design that have texts for raters.
+_TRANSLATED = (
+    "title", "consent", "about", "instructions", "criteria", "example", "comprehension", "checks",
+    "before", "after", "strength", "marks", "live",
+)  # fmt: skip
+
+#: Fields inside them that are the same in all languages.
+_SAME = ("name", "kind", "who")
 
 
 @dataclass(frozen=True)
@@ -85,24 +96,11 @@ def read_words(path: Path) -> dict[str, Any]:
     Raises:
         BadInput: not such a file; names the line and the key.
     """
-    from pydantic_core import PydanticCustomError
-
-    document = read_yaml(path)
-    try:
-        return words_of(document.data)
-    except PydanticCustomError as error:
-        context = error.context or {}
-        at = tuple(context.get("at", ()))
-        raise BadInput(
-            str(context.get("problem")),
-            file=path,
-            line=document.line(at),
-            field=".".join(map(str, at)) or None,
-        ) from error
+    return read_yaml(path).validated(_Texts).root
 
 
 def words_of(data: Any, *at: str) -> dict[str, Any]:
-    """Make sure that texts have the keys and places of the English ones.
+    """Return texts that have the keys and places of the English ones.
 
     Args:
         at: where they stand, for the error.
@@ -112,6 +110,10 @@ def words_of(data: Any, *at: str) -> dict[str, Any]:
     """
     _check(words_in("en").texts, data, *at)
     return dict(data)
+
+
+class _Texts(RootModel[Annotated[dict[str, Any], BeforeValidator(words_of)]]):
+    """A file of texts."""
 
 
 def _check(model: Any, data: Any, *at: str) -> None:
@@ -139,3 +141,43 @@ def _check(model: Any, data: Any, *at: str) -> None:
 def _places(text: Any) -> set[str]:
     texts = text.values() if isinstance(text, Mapping) else [text]
     return {place for one in texts for place in _PLACE.findall(one)}
+
+
+def translated(data: Mapping[str, Any], over: Mapping[str, Any], *at: int | str) -> dict[str, Any]:
+    """Return the data of a design, or of a part of it, with the texts that another language has.
+
+    Lists are replaced item by item, and must be as long.
+
+    Args:
+        over: a part of the data, with texts in another language; what is not in it stays.
+        at: where `over` stands, for the error.
+
+    Raises:
+        PydanticCustomError: there is no such text.
+    """
+    if unknown := [name for name in over if name not in data]:
+        raise misfit("there is no such text in the design", *at, unknown[0])
+    if len(at) == 2 and (fixed := [name for name in over if name not in _TRANSLATED]):
+        raise misfit("is the same in all languages", *at, fixed[0])
+    changed = {name: _one(data[name], value, *at, name) for name, value in over.items()}
+    return {**data, **changed}
+
+
+def _one(before: Any, after: Any, *at: int | str) -> Any:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        who = "about" in at  # there it is a text
+        if not who and (
+            fixed := [one for one in _SAME if one in after and after[one] != before[one]]
+        ):
+            raise misfit(f"must be {before[fixed[0]]!r}, as in the design", *at, fixed[0])
+        return translated(before, after, *at)
+    if isinstance(before, list | tuple) and isinstance(after, list | tuple):
+        if len(before) != len(after):
+            raise misfit(f"has {len(after)} parts, not {len(before)} as in the design", *at)
+        pairs = zip(before, after, strict=True)
+        return [_one(one, other, *at, place) for place, (one, other) in enumerate(pairs)]
+    if isinstance(before, str | None) and isinstance(after, str):
+        return after
+    if before == after:
+        return before
+    raise misfit("must be a text, as in the design", *at)

@@ -66,7 +66,7 @@ from functools import cache
 from itertools import accumulate, product
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -90,6 +90,7 @@ MoreKind = Literal[
     "assent", "hold_request", "correction", "repetition_request", "topic_change", "vocal_tic",
 ]  # fmt: skip
 Position = Literal["opening", "during", "after"]
+Places = tuple[Position, Position, Position, Position]
 Recogniser = Literal["written", "unpunctuated", "lower", "revised"]
 
 HALVES: tuple[Half, ...] = ("dev", "report")
@@ -100,28 +101,48 @@ PAUSES = (1.2, 1.8, 2.4, 3.0)  # seconds
 #: that is first misheard and corrected while the user goes on.
 RECOGNISERS: tuple[Recogniser, ...] = ("written", "unpunctuated", "lower", "revised")
 
-#: Where the event stands: before anything else was said, while the answer to a first query is being
-#: given, or after it. A quarter of a kind's scenarios each.
-POSITIONS: dict[EventKind, tuple[Position, Position, Position, Position]] = {
-    "pause": ("opening", "after", "opening", "after"),
-    "backchannel": ("during", "during", "during", "after"),
-    "third_party": ("opening", "during", "during", "after"),
-    "background": ("opening", "during", "during", "after"),
-    "turn_end": ("opening", "after", "opening", "after"),
-    "interruption": ("during", "during", "during", "during"),
-    "stop_request": ("during", "during", "during", "during"),
-    "statement": ("opening", "during", "during", "after"),
+
+class Event(NamedTuple):
+    """A kind of event.
+
+    Attributes:
+        label: whether it wants an answer.
+        text: what it is, in words.
+        positions: where it stands, in a quarter of the kind's scenarios each: before anything else
+            was said, while the answer to a first query is being given, or after it.
+    """
+
+    label: Label
+    text: str
+    positions: Places
+
+
+_EVERYWHERE: Places = ("opening", "during", "during", "after")
+_OUTSIDE: Places = ("opening", "after", "opening", "after")
+_DURING: Places = ("during", "during", "during", "during")
+_LATE: Places = ("during", "during", "during", "after")
+_IN_OR_AFTER: Places = ("during", "after", "during", "after")
+EVENTS: dict[EventKind, Event] = {
+    "pause": Event("query", "A question with a pause", _OUTSIDE),
+    "backchannel": Event("non_query", "A backchannel", _LATE),
+    "third_party": Event("non_query", "Words to somebody else", _EVERYWHERE),
+    "background": Event("non_query", "Background speech", _EVERYWHERE),
+    "turn_end": Event("query", "A plain question", _OUTSIDE),
+    "interruption": Event("query", "An interruption with another question", _DURING),
+    "stop_request": Event("query", "A request to stop", _DURING),
+    "statement": Event("non_query", "A statement", _EVERYWHERE),
 }
-EVENT_KINDS: tuple[EventKind, ...] = tuple(POSITIONS)
-MORE_POSITIONS: dict[MoreKind, tuple[Position, Position, Position, Position]] = {
-    "assent": ("opening", "opening", "opening", "opening"),
-    "hold_request": ("during", "during", "during", "after"),
-    "correction": ("during", "during", "during", "after"),
-    "repetition_request": ("during", "after", "during", "after"),
-    "topic_change": ("during", "after", "during", "after"),
-    "vocal_tic": ("opening", "during", "during", "after"),
+MORE_EVENTS: dict[MoreKind, Event] = {
+    "assent": Event("query", "An assent to an offer", ("opening", "opening", "opening", "opening")),
+    "hold_request": Event("query", "A request to hold and a return", _LATE),
+    "correction": Event("query", "A correction", _LATE),
+    "repetition_request": Event("query", "A request to repeat", _IN_OR_AFTER),
+    "topic_change": Event("query", "A change of topic", _IN_OR_AFTER),
+    "vocal_tic": Event("non_query", "A vocal tic", _EVERYWHERE),
 }
-MORE_KINDS: tuple[MoreKind, ...] = tuple(MORE_POSITIONS)
+EVENT_KINDS: tuple[EventKind, ...] = tuple(EVENTS)
+MORE_KINDS: tuple[MoreKind, ...] = tuple(MORE_EVENTS)
+LABELS = {kind: event.label for kind, event in (EVENTS | MORE_EVENTS).items()}
 #: What the names of the other kinds' scenarios begin with.
 MORE = "more-"
 
@@ -131,9 +152,6 @@ class Cell:
     """One scenario of the plan.
 
     Attributes:
-        half: for tuning or for reporting.
-        event: what happens in it.
-        words_per_minute: how fast the user speaks.
         recogniser: who writes down what the user says.
         position: where the event stands.
         pause: how long a pause in the event's words is, if there is one, in seconds.
@@ -151,14 +169,14 @@ class Cell:
     @property
     def name(self) -> str:
         """The scenario's name, by which cells can be picked: `dev-pause-110-lower`."""
-        more = MORE if self.event in MORE_POSITIONS else ""
+        more = MORE if self.event in MORE_EVENTS else ""
         return f"{more}{self.half}-{self.event}-{self.words_per_minute}-{self.recogniser}"
 
 
 def cells(more: bool = False) -> Iterator[Cell]:
     """List all scenarios, half by half, kind by kind; or `more`, those of the other kinds."""
-    positions: Mapping[Any, tuple[Position, ...]] = MORE_POSITIONS if more else POSITIONS
-    events = enumerate(positions)
+    kinds: Mapping[Any, Event] = MORE_EVENTS if more else EVENTS
+    events = enumerate(kinds)
     for half, (number, event), rate, place in product(HALVES, events, range(4), range(4)):
         # Each kind shifts the topics by another step of a path on the 4 x 4 board that visits every
         # row and every column twice.
@@ -169,7 +187,7 @@ def cells(more: bool = False) -> Iterator[Cell]:
             event=event,
             words_per_minute=RATES[rate],
             recogniser=RECOGNISERS[place],
-            position=positions[event][(rate + place) % 4],
+            position=kinds[event].positions[(rate + place) % 4],
             pause=PAUSES[(rate - place) % 4],
             topic=4 * row + column,
         )
@@ -249,10 +267,6 @@ def _sounds_like() -> dict[str, str]:
     return read_yaml(Path(__file__).with_name("misheard.yaml")).validated(_Misheard).sounds_like
 
 
-_NO_QUERIES = ("backchannel", "third_party", "background", "statement", "vocal_tic")
-LABELS: dict[EventKind | MoreKind, Label] = {
-    kind: "non_query" if kind in _NO_QUERIES else "query" for kind in (*EVENT_KINDS, *MORE_KINDS)
-}
 #: Start rules and their seconds: no whole cycles of any usual length, so that words begin anywhere.
 _STARTS = {
     "opening": ("at", (0.7, 0.95, 1.2, 1.45)),
@@ -264,22 +278,6 @@ _STARTS = {
 _HELD = (3.6, 4.1, 4.6, 5.1)
 #: Seconds after which an event comes though an answer does not end.
 _LONGEST_WAIT = 30
-_SPOKEN = {
-    "pause": "A question with a pause",
-    "backchannel": "A backchannel",
-    "third_party": "Words to somebody else",
-    "background": "Background speech",
-    "turn_end": "A plain question",
-    "interruption": "An interruption with another question",
-    "stop_request": "A request to stop",
-    "statement": "A statement",
-    "assent": "An assent to an offer",
-    "hold_request": "A request to hold and a return",
-    "correction": "A correction",
-    "repetition_request": "A request to repeat",
-    "topic_change": "A change of topic",
-    "vocal_tic": "A vocal tic",
-}
 _PLACES = {
     "opening": "at the beginning",
     "during": "while an answer is being given",
@@ -355,13 +353,13 @@ def _scenario(cell: Cell, said: set[str]) -> Scenario:
             {"user": write(_draw("wish", topic, cell, said), Draws(seed))},
             {"assistant": _draw("offer", topic, cell, said)},
         ]
-    version = f"more {MORE_VERSION}" if cell.event in MORE_POSITIONS else VERSION
+    what = (EVENTS | MORE_EVENTS)[cell.event].text
+    version = f"more {MORE_VERSION}" if cell.event in MORE_EVENTS else VERSION
     return Scenario.model_validate(
         {
             "name": cell.name,
             "language": "en",
-            "description": f"{_SPOKEN[cell.event]} {_PLACES[cell.position]}: {topic.about} "
-            f"(suite {version}).",
+            "description": f"{what} {_PLACES[cell.position]}: {topic.about} (suite {version}).",
             "defaults": {"words_per_minute": cell.words_per_minute, "longest_wait": _LONGEST_WAIT},
             **made,
             "utterances": utterances,

@@ -21,7 +21,7 @@ from duo.words import Piece
 from sessions.chat.live import CycleStatus
 from sessions.voice.live import SpokenConversation
 from sessions.voice.recogniser import RATE
-from sessions.voice.recognition import word_errors
+from sessions.voice.recognition import p50_p90, word_errors
 from sessions.voice.voices import Spoken, Voice
 
 #: Questions, each with what interrupts its answer.
@@ -73,7 +73,6 @@ class VoiceBench(Result):
     load: float = 0.0
 
     def tables(self) -> list[Table]:
-        """Show the times, then what they rest on."""
         said = ", ".join(str(value) for value in self.of.values())
         seconds = [Column("p50 s", "number", ".2f"), Column("p90 s", "number", ".2f")]
         times = [[one.name, one.count, one.p50, one.p90] for one in self.waits]
@@ -213,7 +212,5 @@ class _Caller:
 
 
 def _quantiles(name: str, times: Sequence[float]) -> Quantiles:
-    if not times:
-        return Quantiles(name=name, count=0)
-    p50, p90 = np.quantile(times, [0.5, 0.9])
-    return Quantiles(name=name, count=len(times), p50=float(p50), p90=float(p90))
+    p50, p90 = p50_p90(times)
+    return Quantiles(name=name, count=len(times), p50=p50, p90=p90)

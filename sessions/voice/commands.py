@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from duo.errors import BadInput, check_choice
-from duo.options import Chat, Date, Engine, Monitor, Prompt, Set, SystemSet, words
+from duo.options import Chat, Date, Engine, Monitor, Prompt, Set, SystemSet, given, words
 
 if TYPE_CHECKING:
-    from duo.backbone import Backbone
-    from duo.decoding.conversant import Conversant
-    from duo.transcript import Header
-
+    from sessions.chat.live import Builder
 
 Holds = Annotated[
     bool,
@@ -80,16 +77,38 @@ def talk(
         words(systems, "systems"), model or (), set_ or (), seed, loading, spoken, monitor
     )
     check_writable(out)
-    _serve(
+
+    import socket
+
+    import uvicorn
+
+    from sessions.voice.server import Offer, Talks, make_app
+    from sessions.voice.voices import load_voice
+
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(f"port {port} cannot be used: {error.strerror}", field="port") from None
+    typer.echo("loading the recogniser and the voice ...", err=True)
+    leaves = " and ".join(sorted({recogniser, voice} & CLOUD))
+    where = f"What you say is sent to {leaves}." if leaves else "Nothing leaves this computer."
+    offer = Offer(
         choices=choices,
         build=build,
-        voice=voice,
-        recogniser=recogniser,
+        voice=load_voice(voice),
+        speech=_speech(recogniser),
         holds=holds,
-        out=out,
-        leaves=sorted({recogniser, voice} & CLOUD),
-        port=port,
+        folder=out,
+        about={
+            "text": f"{where} Headphones keep the system from hearing itself.",
+            "consent": f"your voice and what was said are kept in {out.absolute()}",
+        },
     )
+    app = make_app(Talks(offer))
+    typer.echo(f"talk at http://127.0.0.1:{port} (Ctrl-C ends)")
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=5)
 
 
 def say(
@@ -216,22 +235,21 @@ def prepared(
 
     check_choice("recogniser", spoken["recogniser"], ("whisper", "google"))
     need("session", spoken["recogniser"])
-    from duo.decoding.systems import (
-        check_settings,
-        check_system,
-        models_for,
-        with_prompt,
-    )
+    from duo.decoding.systems import check_settings, check_system, models_for, with_prompt
+    from sessions.commands import settings_of
+    from sessions.recorder import usual_settings
 
     for name in names:
         check_system(name)
     models = models_for(names, model)
-    settings = _settings(names, assignments, monitor)
+    own = settings_of(names, None, None, assignments, monitor)
+    settings = {name: usual_settings(name) | own[name] for name in names}
     for name in names:
         check_settings(name, settings[name], seed=seed)
-    given = {name: value for name, value in loading.items() if value is not None}
-    choices = [(name, models.get(name, "none")) for name in names]
-    return choices, Builder(settings, with_prompt(given, models.values()), seed, spoken)
+    loading = with_prompt(given(**loading), models.values())
+    return [(name, models.get(name, "none")) for name in names], builder(
+        settings, loading, seed, spoken
+    )
 
 
 def _speech(recogniser: str) -> Callable[[], Any]:
@@ -241,114 +259,17 @@ def _speech(recogniser: str) -> Callable[[], Any]:
     return RemoteSpeech if recogniser == "google" else partial(SpeechInput, whisper())
 
 
-def _settings(
-    names: list[str], assignments: Sequence[str], monitor: str | None
-) -> dict[str, dict[str, Any]]:
-    from duo.decoding.systems import is_foreign
-    from sessions.commands import settings_of
-    from sessions.recorder import COMMON
-
-    given = settings_of(names, None, None, assignments, monitor)
-    return {name: ({} if is_foreign(name) else dict(COMMON)) | given[name] for name in names}
-
-
-class Builder:
-    """Builds systems, and keeps the model that was loaded last."""
-
-    def __init__(
-        self,
-        settings: dict[str, dict[str, Any]],
-        loading: dict[str, Any],
-        seed: int,
-        spoken: dict[str, str],
-    ) -> None:
-        self.settings, self._loading, self._seed, self._spoken = settings, loading, seed, spoken
-        self._loaded: tuple[str, Backbone] | None = None
-
-    def __call__(self, system: str, model: str) -> tuple[Conversant, Header]:
-        """Build a system with its model, and the header of its transcript."""
-        from duo.decoding.systems import build
-        from duo.runs import versions
-        from duo.transcript import Header
-
-        backbone, day = None, {}
-        if model != "none":
-            if self._loaded is None or self._loaded[0] != model:
-                from duo.backbone import load
-
-                self._loaded = None  # before the next one takes its memory
-                self._loaded = model, load(model, **self._loading)
-            backbone = self._loaded[1]
-            day = backbone.chat.shown_day
-        settings = self.settings[system]
-        conversant = build(system, backbone, seed=self._seed, **settings)
-        header = Header(
-            system=system,
-            model=model,
-            scenario="talk",
-            seed=self._seed,
-            clock="real-time",
-            cycle_seconds=conversant.cycle_seconds,
-            settings={**settings, **self._spoken}
-            | ({"backbone": self._loading} if self._loading else {}),
-            versions=versions() | _spoken_versions() | day,
-        )
-        return conversant, header
-
-
-def _spoken_versions() -> dict[str, str]:
-    """List the versions of what hears and speaks."""
+def builder(
+    settings: dict[str, dict[str, Any]], loading: dict[str, Any], seed: int, spoken: dict[str, str]
+) -> Builder:
+    """Make what builds systems that are spoken to; `spoken` names voice and recogniser."""
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("faster-whisper", "pipecat-ai", "piper-tts")}
+    from sessions.chat.live import Builder
 
-
-def _serve(
-    *,
-    choices: list[tuple[str, str]],
-    build: Builder,
-    voice: str,
-    recogniser: str,
-    holds: bool,
-    out: Path,
-    leaves: list[str],
-    port: int,
-) -> None:
-    """Load what all conversations share, and serve the page until Ctrl-C."""
-    import socket
-
-    import uvicorn
-
-    from sessions.voice.server import Offer, Talks, make_app
-    from sessions.voice.voices import load_voice
-
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise BadInput(f"port {port} cannot be used: {error.strerror}", field="port") from None
-    typer.echo("loading the recogniser and the voice ...", err=True)
-    where = (
-        f"What you say is sent to {' and '.join(leaves)}."
-        if leaves
-        else "Nothing leaves this computer."
-    )
-    offer = Offer(
-        choices=choices,
-        build=build,
-        voice=load_voice(voice),
-        speech=_speech(recogniser),
-        holds=holds,
-        folder=out,
-        about={
-            "text": f"{where} Headphones keep the system from hearing itself.",
-            "consent": f"your voice and what was said are kept in {out.absolute()}",
-        },
-    )
-    app = make_app(Talks(offer))
-    typer.echo(f"talk at http://127.0.0.1:{port} (Ctrl-C ends)")
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=5)
+    versions = {name: version(name) for name in ("faster-whisper", "pipecat-ai", "piper-tts")}
+    header = {"scenario": "talk", "clock": "real-time", "settings": spoken, "versions": versions}
+    return Builder(settings, loading, seed, header)
 
 
 def bench_voice(

@@ -24,11 +24,7 @@ CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def lacking(part: str) -> str:
-    """Say in one line what a part lacks and how to get it; "" if it can be used.
-
-    Args:
-        part: a key of `_PACKAGES`; or "none", which needs nothing.
-    """
+    """Say in one line what a part lacks and how to get it; "" if nothing, as of "none"."""
     if part == "none":
         return ""
     extra, packages = _PACKAGES[part]

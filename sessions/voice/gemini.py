@@ -62,11 +62,9 @@ class GeminiSession(Session):
 
     @staticmethod
     def headers(key: str) -> dict[str, str]:
-        """See `Session.headers`."""
         return {"x-goog-api-key": key}
 
     def open(self) -> None:
-        """See `Session.open`."""
         model, voice = self._settings.model, self._settings.voice
         generation: dict[str, Any] = {"responseModalities": ["AUDIO"]}
         if voice:
@@ -82,7 +80,6 @@ class GeminiSession(Session):
         self._await("setupComplete", lambda: self._agreed)
 
     def send_sound(self, sound: Sound) -> None:
-        """See `Session.send_sound`."""
         data = base64.b64encode(to_int16(sound).tobytes()).decode()
         audio = {"data": data, "mimeType": f"audio/pcm;rate={RATE}"}
         self._connection.send(json.dumps({"realtimeInput": {"audio": audio}}))

@@ -15,16 +15,12 @@ from sessions.voice.recogniser import Recognised, timed
 
 
 class SpokenWords:
-    """What is heard of somebody who speaks; see `sessions.chat.live.Words`.
-
-    Attributes:
-        speaking: words of what is being said may still come.
-    """
+    """What is heard of somebody who speaks; while `speaking`, words may still come."""
 
     def __init__(self) -> None:
         self.speaking = False
         self.changed_at = 0.0
-        self._heard = ""
+        self.heard = ""
         self._earlier = ""  # segments of the open utterance before the present one
         self._segment: list[str] = []  # words of the present one that belong to the utterance
         self._taken = 0  # words at its beginning that an utterance before took
@@ -34,11 +30,6 @@ class SpokenWords:
         self._over = True  # the segment
 
     @property
-    def heard(self) -> str:
-        """All that was heard of the open utterance."""
-        return self._heard
-
-    @property
     def span(self) -> tuple[float, float]:
         """When what was heard was said."""
         return self._span or (self.changed_at, self.changed_at)
@@ -46,7 +37,7 @@ class SpokenWords:
     @property
     def waiting(self) -> bool:
         """Whether something is there that was not heard yet."""
-        return self._text != self._heard
+        return self._text != self.heard
 
     def add(self, result: Recognised, at: float) -> None:
         """Take what a decoding has added, at this time."""
@@ -67,9 +58,9 @@ class SpokenWords:
 
     def hear(self, now: float) -> tuple[Heard, tuple[Piece, ...]]:
         """Return what is newly heard, and its words; a revision has none."""
-        before, text = self._heard, self._text
+        before, text = self.heard, self._text
         words, self._fresh = tuple(self._fresh), []
-        self._heard, self._heard_words = text, len(self._segment)
+        self.heard, self._heard_words = text, len(self._segment)
         if text == before:
             return Revision(before) if self.speaking and before else "", ()
         revised = not text.startswith(before)
@@ -86,9 +77,9 @@ class SpokenWords:
         self._taken += self._heard_words
         self._segment = self._segment[self._heard_words :]
         # A segment may have ended, and the next begun, since it was heard.
-        before, known = self._heard, self._earlier.startswith(self._heard)
+        before, known = self.heard, self._earlier.startswith(self.heard)
         self._earlier = self._earlier[len(before) :].lstrip() if known else ""
-        self._heard, self._heard_words = "", 0
+        self.heard, self._heard_words = "", 0
         self._span = None
         if self._segment and not self._earlier:
             self._segment[0] = self._segment[0].lstrip()

@@ -25,8 +25,9 @@ import numpy as np
 from duo.decoding.conversant import Conversant, CycleResult, Event, Kind, Voiced
 from duo.transcript import Header, Transcript, TranscriptEvent
 from duo.words import DECIMALS
-from sessions.chat.live import Conversation, CycleStatus
+from sessions.chat.live import Conversation, Display
 from sessions.voice.listening import SpokenWords
+from sessions.voice.mix import placed
 from sessions.voice.player import Player
 from sessions.voice.recogniser import RATE, Recognised, Sound, SpeechInput
 from sessions.voice.voices import Clauses, Voice, timed
@@ -43,12 +44,8 @@ _HELD = 2.0
 T = TypeVar("T")
 
 
-class Shown(Protocol):
-    """Is told what happens at the moment when it happens."""
-
-    def show_event(self, event: TranscriptEvent) -> None: ...
-
-    def show_status(self, status: CycleStatus) -> None: ...
+class Shown(Display, Protocol):
+    """A display of a spoken conversation."""
 
     def show_tentative(self, text: str) -> None:
         """Show words that are not committed yet, in place of those shown before."""
@@ -158,7 +155,6 @@ class SpokenConversation:
         return self.conversation.so_far()
 
     def finish(self) -> None:
-        """End the conversation."""
         channels = getattr(self._system, "channels", None)  # of ours
         if (cancel := getattr(channels, "cancel", None)) is not None:
             cancel()
@@ -421,7 +417,6 @@ class SpokenConversation:
         self._note(f"seconds from the user's last word to the first sound: {stages}")
 
     def costs(self) -> dict[str, Any]:
-        """Return the latencies so far, for a manifest."""
         return {
             "answered": [asdict(one) for one in self.answered],
             "silenced": self.silenced,
@@ -449,10 +444,7 @@ class _Track:
 
     def sound(self) -> Sound:
         """All of it."""
-        whole = np.zeros(self._end, np.float32)
-        for start, part in self._parts:
-            whole[start : start + len(part)] = part
-        return whole
+        return placed(self._parts)
 
 
 async def _run(thread: Executor, work: Callable[..., T], *arguments: Any) -> T:

@@ -66,6 +66,14 @@ def at_level(sound: Sound) -> Sound:
     return scaled
 
 
+def placed(parts: Sequence[tuple[int, Sound]]) -> Sound:
+    """Return one channel of sounds, each from its sample on; what overlaps is added."""
+    channel = np.zeros(max((at + len(sound) for at, sound in parts), default=0), np.float32)
+    for at, sound in parts:
+        channel[at : at + len(sound)] += sound
+    return channel
+
+
 @dataclass(frozen=True)
 class Behind:
     """What is heard behind the user, all of it drawn from `seed`.

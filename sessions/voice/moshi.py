@@ -53,16 +53,13 @@ class MoshiSession(Session):
         return (f"{name}/api/chat" if bare else name), settings
 
     def open(self) -> None:
-        """See `Session.open`."""
         self._await("handshake", lambda: self._begun)
 
     def send_sound(self, sound: Sound) -> None:
-        """See `Session.send_sound`."""
         if opus := self._writer.write(sound):
             self._connection.send(bytes([_SOUND]) + opus)
 
     def play(self) -> bool:
-        """See `Session.play`."""
         loud = super().play()
         if loud:
             self._answering, self._silent = True, 0.0

@@ -69,7 +69,6 @@ class RealtimeSession(Session):
         return name, settings
 
     def open(self) -> None:
-        """See `Session.open`."""
         self._await("session.created", lambda: "session.created" in self._seen)
         text = self._settings.modality == "text"
         pcm = {"type": "audio/pcm", "rate": WIRE_RATE}
@@ -86,7 +85,6 @@ class RealtimeSession(Session):
         self._await("session.updated", lambda: "session.updated" in self._seen)
 
     def send_sound(self, sound: Sound) -> None:
-        """See `Session.send_sound`."""
         if self._settings.modality == "audio":
             wire = to_int16(self._outgoing.resample_chunk(sound))
             self._send("input_audio_buffer.append", audio=base64.b64encode(wire.tobytes()).decode())

@@ -287,7 +287,6 @@ class Session:
                 self._tell(wire.ResponseAudioDeltaEvent, delta=base64.b64encode(pcm).decode())
 
     def show_event(self, event: TranscriptEvent) -> None:
-        """Send what happened in the conversation."""
         match event.kind:
             case "word":
                 item = self._items.setdefault(event.utterance, self._user_item)

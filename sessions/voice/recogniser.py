@@ -250,12 +250,10 @@ class RemoteSpeech(SpeechInput):
 
     @property
     def open(self) -> bool:
-        """See `SpeechInput`."""
         return self.speaking or self._begun is not None
 
     @property
     def due(self) -> bool:
-        """See `SpeechInput`."""
         return bool(self._texts)
 
     def recognised(self, text: str, *, final: bool) -> None:
@@ -265,7 +263,6 @@ class RemoteSpeech(SpeechInput):
         self._texts.append((text, final))
 
     def feed(self, sound: Sound) -> list[Edge]:
-        """See `SpeechInput`."""
         edges = super().feed(sound)
         self._segments = self._segments[-1:] if self.speaking else []
         return edges

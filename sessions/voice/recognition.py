@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, JsonValue
 
 from duo.files import Record, Result
@@ -34,16 +35,6 @@ class WordErrors:
     wrong: int = 0
     delays: tuple[float, ...] = ()
 
-    @property
-    def delay(self) -> tuple[float, float] | None:
-        """Median and 90th percentile of the delays; None if nothing was understood."""
-        import numpy as np
-
-        if not self.delays:
-            return None
-        median, p90 = np.quantile(self.delays, [0.5, 0.9])
-        return float(median), float(p90)
-
     @classmethod
     def together(cls, parts: Iterable[WordErrors]) -> WordErrors:
         """Unite those of several utterances."""
@@ -55,6 +46,14 @@ class WordErrors:
         )
 
 
+def p50_p90(seconds: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the median and the 90th percentile; None without any."""
+    if not seconds:
+        return None, None
+    median, p90 = np.quantile(seconds, [0.5, 0.9])
+    return float(median), float(p90)
+
+
 def word_errors(said: Iterable[Piece], heard: Iterable[Piece]) -> WordErrors:
     """Count the errors of words, and find the delays from `said` to `heard` (their ends)."""
     one, other = list(_bare(said)), list(_bare(heard))
@@ -64,13 +63,10 @@ def word_errors(said: Iterable[Piece], heard: Iterable[Piece]) -> WordErrors:
 
 
 def errors_of(transcript: Transcript) -> Iterator[tuple[str, WordErrors]]:
-    """Find the errors in each utterance of a conversation in which a recogniser listened.
+    """Yield the category of each utterance that a recogniser listened to, and its errors.
 
     Words that the recogniser took back count as heard until then and not at all in the end, so that
     words of a revision have no delay.
-
-    Yields:
-        The category of the utterance, and its errors.
     """
     said: dict[str, list[Piece]] = {}
     heard: dict[str, list[Piece]] = {}
@@ -130,11 +126,7 @@ def _aligned(one: Sequence[str], other: Sequence[str]) -> tuple[int, list[tuple[
 
 
 class Group(Record):
-    """The errors in utterances of a kind: of one scenario, or of one category.
-
-    Attributes:
-        delay_p50, delay_p90: seconds; see `WordErrors.delays`.
-    """
+    """The errors in utterances of one scenario, or of one category; delays are in seconds."""
 
     scenario: str = ""
     category: str = ""
@@ -154,7 +146,6 @@ class Recognition(Result):
     groups: tuple[Group, ...] = ()
 
     def tables(self) -> list[Table]:
-        """Show categories first, then scenarios."""
         categories = [one for one in self.groups if not one.scenario]
         scenarios = [one for one in self.groups if one.scenario]
         shown = {name: value for name, value in self.settings.items() if value}
@@ -204,7 +195,7 @@ def recognition_of(
 
 def _group(found: Sequence[WordErrors], **of: str) -> Group:
     both = WordErrors.together(found)
-    p50, p90 = both.delay or (None, None)
+    p50, p90 = p50_p90(both.delays)
     return Group(
         **of, utterances=len(found), words=both.words, wrong=both.wrong,
         delay_p50=p50, delay_p90=p90,

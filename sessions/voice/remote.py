@@ -25,8 +25,8 @@ from duo.decoding.conversant import CycleResult, Event, Kind
 from duo.errors import BadInput
 from duo.keys import key_for, key_variables
 from duo.terminal import printable
-from duo.transcript import Header, TranscriptEvent
-from duo.words import DECIMALS
+from duo.transcript import Header
+from duo.words import DECIMALS, Piece
 from sessions.play import MAX_SECONDS, QUIET_SECONDS, Recording, TranscriptBuilder, write_down
 from sessions.voice.extras import need
 from sessions.voice.recogniser import RATE, Decode, Sound, from_int16, recognise
@@ -58,10 +58,7 @@ class Server:
 
 
 def server_of(system: str, given: Mapping[str, Any]) -> Server:
-    """Find the server that a system's name is of.
-
-    Args:
-        given: settings by their names.
+    """Find the server that a system's name is of, and check the settings that are given.
 
     Raises:
         BadInput: there is no such setting, or it is not of its kind; the name has no address of a
@@ -139,8 +136,8 @@ def record(
             for one, hearing in said:
                 if hearing is one.hearings[-1]:
                     session.send_text(one.utterance.text)
-            if session.play():
-                user.hear([_heard(now - TICK, now, tick)])
+            if session.play():  # the user needs no words of it
+                user.hear([Piece(round(now - TICK, DECIMALS), now, " x", tick)])
             for kind in session.happened:
                 happened = CycleResult((Event(kind),))
                 builder.cycle(happened, cycle=tick, start=now, seconds=TICK)
@@ -344,15 +341,3 @@ def inside(event: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return an object in an event; an empty one if there is none."""
     found = event.get(name)
     return found if isinstance(found, dict) else {}
-
-
-def _heard(start: float, end: float, cycle: int) -> TranscriptEvent:
-    """Make sound of the system an event for the user, who needs no words."""
-    return TranscriptEvent(
-        start=round(start, DECIMALS),
-        end=end,
-        channel="output",
-        kind="speech",
-        cycle=cycle,
-        text=" x",
-    )

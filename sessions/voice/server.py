@@ -3,6 +3,10 @@
 The page asks what there is (`/api/choices`), has a system made ready (`/api/prepare`), and then
 offers a connection (`/api/offer` for WebRTC, `/api/sound` for a socket). When it goes away, the
 conversation is saved and waits: it goes on if the page asks for it, until another one is begun.
+
+DIR/<system>/<session>.jsonl   its transcript
+DIR/<system>/<session>.flac    left: the microphone; right: the system's voice
+DIR/manifest.json              latencies of every session, by stage
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
@@ -25,10 +29,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from duo.decoding.conversant import Conversant
 from duo.errors import BadInput
-from duo.transcript import Header
+from duo.files import read_json_object
+from duo.runs import MANIFEST, Stopwatch, safe_name, write_manifest
+from duo.transcript import Header, Transcript, write_transcript
+from sessions.chat.live import free_path
 from sessions.voice.live import SpokenConversation
+from sessions.voice.mix import write_sound
 from sessions.voice.recogniser import SpeechInput
-from sessions.voice.recording import SessionFiles
 from sessions.voice.transport import Messages, carry, over_webrtc, over_websocket
 from sessions.voice.voices import Voice
 
@@ -49,10 +56,9 @@ class Offer:
     """What the page may ask for.
 
     Attributes:
-        choices: (system, model) pairs.
+        choices: systems, each with its model.
         build: loads the system of a choice; slow.
         speech: makes what hears a user.
-        voice: of all conversations.
         holds: the voice pauses at the onset of the user's speech.
         folder: where conversations are recorded that may be.
         name: of the recordings; "" for date and time.
@@ -69,6 +75,33 @@ class Offer:
     name: str = ""
     messages: Callable[[], Messages] = Messages
     about: dict[str, Any] = field(default_factory=dict)
+
+
+class SessionFiles:
+    """The files of one session; each `save` replaces what was saved before."""
+
+    def __init__(self, folder: Path, system: str, name: str = "") -> None:
+        """Choose a name that no session in the folder has; see `free_path`."""
+        self._folder, self._watch = folder, Stopwatch()
+        self.path = free_path(folder / safe_name(system), name)
+
+    def save(self, conversation: SpokenConversation, transcript: Transcript) -> None:
+        """Write everything.
+
+        Raises:
+            BadInput: it cannot be written.
+        """
+        write_transcript(self.path, transcript)
+        channels = conversation.microphone.sound(), conversation.played.sound()
+        write_sound(self.path.with_suffix(".flac"), channels)
+        sessions: dict[str, Any] = {}
+        with suppress(BadInput):
+            there = read_json_object(self._folder / MANIFEST).get("sessions")
+            sessions = there if isinstance(there, dict) else {}
+        sessions[self.path.relative_to(self._folder).as_posix()] = conversation.costs()
+        write_manifest(
+            self._folder / MANIFEST, watch=self._watch, sessions=dict(sorted(sessions.items()))
+        )
 
 
 @dataclass
@@ -142,10 +175,9 @@ class Talks:
         return self._start(self._run(session, transport, session.stop))
 
     def leave(self, *, ended: bool = False) -> None:
-        """Let the connection end, if there is one; the conversation is saved then, and waits.
+        """Let the connection end, if there is one, as the user (`ended`) or the page has gone.
 
-        Args:
-            ended: the user wanted that; else the page went away.
+        The conversation is saved then, and waits.
         """
         if self._session is not None and self._session.stop is not None:
             self._session.stop.set()
@@ -182,7 +214,7 @@ class Talks:
             SessionFiles(self._offer.folder, choice[0], self._offer.name) if record else None
         )
         if recording is not None:
-            header = header.model_copy(update={"scenario": recording.name})
+            header = header.model_copy(update={"scenario": recording.path.stem})
         messages = self._offer.messages()
         conversation = SpokenConversation(
             system, header, self._offer.speech(), self._offer.voice, messages,

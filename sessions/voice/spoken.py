@@ -19,7 +19,7 @@ import numpy as np
 from duo.words import DECIMALS, Piece, blank_between
 from sessions.scenario import Hearing, Scenario, Utterance
 from sessions.user import HeardPart, Said, ScriptedUser
-from sessions.voice.mix import Background, at_level
+from sessions.voice.mix import Background, at_level, placed
 from sessions.voice.recogniser import RATE, Recognised, Sound, SpeechInput
 from sessions.voice.voices import Voice
 
@@ -65,10 +65,7 @@ def speak(scenario: Scenario, utterance: Utterance, voice: Voice) -> SpokenUtter
             for word in stretch
         ]
         late += lasts - (last - first)
-    sound = np.zeros(max(at + len(said) for at, said in parts), np.float32)
-    for at, said in parts:
-        sound[at : at + len(said)] += said
-    return SpokenUtterance(at_level(sound), tuple(hearings))
+    return SpokenUtterance(at_level(placed(parts)), tuple(hearings))
 
 
 def say_within(voice: Voice, text: str, seconds: float) -> Sound:

@@ -8,23 +8,31 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from duo.decoding.conversant import CycleResult, Heard
 from duo.errors import BadInput
 from duo.reading import conversation_of
+from duo.speech import Conversation
 from duo.terminal import progress
 from duo.transcript import Header, Transcript
+from duo.words import Word, joined
 from sessions.play import Recording, play
 from sessions.scenario import START_RULES, Scenario, Utterance
 from sessions.voice.extras import need
-from sessions.voice.mix import Background, Behind, Pitched, lower, write_sound
-from sessions.voice.recogniser import RATE, Decode, SpeechInput, whisper
+from sessions.voice.mix import Background, Behind, Pitched, at_level, lower, placed, write_sound
+from sessions.voice.recogniser import RATE, Decode, Sound, SpeechInput, whisper
 from sessions.voice.recognition import WordErrors, errors_of
-from sessions.voice.render import system_channel
-from sessions.voice.spoken import SpeakingUser, SpokenUser, SpokenUtterance, speak
+from sessions.voice.spoken import SpeakingUser, SpokenUser, SpokenUtterance, say_within, speak
 from sessions.voice.voices import NAMES, Voice, load_voice
 
 #: How much higher the second talker's voice is than the user's.
 _TALKER = 1.2
+#: A silence of this length (seconds) parts clauses; so does a mark at a word's end.
+_GAP = 0.3
+_MARKS = (*".,;:!?…。！？：；，、",)
+#: Seconds in which a voice falls silent that is cut short.
+_FADE = 0.05
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,6 @@ class Studio:
 
     @cached_property
     def decode(self) -> Decode:
-        """The recogniser."""
         return whisper()
 
 
@@ -131,7 +138,6 @@ class _Listens:
         """Have nothing to forget."""
 
     def cycle(self, heard: Heard) -> CycleResult:
-        """Say nothing."""
         return CycleResult()
 
 
@@ -161,3 +167,65 @@ def hear(studio: Studio, scenarios: Sequence[Scenario]) -> Iterator[Transcript]:
 def _at_once(utterance: Utterance) -> Utterance:
     rules: dict[str, float | None] = dict.fromkeys(START_RULES)
     return utterance.model_copy(update={**rules, "after_previous": 1.0, "label": "non_query"})
+
+
+def system_channel(conversation: Conversation, voice: Voice) -> Sound:
+    """Let a voice say the system's words at their times.
+
+    Each clause begins with its first word, or when the one before is over, and is said as fast as
+    it was spoken, if the voice can. An answer that was given up is cut off at that moment.
+    """
+    return say_parts(
+        [
+            (answer.words, answer.ended if answer.ending == "cut" else None)
+            for answer in conversation.answers
+        ],
+        voice,
+    )
+
+
+def say_parts(parts: Iterable[tuple[Sequence[Word], float | None]], voice: Voice) -> Sound:
+    """Let a voice say words at their times: of each part, and when it is cut off, if it is."""
+    return placed(
+        [
+            (round(start * RATE), sound)
+            for words, until in parts
+            for start, sound in _said(words, voice, until)
+        ]
+    )
+
+
+def _said(words: Sequence[Word], voice: Voice, until: float | None) -> list[tuple[float, Sound]]:
+    parts: list[tuple[float, Sound]] = []
+    free = 0.0
+    for clause in _clauses(words):
+        start, end = max(clause[0].start, free), clause[-1].end
+        if until is not None and start >= until:
+            break
+        seconds = max(end - start, 0.1)
+        sound = at_level(say_within(voice, joined(clause), seconds))
+        if until is not None:
+            sound = _cut_off(sound, until - start)
+        parts.append((start, sound))
+        free = start + len(sound) / RATE
+    return parts
+
+
+def _clauses(words: Iterable[Word]) -> list[list[Word]]:
+    clauses: list[list[Word]] = []
+    for word in words:
+        last = clauses[-1][-1] if clauses else None
+        if last is None or last.text.endswith(_MARKS) or word.start - last.end >= _GAP:
+            clauses.append([])
+        clauses[-1].append(word)
+    return clauses
+
+
+def _cut_off(sound: Sound, seconds: float) -> Sound:
+    count = round(seconds * RATE)
+    if len(sound) <= count:
+        return sound
+    kept = sound[:count].copy()
+    fade = min(round(_FADE * RATE), count)
+    kept[count - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+    return kept

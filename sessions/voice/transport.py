@@ -86,7 +86,6 @@ class _Processor(FrameProcessor):
         self._started = asyncio.Event()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """See `FrameProcessor`."""
         await super().process_frame(frame, direction)
         if isinstance(frame, InputAudioRawFrame):
             self._conversation.feed(from_int16(np.frombuffer(frame.audio, np.int16)))
@@ -134,7 +133,6 @@ class _Serializer(FrameSerializer):
     """Sound as 16-bit samples, messages as JSON: what the page's script reads and writes."""
 
     async def serialize(self, frame: Frame) -> str | bytes | None:
-        """See `FrameSerializer`."""
         if isinstance(frame, OutputAudioRawFrame):
             return frame.audio
         if isinstance(frame, OutputTransportMessageFrame | OutputTransportMessageUrgentFrame):
@@ -142,7 +140,6 @@ class _Serializer(FrameSerializer):
         return None
 
     async def deserialize(self, data: str | bytes) -> Frame | None:
-        """See `FrameSerializer`."""
         if not isinstance(data, bytes) or len(data) % 2:
             return None
         return InputAudioRawFrame(data, RATE, 1)

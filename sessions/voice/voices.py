@@ -89,7 +89,6 @@ class Silent:
     name, rate = "none", RATE
 
     def say(self, text: str, *, speed: float = 1.0) -> Spoken:
-        """See `Voice.say`."""
         seconds = len(speakable(text)) / _PACE / speed
         return _spoken(text, self.rate, np.zeros(round(seconds * self.rate), np.int16))
 
@@ -121,7 +120,6 @@ class Piper:
         self._speaker = speaker if speakers > 1 else None
 
     def say(self, text: str, *, speed: float = 1.0) -> Spoken:
-        """See `Voice.say`."""
         from piper import SynthesisConfig
 
         words = speakable(text)
@@ -200,45 +198,40 @@ def load_voice(name: str) -> Voice:
 
 
 class Clauses:
-    """Cuts text that comes in pieces into clauses; joined, they are the text."""
+    """Cuts text that comes in pieces into clauses; `waiting` is what is none yet."""
 
     def __init__(self) -> None:
-        self._text = ""
+        self.waiting = ""
 
     def add(self, text: str) -> list[str]:
         """Take more text; return the clauses that it completes."""
-        self._text += text
+        self.waiting += text
         clauses = list[str]()
         while True:
-            match = _CLAUSE.match(self._text)
+            match = _CLAUSE.match(self.waiting)
             if match is not None and match[0].strip():
                 end = match.end()
-            elif len(self._text) > _LONGEST and " " in self._text.strip():
-                end = self._text.rstrip().rindex(" ")
+            elif len(self.waiting) > _LONGEST and " " in self.waiting.strip():
+                end = self.waiting.rstrip().rindex(" ")
             else:
                 return clauses
-            clauses.append(self._text[:end])
-            self._text = self._text[end:]
+            clauses.append(self.waiting[:end])
+            self.waiting = self.waiting[end:]
 
     def words(self) -> str:
         """Return the whole words that wait for the end of their clause, and forget them.
 
         For a voice that has nothing else to say. The last word may still grow, so it stays.
         """
-        end = self._text.rstrip().rfind(" ")
-        if end <= 0 or not self._text[:end].strip():
+        end = self.waiting.rstrip().rfind(" ")
+        if end <= 0 or not self.waiting[:end].strip():
             return ""
-        words, self._text = self._text[:end], self._text[end:]
+        words, self.waiting = self.waiting[:end], self.waiting[end:]
         return words
-
-    @property
-    def waiting(self) -> str:
-        """The text that waits for the end of its clause."""
-        return self._text
 
     def rest(self) -> str:
         """Return what is left at the end of the answer, and forget it."""
-        rest, self._text = self._text, ""
+        rest, self.waiting = self.waiting, ""
         return rest
 
 

@@ -249,7 +249,7 @@ def test_a_cycle_without_length_is_refused(tmp_path: Path) -> None:
     done = chat("what?\n", "--save", str(tmp_path / "a.jsonl"), "--cycle-seconds", "0")
     assert (done.returncode, done.stderr) == (
         2,
-        "duo: cycle_seconds: a cycle of 0.0 s is no time at all\n",
+        "duo: cycle_seconds: a cycle lasts from a millisecond to an hour\n",
     )
 
 

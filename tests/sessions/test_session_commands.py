@@ -21,7 +21,8 @@ from duo.reading import read_conversation
 from duo.transcript import read_transcript
 from evaluation.interaction.results import score
 from sessions.catalogue import find_scenarios
-from sessions.commands import chat, record, scenario_app, sweep, transcript_app
+from sessions.commands import chat, record, sweep
+from sessions.files import scenario_app, transcript_app
 from sessions.suite import suite_scenarios
 
 FAKE = "tests.sessions.fakes:factory"

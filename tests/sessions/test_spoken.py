@@ -25,8 +25,8 @@ from sessions.voice.extras import lacking
 from sessions.voice.mix import LEVEL, Background, Behind, Pitched, at_level
 from sessions.voice.recogniser import RATE, Recognised, Sound
 from sessions.voice.recognition import errors_of
-from sessions.voice.render import say_parts, system_channel
 from sessions.voice.spoken import SPEEDS, SpokenUser, speak
+from sessions.voice.studio import say_parts, system_channel
 from sessions.voice.voices import Spoken, timed
 from tests.sessions.fakes import Answerer, Scripted
 from tests.sessions.talk import HEADER, scenario, utterance

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from duo import palette
-from duo.errors import BadInput
+from duo.errors import BadInput, ended_by_signals
 
 if TYPE_CHECKING:
     from sessions.study.study import Study
@@ -154,9 +154,8 @@ def serve(
     Raises:
         BadInput: as `command`.
     """
-    before = {one: signal.signal(one, _interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        with ExitStack() as stack:
+        with ended_by_signals(), ExitStack() as stack:
             ports = range(port, port + processes)
             servers = [
                 stack.enter_context(started(study, host=host, port=one, public=public))
@@ -167,11 +166,8 @@ def serve(
             while all(one.poll() is None for one in servers):
                 time.sleep(0.2)
             return next(one.returncode for one in servers if one.returncode is not None)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         return 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -188,10 +184,6 @@ def started(
         yield server
     finally:
         _stop(server)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

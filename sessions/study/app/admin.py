@@ -37,7 +37,6 @@ _LABELS = {
 
 
 def administration(admin: Admin) -> None:
-    """Show the page."""
     heading(admin.study.design.title)
     place().show_problem()
     with st.container(key="refresh", horizontal=True, vertical_alignment="center"):
@@ -55,7 +54,6 @@ def administration(admin: Admin) -> None:
 
 
 def _figures(admin: Admin) -> None:
-    """Show what changes while raters are at work."""
     status = admin.status()
     plain(f"As of {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", "soft small")
     if status.synthetic:
@@ -87,7 +85,6 @@ def _table(table: Table) -> None:
 
 
 def _comments(admin: Admin) -> None:
-    """Show what raters wrote, by rater, item or words."""
     heading("Comments", 2)
     found = admin.comments()
     if not found:

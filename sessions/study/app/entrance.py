@@ -11,9 +11,9 @@ import streamlit as st
 
 from sessions.study.app import asset, player_style
 from sessions.study.app.look import authored, heading, literally, place, plain, press, words
-from sessions.study.design import Asked, Design
+from sessions.study.design import Design
 from sessions.study.people import Refused
-from sessions.study.questionnaire import LIMIT
+from sessions.study.questionnaire import LIMIT, Asked
 from sessions.study.session import Session
 from sessions.study.views import (
     ComprehensionView,
@@ -54,7 +54,6 @@ def around(session: Session, view: View, participant: str) -> None:
 
 
 def _consent(session: Session) -> None:
-    """Ask for consent."""
     design, say = _design(), words()
     with st.container(key="text"):
         heading(design.title)
@@ -79,7 +78,6 @@ def _consent(session: Session) -> None:
 
 
 def _questionnaire(session: Session, view: QuestionnaireView) -> None:
-    """Show one part of the questionnaire."""
     here, say = place(), words()
     asked: tuple[Asked, ...] = getattr(session.study.design, view.part)
     shown: tuple[Asked, ...] = getattr(here.design or session.study.design, view.part)
@@ -107,7 +105,6 @@ def _questionnaire(session: Session, view: QuestionnaireView) -> None:
 
 
 def _instructions(session: Session) -> None:
-    """Say what to do."""
     with st.container(key="text"):
         heading(_design().title)
     _explain(session)
@@ -116,7 +113,6 @@ def _instructions(session: Session) -> None:
 
 
 def _comprehension(session: Session, view: ComprehensionView) -> None:
-    """Ask whether the instructions were understood."""
     questions, say = _design().comprehension.questions, words()
     with st.container(key="text"):
         heading(say("comprehension.title"))
@@ -145,7 +141,6 @@ def _comprehension(session: Session, view: ComprehensionView) -> None:
 
 
 def _stopped(session: Session, view: StoppedView, participant: str) -> None:
-    """Say that the rater cannot go on now."""
     say, keeps = words(), session.study.design.withdrawal == "keep"
     message(_design().title, say(f"stopped.{view.reason}"))
     with st.container(key="text-code"):
@@ -161,7 +156,6 @@ def _stopped(session: Session, view: StoppedView, participant: str) -> None:
 
 
 def _waiting(session: Session, view: WaitingView) -> None:
-    """Say that there is nothing to rate just now; look again from time to time."""
     say = words()
     minutes = math.ceil(view.seconds / 60)
     message(say("waiting.title"), say("waiting.others", count=minutes))
@@ -184,7 +178,6 @@ def _look_again(session: Session) -> None:
 
 
 def _finished(view: FinishedView, participant: str) -> None:
-    """Thank the rater, and give the completion code."""
     with st.container(key="text-stopped"):
         say = words()
         heading(say("finished.title"))
@@ -317,11 +310,7 @@ def _check(session: Session, chosen: list[str | None]) -> None:
 
 
 def _ask(asked: Asked, shown: Asked, number: int) -> Any:
-    """Show a question; return what is answered so far.
-
-    Args:
-        asked: as the data have it; `shown`: in the rater's language.
-    """
+    """Show a question as `shown` in the rater's language; return what is answered so far."""
     say = words()
     key = f"about {asked.name}"
     look: dict[str, Any] = {"label_visibility": "collapsed"}
@@ -388,7 +377,6 @@ def _no_number(asked: tuple[Asked, ...], given: dict[str, Any]) -> str:
 
 
 def _design() -> Design:
-    """Return the study's design in the rater's language."""
     design = place().design
     assert design is not None
     return design

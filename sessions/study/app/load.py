@@ -13,10 +13,11 @@ import json
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
@@ -30,11 +31,11 @@ from duo.files import Result
 from duo.table import Column, Table
 from sessions.study.app import is_up, started
 from sessions.study.blinding import example_dialogue
-from sessions.study.design import Design, read_design
+from sessions.study.design import read_design
 from sessions.study.materials import Item, Materials, SystemDialogue, create_study
 from sessions.study.people import invite_raters
-from sessions.study.store import actions, ratings
 from sessions.study.study import Study
+from sessions.study.tables import actions, ratings
 from sessions.study.views import CHOICES, Answer
 
 HOST = "127.0.0.1"
@@ -97,7 +98,7 @@ class LoadBench(Result):
 
 
 #: Page, criterion, and what was said; and an operation with the seconds that it took.
-Sent = list[tuple[int, str, str]]
+Sent = list[tuple[int, str, Answer]]
 Spent = list[tuple[str, float]]
 
 
@@ -180,11 +181,7 @@ class Tab:
 
 @contextmanager
 def tab(address: str, token: str, **options: Any) -> Iterator[Tab]:
-    """Open a rater's page.
-
-    Args:
-        options: of the connection, such as `ssl`.
-    """
+    """Open a rater's page; `options` are of the connection, such as `ssl`."""
     from websockets.sync.client import connect
 
     parts = urlsplit(address)
@@ -230,7 +227,7 @@ def rate(
             for name in study.design.criterion_names:
                 answer = Answer.of(draw.choice(CHOICES))
                 timed("click", page.say, go=None, **{name: answer})
-                sent.append((now, name, answer.as_json()))
+                sent.append((now, name, answer))
             timed("next", page.say, go="next")
             assert page.data is None or page.data["page"] != now, "a page was not taken"
     return sent, spent
@@ -247,7 +244,10 @@ def load_pages(
     Raises:
         BadInput: the folder, the database or a server cannot be used.
     """
-    study, tokens = load_study(folder, raters, pages)
+    import pandas as pd
+
+    study = _study(folder, raters, pages)
+    tokens = [invitation.token for invitation in invite_raters(study, raters)]
     with ExitStack() as stack:
         servers = []
         for port in free_ports(processes):
@@ -257,43 +257,17 @@ def load_pages(
             servers.append(f"http://{HOST}:{port}")
         pool = stack.enter_context(ThreadPoolExecutor(raters))
         begin = time.monotonic()
-        thinking = [think] * raters
-        results = list(pool.map(rate, [study] * raters, cycle(servers), tokens, thinking))
+        results = list(pool.map(partial(rate, study, think=think), cycle(servers), tokens))
         seconds = time.monotonic() - begin
-    return load_figures(study, results, seconds, raters, processes, think)
-
-
-def load_study(folder: Path, raters: int, pages: int) -> tuple[Study, list[str]]:
-    """Make a study in an empty folder; return it and the tokens of its raters' links."""
-    design = _design(pages, raters)
-    study = create_study(folder, design, _materials(design, pages))
-    return study, [invitation.token for invitation in invite_raters(study, raters)]
-
-
-def load_figures(
-    study: Study,
-    results: Sequence[tuple[Sent, Spent]],
-    seconds: float,
-    raters: int,
-    processes: int,
-    think: float,
-) -> Load:
-    """Compare what raters sent with what is stored; close the database.
-
-    Args:
-        results: what was sent, and how long each operation took, from each thread or process.
-    """
-    import pandas as pd
-
     sent = [one for said, _ in results for one in said]
     spent = pd.DataFrame([one for _, times in results for one in times])
     with study.database.read() as connection:
         rows = connection.execute(select(ratings)).all()
         kinds = list(connection.execute(select(actions.c.kind)).scalars())
-    stored = {(row.page_id, row.criterion): row.answer for row in rows}
-    expected = {(page, criterion): answer for page, criterion, answer in sent}
-    pages = len({page for page, _ in expected})
     study.database.close()
+    stored = {(row.page_id, row.criterion): Answer.from_data(row.answer) for row in rows}
+    expected = {(page, criterion): answer for page, criterion, answer in sent}
+    submitted = len({page for page, _ in expected})
     return Load(
         database=study.database.url.get_backend_name(),
         raters=raters,
@@ -303,7 +277,8 @@ def load_figures(
         stored=len(stored),
         lost=len(expected.keys() - stored.keys()),
         changed=sum(stored.get(key, answer) != answer for key, answer in expected.items()),
-        doubled=max(0, kinds.count("draft") - len(sent)) + max(0, kinds.count("submit") - pages),
+        doubled=max(0, kinds.count("draft") - len(sent))
+        + max(0, kinds.count("submit") - submitted),
         seconds=round(seconds, 3),
         timings=[
             {
@@ -334,19 +309,16 @@ def carries(found: Load) -> bool:
     return in_time and not (found.lost or found.changed or found.doubled)
 
 
-def _design(pages: int, raters: int) -> Design:
-    """Take the paper's, with as many raters an item as there are: everybody rates all."""
+def _study(folder: Path, raters: int, pages: int) -> Study:
+    """Make a study of the paper's design, whose worked example everybody compares on every page."""
     design = read_design(raters_per_item=raters, pages_per_rater=pages)
     checks = design.checks.model_copy(update={"attention": 0, "repeats": 0, "exposure": "none"})
-    return design.model_copy(update={"checks": checks, "title": "Load test"})
-
-
-def _materials(design: Design, pages: int) -> Materials:
-    """Let the worked example be compared, again and again."""
-    lines = design.example.dialogues if design.example else ()
+    design = design.model_copy(update={"checks": checks, "title": "Load test"})
+    assert design.example is not None
     recordings = tuple(
         SystemDialogue(f"system-{n}", example_dialogue(one), Path(f"{n}.jsonl"), "0" * 64)
-        for n, one in enumerate(lines)
+        for n, one in enumerate(design.example.dialogues)
     )
     items = tuple(Item(f"talk-{n}", f"talk-{n}", 0, recordings) for n in range(pages))
-    return Materials(tuple(one.system for one in recordings), items)
+    materials = Materials(tuple(one.system for one in recordings), items)
+    return create_study(folder, design, materials)

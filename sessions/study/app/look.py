@@ -27,10 +27,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ticket:
-    """Lets a browser begin a conversation, until `ends` (by `time.monotonic`).
+    """Lets a browser begin the conversation `label` of a page until `ends` (by `time.monotonic`).
 
-    Attributes:
-        page, label: of the conversation; `begun`: attempts before this one.
+    `begun` counts the attempts before this one.
     """
 
     token: str
@@ -127,11 +126,7 @@ def refusal(error: Refused) -> str:
 
 @st.cache_resource(show_spinner=False)
 def opened(folder: str, database: str) -> Study:
-    """Open the study, once for all raters of this process.
-
-    Args:
-        database: what `DUO_DATABASE_URL` says; with another one it is another study.
-    """
+    """Open the study, once for all raters of this process and what `DUO_DATABASE_URL` says."""
     return open_study(Path(folder))
 
 
@@ -159,7 +154,6 @@ def watch() -> None:
 
 
 def heading(text: str, level: int = 1) -> None:
-    """Show a heading, as it is."""
     st.html(f'<h{level} class="duo">{escape(text)}</h{level}>')
 
 

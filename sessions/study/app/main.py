@@ -19,8 +19,7 @@ from sessions.study.app import VARIABLE, look
 from sessions.study.app.admin import administration
 from sessions.study.app.entrance import around, message, offer_to_withdraw, withdrawal
 from sessions.study.app.look import Place, dress, place, press, watch, words
-from sessions.study.app.rating import hear, rating, said_before
-from sessions.study.app.talking import talking
+from sessions.study.app.rating import hear, rating, said_before, talking
 from sessions.study.design import Design
 from sessions.study.people import Refused
 from sessions.study.session import Session, open_session
@@ -137,11 +136,7 @@ def _rater(session: Session, participant: str) -> None:
 
 @st.fragment
 def _work(session: Session, here: Place, given: list[RatingView]) -> None:
-    """Show a page to rate. What is clicked on it runs this alone: the rest stays as it is.
-
-    Args:
-        given: the page, when the whole script runs.
-    """
+    """Show a page to rate, `given` if all runs; what is clicked on it runs this alone."""
     with _explaining():
         if not given:
             hear(session, here, said_before())

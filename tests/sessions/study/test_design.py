@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_rankings_say_of_pairs_what_the_numbers_say(order: list[int], bad: bool)
     if len(order) == 2 and bad and order[0] != order[1]:
         return
     answer = Answer.ranked(order, both_bad=bad)
-    assert Answer.from_json(answer.as_json()) == answer
+    assert Answer.from_data(answer.as_data()) == answer
     for left, right, choice in answer.pairs():
         if order[left] == order[right]:
             assert choice == ("both_bad" if bad else "tie")
@@ -146,4 +147,4 @@ def test_ranks_that_are_none(ranks: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("text", ["{}", "[]", "3", "x", '{"ranks": null, "both_bad": 1}'])
 def test_stored_answers_that_are_none(text: Any) -> None:
     with pytest.raises(ValueError, match=r"."):
-        Answer.from_json(text)
+        Answer.from_data(json.loads(text))

@@ -15,9 +15,17 @@ from typer.testing import CliRunner
 from duo.cli import app
 from duo.errors import BadInput
 from reports.page.find import recognise
-from sessions.study.exports import archive, comments, day_and_time, exported, files_of
+from sessions.study.exports import (
+    _parted,
+    archive,
+    comments,
+    day_and_time,
+    exported,
+    files_of,
+    messages,
+    preferences,
+)
 from sessions.study.people import revoke
-from sessions.study.preferences import _parted, messages, preferences
 from sessions.study.study import Study
 from sessions.study.views import Answer, RatingView
 from sessions.study.votes import votes

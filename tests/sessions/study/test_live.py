@@ -16,8 +16,8 @@ from sessions.study.exports import export_all
 from sessions.study.materials import create_study, live_materials
 from sessions.study.people import Refused, revoke
 from sessions.study.session import Session
-from sessions.study.store import actions, raters
 from sessions.study.study import TALK_ADDRESS, Study, set_address, set_state
+from sessions.study.tables import actions, raters
 from sessions.study.talks import TICKET_SECONDS, Talk, all_talks, begin, end, language_of, tidy
 from sessions.study.views import RatingView, TalkView
 from sessions.study.votes import votes

@@ -18,13 +18,14 @@ from sessions.study.blinding import Dialogue
 from sessions.study.materials import (
     OTHER,
     WANTED,
+    SoundOf,
     attention_checks,
     create_study,
     find_materials,
 )
-from sessions.study.sound import SoundOf
-from sessions.study.store import VARIABLE, dialogues
+from sessions.study.store import VARIABLE
 from sessions.study.study import Study, open_study
+from sessions.study.tables import dialogues
 from sessions.voice.extras import lacking
 from tests.sessions.study.studies import StudyMaker, design, materials
 

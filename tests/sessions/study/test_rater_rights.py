@@ -17,8 +17,8 @@ from sessions.study.importing import import_ratings
 from sessions.study.people import Refused, invite, invite_raters
 from sessions.study.session import Session, Unanswered, Unmarked, open_session
 from sessions.study.status import study_status
-from sessions.study.store import actions, drafts, marks, pages, ratings, replies
 from sessions.study.study import Study, open_study, set_state
+from sessions.study.tables import actions, drafts, marks, pages, ratings, replies
 from sessions.study.views import (
     Answer,
     FinishedView,
@@ -258,7 +258,7 @@ def test_marks_are_of_turns_of_assistants(make: StudyMaker, tmp_path: Path) -> N
         assert row["text"].startswith("here speaks number")
     with study.database.read() as connection:
         noted = select(actions.c.data).where(actions.c.kind == "mark")
-        history = [json.loads(data) for data in connection.execute(noted).scalars()]
+        history = list(connection.execute(noted).scalars())
     assert history[1] == {"added": [[1, 1, "stop"]], "removed": [[0, 1, "stop"]]}
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from sessions.study.people import invite_raters
 from sessions.study.session import Session, open_session
-from sessions.study.store import actions, pages, ratings
+from sessions.study.tables import actions, pages, ratings
 from sessions.study.views import CHOICES, Answer, RatingView
 from sessions.study.votes import votes
 from tests.sessions.study.studies import (
@@ -67,7 +67,7 @@ def test_raters_at_once_lose_nothing_and_stay_balanced(make: StudyMaker) -> None
         list(pool.map(work, range(10)))
     with study.database.read() as connection:
         stored = [
-            (row.page_id, CRITERIA.index(row.criterion), Answer.from_json(row.answer).choice)
+            (row.page_id, CRITERIA.index(row.criterion), Answer.from_data(row.answer).choice)
             for row in connection.execute(select(ratings))
         ]
     assert sorted(stored) == sorted(sent)
@@ -128,5 +128,5 @@ def test_whatever_raters_do_the_last_word_counts(
     with study.database.read() as connection:
         stored: dict[int, dict[str, Answer]] = {}
         for row in connection.execute(select(ratings)):
-            stored.setdefault(row.page_id, {})[row.criterion] = Answer.from_json(row.answer)
+            stored.setdefault(row.page_id, {})[row.criterion] = Answer.from_data(row.answer)
     assert stored == remembered

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sessions.study.people import invite_raters, revoke
 from sessions.study.session import open_session
 from sessions.study.status import study_status
-from sessions.study.store import pages
+from sessions.study.tables import pages
 from sessions.study.views import FinishedView, RatingView, StoppedView, WaitingView
 from sessions.study.votes import votes
 from tests.sessions.study.studies import (

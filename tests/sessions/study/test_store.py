@@ -10,19 +10,11 @@ import pytest
 from sqlalchemy import create_engine, inspect, select, text
 
 from duo.errors import BadInput
-from sessions.study.store import (
-    VARIABLE,
-    Database,
-    actions,
-    database_url,
-    drafts,
-    metadata,
-    studies,
-    upsert,
-)
+from sessions.study.store import VARIABLE, Database, database_url, upsert
+from sessions.study.tables import actions, drafts, metadata, studies
 from tests.sessions.study.studies import StudyMaker, newcomer, rate_all
 
-STUDY = {"id": 7, "name": "old", "design": "{}", "systems": "[]", "state": "open"}
+STUDY = {"id": 7, "name": "old", "design": {}, "systems": [], "state": "open"}
 
 
 def raw(url: str) -> Any:
@@ -175,12 +167,12 @@ def test_upsert_inserts_then_changes(make: StudyMaker) -> None:
     session = newcomer(study)
     page = session.view().page  # type: ignore[union-attr]
     key = {"page_id": page, "criterion": "speed"}
-    for answer in ("a", "b"):
+    for answer in ({"a": 1}, {"b": 2}):
         with study.database.write() as connection:
             upsert(connection, drafts, key, {"answer": answer, "at": 1.0})
     with study.database.read() as connection:
         rows = connection.execute(select(drafts.c.answer).where(drafts.c.page_id == page)).all()
-    assert rows == [("b",)]
+    assert rows == [({"b": 2},)]
 
 
 def test_sqlite_writes_ahead_and_checks_references(make_sqlite: StudyMaker) -> None:

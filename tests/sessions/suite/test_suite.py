@@ -24,8 +24,8 @@ from sessions.suite import (
     EVENT_KINDS,
     HALVES,
     LABELS,
+    MORE_EVENTS,
     MORE_KINDS,
-    MORE_POSITIONS,
     MORE_VERSION,
     PAUSES,
     RATES,
@@ -197,9 +197,9 @@ def test_the_other_kinds_meet_every_rate_recogniser_and_topic_once_in_each_half(
         for factor in ("words_per_minute", "recogniser"):
             met = Counter((getattr(cell, factor), cell.position) for cell in mine)
             assert all(
-                met[value, position] == MORE_POSITIONS[kind].count(position)
+                met[value, position] == MORE_EVENTS[kind].positions.count(position)
                 for value in {getattr(cell, factor) for cell in mine}
-                for position in MORE_POSITIONS[kind]
+                for position in MORE_EVENTS[kind].positions
             )
 
 

@@ -15,8 +15,8 @@ from sessions.study.materials import create_study
 from sessions.study.people import Invitation, invite_raters, revoke
 from sessions.study.session import open_session
 from sessions.study.status import study_status
-from sessions.study.store import actions, drafts, pages, ratings
 from sessions.study.study import Study, set_state
+from sessions.study.tables import actions, drafts, pages, ratings
 from sessions.study.views import FinishedView, RatingView
 from sessions.study.votes import votes
 from tests.sessions.study.app.browser import (

@@ -12,8 +12,9 @@ from sqlalchemy import select
 from sessions.study.app import APP, VARIABLE
 from sessions.study.people import invite, invite_raters, revoke
 from sessions.study.session import open_session
-from sessions.study.store import FILE, actions, drafts, pages, ratings
+from sessions.study.store import FILE
 from sessions.study.study import Study, set_state
+from sessions.study.tables import actions, drafts, pages, ratings
 from sessions.study.views import Answer, RatingView
 from tests.sessions.study.studies import Clock, StudyMaker, begin, rate_all
 

@@ -19,8 +19,9 @@ from websockets.exceptions import InvalidStatus
 from sessions.study.app import is_up, started
 from sessions.study.app.load import carries, free_ports, load_pages, rate, tab
 from sessions.study.people import invite_raters
-from sessions.study.store import FILE, VARIABLE, ratings
+from sessions.study.store import FILE, VARIABLE
 from sessions.study.study import Study, open_study
+from sessions.study.tables import ratings
 from tests.sessions.study.studies import StudyMaker
 from tests.sessions.study.test_materials import recorded
 
