@@ -93,7 +93,7 @@ KINDS: Mapping[str, Kind] = {
             "reports.plots.premature:premature",
             "reports.plots.separation:separation",
         ),
-        "evaluation.score_tables:state_tables",
+        "evaluation.scores:state_tables",
         missing=(
             "Decisions",
             "whether the model tells queries from other talk",
@@ -106,7 +106,7 @@ KINDS: Mapping[str, Kind] = {
     "probe": Kind(
         "What the model could tell apart",
         ("reports.plots.probe:probe",),
-        "evaluation.score_tables:probe_table",
+        "evaluation.probe:probe_table",
         own_command=lambda said: ["eval", "probe", said.model, said.data.file],
     ),
     "interaction": Kind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluation.scores import Probe
+from evaluation.probe import Probe
 from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import curve, panels, percent
 from reports.plots.style import LIGHT
