@@ -127,9 +127,7 @@ _Instruction = tuple[int, int, int, int]  # operation, jump if true, jump if fal
 def install(may_signal: int, *, shares_files: bool) -> None:
     """Refuse the calls listed here to this process, for good; after `confine.become`.
 
-    Args:
-        may_signal: the only process that it may send signals to.
-        shares_files: whether it sees the files of others.
+    It may send signals to the process `may_signal` alone.
 
     Raises:
         OSError: the kernel or this machine has no such filters.
