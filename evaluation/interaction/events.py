@@ -128,7 +128,6 @@ class Outcome(Record):
         stop: from the onset of a query to the old answer's last word, whatever ended it.
         words_after_onset, tokens_after_onset: of the old answer.
         text, context: what was said, and the query before it.
-        user_words: the utterance's words.
     """
 
     system: str = ""

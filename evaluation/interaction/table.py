@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from duo.table import Cell, Column, Table
 from duo.waits import Spread, unequal
 from evaluation.interaction import metrics
+from evaluation.interaction.bootstrap import Figure
 from evaluation.interaction.events import BEHAVIOURS
-from evaluation.interaction.results import Figure, Interaction, SystemFigures, Times
+from evaluation.interaction.results import Interaction, SystemFigures, Times
 
 _LOW, _HIGH = " (low)", " (high)"
 _BETTER = {"turn_end": _HIGH, "interruption": _HIGH}

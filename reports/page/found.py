@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from duo.table import clean
 from evaluation.cases import Outcome
-from evaluation.interaction.results import Figure, Interaction, SystemFigures
+from evaluation.interaction.bootstrap import Figure
+from evaluation.interaction.results import Interaction, SystemFigures
 from evaluation.scores import States
 from reports.page.collect import Evidence
 from reports.page.conversations import Costs

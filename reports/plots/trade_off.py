@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evaluation.interaction.results import Figure as Estimate
+from evaluation.interaction.bootstrap import Figure as Estimate
 from evaluation.interaction.results import Interaction
 from reports.plots.chart import Chart, make_chart, typed
 from reports.plots.panels import panels, percent, spot

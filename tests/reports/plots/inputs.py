@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from duo.transcript import write_transcript
-from evaluation.interaction.results import Figure as Estimate
+from evaluation.interaction.bootstrap import Figure as Estimate
 from evaluation.interaction.results import score
 from evaluation.scores import Data, Judged, score_states
 from reports.plots.calibration import calibration
