@@ -25,14 +25,11 @@ RESAMPLES = 10_000
 
 
 def stratify(values: Mapping[Key, float], *, macro: bool) -> Strata:
-    """Put items' values into strata.
+    """Put items' values into strata: one for each subset (`macro`), or one of all.
 
     A single item says nothing of the spread in its subset. So subsets of one item are put together
     into one stratum, as if they were drawn from the same population (the method of collapsed
     strata: Cochran 1977, "Sampling Techniques", section 5A.12); the average stays what it was.
-
-    Args:
-        macro: whether every subset counts alike, whatever its size.
     """
     import numpy as np
 
@@ -76,13 +73,8 @@ def interval(
     Given the differences of two models on each item it is the *paired* interval: items are drawn,
     and both models' scores come with them. Items are drawn within strata, `n_s - 1` of `n_s` with
     replacement, so that the variance is right in small strata too (Rao and Wu 1988, JASA 83:231,
-    equation 2.5 with m = n - 1); with one large stratum this is the ordinary bootstrap.
-
-    Args:
-        seed: of the generator; the same seed gives the same interval.
-
-    Returns:
-        The lower and the upper bound; both the mean itself where the values do not differ.
+    equation 2.5 with m = n - 1); with one large stratum this is the ordinary bootstrap. Both bounds
+    are the mean itself where the values do not differ.
     """
     import numpy as np
 

@@ -145,19 +145,12 @@ def check_same_items(one: Items, other: Items) -> None:
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:
-    """Compute the two-sided p of McNemar's exact test.
+    """Compute the two-sided p of McNemar's exact test; 1 where no item tells the models apart.
 
     Of two models that answered the same items, only the items that one has right and the other
     wrong tell them apart. If neither is better, each such item is a fair coin:
     `p = min(1, 2 * sum_{k <= min(b, c)} C(b + c, k) / 2^(b + c))` (McNemar 1947, Psychometrika
     12:153; the exact form is the sign test on the `b + c` discordant items).
-
-    Args:
-        gained: items that only the other model has right, `c`.
-        lost: items that only the base model has right, `b`.
-
-    Returns:
-        p; 1 where no item tells the models apart.
     """
     from scipy.stats import binomtest
 

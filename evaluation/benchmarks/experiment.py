@@ -100,16 +100,9 @@ class Settings:
         profile: how benchmarks are asked: a folder of `evaluation/tasks`.
         tasks: names of benchmarks; None for all nine, those that run programs only if allowed.
         seeds: of sampling and of the choice of examples.
-        limit: items of each benchmark; None for all.
-        data_dir: a local folder of items, if there is one.
-        sources: which sources of items may be used.
-        partial_data: whether an incomplete local folder will do.
-        allow_code: whether programs that a model wrote may be run in the sandbox.
-        ban_states: whether state tokens are kept out of generated answers.
         chat_template: whether questions are turns in the chat format; None as the profile says.
         chat: the chat format in which they are; None for the one that each model was trained in.
         max_new_tokens: a cap on the length of generated answers; None for the task's own.
-        batch_size: a number, or "auto".
         dtype, device: as `duo.backbone.load` takes them.
         backend: "hf", "vllm" or "llama"; see `Column.backend`.
     """

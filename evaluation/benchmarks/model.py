@@ -45,11 +45,9 @@ _BAN = -100.0
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with its tokenizer.
+    """A model in evaluation mode, with its tokenizer.
 
     Attributes:
-        model: of `transformers`, in evaluation mode.
-        tokenizer: its tokenizer.
         states: ids of the state tokens; empty if the model has none.
         style: its chat format, which the tokenizer's template writes.
     """
@@ -196,8 +194,6 @@ class Answering(HFLM):
     """lm-eval's model for `transformers`, around a loaded one.
 
     Args:
-        loaded: the model.
-        settings: of the run.
         on_done: told how many more requests are answered, and how many there are in all.
 
     Attributes:

@@ -71,12 +71,7 @@ def plan(
     found: Mapping[str, Found],
     hashes: Mapping[str, str],
 ) -> list[Work]:
-    """Plan all work, model by model.
-
-    Args:
-        found: their items, by benchmark.
-        hashes: of the models, by column.
-    """
+    """Plan all work, model by model; `found` by benchmark, `hashes` of the models by column."""
     return [
         _work(settings, column, task, found[task.benchmark], seed, hashes[column.name])
         for column in settings.columns
@@ -146,10 +141,9 @@ def run(
     on_begin: Callable[[Work], None] = lambda work: None,
     on_result: Callable[[Work, Run, bool], None] = lambda work, result, fresh: None,
 ) -> list[Run]:
-    """Go through the work.
+    """Go through the work, in which that of a model stands together.
 
     Args:
-        works: what is to be found out; that of a model stands together.
         open_lm: loads a model for lm-eval; called once a model, and not at all for a model whose
             results are all there.
         on_begin: told of each work that is begun.
@@ -324,13 +318,6 @@ def _circumstances(work: Work, lm: Any, seeds: Mapping[str, int]) -> dict[str, A
 
 def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = None) -> list[Run]:
     """Run what the settings say, and print a table: `duo eval benchmarks`.
-
-    Args:
-        out: folder of the results; finished ones in it are not done again.
-        console: where the table goes; standard output by default.
-
-    Returns:
-        The results.
 
     Raises:
         BadInput: unusable data or models, a full disk; finished results are kept.
