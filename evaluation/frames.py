@@ -54,7 +54,6 @@ class Way(Record):
     """What the model knows of utterances that are given in one way.
 
     Attributes:
-        way: how they are given.
         n: utterances that are over.
         right, respond, ignore: of all, of those to answer and of those to ignore: for how many the
             likelier of `<1>` and `<2>` is the right one.
@@ -82,7 +81,6 @@ class FramesResult(Result):
     Attributes:
         learned: utterances that the projector was trained on.
         broken: utterances that break off, beside those that are over.
-        ways: of giving them.
     """
 
     kind: Literal["frames"] = "frames"
@@ -113,11 +111,7 @@ class FramesResult(Result):
 
 
 def evaluate_frames(projector: Path, data: Path) -> FramesResult:
-    """Measure a projector on utterances.
-
-    Args:
-        projector: see `duo.frames.read_projector`.
-        data: folder of utterances; see `duo.frames`.
+    """Measure a projector (see `duo.frames.read_projector`) on a folder of utterances.
 
     Raises:
         BadInput: either cannot be read, or the utterances lack those to answer or to ignore.

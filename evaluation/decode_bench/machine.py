@@ -59,13 +59,8 @@ def weight_bytes(backbone: Backbone) -> int:
 def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
     """Measure bytes a second that the device reads memory at, the best of a few rounds.
 
-    Two ways of reading a buffer as large as the weights are tried: a sum and a matrix-vector
-    product, the one that decoding consists of.
-
-    Args:
-        device: where.
-        size: of the buffer in bytes.
-        rounds: of each way.
+    Two ways of reading a buffer of `size` bytes, as large as the weights, are tried: a sum and a
+    matrix-vector product, the one that decoding consists of.
     """
     width = 1024
     buffer = torch.ones(max(1, size // 4 // width), width, device=device)
@@ -79,14 +74,9 @@ def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
 def product_seconds(
     backbone: Backbone, shapes: Iterable[Shape], rounds: int = 5
 ) -> dict[Shape, float]:
-    """Time a forward pass's products with weight matrices by themselves, in seconds.
+    """Time the products with weight matrices of forward passes, the best of rounds, in seconds.
 
     No decoder on this model is faster: attention, norms, the cache and all bookkeeping come on top.
-
-    Args:
-        backbone: the model.
-        shapes: of forward passes.
-        rounds: of each shape, in turns; the best one counts.
     """
     head = backbone.model.get_output_embeddings()
     layers = [layer for layer in backbone.model.modules() if isinstance(layer, nn.Linear)]
@@ -140,14 +130,9 @@ def settle(device: torch.device) -> None:
 def generate_seconds(
     model: Any, prompt: list[int], tokens: int, *, stop: Sequence[int] = (), cache: str = "dynamic"
 ) -> float:
-    """Time `generate()` in seconds a token, the first one (and so the prompt) not counted.
+    """Time greedy `generate()`, in seconds a token, the first one (and so the prompt) not counted.
 
-    Args:
-        model: of `transformers`.
-        prompt: ids.
-        tokens: generated greedily, 2 or more; the answer does not end before.
-        stop: tokens that would end it.
-        cache: kind of cache, as `transformers` names it.
+    None of `stop` ends it before `tokens`, 2 or more. `cache` is its kind, as `transformers` says.
     """
     ids = torch.tensor([prompt], device=model.device)
     times = _Times()
