@@ -25,6 +25,9 @@ from evaluation.scores import Count, Data, needs_saying
 if TYPE_CHECKING:
     from duo.backbone import Backbone
 
+#: Tokens of a dialogue at most.
+_CONTEXT_TOKENS = 1024
+
 
 class AnswerLoss(Record):
     """Mean negative log likelihood of an answer's token, and its exponential; None without any."""
@@ -79,12 +82,11 @@ def answer_loss(
     backbone: Backbone,
     samples: Iterable[Sample],
     *,
-    max_tokens: int = 1024,
     on_done: Callable[[], None] = lambda: None,
 ) -> AnswerLoss:
     """Compute the mean loss of the answers of plain dialogues; see `plain_dialogue`.
 
-    Those longer than `max_tokens`, or than the model can read, lose exchanges from the front.
+    Those longer than the model can read, or than 1,024 tokens, lose exchanges from the front.
     """
     import torch
     from torch.nn.functional import cross_entropy, pad
@@ -92,7 +94,7 @@ def answer_loss(
     from duo.decoding.reading import logits_only_where
     from duo.training.encode import NOT_LEARNED, Encoder, TooLong
 
-    longest = min(max_tokens, backbone.max_tokens)
+    longest = min(_CONTEXT_TOKENS, backbone.max_tokens)
     encoder = Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
     states = backbone.states.all
     total, tokens, dialogues = 0.0, 0, 0

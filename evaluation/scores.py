@@ -329,6 +329,8 @@ def area_finished(judged: Sequence[Judged]) -> float | None:
     return area(over, others) if over and others else None
 
 
+#: Bins of equal width over [0, 1] for calibration.
+_BINS = 10
 #: Thresholds on p(<1>) + p(<2>) that are looked at.
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -356,22 +358,18 @@ def thresholds(judged: Sequence[Judged]) -> tuple[Threshold, ...]:
     return tuple(map(at, THRESHOLDS))
 
 
-def calibration(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> Calibration:
+def calibration(pairs: Sequence[tuple[float, bool]]) -> Calibration:
     """Compute the reliability of probabilities, each beside whether it is so; no empty bins."""
-    table = []
-    error = 0.0
-    for number in range(bins):
-        inside = [
-            (chance, wanted) for chance, wanted in pairs
-            if min(int(chance * bins), bins - 1) == number
-        ]  # fmt: skip
+    table, error = [], 0.0
+    for number in range(_BINS):
+        inside = [pair for pair in pairs if min(int(pair[0] * _BINS), _BINS - 1) == number]
         if not inside:
             continue
         expected = sum(chance for chance, _ in inside) / len(inside)
         found = sum(wanted for _, wanted in inside) / len(inside)
         error += abs(found - expected) * len(inside) / len(pairs)
         table.append(
-            Bin(start=number / bins, stop=(number + 1) / bins, n=len(inside),
+            Bin(start=number / _BINS, stop=(number + 1) / _BINS, n=len(inside),
                 probability=min(1.0, expected), share=found)
         )  # fmt: skip
     return Calibration(ece=error if pairs else None, n=len(pairs), bins=tuple(table))

@@ -17,6 +17,8 @@ from duo.quantising import stored_bytes
 from evaluation.decode_bench.drive import Shape
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+#: Of each measurement, the best of which counts.
+_ROUNDS = 5
 _RESET_PEAK = "5"  # to `clear_refs`: forget the peak of the resident set (man 5 proc)
 
 
@@ -56,7 +58,7 @@ def weight_bytes(backbone: Backbone) -> int:
 
 
 @torch.inference_mode()
-def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
+def read_bandwidth(device: torch.device, size: int) -> float:
     """Measure bytes a second that the device reads memory at, the best of a few rounds.
 
     Two ways of reading a buffer of `size` bytes, as large as the weights, are tried: a sum and a
@@ -66,13 +68,13 @@ def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
     buffer = torch.ones(max(1, size // 4 // width), width, device=device)
     vector = torch.ones(width, device=device)
     ways: tuple[Callable[[], Any], ...] = (buffer.sum, lambda: buffer @ vector)
-    seconds = [timed(way, device) for _ in range(rounds) for way in ways]
+    seconds = [timed(way, device) for _ in range(_ROUNDS) for way in ways]
     return buffer.nbytes / min(seconds)
 
 
 @torch.inference_mode()
 def product_seconds(
-    backbone: Backbone, shapes: Iterable[Shape], rounds: int = 5
+    backbone: Backbone, shapes: Iterable[Shape], rounds: int = _ROUNDS
 ) -> dict[Shape, float]:
     """Time the products with weight matrices of forward passes, the best of rounds, in seconds.
 
@@ -102,13 +104,13 @@ def product_seconds(
     return best
 
 
-def product_rate(device: torch.device, dtype: torch.dtype, size: int, rounds: int = 5) -> float:
+def product_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
     """Measure floating point operations a second in a product of matrices, the best of rounds.
 
     The numbers are random: of equal ones a GPU makes products faster than it ever does in use.
     """
     matrix = torch.randn(size, size, device=device, dtype=dtype)
-    return 2 * size**3 / min(timed(lambda: matrix @ matrix, device) for _ in range(rounds))
+    return 2 * size**3 / min(timed(lambda: matrix @ matrix, device) for _ in range(_ROUNDS))
 
 
 def timed(work: Callable[[], Any], device: torch.device) -> float:

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from duo.files import Record
-from evaluation.scores import wilson
+from evaluation.scores import Count, wilson
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 RESAMPLES = 2_000
 LEVEL = 0.95
 SEED = 6
-
-Count = Annotated[int, Field(ge=0)]
 
 #: A value and the scenario that it comes from.
 Sample = tuple[str, float]

@@ -16,15 +16,7 @@ from duo.speech import Conversation
 from duo.spelling import spelling_of
 from duo.transcript import transcript_files
 from evaluation.interaction import content, control, metrics, panel
-from evaluation.interaction.bootstrap import (
-    LEVEL,
-    RESAMPLES,
-    SEED,
-    Count,
-    Figure,
-    Resamples,
-    Sample,
-)
+from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Figure, Resamples, Sample
 from evaluation.interaction.events import (
     BEHAVIOURS,
     KINDS,
@@ -34,6 +26,7 @@ from evaluation.interaction.events import (
     Wanted,
     outcomes_of,
 )
+from evaluation.scores import Count
 
 
 class Quantiles(Record):
