@@ -17,16 +17,7 @@ from duo.files import Record, Result
 from duo.table import Cell, Column, Table
 from duo.tokens import decision
 from evaluation.cases import WANTED
-from evaluation.scores import (
-    Count,
-    Judged,
-    Proportion,
-    Share,
-    answers,
-    area,
-    finished,
-    share,
-)
+from evaluation.scores import Count, Judged, Proportion, Share, answers, area, finished, share
 
 if TYPE_CHECKING:
     from duo.frames import Utterance

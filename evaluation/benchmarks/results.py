@@ -22,14 +22,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from duo.errors import BadInput
-from duo.files import (
-    Result,
-    as_result,
-    read_json,
-    read_json_lines,
-    whole_file,
-    write_result,
-)
+from duo.files import Result, as_result, read_json, read_json_lines, whole_file, write_result
 from evaluation.benchmarks.averages import Key, mean, stratify
 from evaluation.benchmarks.catalogue import BENCHMARKS, Average
 
