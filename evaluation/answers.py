@@ -79,10 +79,7 @@ def plain_dialogue(sample: Sample) -> Sample | None:
 
 
 def answer_loss(
-    backbone: Backbone,
-    samples: Iterable[Sample],
-    *,
-    on_done: Callable[[], None] = lambda: None,
+    backbone: Backbone, samples: Iterable[Sample], *, on_done: Callable[[], None] = lambda: None
 ) -> AnswerLoss:
     """Compute the mean loss of the answers of plain dialogues; see `plain_dialogue`.
 

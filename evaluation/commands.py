@@ -28,6 +28,7 @@ from duo.options import (
     words,
 )
 from duo.spelling import Spelling
+from duo.terminal import say
 from evaluation.benchmarks.commands import benchmarks, data
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ _Figures = Annotated[Path | None, typer.Option(help="JSON file for all figures."
 
 def _tell_left_out(problems: Iterable[object]) -> None:
     for problem in problems:
-        typer.echo(f"duo: left out: {problem}", err=True)
+        say(f"left out: {problem}")
 
 
 eval_app = typer.Typer(help="Measure models.", no_args_is_help=True)

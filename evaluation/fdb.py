@@ -96,11 +96,7 @@ class Sample:
 
 
 def write_sample(root: Path, sample: Sample) -> None:
-    """Write a sample to `root/TASK/NAME`.
-
-    Raises:
-        BadInput: a file cannot be written.
-    """
+    """Write a sample to `root/TASK/NAME`."""
     folder = root / sample.task / sample.name
     span = list(sample.mark)
     if sample.task == "user_interruption":

@@ -126,11 +126,7 @@ class Settings:
     backend: str = "hf"
 
     def check(self) -> None:
-        """Refuse values that no run can have.
-
-        Raises:
-            BadInput: there is one; the error names its option.
-        """
+        """Refuse values that no run can have; the error names the option."""
         check_choice("profile", self.profile, PROFILES)
         check_choice("backend", self.backend, BACKENDS)
         check_choice("dtype", self.dtype, DTYPES)
@@ -240,11 +236,7 @@ def parsed(file: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Se
 
 
 def columns_of(models: Sequence[str]) -> list[Column]:
-    """Make columns for models given as `MODEL` or `NAME=MODEL`; otherwise named after the model.
-
-    Raises:
-        BadInput: two have the same name.
-    """
+    """Make columns for models given as `MODEL` or `NAME=MODEL`, none of them of the same name."""
     found: list[Column] = []
     for text in models:
         name, separator, model = text.partition("=")

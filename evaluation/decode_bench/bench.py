@@ -83,11 +83,7 @@ class Plan:
         return self.rounds * (len(set(self.systems)) + 1 + len(self.sessions))
 
     def check(self) -> None:
-        """Make sure that it can be measured.
-
-        Raises:
-            BadInput: no or unknown systems; the command line checks the numbers.
-        """
+        """Refuse to measure no or unknown systems; the command line checks the numbers."""
         if not self.systems:
             raise BadInput("no system is given", field="systems")
         for system in self.systems:
@@ -95,11 +91,7 @@ class Plan:
 
 
 def decode_bench(model: str, plan: Plan, **load_settings: Any) -> DecodeBench:
-    """Load a model and measure it, showing progress.
-
-    Raises:
-        BadInput: of the plan or the model.
-    """
+    """Load a model and measure it, showing progress."""
     plan.check()
     from duo.backbone import load
 
@@ -198,11 +190,7 @@ def measure(
 
 
 def make_scripts(backbone: Backbone, plan: Plan) -> tuple[Script, Script]:
-    """Make the talk and its quiet twin.
-
-    Raises:
-        BadInput: they do not fit into the model's context, whichever system hears them.
-    """
+    """Make the talk and its quiet twin; refuse what does not fit into the model's context."""
     talk, quiet = listening_while_speaking(plan.tokens)
     if talk.seconds * _TOKENS_A_SECOND > backbone.max_tokens:
         raise BadInput(
@@ -311,9 +299,7 @@ def _response(same: Sequence[Response | None]) -> ResponseCost | None:
 def shapes(one: Round) -> set[Shape]:
     """List the forward passes where the user is heard over the answer, and in the quiet twin.
 
-    Returns:
-        Nothing if some of the system's steps take more than one pass: how their tokens are divided
-        among these is the system's own.
+    None if some steps take several: how their tokens are divided among these is the system's own.
     """
     cycles = [*one.talk.over_the_answer, *one.quiet.over_the_answer]
     steps = [step for cycle in cycles for step in cycle.steps if step.passes]

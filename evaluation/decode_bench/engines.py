@@ -44,12 +44,7 @@ def engine_bench(
 ) -> EngineBench:
     """Load a model in llama.cpp and, if it is no GGUF file, in torch, and measure both.
 
-    Args:
-        plan: of which rounds and tokens count.
-        monitor: a model that decides in its place, in a further run.
-
-    Raises:
-        BadInput: of the plan or the model.
+    Rounds and tokens are those of the plan. A `monitor` decides in its place in a further run.
     """
     plan.check()
     backbones = {"duo, llama.cpp": load(model, **load_settings)}
