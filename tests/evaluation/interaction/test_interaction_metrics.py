@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -314,6 +315,22 @@ def test_settings_that_differ_make_two_systems(tmp_path: Path) -> None:
     assert {name: len(group) for name, group in by_name(differing).items()} == {
         "duo (lookahead=2)": 1, "duo (lookahead=4)": 2, "duo (default)": 1,
     }  # fmt: skip
+
+
+def test_ctrl_c_while_a_result_is_written_is_not_lost(tmp_path: Path) -> None:
+    """It would be inside Python that pydantic calls and whose errors it passes over."""
+    talk = Talk("duo", "s", settings={"of": [1, {"x": None}]})
+    talk.user(1.0, 2.0)
+    found = interaction([talk.conversation(tmp_path)])
+    called: list[str] = []
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, *_: called.append(frame.f_code.co_filename))
+    try:
+        found.model_dump(mode="json", by_alias=True)
+    finally:
+        sys.setprofile(before)
+    assert called
+    assert not [file for file in called if file.endswith("pydantic/types.py")]
 
 
 def test_systems_are_divided_by_the_spelling_of_what_they_hear(tmp_path: Path) -> None:
