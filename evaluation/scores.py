@@ -338,21 +338,21 @@ THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.
 def thresholds(judged: Sequence[Judged]) -> tuple[Threshold, ...]:
     """Compute what silence decides at each of `THRESHOLDS`; see `in_silence`."""
 
-    def at(least: float) -> Threshold:
-        pairs = Counter((case.wanted, in_silence(case, least)) for case in judged)
+    either: tuple[Outcome, ...] = ("respond", "ignore")
 
-        def decided(
-            *cases: Outcome, as_: tuple[Outcome, ...] = ("respond", "ignore")
-        ) -> Proportion:
-            hits = sum(pairs[wanted, done] for wanted in cases for done in as_)
-            return share(hits, sum(pairs[wanted, done] for wanted in cases for done in OUTCOMES))
+    def at(least: float) -> Threshold:
+        pairs = [(case.wanted, in_silence(case, least)) for case in judged]
+
+        def decided(cases: Sequence[Outcome], right: Sequence[Outcome]) -> Proportion:
+            found = [done in right for wanted, done in pairs if wanted in cases]
+            return share(sum(found), len(found))
 
         return Threshold(
             decide_at=least,
-            finished=decided("respond", "ignore"),
-            unfinished=decided("wait"),
-            respond=decided("respond", as_=("respond",)),
-            ignore=decided("ignore", as_=("ignore",)),
+            finished=decided(either, either),
+            unfinished=decided(["wait"], either),
+            respond=decided(["respond"], ["respond"]),
+            ignore=decided(["ignore"], ["ignore"]),
         )
 
     return tuple(map(at, THRESHOLDS))

@@ -268,8 +268,8 @@ def remove(folder: str) -> str:
         Path(folder).rmdir()  # empty as a rule, and always where there are namespaces
         return ""
     for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
-        done = subprocess.run([*command, "--", folder], capture_output=True, text=True, check=False)
-    return done.stderr.strip().rpartition("\n")[2]
+        done = subprocess.run([*command, "--", folder], capture_output=True, check=False)
+    return done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
 
 
 def run_all(
