@@ -99,7 +99,7 @@ class Resamples:
             with np.errstate(invalid="ignore", divide="ignore"):
                 ratios = np.where(drawn[:, 1] > 0, drawn[:, 0] / drawn[:, 1], np.nan)
             value, draws = value + weight * above / below, draws + weight * ratios
-            several = several and np.count_nonzero(sums[1]) > 1
+            several = several and int(np.count_nonzero(sums[1])) > 1
         return _figure(value, n, draws, several)
 
     def quantile(self, samples: Sequence[Sample], q: float) -> Figure:
