@@ -10,20 +10,61 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch.nn import functional
+from pydantic import Field
 
-from duo.backbone import Backbone
 from duo.data.sample import AssistantTurn, Sample, UserTurn, read_samples
-from duo.decoding.reading import logits_only_where
 from duo.errors import BadInput
-from duo.files import sha256
+from duo.files import Record, Result, sha256
 from duo.runs import versions
+from duo.table import Column, Table
 from duo.terminal import progress
-from duo.training.encode import NOT_LEARNED, Encoder, TooLong
-from evaluation.scores import AnswerLoss, Answers, Data
+from evaluation.scores import Count, Data, needs_saying
+
+if TYPE_CHECKING:
+    from duo.backbone import Backbone
+
+#: Tokens of a dialogue at most.
+_CONTEXT_TOKENS = 1024
+
+
+class AnswerLoss(Record):
+    """Mean negative log likelihood of an answer's token, and its exponential; None without any."""
+
+    nats: float | None
+    perplexity: float | None
+    tokens: Count
+    dialogues: Count = 0
+    number_format: str = ""
+
+
+class Answers(Result):
+    """The JSON of `duo eval answers`: losses by model; others are compared with the first."""
+
+    kind: Literal["answers"] = "answers"
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    data: Data = Data()
+    models: dict[str, AnswerLoss]
+    versions: dict[str, str] = Field(default={})
+
+
+def answers_table(found: Answers) -> Table:
+    """Tabulate the losses of models, with the change from the first."""
+    first = next(iter(found.models.values()), None)
+    rows = []
+    for model, loss in found.models.items():
+        change = None
+        if loss is not first and first and loss.nats is not None and first.nats is not None:
+            change = loss.nats - first.nats
+        rows.append((model, loss.nats, loss.perplexity, change, loss.tokens))
+    columns: list[Column | str] = [
+        "model", Column("loss (nats)", "number", ".3f"), Column("perplexity", "number", ".2f"),
+        Column("change of loss", "number", "+.3f"), "tokens",
+    ]  # fmt: skip
+    formats = sorted({loss.number_format for loss in found.models.values()})
+    said = ", ".join(filter(needs_saying, formats))
+    return Table("Loss of plain answers" + (f" ({said})" if said else ""), columns, rows)
 
 
 def plain_dialogue(sample: Sample) -> Sample | None:
@@ -37,23 +78,20 @@ def plain_dialogue(sample: Sample) -> Sample | None:
     return sample.model_copy(update={"messages": tuple(kept)}) if answered else None
 
 
-@torch.inference_mode()
 def answer_loss(
-    backbone: Backbone,
-    samples: Iterable[Sample],
-    *,
-    max_tokens: int = 1024,
-    on_done: Callable[[], None] = lambda: None,
+    backbone: Backbone, samples: Iterable[Sample], *, on_done: Callable[[], None] = lambda: None
 ) -> AnswerLoss:
-    """Compute the mean loss of the answers of plain dialogues.
+    """Compute the mean loss of the answers of plain dialogues; see `plain_dialogue`.
 
-    Args:
-        backbone: the model.
-        samples: of any kind; see `plain_dialogue`. Those too long lose exchanges from the front.
-        max_tokens: longest dialogue, if the model can read that many.
-        on_done: called after each dialogue.
+    Those longer than the model can read, or than 1,024 tokens, lose exchanges from the front.
     """
-    longest = min(max_tokens, backbone.max_tokens)
+    import torch
+    from torch.nn.functional import cross_entropy, pad
+
+    from duo.decoding.reading import logits_only_where
+    from duo.training.encode import NOT_LEARNED, Encoder, TooLong
+
+    longest = min(_CONTEXT_TOKENS, backbone.max_tokens)
     encoder = Encoder(backbone.tokenizer, max_tokens=longest, chat=backbone.chat.name)
     states = backbone.states.all
     total, tokens, dialogues = 0.0, 0, 0
@@ -67,11 +105,11 @@ def answer_loss(
         ids, labels = zip(*(pair for pair in pairs if pair[0] not in states), strict=True)
         row = torch.tensor([ids], device=backbone.device)
         target = torch.tensor(labels[1:], device=backbone.device)
-        where = functional.pad(target != NOT_LEARNED, (0, 1))[None]
-        with logits_only_where(backbone.model, where):
+        where = pad(target != NOT_LEARNED, (0, 1))[None]
+        with torch.inference_mode(), logits_only_where(backbone.model, where):
             logits = backbone.model(row, use_cache=False).logits[0]
         target = target[target != NOT_LEARNED]
-        total += float(functional.cross_entropy(logits.float(), target, reduction="sum"))
+        total += float(cross_entropy(logits.float(), target, reduction="sum"))
         tokens += len(target)
         dialogues += 1
         on_done()
@@ -89,13 +127,7 @@ def answer_loss(
 def evaluate_answers(
     models: Sequence[str], data: Path, *, limit: int | None = None, **load_settings: Any
 ) -> Answers:
-    """Measure models on the same dialogues.
-
-    Args:
-        models: see `duo.backbone.load`.
-        data: samples that none of them was trained on, such as `validation.jsonl`.
-        limit: how many dialogues, the first ones; None for all.
-        load_settings: of `duo.backbone.load`.
+    """Measure models on the same dialogues, which none of them was trained on: the first `limit`.
 
     Raises:
         BadInput: of a model or the data.

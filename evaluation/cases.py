@@ -24,15 +24,7 @@ WANTED: dict[str | None, Outcome] = {"<1>": "respond", "<2>": "ignore", None: "w
 
 @dataclass(frozen=True)
 class Case:
-    """An utterance and what should happen after it.
-
-    Attributes:
-        id: of its line in the data.
-        label: what kind of utterance it is.
-        context: the turns before it.
-        text: what is said.
-        wanted: what should follow.
-    """
+    """An utterance in its dialogue, and what should happen after it."""
 
     id: str
     label: str

@@ -5,7 +5,7 @@ What a command needs is imported inside it, so that help texts appear at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,17 +28,15 @@ from duo.options import (
     words,
 )
 from duo.spelling import Spelling
+from duo.terminal import say
+from evaluation.benchmarks.commands import benchmarks, data
 
 if TYPE_CHECKING:
     from evaluation.fdb import Hearing
-from evaluation.benchmarks.commands import benchmarks, data
 
 _Model = Annotated[
     str,
-    typer.Argument(
-        help="A hub id, a model or adapter folder, or the embedded model, smollm2.",
-        show_default=False,
-    ),
+    typer.Argument(help="A hub id, a model or adapter folder, or the embedded model, smollm2."),
 ]
 _Spelled = Annotated[
     Spelling,
@@ -46,14 +44,27 @@ _Spelled = Annotated[
 ]
 _Utterances = Annotated[
     Path,
-    typer.Argument(
-        help="Samples (validation.jsonl) or labelled utterances, JSON Lines or .gz.",
-        show_default=False,
-    ),
+    typer.Argument(help="Samples (validation.jsonl) or labelled utterances, JSON Lines or .gz."),
 ]
-_Figures = Annotated[
-    Path | None, typer.Option(help="JSON file for all figures.", show_default=False)
+_Limit = Annotated[
+    int | None, typer.Option(min=1, help="Utterances to take, drawn from all of the file.")
 ]
+_Transcripts = Annotated[
+    list[Path],
+    typer.Argument(help="Transcripts, or folders with transcripts."),
+]
+_FORMATS = ("fdb",)
+_Format = Annotated[
+    str,
+    typer.Option("--format", help="The other format: fdb, the folders of Full-Duplex-Bench v1."),
+]
+_Figures = Annotated[Path | None, typer.Option(help="JSON file for all figures.")]
+
+
+def _tell_left_out(problems: Iterable[object]) -> None:
+    for problem in problems:
+        say(f"left out: {problem}")
+
 
 eval_app = typer.Typer(help="Measure models.", no_args_is_help=True)
 eval_app.command()(benchmarks)
@@ -62,16 +73,10 @@ eval_app.command()(data)
 
 @eval_app.command()
 def interaction(
-    transcripts: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Transcripts, or folders with transcripts, of any number of systems.",
-            show_default=False,
-        ),
-    ],
+    transcripts: _Transcripts,
     out: Annotated[
         Path | None,
-        typer.Option(help="JSON file for all figures and every single event.", show_default=False),
+        typer.Option(help="JSON file for all figures and every single event."),
     ] = None,
     by_spelling: Annotated[
         bool,
@@ -99,8 +104,7 @@ def interaction(
 
     read = partial(score, transcripts, by_spelling=by_spelling)
     found = make_result(out, read, lambda found: [table(found)])
-    for problem in found.left_out:
-        typer.echo(f"duo: left out: {problem.problem}", err=True)
+    _tell_left_out(problem.problem for problem in found.left_out)
 
 
 @eval_app.command()
@@ -108,12 +112,9 @@ def interaction(
 def content(
     transcripts: Annotated[
         list[Path],
-        typer.Argument(
-            help="Transcripts, or folders with transcripts, recorded with --control.",
-            show_default=False,
-        ),
+        typer.Argument(help="Transcripts, or folders with transcripts, recorded with --control."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the verdicts.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the verdicts.")],
     judge: JudgeOptions,
 ) -> None:
     """Have a language model judge what is said after interruptions, beside the half-duplex control.
@@ -130,8 +131,7 @@ def content(
     from evaluation.interaction.results import read_all
 
     conversations, left_out = read_all(transcripts)
-    for problem in left_out:
-        typer.echo(f"duo: left out: {problem}", err=True)
+    _tell_left_out(left_out)
     with progress("replies") as bar:
         found = judge_content(
             conversations, out, judge.open(LETTERS),
@@ -155,9 +155,7 @@ def states(
             "that of state rows].",
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Utterances to judge, drawn from all.")
-    ] = None,
+    limit: _Limit = None,
     spelling: _Spelled = "written",
     device: Device = None,
     dtype: DType = None,
@@ -176,19 +174,14 @@ def states(
 
     share_cores(model, engine=engine)
     from duo.table import make_result
-    from evaluation.score_tables import state_tables
+    from evaluation.scores import state_tables
     from evaluation.states import evaluate_states
 
     judge = partial(
-        evaluate_states,
-        model,
-        data,
-        lookahead=lookahead,
-        decide_at=decide_at,
-        limit=limit,
-        spelling=spelling,
+        evaluate_states, model, data,
+        lookahead=lookahead, decide_at=decide_at, limit=limit, spelling=spelling,
         **given(device=device, dtype=dtype, chat=chat, engine=engine),
-    )
+    )  # fmt: skip
     make_result(out, judge, state_tables)
 
 
@@ -196,9 +189,7 @@ def states(
 def probe(
     model: _Model,
     data: _Utterances,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Utterances to probe with, drawn from all.")
-    ] = None,
+    limit: _Limit = None,
     spelling: _Spelled = "written",
     device: Device = None,
     dtype: DType = None,
@@ -219,8 +210,7 @@ def probe(
 
     share_cores(model, engine=engine)
     from duo.table import make_result
-    from evaluation.probe import evaluate_probe
-    from evaluation.score_tables import probe_table
+    from evaluation.probe import evaluate_probe, probe_table
 
     load = given(device=device, dtype=dtype, chat=chat, engine=engine)
     read = partial(evaluate_probe, model, data, limit=limit, spelling=spelling, **load)
@@ -231,13 +221,11 @@ def probe(
 def frames(
     projector: Annotated[
         Path,
-        typer.Argument(
-            help="Folder of `duo train --recipe frames`, or smollm2-frames.", show_default=False
-        ),
+        typer.Argument(help="Folder of `duo train --recipe frames`, or smollm2-frames."),
     ],
     data: Annotated[
         Path,
-        typer.Argument(help="Folder of utterances by `duo data say`.", show_default=False),
+        typer.Argument(help="Folder of utterances by `duo data say`."),
     ],
     out: _Figures = None,
 ) -> None:
@@ -258,17 +246,11 @@ def frames(
 def answers(
     data: Annotated[
         Path,
-        typer.Argument(
-            help="Samples that no model was trained on, such as validation.jsonl.",
-            show_default=False,
-        ),
+        typer.Argument(help="Samples that no model was trained on, such as validation.jsonl."),
     ],
     models: Annotated[
         list[str],
-        typer.Argument(
-            help="Models, as for `states`; the others are compared with the first.",
-            show_default=False,
-        ),
+        typer.Argument(help="Models, as for `states`; the others are compared with the first."),
     ],
     limit: Annotated[
         int | None, typer.Option(min=1, help="Dialogues to measure on, the first ones.")
@@ -286,8 +268,7 @@ def answers(
 
     share_cores()
     from duo.table import make_result
-    from evaluation.answers import evaluate_answers
-    from evaluation.score_tables import answers_table
+    from evaluation.answers import answers_table, evaluate_answers
 
     load = given(device=device, dtype=dtype, chat=chat)
     measure = partial(evaluate_answers, models, data, limit=limit, **load)
@@ -410,9 +391,7 @@ def gpu(
     device: Annotated[
         str, typer.Option(help="The device to measure; on a CPU with small shapes.")
     ] = "auto",
-    parts: Annotated[
-        str, typer.Option(help="Parts, separated by commas; empty for all.", show_default=False)
-    ] = "",
+    parts: Annotated[str, typer.Option(help="Parts, separated by commas; empty for all.")] = "",
     out: _Figures = None,
 ) -> None:
     """Measure what a GPU does: its ceilings, passes, many sessions, generate(), training.
@@ -435,32 +414,17 @@ def gpu(
     whole = sum(PARTS[part] for part in chosen)
     shares = {part: PARTS[part] / whole for part in chosen}
     place = resolve_device(device)
-    make_result(
-        out,
-        partial(
-            gpu_bench,
-            str(place),
-            minutes,
-            small=place.type == "cpu",
-            out=out,
-            parts=shares,
-            report=partial(typer.echo, err=True),
-        ),
-        gpu_tables,
-    )
-
-
-_FORMATS = ("fdb",)
-_FORMAT_HELP = "The other format: fdb, the folders of Full-Duplex-Bench v1."
+    measure = partial(
+        gpu_bench, str(place), minutes, small=place.type == "cpu", out=out, parts=shares,
+        report=partial(typer.echo, err=True),
+    )  # fmt: skip
+    make_result(out, measure, gpu_tables)
 
 
 def export(
-    transcripts: Annotated[
-        list[Path],
-        typer.Argument(help="Transcripts, or folders with transcripts.", show_default=False),
-    ],
-    out: Annotated[Path, typer.Option(help="An empty or new folder.", show_default=False)],
-    format_: Annotated[str, typer.Option("--format", help=_FORMAT_HELP)] = "fdb",
+    transcripts: _Transcripts,
+    out: Annotated[Path, typer.Option(help="An empty or new folder.")],
+    format_: _Format = "fdb",
 ) -> None:
     """Write transcripts in another benchmark's format, for its own scripts.
 
@@ -484,8 +448,7 @@ def export(
         raise nothing_left(left_out)
     for (system, task), count in write(conversations, out).items():
         typer.echo(f"{printable(system)}: {task}: {count} sample{'s' * (count != 1)}")
-    for problem in left_out:
-        typer.echo(f"duo: left out: {problem}", err=True)
+    _tell_left_out(left_out)
 
 
 def import_by(hearing: Callable[[], Hearing]) -> Callable[..., None]:
@@ -496,11 +459,9 @@ def import_by(hearing: Callable[[], Hearing]) -> Callable[..., None]:
     """
 
     def import_(
-        folder: Annotated[
-            Path, typer.Argument(help="Folder with samples of one system.", show_default=False)
-        ],
-        out: Annotated[Path, typer.Option(help="Folder for the transcripts.", show_default=False)],
-        format_: Annotated[str, typer.Option("--format", help=_FORMAT_HELP)] = "fdb",
+        folder: Annotated[Path, typer.Argument(help="Folder with samples of one system.")],
+        out: Annotated[Path, typer.Option(help="Folder for the transcripts.")],
+        format_: _Format = "fdb",
         system: Annotated[
             str | None,
             typer.Option(help="The system's name [default: the folder's]."),
@@ -526,7 +487,6 @@ def import_by(hearing: Callable[[], Hearing]) -> Callable[..., None]:
         counts, left_out = import_all(folder, out, name, hearing)
         for task, count in counts.items():
             typer.echo(f"{task}: {count} transcript{'s' * (count != 1)} in {out}")
-        for problem in left_out:
-            typer.echo(f"duo: left out: {problem}", err=True)
+        _tell_left_out(left_out)
 
     return import_

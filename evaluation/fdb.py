@@ -80,8 +80,6 @@ class Sample:
     """One sample of the benchmark.
 
     Attributes:
-        task: which of the three.
-        name: its folder's name.
         mark: the pause; the end of the turn, from and to; onset and end of the interruption.
         output: the system's words; in `user_interruption` only those after its end.
         user: the user's words; empty if nobody wrote them down.
@@ -98,11 +96,7 @@ class Sample:
 
 
 def write_sample(root: Path, sample: Sample) -> None:
-    """Write a sample to `root/TASK/NAME`.
-
-    Raises:
-        BadInput: a file cannot be written.
-    """
+    """Write a sample to `root/TASK/NAME`."""
     folder = root / sample.task / sample.name
     span = list(sample.mark)
     if sample.task == "user_interruption":

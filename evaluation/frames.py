@@ -17,16 +17,7 @@ from duo.files import Record, Result
 from duo.table import Cell, Column, Table
 from duo.tokens import decision
 from evaluation.cases import WANTED
-from evaluation.scores import (
-    Count,
-    Judged,
-    Proportion,
-    Share,
-    answers,
-    area,
-    finished,
-    share,
-)
+from evaluation.scores import Count, Judged, Proportion, Share, answers, area, finished, share
 
 if TYPE_CHECKING:
     from duo.frames import Utterance
@@ -54,7 +45,6 @@ class Way(Record):
     """What the model knows of utterances that are given in one way.
 
     Attributes:
-        way: how they are given.
         n: utterances that are over.
         right, respond, ignore: of all, of those to answer and of those to ignore: for how many the
             likelier of `<1>` and `<2>` is the right one.
@@ -82,7 +72,6 @@ class FramesResult(Result):
     Attributes:
         learned: utterances that the projector was trained on.
         broken: utterances that break off, beside those that are over.
-        ways: of giving them.
     """
 
     kind: Literal["frames"] = "frames"
@@ -113,11 +102,7 @@ class FramesResult(Result):
 
 
 def evaluate_frames(projector: Path, data: Path) -> FramesResult:
-    """Measure a projector on utterances.
-
-    Args:
-        projector: see `duo.frames.read_projector`.
-        data: folder of utterances; see `duo.frames`.
+    """Measure a projector (see `duo.frames.read_projector`) on a folder of utterances.
 
     Raises:
         BadInput: either cannot be read, or the utterances lack those to answer or to ignore.

@@ -15,26 +15,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from scipy.special import expit
 
-from duo.backbone import Backbone
-from duo.decoding.llama_states import LAST
-from duo.decoding.reading import AREA, LlamaReader, Row, batches_of_area, logits_only_where
 from duo.errors import BadInput
-from duo.files import sha256
+from duo.files import Record, sha256
 from duo.runs import versions
 from duo.spelling import Spelling
+from duo.table import Column, Table
 from duo.terminal import progress
-from evaluation.cases import OUTCOMES, Case, read_cases
-from evaluation.scores import Data, LabelScore, Probe, ProbePoint, area, threshold_answering
-from evaluation.states import encoder_for, side_by_side, utterance_ids
+from evaluation.cases import OUTCOMES, Case, Outcome, read_cases
+from evaluation.scores import Count, Data, OfUtterances, Share, area, threshold_answering
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from duo.backbone import Backbone
 
 #: The threshold of a score is where this percentage of what wants an answer gets one.
 ANSWERED = 95
@@ -50,6 +47,58 @@ _STRENGTH = 1e-2
 _FEWEST = 10
 #: A turn's place in its dialogue, at the end of an id, with that of the piece of it (`d#1:4`).
 _PLACE = re.compile(r"(?:#\d+)?[-:]\d+$")
+
+
+class LabelScore(Record):
+    """Scores of one label.
+
+    Attributes:
+        right: the share that is answered or ignored as it should be.
+        area: under the receiver operating curve against what wants an answer; None for labels
+            that want one.
+    """
+
+    wanted: Outcome
+    n: Count
+    right: Share
+    area: Share | None = None
+
+
+class ProbePoint(Record):
+    """Scores of a probe that was trained on `labelled` utterances; of 0: of the model itself."""
+
+    labelled: Count
+    labels: dict[str, LabelScore]
+
+
+class Probe(OfUtterances):
+    """The JSON of `duo eval probe`.
+
+    Attributes:
+        answered: the threshold is where this percentage of what wants an answer gets one.
+        curve: with ever more labelled utterances.
+    """
+
+    kind: Literal["probe"] = "probe"
+    answered: Count
+    folds: Count
+    curve: tuple[ProbePoint, ...]
+
+
+def probe_table(found: Probe) -> Table:
+    """Tabulate what probes of ever more utterances tell apart."""
+    names = ["its own", *(f"{point.labelled:,}" for point in found.curve[1:])]
+    rows = []
+    for label, own in found.curve[0].labels.items():
+        scores = [point.labels.get(label) for point in found.curve]
+        shares = [None if one is None else one.right for one in scores]
+        rows.append((label, own.wanted, own.n, *shares))
+    return Table(
+        f"Right where {found.answered} % of what wants an answer get one",
+        ["label", "wanted", "n", *(Column(name, "number", _percent) for name in names)],
+        rows,
+        ["By the model itself, and by probes of as many labelled utterances as the heading says."],
+    )
 
 
 @dataclass(frozen=True)
@@ -73,13 +122,7 @@ def evaluate_probe(
     spelling: Spelling = "written",
     **load_settings: Any,
 ) -> Probe:
-    """Probe a model on the utterances of a file.
-
-    Args:
-        model: see `duo.backbone.load`.
-        data, spelling: see `evaluation.cases.read_cases`; what is not over is left out.
-        limit: how many utterances; None for all.
-        load_settings: of `duo.backbone.load`.
+    """Probe a model on the utterances of a file that are over; see `evaluation.cases.read_cases`.
 
     Raises:
         BadInput: of the model or the data; too few utterances to probe.
@@ -126,13 +169,11 @@ def group(case: Case) -> str:
 def read_features(
     backbone: Backbone, cases: Sequence[Case], on_done: Callable[[int], None] = lambda done: None
 ) -> Features:
-    """Read the hidden states and the score of the model after each case.
+    """Read the hidden states and the score of the model after each case."""
+    from scipy.special import expit
 
-    Args:
-        backbone: the model.
-        cases: in any order.
-        on_done: called with the number of cases that are newly done.
-    """
+    from evaluation.states import encoder_for, utterance_ids
+
     encoder = encoder_for(backbone)
     rows = [utterance_ids(encoder, case, case.text) for case in cases]
     read = _read_in_llama if backbone.engine == "llama" else _read_in_torch
@@ -144,15 +185,19 @@ def read_features(
     return Features(np.stack(layers), np.array(own))
 
 
-@torch.inference_mode()
 def _read_in_torch(backbone: Backbone, rows: Sequence[tuple[int, ...]]) -> Iterator[Any]:
     """Yield numbers of rows with the hidden states and the state tokens' logits at their ends."""
+    import torch
+
+    from duo.decoding.reading import AREA, batches_of_area, logits_only_where
+    from evaluation.states import side_by_side
+
     states = [backbone.states.respond, backbone.states.ignore]
     for batch in batches_of_area([len(row) for row in rows], AREA):
         ids = side_by_side([rows[number] for number in batch], backbone.device)
         where = torch.zeros_like(ids, dtype=torch.bool)
         where[range(len(batch)), [len(rows[number]) - 1 for number in batch]] = True
-        with logits_only_where(backbone.model, where):
+        with torch.inference_mode(), logits_only_where(backbone.model, where):
             found = backbone.model(ids, use_cache=False, output_hidden_states=True)
         deep = len(found.hidden_states) - 1
         ends = [found.hidden_states[round(share * deep)][where] for share in _DEPTHS]
@@ -162,6 +207,9 @@ def _read_in_torch(backbone: Backbone, rows: Sequence[tuple[int, ...]]) -> Itera
 
 
 def _read_in_llama(backbone: Backbone, rows: Sequence[tuple[int, ...]]) -> Iterator[Any]:
+    from duo.decoding.llama_states import LAST
+    from duo.decoding.reading import LlamaReader, Row
+
     deep = backbone.model.blocks
     numbers = [round(share * deep) - 1 for share in _DEPTHS]
     ends = [Row(row, (len(row) - 1,)) for row in rows]
@@ -255,3 +303,7 @@ def _label_scores(
                 wanted=wanted, n=n, right=float(np.mean(right)), area=mean_area
             )
     return found
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

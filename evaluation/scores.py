@@ -1,7 +1,6 @@
-"""Score decisions and answers: the results of `duo eval states`, `probe` and `answers`.
+"""Score the decisions of a model: the result of `duo eval states`, and what other results share.
 
-The results are plain numbers, as their JSON files hold them; torch is not needed to read them.
-`evaluation.score_tables` shows them.
+torch is not needed to compute the figures nor to read them.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from duo.files import Record, Result
 from duo.spelling import Spelling
-from duo.table import Cell
+from duo.table import Cell, Column, Table
 from duo.tokens import decision
 from evaluation.cases import OUTCOMES, Outcome
 
@@ -90,14 +89,7 @@ class Premature(Record):
 
 
 class Bin(Record):
-    """Cases of about the same probability.
-
-    Attributes:
-        start, stop: of the probabilities.
-        n: cases.
-        probability: their mean probability.
-        share: that is so.
-    """
+    """Cases of about the same probability: their mean probability, and the share that is so."""
 
     start: Share = Field(default=0.0, validation_alias="from", serialization_alias="from")
     stop: Share = Field(default=1.0, validation_alias="to", serialization_alias="to")
@@ -120,10 +112,9 @@ class Calibration(Record):
 
 
 class Threshold(Record):
-    """What silence decides at once where it decides from a sum of p(<1>) and p(<2>) on.
+    """What one look in silence decides, by `decide_at` (see `duo.decoding.duo.DuoSettings`).
 
     Attributes:
-        decide_at: that sum; see `duo.decoding.duo.DuoSettings`.
         finished, unfinished: the shares that are decided about of what is over (that wants a
             response, or none) and of what is not.
         respond, ignore: of what should be: the shares that are decided about, and rightly.
@@ -181,9 +172,8 @@ class States(OfUtterances):
         settled: the same once patience has run out; see `settled`.
         made_up: decisions by tokens that came before them; see `by_made_up`.
         calibration, calibration_finished: of p(<1>) against p(<2>), and of their sum.
-        thresholds: what silence decides at once, by `decide_at`.
+        thresholds: what one look in silence decides, by `decide_at`.
         area_finished: how well the sum tells what is over from what is not; see `area`.
-        cases: single outcomes.
     """
 
     kind: Literal["states"] = "states"
@@ -201,73 +191,6 @@ class States(OfUtterances):
     thresholds: tuple[Threshold, ...] = ()
     area_finished: Share | None = None
     cases: tuple[Judged, ...] = ()
-
-
-class LabelScore(Record):
-    """Scores of one label.
-
-    Attributes:
-        wanted: what should follow.
-        n: utterances.
-        right: the share that is answered or ignored as it should be.
-        area: under the receiver operating curve against what wants an answer; None for labels
-            that want one.
-    """
-
-    wanted: Outcome
-    n: Count
-    right: Share
-    area: Share | None = None
-
-
-class ProbePoint(Record):
-    """Scores of a probe that was trained on `labelled` utterances; of 0: of the model itself."""
-
-    labelled: Count
-    labels: dict[str, LabelScore]
-
-
-class Probe(OfUtterances):
-    """The JSON of `duo eval probe`.
-
-    Attributes:
-        answered: the threshold is where this percentage of what wants an answer gets one.
-        folds: of cross-validation.
-        curve: with ever more labelled utterances.
-    """
-
-    kind: Literal["probe"] = "probe"
-    answered: Count
-    folds: Count
-    curve: tuple[ProbePoint, ...]
-
-
-class AnswerLoss(Record):
-    """The loss of a model on answers.
-
-    Attributes:
-        nats: mean negative log likelihood of an answer's token; None if there was none.
-        perplexity: exp(nats).
-        tokens: scored.
-        dialogues: that they are of.
-        number_format: see `duo.backbone.Backbone`.
-    """
-
-    nats: float | None
-    perplexity: float | None
-    tokens: Count
-    dialogues: Count = 0
-    number_format: str = ""
-
-
-class Answers(Result):
-    """The JSON of `duo eval answers`: losses by model; others are compared with the first."""
-
-    kind: Literal["answers"] = "answers"
-    schema_version: Literal[1] = Field(default=1, alias="schema")
-    data: Data = Data()
-    models: dict[str, AnswerLoss]
-    versions: dict[str, str] = Field(default={})
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
@@ -318,21 +241,16 @@ def by_label(
     }
 
 
-def decided_at(judged: Sequence[Judged], decide_at: float) -> dict[str, dict[Outcome, Proportion]]:
-    """Compute the shares of outcomes for each label by one look after its last word, in silence.
-
-    The rule is `duo.tokens.decision`, as the decoder has it by default.
-    """
-
-    def decided(case: Judged) -> Outcome:
-        likeliest = case.outcome == "ignore" and case.made_up == 0
-        return _decision(case, decide_at, hold=not (case.over_answer or likeliest))
-
-    return by_label(judged, decided)
-
-
-def _decision(case: Judged, decide_at: float = 0.0, *, hold: bool = False) -> Outcome:
+def in_silence(case: Judged, decide_at: float) -> Outcome:
+    """Decide by one look after the last word, in silence, as the decoder does by default."""
+    likeliest = case.outcome == "ignore" and case.made_up == 0
+    hold = not (case.over_answer or likeliest)
     return decision(case.p_respond, case.p_ignore, decide_at=decide_at, hold=hold)
+
+
+def decided_at(judged: Sequence[Judged], decide_at: float) -> dict[str, dict[Outcome, Proportion]]:
+    """Compute the shares of outcomes for each label by `in_silence`."""
+    return by_label(judged, lambda case: in_silence(case, decide_at))
 
 
 def settled(judged: Sequence[Judged]) -> dict[str, dict[Outcome, Proportion]]:
@@ -344,7 +262,8 @@ def settled(judged: Sequence[Judged]) -> dict[str, dict[Outcome, Proportion]]:
     """
 
     def decided(case: Judged) -> Outcome:
-        return _decision(case) if case.outcome == "wait" else case.outcome
+        likelier = decision(case.p_respond, case.p_ignore)
+        return likelier if case.outcome == "wait" else case.outcome
 
     found = by_label(judged, decided)
     return {label: {done: own[done] for done in OUTCOMES[:2]} for label, own in found.items()}
@@ -410,75 +329,63 @@ def area_finished(judged: Sequence[Judged]) -> float | None:
     return area(over, others) if over and others else None
 
 
+#: Bins of equal width over [0, 1] for calibration.
+_BINS = 10
 #: Thresholds on p(<1>) + p(<2>) that are looked at.
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def thresholds(judged: Sequence[Judged]) -> tuple[Threshold, ...]:
-    """Compute what silence decides at once at each of `THRESHOLDS`."""
-    wanted: dict[Outcome, list[Judged]] = {
-        outcome: [case for case in judged if case.wanted == outcome] for outcome in OUTCOMES
-    }
+    """Compute what silence decides at each of `THRESHOLDS`; see `in_silence`."""
 
-    def decided(cases: Iterable[Judged], least: float, *right: Outcome) -> Proportion:
-        found = [_decision(case, least) in (right or ("respond", "ignore")) for case in cases]
-        return share(sum(found), len(found))
+    either: tuple[Outcome, ...] = ("respond", "ignore")
 
-    return tuple(
-        Threshold(
+    def at(least: float) -> Threshold:
+        pairs = [(case.wanted, in_silence(case, least)) for case in judged]
+
+        def decided(cases: Sequence[Outcome], right: Sequence[Outcome]) -> Proportion:
+            found = [done in right for wanted, done in pairs if wanted in cases]
+            return share(sum(found), len(found))
+
+        return Threshold(
             decide_at=least,
-            finished=decided([*wanted["respond"], *wanted["ignore"]], least),
-            unfinished=decided(wanted["wait"], least),
-            respond=decided(wanted["respond"], least, "respond"),
-            ignore=decided(wanted["ignore"], least, "ignore"),
+            finished=decided(either, either),
+            unfinished=decided(["wait"], either),
+            respond=decided(["respond"], ["respond"]),
+            ignore=decided(["ignore"], ["ignore"]),
         )
-        for least in THRESHOLDS
-    )
+
+    return tuple(map(at, THRESHOLDS))
 
 
-def calibration(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> Calibration:
-    """Compute the reliability of probabilities.
-
-    Args:
-        pairs: of each case the probability of something, and whether it is so.
-        bins: of equal width over [0, 1]; empty ones are left out.
-    """
-    table = []
-    error = 0.0
-    for number in range(bins):
-        inside = [
-            (chance, wanted) for chance, wanted in pairs
-            if min(int(chance * bins), bins - 1) == number
-        ]  # fmt: skip
+def calibration(pairs: Sequence[tuple[float, bool]]) -> Calibration:
+    """Compute the reliability of probabilities, each beside whether it is so; no empty bins."""
+    table, error = [], 0.0
+    for number in range(_BINS):
+        inside = [pair for pair in pairs if min(int(pair[0] * _BINS), _BINS - 1) == number]
         if not inside:
             continue
         expected = sum(chance for chance, _ in inside) / len(inside)
         found = sum(wanted for _, wanted in inside) / len(inside)
         error += abs(found - expected) * len(inside) / len(pairs)
         table.append(
-            Bin(start=number / bins, stop=(number + 1) / bins, n=len(inside),
+            Bin(start=number / _BINS, stop=(number + 1) / _BINS, n=len(inside),
                 probability=min(1.0, expected), share=found)
         )  # fmt: skip
     return Calibration(ece=error if pairs else None, n=len(pairs), bins=tuple(table))
 
 
 def score_states(
-    judged: Sequence[Judged],
-    *,
-    model: str = "",
-    data: Data = Data(),  # noqa: B008 - frozen
-    lookahead: int = 0,
-    decide_at: float | None = None,
-    number_format: str = "",
-    versions: dict[str, str] | None = None,
+    judged: Sequence[Judged], *, decide_at: float | None = None, **about: Any
 ) -> States:
-    """Compute all figures about what a model did after utterances."""
+    """Compute all figures about what a model did after utterances.
+
+    Args:
+        about: fields of `States` that are no figures: model, data, versions ...
+    """
     return States(
-        model=model,
-        data=data,
-        lookahead=lookahead,
+        **about,
         n=len(judged),
-        number_format=number_format,
         states={name: precision_recall(judged, name) for name in OUTCOMES},
         confusion=confusion(judged),
         labels=by_label(judged),
@@ -505,5 +412,79 @@ def score_states(
             )
             for case in judged
         ),
-        versions=versions or {},
     )
+
+
+def state_tables(found: States) -> list[Table]:
+    """Tabulate what a model did after utterances."""
+    labels = Table(
+        "What follows each label",
+        ["label", "n", *OUTCOMES, "ignore in the end"],
+        [
+            (label, own["wait"].n, *(own[done].cell for done in OUTCOMES),
+             found.settled[label]["ignore"].cell)
+            for label, own in found.labels.items()
+        ],
+        ["In the end: silence goes on, and the likelier state decides (on_silence=likelier)."],
+    )  # fmt: skip
+    look = Table(
+        f"Decided in silence by one look (decide_at={found.decide_at})",
+        ["label", "n", *OUTCOMES],
+        [
+            (label, own["wait"].n, *(own[done].cell for done in OUTCOMES))
+            for label, own in found.decided.items()
+        ],
+        ["What is to be ignored while nothing is said is waited on, unless <2> is the likeliest."],
+    )
+    percent = [
+        Column(name, "number", lambda value: f"{100 * value:.1f} %")
+        for name in ("precision", "recall", "F1")
+    ]
+    states = Table(
+        "States",
+        ["outcome", *percent, "n"],
+        [(name, one.precision, one.recall, one.f1, one.n) for name, one in found.states.items()],
+    )
+    mixed = Table(
+        "Wanted and done",
+        ["wanted", *OUTCOMES],
+        [(wanted, *done.values()) for wanted, done in found.confusion.items()],
+    )
+    shown = (
+        ("words with any state ahead", found.premature.any),
+        ("words with <1> ahead", found.premature.respond),
+        ("queries with <1> ahead at some word", found.premature.utterances),
+    )
+    error = found.calibration.ece
+    early = Table(
+        "Premature states",
+        ["before the end of a query", "share", "n"],
+        [(name, one.cell, one.n) for name, one in shown],
+        [] if error is None else [f"Expected calibration error {error:.3f}."],
+    )
+    decided = Table(
+        "Decided in silence by one look, by decide_at",
+        ["decide_at", "finished", "unfinished", "answered", "ignored"],
+        [
+            (one.decide_at, one.finished.cell, one.unfinished.cell, one.respond.cell,
+             one.ignore.cell)
+            for one in found.thresholds
+        ],
+        []
+        if found.area_finished is None
+        else [
+            "Finished against unfinished, by p(<1>) + p(<2>): area under the curve "
+            f"{found.area_finished:.3f}."
+        ],
+    )  # fmt: skip
+    offsets = sorted({count for counts in found.made_up.values() for count in counts})
+    made_up = Table(
+        "Decisions by tokens made up before them",
+        ["wanted", *map(str, offsets)],
+        [
+            (wanted, *(counts.get(count, 0) for count in offsets))
+            for wanted, counts in found.made_up.items()
+        ],
+    )
+    looks = [look] if found.decided else []  # not in older files
+    return [labels, *looks, states, mixed, decided, early, *([made_up] if offsets else [])]

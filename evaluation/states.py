@@ -47,15 +47,11 @@ def evaluate_states(
     spelling: Spelling = "written",
     **load_settings: Any,
 ) -> States:
-    """Judge a model on the utterances of a file.
+    """Judge a model on the utterances of a file; see `evaluation.cases.read_cases`.
 
     Args:
-        model: see `duo.backbone.load`.
-        data, spelling: see `evaluation.cases.read_cases`.
         lookahead: tokens that the decoder predicts at most.
         decide_at: see `evaluation.scores.decided_at`; None for the decoder's.
-        limit: how many utterances; None for all.
-        load_settings: of `duo.backbone.load`.
 
     Raises:
         BadInput: of the model or the data.
@@ -88,9 +84,6 @@ def judge(
     """Look ahead after each case, and after each word of those that want a response.
 
     Args:
-        backbone: the model.
-        cases: in any order.
-        lookahead: see `look_ahead`.
         on_done: called with the number of cases that are newly done.
     """
     encoder = encoder_for(backbone, room=lookahead)
@@ -159,11 +152,7 @@ def encoder_for(backbone: Backbone, *, room: int = 0) -> Encoder:
 
 
 def utterance_ids(encoder: Encoder, case: Case, text: str) -> tuple[int, ...]:
-    """Encode the case's dialogue with `text` as its last turn, which is not over.
-
-    Raises:
-        BadInput: it is too long.
-    """
+    """Encode the case's dialogue with `text` as its last turn, which is not over."""
     said = UserTurn(content=text, state=None)
     try:
         return encoder.sample(Sample(id=case.id, messages=(*case.context, said))).ids
@@ -195,12 +184,7 @@ class Look:
 
 
 def look_ahead(backbone: Backbone, rows: Sequence[Row], lookahead: int) -> list[list[Look]]:
-    """Look ahead from all places of all rows.
-
-    Args:
-        backbone: the model.
-        rows: in torch encoded side by side, so best of about the same length.
-        lookahead: tokens predicted at most, 1 or more.
+    """Look ahead from all places of all rows, which in torch are best of about the same length.
 
     Raises:
         BadInput: the model takes no masks of ours.

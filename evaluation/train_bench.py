@@ -60,10 +60,8 @@ class TrainBench(Result):
 
     Attributes:
         settings: those that the bench trains with.
-        steps: of a round.
         tokens: of these steps, padding not counted.
         operations_per_second: of a large matrix product in the number format of training.
-        ways: by name.
     """
 
     kind: Literal["train-bench"] = "train-bench"
@@ -116,10 +114,8 @@ def train_bench(
     """Measure the training of a model.
 
     Args:
-        model: see `duo.backbone.load`.
         data: folder with `train.jsonl`; None for random samples of `settings.max_tokens`.
         settings: of the training; `steps` and what has to do with saving and judging is not heeded.
-        rounds: of each way.
         steps: of a round, the first of which is not timed.
         chat: chat format, see `duo.backbone.load`; None for that of `settings`.
 
@@ -169,10 +165,7 @@ def shape_bench(
 
     Args:
         config: of `transformers`; the weights are made where `duo train` computes.
-        settings: of the training. Samples have `max_tokens` each.
         seconds: after which no further round begins; there is one at least.
-        steps: of a round, the first of which is not timed.
-        name: of the model.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -369,14 +362,9 @@ def measure(
     rounds: int = 1000,
     until: float = math.inf,
 ) -> TrainBench:
-    """Run ways of training in turns.
+    """Run ways of training in turns; the first two learn the same.
 
     Args:
-        ways: by name; the first two learn the same.
-        model: its name.
-        settings: that the bench trains with.
-        steps: of a round.
-        rounds: at most.
         until: time of `time.monotonic` after which no round begins but the first.
     """
     import torch

@@ -92,7 +92,7 @@ KINDS: Mapping[str, Kind] = {
             "premature": "reports.plots.states:premature",
             "separation": "reports.plots.states:separation",
         },
-        "evaluation.score_tables:state_tables",
+        "evaluation.scores:state_tables",
         missing=("Decisions", "whether the model tells queries from other talk",
                  "duo eval states MODEL validation.jsonl --out RUN/states.json"),
         own_command=lambda said: [
@@ -101,9 +101,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "probe": Kind(
         "What the model could tell apart",
-        "evaluation.scores:Probe",
+        "evaluation.probe:Probe",
         {"probe": "reports.plots.states:probe"},
-        "evaluation.score_tables:probe_table",
+        "evaluation.probe:probe_table",
         own_command=lambda said: ["eval", "probe", said.model, said.data.file],
     ),
     "interaction": Kind(

@@ -14,13 +14,14 @@ from duo.data.inspect import print_data
 from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
 from duo.files import read_result
 from duo.table import Table
+from evaluation.answers import AnswerLoss, Answers, answers_table
 from evaluation.benchmarks.collect import read_runs
 from evaluation.benchmarks.showing import results_table
 from evaluation.decode_bench.results import DecodeBench, Spread, decode_tables
 from evaluation.interaction.results import score
 from evaluation.interaction.table import table as interaction_table
-from evaluation.score_tables import answers_table, probe_table, state_tables
-from evaluation.scores import AnswerLoss, Answers, Probe, States
+from evaluation.probe import Probe, probe_table
+from evaluation.scores import States, state_tables
 from evaluation.train_bench import TrainBench, TrainCost, train_tables
 from reports.statistics.analysis import analyse
 from reports.statistics.coverage import StatisticsBench, bench_table

@@ -25,14 +25,11 @@ RESAMPLES = 10_000
 
 
 def stratify(values: Mapping[Key, float], *, macro: bool) -> Strata:
-    """Put items' values into strata.
+    """Put items' values into strata: one for each subset (`macro`), or one of all.
 
     A single item says nothing of the spread in its subset. So subsets of one item are put together
     into one stratum, as if they were drawn from the same population (the method of collapsed
     strata: Cochran 1977, "Sampling Techniques", section 5A.12); the average stays what it was.
-
-    Args:
-        macro: whether every subset counts alike, whatever its size.
     """
     import numpy as np
 
@@ -68,21 +65,14 @@ def standard_error(strata: Strata) -> float | None:
     )
 
 
-def interval(
-    strata: Strata, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """Compute a percentile bootstrap interval of a weighted mean (Efron and Tibshirani 1993, 13.3).
+def interval(strata: Strata, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
+    """Compute a 95 % percentile bootstrap interval of a weighted mean.
 
     Given the differences of two models on each item it is the *paired* interval: items are drawn,
     and both models' scores come with them. Items are drawn within strata, `n_s - 1` of `n_s` with
     replacement, so that the variance is right in small strata too (Rao and Wu 1988, JASA 83:231,
-    equation 2.5 with m = n - 1); with one large stratum this is the ordinary bootstrap.
-
-    Args:
-        seed: of the generator; the same seed gives the same interval.
-
-    Returns:
-        The lower and the upper bound; both the mean itself where the values do not differ.
+    equation 2.5 with m = n - 1); with one large stratum this is the ordinary bootstrap (Efron and
+    Tibshirani 1993, 13.3). Both bounds are the mean itself where the values do not differ.
     """
     import numpy as np
 
@@ -97,5 +87,5 @@ def interval(
             drawn = len(values) - 1
             draws = generator.multinomial(drawn, counts / len(values), size=resamples)
             means += weight * (draws @ distinct) / drawn
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)

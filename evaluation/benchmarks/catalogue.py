@@ -27,8 +27,6 @@ class Published:
     """A row of the paper's table.
 
     Attributes:
-        n: items.
-        shots: examples before each question.
         average: "macro" where subjects count alike; None where there are none.
         cells: accuracy in percent by column, as text, with the digits that were printed.
         fault: what raised or lowered all of them, in one sentence; "" if nothing is known to.
@@ -78,14 +76,10 @@ class Benchmark:
 
     Attributes:
         name: in results and on the command line; also lm-eval's name of its task or group.
-        title: in tables.
-        folder: of its data.
         subsets: names of the subsets' folders; empty if lm-eval's task files name them.
-        hub: name of the data set on the Hugging Face hub.
         sizes: published number of items of each split, all subsets together.
         fields: what every item has, and its JSON type.
         metrics: lm-eval's stock metric and filter; where it offers several, the preferred first.
-        paper: the published row.
         item_split: the split that is published as the benchmark's test items.
         tasks: lm-eval's task files that name the subsets, as a pattern below its tasks folder.
         also: other sizes that are published for a split.

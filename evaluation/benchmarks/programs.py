@@ -47,12 +47,7 @@ _Answers = Sequence[Sequence[str]]
 
 
 def continued(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Make programs from answers to HumanEval that continue the prompt, as lm-eval reads them.
-
-    Args:
-        responses: for each problem its answers.
-        docs: the problems, with `prompt`.
-    """
+    """Make programs from answers to HumanEval that continue the prompt, as lm-eval reads them."""
     return [
         [doc["prompt"] + answer for answer in answers]
         for answers, doc in zip(responses, docs, strict=True)
@@ -60,12 +55,7 @@ def continued(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[
 
 
 def completed(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Make programs from answers to HumanEval: a function that was completed, or written again.
-
-    Args:
-        responses: for each problem its answers.
-        docs: the problems, with `prompt` and `entry_point`.
-    """
+    """Make programs from answers to HumanEval: a function that was completed, or written again."""
     return [
         [program(answer, {doc["entry_point"]}, doc["prompt"]) for answer in answers]
         for answers, doc in zip(responses, docs, strict=True)
@@ -73,12 +63,7 @@ def completed(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[
 
 
 def whole(responses: _Answers, docs: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Make programs from answers to MBPP, which define the functions that the tests call.
-
-    Args:
-        responses: for each problem its answers.
-        docs: the problems, with `test_list` and `test_setup_code`.
-    """
+    """Make programs from answers to MBPP, which define the functions that the tests call."""
     return [
         [program(answer, called_by_tests(doc)) for answer in answers]
         for answers, doc in zip(responses, docs, strict=True)

@@ -7,7 +7,7 @@ A result of one model on one benchmark with one seed is, in the folder `<column>
     benchmark_<date>.json             which model and data, with which settings (`BenchmarkResult`)
 
 lm-eval's own writer is not used: when a disk is full it goes on with a warning, and its files can
-be half-written. Results that lm-eval itself wrote, without a manifest, are read by `harness`.
+be half-written. Results that lm-eval itself wrote, without a manifest, are read by `collect`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from duo.errors import BadInput
-from duo.files import (
-    Result,
-    as_result,
-    read_json,
-    read_json_lines,
-    whole_file,
-    write_result,
-)
+from duo.files import Result, as_result, read_json, read_json_lines, whole_file, write_result
 from evaluation.benchmarks.averages import Key, mean, stratify
 from evaluation.benchmarks.catalogue import BENCHMARKS, Average
 
@@ -72,9 +65,7 @@ class BenchmarkResult(Result):
 
     Attributes:
         key: hash of everything that the result depends on; same key, same result.
-        column: name of the model in tables.
         model, adapter, model_sha256: the model, as it was named, and a hash of its files.
-        profile: the settings it was run with, as a name.
         seed: of sampling and of the choice of examples.
         metric, filter: which of lm-eval's numbers counts.
         value, stderr: share right, from 0 to 1, and its standard error.
@@ -82,7 +73,6 @@ class BenchmarkResult(Result):
         n, n_full: items answered, and items that the benchmark has in these data.
         shots: examples before each question; None where it differs between subsets.
         coverage: "full", "limited" (some of the items), "smoke" (not the benchmark's own items).
-        settings: how the model was asked.
         leak_rate: share of generated answers with a state token in them.
         truncated: questions that were cut to the model's context.
         results, samples: names of lm-eval's files.
@@ -126,12 +116,9 @@ class BenchmarkResult(Result):
 
 @dataclass(frozen=True)
 class Items:
-    """Scores between 0 and 1 by item.
+    """Scores between 0 and 1 by item, and hashes of the items' contents where the file tells.
 
-    Attributes:
-        file: the file to name when something is wrong with them.
-        scores: by item.
-        hashes: of the items' contents, where the file tells.
+    `file` is the one to name when something is wrong with them.
     """
 
     file: Path

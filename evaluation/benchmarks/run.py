@@ -7,6 +7,7 @@ run that was killed goes on where it was, and ends with the same numbers.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -71,12 +72,7 @@ def plan(
     found: Mapping[str, Found],
     hashes: Mapping[str, str],
 ) -> list[Work]:
-    """Plan all work, model by model.
-
-    Args:
-        found: their items, by benchmark.
-        hashes: of the models, by column.
-    """
+    """Plan all work, model by model; `found` by benchmark, `hashes` of the models by column."""
     return [
         _work(settings, column, task, found[task.benchmark], seed, hashes[column.name])
         for column in settings.columns
@@ -146,10 +142,9 @@ def run(
     on_begin: Callable[[Work], None] = lambda work: None,
     on_result: Callable[[Work, Run, bool], None] = lambda work, result, fresh: None,
 ) -> list[Run]:
-    """Go through the work.
+    """Go through the work, in which that of a model stands together.
 
     Args:
-        works: what is to be found out; that of a model stands together.
         open_lm: loads a model for lm-eval; called once a model, and not at all for a model whose
             results are all there.
         on_begin: told of each work that is begun.
@@ -325,13 +320,6 @@ def _circumstances(work: Work, lm: Any, seeds: Mapping[str, int]) -> dict[str, A
 def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = None) -> list[Run]:
     """Run what the settings say, and print a table: `duo eval benchmarks`.
 
-    Args:
-        out: folder of the results; finished ones in it are not done again.
-        console: where the table goes; standard output by default.
-
-    Returns:
-        The results.
-
     Raises:
         BadInput: unusable data or models, a full disk; finished results are kept.
     """
@@ -342,8 +330,12 @@ def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = N
     chosen, skipped = choose_tasks(settings)
     first = int(os.environ.get("RANK", "0")) == 0
     check_writable(out)
-    if any(task.about.code for task in chosen):
-        _tell_protection(first)
+    if any(task.about.code for task in chosen):  # that they can be run is better known now
+        from evaluation.sandbox.run import strongest_protection
+
+        protection = strongest_protection().describe()
+        if first:
+            print(printable(protection), file=sys.stderr)
     for column in settings.columns:
         column.check(settings.chat, column.backend(settings))
     finder = Finder(
@@ -395,8 +387,7 @@ def run_benchmarks(settings: Settings, out: Path, *, console: Console | None = N
 def choose_tasks(settings: Settings) -> tuple[list[TaskFile], list[str]]:
     """Choose the task files that are run, and name those left out because they run programs.
 
-    Raises:
-        BadInput: programs would be run without leave.
+    Programs that are asked for without leave are refused.
     """
     files = read_profile(settings.profile)
     for name in settings.tasks or ():
@@ -410,21 +401,6 @@ def choose_tasks(settings: Settings) -> tuple[list[TaskFile], list[str]]:
         return [files[name] for name in BENCHMARKS if name in settings.tasks], []
     skipped = [name for name, task in files.items() if task.about.code and not settings.allow_code]
     return [task for name, task in files.items() if name not in skipped], skipped
-
-
-def _tell_protection(first: bool) -> None:
-    """Say what programs of models can and cannot do here, before any is run.
-
-    Raises:
-        BadInput: none can be run on this machine; better known now than after hours of answers.
-    """
-    from rich.console import Console
-
-    from evaluation.sandbox.run import strongest_protection
-
-    text = strongest_protection().describe()
-    if first:
-        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class _Progress:
@@ -455,20 +431,14 @@ class _Progress:
 
 
 def show_data(settings: Settings) -> None:
-    """Print where the items of each benchmark are, and what is missing: `duo eval data`.
-
-    Raises:
-        BadInput: rows that cannot be used.
-    """
-    from rich.console import Console
-
+    """Print where the items of each benchmark are, and what is missing: `duo eval data`."""
     settings.check()
     finder = Finder(data_dir=settings.data_dir, sources=settings.sources, partial=True)
     rows = [_data_row(finder, task) for task in read_profile(settings.profile).values()]
     sizes = [TableColumn("items", "number", ","), TableColumn("published", "number", ",")]
     Table("Items", ["benchmark", "source", *sizes, "missing"], rows).show()
     for source, reason in finder.reasons.items():
-        Console().print(f"{source}: {reason}", markup=False, highlight=False, soft_wrap=True)
+        print(printable(f"{source}: {reason}"))
 
 
 def _data_row(finder: Finder, task: TaskFile) -> tuple[Value, ...]:

@@ -26,13 +26,7 @@ WORDS = (4, 6)
 
 
 class Slicing(Answering):
-    """lm-eval's model for `transformers` that is asked in slices.
-
-    Args:
-        backbone: the model.
-        settings: of the run.
-        on_done: see `Answering`.
-    """
+    """lm-eval's model for `transformers` that is asked in slices."""
 
     def __init__(
         self, backbone: Backbone, settings: Settings, on_done: Callable[[int, int], None]

@@ -80,7 +80,6 @@ class TaskFile(BaseModel):
     """What a task file says.
 
     Attributes:
-        benchmark: its name.
         source: where the settings come from.
         tasks: the task files of lm-eval that it builds on, below lm-eval's tasks folder; a pattern
             where there is one for each subset.
@@ -180,11 +179,7 @@ def _source(module: str) -> Path:
 
 @cache
 def read_profile(profile: str) -> Mapping[str, TaskFile]:
-    """Read the task files of a profile, by benchmark in the order of the paper's table.
-
-    Raises:
-        BadInput: no such profile.
-    """
+    """Read the task files of a profile, by benchmark in the order of the paper's table."""
     check_choice("profile", profile, PROFILES)
     found = {path.stem: read_task_file(path) for path in sorted((FOLDER / profile).glob("*.yaml"))}
     return {name: found[name] for name in BENCHMARKS if name in found}
@@ -215,9 +210,7 @@ class Leaf:
     """One task for lm-eval: items that are asked in the same way.
 
     Attributes:
-        name: of the task.
         subset: of the benchmark; empty if it has none.
-        file: lm-eval's task file.
         rows: all that could be asked.
         asked: numbers of those that are, in order; at least one.
         shots: rows that examples are taken from; None if the task brings its own, or needs none.
@@ -238,12 +231,7 @@ def harness_task(
 
     lm-eval's modules for tasks of programs fetch a metric from the hub while they are imported, and
     it runs programs in this process. They are never imported: task files name functions of ours.
-
-    Args:
-        logit_bias: for back ends that ban tokens by it.
-
-    Returns:
-        An `lm_eval.api.task.ConfigurableTask`.
+    Back ends that cannot suppress tokens ban them by `logit_bias`.
     """
     from datasets import Dataset  # type: ignore[import-untyped]
     from lm_eval.api.task import ConfigurableTask

@@ -66,8 +66,6 @@ class Plan:
     """The measurements to make.
 
     Attributes:
-        systems: names of ours.
-        rounds: of all systems.
         tokens: of the answer before the user speaks over it, and about as many while.
         sessions: numbers of conversations held at once, which are compared with the first.
         graphs: whether those run CUDA graphs.
@@ -85,32 +83,15 @@ class Plan:
         return self.rounds * (len(set(self.systems)) + 1 + len(self.sessions))
 
     def check(self) -> None:
-        """Make sure that it can be measured.
-
-        Raises:
-            BadInput: no or unknown systems, or less than one round, 8 tokens or one session.
-        """
+        """Refuse to measure no or unknown systems; the command line checks the numbers."""
         if not self.systems:
             raise BadInput("no system is given", field="systems")
         for system in self.systems:
             check_choice("systems", system, SYSTEM_NAMES)
-        numbers = [("rounds", self.rounds, 1), ("tokens", self.tokens, 8)]
-        for field, value, least in [*numbers, *(("sessions", n, 1) for n in self.sessions)]:
-            if value < least:
-                raise BadInput(f"must be {least} or more, not {value}", field=field)
 
 
 def decode_bench(model: str, plan: Plan, **load_settings: Any) -> DecodeBench:
-    """Load a model and measure it, showing progress.
-
-    Args:
-        model: see `duo.backbone.load`.
-        plan: what to measure.
-        load_settings: of `duo.backbone.load`.
-
-    Raises:
-        BadInput: of the plan or the model.
-    """
+    """Load a model and measure it, showing progress."""
     plan.check()
     from duo.backbone import load
 
@@ -140,13 +121,7 @@ def measure(
     begins: Callable[[str], None] = lambda name: None,
     ends: Callable[[], None] = lambda: None,
 ) -> DecodeBench:
-    """Measure all that a plan asks for.
-
-    Args:
-        backbone: the model of all systems.
-        plan: what to measure.
-        begins, ends: called around each run, `begins` with its name.
-    """
+    """Measure all that a plan asks for, calling `begins` with the name of each run, and `ends`."""
     if plan.graphs:
         check_graphs(backbone.model)
     talk, quiet = make_scripts(backbone, plan)
@@ -215,11 +190,7 @@ def measure(
 
 
 def make_scripts(backbone: Backbone, plan: Plan) -> tuple[Script, Script]:
-    """Make the talk and its quiet twin.
-
-    Raises:
-        BadInput: they do not fit into the model's context, whichever system hears them.
-    """
+    """Make the talk and its quiet twin; refuse what does not fit into the model's context."""
     talk, quiet = listening_while_speaking(plan.tokens)
     if talk.seconds * _TOKENS_A_SECOND > backbone.max_tokens:
         raise BadInput(
@@ -261,15 +232,7 @@ def alone(run: Run) -> tuple[int, float]:
 def system_cost(
     rounds: Sequence[Round], generated: Sequence[float], limit: Limit, products: Sequence[float]
 ) -> SystemCost:
-    """Compute the cost of one system.
-
-    Args:
-        rounds: of the system.
-        generated: tokens a second of `generate()` in each round.
-        limit: of the machine.
-        products: see `rate_of_products`, in each round; none for a system whose steps take several
-            passes.
-    """
+    """Compute the cost of a system; `generated` and `products` are rates, one for each round."""
     first = rounds[0]
     every = _counts(first.talk.cycles)
     listening = _counts(first.talk.over_the_answer)
@@ -336,9 +299,7 @@ def _response(same: Sequence[Response | None]) -> ResponseCost | None:
 def shapes(one: Round) -> set[Shape]:
     """List the forward passes where the user is heard over the answer, and in the quiet twin.
 
-    Returns:
-        Nothing if some of the system's steps take more than one pass: how their tokens are divided
-        among these is the system's own.
+    None if some steps take several: how their tokens are divided among these is the system's own.
     """
     cycles = [*one.talk.over_the_answer, *one.quiet.over_the_answer]
     steps = [step for cycle in cycles for step in cycle.steps if step.passes]
@@ -349,7 +310,6 @@ def rate_of_products(one: Round, seconds: Mapping[Shape, float]) -> float:
     """Compute the share of its rate that a system would keep if its products were all it did.
 
     Args:
-        one: round of a system.
         seconds: of the products of each forward pass, see `shapes`.
     """
     rates = []

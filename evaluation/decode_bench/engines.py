@@ -44,14 +44,7 @@ def engine_bench(
 ) -> EngineBench:
     """Load a model in llama.cpp and, if it is no GGUF file, in torch, and measure both.
 
-    Args:
-        model: see `duo.backbone.load`.
-        plan: of which rounds and tokens count.
-        monitor: a model that decides in its place, in a further run.
-        load_settings: of `duo.backbone.load`.
-
-    Raises:
-        BadInput: of the plan or the model.
+    Rounds and tokens are those of the plan. A `monitor` decides in its place in a further run.
     """
     plan.check()
     backbones = {"duo, llama.cpp": load(model, **load_settings)}
@@ -71,14 +64,7 @@ def measure_engines(
     ends: Callable[[], None] = lambda: None,
     monitor: str | None = None,
 ) -> EngineBench:
-    """Measure backbones of the same model, the first of which is llama.cpp's.
-
-    Args:
-        backbones: by name.
-        plan: of which rounds and tokens count.
-        begins, ends: called around each run, `begins` with its name.
-        monitor: see `engine_bench`.
-    """
+    """Measure backbones of the same model by name, the first of which is llama.cpp's."""
     first = next(iter(backbones.values()))
     if first.engine != "llama":
         raise BadInput("the first backbone is not llama.cpp's", field="engine")
@@ -120,10 +106,6 @@ def bare(backbone: Backbone, tokens: int) -> dict[str, float]:
     """Time a prompt, a greedy answer to it, and two such side by side, in llama.cpp alone.
 
     Nothing is ours but that the greatest of the scores is chosen.
-
-    Args:
-        backbone: of llama.cpp.
-        tokens: of an answer.
     """
     model = backbone.model
     api, made = model.api, model.context(1024, 1)

@@ -17,6 +17,8 @@ from duo.quantising import stored_bytes
 from evaluation.decode_bench.drive import Shape
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+#: Of each measurement, the best of which counts.
+_ROUNDS = 5
 _RESET_PEAK = "5"  # to `clear_refs`: forget the peak of the resident set (man 5 proc)
 
 
@@ -56,37 +58,27 @@ def weight_bytes(backbone: Backbone) -> int:
 
 
 @torch.inference_mode()
-def read_bandwidth(device: torch.device, size: int, rounds: int = 5) -> float:
+def read_bandwidth(device: torch.device, size: int) -> float:
     """Measure bytes a second that the device reads memory at, the best of a few rounds.
 
-    Two ways of reading a buffer as large as the weights are tried: a sum and a matrix-vector
-    product, the one that decoding consists of.
-
-    Args:
-        device: where.
-        size: of the buffer in bytes.
-        rounds: of each way.
+    Two ways of reading a buffer of `size` bytes, as large as the weights, are tried: a sum and a
+    matrix-vector product, the one that decoding consists of.
     """
     width = 1024
     buffer = torch.ones(max(1, size // 4 // width), width, device=device)
     vector = torch.ones(width, device=device)
     ways: tuple[Callable[[], Any], ...] = (buffer.sum, lambda: buffer @ vector)
-    seconds = [timed(way, device) for _ in range(rounds) for way in ways]
+    seconds = [timed(way, device) for _ in range(_ROUNDS) for way in ways]
     return buffer.nbytes / min(seconds)
 
 
 @torch.inference_mode()
 def product_seconds(
-    backbone: Backbone, shapes: Iterable[Shape], rounds: int = 5
+    backbone: Backbone, shapes: Iterable[Shape], rounds: int = _ROUNDS
 ) -> dict[Shape, float]:
-    """Time a forward pass's products with weight matrices by themselves, in seconds.
+    """Time the products with weight matrices of forward passes, the best of rounds, in seconds.
 
     No decoder on this model is faster: attention, norms, the cache and all bookkeeping come on top.
-
-    Args:
-        backbone: the model.
-        shapes: of forward passes.
-        rounds: of each shape, in turns; the best one counts.
     """
     head = backbone.model.get_output_embeddings()
     layers = [layer for layer in backbone.model.modules() if isinstance(layer, nn.Linear)]
@@ -112,13 +104,13 @@ def product_seconds(
     return best
 
 
-def product_rate(device: torch.device, dtype: torch.dtype, size: int, rounds: int = 5) -> float:
+def product_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
     """Measure floating point operations a second in a product of matrices, the best of rounds.
 
     The numbers are random: of equal ones a GPU makes products faster than it ever does in use.
     """
     matrix = torch.randn(size, size, device=device, dtype=dtype)
-    return 2 * size**3 / min(timed(lambda: matrix @ matrix, device) for _ in range(rounds))
+    return 2 * size**3 / min(timed(lambda: matrix @ matrix, device) for _ in range(_ROUNDS))
 
 
 def timed(work: Callable[[], Any], device: torch.device) -> float:
@@ -140,14 +132,9 @@ def settle(device: torch.device) -> None:
 def generate_seconds(
     model: Any, prompt: list[int], tokens: int, *, stop: Sequence[int] = (), cache: str = "dynamic"
 ) -> float:
-    """Time `generate()` in seconds a token, the first one (and so the prompt) not counted.
+    """Time greedy `generate()`, in seconds a token, the first one (and so the prompt) not counted.
 
-    Args:
-        model: of `transformers`.
-        prompt: ids.
-        tokens: generated greedily, 2 or more; the answer does not end before.
-        stop: tokens that would end it.
-        cache: kind of cache, as `transformers` names it.
+    None of `stop` ends it before `tokens`, 2 or more. `cache` is its kind, as `transformers` says.
     """
     ids = torch.tensor([prompt], device=model.device)
     times = _Times()

@@ -57,13 +57,7 @@ class PartCounts(Record):
 
 
 class Rates(Record):
-    """Tokens of the answer spoken a second, in three parts of a conversation.
-
-    Attributes:
-        alone: while nobody speaks.
-        listening: where the user is heard over the answer.
-        quiet: of the same tokens without that.
-    """
+    """Tokens of the answer spoken a second: while nobody speaks, and see `PartCounts`."""
 
     alone: Spread | None = None
     listening: Spread | None = None
@@ -74,11 +68,9 @@ class ResponseCost(Record):
     """From hearing the last word of a query to the first token of its answer.
 
     Attributes:
-        passes: forward passes.
         passes_after_decision: those since the query was recognised as one; None where the system
             takes no such decision.
         cycles: that began meanwhile, that of the last word included.
-        seconds: machine time.
     """
 
     passes: Count
@@ -144,11 +136,8 @@ class Together(Record):
     """Many conversations at once.
 
     Attributes:
-        sessions: held at once.
-        spoken: tokens of all answers.
         passes: forward passes; `single_passes` are those of the same conversations one by one.
         cache_bytes: of all rows.
-        tokens_per_second: all conversations together.
         against_first: the same over that of the first number of sessions.
     """
 
@@ -188,10 +177,8 @@ class EngineCost(Record):
     Attributes:
         alone, listening: tokens spoken a second, while nobody speaks over the answer and while the
             user does; of llama.cpp alone, those of one of two answers side by side.
-        prefill: tokens of a prompt a second.
         first_token: seconds of computing from the last word of a question to the first token of the
             answer; and after_decision: those of them that come after it was decided on.
-        weight_bytes, cache_bytes: of memory.
         against_bare, listening_against_bare: both as a share of llama.cpp's in the same round.
     """
 

@@ -10,9 +10,11 @@ independent. Intervals say nothing about scenarios of another sort.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from duo.files import Record
+from evaluation.scores import Count, wilson
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -23,23 +25,23 @@ SEED = 6
 
 #: A value and the scenario that it comes from.
 Sample = tuple[str, float]
+#: A scenario, a numerator and a denominator.
+Pair = tuple[str, float, float]
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A figure; `low` and `high` are None where it comes from fewer than two scenarios.
+class Figure(Record):
+    """A number, rounded to six digits, with its interval; None where there was nothing to count.
 
     Attributes:
-        value: None if there was nothing to count.
+        value: shares are between 0 and 1.
+        low, high: None where it comes from fewer than two scenarios.
         n: how many events or conversations it was counted from.
-        draws: its values over the resamples; nan where one has nothing to count.
     """
 
     value: float | None
-    n: int
     low: float | None = None
     high: float | None = None
-    draws: ndarray | None = None
+    n: Count = 0
 
 
 class Resamples:
@@ -62,47 +64,50 @@ class Resamples:
     def _place(self) -> dict[str, int]:
         return {scenario: number for number, scenario in enumerate(self.scenarios)}
 
-    def mean(self, samples: Sequence[Sample]) -> Estimate:
+    def mean(self, samples: Sequence[Sample]) -> Figure:
         """Estimate the mean."""
         return self.ratio([(scenario, value, 1.0) for scenario, value in samples])
 
-    def share(self, samples: Sequence[Sample]) -> Estimate:
+    def share(self, samples: Sequence[Sample]) -> Figure:
         """Estimate the share of ones among zeros and ones; none or all get Wilson's interval."""
         found = self.mean(samples)
         if found.value not in (0.0, 1.0) or found.low is None:
             return found
-        from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
-
-        hits = round(found.value * found.n)
-        low, high = proportion_confint(hits, found.n, alpha=1 - LEVEL, method="wilson")
+        low, high = wilson(round(found.value * found.n), found.n)
         # Where one end is the value itself, it is so exactly.
-        low, high = (0.0, float(high)) if found.value == 0 else (float(low), 1.0)
-        return replace(found, low=low, high=high)
+        low, high = (0.0, high) if found.value == 0 else (low, 1.0)
+        return Figure(value=found.value, low=round(low, 6), high=round(high, 6), n=found.n)
 
-    def ratio(self, pairs: Sequence[tuple[str, float, float]]) -> Estimate:
-        """Estimate a sum over another: of `(scenario, numerator, denominator)`."""
+    def ratio(self, pairs: Sequence[Pair]) -> Figure:
+        """Estimate a sum over another."""
+        return self.weighted([(1.0, pairs)])
+
+    def weighted(self, parts: Sequence[tuple[float, Sequence[Pair]]]) -> Figure:
+        """Estimate a sum of ratios, each times its weight; without one of them there is none."""
         import numpy as np
 
-        above = sum(numerator for _, numerator, _ in pairs)
-        below = sum(denominator for _, _, denominator in pairs)
-        if not below:
-            return Estimate(None, len(pairs))
-        sums = np.zeros((2, len(self.scenarios)))
-        for scenario, numerator, denominator in pairs:
-            sums[0, self._place[scenario]] += numerator
-            sums[1, self._place[scenario]] += denominator
-        drawn = self._weights @ sums.T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            draws = np.where(drawn[:, 1] > 0, drawn[:, 0] / drawn[:, 1], np.nan)
-        several = len({scenario for scenario, _, denominator in pairs if denominator}) > 1
-        return estimate(above / below, len(pairs), draws, several)
+        n = sum(len(pairs) for _, pairs in parts)
+        value, draws, several = 0.0, np.zeros(self._count), True
+        for weight, pairs in parts:
+            sums = np.zeros((2, len(self.scenarios)))
+            for scenario, numerator, denominator in pairs:
+                sums[:, self._place[scenario]] += numerator, denominator
+            above, below = sums.sum(axis=1)
+            if not below:
+                return Figure(value=None, n=n)
+            drawn = self._weights @ sums.T
+            with np.errstate(invalid="ignore", divide="ignore"):
+                ratios = np.where(drawn[:, 1] > 0, drawn[:, 0] / drawn[:, 1], np.nan)
+            value, draws = value + weight * above / below, draws + weight * ratios
+            several = several and int(np.count_nonzero(sums[1])) > 1
+        return _figure(value, n, draws, several)
 
-    def quantile(self, samples: Sequence[Sample], q: float) -> Estimate:
+    def quantile(self, samples: Sequence[Sample], q: float) -> Figure:
         """Estimate the q-quantile, interpolated linearly between the two nearest values."""
         import numpy as np
 
         if not samples:
-            return Estimate(None, 0)
+            return Figure(value=None)
         ordered = sorted(samples, key=lambda sample: sample[1])
         values = np.array([value for _, value in ordered])
         places = np.array([self._place[scenario] for scenario, _ in ordered])
@@ -115,15 +120,16 @@ class Resamples:
         draws = below + (at % 1)[:, 0] * (above - below)
         draws[counts[:, -1] == 0] = np.nan
         several = len({scenario for scenario, _ in samples}) > 1
-        return estimate(float(np.quantile(values, q)), len(samples), draws, several)
+        return _figure(float(np.quantile(values, q)), len(samples), draws, several)
 
 
-def estimate(value: float, n: int, draws: ndarray, several: bool) -> Estimate:
-    """Make an estimate with the percentile interval of its draws."""
+def _figure(value: float, n: int, draws: ndarray, several: bool) -> Figure:
+    """Make a figure with the percentile interval of its draws, which are nan without a value."""
     import numpy as np
 
     known = draws[~np.isnan(draws)]
     if not several or not len(known):
-        return Estimate(value, n, draws=draws)
+        return Figure(value=round(float(value), 6), n=n)
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, n, float(low), float(high), draws)
+    return Figure(value=round(float(value), 6), low=round(float(low), 6),
+                  high=round(float(high), 6), n=n)  # fmt: skip

@@ -128,7 +128,6 @@ class Outcome(Record):
         stop: from the onset of a query to the old answer's last word, whatever ended it.
         words_after_onset, tokens_after_onset: of the old answer.
         text, context: what was said, and the query before it.
-        user_words: the utterance's words.
     """
 
     system: str = ""
@@ -212,17 +211,12 @@ def _outcome(conversation: Conversation, exchange: Exchange) -> Outcome:
         replied=query and any(answer.words_from(said.end) for answer in exchange.answers),
         intact=done == "went_on" and old is not None and _unbroken(old, said.start, breath),
         response=_response(conversation, exchange),
-        **({} if stopped is None else _after_onset(conversation, said.start, stopped)),
+        stop=_latency(conversation, said.start, stopped.end, stopped.end) if stopped else None,
+        words_after_onset=len(stopped.words_from(said.start)) if stopped else None,
+        tokens_after_onset=(
+            sum(piece.start >= said.start for piece in stopped.pieces) if stopped else None
+        ),
     )
-
-
-def _after_onset(conversation: Conversation, onset: float, stopped: Answer) -> dict[str, Any]:
-    """Measure how long an old answer still went on."""
-    return {
-        "stop": _latency(conversation, onset, stopped.end, stopped.end),
-        "words_after_onset": len(stopped.words_from(onset)),
-        "tokens_after_onset": sum(piece.start >= onset for piece in stopped.pieces),
-    }
 
 
 def _facts(conversation: Conversation, exchange: Exchange) -> dict[str, Any]:

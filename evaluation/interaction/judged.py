@@ -25,9 +25,9 @@ from duo.runs import MANIFEST, Stopwatch, write_manifest
 from duo.speech import Conversation, Exchange
 from duo.table import Column, Table
 from duo.words import Word, joined
-from evaluation.interaction.bootstrap import Resamples
+from evaluation.interaction.bootstrap import Figure, Resamples
 from evaluation.interaction.control import Pair, pairs_of
-from evaluation.interaction.results import Figure, by_name, figure_of
+from evaluation.interaction.results import by_name
 from evaluation.interaction.table import percent
 
 SUMMARY = "content.json"
@@ -139,8 +139,6 @@ def judge_content(
     """Have a model judge the answers to all interruptions that have a control.
 
     Args:
-        conversations: with their controls.
-        folder: where the files go.
         on_start: told how many questions there are.
         on_done: called after each.
 
@@ -213,14 +211,12 @@ def _of_system(verdicts: Sequence[Verdict]) -> OfSystem:
     became = [(one.scenario, MEANING.get(one.answer or "", "unanswered")) for one in fair]
 
     def share(kind: str) -> Figure:
-        return figure_of(draws.share([(s, float(found == kind)) for s, found in became]))
+        return draws.share([(s, float(found == kind)) for s, found in became])
 
     return OfSystem(
         pairs=len(verdicts),
         unjudged=len(verdicts) - len(judged),
-        control_passed=figure_of(
-            draws.share([(one.scenario, float(one.control == "A")) for one in judged])
-        ),
+        control_passed=draws.share([(one.scenario, float(one.control == "A")) for one in judged]),
         passed=share("passed"),
         failures={kind: share(kind) for kind in FAILURES},
     )

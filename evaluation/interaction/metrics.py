@@ -7,15 +7,15 @@ FDB v1 is Full-Duplex-Bench (arXiv 2503.04721), v1.5 its successor (arXiv 2507.2
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from duo.speech import Conversation
 from duo.words import length
-from evaluation.interaction.bootstrap import Estimate, Sample, estimate
+from evaluation.interaction.bootstrap import Pair, Sample
 from evaluation.interaction.events import Behaviour, Done, Latency, Outcome, Wanted
 
-Ratios = list[tuple[str, float, float]]
+Ratios = list[Pair]
 Unit = Literal["seconds", "slices", "forward_passes", "machine_ms"]
 UNITS: tuple[Unit, ...] = ("seconds", "slices", "forward_passes", "machine_ms")
 
@@ -53,24 +53,20 @@ def takeover_latency(outcomes: Iterable[Outcome], kind: str) -> list[Sample]:
     ]
 
 
-def averaged(takeovers: Mapping[str, Estimate]) -> Estimate:
+def averaged(takeovers: Mapping[str, Sequence[Sample]]) -> list[tuple[float, Ratios]]:
     """FDB's averaged score: the weighted mean of TOR where it should be high, 1 - TOR where low.
 
     (2 (1 - TOR pause) + (1 - TOR backchannel) + TOR turn_end + TOR interruption) / 5; without one
     of them there is no score.
+
+    Returns:
+        The weight and the pairs of each part, for `Resamples.weighted`.
     """
-    n = sum(takeovers[kind].n for kind in AVERAGED)
-    value, draws, several = 0.0, None, True
-    for kind, (weight, high) in AVERAGED.items():
-        part = takeovers[kind]
-        if part.value is None or part.draws is None:
-            return Estimate(None, n)
-        share = weight / sum(weight for weight, _ in AVERAGED.values())
-        value += share * (part.value if high else 1 - part.value)
-        drawn = share * (part.draws if high else 1 - part.draws)
-        draws = drawn if draws is None else draws + drawn
-        several = several and part.low is not None
-    return Estimate(value, n) if draws is None else estimate(value, n, draws, several)
+    total = sum(weight for weight, _ in AVERAGED.values())
+    return [
+        (weight / total, [(s, v if high else 1 - v, 1.0) for s, v in takeovers[kind]])
+        for kind, (weight, high) in AVERAGED.items()
+    ]
 
 
 def behaviour(outcomes: Iterable[Outcome], kind: str, which: Behaviour) -> list[Sample]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from duo.errors import BadInput
 from duo.files import Record, Result
@@ -16,7 +16,7 @@ from duo.speech import Conversation
 from duo.spelling import spelling_of
 from duo.transcript import transcript_files
 from evaluation.interaction import content, control, metrics, panel
-from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Estimate, Resamples, Sample
+from evaluation.interaction.bootstrap import LEVEL, RESAMPLES, SEED, Figure, Resamples, Sample
 from evaluation.interaction.events import (
     BEHAVIOURS,
     KINDS,
@@ -26,22 +26,7 @@ from evaluation.interaction.events import (
     Wanted,
     outcomes_of,
 )
-
-Count = Annotated[int, Field(ge=0)]
-
-
-class Figure(Record):
-    """A number with its interval; None where there was nothing to count.
-
-    Attributes:
-        value: shares are between 0 and 1.
-        n: how many events or conversations it was counted from.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: Count = 0
+from evaluation.scores import Count
 
 
 class Quantiles(Record):
@@ -119,7 +104,7 @@ class SystemFigures(Record):
 
     system: str
     model: str
-    settings: dict[str, JsonValue]
+    settings: dict[str, Any]  # with `JsonValue`, writing it would swallow a Ctrl-C
     conversations: Count
     scenarios: Count
     events: Count
@@ -169,7 +154,6 @@ class Interaction(Result):
     """The result of `duo eval interaction`.
 
     Attributes:
-        scored: how many transcripts.
         systems: by a name that tells them apart; see `by_name`.
     """
 
@@ -183,11 +167,7 @@ class Interaction(Result):
 
 
 def score(paths: Iterable[Path], *, by_spelling: bool = False) -> Interaction:
-    """Score transcripts.
-
-    Args:
-        paths: transcripts, or folders of them.
-        by_spelling: see `by_name`.
+    """Score transcripts: files, or folders of them.
 
     Raises:
         BadInput: there is no such file or folder, or not one transcript could be scored.
@@ -300,19 +280,19 @@ def _figures(
 ) -> SystemFigures:
     draws = Resamples(c.scenario for c in conversations)
     kinds = [*KINDS, *sorted({o.kind for o in outcomes} - set(KINDS))]
-    takeovers = {kind: draws.share(metrics.takeover(outcomes, kind)) for kind in kinds}
+    takeovers = {kind: metrics.takeover(outcomes, kind) for kind in kinds}
     first = conversations[0]
+
+    def quantiles(samples: Sequence[Sample]) -> dict[str, Figure]:
+        return {"p50": draws.quantile(samples, 0.5), "p90": draws.quantile(samples, 0.9)}
 
     def latency(
         samples: Callable[[Sequence[Outcome], metrics.Unit], list[tuple[str, float]]],
     ) -> dict[metrics.Unit, Quantiles]:
-        return {
-            unit: Quantiles(
-                p50=figure_of(draws.quantile(samples(outcomes, unit), 0.5)),
-                p90=figure_of(draws.quantile(samples(outcomes, unit), 0.9)),
-            )
-            for unit in metrics.UNITS
-        }
+        return {unit: Quantiles(**quantiles(samples(outcomes, unit))) for unit in metrics.UNITS}
+
+    def times(samples: Sequence[Sample]) -> Times:
+        return Times(mean=draws.mean(samples), **quantiles(samples))
 
     return SystemFigures(
         system=first.system,
@@ -322,52 +302,57 @@ def _figures(
         scenarios=len(draws.scenarios),
         events=len(outcomes),
         overtaken=sum(exchange.overtaken for one in conversations for exchange in one.exchanges),
-        takeover={kind: figure_of(found) for kind, found in takeovers.items()},
+        takeover={kind: draws.share(samples) for kind, samples in takeovers.items()},
         takeover_latency={
-            kind: figure_of(draws.mean(metrics.takeover_latency(outcomes, kind)))
+            kind: draws.mean(metrics.takeover_latency(outcomes, kind))
             for kind in ("turn_end", "interruption")
         },
-        averaged=figure_of(metrics.averaged(takeovers)),
-        false_interruptions=figure_of(draws.share(metrics.false_interruptions(outcomes))),
-        missed_queries=figure_of(draws.share(metrics.missed_queries(outcomes))),
-        premature_answers=figure_of(draws.share(metrics.premature_answers(outcomes))),
-        resumed_intact=figure_of(draws.share(metrics.resumed_intact(outcomes))),
-        stops_obeyed=figure_of(draws.share(metrics.stops_obeyed(outcomes))),
+        averaged=draws.weighted(metrics.averaged(takeovers)),
+        false_interruptions=draws.share(metrics.false_interruptions(outcomes)),
+        missed_queries=draws.share(metrics.missed_queries(outcomes)),
+        premature_answers=draws.share(metrics.premature_answers(outcomes)),
+        resumed_intact=draws.share(metrics.resumed_intact(outcomes)),
+        stops_obeyed=draws.share(metrics.stops_obeyed(outcomes)),
         right={
-            category: figure_of(draws.share(samples))
-            for category, samples in metrics.right(outcomes).items()
+            category: draws.share(samples) for category, samples in metrics.right(outcomes).items()
         },
-        overlap=figure_of(draws.ratio(metrics.overlap(conversations))),
-        user_waits=Quantiles(
-            p50=figure_of(draws.quantile(metrics.user_waits(conversations), 0.5)),
-            p90=figure_of(draws.quantile(metrics.user_waits(conversations), 0.9)),
-        ),
+        overlap=draws.ratio(metrics.overlap(conversations)),
+        user_waits=Quantiles(**quantiles(metrics.user_waits(conversations))),
         gave_up=sum(one.user_waits.given_up for one in conversations),
         limited=sum(answer.limited for one in conversations for answer in one.answers),
         behaviour={
             kind: {
-                which: figure_of(draws.share(metrics.behaviour(outcomes, kind, which)))
-                for which in BEHAVIOURS
+                which: draws.share(metrics.behaviour(outcomes, kind, which)) for which in BEHAVIOURS
             }
             for kind in kinds
             if kind not in ("pause", "turn_end")
         },
         response_latency=latency(metrics.response_latency),
         stop_latency=latency(metrics.stop_latency),
-        words_after_onset=figure_of(draws.mean(metrics.words_after_onset(outcomes))),
+        words_after_onset=draws.mean(metrics.words_after_onset(outcomes)),
         waste=Waste(
-            tokens_after_onset=figure_of(draws.mean(metrics.tokens_after_onset(outcomes))),
-            passes_per_word=figure_of(draws.ratio(metrics.passes_per_word(conversations))),
-            passes_per_token=figure_of(draws.ratio(metrics.passes_per_token(conversations))),
-            processed_per_token=figure_of(draws.ratio(metrics.processed_per_token(conversations))),
-            dropped_per_word=figure_of(draws.ratio(metrics.dropped_per_word(conversations))),
+            tokens_after_onset=draws.mean(metrics.tokens_after_onset(outcomes)),
+            passes_per_word=draws.ratio(metrics.passes_per_word(conversations)),
+            passes_per_token=draws.ratio(metrics.passes_per_token(conversations)),
+            processed_per_token=draws.ratio(metrics.processed_per_token(conversations)),
+            dropped_per_word=draws.ratio(metrics.dropped_per_word(conversations)),
         ),
         confusion=metrics.confusion(outcomes),
-        panel=_panel(draws, conversations, outcomes),
+        panel=Panel(
+            response_rate=draws.share(panel.response_rate(conversations)),
+            response_latency=times(panel.response_latency(conversations)),
+            yield_rate=draws.share(panel.yield_rate(conversations)),
+            yield_latency=times(panel.yield_latency(conversations)),
+            agent_interruptions=draws.ratio(panel.agent_interruptions(conversations)),
+            selectivity={
+                kind: draws.share(panel.selectivity(conversations, kind)) for kind in panel.IGNORED
+            },
+            overlap_until_stop=times(panel.overlap_until_stop(outcomes)),
+        ),
         content=Content(
-            loops=figure_of(draws.share(content.loops(conversations))),
-            restated=figure_of(draws.share(content.restated(conversations))),
-            repeated=figure_of(draws.share(content.repeated(conversations))),
+            loops=draws.share(content.loops(conversations)),
+            restated=draws.share(content.restated(conversations)),
+            repeated=draws.share(content.repeated(conversations)),
         ),
         controlled=_controlled(draws, pairs) if pairs else None,
     )
@@ -375,42 +360,9 @@ def _figures(
 
 def _controlled(draws: Resamples, pairs: Sequence[control.Pair]) -> Controlled:
     return Controlled(
-        unanswered=figure_of(draws.share(control.unanswered(pairs))),
-        to_control=figure_of(draws.mean(control.to_control(pairs))),
-        to_interrupted=figure_of(draws.mean(control.to_interrupted(pairs))),
-        of_control=figure_of(draws.mean(control.of_control(pairs))),
-        nearer_to_interrupted=figure_of(draws.share(control.nearer_to_interrupted(pairs))),
+        unanswered=draws.share(control.unanswered(pairs)),
+        to_control=draws.mean(control.to_control(pairs)),
+        to_interrupted=draws.mean(control.to_interrupted(pairs)),
+        of_control=draws.mean(control.of_control(pairs)),
+        nearer_to_interrupted=draws.share(control.nearer_to_interrupted(pairs)),
     )
-
-
-def _panel(
-    draws: Resamples, conversations: Sequence[Conversation], outcomes: Sequence[Outcome]
-) -> Panel:
-    def times(samples: Sequence[Sample]) -> Times:
-        return Times(
-            mean=figure_of(draws.mean(samples)),
-            p50=figure_of(draws.quantile(samples, 0.5)),
-            p90=figure_of(draws.quantile(samples, 0.9)),
-        )
-
-    return Panel(
-        response_rate=figure_of(draws.share(panel.response_rate(conversations))),
-        response_latency=times(panel.response_latency(conversations)),
-        yield_rate=figure_of(draws.share(panel.yield_rate(conversations))),
-        yield_latency=times(panel.yield_latency(conversations)),
-        agent_interruptions=figure_of(draws.ratio(panel.agent_interruptions(conversations))),
-        selectivity={
-            kind: figure_of(draws.share(panel.selectivity(conversations, kind)))
-            for kind in panel.IGNORED
-        },
-        overlap_until_stop=times(panel.overlap_until_stop(outcomes)),
-    )
-
-
-def figure_of(found: Estimate) -> Figure:
-    """Round an estimate to what a result holds."""
-    value, low, high = (
-        None if number is None else round(number, 6)
-        for number in (found.value, found.low, found.high)
-    )
-    return Figure(value=value, low=low, high=high, n=found.n)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from duo.table import Cell, Column, Table
 from duo.waits import Spread, unequal
 from evaluation.interaction import metrics
+from evaluation.interaction.bootstrap import Figure
 from evaluation.interaction.events import BEHAVIOURS
-from evaluation.interaction.results import Figure, Interaction, SystemFigures, Times
+from evaluation.interaction.results import Interaction, SystemFigures, Times
 
 _LOW, _HIGH = " (low)", " (high)"
 _BETTER = {"turn_end": _HIGH, "interruption": _HIGH}
@@ -61,7 +62,7 @@ _CONTROLLED = (
 _Row = tuple[str, list[Cell]]
 
 
-def table(found: Interaction, title: str = "Interaction") -> Table:
+def table(found: Interaction) -> Table:
     """Make a table of the figures, one column a system.
 
     Figures that no system has are left out; where some have them, the others show a dash.
@@ -92,7 +93,7 @@ def table(found: Interaction, title: str = "Interaction") -> Table:
         starts.add(len(rows))
         rows += group
     return Table(
-        title=title,
+        title="Interaction",
         columns=[Column("figure", "text"), *(Column(name, "number") for name in found.systems)],
         rows=[[head, *cells] for head, cells in rows],
         notes=list(_notes(found)),

@@ -13,7 +13,6 @@ import platform
 import resource
 import select
 import signal
-import stat
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -40,11 +39,7 @@ _Argument = int | bytes | None | ctypes.Array | ctypes.c_char_p
 
 
 def call(name: str, *args: _Argument) -> int:
-    """Call a function of the C library.
-
-    Raises:
-        OSError: it returned -1; the error names the function.
-    """
+    """Call a function of the C library; where it returns -1, the `OSError` names it."""
     return _checked(name, getattr(_LIBC, name)(*(_argument(arg) for arg in args)))
 
 
@@ -80,7 +75,7 @@ def _checked(name: str, result: int) -> int:
 # Rights, resources and surroundings.
 
 #: User ids that systemd's table of ids leaves unused; the supervisor of each program takes one.
-_FREE_USERS = range(60706, 61184)
+FREE_USERS = range(60706, 61184)
 
 
 def free_user() -> int:
@@ -89,7 +84,7 @@ def free_user() -> int:
     Programs that run at the same time get different ids, so that none counts or reaches another's
     processes.
     """
-    return _FREE_USERS[os.getpid() % len(_FREE_USERS)]
+    return FREE_USERS[os.getpid() % len(FREE_USERS)]
 
 
 def become(user: int | None) -> None:
@@ -126,9 +121,8 @@ def has_reader(pipe: int) -> bool:
 def limit(limits: dict[str, float], *, others: int | None) -> None:
     """Set the resource limits; see `evaluation.sandbox.run.Limits`.
 
-    Args:
-        others: processes and threads of the same user that are none of the program's; None if
-            that cannot be known: then their number is not limited.
+    `others` are the processes and threads of the same user that are none of the program's; None if
+    that cannot be known: then their number is not limited.
 
     Raises:
         OSError: this Linux refuses a limit. Other systems may lack some: macOS has no limit of the
@@ -205,13 +199,9 @@ _ALL_TCP, _ALL_SCOPES = 3, 3  # bind and connect; abstract Unix sockets and sign
 def restrict(readable: Iterable[str], folder: str) -> None:
     """Let this process read what is named, write below one folder, and reach no other file.
 
-    After `confine.become`, without which the kernel refuses.
-
-    From version 4 on it can neither open nor accept TCP connections, from version 6 on signal
-    nobody outside. Files that are open already stay open.
-
-    Args:
-        readable: folders and files; those under /dev can be written as well.
+    After `become`, without which the kernel refuses. Devices that are named can be written as well,
+    and files that are open already stay open. From version 4 on the process can neither open nor
+    accept TCP connections, from version 6 on signal nobody outside.
 
     Raises:
         OSError: the kernel has no Landlock.
@@ -278,7 +268,6 @@ def enter(mount_point: str, python: Iterable[str], *, disk_bytes: int, owner: in
 
     Args:
         mount_point: an existing empty folder; it stays empty.
-        python: folders of Python's own modules.
         owner: user and group id that FOLDER belongs to; None for this process's own, in a user
             namespace (for callers without privileges).
 
@@ -329,14 +318,8 @@ def _build_tree(root: str, shown: list[str]) -> None:
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
-    call(
-        "mount",
-        source.encode(),
-        target.encode(),
-        None if kind is None else kind.encode(),
-        flags,
-        data.encode(),
-    )
+    sort = kind.encode() if kind else None
+    call("mount", source.encode(), target.encode(), sort, flags, data.encode())
 
 
 # Processes and files: counted and ended by way of /proc, where there is no namespace that does it.
@@ -418,62 +401,3 @@ def overfull(folder: str, most_bytes: float) -> bool:
         if level > MOST_LEVELS:
             return True
     return False
-
-
-def is_ours(path: Path) -> bool:
-    """Tell whether this is a folder that this user made for a program; somebody's link is none."""
-    try:
-        made = path.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(made.st_mode) and (
-        made.st_uid == os.geteuid() or (os.geteuid() == 0 and made.st_uid in _FREE_USERS)
-    )
-
-
-def remove(folder: str) -> OSError | None:
-    """Delete a folder whatever a program left in it; links are not followed.
-
-    Folders may be locked, and nested deeper than a path or a stack can say: each is emptied into
-    the topmost one before it is deleted.
-
-    Returns:
-        Why something is left; None if nothing is.
-    """
-    try:
-        _remove(folder)
-    except OSError as error:
-        return error
-    return None
-
-
-def _remove(folder: str) -> None:
-    Path(folder).chmod(0o700)
-    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    own, number = os.urandom(8).hex(), 0  # a name that the program has not given
-    try:
-        while names := os.listdir(top):  # noqa: PTH208
-            for name in names:
-                if not _is_folder(name, top):
-                    os.unlink(name, dir_fd=top)
-                    continue
-                os.chmod(name, 0o700, dir_fd=top)
-                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
-                try:
-                    for below in os.listdir(inner):  # noqa: PTH208
-                        if _is_folder(below, inner):
-                            os.chmod(below, 0o700, dir_fd=inner)
-                            number += 1
-                            os.rename(below, f"{own}{number}", src_dir_fd=inner, dst_dir_fd=top)
-                        else:
-                            os.unlink(below, dir_fd=inner)
-                finally:
-                    os.close(inner)
-                os.rmdir(name, dir_fd=top)
-    finally:
-        os.close(top)
-    Path(folder).rmdir()
-
-
-def _is_folder(name: str, parent: int) -> bool:
-    return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)

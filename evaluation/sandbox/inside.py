@@ -20,8 +20,9 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
-from types import CodeType, ModuleType, TracebackType
+from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
 from evaluation.sandbox import confine, seccomp
@@ -81,7 +82,8 @@ def _supervise(orders: Report) -> Report:
         try:
             _give_up_rights(orders, folder, user, others, visible, writing)
         except OSError as error:
-            _tell(writing, nonce, _error(error))
+            os.write(writing, nonce + json.dumps(_error(error)).encode())
+            os._exit(0)
         _run(orders.pop("candidate"), orders.pop("tests"), writing, nonce)
     os.close(writing)
     watched = None if init else orders["folder"]
@@ -230,28 +232,16 @@ def _await(
 
 def _failure(error: BaseException) -> Report:
     """Describe what the candidate or the tests raised."""
-    name, text = type(error).__name__, _text(error)
-    line = _line_of_tests(error.__traceback__)
-    where = f" (line {line} of the tests)" if line else ""
-    outcome = "memory" if isinstance(error, MemoryError) else "failed"
-    detail = f"{name}: {text}".removesuffix(": ")
-    return {"outcome": outcome, "detail": " ".join(detail.split())[:_LONGEST_DETAIL] + where}
-
-
-def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        text = str(error)
     except BaseException:  # the text can be the candidate's to give
-        return ""
-
-
-def _line_of_tests(trace: TracebackType | None) -> int | None:
-    line = None
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == _TESTS:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+        text = ""
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == _TESTS]
+    where = f" (line {lines[-1]} of the tests)" if lines else ""
+    outcome = "memory" if isinstance(error, MemoryError) else "failed"
+    detail = f"{type(error).__name__}: {text}".removesuffix(": ")
+    return {"outcome": outcome, "detail": " ".join(detail.split())[:_LONGEST_DETAIL] + where}
 
 
 def _end(status: int, cpu_seconds: float, limit: float) -> Report:
@@ -265,11 +255,6 @@ def _end(status: int, cpu_seconds: float, limit: float) -> Report:
     if number == signal.SIGXCPU or (number == signal.SIGKILL and spent):
         return {"outcome": "timeout", "detail": "the program used up its CPU time"}
     return {"outcome": "killed", "detail": f"the program ended by {signal.Signals(number).name}"}
-
-
-def _tell(writing: int, nonce: bytes, report: Report) -> NoReturn:
-    os.write(writing, nonce + json.dumps(report).encode())
-    os._exit(0)
 
 
 @contextlib.contextmanager

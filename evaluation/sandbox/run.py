@@ -6,14 +6,16 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +41,6 @@ class Program:
     """Model-written code and the tests that judge it, each a whole Python module.
 
     Attributes:
-        candidate: the code to be judged.
         tests: statements that raise (as `assert` does) unless the candidate is right. They use the
             candidate's functions and classes by name.
     """
@@ -58,11 +59,9 @@ class Limits:
 
     Attributes:
         cpu_seconds: CPU time, whole seconds, of the candidate and its tests.
-        wall_seconds: time on the clock.
         memory_bytes: address space of each process.
         processes: processes and threads together. Where seccomp is in force a candidate can start
             threads but no process at all.
-        file_bytes: size of one file.
         disk_bytes: size of the program's folder, which holds `confine.MOST_FILES` files at most.
         open_files: open file descriptors. What it prints is thrown away unread.
     """
@@ -137,50 +136,40 @@ class Protection:
         on = [name for name, there in parts.items() if there]
         text = [
             "Programs run in processes of their own with limits on CPU and wall time, memory, "
-            "processes, files and output" + (f", with {', '.join(on)}." if on else ".")
-        ]
-        text += [f"Stronger protection was tried and refused: {why}." for why in self.refused]
-        text += [gap for gap in self._gaps() if gap]
-        text.append(
+            "processes, files and output" + (f", with {', '.join(on)}." if on else "."),
+            *(f"Stronger protection was tried and refused: {why}." for why in self.refused),
+            *self._gaps(),
             "Nothing here protects from faults in the kernel, from reading the clock or the "
-            "machine's hardware, or from slowing the machine down within the limits."
-        )
+            "machine's hardware, or from slowing the machine down within the limits.",
+        ]
         return " ".join(text)
 
-    def _gaps(self) -> list[str]:
-        files = self.namespaces or self.landlock
-        return [
-            "" if files or self.other_user else (
-                "Files are NOT protected: a program can read, change and delete what you can."
-            ),
-            "" if files or not self.other_user else (
-                "Files that every user may read are not hidden from a program."
-            ),
-            "" if self.other_user or os.geteuid() else (
+    def _gaps(self) -> Iterator[str]:
+        apart, files = self.namespaces or self.seccomp, self.namespaces or self.landlock
+        if not files and not self.other_user:
+            yield "Files are NOT protected: a program can read, change and delete what you can."
+        if not files and self.other_user:
+            yield "Files that every user may read are not hidden from a program."
+        if not self.other_user and os.geteuid() == 0:
+            yield (
                 "Programs run as root, without its capabilities: no other user can read this "
                 "Python, which should not lie in root's home folder."
-            ),
-            "" if self.namespaces or self.seccomp or not self.landlock else (
-                "A program can change permissions, owners and times of files that are yours."
-            ),
-            "" if self.namespaces or self.seccomp else (
-                "The network is NOT blocked, and a program can start others that try to outlive it."
-            ),
-            "" if self.namespaces or self.seccomp or self.other_user else (
-                "A program can send signals to your other processes."
-            ),
-            "" if self.seccomp else (
-                "Each process of a program may use the whole memory limit."
-            ),
-            "" if self.namespaces else (
-                "What a program's folder holds is checked ten times a second and at the end, not "
-                "enforced."
-            ),
-            "" if sys.platform == "linux" else (
+            )
+        if self.landlock and not apart:
+            yield "A program can change permissions, owners and times of files that are yours."
+        if not apart:
+            yield "The network is NOT blocked, and a program can start others to outlive it."
+        if not apart and not self.other_user:
+            yield "A program can send signals to your other processes."
+        if not self.seccomp:
+            yield "Each process of a program may use the whole memory limit."
+        if not self.namespaces:
+            yield "A program's folder is checked ten times a second and at the end, not limited."
+        if not confine.LINUX:
+            yield (
                 "This system refuses a limit of the address space, so memory may be unlimited, and "
                 "a process that starts its own session outlives the program."
-            ),
-        ]  # fmt: skip
+            )
 
 
 #: Uses a module that is not loaded yet, so that unreadable Python libraries are noticed.
@@ -200,8 +189,8 @@ def strongest_protection() -> Protection:
         BadInput: no program runs even with the weakest, with the reason.
     """
     for left in left_behind(Path(tempfile.gettempdir())):
-        if left.name.startswith(f".{_FOLDERS}.") and confine.is_ours(left):
-            confine.remove(str(left))
+        if left.name.startswith(f".{_FOLDERS}.") and _is_ours(left):
+            remove(str(left))
     refused: dict[str, None] = {}
     for candidate in _strongest_first():
         verdict = run_program(_TRIAL, limits=Limits(wall_seconds=60.0), protection=candidate)
@@ -212,16 +201,23 @@ def strongest_protection() -> Protection:
     raise BadInput(f"model-written programs cannot be run on this machine: {reasons}")
 
 
+def _is_ours(folder: Path) -> bool:
+    """Tell whether this user made a folder for a program; somebody's link is none."""
+    try:
+        made = folder.lstat()
+    except OSError:
+        return False
+    users = [os.geteuid(), *(confine.FREE_USERS if os.geteuid() == 0 else ())]
+    return stat.S_ISDIR(made.st_mode) and made.st_uid in users
+
+
 def _strongest_first() -> list[Protection]:
     root = os.geteuid() == 0
-    if sys.platform != "linux":
+    if not confine.LINUX:
         return [Protection(False, False, False, root)]
-    choices = (True, False)
     ranked = [
         Protection(namespaces, landlock, seccomp, root)
-        for namespaces in choices
-        for seccomp in choices
-        for landlock in choices
+        for namespaces, seccomp, landlock in product((True, False), repeat=3)
     ]
     if root:  # another user cannot read a Python that lives in root's home folder
         ranked.append(Protection(False, True, True, other_user=False))
@@ -244,13 +240,12 @@ def run_program(
         protection = strongest_protection()
     start = time.monotonic()
     folder = tempfile.mkdtemp(prefix=temporary(_FOLDERS))
-    left: OSError | None = None
     try:
         report = _launch(program, limits, protection, folder)
     finally:
-        left = confine.remove(folder)
-    if left is not None:
-        detail = f"the program left what cannot be removed: {left.strerror} ({folder})"
+        left = remove(folder)
+    if left:
+        detail = f"the program left what cannot be removed: {left} ({folder})"
         report |= {"outcome": "killed", "detail": detail}
     return Verdict(
         outcome=report["outcome"],
@@ -260,14 +255,27 @@ def run_program(
     )
 
 
+def remove(folder: str) -> str:
+    """Delete a folder whatever a program left in it; links in it are not followed.
+
+    What is locked, or nested deeper than a path or a stack can say, the system's own programs can
+    delete.
+
+    Returns:
+        Why something is left; empty if nothing is.
+    """
+    with contextlib.suppress(OSError):
+        Path(folder).rmdir()  # empty as a rule, and always where there are namespaces
+        return ""
+    for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+        done = subprocess.run([*command, "--", folder], capture_output=True, check=False)
+    return done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+
+
 def run_all(
     programs: Sequence[Program], *, workers: int, limits: Limits = DEFAULT_LIMITS
 ) -> list[Verdict]:
-    """Run programs, `workers` at a time; verdicts in the order of the programs.
-
-    Raises:
-        BadInput: no program can be run on this machine.
-    """
+    """Run programs, `workers` at a time; verdicts in their order. Errors as in `run_program`."""
     if not programs:
         return []
     strongest_protection()  # found out once, before the threads need it
@@ -286,16 +294,13 @@ def _launch(
         "folder": folder,
         "limits": asdict(limits),
         "path": [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))],
-        "namespaces": protection.namespaces,
-        "landlock": protection.landlock,
-        "seccomp": protection.seccomp,
-        "other_user": protection.other_user,
+        **asdict(protection),
     }
     # A fixed hash seed: the order of a set of strings, and with it a verdict, is always the same.
     environment = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
     if "LD_LIBRARY_PATH" in os.environ:  # some installations of Python do not start without
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-s", "-P", "-S", "-B", "-X", "utf8", "-c", _START, _ROOT],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -303,22 +308,17 @@ def _launch(
         env=environment,
         cwd=folder,
         start_new_session=True,
-    )
-    try:
-        answer, errors = process.communicate(
-            json.dumps(orders).encode(), timeout=limits.wall_seconds + _GRACE
-        )
-    except subprocess.TimeoutExpired:
-        return {"outcome": "timeout", "detail": "the sandbox did not end in time"}
-    finally:
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+    ) as process:
+        try:
+            answer, errors = process.communicate(
+                json.dumps(orders).encode(), timeout=limits.wall_seconds + _GRACE
+            )
+        except subprocess.TimeoutExpired:
+            return {"outcome": "timeout", "detail": "the sandbox did not end in time"}
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
     try:
         return json.loads(answer)
     except ValueError:

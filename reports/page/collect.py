@@ -18,7 +18,8 @@ from duo.training.settings import Training
 from duo.transcript import Transcript, read_transcript
 from evaluation.decode_bench.results import DecodeBench
 from evaluation.interaction.results import Interaction, by_name, interaction, portable, read_all
-from evaluation.scores import Probe, States
+from evaluation.probe import Probe
+from evaluation.scores import States
 from reports.page.find import File, find, recognise
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from duo.runs import Manifest
 from duo.table import clean
 from duo.transcript import Transcript
 from evaluation.cases import Outcome
-from evaluation.interaction.results import Figure, Interaction, SystemFigures
+from evaluation.interaction.bootstrap import Figure
+from evaluation.interaction.results import Interaction, SystemFigures
 from evaluation.scores import States
 from reports.kinds import KINDS
 from reports.page.collect import Evidence, Piece

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duo.table import visible
-from evaluation.interaction.results import Figure as Estimate
+from evaluation.interaction.bootstrap import Figure as Estimate
 from evaluation.interaction.results import Interaction
 from reports.plots.chart import Chart, make_chart
 from reports.plots.panels import curve, dotted, look, panels, percent, spot

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from evaluation.cases import OUTCOMES, Outcome
+from evaluation.probe import Probe
 from evaluation.scores import (
-    Probe,
     States,
     answers,
     area,

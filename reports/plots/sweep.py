@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duo.files import files_below, read_result
 from duo.table import visible
-from evaluation.interaction.results import Figure as Estimate
+from evaluation.interaction.bootstrap import Figure as Estimate
 from evaluation.interaction.results import Interaction, Intervals, interaction, read_all
 from reports.plots.chart import Chart, make_chart
 from reports.plots.interaction import parts

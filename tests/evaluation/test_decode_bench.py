@@ -266,9 +266,6 @@ def test_a_server_is_not_measured_as_if_it_were_torch() -> None:
     [
         (Plan(systems=["duet"]), "systems: unknown 'duet'"),
         (Plan(systems=[]), "systems: no system"),
-        (Plan(rounds=0), "rounds: must be 1 or more"),
-        (Plan(tokens=2), "tokens: must be 8 or more"),
-        (Plan(sessions=(1, 0)), "sessions: must be 1 or more"),
     ],
 )
 def test_impossible_plans_are_refused_before_a_model_is_loaded(

@@ -14,8 +14,15 @@ from duo.errors import BadInput
 from duo.files import read_result
 from evaluation.cases import Case
 from evaluation.commands import probe
-from evaluation.probe import Features, _folds, evaluate_probe, group, learning_curve, read_features
-from evaluation.scores import Probe
+from evaluation.probe import (
+    Features,
+    Probe,
+    _folds,
+    evaluate_probe,
+    group,
+    learning_curve,
+    read_features,
+)
 from evaluation.states import encoder_for, utterance_ids
 from tests.gguf_twin import needs_llama, twin
 from tests.tiny import ARCHITECTURES, tiny_backbone

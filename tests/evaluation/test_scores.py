@@ -173,9 +173,10 @@ def test_calibration_by_hand() -> None:
 def test_thresholds_by_hand() -> None:
     cases = [
         judged("respond", "wait", chances=(0.05, 0.01)),
-        judged("respond", "wait", chances=(0.1, 0.3)),  # decided about, wrongly
+        judged("respond", "wait", chances=(0.1, 0.3), over_answer=True),  # decided about, wrongly
         judged("ignore", "ignore", chances=(0.1, 0.6)),
-        judged("wait", "wait", chances=(0.0, 0.02)),
+        judged("ignore", "wait", chances=(0.1, 0.3)),  # held: nothing is being said
+        judged("wait", "wait", chances=(0.0, 0.02), over_answer=True),
     ]
     found = score_states(cases)
     assert found.area_finished == 1.0
@@ -183,8 +184,9 @@ def test_thresholds_by_hand() -> None:
     assert [at[0.01].finished.hits, at[0.01].unfinished.hits] == [3, 1]
     assert [at[0.05].finished.hits, at[0.05].unfinished.hits] == [3, 0]
     assert [at[0.05].respond.hits, at[0.05].respond.n, at[0.05].ignore.hits] == [1, 2, 1]
+    assert at[0.05].ignore.n == 2
     assert [at[0.5].finished.hits, at[0.5].respond.hits, at[0.5].ignore.hits] == [1, 0, 1]
-    assert score_states(cases[:3]).area_finished is None
+    assert score_states(cases[:-1]).area_finished is None
 
 
 SCORES = st.lists(st.integers(0, 20).map(float), min_size=1, max_size=30)

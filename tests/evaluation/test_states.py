@@ -18,8 +18,7 @@ from duo.files import read_result
 from duo.words import cut
 from evaluation.cases import Case
 from evaluation.commands import states
-from evaluation.score_tables import state_tables
-from evaluation.scores import States, decided_at, settled
+from evaluation.scores import States, decided_at, settled, state_tables
 from evaluation.states import Row, judge, look_ahead
 from tests.gguf_twin import needs_llama, twin
 from tests.tiny import ARCHITECTURES, tiny_backbone

@@ -13,7 +13,7 @@ from typing import Any
 
 from duo.files import as_result
 from duo.transcript import write_transcript
-from evaluation.interaction.results import Figure as Estimate
+from evaluation.interaction.bootstrap import Figure as Estimate
 from evaluation.interaction.results import score
 from evaluation.scores import Data, Judged, score_states
 from reports.kinds import KINDS, imported
