@@ -44,13 +44,14 @@ DEFAULTS: dict[str, Any] = {
 }
 COLUMNS = (*NEEDED, *DEFAULTS)
 _NUMBERS = ("seconds", "words_left", "words_right")
+_TRUE_OR_FALSE = ("attention", "passed", "synthetic", "revoked")
 #: The paper's criteria, in its order; others follow by name.
 PAPER_CRITERIA = ("responsiveness", "human-likeness", "faithfulness", "factuality", "overall")
 #: The outcomes of a vote, seen from the first system of the pair.
 OUTCOMES = ("win", "tie", "both_bad", "loss")
 #: What is estimated of them; see `scored`.
 ESTIMANDS = (*OUTCOMES, "net", "untied")
-_YES, _NO = {"true", "1", "yes"}, {"false", "0", "no"}
+_YES, _NO = {"true", "1", "yes", "1.0"}, {"false", "0", "no", "0.0"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def read_ratings(
             )
         rows.append(row)
     used = {header[at] for at in ours.values()}
-    extra = [name for name in header if name not in used]
+    extra = [name for name in header if name not in {*used, ""}]  # that of row numbers has no name
     return Ratings(
         frame(rows),
         path.name,
@@ -205,7 +206,12 @@ def _row(
     for name in NEEDED:
         if not text[name]:
             raise bad(name, "is empty")
-    row: dict[str, Any] = DEFAULTS | {name: value for name, value in text.items() if value}
+    nothing = {"", "NA"}  # as R writes it where no text stands
+    row: dict[str, Any] = DEFAULTS | {
+        name: value
+        for name, value in text.items()
+        if value not in (nothing if name in (*_NUMBERS, *_TRUE_OR_FALSE) else ("",))
+    }
     repeat = _number(str(row["repeat"]))
     if not (repeat >= 0 and repeat.is_integer()):
         raise bad("repeat", f"{text['repeat']!r} is no whole number from 0 on")
@@ -216,7 +222,7 @@ def _row(
             if not (math.isfinite(row[name]) and row[name] >= 0):
                 what = "time in seconds" if name == "seconds" else "number of words"
                 raise bad(name, f"{text[name]!r} is no {what}")
-    for name in ("attention", "passed", "synthetic", "revoked"):
+    for name in _TRUE_OR_FALSE:
         if isinstance(row[name], str):
             word = row[name].lower()
             if word not in _YES | _NO:

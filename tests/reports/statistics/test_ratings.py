@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -173,6 +174,16 @@ PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overa
         PLAIN.replace("system_left", "System Left").replace("left,2", "Left,2"),
         ("\ufeff" + PLAIN.replace(",", "\t")).encode("utf-16-le"),
         PLAIN.replace("\n", "\r"),
+        PLAIN.replace(",", "\t").replace("left\t2", "left\t2,0e0"),
+        '"sep=;"\n' + PLAIN.replace(",", ";"),
+        PLAIN.replace(",", ", ").replace("item", '"item"'),
+        PLAIN.replace(",", "|"),
+        ("," + PLAIN).replace("\nr", "\n1,r"),
+        PLAIN.encode("utf-16-le"),
+        PLAIN.encode("utf-32"),
+        gzip.compress(PLAIN.encode()),
+        PLAIN.replace("seconds", "seconds,passed,words_left").replace("left,2", "left,2,NA,NA"),
+        PLAIN.replace("seconds", "seconds,attention").replace("left,2", "left,2,0.0"),
     ],
     ids=[
         "semicolons",
@@ -188,6 +199,16 @@ PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overa
         "words",
         "utf-16",
         "old Mac",
+        "decimal commas and tabs",
+        "sep in quotes",
+        "blanks and quotes",
+        "bars",
+        "row numbers",
+        "utf-16 without a mark",
+        "utf-32",
+        "gzipped",
+        "NA of R",
+        "numbers for truth",
     ],
 )
 def test_what_a_spreadsheet_saved_is_read_as_it_was(tmp_path: Path, text: str | bytes) -> None:
