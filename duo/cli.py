@@ -29,7 +29,6 @@ from sessions.study.commands import study_app
 from sessions.voice.commands import bench_voice, say, serve_app, talk
 from sessions.voice.samples import sample_hearing
 
-
 #: What the system says of a path that it does not let us use.
 _REFUSED = (EACCES, EPERM, ENAMETOOLONG)
 

@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from errno import EACCES
+from errno import EACCES, ENOSPC
+from unittest.mock import Mock
 
 import pytest
 from typer.main import get_command
@@ -123,15 +124,16 @@ def test_bad_input_is_one_line_and_status_2(
 def test_what_is_closed_to_us_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def closed() -> None:
-        raise PermissionError(EACCES, "Permission denied", "closed/a.jsonl")
-
-    monkeypatch.setattr("duo.cli.app", closed)
     monkeypatch.setattr("sys.argv", ["duo"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == "duo: closed/a.jsonl: cannot be used: Permission denied\n"
+    for error, said in (
+        (OSError(EACCES, "Denied", "closed/a.jsonl"), "closed/a.jsonl: cannot be used: Denied"),
+        (OSError(ENOSPC, "Disk full"), "cannot write: Disk full"),  # of what is printed
+    ):
+        monkeypatch.setattr("duo.cli.app", Mock(side_effect=error))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == f"duo: {said}\n"
 
 
 def test_a_hostile_file_name_does_not_command_the_terminal() -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from duo.data.records import read_json_records
@@ -35,7 +37,7 @@ from duo.files import (
 )
 from duo.runs import Journal, Manifest, Stopwatch, claim, fingerprint, write_manifest
 from duo.terminal import progress
-from duo.yaml_file import MarkedYaml, read_yaml
+from duo.yaml_file import MarkedYaml, read_yaml, yaml_text
 from evaluation.sandbox import confine
 from tests.damage import NO_FILES, no_file
 
@@ -293,6 +295,18 @@ MERGING = [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 41)]
 def test_yaml_that_grows_without_end(text: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         MarkedYaml(text, "a.yaml")
+
+
+@given(st.floats(allow_nan=False) | st.from_regex(r"[-+]?[0-9_.:eEx+-]+", fullmatch=True))
+def test_what_is_like_a_number_is_written_and_read_as_it_was(data: float | str) -> None:
+    found = MarkedYaml(yaml_text([data]), "a.yaml").data
+    assert (found, type(found[0])) == ([data], type(data))
+
+
+def test_numbers_are_what_yaml_1_2_takes_for_numbers() -> None:
+    text = "[12:30, 010, 1_000, 1.5e3, 1e-5, -.5, 0x10, 2026-01-01, =, 1.2.3, Yes]"
+    values = ["12:30", 10, "1_000", 1500, 1e-5, -0.5, 16, "2026-01-01", "=", "1.2.3", "Yes"]
+    assert MarkedYaml(text, "a.yaml").data == values
 
 
 def test_aliases_as_people_use_them() -> None:
