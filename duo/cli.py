@@ -6,8 +6,10 @@ matplotlib is imported inside the commands, so that `duo --help` answers at once
 
 from __future__ import annotations
 
+import os
 import sys
 from errno import EACCES, EDQUOT, ENAMETOOLONG, ENOSPC, EPERM
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -198,6 +200,10 @@ def main() -> None:
     So are a path that the system does not let us look at, wherever that turns out, and a full disk.
     """
     try:
+        if os.environ.get("COLUMNS", "").strip("0") == "":
+            os.environ.pop("COLUMNS", None)  # 0: not known, as for all but rich
+        if isinstance(sys.stdout, TextIOWrapper):  # what it cannot encode is a question mark
+            sys.stdout.reconfigure(errors="replace")
         for word in sys.argv[1:]:
             check_utf8(word)
         app()

@@ -376,6 +376,11 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise BadInput(f"not CSV: {error}", file=path, line=line) from error
 
 
+def spelled(name: str) -> str:
+    """Spell a column or choice as ours are, such as "System Left" or "Both bad"."""
+    return re.sub(r"[\s-]+", "_", name.lower())
+
+
 def _with_point(cell: str) -> str:
     """Write a number with a decimal comma as all others are written."""
     number = re.fullmatch(r"\s*-?\d+,\d+(?:[eE][-+]?\d+)?\s*", cell)

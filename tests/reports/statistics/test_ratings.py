@@ -155,6 +155,14 @@ def test_our_own_export_has_all_columns() -> None:
     assert set(COLUMNS) <= set(NAMES)
 
 
+def test_names_that_are_almost_the_same_are_said(tmp_path: Path) -> None:
+    text = f"{HEADER}\nr,i,overall,Duo,b,left\nr,j,Overall,b,duo,left\nr,k,overall,Duo,b,left\n"
+    assert read(tmp_path, text).notices == (
+        "criterion: 'Overall', 'overall' are taken for different ones",
+        "system: 'Duo', 'duo' are taken for different ones",
+    )
+
+
 PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overall,a,b,left,2\n"
 
 
