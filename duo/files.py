@@ -493,7 +493,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     path = Path(path)
     try:
         with _plain(path) as plain, _unpacked(plain) as stream:
-            yield _as_utf8(cast("IO[bytes]", stream), path)
+            yield _as_utf8(stream, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput("cannot be read: is damaged", file=path) from error
     except OSError as error:
