@@ -334,8 +334,8 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Read a CSV file: line numbers and cells, the header first.
 
     Marks that spreadsheets leave are passed over: a first line `sep=;`, another delimiter than a
-    comma, decimal commas where there is one, and empty rows and columns at the end. What
-    `duo.table.csv_cell` guarded stays guarded.
+    comma, decimal commas under such a one, and empty rows and columns at the end. So is the header
+    of a file that was put behind another. What `duo.table.csv_cell` guarded stays guarded.
 
     Raises:
         BadInput: it cannot be read, is no CSV, or a row has more or fewer cells than the header.
@@ -364,7 +364,8 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         for cells in reader:
             while len(cells) > len(header) and not cells[-1].strip():
                 cells.pop()
-            if any(cell.strip() for cell in cells):
+            again = [cell.strip("\ufeff ") for cell in cells] == header  # of files put together
+            if any(cell.strip() for cell in cells) and not again:
                 if len(cells) != len(header):
                     wrong = f"{len(cells)} cells under {len(header)} columns"
                     raise BadInput(wrong, file=path, line=line)
