@@ -6,8 +6,10 @@ matplotlib is imported inside the commands, so that `duo --help` answers at once
 
 from __future__ import annotations
 
+import os
 import sys
-from errno import EACCES, ENAMETOOLONG, EPERM
+from errno import EACCES, EDQUOT, ENAMETOOLONG, ENOSPC, EPERM
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -28,6 +30,9 @@ from sessions.study.commands import bench as bench_raters
 from sessions.study.commands import study_app
 from sessions.voice.commands import bench_voice, say, serve_app, talk
 from sessions.voice.samples import sample_hearing
+
+#: What the system says of a path that it does not let us use.
+_REFUSED = (EACCES, EPERM, ENAMETOOLONG)
 
 
 def train(
@@ -192,16 +197,22 @@ def _options(
 def main() -> None:
     """Run the command line. Bad input is one line on standard error and exit status 2.
 
-    So is a path that the system does not let us look at, wherever that turns out.
+    So are a path that the system does not let us look at, wherever that turns out, and a full disk.
     """
     try:
+        if os.environ.get("COLUMNS", "").strip("0") == "":
+            os.environ.pop("COLUMNS", None)  # 0: not known, as for all but rich
+        if isinstance(sys.stdout, TextIOWrapper):  # what it cannot encode is a question mark
+            sys.stdout.reconfigure(errors="replace")
         for word in sys.argv[1:]:
             check_utf8(word)
         app()
     except OSError as error:
-        if error.filename is None or error.errno not in (EACCES, EPERM, ENAMETOOLONG):
+        is_full = error.errno in (ENOSPC, EDQUOT)
+        if not is_full and (error.filename is None or error.errno not in _REFUSED):
             raise
-        _say_bad(BadInput(f"cannot be used: {error.strerror}", file=error.filename))
+        what = "cannot write" if is_full else "cannot be used"
+        _say_bad(BadInput(f"{what}: {error.strerror}", file=error.filename))
     except BadInput as error:
         _say_bad(error)
 

@@ -1,14 +1,13 @@
 """Read and write files: whole or not at all; JSON and JSON Lines under one set of rules.
 
-Every reader takes UTF-8 with or without byte order marks, or UTF-16 with one, plain or gzipped
-(`.gz`), refuses numbers that are not finite, and says in one line what is wrong with a file, and on
-which line. A *result* is a JSON file whose content is a pydantic model, a `Result`, of the module
-that writes it; its `kind` says which.
+Every reader takes UTF-8, UTF-16 or UTF-32, with or without byte order marks, plain or gzipped,
+whatever the file is called. It refuses numbers that are not finite, and says in one line what is
+wrong with a file, and on which line. A *result* is a JSON file whose content is a pydantic model, a
+`Result`, of the module that writes it; its `kind` says which.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
 import errno
 import gzip
@@ -43,7 +42,9 @@ OnBad = Callable[[BadInput], None]
 #: Where a shell puts what it pipes into a command; any other pipe or device is refused, as reading
 #: it may never end.
 _PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
-_DELIMITERS = (",", ";", "\t")
+#: What came out of each such pipe, by its numbers: it can be read once, and files are read twice.
+_PIPED: dict[tuple[int, int], bytes] = {}
+_DELIMITERS = (",", ";", "\t", "|")
 #: Levels of folders below which nothing is looked for.
 DEEPEST = 64
 
@@ -246,7 +247,8 @@ def read_text(path: Path) -> str:
         try:
             return stream.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise BadInput("is not UTF-8 text", file=path) from error
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise BadInput("is not UTF-8 text", file=path, line=line) from error
 
 
 def read_json(path: Path, *, finite: bool = True) -> Any:
@@ -316,7 +318,9 @@ def read_json_lines(
             except UnicodeDecodeError:
                 said = "is not UTF-8 text"
             except (ValueError, RecursionError) as error:
-                said = not_json(error) if line.endswith(b"\n") else "the last line is cut off"
+                said = not_json(error)
+                if not line.endswith(b"\n") and line.lstrip()[:1] == b"{" and "Extra" not in said:
+                    said = "the last line is cut off"
             if not said:
                 yield number, content
                 continue
@@ -330,8 +334,8 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Read a CSV file: line numbers and cells, the header first.
 
     Marks that spreadsheets leave are passed over: a first line `sep=;`, another delimiter than a
-    comma, decimal commas where that is a semicolon, and empty rows and columns at the end. What
-    `duo.table.csv_cell` guarded stays guarded.
+    comma, decimal commas under such a one, and empty rows and columns at the end. So is the header
+    of a file that was put behind another. What `duo.table.csv_cell` guarded stays guarded.
 
     Raises:
         BadInput: it cannot be read, is no CSV, or a row has more or fewer cells than the header.
@@ -341,14 +345,14 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     skipped = blank[0] if blank else ""
     text, line = text[len(skipped) :], 1 + len(skipped.splitlines())
     first = text.splitlines()[0] if text else ""
-    declared = re.fullmatch(r"sep=(.)\s*", first)
-    delimiter = declared[1] if declared else max(_DELIMITERS, key=first.count)
+    declared = re.fullmatch(r'("?)sep=(.)\1\s*', first)
+    delimiter = declared[2] if declared else max(_DELIMITERS, key=first.count)
     stream = io.StringIO(text, newline="")
     if declared:
         stream.readline()
         line += 1
     before = line - 1
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+    reader = csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         while header and not header[-1]:
@@ -360,11 +364,12 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         for cells in reader:
             while len(cells) > len(header) and not cells[-1].strip():
                 cells.pop()
-            if any(cell.strip() for cell in cells):
+            again = [cell.strip("\ufeff ") for cell in cells] == header  # of files put together
+            if any(cell.strip() for cell in cells) and not again:
                 if len(cells) != len(header):
                     wrong = f"{len(cells)} cells under {len(header)} columns"
                     raise BadInput(wrong, file=path, line=line)
-                if delimiter == ";":
+                if delimiter != ",":
                     cells = [_with_point(cell) for cell in cells]
                 yield line, cells
             line = reader.line_num + 1 + before
@@ -372,9 +377,15 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise BadInput(f"not CSV: {error}", file=path, line=line) from error
 
 
+def spelled(name: str) -> str:
+    """Spell a column or choice as ours are, such as "System Left" or "Both bad"."""
+    return re.sub(r"[\s-]+", "_", name.lower())
+
+
 def _with_point(cell: str) -> str:
     """Write a number with a decimal comma as all others are written."""
-    return cell.replace(",", ".") if re.fullmatch(r"\s*-?\d+,\d+\s*", cell) else cell
+    number = re.fullmatch(r"\s*-?\d+,\d+(?:[eE][-+]?\d+)?\s*", cell)
+    return cell.replace(",", ".") if number else cell
 
 
 def _table_text(path: Path) -> str:
@@ -462,10 +473,15 @@ def _plain(path: Path) -> BufferedReader:
     Raises:
         OSError: it is no such file.
     """
-    kind = path.stat().st_mode
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or str(path).startswith(_PIPES)):
+    found = path.stat()
+    if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        return path.open("rb")
+    if not str(path).startswith(_PIPES):
         raise OSError(errno.EINVAL, "is no file, but a device, pipe or socket")
-    return path.open("rb")
+    numbers = found.st_dev, found.st_ino
+    if numbers not in _PIPED:
+        _PIPED[numbers] = path.read_bytes()
+    return BufferedReader(cast("io.RawIOBase", io.BytesIO(_PIPED[numbers])))
 
 
 @contextmanager
@@ -477,23 +493,28 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     try:
-        with _plain(path) as plain, gzip.open(plain) if path.suffix == ".gz" else plain as stream:
-            yield _as_utf8(cast("IO[bytes]", stream), path)
+        with _plain(path) as plain, _unpacked(plain) as stream:
+            yield _as_utf8(stream, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput("cannot be read: is damaged", file=path) from error
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror or error}", file=path) from error
 
 
+def _unpacked(plain: BufferedReader) -> IO[bytes]:
+    """Unpack what is gzipped: browsers unpack files, and programs pack them, without renaming."""
+    return cast("IO[bytes]", gzip.open(plain)) if plain.peek(2)[:2] == b"\x1f\x8b" else plain
+
+
 def _as_utf8(stream: IO[bytes], path: Path) -> IO[bytes]:
-    """Read a file that says that it is UTF-16 (spreadsheets, Windows) as if it were UTF-8."""
-    start = cast("io.BufferedReader", stream).peek(2)[:2]  # a pipe cannot be wound back
-    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        try:
-            return io.BytesIO(stream.read().decode("utf-16").encode())
-        except UnicodeDecodeError:
-            raise BadInput("is not UTF-8 text", file=path) from None
-    return stream
+    """Read a file in UTF-16 or UTF-32 (spreadsheets, Windows) as if it were UTF-8."""
+    encoding = json.detect_encoding(cast("BufferedReader", stream).peek(4)[:4])
+    if encoding.startswith("utf-8"):
+        return stream
+    try:
+        return io.BytesIO(stream.read().decode(encoding).encode())
+    except UnicodeDecodeError:
+        raise BadInput("is not UTF-8 text", file=path) from None
 
 
 def not_json(error: Exception) -> str:

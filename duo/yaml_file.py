@@ -28,19 +28,31 @@ def read_yaml(path: Path) -> MarkedYaml:
 
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {  # noqa: RUF012 - as in the class it replaces
-        first: [
-            (tag, pattern)
-            for tag, pattern in resolvers
-            if not tag.endswith((":bool", ":timestamp"))
-        ]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either version of YAML takes for something else than text."""
+
+
+for _kind, _pattern, _first in (
+    ("bool", r"true|false", "tf"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+     "-+.0123456789"),
+):  # fmt: skip
+    for _end in (_Loader, _Dumper):
+        _end.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), list(_first)
+        )
+
+
+def yaml_text(data: Any) -> str:
+    """Write plain data as YAML that `read_yaml` reads as the same."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
 
 
 def read_scalar(text: str) -> bool | int | float | str | None:
@@ -59,8 +71,8 @@ def read_scalar(text: str) -> bool | int | float | str | None:
 class MarkedYaml:
     """One YAML document: its plain data, and the line on which each value stands.
 
-    As in YAML 1.2, only true and false are truth values: an utterance may be the one word No; and
-    1e-5 is a number.
+    As in YAML 1.2, only true and false are truth values: an utterance may be the one word No; 1e-5
+    is a number, 12:30 is none (750 in YAML 1.1), and 010 is ten (8).
 
     Raises:
         BadInput: not one YAML document, a key is given twice in one mapping, or aliases make it

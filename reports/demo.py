@@ -19,6 +19,7 @@ import sys
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.markup import escape
@@ -104,10 +105,10 @@ def run_demo(
         console.print("a few items of five benchmarks, as in the paper's Table 1")
         small_table1(job.out / "benchmarks", given, console=console, chat=chat)
     page = write_report(job.out, recorded, console=console)
-    study = job.out.with_name(f"{job.out.name}-study")
+    talks, study = (quote(f"{job.out}{ending}") for ending in ("", "-study"))
     console.print(
         "To have people compare these conversations, blind:\n"
-        f"  duo study create --transcripts {job.out} --systems duo,duplex --out {study}\n"
+        f"  duo study create --transcripts {talks} --systems duo,duplex --out {study}\n"
         f"  duo study invite {study} --raters 3 --admin me\n"
         f"  duo study serve {study}",
         markup=False,

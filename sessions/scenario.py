@@ -59,7 +59,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -76,7 +75,7 @@ from duo.files import check_writable, write_text
 from duo.speech import SHORTEST_PAUSE
 from duo.transcript import WANT_SILENCE, Label
 from duo.words import blank_between, cut
-from duo.yaml_file import MarkedYaml, read_yaml
+from duo.yaml_file import MarkedYaml, read_yaml, yaml_text
 
 UtteranceKind = Literal[
     "question", "follow_up", "interruption", "correction", "repetition_request", "topic_change",
@@ -471,8 +470,7 @@ def scenario_yaml(scenario: Scenario) -> str:
     for utterance in content["utterances"]:
         parts = [part.get("text", part) for part in utterance["say"]]
         utterance["say"] = parts[0] if len(parts) == 1 and isinstance(parts[0], str) else parts
-    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-    return text
+    return yaml_text(content)
 
 
 def write_scenarios(scenarios: Sequence[Scenario], out: Path, *, force: bool = False) -> list[Path]:

@@ -12,9 +12,7 @@ nobody speaks, thin where one does, thick where both do.
 
 from __future__ import annotations
 
-import io
 import re
-import sys
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -263,12 +261,7 @@ def print_transcript(
     transcript: Transcript, *, width: int | None = None, console: Console | None = None
 ) -> None:
     """Draw a transcript; as wide as the terminal, or 80 columns where there is none."""
-    if console is None:
-        if isinstance(
-            sys.stdout, io.TextIOWrapper
-        ):  # what it cannot encode becomes a question mark
-            sys.stdout.reconfigure(errors="replace")
-        console = Console(width=width, highlight=False)
+    console = console or Console(width=width, highlight=False)
     for line in drawing(transcript, console.width):
         console.print(line, soft_wrap=True)
 

@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from errno import EACCES
+from errno import EACCES, ENOSPC
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from typer.main import get_command
 
 from duo.cli import app, main
+from duo.transcript import Header, Transcript, TranscriptEvent, write_transcript
 
 
 def duo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -123,15 +126,29 @@ def test_bad_input_is_one_line_and_status_2(
 def test_what_is_closed_to_us_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def closed() -> None:
-        raise PermissionError(EACCES, "Permission denied", "closed/a.jsonl")
-
-    monkeypatch.setattr("duo.cli.app", closed)
     monkeypatch.setattr("sys.argv", ["duo"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == "duo: closed/a.jsonl: cannot be used: Permission denied\n"
+    for error, said in (
+        (OSError(EACCES, "Denied", "closed/a.jsonl"), "closed/a.jsonl: cannot be used: Denied"),
+        (OSError(ENOSPC, "Disk full"), "cannot write: Disk full"),  # of what is printed
+    ):
+        monkeypatch.setattr("duo.cli.app", Mock(side_effect=error))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == f"duo: {said}\n"
+
+
+def test_what_an_output_cannot_encode_is_a_question_mark(tmp_path: Path) -> None:
+    """Such as a Windows code page, where the output goes to a file."""
+    talk = tmp_path / "a.jsonl"
+    header = Header(system="α", model="", scenario="s", cycle_seconds=1)
+    spoken = TranscriptEvent(start=0, end=1, channel="output", kind="speech", cycle=0, text="π")
+    write_transcript(talk, Transcript(header=header, events=(spoken,)))
+    for command in (("eval", "interaction"), ("transcript", "show"), ("transcript", "validate")):
+        done = duo(*command, str(talk), PYTHONIOENCODING="ascii", COLUMNS="0")
+        assert "Traceback" not in done.stderr
+        assert done.returncode == (2 if "interaction" in command else 0), done.stderr
+    assert "?" in duo("transcript", "show", str(talk), PYTHONIOENCODING="ascii").stdout
 
 
 def test_a_hostile_file_name_does_not_command_the_terminal() -> None:

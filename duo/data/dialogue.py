@@ -34,17 +34,24 @@ _NOT_SPOKEN = frozenset(
 )  # fmt: skip
 #: Fields that may hold a dialogue: the first that is a list with something in it does.
 _FIELDS = (
-    "output", "messages", "conversations", "conversation", "data", "dialogue", "dialog", "turns"
+    "output", "messages", "conversations", "conversation", "data", "dialogue", "dialog", "turns",
+    "utterances", "contents", "chat_messages",
 )  # fmt: skip
 #: Fields of a message: whose it is, and what is said. The first that holds something counts.
-_WHO, _WHAT = ("role", "from", "speaker"), ("content", "value", "text", "message", "parts")
-#: Fields of a record that is one question with its answer, which may be after a `history` of pairs.
-_EXCHANGES = (
-    ("instruction", "output"), ("instruction", "response"), ("prompt", "response"),
-    ("prompt", "completion"), ("question", "answer"), ("query", "response"),
-)  # fmt: skip
-#: Ends what a model thought, and did not say, before it answered.
-_THOUGHT = "</think>"
+_WHO = ("role", "from", "speaker", "sender")
+_WHAT = ("content", "value", "text", "message", "parts", "utterance")
+#: What is no speech in an answer of several parts or channels.
+_NOT_SAID = frozenset(
+    {"thinking", "redacted_thinking", "reasoning", "analysis", "commentary", "tool_use"}
+)
+#: Fields of a record that is one question with its answer, which may be after a `history` of pairs:
+#: the first of each that is a text, and what the question is about.
+_ASKED = ("instruction", "prompt", "question", "query", "inputs", "user", "human", "input")
+_ANSWERED = ("output", "response", "completion", "answer", "targets", "target", "assistant", "bot")
+_ABOUT = ("input", "context")
+_HALVES = ("prompt", "completion")  # that may be lists of messages
+#: What a model thought, and did not say, before it answered.
+_THOUGHT = re.compile(r"\A(?:.*</think(?:ing)?>|\s*<think(?:ing)?>.*)", re.DOTALL)
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？][\"'”’)\]*]*$")
 #: Control characters but for tabs and line ends.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -110,8 +117,8 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
     Known are lists of messages, each with `role` (or `from`) and `content` (or `value`): as
     `messages` or `conversations`, or as Duplex-UltraChat's `output`, time slices of both sides with
     silence as `<idle>`; UltraChat's `data`, a list of texts, the user's first; and one question
-    with its answer, as Alpaca's. A content may be a list of parts, as in OpenAI's API. Other keys
-    are passed over.
+    with its answer, as Alpaca's, each a text or, as TRL's `prompt` and `completion`, a list of
+    messages. A content may be a list of parts, as in OpenAI's API. Other keys are passed over.
 
     Args:
         fallback_id: of a record that has none.
@@ -128,16 +135,20 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
         raise NotADialogue("must be a string or a number", "id")
     there = [field for field in _FIELDS if field in record]
     lists = [field for field in there if isinstance(record[field], list | tuple)]
+    if all(isinstance(record.get(half), list) for half in _HALVES):
+        there, lists = [_HALVES[0]], [_HALVES[0]]
     if not lists and (exchange := _exchange(record)):
         there, lists, record = ["data"], ["data"], {"id": name, "data": exchange}
     if not there:
-        raise NotADialogue("has none of the fields messages, conversations, output, data")
+        names = "messages, conversations, output, data"
+        raise NotADialogue(f"has none of the fields {names}, but {_names(record)}")
     if not lists:
         raise NotADialogue("must be a list", there[0])
     field = next((field for field in lists if record[field]), lists[0])
     said = [
-        (role, clean(text if role == "user" else text.rpartition(_THOUGHT)[2]))
-        for role, text in _said(record[field], field)
+        (role, clean(text if role == "user" else _THOUGHT.sub("", text)))
+        for part in (_HALVES if field == _HALVES[0] else (field,))
+        for role, text in _said(record[part], part)
     ]
     ours = record.get("form") == "duplex"
     turns = merge_slices(said, strict=ours) if field == "output" else merge_messages(said)
@@ -164,10 +175,12 @@ def _said(items: Sequence[Any], field: str) -> Iterator[tuple[Role, str]]:
         if who_field is None:
             raise NotADialogue(f"has none of {', '.join(_WHO)}, but {_names(item)}", at)
         said_by = str(item[who_field])
-        if said_by.strip().lower() in _NOT_SPOKEN:
+        name = said_by.strip().lower()
+        speaks = (who_field, name) == ("speaker", "system")  # in what people ask of a program
+        if item.get("channel") in [*_NOT_SAID] or (name in _NOT_SPOKEN and not speaks):
             continue
         text_field = _filled(item, _WHAT)
-        role = _ROLES.get(_role(said_by))
+        role = "assistant" if speaks else _ROLES.get(_role(said_by))
         if text_field is None:
             there = next((name for name in _WHAT if name in item), None)
             if there is None:
@@ -183,17 +196,19 @@ def _said(items: Sequence[Any], field: str) -> Iterator[tuple[Role, str]]:
 
 def _exchange(record: Mapping[str, Any]) -> list[str]:
     """List the texts of a record that is one question with its answer; none if it is not."""
-    for asked, answered in _EXCHANGES:
-        query, answer = record.get(asked), record.get(answered)
-        if isinstance(query, str) and isinstance(answer, str):
-            more = record.get("input")
-            if isinstance(more, str) and more.strip() and asked == "instruction":
-                query = f"{query}\n{more}"
-            pairs = [*(record.get("history") or ()), (query, answer)]
-            if all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
-                texts = [text for pair in pairs for text in pair]
-                return texts if all(isinstance(text, str) for text in texts) else []
-    return []
+    query, answer = (
+        next((record[name] for name in names if isinstance(record.get(name), str)), None)
+        for names in (_ASKED, _ANSWERED)
+    )
+    if query is None or answer is None:
+        return []
+    more = [record[name] for name in _ABOUT if isinstance(record.get(name), str)]
+    query = "\n".join([query, *(text for text in more if text.strip() and text != query)])
+    pairs = [*(record.get("history") or ()), (query, answer)]
+    if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+        return []
+    texts = [text for pair in pairs for text in pair]
+    return texts if all(isinstance(text, str) for text in texts) else []
 
 
 def _filled(item: Mapping[str, Any], names: Iterable[str]) -> str | None:
@@ -221,6 +236,8 @@ def _text(content: Any, at: str) -> str:
     texts: list[str] = []
     for part, place in zip(content, places, strict=True):
         text = part.get("text") if isinstance(part, Mapping) else part
+        if isinstance(part, Mapping) and part.get("type") in [*_NOT_SAID, *_NOT_SPOKEN]:
+            continue
         if not isinstance(text, str):
             raise NotADialogue("is not a text", place)
         texts.append(text)

@@ -29,7 +29,7 @@ _LANGUAGE = re.compile(r"[ \t]*[\w+#.-]+[ \t]*|[ \t]*\{.*\}[ \t]*")
 _THOUGHTS = re.compile(r"</(?:think|thinking|thought|reasoning)>")
 
 #: Marks of code in place of fences, and what stands before each line of a quotation or a session.
-_TAGS = re.compile(r"\[/?(?:PYTHON|CODE)\]|</?(?:pre|code)\b[^>\n]*>", re.IGNORECASE)
+_TAGS = re.compile(r"\[/?(?:PYTHON|CODE)\]|\[BEGIN\]|</?(?:pre|code)\b[^>\n]*>", re.IGNORECASE)
 _PREFIX = re.compile(r"^[ \t]*(?:>>>|\.\.\.|>)(?: |$)", re.MULTILINE)
 
 #: What begins in the first column after a function's body belongs to something else.
@@ -125,11 +125,11 @@ def _unmarked(answer: str) -> str:
 
 
 def _texts(answer: str) -> list[str]:
-    """List what may be code: the blocks, all that stands between two fences or has none, and all
-    from the first fence to the last.
+    """List what may be code: the blocks, all that stands between two fences or has none, all from
+    the first fence to the last, and all.
 
-    The latter two for fences that do not pair up, such as a closing one alone after a function's
-    body, or one in a docstring.
+    The latter three for fences that do not pair up, such as a closing one alone after a function's
+    body, or that stand in a docstring.
     """
     blocks: list[list[str]] = []
     segments: list[list[str]] = [[]]
@@ -151,7 +151,7 @@ def _texts(answer: str) -> list[str]:
         else:
             opened = None
     across = lines[fences[0] + 1 : fences[-1]] if fences else []
-    found = ["\n".join(part) for part in (*blocks, *segments, across)]
+    found = ["\n".join(part) for part in (*blocks, *segments, across, lines)]
     return [text for text in dict.fromkeys(found) if text.strip()]
 
 

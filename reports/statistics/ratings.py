@@ -8,7 +8,7 @@ gives three rows, one for each pair.
 from __future__ import annotations
 
 import math
-import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from duo.errors import BadInput
-from duo.files import csv_rows, opened, sha256
+from duo.files import csv_rows, opened, sha256, spelled
 from duo.table import csv_text
 
 if TYPE_CHECKING:
@@ -44,13 +44,14 @@ DEFAULTS: dict[str, Any] = {
 }
 COLUMNS = (*NEEDED, *DEFAULTS)
 _NUMBERS = ("seconds", "words_left", "words_right")
+_TRUE_OR_FALSE = ("attention", "passed", "synthetic", "revoked")
 #: The paper's criteria, in its order; others follow by name.
 PAPER_CRITERIA = ("responsiveness", "human-likeness", "faithfulness", "factuality", "overall")
 #: The outcomes of a vote, seen from the first system of the pair.
 OUTCOMES = ("win", "tie", "both_bad", "loss")
 #: What is estimated of them; see `scored`.
 ESTIMANDS = (*OUTCOMES, "net", "untied")
-_YES, _NO = {"true", "1", "yes"}, {"false", "0", "no"}
+_YES, _NO = {"true", "1", "yes", "1.0"}, {"false", "0", "no", "0.0"}
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,23 @@ def read_ratings(
             )
         rows.append(row)
     used = {header[at] for at in ours.values()}
-    extra = [name for name in header if name not in used]
-    return Ratings(
-        frame(rows),
-        path.name,
-        sha256(path),
-        (f"columns not used: {', '.join(extra)}",) if extra else (),
-    )
+    extra = [name for name in header if name not in {*used, ""}]  # that of row numbers has no name
+    notices = [f"columns not used: {', '.join(extra)}"] if extra else []
+    return Ratings(frame(rows), path.name, sha256(path), (*notices, *_alike(rows)))
+
+
+def _alike(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Say which names are no others' only by their case, blanks or composition of letters."""
+    for name in NEEDED[:-1]:
+        of = (name, "system_right") if name == "system_left" else (name,)
+        spellings: dict[str, set[str]] = {}
+        for text in {row[column] for row in rows for column in of}:
+            plain = unicodedata.normalize("NFKC", text).casefold()
+            spellings.setdefault("".join(plain.split()), set()).add(text)
+        for alike in spellings.values():
+            if len(alike) > 1:
+                several = ", ".join(map(repr, sorted(alike)))
+                yield f"{name.removesuffix('_left')}: {several} are taken for different ones"
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -158,7 +169,7 @@ def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[s
             raise BadInput(f"no column of ours: use {', '.join(COLUMNS)}", field=name)
         if theirs not in header:
             raise BadInput(f"no column {theirs!r} to take it from", file=path, field=name)
-    places = {_spelled(name): at for at, name in reversed([*enumerate(header)])}
+    places = {spelled(name): at for at, name in reversed([*enumerate(header)])}
     places |= {name: at for at, name in enumerate(header)}
     ours = {
         name: places[columns.get(name, name)]
@@ -171,11 +182,6 @@ def _mapped(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[s
     if missing:
         raise BadInput(f"columns missing: {', '.join(missing)}", file=path, line=1)
     return ours
-
-
-def _spelled(name: str) -> str:
-    """Spell a name as ours are, such as "System Left" or "Both bad"."""
-    return re.sub(r"[\s-]+", "_", name.lower())
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[Any]]]:
@@ -205,7 +211,12 @@ def _row(
     for name in NEEDED:
         if not text[name]:
             raise bad(name, "is empty")
-    row: dict[str, Any] = DEFAULTS | {name: value for name, value in text.items() if value}
+    nothing = {"", "NA"}  # as R writes it where no text stands
+    row: dict[str, Any] = DEFAULTS | {
+        name: value
+        for name, value in text.items()
+        if value not in (nothing if name in (*_NUMBERS, *_TRUE_OR_FALSE) else ("",))
+    }
     repeat = _number(str(row["repeat"]))
     if not (repeat >= 0 and repeat.is_integer()):
         raise bad("repeat", f"{text['repeat']!r} is no whole number from 0 on")
@@ -216,7 +227,7 @@ def _row(
             if not (math.isfinite(row[name]) and row[name] >= 0):
                 what = "time in seconds" if name == "seconds" else "number of words"
                 raise bad(name, f"{text[name]!r} is no {what}")
-    for name in ("attention", "passed", "synthetic", "revoked"):
+    for name in _TRUE_OR_FALSE:
         if isinstance(row[name], str):
             word = row[name].lower()
             if word not in _YES | _NO:
@@ -239,7 +250,7 @@ def _choice(row: Mapping[str, Any], choices: Mapping[str, str], bad: Any) -> str
     for name in ("choice", "winner"):
         if said := row[name]:
             word = choices.get(said, said)
-            word = sides.get(word, word if word in CHOICES else _spelled(word))
+            word = sides.get(word, word if word in CHOICES else spelled(word))
             if word not in CHOICES:
                 raise bad(name, f"unknown {said!r}: use one of {', '.join(CHOICES)}")
             found.append(word)

@@ -69,7 +69,7 @@ def read_lines(stream: Iterable[bytes]) -> Iterator[Line]:
     latest = 0.0
     for number, raw in enumerate(stream, start=1):
         try:
-            match = _LINE.fullmatch(raw.decode("utf-8").strip())
+            match = _LINE.fullmatch(raw.decode("utf-8-sig").strip())
         except UnicodeDecodeError:
             raise BadInput("is not UTF-8 text", file=_FILE, line=number) from None
         assert match is not None  # every line without a line end matches

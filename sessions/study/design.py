@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from duo.errors import BadInput, misfit, problems
-from duo.yaml_file import read_yaml
+from duo.yaml_file import read_yaml, yaml_text
 from sessions.study.questionnaire import (
     Asked,
     Comprehension,
@@ -374,9 +373,7 @@ class Design(Strict):
 
     def as_yaml(self) -> str:
         """Write the whole design, defaults included, as `read_design` reads it."""
-        return yaml.safe_dump(
-            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-        )
+        return yaml_text(self.model_dump(mode="json"))
 
 
 def read_design(

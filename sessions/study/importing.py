@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from sqlalchemy import Connection, select
 
 from duo.errors import BadInput
-from duo.files import csv_rows
+from duo.files import csv_rows, spelled
 from duo.terminal import printable
 from sessions.study.pages import orders
 from sessions.study.people import add_rater, is_erased
@@ -227,7 +227,8 @@ def _answer(row: _Row, systems: int) -> Answer:
 
 def _rows(path: Path) -> Iterator[_Row]:
     rows = csv_rows(path)
-    line, names = next(rows)
+    line, header = next(rows)
+    names = [spelled(name) for name in header]
     if missing := [name for name in _NEEDED if name not in names]:
         raise BadInput("is missing", file=path, line=line, field=missing[0])
     for line, cells in rows:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -55,9 +56,8 @@ def opened(folder: Path) -> Study:
 def missing_facts(study: Study) -> str:
     """Say what the consent page does not say; "" if it says all."""
     missing = ", ".join(study.design.about.missing)
-    return missing and (
-        f"the consent page does not say: {missing} (`duo study about {study.folder}` asks for it)"
-    )
+    asks = f"`duo study about {quote(str(study.folder))}` asks for it"
+    return missing and f"the consent page does not say: {missing} ({asks})"
 
 
 def _ask_for_facts(study: Study) -> Study:
@@ -168,7 +168,8 @@ def create(
         f"{chosen.raters_per_item} raters each"
     )
     _ask_for_facts(study)
-    typer.echo(f"next: duo study check {out}; duo study invite {out}; duo study serve {out}")
+    steps = (f"duo study {step} {quote(str(out))}" for step in ("check", "invite", "serve"))
+    typer.echo(f"next: {'; '.join(steps)}")
 
 
 def _live(

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from duo.data.records import read_json_records
@@ -35,7 +37,7 @@ from duo.files import (
 )
 from duo.runs import Journal, Manifest, Stopwatch, claim, fingerprint, write_manifest
 from duo.terminal import progress
-from duo.yaml_file import MarkedYaml, read_yaml
+from duo.yaml_file import MarkedYaml, read_yaml, yaml_text
 from evaluation.sandbox import confine
 from tests.damage import NO_FILES, no_file
 
@@ -96,14 +98,39 @@ def test_marks_in_the_middle_and_utf16_are_read_by_every_reader(tmp_path: Path) 
         assert read_json(path) == [{"a": "é"}]
         assert list(read_json_records(path, on_bad=pytest.fail)) == [(1, {"a": "é"})]
         assert read_text(path) == '[{"a": "é"}]'
+        path.write_bytes('{"a": "é"}\n'.encode(f"{encoding[:6]}-le"))  # without a mark
+        assert list(read_json_lines(path)) == [(1, {"a": "é"})]
     path.write_bytes(b"\xff\xfe{")
     with pytest.raises(BadInput, match=r"a\.json: is not UTF-8 text"):
         read_text(path)
 
 
+def test_what_a_file_is_called_does_not_say_whether_it_is_packed(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(gzip.compress(b'{"a": 1}'))
+    (tmp_path / "b.json.gz").write_bytes(b'{"a": 1}')
+    for name in ("a.json", "b.json.gz"):
+        assert read_json(tmp_path / name) == {"a": 1}
+
+
+def test_what_a_shell_pipes_in_can_be_read_again(tmp_path: Path) -> None:
+    for content in (b'{"a": 1}\n' * 9999, gzip.compress(b'{"a": 1}\n' * 9999)):
+        code = "import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read())"
+        (tmp_path / "a").write_bytes(content)
+        with subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path / "a"], stdout=subprocess.PIPE
+        ) as writer:
+            assert writer.stdout
+            pipe = Path(f"/dev/fd/{writer.stdout.fileno()}")
+            assert len(list(read_json_lines(pipe))) == 9999
+            assert len(list(read_json_lines(pipe))) == 9999
+            assert sha256(pipe) == sha256(tmp_path / "a")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b'{"a": 1}{"a": 2}', r":1: not JSON: Extra data"),
+        (b"<html>", r":1: not JSON: Expecting value"),
         (b'{"a": 1}\n{"a":', r":2: the last line is cut off"),
         (b'{"a":\n{"a": 1}\n', r":1: not JSON: "),
         (b"{}\n[1]\n", r":2: not a JSON object"),
@@ -268,6 +295,18 @@ MERGING = [f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 41)]
 def test_yaml_that_grows_without_end(text: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         MarkedYaml(text, "a.yaml")
+
+
+@given(st.floats(allow_nan=False) | st.from_regex(r"[-+]?[0-9_.:eEx+-]+", fullmatch=True))
+def test_what_is_like_a_number_is_written_and_read_as_it_was(data: float | str) -> None:
+    found = MarkedYaml(yaml_text([data]), "a.yaml").data
+    assert (found, type(found[0])) == ([data], type(data))
+
+
+def test_numbers_are_what_yaml_1_2_takes_for_numbers() -> None:
+    text = "[12:30, 010, 1_000, 1.5e3, 1e-5, -.5, 0x10, 2026-01-01, =, 1.2.3, Yes]"
+    values = ["12:30", 10, "1_000", 1500, 1e-5, -0.5, 16, "2026-01-01", "=", "1.2.3", "Yes"]
+    assert MarkedYaml(text, "a.yaml").data == values
 
 
 def test_aliases_as_people_use_them() -> None:

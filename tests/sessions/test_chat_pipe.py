@@ -65,6 +65,7 @@ def chat(text: str | bytes, *arguments: str, **more: Any) -> subprocess.Complete
         ("2.0  of France? ", Line(1, 2.0, "of France?")),
         ("14 thanks", Line(1, 14.0, "thanks")),
         (".5\tso", Line(1, 0.5, "so")),
+        ("\ufeff0.5 what is", Line(1, 0.5, "what is")),
         ("so be it", Line(1, None, "so be it")),
         ("3rd of May", Line(1, None, "3rd of May")),
         ("3", Line(1, 3.0, "")),

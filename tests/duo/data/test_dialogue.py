@@ -138,6 +138,7 @@ def test_clean_text_has_no_control_characters_and_can_be_written(text: str) -> N
         ),
         ({"data": ["a", 3]}, "data[1]"),
         ({"output": "a"}, "output"),
+        ({"prompt": [], "completion": [{"role": "dog", "content": "wow"}]}, "completion[0].role"),
     ],
 )
 def test_what_is_no_dialogue_names_its_field(record: object, field: str | None) -> None:
@@ -160,12 +161,17 @@ def test_known_forms() -> None:
 
 
 def test_what_a_model_thought_is_no_answer() -> None:
-    for thought in ("<think>The user\nasks.</think>\n\n", "The user asks.</think> "):
+    closed = ("<think>The user\nasks.</think>\n\n", "He asks.</think> ", "<thinking>A</thinking>")
+    for thought in closed:
         said = [{"role": "user", "content": "Why <think>?"},
                 {"role": "assistant", "content": f"{thought}Because."}]  # fmt: skip
         found = dialogue_of({"messages": said}, source="x", fallback_id="1")
         assert found is not None
         assert [turn.text for turn in found.turns] == ["Why <think>?", "Because."]
+    assert dialogue_of({"data": ["Why?", "\n<think>It"]}, source="x", fallback_id="1") is None
+    found = dialogue_of({"data": ["Why?", "Use a <think> mark."]}, source="x", fallback_id="1")
+    assert found is not None
+    assert found.turns[1].text == "Use a <think> mark."
 
 
 def test_forms_of_other_projects() -> None:
@@ -213,6 +219,20 @@ def test_forms_of_other_projects() -> None:
                       for r, t in (("user", asked), ("model", told))]},
         {"instruction": asked, "input": "", "output": told},
         {"prompt": asked, "completion": told},
+        {"prompt": messages[:1], "completion": messages[1:]},
+        {"system_prompt": "Be brief.", "question": asked, "response": told},
+        {"input": asked, "output": told},
+        {"contents": [{"role": r, "parts": [{"text": t}]}
+                      for r, t in (("user", asked), ("model", told))]},
+        {"chat_messages": pair("sender", "text", "human", "assistant")},
+        {"utterances": pair("speaker", "text", "USER", "SYSTEM")},
+        {"turns": pair("speaker", "utterance", "USER", "SYSTEM")},
+        {"messages": [messages[0], {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": told},
+            {"type": "tool_use", "id": "c"}]},
+            {"role": "user", "content": [{"type": "tool_result", "content": "9"}]}]},
+        {"messages": [messages[0], {**messages[1], "channel": "analysis", "content": "Hm."},
+                      {**messages[1], "channel": "final"}]},
     ]  # fmt: skip
     for record in [*records, messages]:
         assert dialogue_of(record, source="x", fallback_id="x-7") == expected, record
@@ -220,6 +240,10 @@ def test_forms_of_other_projects() -> None:
     found = dialogue_of(alpaca, source="x", fallback_id="x-7")
     assert found is not None
     assert [turn.text for turn in found.turns] == ["Hi", "Ho", f"{asked}\nIn feet.", told]
+    dolly = {"instruction": asked, "context": "It has 9 m.", "response": told, "category": "qa"}
+    found = dialogue_of(dolly, source="x", fallback_id="x-7")
+    assert found is not None
+    assert found.turns[0].text == f"{asked}\nIt has 9 m."
 
 
 @pytest.mark.parametrize(

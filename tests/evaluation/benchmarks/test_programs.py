@@ -99,6 +99,8 @@ def test_whole_functions_of_either_benchmark(answer: str) -> None:
         "\n".join(f"> {line}" for line in ["```python", *FUNCTION.split("\n"), "```"]),
         f"[PYTHON]\n{FUNCTION}\n[/PYTHON]",
         f'<pre><code class="language-python">{FUNCTION}\n# &lt;-- half</code></pre>',
+        f"[BEGIN]\n{FUNCTION}\n[DONE]",
+        'def half(n):\n    """Half.\n\n    ```\n    half(2)\n    ```\n    """\n    return n / 2',
         f"So:\n<code>\n{FUNCTION}\n</code>\nIt divides.",
         ">>> def half(n):\n...     return n / 2\n...\n>>> half(5)\n2.5",
         '```python\ndef half(n):\n    """Half.\n\n    ```\n    half(2)\n    ```\n    """\n'

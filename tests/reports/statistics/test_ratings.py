@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -154,6 +155,14 @@ def test_our_own_export_has_all_columns() -> None:
     assert set(COLUMNS) <= set(NAMES)
 
 
+def test_names_that_are_almost_the_same_are_said(tmp_path: Path) -> None:
+    text = f"{HEADER}\nr,i,overall,Duo,b,left\nr,j,Overall,b,duo,left\nr,k,overall,Duo,b,left\n"
+    assert read(tmp_path, text).notices == (
+        "criterion: 'Overall', 'overall' are taken for different ones",
+        "system: 'Duo', 'duo' are taken for different ones",
+    )
+
+
 PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overall,a,b,left,2\n"
 
 
@@ -173,6 +182,17 @@ PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overa
         PLAIN.replace("system_left", "System Left").replace("left,2", "Left,2"),
         ("\ufeff" + PLAIN.replace(",", "\t")).encode("utf-16-le"),
         PLAIN.replace("\n", "\r"),
+        PLAIN.replace(",", "\t").replace("left\t2", "left\t2,0e0"),
+        '"sep=;"\n' + PLAIN.replace(",", ";"),
+        PLAIN.replace(",", ", ").replace("item", '"item"'),
+        PLAIN.replace(",", "|"),
+        ("," + PLAIN).replace("\nr", "\n1,r"),
+        PLAIN.encode("utf-16-le"),
+        PLAIN.encode("utf-32"),
+        gzip.compress(PLAIN.encode()),
+        f"{PLAIN}\ufeff{PLAIN.splitlines()[0]}\n",
+        PLAIN.replace("seconds", "seconds,passed,words_left").replace("left,2", "left,2,NA,NA"),
+        PLAIN.replace("seconds", "seconds,attention").replace("left,2", "left,2,0.0"),
     ],
     ids=[
         "semicolons",
@@ -188,6 +208,17 @@ PLAIN = "rater,item,criterion,system_left,system_right,choice,seconds\nr,i,overa
         "words",
         "utf-16",
         "old Mac",
+        "decimal commas and tabs",
+        "sep in quotes",
+        "blanks and quotes",
+        "bars",
+        "row numbers",
+        "utf-16 without a mark",
+        "utf-32",
+        "gzipped",
+        "put together",
+        "NA of R",
+        "numbers for truth",
     ],
 )
 def test_what_a_spreadsheet_saved_is_read_as_it_was(tmp_path: Path, text: str | bytes) -> None:

@@ -55,11 +55,12 @@ def made(tmp_path: Path) -> Path:
         for scenario in ("a", "b"):
             recorded(tmp_path / "in", system, scenario)
     recorded(tmp_path / "in", "duo", "c")
-    out = tmp_path / "st"
+    out = tmp_path / "our study"
     said = study("create", "--transcripts", tmp_path / "in", "--raters", "2", "--out", out)
     assert "left out: c: no transcript of duplex" in said
     assert f"2 items of duo, duplex in {out}; 2 raters each" in said
     assert "the consent page does not say: who, contact, purpose, " in said
+    assert f"; duo study serve '{out}'\n" in said  # as a shell takes it
     return out
 
 

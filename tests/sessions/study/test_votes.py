@@ -114,6 +114,9 @@ def test_out_and_in_again_is_the_same(
     assert import_ratings(other, path) == whole + (count - whole) // pairs
     assert import_ratings(other, path) == 0
     assert import_ratings(study, path) == 0
+    header, *rows = path.read_text("utf-8").splitlines(keepends=True)
+    again.write_text("".join([header.title().replace("_", " "), *rows]), "utf-8")
+    assert import_ratings(study, again) == 0
     export(other, again)
     assert again.read_text("utf-8").replace(other.name, study.name) == path.read_text("utf-8")
 
