@@ -7,6 +7,7 @@ which can then be recorded and measured beside ours.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from duo.decoding.channels import Channels, Together, Waiting
+    from duo.decoding.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,41 @@ def run(steps: Generator[Waiting, Any, Result]) -> Result:
         return result
 
 
+class System(ABC):
+    """A system of ours: a conversant whose cycles are made of passes that others may share.
+
+    Attributes:
+        silent_cycles: since something was heard.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.cycle_seconds, self.silent_cycles = settings.cycle_seconds, 0
+
+    @property
+    def silence(self) -> float:
+        """Seconds since something was heard, in whole cycles."""
+        return self.silent_cycles * self.cycle_seconds
+
+    def note_silence(self, heard: Heard) -> bool:
+        """Count a cycle; return whether it is silent: blanks are, and a revision never is."""
+        silent = not (isinstance(heard, Revision) or heard.strip())
+        self.silent_cycles = self.silent_cycles + 1 if silent else 0
+        return silent
+
+    def cycle(self, heard: Heard) -> CycleResult:
+        """Hear, decide, speak; see `Conversant.cycle`."""
+        return run(self.steps(heard))
+
+    @abstractmethod
+    def steps(self, heard: Heard) -> Steps:
+        """Run the cycle, pass by pass; see `Steps`."""
+
+
+def heard_so_far(before: str, heard: Heard) -> str:
+    """Return the utterance after a cycle, of which `before` was heard until then."""
+    return heard.text if isinstance(heard, Revision) else before + heard
+
+
 class CycleLog:
     """Collects what happens in a cycle.
 
@@ -209,6 +246,14 @@ class CycleLog:
     def add(self, kind: Kind, text: str = "", *, by: str = "") -> None:
         """Note an event at the present step."""
         self._events.append(Event(kind, text, step=self.step, steps=self._steps, by=by))
+
+    def respond(self, by: str, speaking: bool, forgotten: str) -> None:
+        """Note a response, and what it takes of the answer before, whether that is over or not."""
+        self.add(Kind.RESPOND, by=by)
+        if speaking:
+            self.add(Kind.CUT, forgotten)
+        elif forgotten:
+            self.add(Kind.NOTE, f"the end of the answer is forgotten: {forgotten}")
 
     def speech(self, text: str) -> None:
         """Note spoken text; an empty piece is none."""

@@ -41,6 +41,7 @@ from duo.decoding.conversant import (
     Kind,
     Revision,
     Steps,
+    System,
     Turn,
     run,
 )
@@ -120,7 +121,12 @@ class DuoSettings(Settings):
     monitor: str = ""
 
 
-class Duo:
+def usual_decide_at(hears: Backbone) -> float | None:
+    """Choose `decide_at` where nobody sets it: that of the model's state rows, or the usual one."""
+    return DuoSettings.decide_at if hears.decide_at is None else hears.decide_at
+
+
+class Duo(System):
     """The paper's system. With `SequentialChannels` it is the published code, corrected."""
 
     _chances: tuple[float, float]  # of `<1>` and `<2>` after the last word heard
@@ -136,20 +142,13 @@ class Duo:
         monitor_channels: Callable[[PreTrainedModel], Channels] | None = None,
     ) -> None:
         self.name = name
-        self.settings = settings or DuoSettings()
-        self.cycle_seconds = self.settings.cycle_seconds
-        lookahead = self.settings.lookahead
-        self.context = Context(
-            backbone,
-            channels(backbone.model),
-            lookahead=lookahead,
-            max_tokens=self.settings.max_tokens,
-            when_full=self.settings.when_full,
-        )
+        self.settings = settings = settings or DuoSettings()
+        super().__init__(settings)
+        self.context = Context(backbone, channels(backbone.model), settings, settings.lookahead)
         hears = backbone
         if monitor is not None:
             own = monitor_channels or channels
-            its = Context(monitor, own(monitor.model), lookahead=lookahead)
+            its = Context(monitor, own(monitor.model), Settings(), settings.lookahead)
             # It has all that is used of a context here.
             self.context = cast(Context, MonitoredContext(backbone, monitor, self.context, its))
             hears = monitor
@@ -157,7 +156,7 @@ class Duo:
         self._tokenizer, self._heard_tokenizer = backbone.tokenizer, hears.tokenizer
         self._states = hears.states
         self._turn_ends = hears.chat.stop
-        self._speaker = Speaker(backbone, self.context, self.settings, self.settings.lookahead)
+        self._speaker = Speaker(backbone, self.context, settings, settings.lookahead)
         self._model, self._frames = backbone.model, list[int]()  # frames of this conversation
         self.reset()
 
@@ -183,11 +182,9 @@ class Duo:
         self._unheard = text
 
     def cycle(self, heard: Heard | Frames) -> CycleResult:
-        """Hear, decide, speak; see `Conversant.cycle`."""
         return run(self.steps(heard))
 
     def steps(self, heard: Heard | Frames) -> Steps:
-        """Run the cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.lookahead)
         if self.context.refused:
             return log.result(busy=False)
@@ -284,23 +281,18 @@ class Duo:
 
     def _decide(self, log: CycleLog) -> None:
         """Act on silence: by what the model knows or expects, or without that by patience."""
-        self._silent_cycles += 1
+        self.silent_cycles += 1
         if self.settings.published:
             self._decide_as_published(log)
             return
-        silent = self._silent_cycles * self.cycle_seconds
-        state = self._announced() if silent >= self.settings.silence else None
+        settings = self.settings
+        state = self._announced() if self.silence >= settings.silence else None
         if state == self._states.respond:
             self._respond("state", log)
         elif state == self._states.ignore:
             self._ignore("state", log)
-        elif silent >= self._patience:
-            self._run_out(silent, log)
-
-    @property
-    def _patience(self) -> float:
-        settings = self.settings
-        return settings.patience_speaking if self._answering else settings.patience
+        elif self.silence >= (settings.patience_speaking if self._answering else settings.patience):
+            self._run_out(log)
 
     def _announced(self) -> int | None:
         """Return the state token that decides in silence, or what says that there is none."""
@@ -325,13 +317,13 @@ class Duo:
             self._respond("state", log)
         elif state == self._states.ignore:
             self._ignore("state", log)
-        elif self._silent_cycles >= (_PATIENCE_SPEAKING if speaking else _PATIENCE_SILENT):
+        elif self.silent_cycles >= (_PATIENCE_SPEAKING if speaking else _PATIENCE_SILENT):
             self._respond("patience", log)
 
-    def _run_out(self, silent: float, log: CycleLog) -> None:
+    def _run_out(self, log: CycleLog) -> None:
         if self.settings.on_silence == "respond" or decision(*self._chances) == "respond":
             self._respond("patience", log)
-        elif silent >= self.settings.forget_after or self._answering:
+        elif self.silence >= self.settings.forget_after or self._answering:
             self._ignore("patience", log)
 
     def _hold(self, log: CycleLog) -> None:
@@ -357,11 +349,7 @@ class Duo:
         merge = pauses or self.settings.after_interruption == "merge"
         since_fork = self.channels.output.ids
         forgotten = "" if merge else self._tokenizer.decode(since_fork, skip_special_tokens=True)
-        log.add(Kind.RESPOND, by=by)
-        if self.channels.speaking:
-            log.add(Kind.CUT, forgotten)
-        elif forgotten:
-            log.add(Kind.NOTE, f"the end of the answer is forgotten: {forgotten}")
+        log.respond(by, self.channels.speaking, forgotten)
         state = self._states.respond if by == "state" else None
         unheard = self._speaker.unheard(self._unheard)
         self.context.respond(state=state, merge=merge, unheard=unheard)
@@ -383,7 +371,7 @@ class Duo:
         """Reset the look-ahead: nothing is known of how the utterance goes on, or it is over."""
         self._expected: list[int] = []
         self._chances = (0.0, 0.0)
-        self._silent_cycles = 0
+        self.silent_cycles = 0
 
     # -- looking ahead and speaking ----------------------------------------------------------
 

@@ -193,8 +193,10 @@ def build(
         shared = backbone.engine == "llama" and has_gguf(monitor)
         hears = load_monitor(monitor, "llama" if shared else "auto")
         named |= {"monitor": hears, "monitor_channels": channels_for("duo", hears.model)}
-    if hears.decide_at is not None and hasattr(chosen, "decide_at") and "decide_at" not in settings:
-        chosen = replace(chosen, decide_at=hears.decide_at)
+    if hasattr(chosen, "decide_at") and "decide_at" not in settings:
+        from duo.decoding.duo import usual_decide_at
+
+        chosen = replace(chosen, decide_at=usual_decide_at(hears))
     return made(backbone, chosen, channels=kind, **named)
 
 
