@@ -9,7 +9,6 @@ that writes it; its `kind` says which.
 from __future__ import annotations
 
 import codecs
-import csv
 import errno
 import gzip
 import hashlib
@@ -43,7 +42,6 @@ OnBad = Callable[[BadInput], None]
 #: Where a shell puts what it pipes into a command; any other pipe or device is refused, as reading
 #: it may never end.
 _PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
-_DELIMITERS = (",", ";", "\t")
 #: Levels of folders below which nothing is looked for.
 DEEPEST = 64
 
@@ -285,6 +283,21 @@ def read_tensors(path: Path, framework: str = "numpy") -> tuple[dict[str, Any], 
         raise BadInput(f"cannot be read: {error}", file=path) from None
 
 
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Any],
+    header: dict[str, str] | None = None,
+    framework: str = "numpy",
+) -> None:
+    """Write a safetensors file whole; see `read_tensors` and `whole_file`."""
+    if framework == "pt":
+        from safetensors.torch import save
+    else:
+        from safetensors.numpy import save
+    with whole_file(path, "wb") as stream:
+        stream.write(save(dict(tensors), metadata=header))
+
+
 def read_json_object(path: Path, *, finite: bool = True) -> dict[str, Any]:
     """Read a JSON file that holds an object; see `read_json`."""
     content = read_json(path, finite=finite)
@@ -324,69 +337,6 @@ def read_json_lines(
             if on_bad is None:
                 raise bad
             on_bad(bad)
-
-
-def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Read a CSV file: line numbers and cells, the header first.
-
-    Marks that spreadsheets leave are passed over: a first line `sep=;`, another delimiter than a
-    comma, decimal commas where that is a semicolon, and empty rows and columns at the end. What
-    `duo.table.csv_cell` guarded stays guarded.
-
-    Raises:
-        BadInput: it cannot be read, is no CSV, or a row has more or fewer cells than the header.
-    """
-    text = _table_text(path)
-    blank = re.match(r"(?:[ \t]*(?:\r\n?|\n))*", text)
-    skipped = blank[0] if blank else ""
-    text, line = text[len(skipped) :], 1 + len(skipped.splitlines())
-    first = text.splitlines()[0] if text else ""
-    declared = re.fullmatch(r"sep=(.)\s*", first)
-    delimiter = declared[1] if declared else max(_DELIMITERS, key=first.count)
-    stream = io.StringIO(text, newline="")
-    if declared:
-        stream.readline()
-        line += 1
-    before = line - 1
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        while header and not header[-1]:
-            header.pop()
-        if not header:
-            raise BadInput("empty: not even a header line", file=path)
-        yield line, header
-        line = reader.line_num + 1 + before
-        for cells in reader:
-            while len(cells) > len(header) and not cells[-1].strip():
-                cells.pop()
-            if any(cell.strip() for cell in cells):
-                if len(cells) != len(header):
-                    wrong = f"{len(cells)} cells under {len(header)} columns"
-                    raise BadInput(wrong, file=path, line=line)
-                if delimiter == ";":
-                    cells = [_with_point(cell) for cell in cells]
-                yield line, cells
-            line = reader.line_num + 1 + before
-    except csv.Error as error:
-        raise BadInput(f"not CSV: {error}", file=path, line=line) from error
-
-
-def _with_point(cell: str) -> str:
-    """Write a number with a decimal comma as all others are written."""
-    return cell.replace(",", ".") if re.fullmatch(r"\s*-?\d+,\d+\s*", cell) else cell
-
-
-def _table_text(path: Path) -> str:
-    """Read a table's text, or say what a file is that is none."""
-    with opened(path) as stream:
-        start = stream.read(4)
-    if start in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
-        raise BadInput("is a spreadsheet's own file: save the sheet as CSV", file=path)
-    text = read_text(path)
-    if text.lstrip()[:1] == "<":
-        raise BadInput("is a web page, not CSV", file=path)
-    return text
 
 
 def validate(

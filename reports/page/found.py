@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from duo.table import clean
+from duo.escape import clean
 from evaluation.cases import Outcome
 from evaluation.interaction.results import Figure, Interaction, SystemFigures
 from evaluation.scores import States

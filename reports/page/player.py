@@ -17,7 +17,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from duo.table import clean
+from duo.escape import clean
 from duo.transcript import Transcript
 from reports.page.collect import sound_of
 from sessions.study.app import asset, player_style

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from duo.table import Table, visible
+from duo.escape import visible
+from duo.table import Table
 from evaluation.benchmarks.catalogue import BENCHMARKS
 from reports.plots.chart import Chart
 from reports.plots.style import BODY, LABEL, LIGHT, house_style

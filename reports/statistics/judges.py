@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from duo.csv_file import csv_rows, csv_text
 from duo.errors import BadInput
-from duo.files import Result, csv_rows
-from duo.table import csv_text
+from duo.files import Result
 from reports.statistics.clustered import Estimate, estimate
 from reports.statistics.raters import alpha, over_dialogues
 from reports.statistics.ratings import Ratings, cells, votes_on

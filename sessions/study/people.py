@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from sqlalchemy import Connection, delete, func, select
 
 from duo.errors import BadInput
-from duo.table import clean
+from duo.escape import clean
 from sessions.study.store import actions, drafts, marks, pages, raters, ratings, replies, tokens
 from sessions.study.study import Study, record
 from sessions.study.wording import words_in
