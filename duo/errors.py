@@ -55,6 +55,15 @@ class BadInput(Exception):
         super().__init__(" ".join(": ".join(parts).split()))
 
 
+def first_line(error: Exception) -> str:
+    """Shorten a library's error message, which may be a screen long, to its first statement."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    whole = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return whole[:300]
+
+
 def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
     """Make sure that a value is one of a few words.
 

@@ -30,8 +30,8 @@ from duo.files import (
     read_result,
     read_tensors,
     sha256,
-    whole_file,
     write_result,
+    write_tensors,
 )
 from duo.wheels import CHECKSUMS, STATE_ROWS, adapter_folder
 
@@ -148,10 +148,8 @@ def read_rows(folder: Path) -> StateRows:
 
 def write_rows(folder: Path, facts: RowsRecord, head: np.ndarray, bias: np.ndarray) -> None:
     """Write rows; see `StateRows`."""
-    from safetensors.numpy import save
-
-    with whole_file(folder / WEIGHTS, "wb") as stream:
-        stream.write(save({"head": head.astype(np.float32), "bias": bias.astype(np.float32)}))
+    tensors = {"head": head.astype(np.float32), "bias": bias.astype(np.float32)}
+    write_tensors(folder / WEIGHTS, tensors)
     write_result(folder / FACTS, facts)
 
 
@@ -234,11 +232,11 @@ def weights_sha256(name: str) -> str:
     """Hash the weights of a model, about a second a gigabyte.
 
     Args:
-        name: an alias, whose checksum is known, a GGUF file, or what `duo.backbone.model_folder`
-            finds; an adapter's hash is that of its own weights and its base model's.
+        name: an alias, whose checksum is known, a GGUF file, or as for `model_folder`; an adapter's
+            hash is that of its own weights and its base model's.
     """
     from duo import gguf_model
-    from duo.backbone import base_folder, model_folder
+    from duo.model_folder import base_folder, model_folder
 
     if name in CHECKSUMS:
         return CHECKSUMS[name]

@@ -252,21 +252,10 @@ def add_control_tokens(model: Any, tokenizer: Any, names: Sequence[str]) -> tupl
     Returns:
         Their ids.
     """
-    import torch
-    from tokenizers import AddedToken
-
     known = tokenizer.get_vocab()
     rows = model.get_input_embeddings().weight.shape[0]
     trained = min(len(tokenizer), rows)
-    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    tokenizer.add_tokens(
-        [
-            AddedToken(token, special=True, normalized=False)
-            for token in names
-            if token not in special
-        ],
-        special_tokens=True,
-    )
+    add_special(tokenizer, names)
     found = tokenizer.get_added_vocab()
     numbers = tuple(found[token] for token in names)
     if max(numbers) >= rows:
@@ -277,12 +266,28 @@ def add_control_tokens(model: Any, tokenizer: Any, names: Sequence[str]) -> tupl
         if token not in known or number >= trained
     ]
     if fresh:
-        matrices = (model.get_input_embeddings(), model.get_output_embeddings())
-        weights = [parameter for matrix in matrices for parameter in matrix.parameters()]
-        for weight in {id(weight): weight for weight in weights}.values():  # tied ones once
-            wide = torch.promote_types(weight.dtype, torch.float32)
-            weight.data[fresh] = weight.data[:trained].mean(0, dtype=wide).to(weight.dtype)
+        make_mean(model, fresh, trained)
     return numbers
+
+
+def add_special(tokenizer: Any, names: Sequence[str]) -> None:
+    """Make tokens special tokens of a tokenizer; those that are already there stay."""
+    from tokenizers import AddedToken
+
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    new = [AddedToken(n, special=True, normalized=False) for n in names if n not in special]
+    tokenizer.add_tokens(new, special_tokens=True)
+
+
+def make_mean(model: Any, rows: list[int] | slice, trained: int) -> None:
+    """Make rows of a model's vocabulary matrices the mean of their first `trained` rows."""
+    import torch
+
+    matrices = (model.get_input_embeddings(), model.get_output_embeddings())
+    weights = {id(w): w for matrix in matrices if matrix is not None for w in matrix.parameters()}
+    for weight in weights.values():  # tied ones once
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        weight.data[rows] = weight.data[:trained].mean(0, dtype=wide).to(weight.dtype)
 
 
 def trainable_rows(model: Any, states: StateTokens) -> dict[str, list[int]]:

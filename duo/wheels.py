@@ -33,8 +33,9 @@ from platformdirs import user_cache_path
 from rich.console import Console
 
 from duo.engine import installed
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import read_json_object, write_json
+from duo.files import sha256 as sha256_of
 from duo.gguf_file import set_pre_tokenizer
 from duo.terminal import progress, quiet
 
@@ -120,7 +121,7 @@ def qwen_file() -> Path:
     if not path.with_name(f"{path.name}.part").exists():
         with suppress(BadInput):
             found = hub_file(QWEN_REPO, QWEN_FILE)
-            if _sha256(found) == _QWEN_SHA256:
+            if sha256_of(found) == _QWEN_SHA256:
                 with cache_writes():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.unlink(missing_ok=True)  # a link to what the hub's cache has no more
@@ -169,16 +170,10 @@ def hub_file(repo: str, file: str) -> Path:
     except BadInput:
         raise
     except Exception as error:  # no network, no such file, gated: each raises something else
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise BadInput(
-            f"the Hugging Face hub does not give {repo}:{file} ({lines[0][:200]}): check the name "
-            "and the network, or name a local file"
+            f"the Hugging Face hub does not give {repo}:{file} ({first_line(error)}): check the "
+            "name and the network, or name a local file"
         ) from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert(gguf: Path, folder: Path, tokenizer: Any, dtype: str) -> None:
@@ -308,7 +303,7 @@ def joined_file(
                 os.fsync(target.fileno())
                 count, length = count + 1, target.tell()
                 write_json(progressed, {"parts": count, "bytes": length})
-        found = _sha256(growing)
+        found = sha256_of(growing)
         progressed.unlink()
         if found != sha256:
             growing.unlink()

@@ -69,7 +69,7 @@ def cycle_form(model: str, seed: int) -> Callable[[Sample], str]:
     """Make the function that writes a sample as a line of a file.
 
     Args:
-        model: whose tokens are counted; see `duo.backbone.model_folder`.
+        model: whose tokens are counted; see `duo.model_folder.model_folder`.
         seed: of the numbers of words.
 
     Raises:

@@ -34,7 +34,7 @@ from typing import Any
 
 from duo.data.dialogue import Role, word_spans
 from duo.data.sample import AssistantTurn, Sample, UserTurn
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import read_json_lines
 from duo.tokens import IDLE
 
@@ -48,7 +48,7 @@ def slice_form(model: str, seed: int) -> Callable[[Sample], str]:
     """Make the function that writes a sample as a line of a file.
 
     Args:
-        model: whose tokens are counted; see `duo.backbone.model_folder`.
+        model: whose tokens are counted; see `duo.model_folder.model_folder`.
         seed: of the lengths of user slices.
 
     Raises:
@@ -177,7 +177,8 @@ def tokenizer_of(model: str) -> Any:
     Raises:
         BadInput: there is no such model, or its tokenizer cannot.
     """
-    from duo.backbone import first_line, model_folder, open_tokenizer
+    from duo.backbone import open_tokenizer
+    from duo.model_folder import model_folder
     from duo.terminal import quiet
 
     folder = model_folder(model)

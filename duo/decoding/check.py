@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 
 from duo.decoding.mask import Owner
 from duo.decoding.static import StaticModel, reads
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import read_json, write_json
 from duo.fusion import fusion_of, paired
 from duo.quantising import is_quantised
@@ -289,8 +289,7 @@ def _difference_as_it_is(
     except Exception as error:  # architectures fail in as many ways as there are
         if isinstance(error, BadInput):
             return error.message
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"{_FAILS}: {lines[0][:100]}"
+        return f"{_FAILS}: {first_line(error)[:100]}"
     finally:
         model.train(training)
     if _agree(pairs):

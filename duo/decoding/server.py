@@ -24,11 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from duo.backbone import Backbone, chat_style, model_folder, open_tokenizer
+from duo.backbone import Backbone, open_tokenizer
 from duo.chatformat import chat_format
 from duo.decoding.channels import Chunk, OnePassChannels
 from duo.endpoint import open_client, plain_errors
 from duo.errors import BadInput
+from duo.model_folder import chat_style, model_folder
 from duo.terminal import quiet
 from duo.tokens import StateTokens, state_tokens
 

@@ -17,7 +17,7 @@ import numpy as np
 from duo.backbone import Backbone
 from duo.decoding.reading import Row, read_states
 from duo.errors import BadInput
-from duo.files import read_tensors, whole_file
+from duo.files import read_tensors, write_tensors
 from duo.terminal import Bar
 from duo.tokens import StateTokens
 from duo.training.encode import Target
@@ -138,8 +138,6 @@ def _write(
     seed: int,
     layer: int,
 ) -> None:
-    from safetensors.numpy import save
-
     rows, facts = [], []
     for number in chosen:
         draw = random.Random(seed + number)
@@ -158,8 +156,7 @@ def _write(
         "within": within.astype(np.bool_),
         "samples": numbers.astype(np.int32),
     }
-    with whole_file(path, "wb") as stream:
-        stream.write(save(content))
+    write_tensors(path, content)
 
 
 def _opened(path: Path) -> dict[str, np.ndarray]:

@@ -43,7 +43,7 @@ class TrainSettings:
         recipe: "duo" (state tokens), "duplex" (time slices, the baseline), or one of the other
             schemes in `duo.decoding`.
         chat: chat format: "template", "plain" (the paper's) or "minicpm"; "auto" for the one that
-            the model has (see `duo.backbone.chat_style`).
+            the model has (see `duo.model_folder.chat_style`).
         max_tokens: longer samples lose whole exchanges from the front.
         too_long: what happens to a sample whose last exchange alone is longer: "drop" (counted)
             or "refuse" (an error).

@@ -9,16 +9,14 @@ from typing import Any, cast
 import torch
 
 from duo.backbone import Backbone
-from duo.errors import BadInput
-from duo.files import whole_file
+from duo.errors import BadInput, first_line
+from duo.files import read_tensors, write_tensors
 from duo.fusion import NAME, Kind, add_fusion
+from duo.model_folder import ADAPTER_WEIGHTS
 from duo.terminal import quiet
 from duo.tokens import trainable_rows
 from duo.training.settings import TrainSettings
 from duo.training.speed import blocks
-
-#: Name of an adapter's weights, as peft writes them.
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 #: Parts of the names that linear layers have in the architectures of `transformers`.
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value")
@@ -127,8 +125,8 @@ def _begun(model: Any, config: Any, start: Path) -> Any:
         there = PeftConfig.from_pretrained(str(start))
         adapted = PeftModel.from_pretrained(model, str(start), config=there, is_trainable=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"no adapter of this model can be read: {reason}", file=start) from None
+        said = f"no adapter of this model can be read: {first_line(error)}"
+        raise BadInput(said, file=start) from None
     for name in ("r", "lora_alpha", "target_modules", "trainable_token_indices"):
         was, now = getattr(there, name, None), getattr(config, name)
         if name == "target_modules":
@@ -171,8 +169,5 @@ def last_blocks(model: Any, count: int) -> list[tuple[str, Any]]:
 
 
 def _cast(path: Path, dtype: torch.dtype) -> None:
-    from safetensors.torch import load, save
-
-    weights = {name: weight.to(dtype) for name, weight in load(path.read_bytes()).items()}
-    with whole_file(path, "wb") as stream:
-        stream.write(save(weights, metadata={"format": "pt"}))
+    weights = {name: weight.to(dtype) for name, weight in read_tensors(path, "pt")[0].items()}
+    write_tensors(path, weights, {"format": "pt"}, "pt")
