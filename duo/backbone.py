@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duo.chatformat import DATE, STYLES, ChatFormat, chat_format
+from duo.chatformat import STYLES, ChatFormat, chat_format
+from duo.chattemplate import DATE
 from duo.engine import Engine, resolve_engine
 from duo.errors import BadInput, check_choice, first_line
 from duo.files import read_json_object
@@ -195,11 +196,7 @@ def load(
 
 
 def resolve_device(name: str) -> torch.device:
-    """Find the device of a name; "auto" is the best there is.
-
-    Raises:
-        BadInput: there is none of that name.
-    """
+    """Find the device of a name; "auto" is the best there is."""
     import torch
 
     if name == "auto":
@@ -217,11 +214,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Find the number format of a name; "auto" is what suits the device.
-
-    Raises:
-        BadInput: a name that is not one of `DTYPES`.
-    """
+    """Find the number format of a name; "auto" is what suits the device."""
     import torch
 
     check_choice("dtype", name, DTYPES)
@@ -232,11 +225,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def moved(model: Any, device: torch.device) -> Any:
-    """Move a model to a device.
-
-    Raises:
-        BadInput: it does not fit.
-    """
+    """Move a model to a device."""
     import torch
 
     try:
@@ -246,11 +235,7 @@ def moved(model: Any, device: torch.device) -> Any:
 
 
 def open_weights(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
-    """Open the model and tokenizer of a folder, be it a whole model or an adapter.
-
-    Raises:
-        BadInput: damaged, foreign, or in need of code of its own.
-    """
+    """Open the model and tokenizer of a folder, be it a whole model or an adapter."""
     if (base := base_folder(folder)) is not None:
         return _adapted(folder, base, dtype, attention)
     config = read_json_object(folder / CONFIG, finite=False)

@@ -89,15 +89,9 @@ class Endpoint:
 
     Args:
         model: as the endpoint calls it.
-        most_tokens: of a reply.
-        requests_per_minute: limit over all requests.
         url: of the endpoint; None for what the environment says.
         option: of the command line that names the model, for messages.
-        client: in place of the usual one.
         sleep, clock: for tests.
-
-    Raises:
-        BadInput: there is no key in the environment; or the URL is none.
     """
 
     def __init__(
@@ -180,9 +174,6 @@ def open_client(url: str | None, where: str, timeout: float) -> Any:
         url: of the endpoint; None for what the environment says.
         where: what names the endpoint, for messages.
         timeout: of a request, in seconds.
-
-    Raises:
-        BadInput: there is no key in the environment, or the URL is none.
     """
     import openai
 

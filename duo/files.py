@@ -119,11 +119,7 @@ def _is_alive(process: int) -> bool:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, and find out before long work, not after it, whether it can be written.
-
-    Raises:
-        BadInput: the folder cannot be made or written.
-    """
+    """Make a folder, and find out before long work, not after it, whether it can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -133,11 +129,7 @@ def check_writable(folder: Path) -> None:
 
 
 def check_writable_file(path: Path) -> None:
-    """Find out before long work, not after it, whether a file can be written.
-
-    Raises:
-        BadInput: it is a folder, or its own folder cannot be made or written.
-    """
+    """Find out before long work, not after it, whether a file can be written."""
     if path.is_dir():
         raise BadInput("is a folder: name a file", file=path)
     try:
@@ -165,11 +157,7 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hash a file's bytes: SHA-256 in hex.
-
-    Raises:
-        BadInput: it cannot be read.
-    """
+    """Hash a file's bytes: SHA-256 in hex."""
     try:
         with _plain(Path(path)) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -218,11 +206,7 @@ def walk(
 
 
 def files_below(folder: Path, ending: str) -> list[Path]:
-    """List the files below a folder whose names end so, by path; see `walk`.
-
-    Raises:
-        BadInput: a folder may not be read, or a path is not UTF-8.
-    """
+    """List the files below a folder whose names end so, by path; see `walk`."""
 
     def refuse(error: BadInput) -> None:
         raise error
@@ -235,11 +219,7 @@ def files_below(folder: Path, ending: str) -> list[Path]:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file.
-
-    Raises:
-        BadInput: it cannot be read, or is not UTF-8 text.
-    """
+    """Read a text file."""
     with opened(path) as stream:
         try:
             return stream.read().decode("utf-8-sig")
@@ -252,9 +232,6 @@ def read_json(path: Path, *, finite: bool = True) -> Any:
 
     Args:
         finite: refuse NaN and infinities; False for files of others that may have them.
-
-    Raises:
-        BadInput: it cannot be read, or is not JSON; names the line.
     """
     try:
         return (_decoder if finite else json.JSONDecoder()).decode(read_text(path))
@@ -267,11 +244,7 @@ def read_tensors(path: Path, framework: str = "numpy") -> tuple[dict[str, Any], 
     """Read a safetensors file: its tensors by name, and the texts of its header.
 
     Args:
-        path: of the file.
         framework: whose tensors they are: `numpy`, which has no bfloat16, or `pt`.
-
-    Raises:
-        BadInput: the file cannot be read or is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -342,11 +315,7 @@ def read_json_lines(
 def validate(
     data: Any, model: type[Model], *, file: str | Path | None = None, line: int | None = None
 ) -> Model:
-    """Make a pydantic model of data that were read from a file.
-
-    Raises:
-        BadInput: they do not fit; names the first field that does not.
-    """
+    """Make a pydantic model of data that were read from a file."""
     try:
         if issubclass(model, Record):  # strict: only as JSON may a list stand for a tuple
             return cast("Model", model.model_validate_json(json.dumps(data)))

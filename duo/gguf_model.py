@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from duo.backbone import Backbone
-from duo.chatformat import DATE, TEXTS, chat_format
+from duo.chatformat import chat_format
+from duo.chattemplate import DATE, TEXTS
 from duo.engine import library
 from duo.errors import BadInput, first_line
 from duo.files import read_json_object, write_json
@@ -94,9 +95,6 @@ def find(name: str) -> Source:
         name: the alias `qwen`, `smollm2` or one of its adapters', a file, `user/repo:file.gguf` on
             the Hugging Face hub, or the folder of a PEFT adapter or of state rows whose base model
             is one of these.
-
-    Raises:
-        BadInput: there is none, or it cannot be fetched.
     """
     base, adapter = _taken_apart(base_of_rows(name))
     if base == QWEN:
@@ -136,9 +134,6 @@ def torch_folder(name: str) -> Path:
     """Find the weights of a GGUF file as a model folder for torch; made the first time, in minutes.
 
     They are stored in float16, which loses less than a thousandth of a weight.
-
-    Raises:
-        BadInput: no such file, or one that `transformers` cannot read.
     """
     file = find(name).file
 
@@ -158,16 +153,7 @@ def torch_folder(name: str) -> Path:
 def load(
     name: str, *, chat: str | None = None, system: str | None = None, date: str = DATE
 ) -> Backbone:
-    """Load a GGUF model with its tokenizer, state tokens and chat format.
-
-    Args:
-        name: see `find`.
-        chat, system, date: see `duo.backbone.load`.
-
-    Raises:
-        BadInput: no such model, a damaged one, an adapter that llama.cpp cannot have, or a chat
-            format that the model was not trained in.
-    """
+    """Load a GGUF model with its tokenizer, state tokens and chat format."""
     from duo.decoding.llama_model import LlamaModel, Rows
 
     library()  # if it is not there, that is said before anything is fetched
@@ -282,11 +268,7 @@ def _open_tokenizer(folder: Path) -> Any:
 
 
 def _check_tokenizer(tokenizer: Any, model: Any, file: Path) -> None:
-    """Compare with llama.cpp's own tokenizer.
-
-    Raises:
-        BadInput: they differ.
-    """
+    """Compare with llama.cpp's own tokenizer."""
     for text in (*TEXTS, *_MORE_TEXTS):
         if encode(tokenizer, text) != model.encode(text):
             raise BadInput(

@@ -18,9 +18,6 @@ def merge(model: Any, tokenizer: Any, folder: Path, own: Any | None) -> tuple[An
     """Merge the adapter of a folder into `model`; changes `model` and `tokenizer` in place.
 
     Args:
-        model: the base model, as it was published.
-        tokenizer: of the base model.
-        folder: of the adapter.
         own: the adapter's tokenizer, if one lies beside it.
 
     Returns:

@@ -21,10 +21,6 @@ def quantise(model: Any, dtype: str) -> None:
     What is computed with them is in the model's own precision. Embeddings and the head stay as they
     are: state tokens are rows of them.
 
-    Args:
-        model: a causal LM of `transformers`.
-        dtype: one of `BITS`.
-
     Raises:
         BadInput: torchao is not here, or has no such format on this device.
     """

@@ -131,11 +131,7 @@ def claim(folder: Path, facts: Mapping[str, Any], *, name: str = RUN) -> bool:
 
 
 def begun(folder: Path, *, name: str = RUN) -> dict[str, Any] | None:
-    """Read what a folder was begun as; None if nothing was begun in it.
-
-    Raises:
-        BadInput: the file that says so cannot be read, or says nothing.
-    """
+    """Read what a folder was begun as; None if nothing was begun in it."""
     path = folder / name
     if not path.exists():
         return None
@@ -160,9 +156,6 @@ def check_same(
         now: facts of what is asked for. A fact that only one side has counts as None on the other.
         file, line: what the error points at.
         way_out: what the user can do.
-
-    Raises:
-        BadInput: they differ; names the first fact that does, and both values.
     """
     for field, there, wanted in _differences(as_json(before), as_json(now)):
         said = f"was begun with {there!r}, now {wanted!r}: {way_out}"
@@ -188,9 +181,6 @@ class Journal:
 
     Attributes:
         records: those that are in the file, in order.
-
-    Raises:
-        BadInput: the file cannot be read or written, or the disk is full.
     """
 
     def __init__(self, path: Path) -> None:

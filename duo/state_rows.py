@@ -129,11 +129,7 @@ def base_of_rows(name: str) -> str:
 
 
 def read_rows(folder: Path) -> StateRows:
-    """Read rows.
-
-    Raises:
-        BadInput: damaged.
-    """
+    """Read rows."""
     facts = read_result(folder / FACTS, RowsRecord)
     if rows_folder(facts.model) is not None:
         raise BadInput("names rows, not the model under them", file=folder / FACTS, field="model")
@@ -157,8 +153,6 @@ def with_rows(backbone: Backbone, rows: StateRows, name: str) -> Backbone:
     """Let rows say what the state tokens of their base model score; changes it in place.
 
     Args:
-        backbone: the base model.
-        rows: for it.
         name: of the rows, as they were asked for.
 
     Raises:
@@ -186,11 +180,7 @@ def with_rows(backbone: Backbone, rows: StateRows, name: str) -> Backbone:
 
 
 def check_layer(backbone: Backbone, layer: int, file: Path | None = None) -> None:
-    """Make sure that rows can be on a model's states after a block; see `RowsRecord.layer`.
-
-    Raises:
-        BadInput: they cannot; `file` says so.
-    """
+    """Make sure that rows can be on a model's states after a block; see `RowsRecord.layer`."""
     if layer == -1:
         return
     if backbone.engine != "llama":

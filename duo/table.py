@@ -115,9 +115,6 @@ class Table:
         rows: of values, or `Cell`s where one differs.
         notes: paragraphs below it; one that a mark points to begins with the mark.
         sections: numbers of the rows before which a new group begins.
-
-    Raises:
-        ValueError: a row is longer or shorter than the others.
     """
 
     title: str
@@ -297,9 +294,6 @@ class Table:
         Long texts wrap between words. If the table is still too wide, its columns are shown in
         parts one below the other; each begins with the columns that say what a row is about. In a
         pipe, unless COLUMNS says otherwise, lines are as long as they must.
-
-        Args:
-            console: standard output if not given.
         """
         from rich import box
         from rich.console import Console
@@ -384,9 +378,6 @@ def make_result(
 
     Args:
         out: the file, known to be writable before anything is computed; None for none.
-
-    Raises:
-        BadInput: the file cannot be written; or of `compute`.
     """
     if out is not None:
         check_writable_file(out)

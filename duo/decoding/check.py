@@ -55,11 +55,7 @@ def check(model: PreTrainedModel, *, fused: bool = True) -> None:
     """Make sure that a model decodes two channels exactly, and conversations side by side.
 
     Args:
-        model: a causal LM of `transformers`.
         fused: both channels in one pass (`FusedChannels`), else one after the other.
-
-    Raises:
-        BadInput: it does not; with what does.
     """
     if reason := fault(model, fused=fused):
         raise BadInput(reason)

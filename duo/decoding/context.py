@@ -155,8 +155,7 @@ class Context:
     def completed_text(self, tokenizer: Any) -> str:
         """Return the utterance with the words that are expected after it."""
         ids = self._input().ids[len(self._opening) :]
-        text: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-        return text
+        return tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
     def respond(
         self,

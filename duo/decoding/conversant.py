@@ -188,8 +188,7 @@ def run(steps: Generator[Waiting, Any, Result]) -> Result:
             else:
                 waiting = steps.send(waiting.encode())
     except StopIteration as done:
-        result: Result = done.value
-        return result
+        return done.value
 
 
 class System(ABC):

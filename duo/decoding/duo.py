@@ -238,16 +238,11 @@ class Duo(System):
 
     @property
     def _table(self) -> FrameTable:
-        """The model's frames.
-
-        Raises:
-            BadInput: the model was not prepared for any, or another one hears.
-        """
+        """The model's frames."""
         found = getattr(self._model, "duo_frames", None)
         if found is None or self.settings.monitor:
             raise BadInput("frames need duo.fusion.take_in(model) before, and no monitor")
-        table: FrameTable = found
-        return table
+        return found
 
     # -- hearing and deciding ----------------------------------------------------------------
 
@@ -391,5 +386,4 @@ class Duo(System):
     def _expected_text(self) -> str:
         """Decode the look-ahead: words, and a state token if one is expected; no end of turn."""
         words = [token for token in self._expected if token not in self._turn_ends]
-        text: str = self._heard_tokenizer.decode(words, clean_up_tokenization_spaces=False)
-        return text
+        return self._heard_tokenizer.decode(words, clean_up_tokenization_spaces=False)

@@ -80,9 +80,7 @@ class LlamaModel:
             seconds; empty where there was nothing to choose.
 
     Args:
-        file: GGUF.
         adapter: GGUF file of a LoRA adapter.
-        rows: tokens that the file lacks.
         threads: None to try what is free.
         cache: number format of keys and values, "f16" or "f32".
 
@@ -156,9 +154,6 @@ class LlamaModel:
             at_once: tokens that are computed at once of a pass, which may be wanted after all of
                 them; None for `_AT_ONCE`, and as many as a pass of the sessions needs.
             watch: what takes hidden states out of it.
-
-        Raises:
-            BadInput: no memory for it.
         """
         api = self.api
         wanted = api.llama_context_default_params()
@@ -366,10 +361,9 @@ class LlamaContext:
             vectors: their embeddings, in place of ids.
             all_wanted: every token is.
         """
-        code: int = self._api.llama_decode(
+        return self._api.llama_decode(
             self.pointer, self._batch.filled(tokens, vectors, all_wanted=all_wanted)
         )
-        return code
 
     def logits(self, place: int) -> Any:
         """Point to the logits after a token of the last pass that was wanted."""

@@ -76,16 +76,10 @@ class ServerModel:
     """A model on a server.
 
     Args:
-        name: as the server calls it.
-        url: of the server.
-        vocabulary: number of tokens.
         states: whose log-probabilities are needed after words were heard.
 
     Attributes:
         max_tokens: length of its context.
-
-    Raises:
-        BadInput: see `load`.
     """
 
     device, dtype = torch.device("cpu"), torch.float32  # of the scores
@@ -202,12 +196,7 @@ class ServerPool:
 
 
 class ServerChannels(OnePassChannels):
-    """Channels on a server. Slots are only counted; a session forgets nothing that it must keep.
-
-    Args:
-        model: on the server.
-        pool: asks for several sessions at once; None for one alone.
-    """
+    """Channels on a server. Slots are only counted; a session forgets nothing that it must keep."""
 
     def __init__(self, model: ServerModel, pool: ServerPool | None = None) -> None:
         super().__init__()

@@ -35,9 +35,6 @@ class Sampling:
         repetition_penalty: above 1, words that the context holds already become less likely. Marks
             are no words: the end of an answer does not become less likely with each answer.
         seed: of the draws.
-
-    Raises:
-        BadInput: a value of another type, or out of its range.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 0.0
@@ -120,9 +117,6 @@ class Settings:
         max_tokens: length of the context; None for what the model allows.
         when_full: "drop" the oldest turns to make room, or "refuse" to go on.
         sampling: how output tokens are chosen.
-
-    Raises:
-        BadInput: a value of another type or choice, or a number that is not positive.
     """
 
     cycle_seconds: float = 1.0

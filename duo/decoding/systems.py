@@ -80,11 +80,7 @@ def is_foreign(system: str) -> bool:
 
 
 def check_system(system: str) -> None:
-    """Make sure that there is such a system, without loading anything heavy of ours.
-
-    Raises:
-        BadInput: no such system, or the foreign module or factory cannot be found.
-    """
+    """Make sure that there is such a system, without loading anything heavy of ours."""
     if is_foreign(system):
         _foreign(system)
     elif system not in SYSTEMS:
@@ -97,7 +93,6 @@ def models_for(systems: Sequence[str], wanted: Sequence[str] = ()) -> dict[str, 
     """Choose the model of each system.
 
     Args:
-        systems: names.
         wanted: `NAME` of a model for all systems, or `SYSTEM=NAME` for one; later ones win. A
             system that is not named has its default; a foreign one has none.
 
@@ -129,10 +124,6 @@ def with_prompt(loading: Mapping[str, Any], models: Iterable[str]) -> dict[str, 
 
     It is the same for all systems that are compared: `SPOKEN` if `qwen` is among the models. Else
     each is told what its chat template says, as in its training, and so is a monitor.
-
-    Args:
-        loading: see `duo.backbone.load`.
-        models: of all systems.
     """
     from duo.wheels import QWEN
 
@@ -140,11 +131,7 @@ def with_prompt(loading: Mapping[str, Any], models: Iterable[str]) -> dict[str, 
 
 
 def check_settings(system: str, settings: Mapping[str, Any], *, seed: int = 0) -> None:
-    """Make sure that a system can have these settings, as far as that is known without building it.
-
-    Raises:
-        BadInput: unknown setting, or a value out of its range.
-    """
+    """Make sure that a system can have these settings, as far as is known without building it."""
     if not is_foreign(system):
         _settings(system, seed, settings)
     elif taken := settings.keys() & {"seed", "channels"}:  # what `build` itself takes
@@ -201,11 +188,7 @@ def build(
 
 
 def prepare(system: str, backbone: Backbone) -> None:
-    """Give a model what a system needs of it, before anything is made of its weights.
-
-    Raises:
-        BadInput: it cannot be given that.
-    """
+    """Give a model what a system needs of it, before anything is made of its weights."""
     if names := CONTROL_TOKENS.get(system):
         backbone.control(names)
     if system.startswith("lslm"):
@@ -257,14 +240,7 @@ def channels_for(
 def in_one_pool(
     kind: Callable[[Any], Channels], model: Any, rows: int, *, graphs: bool = False
 ) -> Callable[[Any], Channels]:
-    """Give channels of this kind one pool of so many rows, if they can share one.
-
-    Args:
-        kind: see `channels_for`.
-        model: of all of them.
-        rows: channels that will be made.
-        graphs: see `duo.decoding.fused.make_pool`.
-    """
+    """Give channels of this kind one pool of so many rows, if they can share one."""
     from duo.decoding.fused import FusedChannels, make_pool
     from duo.decoding.llama import LlamaChannels, LlamaPool
     from duo.decoding.server import ServerChannels, ServerPool
@@ -322,5 +298,4 @@ def _foreign(system: str) -> Callable[..., Any]:
         raise BadInput(f"system {system!r} cannot be loaded: {error}") from error
     if not callable(factory):
         raise BadInput(f"system {system!r} is not a function")
-    result: Callable[..., Any] = factory
-    return result
+    return factory

@@ -120,12 +120,8 @@ class Encoder:
     Args:
         tokenizer: of `transformers`, with the state tokens.
         max_tokens: longer samples lose whole exchanges from the front until they fit.
-        chat: chat format, "template" or "plain".
         answer_tokens: longer answers of the `duo` recipe are cut off there; 0 for none.
         recipe: of `duo.training.settings`; the state token of `vita` begins the answer.
-
-    Raises:
-        BadInput: the tokenizer has no state tokens, or its chat template cannot be used.
     """
 
     def __init__(
@@ -170,7 +166,6 @@ class Encoder:
         """Encode a sample of the `duo` recipe.
 
         Args:
-            sample: the turns.
             context: how many of its messages, from the first, teach nothing.
 
         Raises:
@@ -202,9 +197,6 @@ class Encoder:
         """Encode a dialogue of the `duplex` recipe, slices of both sides (Zhang et al. 2024).
 
         Every answer slice is learned, with the end of turn after it; silence is `<idle>`.
-
-        Args:
-            slices: role ("user" or "assistant") and text.
 
         Raises:
             TooLong: the last pair of slices does not fit.

@@ -63,11 +63,8 @@ def places_of(
 
     Args:
         targets: of the sample; see `duo.training.encode.targets`.
-        states: of the tokenizer.
-        tokenizer: of the model.
         inside: places within each finished utterance, after whole words, as the decoder hears no
             others.
-        draw: chooses them.
     """
     found: list[tuple[int, int, bool]] = []
     words: list[int] = []
@@ -103,16 +100,8 @@ def extract(
     """Read the hidden states of samples, or those that were read before.
 
     Args:
-        backbone: the model.
-        samples: encoded for it.
         folder: where they are kept, for this model and these samples alone.
         bar: is advanced by tokens.
-        inside: see `places_of`.
-        seed: of what is drawn.
-        layer: see `duo.decoding.reading.read_states`.
-
-    Raises:
-        BadInput: a file in the folder is damaged, or there is not one place.
     """
     parts = []
     for start in range(0, len(samples), SHARD):

@@ -50,9 +50,6 @@ class FramesSettings:
         align: weight of the words' loss while the model is learned from.
         precision: see `duo.training.settings.TrainSettings`; of the frozen model.
         seed: of all that is drawn.
-
-    Raises:
-        BadInput: a value of another type or out of range.
     """
 
     stack: int = 5
@@ -101,10 +98,9 @@ class Words(nn.Module):
         padded = nn.utils.rnn.pad_sequence(list(directions))
         chances = (self.scale * padded @ classes.T).log_softmax(-1)
         counts, lengths = (torch.tensor([*map(len, parts)]) for parts in (directions, texts))
-        found: Tensor = nn.functional.ctc_loss(
+        return nn.functional.ctc_loss(
             chances, wanted, counts, lengths, blank=len(tokens), zero_infinity=True
         )
-        return found
 
 
 class Listener:
@@ -141,8 +137,7 @@ class Listener:
         made = inner(inputs_embeds=padded, past_key_values=cache, use_cache=True).last_hidden_state
         last = torch.tensor([len(row) - 1 for row in given])
         scores = self.model.get_output_embeddings()(made[torch.arange(len(given)), last])
-        found: Tensor = scores.float().log_softmax(-1)
-        return found
+        return scores.float().log_softmax(-1)
 
     def after_words(self, texts: Sequence[str]) -> Tensor:
         """Compute what is expected after words."""
@@ -159,16 +154,7 @@ def directions_of(projector: Projector, utterances: Sequence[Utterance]) -> list
 
 
 class Training:
-    """A projector that learns.
-
-    Args:
-        backbone: the model that shall hear.
-        utterances: to learn from.
-        settings: of the run.
-
-    Raises:
-        BadInput: all utterances are of one text.
-    """
+    """A projector that learns."""
 
     def __init__(
         self, backbone: Backbone, utterances: Sequence[Utterance], settings: FramesSettings
@@ -276,11 +262,7 @@ class Training:
             torch.save({**content, "step": self.step, "curve": self.curve}, stream)
 
     def go_on(self, path: Path) -> None:
-        """Go on from what was written.
-
-        Raises:
-            BadInput: it is damaged.
-        """
+        """Go on from what was written."""
         try:
             content = torch.load(path, weights_only=True)
             for name, part in self.parts().items():
@@ -295,13 +277,7 @@ def train_frames(*, settings: FramesSettings, model: str, data: Path, out: Path)
     """Train a projector, or go on with a run that was stopped.
 
     Args:
-        settings: of the run.
-        model: that shall hear; see `duo.backbone.load`.
         data: folder with utterances in `train`; see `duo.frames`.
-        out: where the projector goes.
-
-    Raises:
-        BadInput: bad utterances, or a folder with another run.
     """
     utterances = list(read_utterances(data / "train"))
     check_writable(out)

@@ -48,9 +48,6 @@ class RowsSettings:
         layer: the block after which the hidden state is taken, from 0 on (in llama.cpp alone); -1
             for the last one, which the output head sees.
         seed: of what is drawn.
-
-    Raises:
-        BadInput: a value of another type or out of range.
     """
 
     chat: Literal["auto", "template", "plain", "minicpm"] = "auto"
@@ -85,14 +82,8 @@ def train_rows(
     The features stay in the folder. The same command with another operating point takes seconds.
 
     Args:
-        settings: of the run.
-        model: that decides; see `duo.backbone.load`.
         data: folder with `train.jsonl` and `validation.jsonl`.
         out: where the rows go, `features` beside them.
-        engine: see `duo.backbone.load`.
-
-    Raises:
-        BadInput: bad data or settings, or a folder with another run's features.
     """
     watch = Stopwatch()
     chat = None if settings.chat == "auto" else settings.chat
@@ -184,8 +175,7 @@ class Fitted:
 
     def odds(self, states: np.ndarray) -> np.ndarray:
         """Compute the log odds of `<1>` and `<2>` against waiting, `[places, 2]`."""
-        found: np.ndarray = states.astype(np.float32) @ self.head.T + self.bias
-        return found
+        return states.astype(np.float32) @ self.head.T + self.bias
 
     def reactions(self, features: Features) -> dict[str, Reaction]:
         """Count how places of each kind are reacted to."""
@@ -259,5 +249,4 @@ def fit(learning: Features, choosing: Features, answered: float) -> Fitted:
 def _chances(scores: np.ndarray) -> np.ndarray:
     from scipy.special import softmax
 
-    found: np.ndarray = softmax(scores, axis=1)
-    return found
+    return softmax(scores, axis=1)

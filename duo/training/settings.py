@@ -80,9 +80,6 @@ class TrainSettings:
         seed: of everything that is drawn.
         log_every, validate_every, save_every: in steps.
         validation_limit: samples of the validation split that are evaluated, the first ones.
-
-    Raises:
-        BadInput: a value that is none of the choices, of another type or out of range.
     """
 
     recipe: Recipe = "duo"
@@ -204,9 +201,6 @@ def load_settings(
             count for that recipe only.
         recipe: one of `Recipe`; None for the preset's own.
         assignments: settings by name that win over the preset's.
-
-    Raises:
-        BadInput: no such preset, a file that is no mapping of settings, an unknown setting.
     """
     path = Path(preset) if preset.endswith((".yaml", ".yml")) else None
     place = path or files(__package__).joinpath("presets", f"{preset}.yaml")
@@ -228,11 +222,7 @@ def load_settings(
 
 
 def make_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
-    """Make settings of a dataclass; those that are not given have their defaults.
-
-    Raises:
-        BadInput: an unknown setting, or a bad value.
-    """
+    """Make settings of a dataclass; those that are not given have their defaults."""
     known = [setting.name for setting in fields(kind)]
     for name in values:
         if name not in known:

@@ -80,25 +80,13 @@ def rows_known(*, packed: bool) -> Iterator[None]:
 
 
 def compile_layers(model: Any, backend: str = "inductor") -> None:
-    """Have `torch.compile` make kernels for a model's layers, once for all layers and lengths.
-
-    Args:
-        model: a causal LM of `transformers`, or a PEFT model; changed in place.
-        backend: of `torch.compile`.
-
-    Raises:
-        BadInput: the architecture does not say what its layers are.
-    """
+    """Have `torch.compile` make kernels for a model's layers, once for all layers and lengths."""
     for layer in blocks(model, field="compile").values():
         layer.compile(backend=backend, dynamic=True)
 
 
 def blocks(model: Any, *, field: str) -> dict[str, Any]:
     """Find a model's layers by name, from the input on.
-
-    Args:
-        model: a causal LM of `transformers`, or a PEFT model.
-        field: the setting that needs them.
 
     Raises:
         BadInput: the architecture does not say what its layers are.

@@ -52,15 +52,11 @@ def train(
     """Train, or go on with a run that was stopped.
 
     Args:
-        settings: of the run.
         model: what is trained; see `duo.backbone.load`.
         data: folder with `train.jsonl` and, if wanted, `validation.jsonl`.
         out: where the adapter or model goes, with its tokenizer, `training.json` and
             `manifest.json`; `checkpoints`, from which a later call goes on; TensorBoard's `logs`.
         start: folder of an adapter to begin with, in place of one that changes nothing yet.
-
-    Returns:
-        `out`.
 
     Raises:
         BadInput: bad data or settings, a finished run, or one begun otherwise.
@@ -224,11 +220,7 @@ def _identity(settings: TrainSettings, model: str, start: Path | None) -> dict[s
 
 
 def _style(settings: TrainSettings, start: Path | None) -> str | None:
-    """Choose the chat format: the one asked for, that of the adapter to begin with, or none.
-
-    Raises:
-        BadInput: the adapter was trained in another than the one asked for.
-    """
+    """Choose the chat format: the one asked for, that of the adapter to begin with, or none."""
     asked = None if settings.chat == "auto" else settings.chat
     return asked if start is None else agreed_style(trained_style(start), asked, start)
 
@@ -270,10 +262,6 @@ def make_trainer(
 
     Args:
         model: as `trainable` gives it, in float32; changed in place.
-        settings: of the run.
-        learning, validation: samples.
-        out: folder of the run.
-        states: ids of the state tokens.
         end: id of the token that ends an answer.
     """
     from torch.utils.tensorboard import SummaryWriter

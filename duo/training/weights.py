@@ -29,11 +29,6 @@ def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = 
     With `lora_rank` it is a PEFT model: low-rank adapters beside the linear layers, and the state
     tokens' rows of the embedding (and of the output head where that is a matrix of its own).
 
-    Args:
-        backbone: the base model.
-        settings: of the run.
-        start: folder of an adapter of this model to begin with.
-
     Raises:
         BadInput: the architecture has no linear layers of the kind asked for, or `start` holds no
             adapter like the one that is to be trained.
@@ -76,9 +71,6 @@ def save(
     """Write an adapter or a model, with its tokenizer, as `duo.backbone.load` reads it.
 
     Args:
-        model: that was trained.
-        tokenizer: of the model.
-        folder: where to.
         dtype: number format of the weights in the file.
         gathered: all weights by name, where the model itself holds only this process's share.
     """
@@ -113,11 +105,7 @@ def _begin_as_turn_end(backbone: Backbone) -> None:
 
 
 def _begun(model: Any, config: Any, start: Path) -> Any:
-    """Put an adapter that was trained before on a model.
-
-    Raises:
-        BadInput: the folder holds no adapter of this model, or one of another form.
-    """
+    """Put an adapter that was trained before on a model."""
     from peft import PeftConfig, PeftModel
     from safetensors import SafetensorError
 
@@ -140,11 +128,7 @@ def _begun(model: Any, config: Any, start: Path) -> Any:
 
 
 def adapter_layers(model: Any, wanted: str, last: int = 0) -> str | list[str]:
-    """Name the layers that get an adapter, as PEFT's `target_modules`; see `TrainSettings`.
-
-    Raises:
-        BadInput: the model has none of that kind, or not so many blocks.
-    """
+    """Name the layers that get an adapter, as PEFT's `target_modules`; see `TrainSettings`."""
     if wanted == "all-linear" and not last:
         return wanted
     within = tuple(f"{name}." for name, _ in last_blocks(model, last)) if last else ""

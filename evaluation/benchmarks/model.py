@@ -23,7 +23,8 @@ from lm_eval.api.model import CacheHook, hash_args
 from lm_eval.models.huggingface import HFLM
 
 from duo import backbone, gguf_model
-from duo.chatformat import PLAIN_OPENING, dated, write_style
+from duo.chatformat import PLAIN_OPENING, write_style
+from duo.chattemplate import dated
 from duo.errors import BadInput
 from duo.files import sha256
 from duo.model_folder import ADAPTER, base_folder, chat_style, model_folder
