@@ -16,7 +16,7 @@ In all, the state token stands at the end of the user's text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -100,6 +100,10 @@ class ChatFormat:
     def user_turn(self, text: str, state: int | None = None) -> list[int]:
         """Encode a whole user turn, with the id of its state token at the end of its text."""
         return [*self._user(text, state), *self.user_close]
+
+    def prompt(self, question: Sequence[int]) -> list[int]:
+        """Put a question's ids into a dialogue of its own, up to where its answer begins."""
+        return [*self.preamble, *self.user_open, *question, *self.user_close, *self.assistant_open]
 
     def render(self, messages: Iterable[Mapping[str, Any]]) -> list[int]:
         """Encode a whole dialogue, as `apply_chat_template` gives them.

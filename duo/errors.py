@@ -83,7 +83,7 @@ def check_utf8(path: str) -> None:
 def check_types(settings: Any) -> None:
     """Hold every field of a dataclass instance, whose values people give, to its type hint.
 
-    A hint may say more than the type: `Annotated[float, Field(le=1)]`.
+    A hint may say more than the type: `PositiveInt` or `Annotated[float, Field(le=1)]`.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -93,8 +93,14 @@ def check_types(settings: Any) -> None:
         try:
             TypeAdapter(hints[setting.name]).validate_python(value, strict=True)
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]["msg"]
-            raise BadInput(f"{value!r}: {problem}", field=setting.name) from error
+            problem = error.errors(include_url=False)[0]
+            limits = problem.get("ctx", {})
+            said = f"{value!r}: {problem['msg']}"
+            if limits.get("gt") == 0:
+                said = f"must be positive, not {value}"
+            elif limits.get("ge") == 0:
+                said = f"must not be negative, as {value} is"
+            raise BadInput(said, field=setting.name) from error
         if isinstance(value, float) and not math.isfinite(value):
             raise BadInput(f"{value} is not finite", field=setting.name)
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from duo.backbone import Backbone
+from duo.backbone import Backbone, open_tokenizer
 from duo.chatformat import chat_format
 from duo.chattemplate import DATE, TEXTS
 from duo.engine import library
@@ -159,7 +159,7 @@ def load(
     library()  # if it is not there, that is said before anything is fetched
     source = find(name)
     kept = _kept(source.file)
-    tokenizer = _open_tokenizer(kept / "tokenizer")
+    tokenizer = open_tokenizer(kept / "tokenizer")
     known = len(tokenizer)
     add_special(tokenizer, STATE_TOKENS)  # numbered after all others if they are new
     states = state_tokens(tokenizer)
@@ -190,12 +190,14 @@ def load(
 
 def own_tokenizer(file: Path) -> Any:
     """Open the tokenizer of a file as it is, without state tokens."""
-    return _open_tokenizer(_kept(file) / "tokenizer")
+    return open_tokenizer(_kept(file) / "tokenizer")
 
 
 # -- what is kept of a file ----------------------------------------------------------------------
 
 _FACTS = "facts.json"
+#: What is kept of a `Matrix`.
+_SHAPE = ("offset", "kind", "rows", "width")
 
 
 def _kept(file: Path) -> Path:
@@ -224,7 +226,7 @@ def _read(file: Path, folder: Path) -> None:
                 "architecture": kind,
                 "heads": _fact(reader, f"{kind}.attention.head_count"),
                 "kv_heads": _fact(reader, f"{kind}.attention.head_count_kv"),
-                "embeddings": _shape(embeddings),
+                "embeddings": {k: v for k, v in vars(embeddings).items() if k in _SHAPE},
                 "mean_embedding": embeddings.mean().tolist(),
             }
             pre = _fact(reader, "tokenizer.ggml.pre")
@@ -234,10 +236,6 @@ def _read(file: Path, folder: Path) -> None:
     except Exception as error:  # whatever a damaged or foreign file makes the libraries raise
         raise BadInput(f"cannot read this model: {first_line(error)}", file=file) from error
     write_json(folder / _FACTS, facts)
-
-
-def _shape(matrix: Matrix) -> dict[str, int]:
-    return {name: value for name, value in asdict(matrix).items() if name != "file"}
 
 
 def _fact(reader: Any, name: str) -> Any:
@@ -261,14 +259,8 @@ def _tokenizer(file: Path, pre: str) -> Any:
     )
 
 
-def _open_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-
-
 def _check_tokenizer(tokenizer: Any, model: Any, file: Path) -> None:
-    """Compare with llama.cpp's own tokenizer."""
+    """Refuse a tokenizer that encodes otherwise than llama.cpp's own."""
     for text in (*TEXTS, *_MORE_TEXTS):
         if encode(tokenizer, text) != model.encode(text):
             raise BadInput(

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from duo.endpoint import CONCURRENCY, Endpoint, Replies, Reply
 from duo.errors import BadInput
@@ -191,48 +192,24 @@ def _replies(
             raise
 
 
-def open_judge(
+def endpoint_judge(
     model: str,
-    letters: str,
-    *,
-    endpoint: str | None = None,
-    requests_per_minute: float,
+    url: str,
     most_tokens: int,
+    requests_per_minute: float,
     prices: tuple[float, float] | None = None,
-    **loading: Any,
 ) -> Judge:
-    """Make a judge of a local model, or of one behind an OpenAI-compatible endpoint.
-
-    Args:
-        model: local, or the endpoint's name for one.
-        letters: that it answers with.
-        endpoint: the URL; None for a local model.
-        requests_per_minute, most_tokens: of an endpoint.
-        prices: see `Judge`.
-        loading: how a local model is loaded.
-
-    Raises:
-        BadInput: the endpoint needs a key that is not there, or its URL is none.
-    """
-    if endpoint is None:
-
-        def load_judge() -> Ask:
-            from duo.backbone import load
-
-            return local_judge(load(model, **loading), letters)
-
-        return Judge(model, load_judge, prices=prices)
-    from urllib.parse import urlsplit
-
-    asked = Endpoint(
-        model, most_tokens=most_tokens, requests_per_minute=requests_per_minute, url=endpoint
+    """Make a judge of a model behind an endpoint, which writes its answer."""
+    endpoint = Endpoint(
+        model, most_tokens=most_tokens, requests_per_minute=requests_per_minute, url=url
     )
-    parts = urlsplit(endpoint)  # without a password that may stand in it
+    parts = urlsplit(url)  # without a password that may stand in it
     where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return Judge(model, lambda: endpoint_judge(asked), where, CONCURRENCY, asked.refused, prices)
+    ask = ask_endpoint(endpoint)
+    return Judge(model, lambda: ask, where, CONCURRENCY, endpoint.refused, prices)
 
 
-def endpoint_judge(endpoint: Endpoint) -> Ask:
+def ask_endpoint(endpoint: Endpoint) -> Ask:
     """Ask a model behind an endpoint, which writes its answer."""
 
     def ask(instruction: str, question: str, seed: int) -> Reply:
@@ -254,10 +231,7 @@ def local_judge(backbone: Backbone, letters: str) -> Ask:
         raise BadInput(f"the tokenizer does not tell the letters {between} apart", field="--model")
 
     def ask(instruction: str, question: str, seed: int) -> Reply:
-        asked = form.text(f"{instruction}\n\n{question}")
-        prompt = [
-            *form.preamble, *form.user_open, *asked, *form.user_close, *form.assistant_open,
-        ]  # fmt: skip
+        prompt = form.prompt(form.text(f"{instruction}\n\n{question}"))
         if len(prompt) + max(map(len, options.values())) > backbone.max_tokens:
             return Reply(TOO_LONG, len(prompt), 0)
         found = _log_likelihoods(backbone, prompt, list(options.values()))

@@ -161,18 +161,21 @@ class JudgeOptions:
     dtype: DType = None
 
     def open(self, letters: str) -> Judge:
-        """Make the judge, which answers with these letters; see `duo.judging.open_judge`."""
-        from duo.judging import open_judge
+        """Make the judge, which answers with these letters; nothing is loaded or asked yet."""
+        from duo.judging import Ask, Judge, endpoint_judge, local_judge
 
-        return open_judge(
-            self.model,
-            letters,
-            endpoint=self.endpoint,
-            requests_per_minute=self.requests_per_minute,
-            most_tokens=self.most_tokens,
-            prices=prices(self.price),
-            **given(chat=self.chat, device=self.device, dtype=self.dtype),
-        )
+        paid = prices(self.price)
+        if self.endpoint is not None:
+            most, pace = self.most_tokens, self.requests_per_minute
+            return endpoint_judge(self.model, self.endpoint, most, pace, paid)
+
+        def load_judge() -> Ask:
+            from duo.backbone import load
+
+            loading = given(chat=self.chat, device=self.device, dtype=self.dtype)
+            return local_judge(load(self.model, **loading), letters)
+
+        return Judge(self.model, load_judge, prices=paid)
 
 
 def with_judge(command: Callable[..., None]) -> Callable[..., None]:

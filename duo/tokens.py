@@ -118,10 +118,6 @@ def common_prefix(sequences: Sequence[list[int]]) -> list[int]:
     return first
 
 
-def _broken(mark: re.Match[str]) -> str:
-    return f"{mark[0]} "
-
-
 class TextEncoder:
     """Encodes what is said in a turn, as they stand after the turn's opening.
 
@@ -167,7 +163,7 @@ class TextEncoder:
             return self._encoded(text, role)
         # What counts is what the ids say: a tokenizer may normalise a text to a mark.
         for _ in range(_TRIES):
-            ids = self._encoded(self._marks.sub(_broken, text), role)
+            ids = self._encoded(self._marks.sub(r"\g<0> ", text), role)
             text = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
             if not self._marks.search(text):
                 return ids

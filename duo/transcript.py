@@ -200,8 +200,10 @@ def write_transcript(path: Path, transcript: Transcript) -> None:
         if value != fields[name].get_default(call_default_factory=True)
     }
     first = {"type": "header", "schema_version": transcript.header.schema_version}
+    # The fields stay as they are, with the keys of the objects in them in order.
+    first |= {name: json.loads(json.dumps(v, sort_keys=True)) for name, v in header.items()}
     with whole_file(path) as stream:
-        stream.write(_line(first | _sorted_inside(header)))
+        stream.write(_line(first))
         for event in transcript.events:
             stream.write(_line(event.model_dump(exclude_defaults=True)))
 
@@ -314,9 +316,10 @@ def _read(
                 _refuse(path, number, "a second header")
             event = event_of(content)
         except ValidationError as error:
-            _refuse_first(path, number, error)
-        if events and (problem := _out_of_order(events[-1], event)):
-            _refuse(path, number, problem, "start")
+            problem = next(problems(error))
+            raise BadInput(problem.message, file=path, line=number, field=problem.field) from error
+        if events and (wrong := _out_of_order(events[-1], event)):
+            _refuse(path, number, wrong, "start")
         events.append(event)
         lines.append(number)
     if header is None:
@@ -403,15 +406,5 @@ def _refuse(path: Path, line: int | None, message: str, field: str | None = None
     raise BadInput(printable(message), file=path, line=line, field=field)
 
 
-def _refuse_first(path: Path, line: int, error: ValidationError) -> NoReturn:
-    problem = next(problems(error))
-    raise BadInput(problem.message, file=path, line=line, field=problem.field) from error
-
-
 def _line(content: Mapping[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _sorted_inside(header: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the header's fields as they are, with the keys of the objects in them in order."""
-    return {key: json.loads(json.dumps(value, sort_keys=True)) for key, value in header.items()}

@@ -141,10 +141,7 @@ def _file(path: Path) -> Source:
     stem = path.name
     for suffix in (".gz", ".parquet", ".jsonl", ".json"):
         stem = stem.removesuffix(suffix)
-    try:
-        facts = {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}", file=path) from error
+    facts = {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
 
     def records(on_bad: OnBad) -> Iterator[tuple[int, Any]]:
         if path.suffix == ".parquet":

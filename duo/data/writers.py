@@ -194,9 +194,7 @@ class ModelWriter:
         if len(asked) > most:  # keep the instruction and what was said last
             head = len(form.text(self._instruction))
             asked = [*asked[:head], *asked[-max(1, most - head) :]]
-        return [
-            *form.preamble, *form.user_open, *asked, *form.user_close, *form.assistant_open,
-        ]  # fmt: skip
+        return form.prompt(asked)
 
     def _sample(self, prompts: Sequence[list[int]], seed: str) -> list[str]:
         import torch

@@ -65,26 +65,22 @@ def fault(model: PreTrainedModel, *, fused: bool = True) -> str:
     """Say in a line why a model cannot hold two channels, and what can; empty if it can."""
     if fused and is_static(model):
         return ""
-    known = _found.setdefault(model, {})
-    key = (fused, *_changeable(model))
-    if key not in known:
-        known[key] = _remembered(model, _examine if fused else _examine_sequential)
-    return str(known[key])
+    return _examined(model, _examine if fused else _examine_sequential)
 
 
 def is_static(model: PreTrainedModel) -> bool:
     """Tell whether `StaticModel` computes what a model does: it is of the family, and agrees."""
-    if not reads(model):
-        return False
+    return reads(model) and not _examined(model, _examine_static)
+
+
+def _examined(model: PreTrainedModel, examine: Callable[[PreTrainedModel], str]) -> str:
+    """Examine a model, once as it is now."""
     known = _found.setdefault(model, {})
-    key = ("static", *_changeable(model))
+    changeable = fusion_of(model), model.config._attn_implementation, model.dtype, model.device
+    key = (examine, *changeable)
     if key not in known:
-        known[key] = _remembered(model, _examine_static)
-    return not known[key]
-
-
-def _changeable(model: PreTrainedModel) -> tuple[Any, ...]:
-    return fusion_of(model), model.config._attn_implementation, model.dtype, model.device
+        known[key] = _remembered(model, examine)
+    return known[key]
 
 
 def exact_length(model: PreTrainedModel) -> int | None:

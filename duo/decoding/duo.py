@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from pydantic import PositiveFloat, PositiveInt
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
@@ -103,19 +104,19 @@ class DuoSettings(Settings):
             voice at any word, as its client does; see `duo.decoding.sequential`.
     """
 
-    lookahead: int = 4
+    lookahead: PositiveInt = 4
     decide_at: Chance | None = 0.05
     answer_at: Chance = 0.5
-    silence: float = 0.6
-    patience: float = 4.0
-    patience_speaking: float = 2.0
+    silence: PositiveFloat = 0.6
+    patience: PositiveFloat = 4.0
+    patience_speaking: PositiveFloat = 2.0
     on_silence: Literal["likelier", "respond"] = "likelier"
-    forget_after: float = 10.0
+    forget_after: PositiveFloat = 10.0
     ignored_utterances: Literal["forget", "remember"] = "forget"
     yielding: Literal["decide", "pause"] = "decide"
-    hold_words: int = 2
+    hold_words: PositiveInt = 2
     hold_at: Chance | None = 0.7
-    hold_after: float | None = 0.75
+    hold_after: PositiveFloat | None = 0.75
     after_interruption: Literal["drop", "merge"] = "drop"
     published: bool = False
     monitor: str = ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -55,10 +56,10 @@ class DuplexSettings(Settings):
         short_slice: an answer slice that ends within this many tokens completes the answer.
     """
 
-    cycle_seconds: float = 2.0
+    cycle_seconds: PositiveFloat = 2.0
     silence: Literal["odds", "token"] = "odds"
-    slice_tokens: int = 10
-    short_slice: int = 6
+    slice_tokens: PositiveInt = 10
+    short_slice: PositiveInt = 6
     when_full: Literal["drop", "refuse"] = "refuse"
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from random import Random
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from transformers import (
     LogitsProcessorList,
@@ -18,7 +18,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from duo.errors import BadInput, check_types
+from duo.errors import check_types
 
 #: A probability that something needs: 0 would be needed by nothing.
 Chance = Annotated[float, Field(gt=0, le=1)]
@@ -37,10 +37,10 @@ class Sampling:
         seed: of the draws.
     """
 
-    temperature: Annotated[float, Field(ge=0)] = 0.0
-    top_k: Annotated[int, Field(ge=0)] = 0
+    temperature: NonNegativeFloat = 0.0
+    top_k: NonNegativeInt = 0
     top_p: Chance = 1.0
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    repetition_penalty: PositiveFloat = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -119,18 +119,14 @@ class Settings:
         sampling: how output tokens are chosen.
     """
 
-    cycle_seconds: float = 1.0
-    max_answer_seconds: float = 120.0
-    max_tokens: int | None = None
+    cycle_seconds: PositiveFloat = 1.0
+    max_answer_seconds: PositiveFloat = 120.0
+    max_tokens: PositiveInt | None = None
     when_full: Literal["drop", "refuse"] = "drop"
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
         check_types(self)
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
-                raise BadInput(f"must be positive, not {value}", field=setting.name)
 
     def max_answer_tokens(self, tokens_per_cycle: int) -> int:
         """Count the tokens of an answer of `max_answer_seconds` at this pace of speech."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
@@ -42,8 +43,8 @@ class StreamSettings(Settings):
             not decided about counts as ignored.
     """
 
-    lookahead: int = 4
-    patience: float = 2.0
+    lookahead: PositiveInt = 4
+    patience: PositiveFloat = 2.0
 
 
 class Stream(Context):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -31,8 +32,8 @@ class TurnBasedSettings(Settings):
         barge_in: whether any word of the user stops the answer.
     """
 
-    tokens_per_cycle: int = 4
-    patience: float = 1.0
+    tokens_per_cycle: PositiveInt = 4
+    patience: PositiveFloat = 1.0
     barge_in: bool = False
 
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from pydantic import PositiveFloat, PositiveInt
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
@@ -52,8 +53,8 @@ class VitaSettings(Settings):
         patience: seconds of silence, in whole cycles, after which the monitor decides.
     """
 
-    lookahead: int = 4
-    patience: float = 1.0
+    lookahead: PositiveInt = 4
+    patience: PositiveFloat = 1.0
 
 
 class Vita(System):

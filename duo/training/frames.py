@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from duo.backbone import Backbone, load
@@ -27,6 +28,7 @@ from duo.frames import Projector, Shape, Utterance, read_utterances, write_proje
 from duo.runs import claim
 from duo.spelling import spell
 from duo.terminal import progress
+from duo.training.settings import Natural, Positive, Weight
 from duo.training.train import in_half
 
 #: The unfinished run in a folder, and steps between two of its savings.
@@ -52,27 +54,22 @@ class FramesSettings:
         seed: of all that is drawn.
     """
 
-    stack: int = 5
-    inner: int = 256
-    narrow: int = 128
-    dropout: float = 0.1
-    align_steps: int = 1200
-    steps: int = 360
-    align_batch: int = 48
-    batch: int = 8
-    align_rate: float = 2e-3
-    rate: float = 5e-4
-    align: float = 0.2
+    stack: Positive = 5
+    inner: Positive = 256
+    narrow: Positive = 128
+    dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+    align_steps: Natural = 1200
+    steps: Positive = 360
+    align_batch: Positive = 48
+    batch: Positive = 8
+    align_rate: PositiveFloat = 2e-3
+    rate: PositiveFloat = 5e-4
+    align: Weight = 0.2
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = 0
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
         check_types(self)
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            least = 0 if setting.name in ("seed", "dropout", "align", "align_steps") else 1e-9
-            if isinstance(value, int | float) and not least <= value < 1e9:
-                raise BadInput(f"is too small or too large: {value!r}", field=setting.name)
 
 
 class Words(nn.Module):

@@ -91,7 +91,8 @@ def blocks(model: Any, *, field: str) -> dict[str, Any]:
     Raises:
         BadInput: the architecture does not say what its layers are.
     """
-    names = {name for module in model.modules() for name in _layer_names(module)}
+    whole = [module for module in model.modules() if hasattr(module, "config")]
+    names = {name for one in whole for name in getattr(one, "_no_split_modules", None) or ()}
     found = {
         name: module for name, module in model.named_modules() if type(module).__name__ in names
     }
@@ -109,10 +110,6 @@ def begin_at(block: Any) -> None:
         return given, named | {"hidden_states": named["hidden_states"].detach()}
 
     block.register_forward_pre_hook(detached, with_kwargs=True)
-
-
-def _layer_names(module: Any) -> Sequence[str]:
-    return getattr(module, "_no_split_modules", None) or () if hasattr(module, "config") else ()
 
 
 def _embedding(layer: Any, adapter: str, ids: Tensor, active: Sequence[str]) -> Tensor:
