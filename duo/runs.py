@@ -24,7 +24,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from duo.errors import BadInput
-from duo.files import Result, read_json, write_json, write_result
+from duo.files import Result, read_json_object, write_json, write_result
 
 MANIFEST = "manifest.json"
 #: Says what a folder was begun as.
@@ -133,12 +133,7 @@ def claim(folder: Path, facts: Mapping[str, Any], *, name: str = RUN) -> bool:
 def begun(folder: Path, *, name: str = RUN) -> dict[str, Any] | None:
     """Read what a folder was begun as; None if nothing was begun in it."""
     path = folder / name
-    if not path.exists():
-        return None
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise BadInput("does not say what was begun here", file=path)
-    return content
+    return read_json_object(path) if path.exists() else None
 
 
 def check_same(

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from duo.transcript import KINDS_OF
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -73,23 +75,10 @@ class Kind(StrEnum):
     NOTE = "note"  #: something the reader should know (turns dropped), in words
 
 
-INPUT, OUTPUT = "input", "output"
-
 #: `by` of an `ANSWER_END` that comes of the limit on answers, not of the system.
 LIMIT = "limit"
 
-CHANNEL_OF: dict[Kind, str] = {
-    Kind.FORK: INPUT,
-    Kind.PREDICTED: INPUT,
-    Kind.RESPOND: INPUT,
-    Kind.IGNORE: INPUT,
-    Kind.SPEECH: OUTPUT,
-    Kind.ANSWER_END: OUTPUT,
-    Kind.HOLD: OUTPUT,
-    Kind.RESUME: OUTPUT,
-    Kind.CUT: OUTPUT,
-    Kind.NOTE: OUTPUT,
-}
+CHANNEL_OF = {kind: "output" if kind in KINDS_OF["output"] else "input" for kind in Kind}
 
 
 @dataclass(frozen=True)

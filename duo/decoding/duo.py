@@ -282,13 +282,21 @@ class Duo(System):
             self._decide_as_published(log)
             return
         settings = self.settings
-        state = self._announced() if self.silence >= settings.silence else None
+        patience = settings.patience_speaking if self._answering else settings.patience
+        if self.silence >= settings.silence and self._obey(self._announced(), log):
+            return
+        if self.silence >= patience:
+            self._run_out(log)
+
+    def _obey(self, state: int | None, log: CycleLog) -> bool:
+        """Do what a state token says, if it is one; return whether it is."""
         if state == self._states.respond:
             self._respond("state", log)
         elif state == self._states.ignore:
             self._ignore("state", log)
-        elif self.silence >= (settings.patience_speaking if self._answering else settings.patience):
-            self._run_out(log)
+        else:
+            return False
+        return True
 
     def _announced(self) -> int | None:
         """Return the state token that decides in silence, or what says that there is none."""
@@ -309,11 +317,9 @@ class Duo(System):
         speaking = self.channels.speaking
         fits = len(self._expected) + _STATE_PIECES - 1 <= self.settings.lookahead
         state = self._expected[-1] if speaking and fits and self._expected else None
-        if state == self._states.respond:
-            self._respond("state", log)
-        elif state == self._states.ignore:
-            self._ignore("state", log)
-        elif self.silent_cycles >= (_PATIENCE_SPEAKING if speaking else _PATIENCE_SILENT):
+        if self._obey(state, log):
+            return
+        if self.silent_cycles >= (_PATIENCE_SPEAKING if speaking else _PATIENCE_SILENT):
             self._respond("patience", log)
 
     def _run_out(self, log: CycleLog) -> None:

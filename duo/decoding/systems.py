@@ -58,19 +58,12 @@ _PLACES = {
 #: Rows of a pool that one conversation takes, where it is more than one.
 ROWS = {"vita": 2}
 
-#: What each talks with where nobody names a model: the embedded one, as trained for it.
-DEFAULT_MODELS: dict[str, str] = {
+#: What each talks with where nobody names a model: the embedded one, as trained for it. Those that
+#: it was not trained for, but `turn-based`, decide by chance.
+DEFAULT_MODELS: dict[str, str] = dict.fromkeys(SYSTEMS, "smollm2") | {
     "duo": "smollm2-duo",
     "duo-sequential": "smollm2-duo",
     "duplex": "smollm2-duplex",
-    "turn-based": "smollm2",
-    # Not trained yet: they decide by chance until a model that was trained for them is named.
-    "vita": "smollm2",
-    "fsm": "smollm2",
-    "micro-turn": "smollm2",
-    "lslm-early": "smollm2",
-    "lslm-middle": "smollm2",
-    "lslm-late": "smollm2",
 }
 
 
