@@ -48,8 +48,6 @@ class Backbone:
         model: of `transformers`, in evaluation mode.
         tokenizer: with the state tokens.
         name: as it was asked for.
-        states: ids of the state tokens.
-        chat: its chat format.
         engine: what runs it. With "llama" the model is a `duo.decoding.llama_model.LlamaModel`,
             with "server" a `duo.decoding.server.ServerModel`.
         bits: "int8" or "int4" where its weights were quantised.

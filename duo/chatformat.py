@@ -261,12 +261,11 @@ def write_style(tokenizer: Any, style: str) -> None:
     tokenizer.chat_template = style_template(tokenizer, style)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if style == "minicpm" and backend is not None:
-        from tokenizers import Regex
-        from tokenizers.pre_tokenizers import Sequence, Split
+        from tokenizers import Regex, pre_tokenizers
 
-        marks = Split(Regex(f"{_MINICPM_USER}|{_MINICPM_ASSISTANT}"), "isolated")
+        marks = pre_tokenizers.Split(Regex(f"{_MINICPM_USER}|{_MINICPM_ASSISTANT}"), "isolated")
         others = [backend.pre_tokenizer] if backend.pre_tokenizer is not None else []
-        backend.pre_tokenizer = Sequence([marks, *others])
+        backend.pre_tokenizer = pre_tokenizers.Sequence([marks, *others])
 
 
 def style_template(tokenizer: Any, style: str) -> str:

@@ -25,9 +25,6 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     Marks that spreadsheets leave are passed over: a first line `sep=;`, another delimiter than a
     comma, decimal commas where that is a semicolon, and empty rows and columns at the end. What
     `csv_cell` guarded stays guarded.
-
-    Raises:
-        BadInput: it cannot be read, is no CSV, or a row has more or fewer cells than the header.
     """
     text = _table_text(path)
     blank = re.match(r"(?:[ \t]*(?:\r\n?|\n))*", text)

@@ -36,11 +36,7 @@ engine_app = typer.Typer(help="See which engines models can run on here.", no_ar
 
 
 def resolve_engine(wanted: str, gguf: bool) -> Engine:
-    """Choose the engine of a model; "auto" is llama.cpp for a GGUF file, else torch.
-
-    Args:
-        wanted: one of `ENGINES`, or the URL of a server.
-    """
+    """Choose the engine of a model; "auto" is llama.cpp for a GGUF file, else torch."""
     if wanted.startswith(("http://", "https://")):
         return "server"
     check_choice("engine", wanted, (*ENGINES, "the URL of a server"))
@@ -117,7 +113,6 @@ def choose_threads(
     cores it can be ten times slower.
 
     Args:
-        most: not more than this.
         seconds: times a pass with so many threads; it may give up at the second number, in seconds.
 
     Returns:

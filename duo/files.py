@@ -287,9 +287,6 @@ def read_json_lines(
     Args:
         on_bad: called with what is wrong with a line, which is then skipped; without it the first
             such line raises.
-
-    Raises:
-        BadInput: it cannot be read, a line is no JSON object, or the last one is cut off.
     """
     decoder = _decoder if finite else json.JSONDecoder()
     with opened(path) as stream:
@@ -351,11 +348,7 @@ def kind_of(content: Any) -> str | None:
 
 
 def read_result(path: Path, model: type[AnyResult]) -> AnyResult:
-    """Read a result. One without a kind, of an older version, is read if it fits.
-
-    Raises:
-        BadInput: it cannot be read, is another kind of result, or does not fit the model.
-    """
+    """Read a result. One without a kind, of an older version, is read if it fits."""
     return as_result(read_json(path), model, file=path)
 
 

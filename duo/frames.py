@@ -33,7 +33,6 @@ class Utterance:
 
     Attributes:
         states: `[steps, size]`, float16: of each cycle what the encoder gave at its end.
-        text: the words that were said.
         state: what they call for: "<1>", "<2>", or None: they break off.
         kind: of utterance; see `duo.data.sample`.
         noise: decibels by which the speech was louder than the noise; None for no noise.

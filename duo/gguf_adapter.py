@@ -43,7 +43,6 @@ def converted(
 
     Args:
         folder: of a PEFT adapter with LoRA weights, and trained rows of state tokens if it has any.
-        file: GGUF file of its base model.
         facts: of that file: its `architecture`, and its numbers of `heads` and `kv_heads`.
         rows: tokens that it lacks: the state tokens, as they are without the adapter.
 

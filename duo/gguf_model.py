@@ -80,7 +80,6 @@ class Source:
     """Files of a model.
 
     Attributes:
-        file: GGUF.
         adapter: folder of a PEFT adapter of it, if one is asked for.
     """
 

@@ -20,9 +20,6 @@ def merge(model: Any, tokenizer: Any, folder: Path, own: Any | None) -> tuple[An
     Args:
         own: the adapter's tokenizer, if one lies beside it.
 
-    Returns:
-        The model, and the tokenizer that goes with it.
-
     Raises:
         BadInput: its tokenizer and weights do not go together, or it is a prompt, not weights.
         Exception: whatever PEFT raises on a damaged adapter.

@@ -113,7 +113,6 @@ def claim(folder: Path, facts: Mapping[str, Any], *, name: str = RUN) -> bool:
     """Take a folder for one run, or take up the same run again.
 
     Args:
-        folder: where the run writes.
         facts: what the run is: settings, model, data ...; kept in the file `name`.
 
     Returns:
@@ -149,8 +148,6 @@ def check_same(
     Args:
         before: facts of what is there, as read from a file.
         now: facts of what is asked for. A fact that only one side has counts as None on the other.
-        file, line: what the error points at.
-        way_out: what the user can do.
     """
     for field, there, wanted in _differences(as_json(before), as_json(now)):
         said = f"was begun with {there!r}, now {wanted!r}: {way_out}"

@@ -71,7 +71,6 @@ class RowsRecord(Result):
         sha256: of its weights.
         chat: chat format of the samples.
         layer: the block after which the hidden state is taken, from 0 on; -1 for the last one.
-        settings: `RowsSettings` of the run.
         strengths: regularisations that were tried.
         temperature: by which scores were divided, so that validation places are calibrated.
         shift: added to the bias of `<1>` for the operating point.
@@ -80,7 +79,6 @@ class RowsRecord(Result):
         validation: reactions at places that want a response, that are to be ignored, at pauses and
             within utterances.
         places: to learn from, by what they want.
-        data: counts and hashes.
     """
 
     kind: Literal["rows"] = "rows"
@@ -104,8 +102,6 @@ class StateRows:
     """Rows of `<1>` and `<2>`.
 
     Attributes:
-        folder: where they lie.
-        facts: what stands beside them.
         head: float32 `[2, width]`.
         bias: float32 `[2]`.
     """

@@ -110,7 +110,6 @@ class Table:
     """A table of raw values.
 
     Attributes:
-        title: one line.
         columns: a text is a column with the usual rules.
         rows: of values, or `Cell`s where one differs.
         notes: paragraphs below it; one that a mark points to begins with the mark.

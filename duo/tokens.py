@@ -242,10 +242,6 @@ def add_control_tokens(model: Any, tokenizer: Any, names: Sequence[str]) -> tupl
     Args:
         model: a causal LM of `transformers`; changed in place.
         tokenizer: its tokenizer; changed in place.
-        names: of the tokens.
-
-    Returns:
-        Their ids.
     """
     known = tokenizer.get_vocab()
     rows = model.get_input_embeddings().weight.shape[0]

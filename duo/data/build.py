@@ -62,17 +62,14 @@ class Job:
 
     Attributes:
         sources: read in this order.
-        out: the folder.
         samples: how many; None for one of each dialogue.
         seed: of everything that is drawn.
         split_seed: of the split alone; None for `seed`. Data sets for stages of one training have
             the same one, or what one stage is validated on was trained on in another.
         validation: share of the conversations kept for validation, between 0 and 1.
-        recipe: rates and mix.
         held_out: files of utterances never to be used.
         skip_bad: pass over records that are no dialogues; otherwise the first ends the build.
         writer: writes the remarks, given a folder for what it keeps; None for the extractive one.
-        form: of the lines.
         settings: of writer and form, for the fingerprint and the manifest.
         part_size: samples of a part.
     """
@@ -124,10 +121,6 @@ def build(
     Args:
         progress: called with what is counted, how much is done, and how much there is, if known.
         warn: called with what is wrong with the first records of each source that are skipped.
-
-    Raises:
-        BadInput: nothing to train on, a record that is no dialogue, a folder with something else
-            in it, a writer that cannot write.
     """
     watch = Stopwatch()
     held_out = read_held_out(job.held_out)

@@ -71,7 +71,6 @@ def cycle_form(model: str, seed: int) -> Callable[[Sample], str]:
 
     Args:
         model: whose tokens are counted; see `duo.model_folder.model_folder`.
-        seed: of the numbers of words.
     """
     tokenizer = tokenizer_of(model)
 

@@ -70,7 +70,6 @@ class Dialogue:
 
     Attributes:
         id: unique in its source.
-        source: name of the source.
         turns: user, assistant, user, assistant ...; never empty.
     """
 

@@ -120,7 +120,6 @@ class RemarkFilter:
     """Judges texts that are to be ignored one after the other, and counts why it drops some.
 
     Args:
-        longest: most words of a text.
         memory: how many texts are remembered for the near-duplicate rule.
     """
 

@@ -90,9 +90,6 @@ class Grammar:
 
     Attributes:
         alternatives: texts of each symbol, without their weights.
-
-    Args:
-        rules: alternatives by symbol, in the form of `phrases.yaml`.
     """
 
     def __init__(self, rules: Mapping[str, Sequence[str]]) -> None:

@@ -60,7 +60,6 @@ class Place:
 
     Attributes:
         kind: of turn, a key of `MIX`.
-        before: the turns before it.
         group: the conversation's group, see `Dialogue.group`.
         validation: which side of the split the sample is on.
         seed: of this place alone.
@@ -128,7 +127,6 @@ def plan(
     """Plan what sample a dialogue becomes.
 
     Args:
-        dialogue: a usable one, see `duo.data.filters.usable`.
         variant: 0, 1, 2 ... for several samples of one dialogue.
         others: dialogues of the same side, for changes of topic.
         attempt: another number gives another plan of the same sample.

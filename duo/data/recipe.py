@@ -97,11 +97,7 @@ class Recipe:
 
 
 def parse_mix(text: str) -> dict[str, float]:
-    """Read weights such as `remark=3,backchannel=1`; kinds that are not named get none.
-
-    Raises:
-        BadInput: an unknown kind, or a weight that is no number above 0.
-    """
+    """Read weights such as `remark=3,backchannel=1`; kinds that are not named get none."""
     mix: dict[str, float] = {}
     for part in text.split(","):
         kind, _, weight = (piece.strip() for piece in part.partition("="))

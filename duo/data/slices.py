@@ -49,7 +49,6 @@ def slice_form(model: str, seed: int) -> Callable[[Sample], str]:
 
     Args:
         model: whose tokens are counted; see `duo.model_folder.model_folder`.
-        seed: of the lengths of user slices.
     """
     tokenizer = tokenizer_of(model)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from duo.data.dialogue import Dialogue, NotADialogue, dialogue_of
 from duo.data.records import read_json_records
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import OnBad, sha256
 from duo.runs import MANIFEST
 from duo.wheels import wheel_file
@@ -85,9 +85,6 @@ def find_sources(names: Iterable[str], *, first: int | None = None) -> list[Sour
             `owner/name`, `owner/name:config` or `owner/name:config:split`; `sharegpt` if empty.
         first: read this many records of each, and no more; of a data set on the hub, the first
             ones of each of its files.
-
-    Raises:
-        BadInput: there is no such thing, or two of one name.
     """
     found = [source for name in list(names) or [SHAREGPT] for source in _named(name, first)]
     seen: dict[str, str] = {}
@@ -164,8 +161,7 @@ def _parquet_rows(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
                     number += 1
                     yield number, _without_empty(record)
     except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
-        on_bad(BadInput(f"is not Parquet: {reason}", file=path))
+        on_bad(BadInput(f"is not Parquet: {first_line(error)}", file=path))
 
 
 def _without_empty(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,9 +200,8 @@ def _hub(name: str, dataset: str, config: str | None, split: str, first: int | N
         except GeneratorExit:
             raise
         except Exception as error:  # no network, a refusal, offline mode: each raises another
-            said = " ".join(str(error).split()) or type(error).__name__
             raise BadInput(
-                f"the Hugging Face hub does not give it ({said[:200]}): check the name and "
+                f"the Hugging Face hub does not give it ({first_line(error)}): check the name and "
                 "the network, or name a local file",
                 file=name,
             ) from None

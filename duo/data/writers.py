@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from duo.data.english import repeatable, sentences, topics
 from duo.data.phrases import ANYTHING, grammar
 from duo.data.plan import Place
-from duo.endpoint import CONCURRENCY, Endpoint, Replies
+from duo.endpoint import Endpoint, Replies, side_by_side
 from duo.errors import BadInput
 from duo.files import read_text
 
@@ -264,13 +263,8 @@ class OpenAIWriter:
         return self._replies.facts
 
     def write(self, places: Sequence[Place], attempt: int) -> list[str]:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            asked = [pool.submit(self._remark, place, attempt) for place in places]
-            try:
-                return [tidy(found.result()) for found in asked]
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        replies = side_by_side(self._remark, [(place, attempt) for place in places])
+        return [tidy(reply) for reply in replies]
 
     def _remark(self, place: Place, attempt: int) -> str:
         messages = [

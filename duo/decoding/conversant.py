@@ -86,8 +86,6 @@ class Event:
     """One thing that happened in a cycle.
 
     Attributes:
-        kind: what.
-        text: its words; "" where there are none.
         step: after which forward pass of the cycle, from 0 (before the first).
         steps: how many such steps a full cycle has, so that a clock can place the event.
         by: for a decision, "state" (a state token), "patience" (silence alone) or "revision" (all
@@ -106,8 +104,6 @@ class CycleResult:
     """Events and costs of one cycle.
 
     Attributes:
-        events: in the order in which they happened.
-        forward_passes: passes through the model in this cycle.
         tokens_processed: tokens that those passes carried, both channels together.
         busy: whether an answer is still being given after this cycle.
     """

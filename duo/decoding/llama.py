@@ -46,9 +46,6 @@ class LlamaPool:
 
     Args:
         cells: of the cache to begin with; a token of a session takes one.
-
-    Attributes:
-        forward_passes: so far.
     """
 
     def __init__(self, model: LlamaModel, rows: int = 1, *, cells: int = _FIRST_CELLS) -> None:

@@ -72,9 +72,7 @@ class LlamaModel:
     """The weights of a GGUF file.
 
     Attributes:
-        file: where they are.
         vocabulary: tokens in the file; `rows` come after them.
-        width: of the hidden state.
         max_tokens: of the context that it was trained with.
         threads: that compute, and `tried`: what a token took with each number that was tried, in
             seconds; empty where there was nothing to choose.
@@ -332,12 +330,7 @@ def _free(free: Callable[[Any], None], pointer: Any, *used: Any) -> None:
 
 
 class LlamaContext:
-    """A context of llama.cpp: the cells of some sequences, and a batch to fill them from.
-
-    Attributes:
-        pointer: llama.cpp's.
-        memory: its cells.
-    """
+    """A context of llama.cpp: the cells of some sequences, and a batch to fill them from."""
 
     def __init__(self, api: Any, pointer: Any, batch: Batch) -> None:
         self._api, self.pointer, self._batch = api, pointer, batch

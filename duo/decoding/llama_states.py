@@ -21,7 +21,6 @@ class Watch:
         callback: for a context, which lives no longer than this.
 
     Args:
-        width: of a state.
         layers: numbers of blocks after which states are taken, from 0 on; or `LAST`.
     """
 

@@ -80,7 +80,6 @@ class Row:
     """A text and places in it.
 
     Attributes:
-        ids: its tokens.
         places: of the tokens after which something is wanted; in order.
     """
 

@@ -77,9 +77,6 @@ class ServerModel:
 
     Args:
         states: whose log-probabilities are needed after words were heard.
-
-    Attributes:
-        max_tokens: length of its context.
     """
 
     device, dtype = torch.device("cpu"), torch.float32  # of the scores

@@ -34,7 +34,6 @@ class Sampling:
         top_p: draw from the likeliest tokens that hold this share of probability together.
         repetition_penalty: above 1, words that the context holds already become less likely. Marks
             are no words: the end of an answer does not become less likely with each answer.
-        seed: of the draws.
     """
 
     temperature: NonNegativeFloat = 0.0
@@ -51,7 +50,6 @@ class Sampler:
     """Draws tokens, the same ones after each `reset`.
 
     Args:
-        banned: tokens that are never drawn.
         marks: tokens that the repetition penalty leaves alone.
     """
 

@@ -37,11 +37,7 @@ class RowPool(ABC):
     """Rows of slots, one for each session; all have the same capacity, which grows as needed.
 
     Args:
-        rows: how many sessions there are at most.
         capacity: slots of a row to begin with.
-
-    Attributes:
-        forward_passes: so far.
     """
 
     def __init__(self, device: torch.device, rows: int, capacity: int) -> None:

@@ -145,7 +145,6 @@ def build(
     Args:
         system: a name of `SYSTEMS` or `package.module:factory`.
         backbone: the model that it talks with; a foreign system may do without.
-        seed: of its random draws.
         channels: what it computes with, in place of what `channels_for` chooses; for ours only.
         settings: fields of the system's settings (`lookahead`, `patience` ...), and of `Sampling`.
 

@@ -43,7 +43,6 @@ class Encoded:
     """A sample as the model sees it.
 
     Attributes:
-        ids: the tokens.
         labels: for each token its id where it is learned (predicted from the tokens before it),
             else `NOT_LEARNED`.
         inside: for each token whether the user is in the middle of an utterance after it: more
@@ -118,7 +117,6 @@ class Encoder:
     """Encodes samples for one tokenizer.
 
     Args:
-        tokenizer: of `transformers`, with the state tokens.
         max_tokens: longer samples lose whole exchanges from the front until they fit.
         answer_tokens: longer answers of the `duo` recipe are cut off there; 0 for none.
         recipe: of `duo.training.settings`; the state token of `vita` begins the answer.

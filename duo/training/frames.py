@@ -22,7 +22,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from duo.backbone import Backbone, load
-from duo.errors import BadInput, check_types
+from duo.errors import BadInput, check_types, first_line
 from duo.files import check_writable, whole_file
 from duo.frames import Projector, Shape, Utterance, read_utterances, write_projector
 from duo.runs import claim
@@ -266,8 +266,7 @@ class Training:
                 part.load_state_dict(content[name])
             self.step, self.curve = content["step"], content["curve"]
         except Exception as error:  # each damage is of a class of its own
-            said = " ".join(str(error).split())[:200]
-            raise BadInput(f"cannot be read, remove it: {said}", file=path) from None
+            raise BadInput(f"cannot be read, remove it: {first_line(error)}", file=path) from None
 
 
 def train_frames(*, settings: FramesSettings, model: str, data: Path, out: Path) -> Training:

@@ -306,8 +306,6 @@ def fit(learning: Features, choosing: Features, answered: float) -> Fitted:
     """Fit a multinomial logistic regression; choose its regularisation, calibrate it, shift it.
 
     Args:
-        learning: places to learn from.
-        choosing: places of other dialogues, to choose by their log loss.
         answered: operating point; see `RowsSettings`.
     """
     from scipy.optimize import minimize_scalar

@@ -206,7 +206,6 @@ def write_samples(
     """Write encoded samples.
 
     Args:
-        folder: that does not exist yet.
         rows: the tokens of each, and its `targets` `[targets, 3]`.
         facts: to be kept with the counts, as they are after the last row.
     """

@@ -164,9 +164,7 @@ class Training(Result):
 
     Attributes:
         settings: `TrainSettings` of the run.
-        model: that was trained.
         start: SHA-256 of the adapter that it began with, if any.
-        steps: done.
         curve: in order of the steps.
         parameters: numbers of `all` weights and of the `trained` ones.
         data: counts and hashes of the `train` and `validation` samples.
@@ -191,8 +189,6 @@ def load_settings(
     Args:
         preset: a preset's name or a YAML file of settings. Settings under a recipe's name there
             count for that recipe only.
-        recipe: one of `Recipe`; None for the preset's own.
-        assignments: settings by name that win over the preset's.
     """
     path = Path(preset) if preset.endswith((".yaml", ".yml")) else None
     place = path or files(__package__).joinpath("presets", f"{preset}.yaml")

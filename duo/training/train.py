@@ -57,9 +57,6 @@ def train(
         out: where the adapter or model goes, with its tokenizer, `training.json` and
             `manifest.json`; `checkpoints`, from which a later call goes on; TensorBoard's `logs`.
         start: folder of an adapter to begin with, in place of one that changes nothing yet.
-
-    Raises:
-        BadInput: bad data or settings, a finished run, or one begun otherwise.
     """
     watch = Stopwatch()
     if start is not None and not settings.lora_rank:

@@ -28,10 +28,6 @@ def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = 
 
     With `lora_rank` it is a PEFT model: low-rank adapters beside the linear layers, and the state
     tokens' rows of the embedding (and of the output head where that is a matrix of its own).
-
-    Raises:
-        BadInput: the architecture has no linear layers of the kind asked for, or `start` holds no
-            adapter like the one that is to be trained.
     """
     model = backbone.model
     if settings.state_rows == "turn_end" and settings.recipe == "duo":
