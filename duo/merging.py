@@ -15,7 +15,9 @@ from duo.tokens import STATE_TOKENS, add_state_tokens, make_mean, state_tokens
 
 
 def merge(model: Any, tokenizer: Any, folder: Path, own: Any | None) -> tuple[Any, Any]:
-    """Merge the adapter of a folder into `model`; changes `model` and `tokenizer` in place.
+    """Merge the adapter of a folder into `model`; return it, and the tokenizer that goes with it.
+
+    Both are changed in place.
 
     Args:
         own: the adapter's tokenizer, if one lies beside it.

@@ -232,7 +232,7 @@ def add_state_tokens(model: Any, tokenizer: Any) -> StateTokens:
 
 
 def add_control_tokens(model: Any, tokenizer: Any, names: Sequence[str]) -> tuple[int, ...]:
-    """Make tokens special tokens of the tokenizer, with rows in the model's matrices.
+    """Make tokens special tokens of the tokenizer, with rows in the matrices; return their ids.
 
     Those already there are left alone. A new row is the mean of the rows there are, in the input
     embedding and, where it has its own, in the output head: so the logit of an untrained control
