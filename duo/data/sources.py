@@ -200,8 +200,9 @@ def _hub(name: str, dataset: str, config: str | None, split: str, first: int | N
         except GeneratorExit:
             raise
         except Exception as error:  # no network, a refusal, offline mode: each raises another
+            said = " ".join(str(error).split()) or type(error).__name__  # its parts come later
             raise BadInput(
-                f"the Hugging Face hub does not give it ({first_line(error)}): check the name and "
+                f"the Hugging Face hub does not give it ({said[:200]}): check the name and "
                 "the network, or name a local file",
                 file=name,
             ) from None
