@@ -1,4 +1,4 @@
-"""Find, fetch and load a model and its tokenizer.
+"""Load a model and its tokenizer.
 
     backbone = load("smollm2")
     backbone = load("runs/adapter", device="cuda", dtype="bfloat16")
@@ -8,43 +8,36 @@ Nothing that comes with a model is ever run: no remote code, no pickles but of p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duo.chatformat import DATE, STYLES, ChatFormat, chat_format
+from duo.chatformat import STYLES, ChatFormat, chat_format
+from duo.chattemplate import DATE
 from duo.engine import Engine, resolve_engine
-from duo.errors import BadInput, check_choice
-from duo.files import read_json_object, write_json
+from duo.errors import BadInput, check_choice, first_line
+from duo.files import read_json_object
 from duo.merging import merge
 from duo.minicpm import describes_minicpm, granite_settings
+from duo.model_folder import (
+    CONFIG,
+    agreed_style,
+    base_folder,
+    chat_style,
+    is_minicpm,
+    model_folder,
+)
 from duo.quantising import BITS, quantise
-from duo.state_rows import base_of_rows, read_rows, rows_folder, with_rows
+from duo.state_rows import read_rows, rows_folder, with_rows
 from duo.terminal import quiet
-from duo.tokens import IDLE, IGNORE, RESPOND, StateTokens, add_control_tokens, add_state_tokens
-from duo.wheels import ADAPTERS, ALIAS, adapter_folder, smollm2_folder
+from duo.tokens import StateTokens, add_control_tokens, add_state_tokens
 
 if TYPE_CHECKING:
     import torch
 
-
-__all__ = ["IDLE", "IGNORE", "RESPOND", "Backbone", "StateTokens", "add_state_tokens", "load"]
-
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 ATTENTION = ("sdpa", "eager", "flex_attention")
-
-CONFIG, ADAPTER = "config.json", "adapter_config.json"
-
-#: What `duo train` writes beside a model: the form that it was trained in, and the training record.
-FORM, TRAINING = "duo.json", "training.json"
-
-#: A name of a model on the hub: at most one slash, unlike most paths.
-_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-
-#: Seconds that the hub has for its first answer.
-_HUB_PATIENCE = 10
 
 
 @dataclass
@@ -55,12 +48,10 @@ class Backbone:
         model: of `transformers`, in evaluation mode.
         tokenizer: with the state tokens.
         name: as it was asked for.
-        states: ids of the state tokens.
-        chat: its chat format.
         engine: what runs it. With "llama" the model is a `duo.decoding.llama_model.LlamaModel`,
             with "server" a `duo.decoding.server.ServerModel`.
         bits: "int8" or "int4" where its weights were quantised.
-        decide_at: what suits its state rows, if it has any; see `duo.state_rows.RowsRecord`.
+        decide_at: what suits its state rows, if it has any; see `duo.decoding.duo.usual_decide_at`.
     """
 
     model: Any
@@ -137,7 +128,7 @@ def load(
         dtype: of the weights: "auto" (bfloat16 on a GPU made for it, else float32), one of
             `DTYPES`, or "int8" or "int4", which are computed with as with "auto".
         attention: "sdpa" (eager where the architecture has none), "eager" or "flex_attention".
-        chat: chat format, one of `STYLES`; None for what `chat_style` finds.
+        chat: chat format, one of `STYLES`; None for what `duo.model_folder.chat_style` finds.
         system: a system prompt in place of the template's own.
         date: today's, for chat templates that show it.
         engine: "torch", "llama" (llama.cpp), the URL of a server that has the model (see
@@ -155,18 +146,12 @@ def load(
 
     if (folder := rows_folder(name)) is not None:
         rows = read_rows(folder)
-        if chat not in (None, rows.facts.chat):
-            raise BadInput(
-                f"these rows were trained in the {rows.facts.chat} form, not {chat}: leave it out",
-                file=folder,
-                field="chat",
-            )
         base = load(
             rows.facts.model,
             device=device,
             dtype=dtype,
             attention=attention,
-            chat=rows.facts.chat,
+            chat=agreed_style(rows.facts.chat, chat, folder),
             system=system,
             date=date,
             engine="llama" if engine == "auto" and gguf_model.is_gguf(name) else engine,
@@ -208,102 +193,8 @@ def load(
     )
 
 
-def chat_style(folder: Path, wanted: str | None = None) -> str:
-    """Choose the chat format of a model: the one that it was trained in, as far as that is known.
-
-    It stands beside what `duo train` wrote. MiniCPM as published has a form of its own; of any
-    other model it is the chat template.
-
-    Raises:
-        BadInput: the model was trained in another style than the one that is wanted.
-    """
-    trained = trained_style(folder)
-    if wanted is None:
-        return trained or ("minicpm" if is_minicpm(folder) else "template")
-    if trained not in (None, wanted):
-        raise BadInput(
-            f"this model was trained in the {trained} form, not {wanted}: leave it out",
-            file=folder,
-            field="chat",
-        )
-    return wanted
-
-
-def trained_style(folder: Path) -> str | None:
-    """Read the chat format that `duo train` wrote beside a model, an adapter, or its base model."""
-    for file in (FORM, TRAINING):  # older versions wrote the second one alone
-        if (folder / file).is_file():
-            facts = read_json_object(folder / file, finite=False)
-            settings = facts.get("settings")
-            style = (settings if isinstance(settings, dict) else facts).get("chat")
-            if style in STYLES:
-                return str(style)
-    base = base_folder(folder)
-    return None if base is None else trained_style(base)
-
-
-def save_style(folder: Path, style: str) -> None:
-    """Write the chat format that a model was trained in beside it."""
-    write_json(folder / FORM, {"kind": "form", "chat": style})
-
-
-def is_minicpm(folder: Path) -> bool:
-    """Tell whether this is MiniCPM as it was published, or an adapter of it."""
-    if (base := base_folder(folder)) is not None:
-        return is_minicpm(base)
-    return (folder / CONFIG).is_file() and describes_minicpm(
-        read_json_object(folder / CONFIG, finite=False)
-    )
-
-
-def base_folder(folder: Path) -> Path | None:
-    """Find the folder of an adapter's base model; None for a whole model.
-
-    Raises:
-        BadInput: the adapter names none, one that is not to be had, or one that builds on it.
-    """
-    base, passed = _named_base(folder), {folder.resolve()}
-    below = base
-    while below is not None:
-        if below.resolve() in passed:
-            raise BadInput(
-                "names the adapter itself, or one that builds on it",
-                file=folder / ADAPTER,
-                field="base_model_name_or_path",
-            )
-        passed.add(below.resolve())
-        below = _named_base(below)
-    return base
-
-
-def _named_base(folder: Path) -> Path | None:
-    if (base := adapter_base(folder)) is None:
-        return None
-    beside = folder / base  # a relative path may be meant from the adapter's folder
-    return beside if beside.is_dir() else model_folder(base)
-
-
-def adapter_base(folder: Path) -> str | None:
-    """Read what an adapter calls its base model; None if the folder holds no adapter.
-
-    Raises:
-        BadInput: its configuration is damaged, or names none.
-    """
-    config = folder / ADAPTER
-    if not config.is_file():
-        return None
-    base = read_json_object(config, finite=False).get("base_model_name_or_path")
-    if not isinstance(base, str) or not base:
-        raise BadInput("names no base model", file=config, field="base_model_name_or_path")
-    return base
-
-
 def resolve_device(name: str) -> torch.device:
-    """Find the device of a name; "auto" is the best there is.
-
-    Raises:
-        BadInput: there is none of that name.
-    """
+    """Find the device of a name; "auto" is the best there is."""
     import torch
 
     if name == "auto":
@@ -321,11 +212,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Find the number format of a name; "auto" is what suits the device.
-
-    Raises:
-        BadInput: a name that is not one of `DTYPES`.
-    """
+    """Find the number format of a name; "auto" is what suits the device."""
     import torch
 
     check_choice("dtype", name, DTYPES)
@@ -336,11 +223,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def moved(model: Any, device: torch.device) -> Any:
-    """Move a model to a device.
-
-    Raises:
-        BadInput: it does not fit.
-    """
+    """Move a model to a device."""
     import torch
 
     try:
@@ -350,11 +233,7 @@ def moved(model: Any, device: torch.device) -> Any:
 
 
 def open_weights(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
-    """Open the model and tokenizer of a folder, be it a whole model or an adapter.
-
-    Raises:
-        BadInput: damaged, foreign, or in need of code of its own.
-    """
+    """Open the model and tokenizer of a folder, be it a whole model or an adapter."""
     if (base := base_folder(folder)) is not None:
         return _adapted(folder, base, dtype, attention)
     config = read_json_object(folder / CONFIG, finite=False)
@@ -428,93 +307,3 @@ def _adapted(folder: Path, base: Path, dtype: torch.dtype, attention: str) -> tu
         raise
     except Exception as error:
         raise BadInput(f"cannot load this adapter: {first_line(error)}", file=folder) from error
-
-
-def model_folder(name: str) -> Path:
-    """Find the local folder of a model; fetch it if it is not here.
-
-    Args:
-        name: the alias `smollm2`, one of its adapters' (`smollm2-duo`, `smollm2-duplex`), a folder,
-            or a name on the Hugging Face hub. Of state rows it is their base model's folder, of a
-            GGUF file that of its weights for torch.
-
-    Raises:
-        BadInput: there is none, or it cannot be fetched.
-    """
-    if not name.strip():
-        raise BadInput("no model is named", field="model")
-    name = base_of_rows(name)
-    if name == ALIAS:
-        return smollm2_folder()
-    if name in ADAPTERS:
-        return adapter_folder(name)
-    from duo import gguf_model
-
-    if gguf_model.is_file(name):
-        return gguf_model.torch_folder(name)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not any((path / config).is_file() for config in (CONFIG, ADAPTER)):
-            raise BadInput(f"no model here: neither {CONFIG} nor {ADAPTER}", file=path)
-        return path
-    if path.exists():
-        raise BadInput("is a file: name the model's folder", file=path)
-    if not _HUB_NAME.fullmatch(name):
-        raise BadInput("no such model folder", file=name)
-    return _from_hub(name)
-
-
-def _from_hub(name: str) -> Path:
-    """Fetch a model from the Hugging Face hub, or take it from the hub's cache."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
-
-    try:
-        files = [
-            file.rfilename
-            for file in HfApi().model_info(name, timeout=_HUB_PATIENCE).siblings or ()
-        ]
-        safe = any(file.endswith(".safetensors") for file in files)
-        weights = "*.safetensors" if safe else "*.bin"
-        return Path(
-            snapshot_download(
-                name,
-                allow_patterns=["*.json", "*.jinja", "*.model", "*.txt", weights],
-                ignore_patterns=["*/*"],
-                etag_timeout=_HUB_PATIENCE,
-            )
-        )
-    except GatedRepoError:
-        raise BadInput(
-            f"the model {name} is gated: accept its terms on the Hugging Face hub, then run "
-            "`hf auth login`"
-        ) from None
-    except RepositoryNotFoundError:
-        raise BadInput(
-            f"no model {name}: neither a folder here nor (for you) on the Hugging Face hub; the "
-            f"embedded model is {ALIAS}"
-        ) from None
-    except Exception as error:
-        # No network, a proxy's refusal, offline mode: each raises something else. What an earlier
-        # run has fetched will do.
-        try:
-            return Path(snapshot_download(name, local_files_only=True))
-        except (LocalEntryNotFoundError, ValueError):
-            raise BadInput(
-                f"no folder {name} here, and the Hugging Face hub does not give it "
-                f"({first_line(error)}): check the network, name a local folder, or use "
-                f"{ALIAS}"
-            ) from None
-
-
-def first_line(error: Exception) -> str:
-    """Shorten a library's error message, which may be a screen long, to its first statement."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    whole = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return whole[:300]

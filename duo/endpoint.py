@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,6 @@ class Replies:
     May be used by several threads.
 
     Args:
-        path: of the journal.
         prices: dollars for a million tokens in and out, if the cost is to be shown.
     """
 
@@ -84,20 +84,30 @@ class Replies:
         }
 
 
+def side_by_side(
+    ask: Callable[..., str], questions: Iterable[tuple[Any, ...]], threads: int = CONCURRENCY
+) -> list[str]:
+    """Ask questions, given as the arguments of `ask`, in several threads; return what it returns.
+
+    After an error those that are under way are finished, and the others are not asked.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        under_way = [pool.submit(ask, *question) for question in questions]
+        try:
+            return [one.result() for one in under_way]
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
 class Endpoint:
     """A model behind an OpenAI-compatible endpoint; may be asked by several threads.
 
     Args:
         model: as the endpoint calls it.
-        most_tokens: of a reply.
-        requests_per_minute: limit over all requests.
         url: of the endpoint; None for what the environment says.
         option: of the command line that names the model, for messages.
-        client: in place of the usual one.
         sleep, clock: for tests.
-
-    Raises:
-        BadInput: there is no key in the environment; or the URL is none.
     """
 
     def __init__(
@@ -126,13 +136,8 @@ class Endpoint:
         """Ask for one reply, in turn.
 
         Args:
-            messages: with `role` and `content`.
             seed: of the sampling, for endpoints that have one.
             settings: further parameters of the request, such as `temperature`.
-
-        Raises:
-            BadInput: the endpoint refuses, cannot be reached after several attempts, or makes no
-                sense.
         """
         with self._lock:
             now = self._clock()
@@ -179,10 +184,6 @@ def open_client(url: str | None, where: str, timeout: float) -> Any:
     Args:
         url: of the endpoint; None for what the environment says.
         where: what names the endpoint, for messages.
-        timeout: of a request, in seconds.
-
-    Raises:
-        BadInput: there is no key in the environment, or the URL is none.
     """
     import openai
 
@@ -204,7 +205,6 @@ def plain_errors(where: str, option: str, url: str | None) -> Iterator[None]:
     Args:
         where: what names the endpoint.
         option: of the command line that names the model.
-        url: as for `open_client`.
 
     Raises:
         BadInput: the endpoint refuses, cannot be reached after several attempts, or makes no sense.

@@ -36,15 +36,7 @@ engine_app = typer.Typer(help="See which engines models can run on here.", no_ar
 
 
 def resolve_engine(wanted: str, gguf: bool) -> Engine:
-    """Choose the engine of a model; "auto" is llama.cpp for a GGUF file, else torch.
-
-    Args:
-        wanted: one of `ENGINES`, or the URL of a server.
-        gguf: whether the model is a GGUF file.
-
-    Raises:
-        BadInput: no such engine, or one that is not installed.
-    """
+    """Choose the engine of a model; "auto" is llama.cpp for a GGUF file, else torch."""
     if wanted.startswith(("http://", "https://")):
         return "server"
     check_choice("engine", wanted, (*ENGINES, "the URL of a server"))
@@ -61,11 +53,7 @@ def installed() -> bool:
 
 @cache
 def library() -> Any:
-    """Load llama.cpp: the module of its C API. What it logs is kept for `last_words`.
-
-    Raises:
-        BadInput: it is not installed, or cannot be loaded here.
-    """
+    """Load llama.cpp: the module of its C API. What it logs is kept for `last_words`."""
     if not installed():
         raise BadInput(HOW_TO_GET_IT, field="engine")
     try:
@@ -125,7 +113,6 @@ def choose_threads(
     cores it can be ten times slower.
 
     Args:
-        most: not more than this.
         seconds: times a pass with so many threads; it may give up at the second number, in seconds.
 
     Returns:
@@ -153,9 +140,6 @@ def share_cores(*models: str, engine: str | None = None) -> None:
 
     llama.cpp waits far more often: there two sleeping threads make a quarter of the pace of one,
     and it tries how many threads are good for it itself. So nothing is changed for it.
-
-    Args:
-        models: that are going to be loaded, as far as they are known.
     """
     from duo.gguf_model import is_gguf
 

@@ -1,7 +1,9 @@
 """Report mistakes in a user's input in one line: what is wrong, in which file, line and field.
 
 The command line prints a `BadInput` as it is and exits with status 2, and so it does where the
-system refuses a path; every other exception is a bug and keeps its traceback.
+system refuses a path; every other exception is a bug and keeps its traceback. What reads, finds,
+checks or makes something that a user named raises it where that cannot be done; docstrings list it
+where more than that is refused.
 """
 
 from __future__ import annotations
@@ -55,22 +57,23 @@ class BadInput(Exception):
         super().__init__(" ".join(": ".join(parts).split()))
 
 
-def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    """Make sure that a value is one of a few words.
+def first_line(error: Exception) -> str:
+    """Shorten a library's error message, which may be a screen long, to its first statement."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    whole = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return whole[:300]
 
-    Raises:
-        BadInput: it is none of them; the error says which there are.
-    """
+
+def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    """Make sure that a value is one of a few words."""
     if value not in choices:
         raise BadInput(f"unknown {value!r}: use one of {', '.join(choices)}", field=field)
 
 
 def check_utf8(path: str) -> None:
-    """Make sure that results, which are UTF-8, can name a path.
-
-    Raises:
-        BadInput: they cannot.
-    """
+    """Make sure that results, which are UTF-8, can name a path."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -80,10 +83,7 @@ def check_utf8(path: str) -> None:
 def check_types(settings: Any) -> None:
     """Hold every field of a dataclass instance, whose values people give, to its type hint.
 
-    A hint may say more than the type: `Annotated[float, Field(le=1)]`.
-
-    Raises:
-        BadInput: one does not fit, or is no finite number.
+    A hint may say more than the type: `PositiveInt` or `Annotated[float, Field(le=1)]`.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -93,8 +93,14 @@ def check_types(settings: Any) -> None:
         try:
             TypeAdapter(hints[setting.name]).validate_python(value, strict=True)
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]["msg"]
-            raise BadInput(f"{value!r}: {problem}", field=setting.name) from error
+            problem = error.errors(include_url=False)[0]
+            limits = problem.get("ctx", {})
+            said = f"{value!r}: {problem['msg']}"
+            if limits.get("gt") == 0:
+                said = f"must be positive, not {value}"
+            elif limits.get("ge") == 0:
+                said = f"must not be negative, as {value} is"
+            raise BadInput(said, field=setting.name) from error
         if isinstance(value, float) and not math.isfinite(value):
             raise BadInput(f"{value} is not finite", field=setting.name)
 
@@ -105,9 +111,6 @@ def time_limit(seconds: float, what: str, *, file: str | Path | None = None) -> 
 
     Only the main thread can be interrupted, and only where there are signals for it (not on
     Windows); elsewhere nothing is limited.
-
-    Raises:
-        BadInput: it takes longer.
     """
     main = threading.current_thread() is threading.main_thread()
     if not (main and hasattr(signal, "setitimer")):

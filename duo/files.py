@@ -8,7 +8,6 @@ wrong with a file, and on which line. A *result* is a JSON file whose content is
 
 from __future__ import annotations
 
-import csv
 import errno
 import gzip
 import hashlib
@@ -44,7 +43,6 @@ OnBad = Callable[[BadInput], None]
 _PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 #: What came out of each such pipe, by its numbers: it can be read once, and files are read twice.
 _PIPED: dict[tuple[int, int], bytes] = {}
-_DELIMITERS = (",", ";", "\t", "|")
 #: Levels of folders below which nothing is looked for.
 DEEPEST = 64
 
@@ -122,11 +120,7 @@ def _is_alive(process: int) -> bool:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, and find out before long work, not after it, whether it can be written.
-
-    Raises:
-        BadInput: the folder cannot be made or written.
-    """
+    """Make a folder, and find out before long work, not after it, whether it can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -136,11 +130,7 @@ def check_writable(folder: Path) -> None:
 
 
 def check_writable_file(path: Path) -> None:
-    """Find out before long work, not after it, whether a file can be written.
-
-    Raises:
-        BadInput: it is a folder, or its own folder cannot be made or written.
-    """
+    """Find out before long work, not after it, whether a file can be written."""
     if path.is_dir():
         raise BadInput("is a folder: name a file", file=path)
     try:
@@ -168,11 +158,7 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hash a file's bytes: SHA-256 in hex.
-
-    Raises:
-        BadInput: it cannot be read.
-    """
+    """Hash a file's bytes: SHA-256 in hex."""
     try:
         with _plain(Path(path)) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -221,11 +207,7 @@ def walk(
 
 
 def files_below(folder: Path, ending: str) -> list[Path]:
-    """List the files below a folder whose names end so, by path; see `walk`.
-
-    Raises:
-        BadInput: a folder may not be read, or a path is not UTF-8.
-    """
+    """List the files below a folder whose names end so, by path; see `walk`."""
 
     def refuse(error: BadInput) -> None:
         raise error
@@ -238,11 +220,7 @@ def files_below(folder: Path, ending: str) -> list[Path]:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file.
-
-    Raises:
-        BadInput: it cannot be read, or is not UTF-8 text.
-    """
+    """Read a text file."""
     with opened(path) as stream:
         try:
             return stream.read().decode("utf-8-sig")
@@ -256,9 +234,6 @@ def read_json(path: Path, *, finite: bool = True) -> Any:
 
     Args:
         finite: refuse NaN and infinities; False for files of others that may have them.
-
-    Raises:
-        BadInput: it cannot be read, or is not JSON; names the line.
     """
     try:
         return (_decoder if finite else json.JSONDecoder()).decode(read_text(path))
@@ -271,11 +246,7 @@ def read_tensors(path: Path, framework: str = "numpy") -> tuple[dict[str, Any], 
     """Read a safetensors file: its tensors by name, and the texts of its header.
 
     Args:
-        path: of the file.
         framework: whose tensors they are: `numpy`, which has no bfloat16, or `pt`.
-
-    Raises:
-        BadInput: the file cannot be read or is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -285,6 +256,21 @@ def read_tensors(path: Path, framework: str = "numpy") -> tuple[dict[str, Any], 
             return {name: content.get_tensor(name) for name in names}, content.metadata() or {}
     except (OSError, SafetensorError, TypeError) as error:
         raise BadInput(f"cannot be read: {error}", file=path) from None
+
+
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Any],
+    header: dict[str, str] | None = None,
+    framework: str = "numpy",
+) -> None:
+    """Write a safetensors file whole; see `read_tensors` and `whole_file`."""
+    if framework == "pt":
+        from safetensors.torch import save
+    else:
+        from safetensors.numpy import save
+    with whole_file(path, "wb") as stream:
+        stream.write(save(dict(tensors), metadata=header))
 
 
 def read_json_object(path: Path, *, finite: bool = True) -> dict[str, Any]:
@@ -303,9 +289,6 @@ def read_json_lines(
     Args:
         on_bad: called with what is wrong with a line, which is then skipped; without it the first
             such line raises.
-
-    Raises:
-        BadInput: it cannot be read, a line is no JSON object, or the last one is cut off.
     """
     decoder = _decoder if finite else json.JSONDecoder()
     with opened(path) as stream:
@@ -330,84 +313,10 @@ def read_json_lines(
             on_bad(bad)
 
 
-def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Read a CSV file: line numbers and cells, the header first.
-
-    Marks that spreadsheets leave are passed over: a first line `sep=;`, another delimiter than a
-    comma, decimal commas under such a one, and empty rows and columns at the end. So is the header
-    of a file that was put behind another. What `duo.table.csv_cell` guarded stays guarded.
-
-    Raises:
-        BadInput: it cannot be read, is no CSV, or a row has more or fewer cells than the header.
-    """
-    text = _table_text(path)
-    blank = re.match(r"(?:[ \t]*(?:\r\n?|\n))*", text)
-    skipped = blank[0] if blank else ""
-    text, line = text[len(skipped) :], 1 + len(skipped.splitlines())
-    first = text.splitlines()[0] if text else ""
-    declared = re.fullmatch(r'("?)sep=(.)\1\s*', first)
-    delimiter = declared[2] if declared else max(_DELIMITERS, key=first.count)
-    stream = io.StringIO(text, newline="")
-    if declared:
-        stream.readline()
-        line += 1
-    before = line - 1
-    reader = csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        while header and not header[-1]:
-            header.pop()
-        if not header:
-            raise BadInput("empty: not even a header line", file=path)
-        yield line, header
-        line = reader.line_num + 1 + before
-        for cells in reader:
-            while len(cells) > len(header) and not cells[-1].strip():
-                cells.pop()
-            again = [cell.strip("\ufeff ") for cell in cells] == header  # of files put together
-            if any(cell.strip() for cell in cells) and not again:
-                if len(cells) != len(header):
-                    wrong = f"{len(cells)} cells under {len(header)} columns"
-                    raise BadInput(wrong, file=path, line=line)
-                if delimiter != ",":
-                    cells = [_with_point(cell) for cell in cells]
-                yield line, cells
-            line = reader.line_num + 1 + before
-    except csv.Error as error:
-        raise BadInput(f"not CSV: {error}", file=path, line=line) from error
-
-
-def spelled(name: str) -> str:
-    """Spell a column or choice as ours are, such as "System Left" or "Both bad"."""
-    return re.sub(r"[\s-]+", "_", name.lower())
-
-
-def _with_point(cell: str) -> str:
-    """Write a number with a decimal comma as all others are written."""
-    number = re.fullmatch(r"\s*-?\d+,\d+(?:[eE][-+]?\d+)?\s*", cell)
-    return cell.replace(",", ".") if number else cell
-
-
-def _table_text(path: Path) -> str:
-    """Read a table's text, or say what a file is that is none."""
-    with opened(path) as stream:
-        start = stream.read(4)
-    if start in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
-        raise BadInput("is a spreadsheet's own file: save the sheet as CSV", file=path)
-    text = read_text(path)
-    if text.lstrip()[:1] == "<":
-        raise BadInput("is a web page, not CSV", file=path)
-    return text
-
-
 def validate(
     data: Any, model: type[Model], *, file: str | Path | None = None, line: int | None = None
 ) -> Model:
-    """Make a pydantic model of data that were read from a file.
-
-    Raises:
-        BadInput: they do not fit; names the first field that does not.
-    """
+    """Make a pydantic model of data that were read from a file."""
     try:
         if issubclass(model, Record):  # strict: only as JSON may a list stand for a tuple
             return cast("Model", model.model_validate_json(json.dumps(data)))
@@ -443,11 +352,7 @@ def kind_of(content: Any) -> str | None:
 
 
 def read_result(path: Path, model: type[AnyResult]) -> AnyResult:
-    """Read a result. One without a kind, of an older version, is read if it fits.
-
-    Raises:
-        BadInput: it cannot be read, is another kind of result, or does not fit the model.
-    """
+    """Read a result. One without a kind, of an older version, is read if it fits."""
     return as_result(read_json(path), model, file=path)
 
 

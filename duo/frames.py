@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from duo.errors import BadInput
-from duo.files import files_below, read_tensors, whole_file
+from duo.files import files_below, read_tensors, write_tensors
 from duo.wheels import PROJECTORS, adapter_folder
 
 #: Utterances of a file, and the name of a projector's.
@@ -33,7 +33,6 @@ class Utterance:
 
     Attributes:
         states: `[steps, size]`, float16: of each cycle what the encoder gave at its end.
-        text: the words that were said.
         state: what they call for: "<1>", "<2>", or None: they break off.
         kind: of utterance; see `duo.data.sample`.
         noise: decibels by which the speech was louder than the noise; None for no noise.
@@ -50,20 +49,13 @@ class Utterance:
 
 def write_utterances(path: Path, utterances: Sequence[Utterance]) -> None:
     """Write a file of utterances: safetensors whose header holds their facts."""
-    from safetensors.numpy import save
-
     facts = [{k: v for k, v in vars(one).items() if k != "states"} for one in utterances]
     states = {f"{number:03}": one.states for number, one in enumerate(utterances)}
-    with whole_file(path, "wb") as stream:
-        stream.write(save(states, metadata={"utterances": json.dumps(facts)}))
+    write_tensors(path, states, {"utterances": json.dumps(facts)})
 
 
 def read_utterances(folder: Path) -> Iterator[Utterance]:
-    """Read the utterances of all files in a folder, in the files' order.
-
-    Raises:
-        BadInput: there is none, or a file is damaged.
-    """
+    """Read the utterances of all files in a folder, in the files' order."""
     files = files_below(folder, ".safetensors")
     if not files:
         raise BadInput("has no utterances with states of their sound", file=folder)
@@ -134,12 +126,9 @@ class Projector(nn.Module):
 
 def write_projector(folder: Path, projector: Projector, facts: dict[str, Any]) -> None:
     """Write a projector as float16, and what is to be known of it."""
-    from safetensors.torch import save
-
     weights = {name: weight.half() for name, weight in projector.state_dict().items()}
     about = json.dumps({"shape": asdict(projector.shape), **facts})
-    with whole_file(folder / PROJECTOR, "wb") as stream:
-        stream.write(save(weights, metadata={"projector": about}))
+    write_tensors(folder / PROJECTOR, weights, {"projector": about}, "pt")
 
 
 def read_projector(folder: Path) -> tuple[Projector, dict[str, Any]]:
@@ -147,9 +136,6 @@ def read_projector(folder: Path) -> tuple[Projector, dict[str, Any]]:
 
     Args:
         folder: of `duo train --recipe frames`, or the name of one that comes with the package.
-
-    Raises:
-        BadInput: there is none, or it is damaged.
     """
     own = adapter_folder(str(folder)) if str(folder) in PROJECTORS else folder
     path = own / PROJECTOR

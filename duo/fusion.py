@@ -52,13 +52,7 @@ def embed_pieces(embed: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
 
 
 class Fusion(nn.Module):
-    """Projects embeddings of word pieces to what is added beside them; at first that is nothing.
-
-    Args:
-        kind: where it is added.
-        size: of embeddings.
-        layers: of the model.
-    """
+    """Projects embeddings of word pieces to what is added beside them; at first that is nothing."""
 
     def __init__(self, kind: Kind, size: int, layers: int) -> None:
         super().__init__()
@@ -77,8 +71,7 @@ class Fusion(nn.Module):
         if self.taps is not None:  # the same for a place whatever comes after it
             padded = nn.functional.pad(inner, (0, 0, WINDOW - 1, 0))
             inner = (padded.unfold(-2, WINDOW, 1) * self.taps.flip(0).T).sum(-1).tanh()
-        found: Tensor = inner @ self.up[layer]
-        return found
+        return inner @ self.up[layer]
 
 
 class FrameTable:
@@ -142,16 +135,11 @@ def late_scores(model: Any, ids: Sequence[int]) -> Tensor:
 def fusion_of(model: Any) -> Kind | None:
     """Find the kind of a model's fusion, if it has one."""
     fusion = getattr(model, NAME, None)  # PEFT wraps it while it is trained
-    found: Kind | None = getattr(getattr(fusion, "original_module", fusion), "kind", None)
-    return found
+    return getattr(getattr(fusion, "original_module", fusion), "kind", None)
 
 
 def take_in(model: Any) -> None:
-    """Make a model of `transformers` read ids of frames, which its `duo_frames` holds; in place.
-
-    Raises:
-        BadInput: its layers cannot be found.
-    """
+    """Make a model of `transformers` read ids of frames, which its `duo_frames` holds; in place."""
     if not hasattr(model, "duo_frames"):
         _read_ids(model)
         model.duo_frames = FrameTable()

@@ -7,23 +7,24 @@ the last hidden state that it hands back.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from duo.errors import BadInput
-from duo.files import read_json_object, read_tensors
+from duo.files import read_json_object, read_tensors, sha256
+from duo.model_folder import ADAPTER, ADAPTER_WEIGHTS
+from duo.runs import fingerprint
 from duo.wheels import cache_folder, made_once
 
 if TYPE_CHECKING:
     from duo.decoding.llama_model import Rows
 
-_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 _LORA = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _ROWS = re.compile(r"base_model\.model\.(?P<module>.+?)\.(token_adapter\.)?trainable_tokens_delta")
@@ -42,15 +43,11 @@ def converted(
 
     Args:
         folder: of a PEFT adapter with LoRA weights, and trained rows of state tokens if it has any.
-        file: GGUF file of its base model.
         facts: of that file: its `architecture`, and its numbers of `heads` and `kv_heads`.
         rows: tokens that it lacks: the state tokens, as they are without the adapter.
 
     Returns:
         The GGUF file, None without low-rank matrices; and the tokens with their rows.
-
-    Raises:
-        BadInput: a damaged adapter, or one that is more than this.
     """
     if (kind := facts["architecture"]) not in _KNOWN:
         raise BadInput(
@@ -58,9 +55,9 @@ def converted(
             "--engine torch",
             file=folder,
         )
-    config = read_json_object(folder / _CONFIG, finite=False)
-    _refuse_others(config, folder / _CONFIG)
-    tensors, _ = read_tensors(folder / _WEIGHTS, "pt")
+    config = read_json_object(folder / ADAPTER, finite=False)
+    _refuse_others(config, folder / ADAPTER)
+    tensors, _ = read_tensors(folder / ADAPTER_WEIGHTS, "pt")
     weights = {key: weight.float().numpy() for key, weight in tensors.items()}
     pairs: dict[str, dict[str, np.ndarray]] = {}
     single: dict[str, np.ndarray] = {}
@@ -70,15 +67,16 @@ def converted(
         elif own := _ROWS.fullmatch(key):
             single[own["module"].rpartition(".")[2]] = weight
         else:
-            raise _unsupported(f"has the weight {key}", folder / _WEIGHTS)
+            raise _unsupported(f"has the weight {key}", folder / ADAPTER_WEIGHTS)
     made = _with_trained(rows, single, config, folder)
     if not pairs:
         return None, made
     about = file.stat()
-    facts_of = (str(file), about.st_size, about.st_mtime_ns, _VERSION)
-    digest = hashlib.sha256((folder / _WEIGHTS).read_bytes() + repr(facts_of).encode())
-    digest.update((folder / _CONFIG).read_bytes())
-    path = cache_folder() / "gguf" / f"adapter-{digest.hexdigest()[:16]}" / "adapter.gguf"
+    key = fingerprint(
+        version=_VERSION, weights=sha256(folder / ADAPTER_WEIGHTS), config=config,
+        base=[str(file), about.st_size, about.st_mtime_ns],
+    )  # fmt: skip
+    path = cache_folder() / "gguf" / f"adapter-{key[:16]}" / "adapter.gguf"
 
     def make(target: Path) -> None:
         try:
@@ -111,8 +109,6 @@ def _with_trained(
     rows: Rows, single: Mapping[str, np.ndarray], config: Mapping[str, Any], folder: Path
 ) -> Rows:
     """Give the state tokens the rows that the adapter trained, in the order of their ids."""
-    from dataclasses import replace
-
     if not single:
         return rows
     indices = config.get("trainable_token_indices")

@@ -42,8 +42,7 @@ class Matrix:
         total = sum(
             self[slice(start, start + at_once)].sum(0, dtype=np.float64) for start in starts
         )
-        mean: np.ndarray = (total / self.rows).astype(np.float32)
-        return mean
+        return (total / self.rows).astype(np.float32)
 
     @cached_property
     def _data(self) -> np.ndarray:
@@ -63,9 +62,6 @@ def find_matrix(reader: Any, file: Path, name: str) -> Matrix:
 
     Args:
         reader: `gguf.GGUFReader` of the file, which takes seconds to open.
-
-    Raises:
-        BadInput: there is none.
     """
     tensor = next((tensor for tensor in reader.tensors if tensor.name == name), None)
     if tensor is None:

@@ -11,32 +11,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from duo.backbone import (
-    ADAPTER,
-    FORM,
-    TRAINING,
-    Backbone,
-    StateTokens,
-    adapter_base,
-    first_line,
-    trained_style,
-)
-from duo.chatformat import DATE, TEXTS, chat_format
+from duo.backbone import Backbone, open_tokenizer
+from duo.chatformat import chat_format
+from duo.chattemplate import DATE, TEXTS
 from duo.engine import library
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import read_json_object, write_json
 from duo.gguf_adapter import converted
 from duo.gguf_file import Matrix, find_matrix, set_pre_tokenizer
+from duo.model_folder import ADAPTER, adapter_base, agreed_style, own_style
 from duo.state_rows import base_of_rows, read_rows, rows_folder
 from duo.terminal import quiet, say
-from duo.tokens import STATE_TOKENS, encode, state_tokens
+from duo.tokens import STATE_TOKENS, add_special, encode, state_tokens
 from duo.wheels import (
     ADAPTERS,
     ALIAS,
@@ -73,12 +66,12 @@ def is_gguf(name: str) -> bool:
     if (folder := rows_folder(name)) is not None:
         facts = read_rows(folder).facts
         return facts.layer != -1 or is_gguf(facts.model)
-    return is_file(_base(name))
+    return is_file(_taken_apart(name)[0])
 
 
 def has_gguf(name: str) -> bool:
     """Tell whether a model can run in llama.cpp: whether `find` knows a file for it."""
-    base = _base(base_of_rows(name))
+    base, _ = _taken_apart(base_of_rows(name))
     return base == ALIAS or is_file(base)
 
 
@@ -87,7 +80,6 @@ class Source:
     """Files of a model.
 
     Attributes:
-        file: GGUF.
         adapter: folder of a PEFT adapter of it, if one is asked for.
     """
 
@@ -102,56 +94,45 @@ def find(name: str) -> Source:
         name: the alias `qwen`, `smollm2` or one of its adapters', a file, `user/repo:file.gguf` on
             the Hugging Face hub, or the folder of a PEFT adapter or of state rows whose base model
             is one of these.
-
-    Raises:
-        BadInput: there is none, or it cannot be fetched.
     """
-    name = base_of_rows(name)
-    if name == QWEN:
-        return Source(qwen_file())
-    if name == ALIAS:
-        return Source(smollm2_gguf())
-    path = _adapter_of(name)
-    if path.is_file():
-        if path.suffix != _ENDING:
-            raise BadInput(f"is no {_ENDING} file, which llama.cpp runs", file=path)
-        return Source(path)
-    if (base := adapter_base(path)) is not None:
-        if not (base == ALIAS or is_file(base)):
-            raise BadInput(
-                f"its base model {base} is no GGUF file: use --engine torch",
-                file=path / ADAPTER,
-                field="base_model_name_or_path",
-            )
-        return Source(find(base).file, path)
-    if path.is_dir():
-        raise BadInput(f"is no {_ENDING} file, which llama.cpp runs: use --engine torch", file=path)
-    if found := _ON_HUB.fullmatch(name):
-        return Source(hub_file(found["repo"], found["file"]))
+    base, adapter = _taken_apart(base_of_rows(name))
+    if base == QWEN:
+        return Source(qwen_file(), adapter)
+    if base == ALIAS:
+        return Source(smollm2_gguf(), adapter)
+    path = Path(base).expanduser()
+    if path.is_file() and path.suffix == _ENDING:
+        return Source(path, adapter)
+    if adapter is not None and not is_file(base):
+        raise BadInput(
+            f"its base model {base} is no GGUF file: use --engine torch",
+            file=adapter / ADAPTER,
+            field="base_model_name_or_path",
+        )
+    if path.exists():
+        advice = ": use --engine torch" if path.is_dir() else ""
+        raise BadInput(f"is no {_ENDING} file, which llama.cpp runs{advice}", file=path)
+    if found := _ON_HUB.fullmatch(base):
+        return Source(hub_file(found["repo"], found["file"]), adapter)
     raise BadInput(
         f"no such {_ENDING} file: name one, user/repo:file{_ENDING} on the hub, {QWEN} or {ALIAS}",
-        file=name,
+        file=base,
     )
 
 
-def _base(name: str) -> str:
-    """Name the model under an adapter; any other one itself."""
+def _taken_apart(name: str) -> tuple[str, Path | None]:
+    """Name the model under an adapter, and the adapter's folder; any other one itself, and None."""
     if name == ALIAS or is_file(name):
-        return name
-    return adapter_base(_adapter_of(name)) or name
-
-
-def _adapter_of(name: str) -> Path:
-    return adapter_folder(name) if name in ADAPTERS else Path(name).expanduser()
+        return name, None
+    folder = adapter_folder(name) if name in ADAPTERS else Path(name).expanduser()
+    base = adapter_base(folder)
+    return (name, None) if base is None else (base, folder)
 
 
 def torch_folder(name: str) -> Path:
     """Find the weights of a GGUF file as a model folder for torch; made the first time, in minutes.
 
     They are stored in float16, which loses less than a thousandth of a weight.
-
-    Raises:
-        BadInput: no such file, or one that `transformers` cannot read.
     """
     file = find(name).file
 
@@ -171,40 +152,24 @@ def torch_folder(name: str) -> Path:
 def load(
     name: str, *, chat: str | None = None, system: str | None = None, date: str = DATE
 ) -> Backbone:
-    """Load a GGUF model with its tokenizer, state tokens and chat format.
-
-    Args:
-        name: see `find`.
-        chat, system, date: see `duo.backbone.load`.
-
-    Raises:
-        BadInput: no such model, a damaged one, an adapter that llama.cpp cannot have, or a chat
-            format that the model was not trained in.
-    """
+    """Load a GGUF model with its tokenizer, state tokens and chat format."""
     from duo.decoding.llama_model import LlamaModel, Rows
 
     library()  # if it is not there, that is said before anything is fetched
     source = find(name)
     kept = _kept(source.file)
-    tokenizer = _open_tokenizer(kept / "tokenizer")
+    tokenizer = open_tokenizer(kept / "tokenizer")
     known = len(tokenizer)
-    states = _states(tokenizer)
+    add_special(tokenizer, STATE_TOKENS)  # numbered after all others if they are new
+    states = state_tokens(tokenizer)
     rows, adapter = Rows(len(tokenizer) - known), None
     facts = read_json_object(kept / _FACTS)
     if source.adapter is not None:
         adapter, rows = converted(source.adapter, source.file, facts, rows)
-    style = chat
-    if source.adapter is not None:
-        trained = _trained(source.adapter)
-        if chat is not None and trained not in (None, chat):
-            raise BadInput(
-                f"this model was trained in the {trained} form, not {chat}: leave it out",
-                file=source.adapter,
-                field="chat",
-            )
-        style = chat or trained
+        # Its base model, a GGUF file, says nothing of a form.
+        chat = agreed_style(own_style(source.adapter), chat, source.adapter)
     with quiet():
-        form = chat_format(tokenizer, style or "template", system, date)
+        form = chat_format(tokenizer, chat or "template", system, date)
     model = LlamaModel(source.file, adapter=adapter, rows=rows)
     say(f"llama.cpp computes {source.file.name} with {model.pace}")
     model.embeddings = Matrix(source.file, **facts["embeddings"])
@@ -224,32 +189,14 @@ def load(
 
 def own_tokenizer(file: Path) -> Any:
     """Open the tokenizer of a file as it is, without state tokens."""
-    return _open_tokenizer(_kept(file) / "tokenizer")
-
-
-def _trained(folder: Path) -> str | None:
-    """Read the chat format that an adapter was trained in; that of its base model is none."""
-    written = any((folder / file).is_file() for file in (FORM, TRAINING))
-    return trained_style(folder) if written else None
-
-
-def _states(tokenizer: Any) -> StateTokens:
-    """Make the state tokens special tokens, numbered after all others if they are new."""
-    from tokenizers import AddedToken
-
-    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    new = [
-        AddedToken(token, special=True, normalized=False)
-        for token in STATE_TOKENS
-        if token not in special
-    ]
-    tokenizer.add_tokens(new, special_tokens=True)
-    return state_tokens(tokenizer)
+    return open_tokenizer(_kept(file) / "tokenizer")
 
 
 # -- what is kept of a file ----------------------------------------------------------------------
 
 _FACTS = "facts.json"
+#: What is kept of a `Matrix`.
+_SHAPE = ("offset", "kind", "rows", "width")
 
 
 def _kept(file: Path) -> Path:
@@ -278,7 +225,7 @@ def _read(file: Path, folder: Path) -> None:
                 "architecture": kind,
                 "heads": _fact(reader, f"{kind}.attention.head_count"),
                 "kv_heads": _fact(reader, f"{kind}.attention.head_count_kv"),
-                "embeddings": _shape(embeddings),
+                "embeddings": {k: v for k, v in vars(embeddings).items() if k in _SHAPE},
                 "mean_embedding": embeddings.mean().tolist(),
             }
             pre = _fact(reader, "tokenizer.ggml.pre")
@@ -288,10 +235,6 @@ def _read(file: Path, folder: Path) -> None:
     except Exception as error:  # whatever a damaged or foreign file makes the libraries raise
         raise BadInput(f"cannot read this model: {first_line(error)}", file=file) from error
     write_json(folder / _FACTS, facts)
-
-
-def _shape(matrix: Matrix) -> dict[str, int]:
-    return {name: value for name, value in asdict(matrix).items() if name != "file"}
 
 
 def _fact(reader: Any, name: str) -> Any:
@@ -315,18 +258,8 @@ def _tokenizer(file: Path, pre: str) -> Any:
     )
 
 
-def _open_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-
-
 def _check_tokenizer(tokenizer: Any, model: Any, file: Path) -> None:
-    """Compare with llama.cpp's own tokenizer.
-
-    Raises:
-        BadInput: they differ.
-    """
+    """Refuse a tokenizer that encodes otherwise than llama.cpp's own."""
     for text in (*TEXTS, *_MORE_TEXTS):
         if encode(tokenizer, text) != model.encode(text):
             raise BadInput(

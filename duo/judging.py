@@ -12,12 +12,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from duo.endpoint import CONCURRENCY, Endpoint, Replies, Reply
+from duo.endpoint import CONCURRENCY, Endpoint, Replies, Reply, side_by_side
 from duo.errors import BadInput
 from duo.files import Result, check_writable
 from duo.runs import begun, claim, fingerprint
@@ -38,12 +38,10 @@ class Judge:
     """A model that is asked.
 
     Attributes:
-        name: of the model.
         open: makes it ready; not called if all replies are kept.
         endpoint: where it is asked; "" for a local model.
         threads: how many questions are under way at once.
         refused: settings that the endpoint's model turned out not to take.
-        prices: dollars for a million tokens in and out, if the cost is to be shown.
     """
 
     name: str
@@ -141,28 +139,6 @@ def ask_all(
     """
     who = {"judge": judge.name, "endpoint": judge.endpoint, "prompt": fingerprint(**told)}
     facts = {**(about or {}), **who}
-    texts, took = _replies(questions, folder, judge, facts, told["instruction"], on_done)
-    found = [letter(text, letters) for text in texts]
-    others = Counter(
-        " ".join(text.split())[:60] for text, one in zip(texts, found, strict=True) if one is None
-    )
-    return found, {
-        **who,
-        **took,
-        "other_replies": dict(others.most_common(5)),
-        "settings_refused": tuple(sorted(judge.refused)),
-    }
-
-
-def _replies(
-    questions: Sequence[Question],
-    folder: Path,
-    judge: Judge,
-    facts: Mapping[str, Any],
-    instruction: str,
-    on_done: Callable[[], None],
-) -> tuple[list[str], Mapping[str, Any]]:
-    """Have every question answered, now or by a run of the same facts; what all replies took."""
     check_writable(folder)
     opened = None if begun(folder) else judge.open()  # if that fails, nothing is begun
     claim(folder, facts)
@@ -171,68 +147,46 @@ def _replies(
     missing = any(key not in replies for key in keys)
     ask = judge.open() if opened is None and missing else opened
 
-    def asked(key: str, question: str) -> str:
+    def asked(key: str, question: Question) -> str:
         def answer() -> Reply:
             assert ask is not None
-            return ask(instruction, question, int(key[:7], 16))
+            return ask(told["instruction"], question.text, int(key[:7], 16))
 
         text = replies.get(key, answer).text
         on_done()
         return text
 
-    with ThreadPoolExecutor(judge.threads) as pool:
-        under_way = [
-            pool.submit(asked, key, one.text) for key, one in zip(keys, questions, strict=True)
-        ]
-        try:
-            return [one.result() for one in under_way], replies.facts
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def open_judge(
-    model: str,
-    letters: str,
-    *,
-    endpoint: str | None = None,
-    requests_per_minute: float,
-    most_tokens: int,
-    prices: tuple[float, float] | None = None,
-    **loading: Any,
-) -> Judge:
-    """Make a judge of a local model, or of one behind an OpenAI-compatible endpoint.
-
-    Args:
-        model: local, or the endpoint's name for one.
-        letters: that it answers with.
-        endpoint: the URL; None for a local model.
-        requests_per_minute, most_tokens: of an endpoint.
-        prices: see `Judge`.
-        loading: how a local model is loaded.
-
-    Raises:
-        BadInput: the endpoint needs a key that is not there, or its URL is none.
-    """
-    if endpoint is None:
-
-        def load_judge() -> Ask:
-            from duo.backbone import load
-
-            return local_judge(load(model, **loading), letters)
-
-        return Judge(model, load_judge, prices=prices)
-    from urllib.parse import urlsplit
-
-    asked = Endpoint(
-        model, most_tokens=most_tokens, requests_per_minute=requests_per_minute, url=endpoint
+    texts = side_by_side(asked, zip(keys, questions, strict=True), judge.threads)
+    found = [letter(text, letters) for text in texts]
+    others = Counter(
+        " ".join(text.split())[:60] for text, one in zip(texts, found, strict=True) if one is None
     )
-    parts = urlsplit(endpoint)  # without a password that may stand in it
+    return found, {
+        **who,
+        **replies.facts,
+        "other_replies": dict(others.most_common(5)),
+        "settings_refused": tuple(sorted(judge.refused)),
+    }
+
+
+def endpoint_judge(
+    model: str,
+    url: str,
+    most_tokens: int,
+    requests_per_minute: float,
+    prices: tuple[float, float] | None = None,
+) -> Judge:
+    """Make a judge of a model behind an endpoint, which writes its answer."""
+    endpoint = Endpoint(
+        model, most_tokens=most_tokens, requests_per_minute=requests_per_minute, url=url
+    )
+    parts = urlsplit(url)  # without a password that may stand in it
     where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return Judge(model, lambda: endpoint_judge(asked), where, CONCURRENCY, asked.refused, prices)
+    ask = ask_endpoint(endpoint)
+    return Judge(model, lambda: ask, where, CONCURRENCY, endpoint.refused, prices)
 
 
-def endpoint_judge(endpoint: Endpoint) -> Ask:
+def ask_endpoint(endpoint: Endpoint) -> Ask:
     """Ask a model behind an endpoint, which writes its answer."""
 
     def ask(instruction: str, question: str, seed: int) -> Reply:
@@ -254,10 +208,7 @@ def local_judge(backbone: Backbone, letters: str) -> Ask:
         raise BadInput(f"the tokenizer does not tell the letters {between} apart", field="--model")
 
     def ask(instruction: str, question: str, seed: int) -> Reply:
-        asked = form.text(f"{instruction}\n\n{question}")
-        prompt = [
-            *form.preamble, *form.user_open, *asked, *form.user_close, *form.assistant_open,
-        ]  # fmt: skip
+        prompt = form.prompt(form.text(f"{instruction}\n\n{question}"))
         if len(prompt) + max(map(len, options.values())) > backbone.max_tokens:
             return Reply(TOO_LONG, len(prompt), 0)
         found = _log_likelihoods(backbone, prompt, list(options.values()))

@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from duo.errors import BadInput
-from duo.tokens import STATE_TOKENS, add_state_tokens, state_tokens
+from duo.tokens import STATE_TOKENS, add_state_tokens, make_mean, state_tokens
 
 
 def merge(model: Any, tokenizer: Any, folder: Path, own: Any | None) -> tuple[Any, Any]:
-    """Merge the adapter of a folder into `model`; changes `model` and `tokenizer` in place.
+    """Merge the adapter of a folder into `model`; return it, and the tokenizer that goes with it.
+
+    Both are changed in place.
 
     Args:
-        model: the base model, as it was published.
-        tokenizer: of the base model.
-        folder: of the adapter.
         own: the adapter's tokenizer, if one lies beside it.
-
-    Returns:
-        The model, and the tokenizer that goes with it.
 
     Raises:
         BadInput: its tokenizer and weights do not go together, or it is a prompt, not weights.
@@ -47,7 +43,8 @@ def merge(model: Any, tokenizer: Any, folder: Path, own: Any | None) -> tuple[An
     rows = model.get_input_embeddings().weight.shape[0]
     wanted = whole or max(rows, last + 1, len(own) if own is not None else 0)
     if wanted != rows:
-        _resize(model, wanted)
+        model.resize_token_embeddings(wanted, mean_resizing=False)
+        make_mean(model, slice(rows, None), rows)  # as untrained state tokens are
     _add_fusion(model, weights)
     merged = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     _untie_if_parted(merged)
@@ -101,19 +98,6 @@ def _single_rows(config: Any) -> list[int]:
     if isinstance(indices, dict):
         indices = [number for numbers in indices.values() for number in numbers]
     return list(indices)
-
-
-def _resize(model: Any, rows: int) -> None:
-    """Give both matrices that many rows; new ones are the mean, as untrained state tokens are."""
-    import torch
-
-    before = model.get_input_embeddings().weight.shape[0]
-    model.resize_token_embeddings(rows, mean_resizing=False)
-    matrices = (model.get_input_embeddings(), model.get_output_embeddings())
-    weights = {id(w): w for matrix in matrices if matrix is not None for w in matrix.parameters()}
-    for weight in weights.values():  # tied ones once
-        wide = torch.promote_types(weight.dtype, torch.float32)
-        weight.data[before:] = weight.data[:before].mean(0, dtype=wide).to(weight.dtype)
 
 
 def _untie_if_parted(model: Any) -> None:

@@ -103,11 +103,7 @@ Prompt = Annotated[
 
 
 def prices(text: str | None) -> tuple[float, float] | None:
-    """Read what a million tokens cost, in and out, in dollars.
-
-    Raises:
-        BadInput: it is not two numbers with a comma between them.
-    """
+    """Read what a million tokens cost, in and out, in dollars."""
     if text is None:
         return None
     try:
@@ -165,18 +161,21 @@ class JudgeOptions:
     dtype: DType = None
 
     def open(self, letters: str) -> Judge:
-        """Make the judge, which answers with these letters; see `duo.judging.open_judge`."""
-        from duo.judging import open_judge
+        """Make the judge, which answers with these letters; nothing is loaded or asked yet."""
+        from duo.judging import Ask, Judge, endpoint_judge, local_judge
 
-        return open_judge(
-            self.model,
-            letters,
-            endpoint=self.endpoint,
-            requests_per_minute=self.requests_per_minute,
-            most_tokens=self.most_tokens,
-            prices=prices(self.price),
-            **given(chat=self.chat, device=self.device, dtype=self.dtype),
-        )
+        paid = prices(self.price)
+        if self.endpoint is not None:
+            most, pace = self.most_tokens, self.requests_per_minute
+            return endpoint_judge(self.model, self.endpoint, most, pace, paid)
+
+        def load_judge() -> Ask:
+            from duo.backbone import load
+
+            loading = given(chat=self.chat, device=self.device, dtype=self.dtype)
+            return local_judge(load(self.model, **loading), letters)
+
+        return Judge(self.model, load_judge, prices=paid)
 
 
 def with_judge(command: Callable[..., None]) -> Callable[..., None]:
@@ -212,11 +211,7 @@ def words(text: str, option: str) -> list[str]:
 
 
 def numbers(text: str, option: str, least: int, most: int = 2**63) -> list[int]:
-    """Read whole numbers between commas, each once.
-
-    Raises:
-        BadInput: there is none, or one is no whole number from `least` to `most`.
-    """
+    """Read whole numbers between commas, each once."""
     try:
         found = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,8 +50,8 @@ def quantise(model: Any, dtype: str) -> None:
             model, config, lambda module, _: isinstance(module, Linear) and module is not head
         )
     except Exception as error:  # each format needs packages, devices and sizes of its own
-        reason = str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__
-        raise BadInput(f"torchao cannot make {dtype} here: {reason}", field="dtype") from error
+        said = f"torchao cannot make {dtype} here: {first_line(error)}"
+        raise BadInput(said, field="dtype") from error
 
 
 def is_quantised(weight: Any) -> bool:

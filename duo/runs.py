@@ -24,7 +24,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from duo.errors import BadInput
-from duo.files import Result, read_json, write_json, write_result
+from duo.files import Result, read_json_object, write_json, write_result
 
 MANIFEST = "manifest.json"
 #: Says what a folder was begun as.
@@ -113,7 +113,6 @@ def claim(folder: Path, facts: Mapping[str, Any], *, name: str = RUN) -> bool:
     """Take a folder for one run, or take up the same run again.
 
     Args:
-        folder: where the run writes.
         facts: what the run is: settings, model, data ...; kept in the file `name`.
 
     Returns:
@@ -131,18 +130,9 @@ def claim(folder: Path, facts: Mapping[str, Any], *, name: str = RUN) -> bool:
 
 
 def begun(folder: Path, *, name: str = RUN) -> dict[str, Any] | None:
-    """Read what a folder was begun as; None if nothing was begun in it.
-
-    Raises:
-        BadInput: the file that says so cannot be read, or says nothing.
-    """
+    """Read what a folder was begun as; None if nothing was begun in it."""
     path = folder / name
-    if not path.exists():
-        return None
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise BadInput("does not say what was begun here", file=path)
-    return content
+    return read_json_object(path) if path.exists() else None
 
 
 def check_same(
@@ -158,11 +148,6 @@ def check_same(
     Args:
         before: facts of what is there, as read from a file.
         now: facts of what is asked for. A fact that only one side has counts as None on the other.
-        file, line: what the error points at.
-        way_out: what the user can do.
-
-    Raises:
-        BadInput: they differ; names the first fact that does, and both values.
     """
     for field, there, wanted in _differences(as_json(before), as_json(now)):
         said = f"was begun with {there!r}, now {wanted!r}: {way_out}"
@@ -188,9 +173,6 @@ class Journal:
 
     Attributes:
         records: those that are in the file, in order.
-
-    Raises:
-        BadInput: the file cannot be read or written, or the disk is full.
     """
 
     def __init__(self, path: Path) -> None:

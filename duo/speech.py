@@ -167,7 +167,6 @@ class Exchange:
     """An utterance and what the system made of it.
 
     Attributes:
-        utterance: what the user said.
         answers: the answers that belong to it, in order.
         old: the answer that was being given when it began; None if there was silence.
         given_up: whether that answer was given up for it.
@@ -217,7 +216,6 @@ class Conversation:
         decides: whether the system reports decisions (forks, responses, ignored utterances).
         dropped_words: words that the system expected to hear and then threw away; None if it
             expects nothing.
-        file: where it stands.
         seconds_per_pass: machine time of a forward pass on average, if a manifest says it.
     """
 

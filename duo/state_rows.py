@@ -30,8 +30,8 @@ from duo.files import (
     read_result,
     read_tensors,
     sha256,
-    whole_file,
     write_result,
+    write_tensors,
 )
 from duo.wheels import CHECKSUMS, STATE_ROWS, adapter_folder
 
@@ -71,7 +71,6 @@ class RowsRecord(Result):
         sha256: of its weights.
         chat: chat format of the samples.
         layer: the block after which the hidden state is taken, from 0 on; -1 for the last one.
-        settings: `RowsSettings` of the run.
         strengths: regularisations that were tried.
         temperature: by which scores were divided, so that validation places are calibrated.
         shift: added to the bias of `<1>` for the operating point.
@@ -80,7 +79,6 @@ class RowsRecord(Result):
         validation: reactions at places that want a response, that are to be ignored, at pauses and
             within utterances.
         places: to learn from, by what they want.
-        data: counts and hashes.
     """
 
     kind: Literal["rows"] = "rows"
@@ -104,8 +102,6 @@ class StateRows:
     """Rows of `<1>` and `<2>`.
 
     Attributes:
-        folder: where they lie.
-        facts: what stands beside them.
         head: float32 `[2, width]`.
         bias: float32 `[2]`.
     """
@@ -129,11 +125,7 @@ def base_of_rows(name: str) -> str:
 
 
 def read_rows(folder: Path) -> StateRows:
-    """Read rows.
-
-    Raises:
-        BadInput: damaged.
-    """
+    """Read rows."""
     facts = read_result(folder / FACTS, RowsRecord)
     if rows_folder(facts.model) is not None:
         raise BadInput("names rows, not the model under them", file=folder / FACTS, field="model")
@@ -148,10 +140,8 @@ def read_rows(folder: Path) -> StateRows:
 
 def write_rows(folder: Path, facts: RowsRecord, head: np.ndarray, bias: np.ndarray) -> None:
     """Write rows; see `StateRows`."""
-    from safetensors.numpy import save
-
-    with whole_file(folder / WEIGHTS, "wb") as stream:
-        stream.write(save({"head": head.astype(np.float32), "bias": bias.astype(np.float32)}))
+    tensors = {"head": head.astype(np.float32), "bias": bias.astype(np.float32)}
+    write_tensors(folder / WEIGHTS, tensors)
     write_result(folder / FACTS, facts)
 
 
@@ -159,8 +149,6 @@ def with_rows(backbone: Backbone, rows: StateRows, name: str) -> Backbone:
     """Let rows say what the state tokens of their base model score; changes it in place.
 
     Args:
-        backbone: the base model.
-        rows: for it.
         name: of the rows, as they were asked for.
 
     Raises:
@@ -188,11 +176,7 @@ def with_rows(backbone: Backbone, rows: StateRows, name: str) -> Backbone:
 
 
 def check_layer(backbone: Backbone, layer: int, file: Path | None = None) -> None:
-    """Make sure that rows can be on a model's states after a block; see `RowsRecord.layer`.
-
-    Raises:
-        BadInput: they cannot; `file` says so.
-    """
+    """Make sure that rows can be on a model's states after a block; see `RowsRecord.layer`."""
     if layer == -1:
         return
     if backbone.engine != "llama":
@@ -234,11 +218,11 @@ def weights_sha256(name: str) -> str:
     """Hash the weights of a model, about a second a gigabyte.
 
     Args:
-        name: an alias, whose checksum is known, a GGUF file, or what `duo.backbone.model_folder`
-            finds; an adapter's hash is that of its own weights and its base model's.
+        name: an alias, whose checksum is known, a GGUF file, or as for `model_folder`; an adapter's
+            hash is that of its own weights and its base model's.
     """
     from duo import gguf_model
-    from duo.backbone import base_folder, model_folder
+    from duo.model_folder import base_folder, model_folder
 
     if name in CHECKSUMS:
         return CHECKSUMS[name]

@@ -7,17 +7,16 @@ be anybody's: each form of writing escapes them, and in a CSV file no cell can b
 from __future__ import annotations
 
 import csv
-import html
 import io
 import os
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from duo.csv_file import csv_cell
+from duo.escape import escape_html, escape_latex, escape_markdown, escape_markdown_block
 from duo.files import AnyResult, check_writable_file, write_result
 from duo.terminal import printable
 
@@ -28,25 +27,6 @@ Value = str | int | float | bool | None
 Kind = Literal["text", "number"]
 
 NONE, MINUS = "–", "−"
-
-#: What a spreadsheet would run, were the characters before it dropped or not shown; an apostrophe
-#: goes before such a cell. A sign before a letter, as in `+Duo`, would be run too.
-_FORMULA = re.compile(r"'*[\t\r\n]|['\s]*[=+\-@＝＋－＠]")
-_DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
-    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}", "±": r"$\pm$", "−": "$-$",
-    "×": r"$\times$", "†": r"$\dagger$", "‡": r"$\ddagger$", "§": r"\S{}", "–": r"\textendash{}",
-    "—": r"\textemdash{}", "…": r"\dots{}", "‘": r"\textquoteleft{}", "’": r"\textquoteright{}",
-    "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}",
-}  # fmt: skip
-_LIGATURES = "-',"  # two of them would be set as another character
-_AFTER_A_ROW = re.compile(r"^(\s*)([\[*])")  # would belong to the line break before it
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~$&!^])")
-_MARKDOWN_BLOCK = re.compile(r"^(\d{0,9})([-+=.)])")  # at the start of a line: a list, a heading
 
 _PADDING = 2  # blanks between columns of a terminal
 _WORD = 28  # a longer word may be broken on a terminal
@@ -130,14 +110,10 @@ class Table:
     """A table of raw values.
 
     Attributes:
-        title: one line.
         columns: a text is a column with the usual rules.
         rows: of values, or `Cell`s where one differs.
         notes: paragraphs below it; one that a mark points to begins with the mark.
         sections: numbers of the rows before which a new group begins.
-
-    Raises:
-        ValueError: a row is longer or shorter than the others.
     """
 
     title: str
@@ -214,7 +190,7 @@ class Table:
         lines = [f"### {escape_markdown(self.title)}", ""] if self.title else []
         lines += [_markdown_line(names), f"|{'|'.join(right)}|", *map(_markdown_line, self.marked)]
         for note in self.notes:
-            lines += ["", _MARKDOWN_BLOCK.sub(r"\1\\\2", escape_markdown(note).strip())]
+            lines += ["", escape_markdown_block(note)]
         return "\n".join(lines) + "\n"
 
     def html(self) -> str:
@@ -317,9 +293,6 @@ class Table:
         Long texts wrap between words. If the table is still too wide, its columns are shown in
         parts one below the other; each begins with the columns that say what a row is about. In a
         pipe, unless COLUMNS says otherwise, lines are as long as they must.
-
-        Args:
-            console: standard output if not given.
         """
         from rich import box
         from rich.console import Console
@@ -404,9 +377,6 @@ def make_result(
 
     Args:
         out: the file, known to be writable before anything is computed; None for none.
-
-    Raises:
-        BadInput: the file cannot be written; or of `compute`.
     """
     if out is not None:
         check_writable_file(out)
@@ -421,79 +391,6 @@ def make_result(
 def latex_document(tables: Sequence[Table]) -> str:
     """Write tables as one LaTeX document that compiles as it is, with any engine."""
     return _LATEX_HEAD + "\n".join(table.latex() for table in tables) + r"\end{document}" + "\n"
-
-
-# Tables and pictures (reports.plots) share `clean` and `visible`.
-
-
-def clean(text: str, *, lines: bool = False) -> str:
-    """Make text fit to be shown: blanks of every kind become plain, other controls `\\ufffd`.
-
-    Controls, lone surrogates and marks of writing direction could break a file or disguise what
-    was said.
-
-    Args:
-        lines: let line breaks and tabs through.
-    """
-    kept = "\n\t" if lines else ""
-    return "".join(
-        c if c in kept else " " if c.isspace() else "\ufffd" if _is_control(c) else c for c in text
-    )
-
-
-def visible(text: str) -> str:
-    """Make text fit for a picture: clean, and without characters that have no width.
-
-    Among these are the marks of writing direction that `clean` keeps, which could set the numbers
-    beside a name in another order.
-    """
-    return "".join(c for c in clean(text) if unicodedata.category(c) != "Cf")
-
-
-def csv_cell(value: Value) -> str:
-    """Write a value as a field of CSV that no spreadsheet runs; `csv_text` undoes it.
-
-    None is empty, numbers are exact, truth is `true` or `false`. Text is clean but may have
-    several lines; before what could be a formula stands an apostrophe.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, str):
-        return repr(float(value)) if isinstance(value, float) else str(value)
-    text = clean(value.replace("\r\n", "\n").replace("\r", "\n"), lines=True)
-    return f"'{text}" if _is_formula(text) else text
-
-
-def csv_text(field: str) -> str:
-    """Read a field that `csv_cell` wrote: drop the apostrophe that guards a formula."""
-    return field[1:] if field.startswith("'") and _is_formula(field) else field
-
-
-def escape_latex(text: str) -> str:
-    """Escape text so that LaTeX sets it as it is, whatever it holds.
-
-    Letters beyond Western European ones become their code points: no font has them all, and a
-    document that does not compile shows nothing.
-    """
-    written, last = [], ""
-    for character in clean(text):
-        if character == last and character in _LIGATURES:
-            written.append("{}")
-        written.append(_latex(character))
-        last = character
-    return _AFTER_A_ROW.sub(r"\1{\2}", "".join(written))
-
-
-def escape_markdown(text: str) -> str:
-    """Escape text so that Markdown shows it as it is: no markup, no HTML, no further column."""
-    return _MARKDOWN.sub(r"\\\1", clean(text))
-
-
-def escape_html(text: str) -> str:
-    """Escape text so that a browser shows it as it is, in an element or an attribute."""
-    return html.escape(clean(text))
 
 
 def _kind(values: Iterator[Value]) -> Kind:
@@ -518,22 +415,3 @@ def _markdown_line(texts: Sequence[str]) -> str:
 
 def _latex_line(cells: Iterable[str]) -> str:
     return " & ".join(cells) + r" \\"
-
-
-def _latex(character: str) -> str:
-    if character in _LATEX:
-        return _LATEX[character]
-    if character.isascii() or ("À" <= character <= "ÿ" and character.isalpha()):
-        return character
-    return f"[U+{ord(character):04X}]"
-
-
-def _is_formula(text: str) -> bool:
-    seen = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    return _FORMULA.match(seen) is not None
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs", "Cn", "Co") or (
-        unicodedata.bidirectional(character) in _DIRECTIONS
-    )

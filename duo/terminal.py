@@ -19,7 +19,6 @@ def printable(text: str, *, lines: bool = False) -> str:
     """Escape whatever a terminal would act on in untrusted text.
 
     Args:
-        text: untrusted.
         lines: let line breaks through, and tabs as blanks.
     """
     if lines:

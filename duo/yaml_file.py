@@ -18,11 +18,7 @@ MOST_NODES = 1_000_000
 
 
 def read_yaml(path: Path) -> MarkedYaml:
-    """Read a file of one YAML document.
-
-    Raises:
-        BadInput: it cannot be read, or is none.
-    """
+    """Read a file of one YAML document."""
     return MarkedYaml(read_text(path), path)
 
 
@@ -121,11 +117,7 @@ class MarkedYaml:
         return line + 1
 
     def validated(self, schema: type[Model]) -> Model:
-        """Make a pydantic model of the data.
-
-        Raises:
-            BadInput: they do not fit: names file, line and field.
-        """
+        """Make a pydantic model of the data."""
         try:
             return schema.model_validate(self.data)
         except ValidationError as error:

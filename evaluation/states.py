@@ -57,11 +57,10 @@ def evaluate_states(
         BadInput: of the model or the data.
     """
     from duo.backbone import load
-    from duo.decoding.duo import DuoSettings
+    from duo.decoding.duo import usual_decide_at
 
     cases = read_cases(data, limit=limit, spelling=spelling)
     backbone = load(model, **load_settings)
-    usual = DuoSettings.decide_at if backbone.decide_at is None else backbone.decide_at
     with progress("judging", len(cases)) as bar:
         judged = judge(backbone, cases, lookahead, bar.advance)
     return score_states(
@@ -69,7 +68,7 @@ def evaluate_states(
         model=model,
         data=Data(file=data.name, sha256=sha256(data), spelling=spelling),
         lookahead=lookahead,
-        decide_at=usual if decide_at is None else decide_at,
+        decide_at=usual_decide_at(backbone) if decide_at is None else decide_at,
         number_format=backbone.number_format,
         versions=versions(),
     )

@@ -14,8 +14,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duo.escape import visible
 from duo.files import check_writable, write_result, write_text
-from duo.table import MINUS, NONE, Cell, Column, Table, Value, latex_document, visible
+from duo.table import MINUS, NONE, Cell, Column, Table, Value, latex_document
 from evaluation.benchmarks.catalogue import BENCHMARKS
 from reports.plots.chart import Chart
 from reports.plots.style import BODY, COLUMN, LABEL, LIGHT, TWO_COLUMNS, house_style, save

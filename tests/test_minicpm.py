@@ -176,7 +176,7 @@ def test_an_adapter_has_the_form_of_its_training(
         data_folder(tmp_path / "data"), "--out", tmp_path / "duo",
     )  # fmt: skip
     assert load(str(tmp_path / "duo"), device="cpu").chat.name == "plain"
-    assert "chat: was trained in the plain form" in refusal(
+    assert "chat: this model was trained in the plain form" in refusal(
         "train", *options, "--set", "chat=minicpm", "--model", model, "--data",
         tmp_path / "data", "--start", tmp_path / "duo", "--out", tmp_path / "more",
     )  # fmt: skip

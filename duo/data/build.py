@@ -22,7 +22,8 @@ from typing import Any, Generic, TypeVar
 from duo.data.dialogue import Dialogue
 from duo.data.english import sentences
 from duo.data.filters import HeldOut, RemarkFilter, may_be_overheard, read_held_out, usable
-from duo.data.plan import Draft, Recipe, finish, plan
+from duo.data.plan import Draft, finish, plan
+from duo.data.recipe import Recipe
 from duo.data.sample import AssistantTurn, Sample, UserTurn, sample_line
 from duo.data.sources import BACKGROUND_ONLY, Source, refuse
 from duo.data.writers import Extractive, Overheard, Writer
@@ -61,17 +62,14 @@ class Job:
 
     Attributes:
         sources: read in this order.
-        out: the folder.
         samples: how many; None for one of each dialogue.
         seed: of everything that is drawn.
         split_seed: of the split alone; None for `seed`. Data sets for stages of one training have
             the same one, or what one stage is validated on was trained on in another.
         validation: share of the conversations kept for validation, between 0 and 1.
-        recipe: rates and mix.
         held_out: files of utterances never to be used.
         skip_bad: pass over records that are no dialogues; otherwise the first ends the build.
         writer: writes the remarks, given a folder for what it keeps; None for the extractive one.
-        form: of the lines.
         settings: of writer and form, for the fingerprint and the manifest.
         part_size: samples of a part.
     """
@@ -123,10 +121,6 @@ def build(
     Args:
         progress: called with what is counted, how much is done, and how much there is, if known.
         warn: called with what is wrong with the first records of each source that are skipped.
-
-    Raises:
-        BadInput: nothing to train on, a record that is no dialogue, a folder with something else
-            in it, a writer that cannot write.
     """
     watch = Stopwatch()
     held_out = read_held_out(job.held_out)
@@ -351,8 +345,6 @@ def _usable_dialogues(
     """Read the dialogues of all sources that can be trained on, in order; the same each time.
 
     Args:
-        job: sources, limits, and whether bad records are skipped.
-        survey: counts bad records, and why dialogues were cut or left out.
         listen: called with every dialogue, usable or not.
     """
     for source in job.sources:
@@ -403,8 +395,6 @@ class _Maker:
     """Makes the samples of a part.
 
     Args:
-        job: what is built.
-        survey: what dialogues lend.
         remarks: writes the remarks; None for the extractive writer, which writes the other kinds.
     """
 

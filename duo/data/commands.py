@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from duo.data.build import Form
-    from duo.data.plan import Recipe
+    from duo.data.recipe import Recipe
     from duo.data.writers import Writer
 
 _RECIPES, _FORMS = ("paper",), ("duo", "duplex", "cycles")
@@ -204,7 +204,7 @@ def build(
     from duo.data import paper
     from duo.data.build import Job
     from duo.data.build import build as build_data
-    from duo.data.plan import MIX, Recipe, parse_mix
+    from duo.data.recipe import MIX, Recipe, parse_mix
     from duo.data.sources import find_sources
     from duo.terminal import progress
 

@@ -24,6 +24,7 @@ one dialogue a line (JSON Lines):
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from math import ceil
 from pathlib import Path
@@ -69,11 +70,7 @@ def cycle_form(model: str, seed: int) -> Callable[[Sample], str]:
     """Make the function that writes a sample as a line of a file.
 
     Args:
-        model: whose tokens are counted; see `duo.backbone.model_folder`.
-        seed: of the numbers of words.
-
-    Raises:
-        BadInput: there is no such model, or its tokenizer cannot say where a token stands.
+        model: whose tokens are counted; see `duo.model_folder.model_folder`.
     """
     tokenizer = tokenizer_of(model)
 
@@ -87,7 +84,7 @@ def cycle_form(model: str, seed: int) -> Callable[[Sample], str]:
 
 def cycles(sample: Sample, tokenizer: Any, random: Random) -> list[Cycle]:
     """Lay a sample out on the clock; the module says how."""
-    clock = _Clock()
+    clock: dict[int, Cycle] = defaultdict(Cycle)
     said_from = 0  # the first cycle that has nothing of the answers so far
     free_from = 0  # the first cycle in which the user may begin
     answered_at = 0  # where an answer to the last query begins
@@ -108,9 +105,9 @@ def cycles(sample: Sample, tokenizer: Any, random: Random) -> list[Cycle]:
             else:
                 start = max(free_from, said_from + bool(said_from)) + random.choice(PAUSES)
             for place, text in enumerate(spread(message.content, count), start):
-                clock.at(place).heard = text
+                clock[place].heard = text
             answered_at = start + count
-            clock.at(answered_at).state = message.state
+            clock[answered_at].state = message.state
             free_from = answered_at + 1
             going_on &= goes_on
         elif isinstance(message, AssistantTurn):
@@ -118,21 +115,11 @@ def cycles(sample: Sample, tokenizer: Any, random: Random) -> list[Cycle]:
             begun = begun if going_on else max(said_from, answered_at)
             pieces = answer_slices(answer, tokenizer, ANSWER_TOKENS)
             for place, text in enumerate(pieces, begun):
-                clock.at(place).said = text
+                clock[place].said = text
             said_from = begun + len(pieces)
-            clock.at(max(begun, said_from - 1)).ended = message.complete
+            clock[max(begun, said_from - 1)].ended = message.complete
             going_on = not message.complete
-    return clock.cycles
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.cycles: list[Cycle] = []
-
-    def at(self, place: int) -> Cycle:
-        while len(self.cycles) <= place:
-            self.cycles.append(Cycle())
-        return self.cycles[place]
+    return [clock[place] for place in range(max(clock, default=-1) + 1)]
 
 
 def spread(text: str, count: int) -> list[str]:
@@ -145,10 +132,6 @@ def spread(text: str, count: int) -> list[str]:
 
 
 def read_cycles(path: Path) -> Iterator[CycledSample]:
-    """Read the samples of a file one after the other, in constant memory.
-
-    Raises:
-        BadInput: the file cannot be read, or a line is no sample in cycles.
-    """
+    """Read the samples of a file one after the other, in constant memory."""
     for line, content in read_json_lines(path):
         yield validate(content, CycledSample, file=path, line=line)

@@ -77,7 +77,6 @@ class Dialogue:
 
     Attributes:
         id: unique in its source.
-        source: name of the source.
         turns: user, assistant, user, assistant ...; never empty.
     """
 
@@ -119,9 +118,6 @@ def dialogue_of(record: Any, *, source: str, fallback_id: str) -> Dialogue | Non
     silence as `<idle>`; UltraChat's `data`, a list of texts, the user's first; and one question
     with its answer, as Alpaca's, each a text or, as TRL's `prompt` and `completion`, a list of
     messages. A content may be a list of parts, as in OpenAI's API. Other keys are passed over.
-
-    Args:
-        fallback_id: of a record that has none.
 
     Raises:
         NotADialogue: the record has another form.
@@ -259,16 +255,8 @@ def merge_messages(said: Iterable[tuple[Role, str]]) -> tuple[Turn, ...]:
     A greeting of the assistant before the first question, a last question that nobody answers and
     empty messages are left out.
     """
-    turns: list[Turn] = []
-    for role, text in said:
-        text = text.strip()
-        if not text or (not turns and role == "assistant"):
-            continue
-        if turns and turns[-1].role == role:
-            turns[-1] = Turn(role, f"{turns[-1].text}\n{text}")
-        else:
-            turns.append(Turn(role, text))
-    return _answered(turns)
+    turns = [Turn(role, text.strip()) for role, text in said if text.strip()]
+    return _answered(_joined(turns, "\n"))
 
 
 def merge_slices(said: Iterable[tuple[Role, str]], *, strict: bool = False) -> tuple[Turn, ...]:
@@ -313,7 +301,7 @@ def merge_slices(said: Iterable[tuple[Role, str]], *, strict: bool = False) -> t
                 close("user")
     fell_silent = True  # nobody interrupts what ends the record
     close("assistant")
-    return _answered(_joined(turns))
+    return _answered(_joined(turns, " "))
 
 
 def join_slices(slices: Sequence[str]) -> str:
@@ -336,12 +324,12 @@ def _wide(character: str) -> bool:
     return unicodedata.east_asian_width(character or " ") in "WF"
 
 
-def _joined(turns: Iterable[Turn]) -> list[Turn]:
+def _joined(turns: Iterable[Turn], blank: str) -> list[Turn]:
     """Join neighbouring turns of one side."""
     merged: list[Turn] = []
     for turn in turns:
         if merged and merged[-1].role == turn.role:
-            text = f"{merged[-1].text} {turn.text}"
+            text = f"{merged[-1].text}{blank}{turn.text}"
             merged[-1] = Turn(turn.role, text, turn.complete)
         else:
             merged.append(turn)

@@ -245,7 +245,6 @@ def trail_off(text: str, random: Random, *, marks: bool) -> str:
     """End an unfinished utterance as a speech recogniser would write it.
 
     Args:
-        text: the beginning of an utterance, without a mark at its end.
         marks: whether this recogniser writes punctuation at all.
     """
     word = text.rpartition(" ")[2]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from duo.data.dialogue import Dialogue, count_words, has_wide
 from duo.data.english import asks, is_command, is_question
-from duo.data.plan import Recipe
+from duo.data.recipe import Recipe
 from duo.errors import BadInput
 from duo.files import read_json_lines, read_text
 
@@ -44,11 +44,7 @@ class HeldOut:
 
 
 def read_held_out(paths: Iterable[Path]) -> HeldOut:
-    """Read held-out utterances: JSON Lines with `text`, or a text on each line; also gzipped.
-
-    Raises:
-        BadInput: a file cannot be read, or a line of JSON has no `text`.
-    """
+    """Read held-out utterances: JSON Lines with `text`, or a text on each line; also gzipped."""
     texts: list[str] = []
     for path in paths:
         if not path.name.removesuffix(".gz").endswith((".jsonl", ".json")):
@@ -124,7 +120,6 @@ class RemarkFilter:
     """Judges texts that are to be ignored one after the other, and counts why it drops some.
 
     Args:
-        longest: most words of a text.
         memory: how many texts are remembered for the near-duplicate rule.
     """
 

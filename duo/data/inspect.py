@@ -42,17 +42,7 @@ def print_data(
     full: bool = False,
     console: Console | None = None,
 ) -> None:
-    """Show a data set or a file of samples, in one pass and constant memory.
-
-    Args:
-        path: a folder that `duo data build` wrote, or one of its files.
-        kind: only samples with a user turn of this kind.
-        full: long texts whole instead of their beginning.
-        console: standard output if not given.
-
-    Raises:
-        BadInput: there is no data set, a line is no sample, or no sample has such a turn.
-    """
+    """Show a data set or a file of samples, in one pass and constant memory."""
     from rich.console import Console as RichConsole
 
     console = console or RichConsole()

@@ -30,32 +30,25 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from duo.data.plan import Recipe
+from duo.data.recipe import Recipe
 from duo.errors import BadInput
 
 #: Samples that the paper trains on.
 SAMPLES = 10_000
 
+#: Rates of what is not in the paper's data.
+_BEYOND = (
+    "into_answer", "interruptions", "openers", "switches", "stops", "go_ons", "hidden", "opening",
+    "unfinished", "asking", "restyle", "careless", "disfluency",
+)  # fmt: skip
+
 #: Dialogues are cut near the training's 4,096 tokens; a query may take half of that.
 PAPER = Recipe(
     paper=True,
-    remarks=0.4,
-    into_answer=0.0,
-    interruptions=0.0,
-    openers=0.0,
-    switches=0.0,
-    stops=0.0,
-    go_ons=0.0,
-    hidden=0.0,
-    opening=0.0,
-    unfinished=0.0,
-    asking=0.0,
-    restyle=0.0,
-    careless=0.0,
-    disfluency=0.0,
     mix={"remark": 1.0},
     max_words=2500,
     max_query_words=1250,
+    **dict.fromkeys(_BEYOND, 0.0),  # type: ignore[arg-type]
 )
 
 #: What a model is asked, the whole conversation before it: the paper's instruction in our words.
@@ -66,18 +59,10 @@ INSTRUCTION = (
     "never a question or a request. Give the statement alone, on one line, and nothing else."
 )
 
-_RATES = (
-    "interruptions", "unfinished", "asking", "opening", "restyle", "careless", "disfluency",
-)  # fmt: skip
-
 
 def check_options(given: Mapping[str, Any]) -> None:
-    """Make sure that no option asks for what is not in the paper's data.
-
-    Raises:
-        BadInput: one does; names it.
-    """
-    for name in (*_RATES, "mix", "without"):
+    """Make sure that no option asks for what is not in the paper's data."""
+    for name in (*_BEYOND, "mix", "without"):
         if given.get(name):
             raise BadInput(
                 "is no part of the paper's data: leave it out, or build without --recipe paper",
@@ -88,11 +73,7 @@ def check_options(given: Mapping[str, Any]) -> None:
 
 
 def check_endpoint() -> None:
-    """Make sure that there is an endpoint for the remarks.
-
-    Raises:
-        BadInput: the environment names none.
-    """
+    """Make sure that there is an endpoint for the remarks."""
     if not os.environ.get("OPENAI_API_KEY"):
         raise BadInput(
             "the paper's remarks are written by a model at an endpoint: set OPENAI_API_KEY (and "

@@ -90,9 +90,6 @@ class Grammar:
 
     Attributes:
         alternatives: texts of each symbol, without their weights.
-
-    Args:
-        rules: alternatives by symbol, in the form of `phrases.yaml`.
     """
 
     def __init__(self, rules: Mapping[str, Sequence[str]]) -> None:
@@ -149,9 +146,6 @@ def grammar(validation: bool = False) -> Grammar:
 
     Args:
         validation: with those of the spoken utterances that no sample to train on has.
-
-    Raises:
-        BadInput: a file was changed to something that is no grammar; names file and line.
     """
     texts, spoken = _texts()
     rules = {**texts}

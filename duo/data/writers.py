@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from duo.data.english import repeatable, sentences, topics
 from duo.data.phrases import ANYTHING, grammar
 from duo.data.plan import Place
-from duo.endpoint import CONCURRENCY, Endpoint, Replies
+from duo.endpoint import Endpoint, Replies, side_by_side
 from duo.errors import BadInput
 from duo.files import read_text
 
@@ -119,11 +118,7 @@ _TURNS, _CHARACTERS = 6, 1200
 
 
 def read_instruction(path: Path | None, default: str = INSTRUCTION) -> str:
-    """Read the instruction in a file; the default without one.
-
-    Raises:
-        BadInput: it cannot be read, or is empty.
-    """
+    """Read the instruction in a file; the default without one."""
     if path is None:
         return default
     text = read_text(path).strip()
@@ -156,13 +151,7 @@ class ModelWriter:
 
     Args:
         model: a model's name, see `duo.backbone.load`, or a loaded one.
-        instruction: what the model is asked.
         whole: show it the whole dialogue before a remark, as far as it can read.
-        batch: remarks written at once.
-        loading: how a named model is loaded, where not as usual.
-
-    Raises:
-        BadInput: there is no such model, or not so; see `duo.backbone.load`.
     """
 
     _MOST_TOKENS = 40
@@ -204,9 +193,7 @@ class ModelWriter:
         if len(asked) > most:  # keep the instruction and what was said last
             head = len(form.text(self._instruction))
             asked = [*asked[:head], *asked[-max(1, most - head) :]]
-        return [
-            *form.preamble, *form.user_open, *asked, *form.user_close, *form.assistant_open,
-        ]  # fmt: skip
+        return form.prompt(asked)
 
     def _sample(self, prompts: Sequence[list[int]], seed: str) -> list[str]:
         import torch
@@ -244,16 +231,7 @@ class OpenAIWriter:
     and pays, only for the rest.
 
     Args:
-        model: as the endpoint calls it.
-        folder: where replies are kept.
-        instruction: what the model is asked.
         whole: show it the whole dialogue before a remark, in place of the last turns.
-        requests_per_minute: limit over all requests.
-        prices: dollars for a million tokens in and out, if the cost is to be shown.
-        more: see `Endpoint`.
-
-    Raises:
-        BadInput: as `Endpoint`; what was written so far is kept.
     """
 
     _MOST_TOKENS = 60
@@ -285,13 +263,8 @@ class OpenAIWriter:
         return self._replies.facts
 
     def write(self, places: Sequence[Place], attempt: int) -> list[str]:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            asked = [pool.submit(self._remark, place, attempt) for place in places]
-            try:
-                return [tidy(found.result()) for found in asked]
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        replies = side_by_side(self._remark, [(place, attempt) for place in places])
+        return [tidy(reply) for reply in replies]
 
     def _remark(self, place: Place, attempt: int) -> str:
         messages = [

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 
 from duo.decoding.mask import Owner
 from duo.decoding.static import StaticModel, reads
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import read_json, write_json
 from duo.fusion import fusion_of, paired
 from duo.quantising import is_quantised
@@ -55,11 +55,7 @@ def check(model: PreTrainedModel, *, fused: bool = True) -> None:
     """Make sure that a model decodes two channels exactly, and conversations side by side.
 
     Args:
-        model: a causal LM of `transformers`.
         fused: both channels in one pass (`FusedChannels`), else one after the other.
-
-    Raises:
-        BadInput: it does not; with what does.
     """
     if reason := fault(model, fused=fused):
         raise BadInput(reason)
@@ -69,26 +65,22 @@ def fault(model: PreTrainedModel, *, fused: bool = True) -> str:
     """Say in a line why a model cannot hold two channels, and what can; empty if it can."""
     if fused and is_static(model):
         return ""
-    known = _found.setdefault(model, {})
-    key = (fused, *_changeable(model))
-    if key not in known:
-        known[key] = _remembered(model, _examine if fused else _examine_sequential)
-    return str(known[key])
+    return _examined(model, _examine if fused else _examine_sequential)
 
 
 def is_static(model: PreTrainedModel) -> bool:
     """Tell whether `StaticModel` computes what a model does: it is of the family, and agrees."""
-    if not reads(model):
-        return False
+    return reads(model) and not _examined(model, _examine_static)
+
+
+def _examined(model: PreTrainedModel, examine: Callable[[PreTrainedModel], str]) -> str:
+    """Examine a model, once as it is now."""
     known = _found.setdefault(model, {})
-    key = ("static", *_changeable(model))
+    changeable = fusion_of(model), model.config._attn_implementation, model.dtype, model.device
+    key = (examine, *changeable)
     if key not in known:
-        known[key] = _remembered(model, _examine_static)
-    return not known[key]
-
-
-def _changeable(model: PreTrainedModel) -> tuple[Any, ...]:
-    return fusion_of(model), model.config._attn_implementation, model.dtype, model.device
+        known[key] = _remembered(model, examine)
+    return known[key]
 
 
 def exact_length(model: PreTrainedModel) -> int | None:
@@ -289,8 +281,7 @@ def _difference_as_it_is(
     except Exception as error:  # architectures fail in as many ways as there are
         if isinstance(error, BadInput):
             return error.message
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"{_FAILS}: {lines[0][:100]}"
+        return f"{_FAILS}: {first_line(error)[:100]}"
     finally:
         model.train(training)
     if _agree(pairs):

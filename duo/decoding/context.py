@@ -7,11 +7,12 @@ and what gives way when the context is full. Who decides what, and when, is not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Strand
 from duo.decoding.conversant import Turn
+from duo.decoding.settings import Settings
 from duo.errors import BadInput
 
 #: The shortest utterance, in tokens, that a context must have room for.
@@ -30,27 +31,25 @@ class Context:
         in_answer: the prefix ends inside an assistant turn.
         refused: the context was full and the conversation is over.
 
+    Args:
+        settings: how long it may be, and what happens when it is full.
+        pace: tokens that are said, or looked ahead, in a cycle at most.
+
     Raises:
         BadInput: `max_tokens` is more than the model allows or too short for this chat format.
     """
 
     def __init__(
-        self,
-        backbone: Backbone,
-        channels: Channels,
-        *,
-        lookahead: int,
-        max_tokens: int | None = None,
-        when_full: Literal["drop", "refuse"] = "drop",
+        self, backbone: Backbone, channels: Channels, settings: Settings, pace: int
     ) -> None:
         self.channels = channels
         self._chat, self._states = backbone.chat, backbone.states
         chat = self._chat
         pieces = (chat.assistant_close, chat.user_open, chat.user_close, chat.assistant_open)
         # What one cycle can add besides the words that it hears.
-        self._reserve = sum(map(len, pieces)) + 2 * lookahead + 1
-        self._limit = backbone.max_tokens if max_tokens is None else max_tokens
-        self._refuses = when_full == "refuse"
+        self._reserve = sum(map(len, pieces)) + 2 * pace + 1
+        self._limit = settings.max_tokens or backbone.max_tokens
+        self._refuses = settings.when_full == "refuse"
         least = len(chat.preamble) + self._reserve + _LEAST_ROOM
         if not least <= self._limit <= backbone.max_tokens:
             raise BadInput(
@@ -156,8 +155,7 @@ class Context:
     def completed_text(self, tokenizer: Any) -> str:
         """Return the utterance with the words that are expected after it."""
         ids = self._input().ids[len(self._opening) :]
-        text: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-        return text
+        return tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
     def respond(
         self,

@@ -7,15 +7,19 @@ which can then be recorded and measured beside ours.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from duo.transcript import KINDS_OF
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from duo.decoding.channels import Channels, Together, Waiting
+    from duo.decoding.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -71,23 +75,10 @@ class Kind(StrEnum):
     NOTE = "note"  #: something the reader should know (turns dropped), in words
 
 
-INPUT, OUTPUT = "input", "output"
-
 #: `by` of an `ANSWER_END` that comes of the limit on answers, not of the system.
 LIMIT = "limit"
 
-CHANNEL_OF: dict[Kind, str] = {
-    Kind.FORK: INPUT,
-    Kind.PREDICTED: INPUT,
-    Kind.RESPOND: INPUT,
-    Kind.IGNORE: INPUT,
-    Kind.SPEECH: OUTPUT,
-    Kind.ANSWER_END: OUTPUT,
-    Kind.HOLD: OUTPUT,
-    Kind.RESUME: OUTPUT,
-    Kind.CUT: OUTPUT,
-    Kind.NOTE: OUTPUT,
-}
+CHANNEL_OF = {kind: "output" if kind in KINDS_OF["output"] else "input" for kind in Kind}
 
 
 @dataclass(frozen=True)
@@ -95,8 +86,6 @@ class Event:
     """One thing that happened in a cycle.
 
     Attributes:
-        kind: what.
-        text: its words; "" where there are none.
         step: after which forward pass of the cycle, from 0 (before the first).
         steps: how many such steps a full cycle has, so that a clock can place the event.
         by: for a decision, "state" (a state token), "patience" (silence alone) or "revision" (all
@@ -115,8 +104,6 @@ class CycleResult:
     """Events and costs of one cycle.
 
     Attributes:
-        events: in the order in which they happened.
-        forward_passes: passes through the model in this cycle.
         tokens_processed: tokens that those passes carried, both channels together.
         busy: whether an answer is still being given after this cycle.
     """
@@ -186,8 +173,42 @@ def run(steps: Generator[Waiting, Any, Result]) -> Result:
             else:
                 waiting = steps.send(waiting.encode())
     except StopIteration as done:
-        result: Result = done.value
-        return result
+        return done.value
+
+
+class System(ABC):
+    """A system of ours: a conversant whose cycles are made of passes that others may share.
+
+    Attributes:
+        silent_cycles: since something was heard.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.cycle_seconds, self.silent_cycles = settings.cycle_seconds, 0
+
+    @property
+    def silence(self) -> float:
+        """Seconds since something was heard, in whole cycles."""
+        return self.silent_cycles * self.cycle_seconds
+
+    def note_silence(self, heard: Heard) -> bool:
+        """Count a cycle; return whether it is silent: blanks are, and a revision never is."""
+        silent = not (isinstance(heard, Revision) or heard.strip())
+        self.silent_cycles = self.silent_cycles + 1 if silent else 0
+        return silent
+
+    def cycle(self, heard: Heard) -> CycleResult:
+        """Hear, decide, speak; see `Conversant.cycle`."""
+        return run(self.steps(heard))
+
+    @abstractmethod
+    def steps(self, heard: Heard) -> Steps:
+        """Run the cycle, pass by pass; see `Steps`."""
+
+
+def heard_so_far(before: str, heard: Heard) -> str:
+    """Return the utterance after a cycle, of which `before` was heard until then."""
+    return heard.text if isinstance(heard, Revision) else before + heard
 
 
 class CycleLog:
@@ -209,6 +230,14 @@ class CycleLog:
     def add(self, kind: Kind, text: str = "", *, by: str = "") -> None:
         """Note an event at the present step."""
         self._events.append(Event(kind, text, step=self.step, steps=self._steps, by=by))
+
+    def respond(self, by: str, speaking: bool, forgotten: str) -> None:
+        """Note a response, and what it takes of the answer before, whether that is over or not."""
+        self.add(Kind.RESPOND, by=by)
+        if speaking:
+            self.add(Kind.CUT, forgotten)
+        elif forgotten:
+            self.add(Kind.NOTE, f"the end of the answer is forgotten: {forgotten}")
 
     def speech(self, text: str) -> None:
         """Note spoken text; an empty piece is none."""

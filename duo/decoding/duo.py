@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from pydantic import PositiveFloat, PositiveInt
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
@@ -41,6 +42,7 @@ from duo.decoding.conversant import (
     Kind,
     Revision,
     Steps,
+    System,
     Turn,
     run,
 )
@@ -102,25 +104,30 @@ class DuoSettings(Settings):
             voice at any word, as its client does; see `duo.decoding.sequential`.
     """
 
-    lookahead: int = 4
+    lookahead: PositiveInt = 4
     decide_at: Chance | None = 0.05
     answer_at: Chance = 0.5
-    silence: float = 0.6
-    patience: float = 4.0
-    patience_speaking: float = 2.0
+    silence: PositiveFloat = 0.6
+    patience: PositiveFloat = 4.0
+    patience_speaking: PositiveFloat = 2.0
     on_silence: Literal["likelier", "respond"] = "likelier"
-    forget_after: float = 10.0
+    forget_after: PositiveFloat = 10.0
     ignored_utterances: Literal["forget", "remember"] = "forget"
     yielding: Literal["decide", "pause"] = "decide"
-    hold_words: int = 2
+    hold_words: PositiveInt = 2
     hold_at: Chance | None = 0.7
-    hold_after: float | None = 0.75
+    hold_after: PositiveFloat | None = 0.75
     after_interruption: Literal["drop", "merge"] = "drop"
     published: bool = False
     monitor: str = ""
 
 
-class Duo:
+def usual_decide_at(hears: Backbone) -> float | None:
+    """Choose `decide_at` where nobody sets it: that of the model's state rows, or the usual one."""
+    return DuoSettings.decide_at if hears.decide_at is None else hears.decide_at
+
+
+class Duo(System):
     """The paper's system. With `SequentialChannels` it is the published code, corrected."""
 
     _chances: tuple[float, float]  # of `<1>` and `<2>` after the last word heard
@@ -136,20 +143,13 @@ class Duo:
         monitor_channels: Callable[[PreTrainedModel], Channels] | None = None,
     ) -> None:
         self.name = name
-        self.settings = settings or DuoSettings()
-        self.cycle_seconds = self.settings.cycle_seconds
-        lookahead = self.settings.lookahead
-        self.context = Context(
-            backbone,
-            channels(backbone.model),
-            lookahead=lookahead,
-            max_tokens=self.settings.max_tokens,
-            when_full=self.settings.when_full,
-        )
+        self.settings = settings = settings or DuoSettings()
+        super().__init__(settings)
+        self.context = Context(backbone, channels(backbone.model), settings, settings.lookahead)
         hears = backbone
         if monitor is not None:
             own = monitor_channels or channels
-            its = Context(monitor, own(monitor.model), lookahead=lookahead)
+            its = Context(monitor, own(monitor.model), Settings(), settings.lookahead)
             # It has all that is used of a context here.
             self.context = cast(Context, MonitoredContext(backbone, monitor, self.context, its))
             hears = monitor
@@ -158,7 +158,7 @@ class Duo:
         self._states = hears.states
         self._look = Chances((self._states.respond, self._states.ignore))
         self._turn_ends = hears.chat.stop
-        self._speaker = Speaker(backbone, self.context, self.settings, self.settings.lookahead)
+        self._speaker = Speaker(backbone, self.context, settings, settings.lookahead)
         self._model, self._frames = backbone.model, list[int]()  # frames of this conversation
         self.reset()
 
@@ -184,11 +184,9 @@ class Duo:
         self._unheard = text
 
     def cycle(self, heard: Heard | Frames) -> CycleResult:
-        """Hear, decide, speak; see `Conversant.cycle`."""
         return run(self.steps(heard))
 
     def steps(self, heard: Heard | Frames) -> Steps:
-        """Run the cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.lookahead)
         if self.context.refused:
             return log.result(busy=False)
@@ -240,16 +238,11 @@ class Duo:
 
     @property
     def _table(self) -> FrameTable:
-        """The model's frames.
-
-        Raises:
-            BadInput: the model was not prepared for any, or another one hears.
-        """
+        """The model's frames."""
         found = getattr(self._model, "duo_frames", None)
         if found is None or self.settings.monitor:
             raise BadInput("frames need duo.fusion.take_in(model) before, and no monitor")
-        table: FrameTable = found
-        return table
+        return found
 
     # -- hearing and deciding ----------------------------------------------------------------
 
@@ -283,23 +276,26 @@ class Duo:
 
     def _decide(self, log: CycleLog) -> None:
         """Act on silence: by what the model knows or expects, or without that by patience."""
-        self._silent_cycles += 1
+        self.silent_cycles += 1
         if self.settings.published:
             self._decide_as_published(log)
             return
-        silent = self._silent_cycles * self.cycle_seconds
-        state = self._announced() if silent >= self.settings.silence else None
+        settings = self.settings
+        patience = settings.patience_speaking if self._answering else settings.patience
+        if self.silence >= settings.silence and self._obey(self._announced(), log):
+            return
+        if self.silence >= patience:
+            self._run_out(log)
+
+    def _obey(self, state: int | None, log: CycleLog) -> bool:
+        """Do what a state token says, if it is one; return whether it is."""
         if state == self._states.respond:
             self._respond("state", log)
         elif state == self._states.ignore:
             self._ignore("state", log)
-        elif silent >= self._patience:
-            self._run_out(silent, log)
-
-    @property
-    def _patience(self) -> float:
-        settings = self.settings
-        return settings.patience_speaking if self._answering else settings.patience
+        else:
+            return False
+        return True
 
     def _announced(self) -> int | None:
         """Return the state token that decides in silence, or what says that there is none."""
@@ -320,17 +316,15 @@ class Duo:
         speaking = self.channels.speaking
         fits = len(self._expected) + _STATE_PIECES - 1 <= self.settings.lookahead
         state = self._expected[-1] if speaking and fits and self._expected else None
-        if state == self._states.respond:
-            self._respond("state", log)
-        elif state == self._states.ignore:
-            self._ignore("state", log)
-        elif self._silent_cycles >= (_PATIENCE_SPEAKING if speaking else _PATIENCE_SILENT):
+        if self._obey(state, log):
+            return
+        if self.silent_cycles >= (_PATIENCE_SPEAKING if speaking else _PATIENCE_SILENT):
             self._respond("patience", log)
 
-    def _run_out(self, silent: float, log: CycleLog) -> None:
+    def _run_out(self, log: CycleLog) -> None:
         if self.settings.on_silence == "respond" or decision(*self._chances) == "respond":
             self._respond("patience", log)
-        elif silent >= self.settings.forget_after or self._answering:
+        elif self.silence >= self.settings.forget_after or self._answering:
             self._ignore("patience", log)
 
     def _hold(self, log: CycleLog) -> None:
@@ -356,11 +350,7 @@ class Duo:
         merge = pauses or self.settings.after_interruption == "merge"
         since_fork = self.channels.output.ids
         forgotten = "" if merge else self._tokenizer.decode(since_fork, skip_special_tokens=True)
-        log.add(Kind.RESPOND, by=by)
-        if self.channels.speaking:
-            log.add(Kind.CUT, forgotten)
-        elif forgotten:
-            log.add(Kind.NOTE, f"the end of the answer is forgotten: {forgotten}")
+        log.respond(by, self.channels.speaking, forgotten)
         state = self._states.respond if by == "state" else None
         unheard = self._speaker.unheard(self._unheard)
         self.context.respond(state=state, merge=merge, unheard=unheard)
@@ -382,7 +372,7 @@ class Duo:
         """Reset the look-ahead: nothing is known of how the utterance goes on, or it is over."""
         self._expected: list[int] = []
         self._chances = (0.0, 0.0)
-        self._silent_cycles = 0
+        self.silent_cycles = 0
 
     # -- looking ahead and speaking ----------------------------------------------------------
 
@@ -402,5 +392,4 @@ class Duo:
     def _expected_text(self) -> str:
         """Decode the look-ahead: words, and a state token if one is expected; no end of turn."""
         words = [token for token in self._expected if token not in self._turn_ends]
-        text: str = self._heard_tokenizer.decode(words, clean_up_tokenization_spaces=False)
-        return text
+        return self._heard_tokenizer.decode(words, clean_up_tokenization_spaces=False)

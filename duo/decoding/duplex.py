@@ -13,25 +13,27 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from duo.backbone import IDLE, Backbone
+from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores, Waiting
 from duo.decoding.conversant import (
     LIMIT,
     CycleLog,
-    CycleResult,
     Heard,
     Kind,
     Revision,
     Steps,
+    System,
     Turn,
-    run,
+    heard_so_far,
 )
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Sampler, Settings
 from duo.decoding.speaker import Speech
+from duo.tokens import IDLE
 
 _END = "</s>"  # stands for the end-of-turn token in the rules about silence below
 _RECALLED_WORDS = 5  # of a user slice: what is said in two seconds
@@ -54,10 +56,10 @@ class DuplexSettings(Settings):
         short_slice: an answer slice that ends within this many tokens completes the answer.
     """
 
-    cycle_seconds: float = 2.0
+    cycle_seconds: PositiveFloat = 2.0
     silence: Literal["odds", "token"] = "odds"
-    slice_tokens: int = 10
-    short_slice: int = 6
+    slice_tokens: PositiveInt = 10
+    short_slice: PositiveInt = 6
     when_full: Literal["drop", "refuse"] = "refuse"
 
 
@@ -70,7 +72,7 @@ class _Pair:
     ended: bool = False  # the answer ends with the end-of-turn token
 
 
-class Duplex:
+class Duplex(System):
     """A conversation in time slices."""
 
     name = "duplex"
@@ -83,7 +85,7 @@ class Duplex:
         channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
     ) -> None:
         self.settings = settings or DuplexSettings()
-        self.cycle_seconds = self.settings.cycle_seconds
+        super().__init__(self.settings)
         self.channels = channels(backbone.model)
         self._tokenizer = backbone.tokenizer
         self._chat, self._states = backbone.chat, backbone.states
@@ -127,17 +129,11 @@ class Duplex:
                 self._history[-1].answer = slices.pop(0)
             self._history += [_Pair(None, answer, True) for answer in slices]
 
-    def cycle(self, heard: Heard) -> CycleResult:
-        """Take in and give one slice; see `Conversant.cycle`."""
-        return run(self.steps(heard))
-
     def steps(self, heard: Heard) -> Steps:
-        """Run the slice, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.slice_tokens)
         # 1. The slice is the text that came in, or `<idle>`. Slices that were already answered
         #    cannot be revised, so a revision is heard as what it says now, if that is new.
-        words = heard.text if isinstance(heard, Revision) else heard
-        words = words.strip()
+        words = heard_so_far("", heard).strip()
         if isinstance(heard, Revision) and self._were_heard(words):
             words = ""
         # 2. Nothing is under way and nothing was said: no model call.

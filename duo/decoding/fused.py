@@ -29,7 +29,6 @@ class FusedChannels(OnePassChannels):
     """Channels in the slots of a model of `transformers`.
 
     Args:
-        model: a causal LM of `transformers`.
         pool: the slots; one row of it is taken. None for slots of its own.
 
     Whether the model is exact so is checked by `duo.decoding.systems`.
@@ -84,8 +83,6 @@ def make_pool(model: PreTrainedModel, rows: int = 1, *, graphs: bool = False) ->
     """Make slots for sessions: those of a `StaticModel` where that is the model, and is faster.
 
     Args:
-        model: a causal LM of `transformers`.
-        rows: how many sessions there are at most.
         graphs: whether passes are compiled and CUDA graphs; see `check_graphs`.
     """
     from duo.decoding.check import is_static
@@ -100,11 +97,7 @@ def make_pool(model: PreTrainedModel, rows: int = 1, *, graphs: bool = False) ->
 
 
 def check_graphs(model: PreTrainedModel) -> None:
-    """Make sure that a model's forward passes can be CUDA graphs.
-
-    Raises:
-        BadInput: it is on another device, or none that `StaticModel` computes.
-    """
+    """Make sure that a model's forward passes can be CUDA graphs."""
     from duo.decoding.check import is_static
 
     if model.device.type != "cuda":

@@ -45,12 +45,7 @@ class LlamaPool:
     """Sequences of sessions in one llama.cpp context, which grows as needed.
 
     Args:
-        model: the weights.
-        rows: how many sessions there are at most.
         cells: of the cache to begin with; a token of a session takes one.
-
-    Attributes:
-        forward_passes: so far.
     """
 
     def __init__(self, model: LlamaModel, rows: int = 1, *, cells: int = _FIRST_CELLS) -> None:
@@ -229,7 +224,6 @@ class LlamaChannels(OnePassChannels):
     A strand's slots are only counted here: llama.cpp knows where its cells are.
 
     Args:
-        model: the weights.
         pool: the context; one row of it is taken. None for a context of its own.
         sequential: one channel after the other, in two passes where one would do.
     """

@@ -72,17 +72,13 @@ class LlamaModel:
     """The weights of a GGUF file.
 
     Attributes:
-        file: where they are.
         vocabulary: tokens in the file; `rows` come after them.
-        width: of the hidden state.
         max_tokens: of the context that it was trained with.
         threads: that compute, and `tried`: what a token took with each number that was tried, in
             seconds; empty where there was nothing to choose.
 
     Args:
-        file: GGUF.
         adapter: GGUF file of a LoRA adapter.
-        rows: tokens that the file lacks.
         threads: None to try what is free.
         cache: number format of keys and values, "f16" or "f32".
 
@@ -156,9 +152,6 @@ class LlamaModel:
             at_once: tokens that are computed at once of a pass, which may be wanted after all of
                 them; None for `_AT_ONCE`, and as many as a pass of the sessions needs.
             watch: what takes hidden states out of it.
-
-        Raises:
-            BadInput: no memory for it.
         """
         api = self.api
         wanted = api.llama_context_default_params()
@@ -337,12 +330,7 @@ def _free(free: Callable[[Any], None], pointer: Any, *used: Any) -> None:
 
 
 class LlamaContext:
-    """A context of llama.cpp: the cells of some sequences, and a batch to fill them from.
-
-    Attributes:
-        pointer: llama.cpp's.
-        memory: its cells.
-    """
+    """A context of llama.cpp: the cells of some sequences, and a batch to fill them from."""
 
     def __init__(self, api: Any, pointer: Any, batch: Batch) -> None:
         self._api, self.pointer, self._batch = api, pointer, batch
@@ -366,10 +354,9 @@ class LlamaContext:
             vectors: their embeddings, in place of ids.
             all_wanted: every token is.
         """
-        code: int = self._api.llama_decode(
+        return self._api.llama_decode(
             self.pointer, self._batch.filled(tokens, vectors, all_wanted=all_wanted)
         )
-        return code
 
     def logits(self, place: int) -> Any:
         """Point to the logits after a token of the last pass that was wanted."""

@@ -21,8 +21,6 @@ class Watch:
         callback: for a context, which lives no longer than this.
 
     Args:
-        api: llama.cpp.
-        width: of a state.
         layers: numbers of blocks after which states are taken, from 0 on; or `LAST`.
     """
 

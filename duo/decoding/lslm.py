@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Asked, Channels
-from duo.decoding.conversant import CycleLog, Heard, Kind, Revision
+from duo.decoding.conversant import CycleLog, Heard, Kind, heard_so_far
 from duo.decoding.fused import FusedChannels
 from duo.decoding.turn_based import TurnBased, TurnBasedSettings
 from duo.fusion import PAIR, WINDOW, add_fusion, late_scores, paired
@@ -74,15 +74,13 @@ class Lslm(TurnBased):
             self._waiting, self._over, self._pieces = self._waiting + self._over, "", []
             super()._hear(heard, log)
             return
-        text = heard.text if isinstance(heard, Revision) else self._over + heard
+        text = heard_so_far(self._over, heard)
         if text.strip() and not self._over.strip():
             log.add(Kind.FORK)
-        new = text.removeprefix(self._over)
-        silent = not (isinstance(heard, Revision) or heard.strip())
+        self._pieces += self._chat.text(text.removeprefix(self._over))
         self._over = text
-        self._pieces += self._chat.text(new)
-        self._silent_cycles = self._silent_cycles + 1 if silent else 0
-        over = self._silent_cycles * self.cycle_seconds >= 2 * self.settings.patience
+        self.note_silence(heard)
+        over = self.silence >= 2 * self.settings.patience
         if self._over.strip() and not self._pieces and over:
             log.add(Kind.IGNORE, by="patience")
             self._over = ""

@@ -28,7 +28,6 @@ class MonitoredChannels:
     Both take in what is heard, so that the speaker can answer as soon as it is decided.
 
     Args:
-        speaker, monitor: of the two models.
         silence: scores `[vocabulary]` of the speaker by which an answer ends at once.
         ends: tokens of the monitor that end an answer.
     """
@@ -95,12 +94,7 @@ class MonitoredChannels:
 
 
 class MonitoredContext:
-    """The conversation as both models have it; to `Duo` it is one `Context`.
-
-    Args:
-        speaker, monitor: the two models.
-        mine, its: their contexts.
-    """
+    """The conversation as both models have it; to `Duo` it is one `Context`."""
 
     def __init__(self, speaker: Backbone, monitor: Backbone, mine: Context, its: Context) -> None:
         self._speaker, self._monitor = speaker, monitor

@@ -42,7 +42,6 @@ def logits_only_where(model: Any, where: Tensor) -> Iterator[None]:
     most of the memory.
 
     Args:
-        model: a causal LM.
         where: boolean `[rows, tokens]`; or numbers of places, counted over all rows, in any order,
             which a GPU need not stop to count.
     """
@@ -81,7 +80,6 @@ class Row:
     """A text and places in it.
 
     Attributes:
-        ids: its tokens.
         places: of the tokens after which something is wanted; in order.
     """
 
@@ -98,7 +96,6 @@ def read_states(
     """Read the hidden states at all places of all rows.
 
     Args:
-        backbone: the model.
         rows: texts that fit into its context.
         layers: numbers of blocks after which they are taken, from 0 on; or `LAST`.
 
@@ -149,7 +146,6 @@ class LlamaReader:
     """Reads texts one after the other in a llama.cpp context of its own.
 
     Args:
-        model: the weights.
         rows: all that will be read, for whose longest it has room.
         layers: whose hidden states are taken; see `read_states`.
         lookahead: tokens that branches are extended by at most; see `branch`.

@@ -27,11 +27,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from duo.backbone import Backbone, chat_style, model_folder, open_tokenizer
+from duo.backbone import Backbone, open_tokenizer
 from duo.chatformat import chat_format
 from duo.decoding.channels import Chunk, OnePassChannels
 from duo.endpoint import open_client, plain_errors
 from duo.errors import BadInput
+from duo.model_folder import chat_style, model_folder
 from duo.terminal import quiet
 from duo.tokens import StateTokens, state_tokens
 
@@ -79,16 +80,7 @@ class ServerModel:
     """A model on a server.
 
     Args:
-        name: as the server calls it.
-        url: of the server.
-        vocabulary: number of tokens.
         states: whose log-probabilities are needed after words were heard.
-
-    Attributes:
-        max_tokens: length of its context.
-
-    Raises:
-        BadInput: see `load`.
     """
 
     device, dtype = torch.device("cpu"), torch.float32  # of the scores
@@ -227,12 +219,7 @@ class ServerPool:
 
 
 class ServerChannels(OnePassChannels):
-    """Channels on a server. Slots are only counted; a session forgets nothing that it must keep.
-
-    Args:
-        model: on the server.
-        pool: asks for several sessions at once; None for one alone.
-    """
+    """Channels on a server. Slots are only counted; a session forgets nothing that it must keep."""
 
     def __init__(self, model: ServerModel, pool: ServerPool | None = None) -> None:
         super().__init__()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import lru_cache
 from random import Random
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from transformers import (
     LogitsProcessorList,
@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from duo.decoding.channels import Asked
-from duo.errors import BadInput, check_types
+from duo.errors import check_types
 
 #: A probability that something needs: 0 would be needed by nothing.
 Chance = Annotated[float, Field(gt=0, le=1)]
@@ -36,16 +36,12 @@ class Sampling:
         top_p: draw from the likeliest tokens that hold this share of probability together.
         repetition_penalty: above 1, words that the context holds already become less likely. Marks
             are no words: the end of an answer does not become less likely with each answer.
-        seed: of the draws.
-
-    Raises:
-        BadInput: a value of another type, or out of its range.
     """
 
-    temperature: Annotated[float, Field(ge=0)] = 0.0
-    top_k: Annotated[int, Field(ge=0)] = 0
+    temperature: NonNegativeFloat = 0.0
+    top_k: NonNegativeInt = 0
     top_p: Chance = 1.0
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    repetition_penalty: PositiveFloat = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,7 +80,6 @@ class Sampler:
     """Draws tokens, the same ones after each `reset`.
 
     Args:
-        banned: tokens that are never drawn.
         marks: tokens that the repetition penalty leaves alone.
     """
 
@@ -153,23 +148,16 @@ class Settings:
         max_tokens: length of the context; None for what the model allows.
         when_full: "drop" the oldest turns to make room, or "refuse" to go on.
         sampling: how output tokens are chosen.
-
-    Raises:
-        BadInput: a value of another type or choice, or a number that is not positive.
     """
 
-    cycle_seconds: float = 1.0
-    max_answer_seconds: float = 120.0
-    max_tokens: int | None = None
+    cycle_seconds: PositiveFloat = 1.0
+    max_answer_seconds: PositiveFloat = 120.0
+    max_tokens: PositiveInt | None = None
     when_full: Literal["drop", "refuse"] = "drop"
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
         check_types(self)
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
-                raise BadInput(f"must be positive, not {value}", field=setting.name)
 
     def max_answer_tokens(self, tokens_per_cycle: int) -> int:
         """Count the tokens of an answer of `max_answer_seconds` at this pace of speech."""

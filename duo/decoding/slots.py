@@ -37,12 +37,7 @@ class RowPool(ABC):
     """Rows of slots, one for each session; all have the same capacity, which grows as needed.
 
     Args:
-        device: of the model.
-        rows: how many sessions there are at most.
         capacity: slots of a row to begin with.
-
-    Attributes:
-        forward_passes: so far.
     """
 
     def __init__(self, device: torch.device, rows: int, capacity: int) -> None:
@@ -94,11 +89,7 @@ class RowPool(ABC):
 
 
 class SlotPool(RowPool):
-    """Rows over a causal LM of `transformers`.
-
-    Raises:
-        BadInput: the model's past cannot be kept in slots.
-    """
+    """Rows over a causal LM of `transformers`."""
 
     def __init__(
         self, model: PreTrainedModel, rows: int = 1, *, capacity: int = FIRST_CAPACITY
@@ -167,8 +158,7 @@ class SlotPool(RowPool):
                 use_cache=True,
                 logits_to_keep=wanted,
             )
-        logits: Tensor = out.logits[0]
-        return logits
+        return out.logits[0]
 
 
 class SlotCache(Cache):

@@ -6,12 +6,13 @@ answer sees all that was heard, remarks too; that is what the two channels of `d
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
@@ -19,13 +20,12 @@ from duo.decoding.channels import Channels, Scores
 from duo.decoding.context import Context
 from duo.decoding.conversant import (
     CycleLog,
-    CycleResult,
     Heard,
     Kind,
-    Revision,
     Steps,
+    System,
     Turn,
-    run,
+    heard_so_far,
 )
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
@@ -43,8 +43,8 @@ class StreamSettings(Settings):
             not decided about counts as ignored.
     """
 
-    lookahead: int = 4
-    patience: float = 2.0
+    lookahead: PositiveInt = 4
+    patience: PositiveFloat = 2.0
 
 
 class Stream(Context):
@@ -108,21 +108,14 @@ class Stream(Context):
         return super()._fits(more + self.coming)
 
 
-class Streamed(ABC):
-    """A system whose conversation is one stream; what its control tokens mean is the subclass's.
-
-    Args:
-        backbone: the model.
-        settings: of the conversation.
-        channels: makes what it computes with.
-    """
+class Streamed(System):
+    """A system whose conversation is one stream; what its control tokens mean is the subclass's."""
 
     name: str  # of `CONTROL_TOKENS`, too
     _answering: bool  # an answer is under way, whoever has the word in the stream
     _undecided: bool  # something was heard that nothing was decided about
     _said: str  # the utterance so far
     _silent: bool
-    _silent_cycles: int
 
     def __init__(
         self,
@@ -132,17 +125,11 @@ class Streamed(ABC):
         channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
     ) -> None:
         self.settings = settings = settings or StreamSettings()
+        super().__init__(settings)
         ends = self._name_controls(backbone.control(CONTROL_TOKENS[self.name]))
-        self.cycle_seconds = settings.cycle_seconds
         self.channels = channels(backbone.model)
         self._chat, self._states = backbone.chat, backbone.states
-        self.context = Stream(
-            backbone,
-            self.channels,
-            lookahead=settings.lookahead,
-            max_tokens=settings.max_tokens,
-            when_full=settings.when_full,
-        )
+        self.context = Stream(backbone, self.channels, settings, settings.lookahead)
         self._speaker = Speaker(
             backbone, self.context, settings, settings.lookahead, frozenset(ends)
         )
@@ -155,12 +142,7 @@ class Streamed(ABC):
         self._answering = False
         self._decided()
 
-    def cycle(self, heard: Heard) -> CycleResult:
-        """Hear, decide, speak; see `Conversant.cycle`."""
-        return run(self.steps(heard))
-
     def steps(self, heard: Heard) -> Steps:
-        """Run the cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.lookahead + 1)
         if self.context.refused:
             return log.result(busy=False)
@@ -198,23 +180,18 @@ class Streamed(ABC):
         What was taken in cannot be taken back: an utterance that is revised otherwise than by more
         words is heard again as a whole.
         """
-        words = heard.text if isinstance(heard, Revision) else heard
-        self._silent = not (words.strip() or isinstance(heard, Revision))
-        if isinstance(heard, Revision):
-            self._said, before = heard.text, self._said
-            words = words.removeprefix(before)
-        else:
-            self._said += words
+        self._silent = self.note_silence(heard)
+        before, self._said = self._said, heard_so_far(self._said, heard)
+        words = heard if isinstance(heard, str) else heard.text.removeprefix(before)
         if not self._undecided and words.strip():
             log.add(Kind.FORK)
             self._undecided = True
-        self._silent_cycles = self._silent_cycles + 1 if self._silent else 0
         return words.strip()
 
     def _decided(self) -> None:
         """Begin to wait for the next utterance."""
         self._undecided, self._said = False, ""
-        self._silent, self._silent_cycles = True, 0
+        self._silent, self.silent_cycles = True, 0
 
     def _respond(self, log: CycleLog) -> None:
         log.add(Kind.RESPOND, by="state")
@@ -228,8 +205,7 @@ class Streamed(ABC):
 
     def _run_out(self, log: CycleLog) -> None:
         """Ignore what the model has not decided about for too long."""
-        silent = self._silent_cycles * self.cycle_seconds
-        if self._undecided and silent >= self.settings.patience:
+        if self._undecided and self.silence >= self.settings.patience:
             self._ignore("patience", log)
 
     # -- what a system is --------------------------------------------------------------------
@@ -253,7 +229,7 @@ class Streamed(ABC):
     def _decide(self, control: int, log: CycleLog) -> None:
         """Do what the control token says."""
 
-    def _finish(self) -> None:  # noqa: B027 - not all do
+    def _finish(self) -> None:
         """Do what ends a cycle."""
 
     @abstractmethod

@@ -58,19 +58,12 @@ _PLACES = {
 #: Rows of a pool that one conversation takes, where it is more than one.
 ROWS = {"vita": 2}
 
-#: What each talks with where nobody names a model: the embedded one, as trained for it.
-DEFAULT_MODELS: dict[str, str] = {
+#: What each talks with where nobody names a model: the embedded one, as trained for it. Those that
+#: it was not trained for, but `turn-based`, decide by chance.
+DEFAULT_MODELS: dict[str, str] = dict.fromkeys(SYSTEMS, "smollm2") | {
     "duo": "smollm2-duo",
     "duo-sequential": "smollm2-duo",
     "duplex": "smollm2-duplex",
-    "turn-based": "smollm2",
-    # Not trained yet: they decide by chance until a model that was trained for them is named.
-    "vita": "smollm2",
-    "fsm": "smollm2",
-    "micro-turn": "smollm2",
-    "lslm-early": "smollm2",
-    "lslm-middle": "smollm2",
-    "lslm-late": "smollm2",
 }
 
 
@@ -80,11 +73,7 @@ def is_foreign(system: str) -> bool:
 
 
 def check_system(system: str) -> None:
-    """Make sure that there is such a system, without loading anything heavy of ours.
-
-    Raises:
-        BadInput: no such system, or the foreign module or factory cannot be found.
-    """
+    """Make sure that there is such a system, without loading anything heavy of ours."""
     if is_foreign(system):
         _foreign(system)
     elif system not in SYSTEMS:
@@ -97,7 +86,6 @@ def models_for(systems: Sequence[str], wanted: Sequence[str] = ()) -> dict[str, 
     """Choose the model of each system.
 
     Args:
-        systems: names.
         wanted: `NAME` of a model for all systems, or `SYSTEM=NAME` for one; later ones win. A
             system that is not named has its default; a foreign one has none.
 
@@ -129,10 +117,6 @@ def with_prompt(loading: Mapping[str, Any], models: Iterable[str]) -> dict[str, 
 
     It is the same for all systems that are compared: `SPOKEN` if `qwen` is among the models. Else
     each is told what its chat template says, as in its training, and so is a monitor.
-
-    Args:
-        loading: see `duo.backbone.load`.
-        models: of all systems.
     """
     from duo.wheels import QWEN
 
@@ -140,11 +124,7 @@ def with_prompt(loading: Mapping[str, Any], models: Iterable[str]) -> dict[str, 
 
 
 def check_settings(system: str, settings: Mapping[str, Any], *, seed: int = 0) -> None:
-    """Make sure that a system can have these settings, as far as that is known without building it.
-
-    Raises:
-        BadInput: unknown setting, or a value out of its range.
-    """
+    """Make sure that a system can have these settings, as far as is known without building it."""
     if not is_foreign(system):
         _settings(system, seed, settings)
     elif taken := settings.keys() & {"seed", "channels"}:  # what `build` itself takes
@@ -165,7 +145,6 @@ def build(
     Args:
         system: a name of `SYSTEMS` or `package.module:factory`.
         backbone: the model that it talks with; a foreign system may do without.
-        seed: of its random draws.
         channels: what it computes with, in place of what `channels_for` chooses; for ours only.
         settings: fields of the system's settings (`lookahead`, `patience` ...), and of `Sampling`.
 
@@ -193,17 +172,15 @@ def build(
         shared = backbone.engine == "llama" and has_gguf(monitor)
         hears = load_monitor(monitor, "llama" if shared else "auto")
         named |= {"monitor": hears, "monitor_channels": channels_for("duo", hears.model)}
-    if hears.decide_at is not None and hasattr(chosen, "decide_at") and "decide_at" not in settings:
-        chosen = replace(chosen, decide_at=hears.decide_at)
+    if hasattr(chosen, "decide_at") and "decide_at" not in settings:
+        from duo.decoding.duo import usual_decide_at
+
+        chosen = replace(chosen, decide_at=usual_decide_at(hears))
     return made(backbone, chosen, channels=kind, **named)
 
 
 def prepare(system: str, backbone: Backbone) -> None:
-    """Give a model what a system needs of it, before anything is made of its weights.
-
-    Raises:
-        BadInput: it cannot be given that.
-    """
+    """Give a model what a system needs of it, before anything is made of its weights."""
     if names := CONTROL_TOKENS.get(system):
         backbone.control(names)
     if system.startswith("lslm"):
@@ -255,14 +232,7 @@ def channels_for(
 def in_one_pool(
     kind: Callable[[Any], Channels], model: Any, rows: int, *, graphs: bool = False
 ) -> Callable[[Any], Channels]:
-    """Give channels of this kind one pool of so many rows, if they can share one.
-
-    Args:
-        kind: see `channels_for`.
-        model: of all of them.
-        rows: channels that will be made.
-        graphs: see `duo.decoding.fused.make_pool`.
-    """
+    """Give channels of this kind one pool of so many rows, if they can share one."""
     from duo.decoding.fused import FusedChannels, make_pool
     from duo.decoding.llama import LlamaChannels, LlamaPool
     from duo.decoding.server import ServerChannels, ServerPool
@@ -320,5 +290,4 @@ def _foreign(system: str) -> Callable[..., Any]:
         raise BadInput(f"system {system!r} cannot be loaded: {error}") from error
     if not callable(factory):
         raise BadInput(f"system {system!r} is not a function")
-    result: Callable[..., Any] = factory
-    return result
+    return factory

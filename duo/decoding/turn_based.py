@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Asked, Channels, Scores
 from duo.decoding.context import Context
-from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
+from duo.decoding.conversant import CycleLog, Heard, Kind, Steps, System, Turn, heard_so_far
 from duo.decoding.fused import FusedChannels
 from duo.decoding.settings import Settings
 from duo.decoding.speaker import Speaker
@@ -31,12 +32,12 @@ class TurnBasedSettings(Settings):
         barge_in: whether any word of the user stops the answer.
     """
 
-    tokens_per_cycle: int = 4
-    patience: float = 1.0
+    tokens_per_cycle: PositiveInt = 4
+    patience: PositiveFloat = 1.0
     barge_in: bool = False
 
 
-class TurnBased:
+class TurnBased(System):
     """One channel only: the channels never hold an utterance and an answer at once."""
 
     name = "turn-based"
@@ -48,19 +49,11 @@ class TurnBased:
         *,
         channels: Callable[[PreTrainedModel], Channels] = FusedChannels,
     ) -> None:
-        self.settings = settings or TurnBasedSettings()
-        self.cycle_seconds = self.settings.cycle_seconds
+        self.settings = settings = settings or TurnBasedSettings()
+        super().__init__(settings)
         self.channels = channels(backbone.model)
-        self.context = Context(
-            backbone,
-            self.channels,
-            lookahead=self.settings.tokens_per_cycle,
-            max_tokens=self.settings.max_tokens,
-            when_full=self.settings.when_full,
-        )
-        self._speaker = Speaker(
-            backbone, self.context, self.settings, self.settings.tokens_per_cycle
-        )
+        self.context = Context(backbone, self.channels, settings, settings.tokens_per_cycle)
+        self._speaker = Speaker(backbone, self.context, settings, settings.tokens_per_cycle)
         self.reset()
 
     def reset(self) -> None:
@@ -68,24 +61,18 @@ class TurnBased:
         self.context.reset()
         self._speaker.reset()
         self._waiting = ""  # heard, and not yet taken as the user's turn
-        self._silent_cycles = 0
+        self.silent_cycles = 0
 
     def recall(self, turns: Sequence[Turn]) -> None:
         """Go on from a dialogue held before; see `duo.decoding.conversant.Recalling`."""
         self.context.recall(turns, states=False)
 
-    def cycle(self, heard: Heard) -> CycleResult:
-        """Wait, or answer; see `Conversant.cycle`."""
-        return run(self.steps(heard))
-
     def steps(self, heard: Heard) -> Steps:
-        """Run the cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.tokens_per_cycle)
         if self.context.refused:
             return log.result(busy=False)
         self._hear(heard, log)
-        silent = self._silent_cycles * self.cycle_seconds
-        if not self.channels.speaking and silent >= self.settings.patience:
+        if not self.channels.speaking and self.silence >= self.settings.patience:
             self._take_turn(log)
         self._speaker.make_room(log)
         for _ in range(self.settings.tokens_per_cycle):
@@ -99,11 +86,8 @@ class TurnBased:
         return log.result(busy=self.channels.speaking)
 
     def _hear(self, heard: Heard, log: CycleLog) -> None:
-        if isinstance(heard, Revision):
-            self._waiting, silent = heard.text, False
-        else:
-            self._waiting, silent = self._waiting + heard, not heard.strip()
-        self._silent_cycles = self._silent_cycles + 1 if silent else 0
+        self._waiting = heard_so_far(self._waiting, heard)
+        silent = self.note_silence(heard)
         if self.channels.speaking and self.settings.barge_in and not silent:
             self.channels.speaking = False
             log.add(Kind.CUT)

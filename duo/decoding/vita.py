@@ -23,12 +23,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from pydantic import PositiveFloat, PositiveInt
 from transformers import PreTrainedModel
 
 from duo.backbone import Backbone
 from duo.decoding.channels import Channels, Scores, Together
 from duo.decoding.context import Context
-from duo.decoding.conversant import CycleLog, CycleResult, Heard, Kind, Revision, Steps, Turn, run
+from duo.decoding.conversant import (
+    CycleLog,
+    Heard,
+    Kind,
+    Revision,
+    Steps,
+    System,
+    Turn,
+    heard_so_far,
+)
 from duo.decoding.fused import FusedChannels, make_pool
 from duo.decoding.settings import Settings
 from duo.decoding.speaker import Speaker
@@ -43,11 +53,11 @@ class VitaSettings(Settings):
         patience: seconds of silence, in whole cycles, after which the monitor decides.
     """
 
-    lookahead: int = 4
-    patience: float = 1.0
+    lookahead: PositiveInt = 4
+    patience: PositiveFloat = 1.0
 
 
-class Vita:
+class Vita(System):
     """A conversation held by two instances."""
 
     name = "vita"
@@ -59,26 +69,17 @@ class Vita:
         *,
         channels: Callable[[PreTrainedModel], Channels] | None = None,
     ) -> None:
-        self.settings = settings or VitaSettings()
-        self.cycle_seconds = self.settings.cycle_seconds
+        self.settings = settings = settings or VitaSettings()
+        super().__init__(settings)
         self._chat, self._states = backbone.chat, backbone.states
         self._tokenizer = backbone.tokenizer
         make = channels or partial(FusedChannels, pool=make_pool(backbone.model, 2))
-        both = [
-            Context(
-                backbone,
-                make(backbone.model),
-                lookahead=self.settings.lookahead,
-                max_tokens=self.settings.max_tokens,
-                when_full=self.settings.when_full,
-            )
-            for _ in range(2)
-        ]
-        self.channels = Together(*(context.channels for context in both))
-        self._pairs = [
-            (context, Speaker(backbone, context, self.settings, self.settings.lookahead))
-            for context in both
-        ]
+        self._pairs = []
+        for _ in range(2):
+            context = Context(backbone, make(backbone.model), settings, settings.lookahead)
+            speaker = Speaker(backbone, context, settings, settings.lookahead)
+            self._pairs.append((context, speaker))
+        self.channels = Together(*(context.channels for context, _ in self._pairs))
         self.reset()
 
     def reset(self) -> None:
@@ -86,7 +87,7 @@ class Vita:
         for context, speaker in self._pairs:
             context.reset()
             speaker.reset()
-        self._silent_cycles = 0
+        self.silent_cycles = 0
 
     @property
     def context(self) -> Context:
@@ -102,12 +103,7 @@ class Vita:
         """Go on from a dialogue held before; see `duo.decoding.conversant.Recalling`."""
         self.context.recall(turns, states=False, opening=[self._states.respond])
 
-    def cycle(self, heard: Heard) -> CycleResult:
-        """Hear, decide, speak; see `Conversant.cycle`."""
-        return run(self.steps(heard))
-
     def steps(self, heard: Heard) -> Steps:
-        """Run the cycle, pass by pass: see `duo.decoding.conversant.Steps`."""
         log = CycleLog(self.channels, self.settings.lookahead)
         if self.context.refused or self.monitor.refused:
             return log.result(busy=False)
@@ -116,8 +112,7 @@ class Vita:
         for note in self.monitor.make_room():
             log.add(Kind.NOTE, f"(monitor) {note}")
         self.context.channels.speaking &= not self.monitor.refused
-        silent = self._silent_cycles * self.cycle_seconds
-        decides = self.monitor.listening and silent >= self.settings.patience
+        decides = self.monitor.listening and self.silence >= self.settings.patience
         if decides:
             for token in (*self._chat.user_close, *self._chat.assistant_open):
                 self.monitor.expect(token)
@@ -143,15 +138,13 @@ class Vita:
 
     def _hear(self, heard: Heard, log: CycleLog) -> None:
         """Let the monitor take in what was heard."""
-        text = heard.text if isinstance(heard, Revision) else self.monitor.text + heard
+        text = heard_so_far(self.monitor.text, heard)
         if isinstance(heard, Revision) and not text.strip() and self.monitor.listening:
             log.add(Kind.IGNORE, by="revision")
             self.monitor.ignore()
         elif self.monitor.listening:
             self.monitor.text = text  # a blank belongs to the utterance, yet is silence
-        silent = not (isinstance(heard, Revision) or heard.strip())
-        self._silent_cycles = self._silent_cycles + 1 if silent else 0
-        if silent or not text.strip():
+        if self.note_silence(heard) or not text.strip():
             return
         if not self.monitor.listening:
             log.add(Kind.FORK)
@@ -171,11 +164,7 @@ class Vita:
         """Let the monitor answer, and the speaker listen."""
         since = self.context.channels.output.ids
         forgotten = self._tokenizer.decode(since, skip_special_tokens=True)
-        log.add(Kind.RESPOND, by="state")
-        if self.context.channels.speaking:
-            log.add(Kind.CUT, forgotten)
-        elif forgotten:
-            log.add(Kind.NOTE, f"the end of the answer is forgotten: {forgotten}")
+        log.respond("state", self.context.channels.speaking, forgotten)
         self.context.channels.speaking = False
         self.monitor.respond(state=None, opened=True)
         self.monitor.channels.extend_prefix([self._states.respond])

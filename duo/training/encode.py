@@ -43,7 +43,6 @@ class Encoded:
     """A sample as the model sees it.
 
     Attributes:
-        ids: the tokens.
         labels: for each token its id where it is learned (predicted from the tokens before it),
             else `NOT_LEARNED`.
         inside: for each token whether the user is in the middle of an utterance after it: more
@@ -118,14 +117,9 @@ class Encoder:
     """Encodes samples for one tokenizer.
 
     Args:
-        tokenizer: of `transformers`, with the state tokens.
         max_tokens: longer samples lose whole exchanges from the front until they fit.
-        chat: chat format, "template" or "plain".
         answer_tokens: longer answers of the `duo` recipe are cut off there; 0 for none.
         recipe: of `duo.training.settings`; the state token of `vita` begins the answer.
-
-    Raises:
-        BadInput: the tokenizer has no state tokens, or its chat template cannot be used.
     """
 
     def __init__(
@@ -170,7 +164,6 @@ class Encoder:
         """Encode a sample of the `duo` recipe.
 
         Args:
-            sample: the turns.
             context: how many of its messages, from the first, teach nothing.
 
         Raises:
@@ -202,9 +195,6 @@ class Encoder:
         """Encode a dialogue of the `duplex` recipe, slices of both sides (Zhang et al. 2024).
 
         Every answer slice is learned, with the end of turn after it; silence is `<idle>`.
-
-        Args:
-            slices: role ("user" or "assistant") and text.
 
         Raises:
             TooLong: the last pair of slices does not fit.

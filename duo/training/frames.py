@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from duo.backbone import Backbone, load
-from duo.errors import BadInput, check_types
+from duo.errors import BadInput, check_types, first_line
 from duo.files import check_writable, whole_file
 from duo.frames import Projector, Shape, Utterance, read_utterances, write_projector
 from duo.runs import claim
 from duo.spelling import spell
 from duo.terminal import progress
+from duo.training.settings import Natural, Positive, Weight
 from duo.training.train import in_half
 
 #: The unfinished run in a folder, and steps between two of its savings.
@@ -50,32 +52,24 @@ class FramesSettings:
         align: weight of the words' loss while the model is learned from.
         precision: see `duo.training.settings.TrainSettings`; of the frozen model.
         seed: of all that is drawn.
-
-    Raises:
-        BadInput: a value of another type or out of range.
     """
 
-    stack: int = 5
-    inner: int = 256
-    narrow: int = 128
-    dropout: float = 0.1
-    align_steps: int = 1200
-    steps: int = 360
-    align_batch: int = 48
-    batch: int = 8
-    align_rate: float = 2e-3
-    rate: float = 5e-4
-    align: float = 0.2
+    stack: Positive = 5
+    inner: Positive = 256
+    narrow: Positive = 128
+    dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+    align_steps: Natural = 1200
+    steps: Positive = 360
+    align_batch: Positive = 48
+    batch: Positive = 8
+    align_rate: PositiveFloat = 2e-3
+    rate: PositiveFloat = 5e-4
+    align: Weight = 0.2
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = 0
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
         check_types(self)
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            least = 0 if setting.name in ("seed", "dropout", "align", "align_steps") else 1e-9
-            if isinstance(value, int | float) and not least <= value < 1e9:
-                raise BadInput(f"is too small or too large: {value!r}", field=setting.name)
 
 
 class Words(nn.Module):
@@ -101,10 +95,9 @@ class Words(nn.Module):
         padded = nn.utils.rnn.pad_sequence(list(directions))
         chances = (self.scale * padded @ classes.T).log_softmax(-1)
         counts, lengths = (torch.tensor([*map(len, parts)]) for parts in (directions, texts))
-        found: Tensor = nn.functional.ctc_loss(
+        return nn.functional.ctc_loss(
             chances, wanted, counts, lengths, blank=len(tokens), zero_infinity=True
         )
-        return found
 
 
 class Listener:
@@ -141,8 +134,7 @@ class Listener:
         made = inner(inputs_embeds=padded, past_key_values=cache, use_cache=True).last_hidden_state
         last = torch.tensor([len(row) - 1 for row in given])
         scores = self.model.get_output_embeddings()(made[torch.arange(len(given)), last])
-        found: Tensor = scores.float().log_softmax(-1)
-        return found
+        return scores.float().log_softmax(-1)
 
     def after_words(self, texts: Sequence[str]) -> Tensor:
         """Compute what is expected after words."""
@@ -159,16 +151,7 @@ def directions_of(projector: Projector, utterances: Sequence[Utterance]) -> list
 
 
 class Training:
-    """A projector that learns.
-
-    Args:
-        backbone: the model that shall hear.
-        utterances: to learn from.
-        settings: of the run.
-
-    Raises:
-        BadInput: all utterances are of one text.
-    """
+    """A projector that learns."""
 
     def __init__(
         self, backbone: Backbone, utterances: Sequence[Utterance], settings: FramesSettings
@@ -276,32 +259,21 @@ class Training:
             torch.save({**content, "step": self.step, "curve": self.curve}, stream)
 
     def go_on(self, path: Path) -> None:
-        """Go on from what was written.
-
-        Raises:
-            BadInput: it is damaged.
-        """
+        """Go on from what was written."""
         try:
             content = torch.load(path, weights_only=True)
             for name, part in self.parts().items():
                 part.load_state_dict(content[name])
             self.step, self.curve = content["step"], content["curve"]
         except Exception as error:  # each damage is of a class of its own
-            said = " ".join(str(error).split())[:200]
-            raise BadInput(f"cannot be read, remove it: {said}", file=path) from None
+            raise BadInput(f"cannot be read, remove it: {first_line(error)}", file=path) from None
 
 
 def train_frames(*, settings: FramesSettings, model: str, data: Path, out: Path) -> Training:
     """Train a projector, or go on with a run that was stopped.
 
     Args:
-        settings: of the run.
-        model: that shall hear; see `duo.backbone.load`.
         data: folder with utterances in `train`; see `duo.frames`.
-        out: where the projector goes.
-
-    Raises:
-        BadInput: bad utterances, or a folder with another run.
     """
     utterances = list(read_utterances(data / "train"))
     check_writable(out)

@@ -1,32 +1,42 @@
 """Train state rows: `duo train --recipe rows`, the least training there is.
 
 The model is frozen. What it holds after a turn of the user, and within one, is read once
-(`duo.training.features`), and a logistic regression learns from it which of three things is wanted:
+(`Features`), and a logistic regression learns from it which of three things is wanted:
 an answer, none, or to wait. Its weights are two rows, those of `<1>` and `<2>` against "not yet".
 """
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from duo.backbone import load
+from duo.backbone import Backbone, load
+from duo.decoding.reading import Row, read_states
 from duo.errors import BadInput, check_types
-from duo.files import check_writable
-from duo.runs import MANIFEST, RUN, Stopwatch, begun, check_same, claim, versions, write_manifest
+from duo.files import check_writable, read_tensors, write_tensors
+from duo.runs import MANIFEST, Stopwatch, claim, versions, write_manifest
 from duo.state_rows import Reaction, RowsRecord, Strength, check_layer, weights_sha256, write_rows
-from duo.terminal import progress
-from duo.training.features import IGNORE, RESPOND, WAIT, Features, extract
-from duo.training.samples import read_split
-from duo.training.settings import TrainSettings
+from duo.terminal import Bar, progress
+from duo.training.encode import Target
+from duo.training.samples import Samples, read_split
+from duo.training.settings import Natural, TrainSettings
 from duo.training.train import ENCODED, encoder_for
 from duo.training.weights import base_name
 
+#: What a place wants, as the classes are numbered.
+WAIT, RESPOND, IGNORE = range(3)
+#: Samples of a file of features.
+SHARD = 50
+#: How byte-level and SentencePiece tokenizers write the blank before a word.
+_BLANKS = ("Ġ", "▁", " ")
 #: Inverse strengths of the regularisation that are tried, on standardised features.
 _STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
@@ -48,33 +58,21 @@ class RowsSettings:
         layer: the block after which the hidden state is taken, from 0 on (in llama.cpp alone); -1
             for the last one, which the output head sees.
         seed: of what is drawn.
-
-    Raises:
-        BadInput: a value of another type or out of range.
     """
 
     chat: Literal["auto", "template", "plain", "minicpm"] = "auto"
-    max_tokens: int = 192
-    answer_tokens: int = 12
-    samples: int = 0
-    validation: int = 300
-    inside: int = 3
-    answered: float = 0.95
-    decide_at: float = 0.4
-    layer: int = -1
-    seed: int = 0
+    max_tokens: Natural = 192
+    answer_tokens: Natural = 12
+    samples: Natural = 0
+    validation: Natural = 300
+    inside: Natural = 3
+    answered: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    decide_at: Annotated[float, Field(ge=0, le=1)] = 0.4
+    layer: Annotated[int, Field(ge=-1)] = -1
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
         check_types(self)
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            least = -1 if setting.name == "layer" else 0
-            if isinstance(value, int | float) and not least <= value < 1e12:
-                raise BadInput(f"is too small or too large: {value!r}", field=setting.name)
-        if self.answered >= 1:
-            raise BadInput("must be below 1", field="answered")
-        if self.decide_at > 1:
-            raise BadInput("must not be above 1", field="decide_at")
 
 
 def train_rows(
@@ -85,14 +83,8 @@ def train_rows(
     The features stay in the folder. The same command with another operating point takes seconds.
 
     Args:
-        settings: of the run.
-        model: that decides; see `duo.backbone.load`.
         data: folder with `train.jsonl` and `validation.jsonl`.
         out: where the rows go, `features` beside them.
-        engine: see `duo.backbone.load`.
-
-    Raises:
-        BadInput: bad data or settings, or a folder with another run's features.
     """
     watch = Stopwatch()
     chat = None if settings.chat == "auto" else settings.chat
@@ -115,14 +107,8 @@ def train_rows(
     with progress("reading", learning.facts["tokens"] + choosing.facts["tokens"]) as bar:
         for name, split in (("train", learning), ("validation", choosing)):
             folder = out / "features" / name
-            about = {**identity, "data": split.facts["sha256"]}
-            if (before := begun(folder)) is not None:
-                check_same(before, about, file=folder / RUN)
-            claim(folder, about)
-            found[name] = extract(
-                backbone, split, folder, bar, inside=settings.inside, seed=settings.seed,
-                layer=settings.layer,
-            )  # fmt: skip
+            claim(folder, {**identity, "data": split.facts["sha256"]})
+            found[name] = extract(backbone, split, folder, bar, settings)
     for name in ("train", "validation"):
         _check_enough(found[name], data / f"{name}.jsonl")
     fitted = fit(found["train"], found["validation"], settings.answered)
@@ -166,6 +152,118 @@ def _counts(features: Features) -> dict[str, int]:
     return dict(sorted(kinds.items()))
 
 
+# What the model holds where an utterance ends, and where not.
+
+
+@dataclass(frozen=True)
+class Features:
+    """Hidden states at places of samples.
+
+    Attributes:
+        states: `[places, width]`, float16.
+        wanted: `[places]`, the class of each: `WAIT`, `RESPOND` or `IGNORE`.
+        within: `[places]`, whether it is inside an utterance, neither at its end nor at a pause.
+        samples: `[places]`, the number of the sample that each is in.
+    """
+
+    states: np.ndarray
+    wanted: np.ndarray
+    within: np.ndarray
+    samples: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+
+def places_of(
+    targets: Sequence[tuple[int, int, int]], backbone: Backbone, inside: int, draw: random.Random
+) -> list[tuple[int, int, bool]]:
+    """List the places of a sample: after which token, what is wanted there, whether it is within.
+
+    Args:
+        targets: of the sample; see `duo.training.encode.targets`.
+        inside: places within each finished utterance, after whole words, as the decoder hears no
+            others.
+    """
+    found: list[tuple[int, int, bool]] = []
+    words: list[int] = []
+
+    def choose() -> None:
+        chosen = draw.sample(words, min(inside, len(words)))
+        found.extend((place, WAIT, True) for place in chosen)
+        words.clear()
+
+    for place, label, kind in targets:
+        if kind == Target.STATE:
+            found.append((place, RESPOND if label == backbone.states.respond else IGNORE, False))
+        elif kind == Target.PAUSE:
+            found.append((place, WAIT, False))
+            words.clear()
+        if kind != Target.INSIDE:
+            choose()
+        elif backbone.tokenizer.convert_ids_to_tokens(label).startswith(_BLANKS):
+            words.append(place)
+    return sorted(found)
+
+
+def extract(
+    backbone: Backbone, samples: Samples, folder: Path, bar: Bar, settings: RowsSettings
+) -> Features:
+    """Read the hidden states of samples, or those that were read before.
+
+    They stand in files of `SHARD` samples each, so that a run that was stopped goes on with the
+    next file; the same run gives the same bytes.
+
+    Args:
+        folder: where they are kept, for this model and these samples alone.
+        bar: is advanced by tokens.
+    """
+    parts = []
+    for start in range(0, len(samples), SHARD):
+        numbers = range(start, min(start + SHARD, len(samples)))
+        path = folder / f"{start:07}.safetensors"
+        if not path.is_file():
+            _write_features(path, backbone, samples, numbers, settings)
+        if path.is_file():  # else nobody has a turn in these samples
+            try:
+                parts.append(read_tensors(path)[0])
+            except BadInput as error:
+                advice = f"{error.message}; remove it, and it is made again"
+                raise BadInput(advice, file=path) from None
+        bar.advance(int(samples.lengths[numbers].sum()))
+    if not parts:
+        raise BadInput("no sample has a turn of the user that is decided about", file=folder)
+    names = "states", "wanted", "within", "samples"
+    return Features(*(np.concatenate([part[name] for part in parts]) for name in names))
+
+
+def _write_features(
+    path: Path, backbone: Backbone, samples: Samples, chosen: range, settings: RowsSettings
+) -> None:
+    rows, facts = [], []
+    for number in chosen:
+        ids, targets = samples.sample(number)
+        draw = random.Random(settings.seed + number)
+        places = places_of(targets, backbone, settings.inside, draw)
+        if places:
+            rows.append(Row(ids, tuple(place for place, *_ in places)))
+        facts += [(wanted, within, number) for _, wanted, within in places]
+    if not facts:
+        return
+    states = [found[:, 0] for found in read_states(backbone, rows, (settings.layer,))]
+    wanted, within, numbers = (np.array(fact) for fact in zip(*facts, strict=True))
+    content = {
+        "states": np.concatenate(states).astype(np.float16),
+        "wanted": wanted.astype(np.int8),
+        "within": within.astype(np.bool_),
+        "samples": numbers.astype(np.int32),
+    }
+    write_tensors(path, content)
+
+
+# The regression.
+
+
 @dataclass(frozen=True)
 class Fitted:
     """Rows of `<1>` and `<2>` against "not yet", and how they were found.
@@ -184,11 +282,10 @@ class Fitted:
 
     def odds(self, states: np.ndarray) -> np.ndarray:
         """Compute the log odds of `<1>` and `<2>` against waiting, `[places, 2]`."""
-        found: np.ndarray = states.astype(np.float32) @ self.head.T + self.bias
-        return found
+        return states.astype(np.float32) @ self.head.T + self.bias
 
     def reactions(self, features: Features) -> dict[str, Reaction]:
-        """Count how places of each kind are reacted to."""
+        """Positive how places of each kind are reacted to."""
         odds = self.odds(features.states)
         best = np.concatenate([np.zeros((len(odds), 1)), odds], 1).argmax(1)
         found = {}
@@ -209,8 +306,6 @@ def fit(learning: Features, choosing: Features, answered: float) -> Fitted:
     """Fit a multinomial logistic regression; choose its regularisation, calibrate it, shift it.
 
     Args:
-        learning: places to learn from.
-        choosing: places of other dialogues, to choose by their log loss.
         answered: operating point; see `RowsSettings`.
     """
     from scipy.optimize import minimize_scalar
@@ -259,5 +354,4 @@ def fit(learning: Features, choosing: Features, answered: float) -> Fitted:
 def _chances(scores: np.ndarray) -> np.ndarray:
     from scipy.special import softmax
 
-    found: np.ndarray = softmax(scores, axis=1)
-    return found
+    return softmax(scores, axis=1)

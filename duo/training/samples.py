@@ -69,9 +69,6 @@ Record = tuple[str, Callable[[Encoder], Encoded]]
 class Samples:
     """Encoded samples of one file; see the module.
 
-    Args:
-        folder: that `read_split` made.
-
     Attributes:
         lengths: of the samples, in tokens.
         facts: counts for the manifest: `samples`, `tokens`; `too_long`, dropped as their last
@@ -170,10 +167,6 @@ def read_split(
     Args:
         path: JSON Lines; samples (`duo.data.sample`), or for the `duplex` recipe records with
             `output`, a list of slices of user and assistant.
-        encoder: for the tokenizer that is trained.
-        settings: of the run.
-        folder: where the arrays go.
-        limit: how many samples are wanted at most.
         optional: whether there may be none, as in the validation split of few dialogues.
 
     Raises:
@@ -213,12 +206,8 @@ def write_samples(
     """Write encoded samples.
 
     Args:
-        folder: that does not exist yet.
         rows: the tokens of each, and its `targets` `[targets, 3]`.
         facts: to be kept with the counts, as they are after the last row.
-
-    Raises:
-        BadInput: the folder cannot be written; or of `rows`.
     """
     samples = tokens = learned = 0
     try:

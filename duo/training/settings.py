@@ -29,10 +29,11 @@ Inside = Literal["none", "unlikely", "words", "hold", "base"]
 Answers = Literal["words", "base"]
 IgnoredTurns = Literal["keep", "forget"]
 
-_POSITIVE = frozenset(
-    {"max_tokens", "steps", "batch", "micro_batches", "learning_rate", "log_every",
-     "validate_every", "save_every"}
-)  # fmt: skip
+#: Numbers from here on are nobody's intention.
+_TOO_MUCH = 1e12
+Positive = Annotated[int, Field(gt=0, lt=_TOO_MUCH)]
+Natural = Annotated[int, Field(ge=0, lt=_TOO_MUCH)]
+Weight = Annotated[float, Field(ge=0, lt=_TOO_MUCH)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class TrainSettings:
         recipe: "duo" (state tokens), "duplex" (time slices, the baseline), or one of the other
             schemes in `duo.decoding`.
         chat: chat format: "template", "plain" (the paper's) or "minicpm"; "auto" for the one that
-            the model has (see `duo.backbone.chat_style`).
+            the model has (see `duo.model_folder.chat_style`).
         max_tokens: longer samples lose whole exchanges from the front.
         too_long: what happens to a sample whose last exchange alone is longer: "drop" (counted)
             or "refuse" (an error).
@@ -82,59 +83,47 @@ class TrainSettings:
         seed: of everything that is drawn.
         log_every, validate_every, save_every: in steps.
         validation_limit: samples of the validation split that are evaluated, the first ones.
-
-    Raises:
-        BadInput: a value that is none of the choices, of another type or out of range.
     """
 
     recipe: Recipe = "duo"
     chat: Literal["auto", "template", "plain", "minicpm"] = "auto"
-    max_tokens: int = 1024
+    max_tokens: Positive = 1024
     too_long: Literal["drop", "refuse"] = "drop"
-    answer_tokens: int = 0
-    steps: int = 400
-    batch: int = 112
-    micro_batches: int = 1
+    answer_tokens: Natural = 0
+    steps: Positive = 400
+    batch: Positive = 112
+    micro_batches: Positive = 1
     packing: bool = False
-    learning_rate: float = 1e-5
+    learning_rate: Annotated[float, Field(gt=0, lt=_TOO_MUCH)] = 1e-5
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_steps: int = 0
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    lora_rank: int = 0
-    lora_alpha: float = 16.0
-    lora_dropout: float = 0.0
+    warmup_steps: Natural = 0
+    weight_decay: Weight = 0.0
+    max_grad_norm: Weight = 1.0
+    lora_rank: Natural = 0
+    lora_alpha: Weight = 16.0
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     lora_targets: Literal["all-linear", "attention", "mlp"] = "all-linear"
-    lora_layers: int = 0
+    lora_layers: Natural = 0
     state_rows: Literal["turn_end", "mean"] = "turn_end"
-    state_weight: float = 1.0
-    output_weight: float = 1.0
+    state_weight: Weight = 1.0
+    output_weight: Weight = 1.0
     answers: Answers = "words"
     ignored_turns: IgnoredTurns = "keep"
     inside: Inside = "unlikely"
-    inside_weight: float = 1.0
+    inside_weight: Weight = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     gradient_checkpointing: bool = False
-    loss_places: int = 0
-    seed: int = 0
-    log_every: int = 5
-    validate_every: int = 50
-    save_every: int = 50
-    validation_limit: int = 200
+    loss_places: Natural = 0
+    seed: Natural = 0
+    log_every: Positive = 5
+    validate_every: Positive = 50
+    save_every: Positive = 50
+    validation_limit: Natural = 200
 
     def __post_init__(self) -> None:
         check_types(self)
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if isinstance(value, int | float) and not 0 <= value < 1e12:
-                message = f"must not be negative or too large: {value!r}"
-                raise BadInput(message, field=setting.name)
-            if setting.name in _POSITIVE and value <= 0:
-                raise BadInput(f"must be positive, not {value}", field=setting.name)
-        if self.lora_dropout >= 1:
-            raise BadInput("must be below 1", field="lora_dropout")
         if self.recipe != "duo":  # nothing to hold back: control tokens come where they may
             object.__setattr__(self, "inside", "none")
         if self.recipe in ("duplex", "micro-turn"):  # no answer is in one piece
@@ -180,9 +169,7 @@ class Training(Result):
 
     Attributes:
         settings: `TrainSettings` of the run.
-        model: that was trained.
         start: SHA-256 of the adapter that it began with, if any.
-        steps: done.
         curve: in order of the steps.
         parameters: numbers of `all` weights and of the `trained` ones.
         data: counts and hashes of the `train` and `validation` samples.
@@ -207,11 +194,6 @@ def load_settings(
     Args:
         preset: a preset's name or a YAML file of settings. Settings under a recipe's name there
             count for that recipe only.
-        recipe: one of `Recipe`; None for the preset's own.
-        assignments: settings by name that win over the preset's.
-
-    Raises:
-        BadInput: no such preset, a file that is no mapping of settings, an unknown setting.
     """
     path = Path(preset) if preset.endswith((".yaml", ".yml")) else None
     place = path or files(__package__).joinpath("presets", f"{preset}.yaml")
@@ -233,11 +215,7 @@ def load_settings(
 
 
 def make_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
-    """Make settings of a dataclass; those that are not given have their defaults.
-
-    Raises:
-        BadInput: an unknown setting, or a bad value.
-    """
+    """Make settings of a dataclass; those that are not given have their defaults."""
     known = [setting.name for setting in fields(kind)]
     for name in values:
         if name not in known:

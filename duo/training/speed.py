@@ -116,15 +116,7 @@ def check_head(model: Any) -> None:
 
 
 def compile_layers(model: Any, backend: str = "inductor") -> None:
-    """Have `torch.compile` make kernels for a model's layers, once for all layers and lengths.
-
-    Args:
-        model: a causal LM of `transformers`, or a PEFT model; changed in place.
-        backend: of `torch.compile`.
-
-    Raises:
-        BadInput: the architecture does not say what its layers are.
-    """
+    """Have `torch.compile` make kernels for a model's layers, once for all layers and lengths."""
     for layer in blocks(model, field="compile").values():
         layer.compile(backend=backend, dynamic=True)
 
@@ -132,14 +124,11 @@ def compile_layers(model: Any, backend: str = "inductor") -> None:
 def blocks(model: Any, *, field: str) -> dict[str, Any]:
     """Find a model's layers by name, from the input on.
 
-    Args:
-        model: a causal LM of `transformers`, or a PEFT model.
-        field: the setting that needs them.
-
     Raises:
         BadInput: the architecture does not say what its layers are.
     """
-    names = {name for module in model.modules() for name in _layer_names(module)}
+    whole = [module for module in model.modules() if hasattr(module, "config")]
+    names = {name for one in whole for name in getattr(one, "_no_split_modules", None) or ()}
     found = {
         name: module for name, module in model.named_modules() if type(module).__name__ in names
     }
@@ -157,10 +146,6 @@ def begin_at(block: Any) -> None:
         return given, named | {"hidden_states": named["hidden_states"].detach()}
 
     block.register_forward_pre_hook(detached, with_kwargs=True)
-
-
-def _layer_names(module: Any) -> Sequence[str]:
-    return getattr(module, "_no_split_modules", None) or () if hasattr(module, "config") else ()
 
 
 def _embedding(layer: Any, adapter: str, ids: Tensor, active: Sequence[str]) -> Tensor:

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from duo.backbone import Backbone, load, resolve_device, resolve_dtype, save_style, trained_style
+from duo.backbone import Backbone, load, resolve_device, resolve_dtype
 from duo.chatformat import style_template
 from duo.decoding.check import keeps_samples_apart
 from duo.errors import BadInput
 from duo.files import read_json, read_result, sha256, write_result
+from duo.model_folder import ADAPTER_WEIGHTS, TRAINING, agreed_style, save_style, trained_style
 from duo.runs import (
     MANIFEST,
     RUN,
@@ -35,10 +36,8 @@ from duo.training.samples import Samples, read_split
 from duo.training.settings import Moment, Training, TrainSettings
 from duo.training.speed import begin_at, check_head, compile_layers, ease_frozen
 from duo.training.trainer import SPEED, DuoTrainer, Parts, Plan, ShowProgress, turn_end
-from duo.training.weights import ADAPTER_WEIGHTS, base_name, last_blocks, save, trainable
+from duo.training.weights import base_name, last_blocks, save, trainable
 
-#: Settings and curve of a finished run.
-RESULT = "training.json"
 #: The encoded samples of a run that is not finished.
 ENCODED = "encoded"
 
@@ -53,18 +52,11 @@ def train(
     """Train, or go on with a run that was stopped.
 
     Args:
-        settings: of the run.
         model: what is trained; see `duo.backbone.load`.
         data: folder with `train.jsonl` and, if wanted, `validation.jsonl`.
         out: where the adapter or model goes, with its tokenizer, `training.json` and
             `manifest.json`; `checkpoints`, from which a later call goes on; TensorBoard's `logs`.
         start: folder of an adapter to begin with, in place of one that changes nothing yet.
-
-    Returns:
-        `out`.
-
-    Raises:
-        BadInput: bad data or settings, a finished run, or one begun otherwise.
     """
     watch = Stopwatch()
     if start is not None and not settings.lora_rank:
@@ -136,7 +128,7 @@ def train(
             data=facts,
             versions=versions() | backbone.chat.shown_day,
         )
-        write_result(out / RESULT, result)
+        write_result(out / TRAINING, result)
         write_manifest(
             out / MANIFEST,
             watch=watch,
@@ -201,7 +193,7 @@ def _begin(out: Path, identity: Mapping[str, Any], data: Path) -> None:
     """Refuse a folder that holds a finished run, or one with other settings."""
     if not (data / "train.jsonl").is_file():
         raise BadInput("no such file", file=data / "train.jsonl")
-    if (out / RESULT).is_file() and (out / MANIFEST).is_file():
+    if (out / TRAINING).is_file() and (out / MANIFEST).is_file():
         raise BadInput("holds a finished run: choose another folder", file=out)
     if (before := begun(out)) is None:
         if out.is_dir() and any(out.glob("checkpoints/checkpoint-*")):
@@ -225,22 +217,15 @@ def _identity(settings: TrainSettings, model: str, start: Path | None) -> dict[s
 
 
 def _style(settings: TrainSettings, start: Path | None) -> str | None:
-    """Choose the chat format: the one asked for, that of the adapter to begin with, or none.
-
-    Raises:
-        BadInput: the adapter was trained in another than the one asked for.
-    """
+    """Choose the chat format: the one asked for, that of the adapter to begin with, or none."""
     asked = None if settings.chat == "auto" else settings.chat
-    form = None if start is None else trained_style(start)
-    if form is not None and asked not in (None, form):
-        raise BadInput(f"was trained in the {form} form, not {asked}", file=start, field="chat")
-    return asked or form
+    return asked if start is None else agreed_style(trained_style(start), asked, start)
 
 
 def _recipe(adapter: Path) -> str | None:
     """Read the recipe that an adapter was trained by, if that stands beside it."""
     try:
-        recipe = read_result(adapter / RESULT, Training).settings.get("recipe")
+        recipe = read_result(adapter / TRAINING, Training).settings.get("recipe")
     except BadInput:
         return None
     return None if recipe is None else str(recipe)
@@ -274,10 +259,6 @@ def make_trainer(
 
     Args:
         model: as `trainable` gives it, in float32; changed in place.
-        settings: of the run.
-        learning, validation: samples.
-        out: folder of the run.
-        states: ids of the state tokens.
         end: id of the token that ends an answer.
     """
     from torch.utils.tensorboard import SummaryWriter

@@ -9,16 +9,14 @@ from typing import Any, cast
 import torch
 
 from duo.backbone import Backbone
-from duo.errors import BadInput
-from duo.files import whole_file
+from duo.errors import BadInput, first_line
+from duo.files import read_tensors, write_tensors
 from duo.fusion import NAME, Kind, add_fusion
+from duo.model_folder import ADAPTER_WEIGHTS
 from duo.terminal import quiet
 from duo.tokens import trainable_rows
 from duo.training.settings import TrainSettings
 from duo.training.speed import blocks
-
-#: Name of an adapter's weights, as peft writes them.
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 #: Parts of the names that linear layers have in the architectures of `transformers`.
 _ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value")
@@ -30,15 +28,6 @@ def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = 
 
     With `lora_rank` it is a PEFT model: low-rank adapters beside the linear layers, and the state
     tokens' rows of the embedding (and of the output head where that is a matrix of its own).
-
-    Args:
-        backbone: the base model.
-        settings: of the run.
-        start: folder of an adapter of this model to begin with.
-
-    Raises:
-        BadInput: the architecture has no linear layers of the kind asked for, or `start` holds no
-            adapter like the one that is to be trained.
     """
     model = backbone.model
     if settings.state_rows == "turn_end" and settings.recipe == "duo":
@@ -78,9 +67,6 @@ def save(
     """Write an adapter or a model, with its tokenizer, as `duo.backbone.load` reads it.
 
     Args:
-        model: that was trained.
-        tokenizer: of the model.
-        folder: where to.
         dtype: number format of the weights in the file.
         gathered: all weights by name, where the model itself holds only this process's share.
     """
@@ -115,11 +101,7 @@ def _begin_as_turn_end(backbone: Backbone) -> None:
 
 
 def _begun(model: Any, config: Any, start: Path) -> Any:
-    """Put an adapter that was trained before on a model.
-
-    Raises:
-        BadInput: the folder holds no adapter of this model, or one of another form.
-    """
+    """Put an adapter that was trained before on a model."""
     from peft import PeftConfig, PeftModel
     from safetensors import SafetensorError
 
@@ -127,8 +109,8 @@ def _begun(model: Any, config: Any, start: Path) -> Any:
         there = PeftConfig.from_pretrained(str(start))
         adapted = PeftModel.from_pretrained(model, str(start), config=there, is_trainable=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"no adapter of this model can be read: {reason}", file=start) from None
+        said = f"no adapter of this model can be read: {first_line(error)}"
+        raise BadInput(said, file=start) from None
     for name in ("r", "lora_alpha", "target_modules", "trainable_token_indices"):
         was, now = getattr(there, name, None), getattr(config, name)
         if name == "target_modules":
@@ -142,11 +124,7 @@ def _begun(model: Any, config: Any, start: Path) -> Any:
 
 
 def adapter_layers(model: Any, wanted: str, last: int = 0) -> str | list[str]:
-    """Name the layers that get an adapter, as PEFT's `target_modules`; see `TrainSettings`.
-
-    Raises:
-        BadInput: the model has none of that kind, or not so many blocks.
-    """
+    """Name the layers that get an adapter, as PEFT's `target_modules`; see `TrainSettings`."""
     if wanted == "all-linear" and not last:
         return wanted
     within = tuple(f"{name}." for name, _ in last_blocks(model, last)) if last else ""
@@ -171,8 +149,5 @@ def last_blocks(model: Any, count: int) -> list[tuple[str, Any]]:
 
 
 def _cast(path: Path, dtype: torch.dtype) -> None:
-    from safetensors.torch import load, save
-
-    weights = {name: weight.to(dtype) for name, weight in load(path.read_bytes()).items()}
-    with whole_file(path, "wb") as stream:
-        stream.write(save(weights, metadata={"format": "pt"}))
+    weights = {name: weight.to(dtype) for name, weight in read_tensors(path, "pt")[0].items()}
+    write_tensors(path, weights, {"format": "pt"}, "pt")

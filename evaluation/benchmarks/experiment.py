@@ -15,11 +15,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from duo.backbone import DTYPES, adapter_base, chat_style, model_folder
+from duo.backbone import DTYPES
 from duo.chatformat import STYLES
 from duo.engine import library
 from duo.errors import BadInput, check_choice
 from duo.gguf_model import find, is_gguf
+from duo.model_folder import adapter_base, chat_style, model_folder
 from duo.options import numbers, words
 from duo.yaml_file import read_yaml
 from evaluation.benchmarks.catalogue import BENCHMARKS

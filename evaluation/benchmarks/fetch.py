@@ -19,8 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from duo import wheels
-from duo.backbone import first_line
-from duo.errors import BadInput
+from duo.errors import BadInput, first_line
 from duo.files import sha256
 from duo.wheels import cache_folder, cache_writes, exclusive, workspace
 from evaluation.benchmarks.catalogue import Benchmark

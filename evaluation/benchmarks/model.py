@@ -23,10 +23,11 @@ from lm_eval.api.model import CacheHook, hash_args
 from lm_eval.models.huggingface import HFLM
 
 from duo import backbone, gguf_model
-from duo.backbone import ADAPTER, model_folder
-from duo.chatformat import PLAIN_OPENING, dated, write_style
+from duo.chatformat import PLAIN_OPENING, write_style
+from duo.chattemplate import dated
 from duo.errors import BadInput
 from duo.files import sha256
+from duo.model_folder import ADAPTER, base_folder, chat_style, model_folder
 from duo.runs import Journal
 from duo.terminal import quiet, silence
 from duo.tokens import STATE_TOKENS
@@ -68,7 +69,7 @@ def open_model(name: str, *, device: str, dtype: str, chat: str | None = None) -
     place = backbone.resolve_device(_own_device(device))
     kind = backbone.resolve_dtype(dtype, place)
     folder = model_folder(name)
-    style = backbone.chat_style(folder, chat)
+    style = chat_style(folder, chat)
     with quiet():
         model, tokenizer = backbone.open_weights(folder, kind, "sdpa")
         model = backbone.moved(model, place).eval()
@@ -104,7 +105,7 @@ def model_hash(name: str, backend: str = "hf") -> str:
     """Hash the files of a model that change what it says; of an adapter, its base's too.
 
     Raises:
-        BadInput: there is no such model, or a file cannot be read.
+        BadInput: see `duo.model_folder.model_folder`, or a file cannot be read.
     """
     digest = hashlib.sha256()
     if backend == "llama":
@@ -121,7 +122,7 @@ def model_hash(name: str, backend: str = "hf") -> str:
                 digest.update(f"{path.name} {sha256(path)}\n".encode())
     except OSError as error:
         raise BadInput(f"cannot read: {error.strerror or error}", file=folder) from error
-    base = backbone.base_folder(folder) if backend != "llama" else None
+    base = base_folder(folder) if backend != "llama" else None
     if base is not None:
         digest.update(f"base {model_hash(str(base))}\n".encode())
     return digest.hexdigest()
@@ -449,7 +450,7 @@ def _open_vllm(column: Column, settings: Settings) -> Any:
         loaded.model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
     known = AutoTokenizer.from_pretrained(folder).get_added_vocab()
-    style = backbone.chat_style(model_folder(column.loaded), settings.chat)
+    style = chat_style(model_folder(column.loaded), settings.chat)
 
     class AnsweringVLLM(VLLM):
         """lm-eval's model with what a run asks of one."""

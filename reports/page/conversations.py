@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 
 from duo.decoding.systems import SYSTEMS
+from duo.escape import clean
 from duo.palette import USER, UTTERANCES
 from duo.speech import Conversation
-from duo.table import Column, Table, clean
+from duo.table import Column, Table
 from duo.words import joined, length
 from reports.plots.lanes import decision_text
 

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from duo.escape import clean
 from duo.reading import conversation_of
-from duo.table import Table, clean
+from duo.table import Table
 from duo.transcript import Transcript
 from reports.kinds import KINDS
 from reports.page.collect import Evidence, Piece, sound_of

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 from typing import Any
 
+from duo.escape import clean
 from duo.runs import Manifest
-from duo.table import clean
 from duo.transcript import Transcript
 from evaluation.cases import Outcome
 from evaluation.interaction.bootstrap import Figure

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from duo.errors import BadInput
+from duo.escape import visible
 from duo.files import write_text
-from duo.table import Table, latex_document, visible
+from duo.table import Table, latex_document
 from reports.plots.style import COLUMN, TWO_COLUMNS, save
 
 if TYPE_CHECKING:

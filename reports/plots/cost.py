@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from duo.table import visible
+from duo.escape import visible
 from evaluation.decode_bench.results import DecodeBench, Spread
 from reports.plots.chart import Chart, make_chart
 from reports.plots.panels import curve, panels, spot

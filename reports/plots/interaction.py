@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duo.table import visible
+from duo.escape import visible
 from evaluation.interaction.bootstrap import Figure as Estimate
 from evaluation.interaction.results import Interaction
 from reports.plots.chart import Chart, make_chart

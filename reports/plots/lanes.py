@@ -13,9 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from duo.escape import clean
 from duo.palette import USER, UTTERANCES
 from duo.speech import Answer, Conversation, Decision, Utterance
-from duo.table import clean
 from duo.words import Word, bridge_breaths
 from reports.plots.scene import Dot, Line, Rect, Scene, Stroke
 from reports.plots.style import BODY, LABEL

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from duo.table import clean
+from duo.escape import clean
 from duo.transcript import Transcript, TranscriptEvent
 from reports.plots.chart import Chart, make_chart
 from reports.plots.style import BODY, DESK, LABEL, LIGHT, house_style

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duo.table import visible
+from duo.escape import visible
 from reports.plots.style import LABEL, LIGHT, house_style
 from reports.plots.typeset import fit
 from reports.plots.typeset import width as text_width

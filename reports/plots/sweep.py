@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from duo.escape import visible
 from duo.files import files_below, read_result
-from duo.table import visible
 from evaluation.interaction.bootstrap import Figure as Estimate
 from evaluation.interaction.results import Interaction, Intervals, interaction, read_all
 from reports.plots.chart import Chart, make_chart

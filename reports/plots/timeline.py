@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from math import ceil, floor, inf
 from typing import TYPE_CHECKING, Any
 
+from duo.escape import clean
 from duo.palette import USER
 from duo.reading import conversation_of
 from duo.speech import Conversation
-from duo.table import clean
 from duo.transcript import Transcript
 from reports.plots.chart import Chart, Nothing, make_chart
 from reports.plots.lanes import GAP, LEVEL, LOOKS, Lanes, Row, name_width, stretches

@@ -17,9 +17,9 @@ import krippendorff
 import numpy as np
 from pydantic import Field
 
+from duo.csv_file import csv_rows, csv_text
 from duo.errors import BadInput
-from duo.files import Result, csv_rows
-from duo.table import csv_text
+from duo.files import Result
 from duo.yaml_file import read_yaml
 from reports.statistics.clustered import LEVEL, Estimate, estimate, finite
 from reports.statistics.ratings import Ratings, cells, votes_on

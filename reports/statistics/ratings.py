@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from duo.csv_file import csv_rows, csv_text, spelled
 from duo.errors import BadInput
-from duo.files import csv_rows, opened, sha256, spelled
-from duo.table import csv_text
+from duo.files import opened, sha256
 
 if TYPE_CHECKING:
     import pandas as pd

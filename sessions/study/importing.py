@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from sqlalchemy import Connection, select
 
+from duo.csv_file import csv_rows, spelled
 from duo.errors import BadInput
-from duo.files import csv_rows, spelled
 from duo.terminal import printable
 from sessions.study.pages import orders
 from sessions.study.people import add_rater, is_erased

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from sqlalchemy import Connection, delete, func, select
 
 from duo.errors import BadInput
-from duo.table import clean
+from duo.escape import clean
 from sessions.study.store import insert
 from sessions.study.study import Study, record
 from sessions.study.tables import actions, drafts, marks, pages, raters, ratings, replies, tokens

@@ -23,8 +23,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
+from duo.csv_file import csv_text
 from duo.files import whole_file, write_text
-from duo.table import Table, csv_text
+from duo.table import Table
 from sessions.study.materials import WANTED
 from sessions.study.pages import orders
 from sessions.study.study import Study, stored_items

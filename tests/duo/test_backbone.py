@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from transformers.models.gemma2.modeling_gemma2 import Gemma2PreTrainedModel
 
-from duo.backbone import load, model_folder
+from duo.backbone import load
 from duo.decoding.check import is_static
 from duo.errors import BadInput
+from duo.model_folder import model_folder
 from duo.tokens import STATE_TOKENS, add_state_tokens, state_tokens, trainable_rows
 from tests.tiny import ARCHITECTURES, tiny_backbone, tiny_model, tiny_tokenizer
 
@@ -192,7 +193,7 @@ def test_an_adapter_names_its_base_in_several_ways(
     trained, adapter = adapted(load(str(tmp_path / "base"), device="cpu"), tmp_path / "a", "x")
     config = json.loads((adapter / "adapter_config.json").read_text())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("duo.backbone.smollm2_folder", lambda: tmp_path / "base")
+    monkeypatch.setattr("duo.model_folder.smollm2_folder", lambda: tmp_path / "base")
     for base in ("../base", "base", str(tmp_path / "base"), "smollm2"):
         config["base_model_name_or_path"] = base
         (adapter / "adapter_config.json").write_text(json.dumps(config))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from duo.chatformat import DATE, ChatFormat, chat_format, dated
+from duo.chatformat import ChatFormat, chat_format
+from duo.chattemplate import DATE, dated
 from duo.errors import BadInput
 from duo.tokens import IDLE, IGNORE, RESPOND, STATE_TOKENS, state_tokens
 from tests.tiny import KINDS, TEMPLATES, tiny_tokenizer

@@ -18,25 +18,11 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 from rich.console import Console
 
+from duo.csv_file import csv_cell, csv_text
 from duo.errors import BadInput
+from duo.escape import clean, escape_html, escape_latex, escape_markdown, visible
 from duo.files import Result, read_result
-from duo.table import (
-    MINUS,
-    NONE,
-    Cell,
-    Column,
-    Table,
-    clean,
-    csv_cell,
-    csv_text,
-    escape_html,
-    escape_latex,
-    escape_markdown,
-    latex_document,
-    make_result,
-    shown,
-    visible,
-)
+from duo.table import MINUS, NONE, Cell, Column, Table, latex_document, make_result, shown
 from duo.terminal import printable
 
 HOSTILE = (

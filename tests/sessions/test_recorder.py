@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from duo.chatformat import DATE, chat_format
+from duo.chatformat import chat_format
+from duo.chattemplate import DATE
 from duo.errors import BadInput
 from duo.transcript import read_transcript
 from sessions.catalogue import find_scenarios

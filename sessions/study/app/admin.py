@@ -12,7 +12,8 @@ from html import escape
 
 import streamlit as st
 
-from duo.table import Table, clean
+from duo.escape import clean
+from duo.table import Table
 from sessions.study.app.look import heading, literally, place, plain, press
 from sessions.study.exports import Comment, day_and_time
 from sessions.study.status import Admin, Status, status_tables

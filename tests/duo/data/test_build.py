@@ -29,7 +29,8 @@ from duo.data.build import (
 )
 from duo.data.dialogue import Dialogue
 from duo.data.filters import HeldOut, read_held_out
-from duo.data.plan import KINDS, Place, Recipe
+from duo.data.plan import Place
+from duo.data.recipe import KINDS, Recipe
 from duo.data.sample import Sample, read_samples
 from duo.data.sources import find_sources
 from duo.data.writers import Extractive

@@ -12,7 +12,8 @@ import pytest
 from duo.data.dialogue import Turn
 from duo.data.english import asks
 from duo.data.phrases import Grammar, Phrases, Spoken, grammar
-from duo.data.plan import ASKING, MIX, Place
+from duo.data.plan import ASKING, Place
+from duo.data.recipe import MIX
 from duo.data.writers import Extractive, Overheard
 from duo.errors import BadInput
 from duo.yaml_file import MarkedYaml

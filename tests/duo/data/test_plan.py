@@ -11,17 +11,8 @@ from hypothesis import strategies as st
 
 from duo.data.dialogue import Dialogue, Turn, count_words, dialogue_of
 from duo.data.filters import HeldOut, usable
-from duo.data.plan import (
-    ASKING,
-    ASKING_FIRST,
-    KINDS,
-    MIX,
-    Draft,
-    Recipe,
-    finish,
-    parse_mix,
-    plan,
-)
+from duo.data.plan import ASKING, ASKING_FIRST, Draft, finish, plan
+from duo.data.recipe import KINDS, MIX, Recipe, parse_mix
 from duo.data.sample import AssistantTurn, Sample, UserTurn
 from duo.data.writers import Extractive, Overheard
 from duo.errors import BadInput

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from duo.data.sample import AssistantTurn, Sample, SystemMessage, UserTurn
 from duo.decoding.context import Context
 from duo.decoding.fused import FusedChannels
+from duo.decoding.settings import Settings
 from duo.errors import BadInput
 from duo.training.encode import NOT_LEARNED, Encoded, Encoder, TooLong, without_ignored_turns
 from tests.duo.training.material import sample
@@ -123,7 +124,8 @@ def test_ids_are_those_of_the_decoders_context(
 ) -> None:
     backbone = tiny_backbone(template=template)
     dialogue = sample(seed, unfinished=True)
-    context = Context(backbone, FusedChannels(backbone.model), lookahead=4, max_tokens=2048)
+    settings = Settings(max_tokens=2048)
+    context = Context(backbone, FusedChannels(backbone.model), settings, 4)
     for message in dialogue.messages:
         if isinstance(message, AssistantTurn):
             context.channels.output.ids += backbone.chat.text(message.content, "assistant")

@@ -23,8 +23,7 @@ from duo.errors import BadInput
 from duo.gguf_model import is_gguf
 from duo.state_rows import read_rows, write_rows
 from duo.training.encode import Encoder, targets
-from duo.training.features import IGNORE, RESPOND, WAIT
-from duo.training.rows import Fitted, RowsSettings, train_rows
+from duo.training.rows import IGNORE, RESPOND, WAIT, Fitted, RowsSettings, train_rows
 from duo.training.settings import make_settings
 from evaluation.benchmarks.model import model_hash
 from tests.duo.training.material import data_folder, model_folder, sample

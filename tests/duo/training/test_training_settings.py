@@ -58,8 +58,9 @@ def test_a_file_of_settings_may_differ_by_recipe(tmp_path: Path) -> None:
         ({"inside": "maybe"}, "inside: 'maybe': Input should be 'none', "),
         ({"inside": "base", "lora_rank": 0}, "inside: base needs an adapter"),
         ({"answers": "base", "lora_rank": 0}, "answers: base needs an adapter"),
-        ({"lora_dropout": 1.0}, "lora_dropout: must be below 1"),
-        ({"learning_rate": -1.0}, "learning_rate: must not be negative"),
+        ({"lora_dropout": 1.0}, "lora_dropout: 1.0: Input should be less than 1"),
+        ({"learning_rate": -1.0}, "learning_rate: must be positive, not -1.0"),
+        ({"weight_decay": -1.0}, "weight_decay: must not be negative"),
     ],
 )
 def test_wrong_settings_are_one_line(values: dict, message: str) -> None:

@@ -12,7 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from duo.table import csv_cell, latex_document, visible
+from duo.csv_file import csv_cell
+from duo.escape import visible
+from duo.table import latex_document
 from reports.plots.chart import Chart, write_chart
 from reports.plots.style import COLUMN, svg_text
 from reports.plots.sweep import sweep

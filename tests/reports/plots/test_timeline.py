@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duo.errors import BadInput
+from duo.escape import clean
 from duo.reading import conversation_of
-from duo.table import clean
 from duo.transcript import Header, Transcript, TranscriptEvent
 from reports.plots.scene import Rect, Scene, Stroke, paint
 from reports.plots.style import (

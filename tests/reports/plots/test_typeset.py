@@ -8,7 +8,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duo.table import clean
+from duo.escape import clean
 from reports.plots.typeset import fit, fit_end, width, wrap
 
 SIZE = 8.0

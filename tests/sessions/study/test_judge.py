@@ -20,7 +20,7 @@ from duo.endpoint import Endpoint as Client
 from duo.endpoint import Reply
 from duo.errors import BadInput
 from duo.files import read_result
-from duo.judging import TOO_LONG, Judge, endpoint_judge, letter, local_judge
+from duo.judging import TOO_LONG, Judge, ask_endpoint, letter, local_judge
 from duo.keys import OPENAI_KEY as KEY
 from reports.page.find import recognise
 from reports.statistics.raters import agreement_with_people, read_verdicts
@@ -200,7 +200,7 @@ def test_an_endpoint_is_asked_as_people_are(
     endpoint.answer = answer
     study = make_sqlite(items=2)
     client = Client("m", most_tokens=16, requests_per_minute=1e6, url=endpoint.url)
-    ask = endpoint_judge(client)
+    ask = ask_endpoint(client)
     judge = Judge("m", lambda: ask, threads=4, refused=client.refused, prices=(1, 10))
     found = judge_study(study, tmp_path, judge)
     assert found.settings_refused == ("temperature",)

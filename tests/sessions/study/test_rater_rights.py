@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from duo.csv_file import csv_text
 from duo.errors import BadInput
-from duo.table import csv_text
 from sessions.study.exports import export_marks, export_replies
 from sessions.study.importing import import_ratings
 from sessions.study.people import Refused, invite, invite_raters

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from duo.csv_file import csv_cell
 from duo.errors import BadInput
-from duo.table import clean, csv_cell
+from duo.escape import clean
 from reports.statistics.simulate import simulate_raters
 from sessions.study.importing import import_ratings
 from sessions.study.people import revoke
