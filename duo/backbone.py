@@ -194,7 +194,11 @@ def load(
 
 
 def resolve_device(name: str) -> torch.device:
-    """Find the device of a name; "auto" is the best there is."""
+    """Find the device of a name; "auto" is the best there is.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
     import torch
 
     if name == "auto":
@@ -212,7 +216,11 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Find the number format of a name; "auto" is what suits the device."""
+    """Find the number format of a name; "auto" is what suits the device.
+
+    Raises:
+        BadInput: a name that is not one of `DTYPES`.
+    """
     import torch
 
     check_choice("dtype", name, DTYPES)
@@ -223,7 +231,11 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def moved(model: Any, device: torch.device) -> Any:
-    """Move a model to a device."""
+    """Move a model to a device.
+
+    Raises:
+        BadInput: it does not fit.
+    """
     import torch
 
     try:
@@ -233,7 +245,11 @@ def moved(model: Any, device: torch.device) -> Any:
 
 
 def open_weights(folder: Path, dtype: torch.dtype, attention: str) -> tuple[Any, Any]:
-    """Open the model and tokenizer of a folder, be it a whole model or an adapter."""
+    """Open the model and tokenizer of a folder, be it a whole model or an adapter.
+
+    Raises:
+        BadInput: damaged, foreign, or in need of code of its own.
+    """
     if (base := base_folder(folder)) is not None:
         return _adapted(folder, base, dtype, attention)
     config = read_json_object(folder / CONFIG, finite=False)

@@ -61,6 +61,9 @@ def dated(template: str, date: str = DATE) -> str:
     """Fix the day that a chat template shows, by a `strftime_now` and a `date_string` of its own.
 
     A template that asks for neither stays as it is.
+
+    Raises:
+        BadInput: it is no day.
     """
     try:
         day = Date.fromisoformat(date)

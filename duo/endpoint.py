@@ -108,6 +108,9 @@ class Endpoint:
         url: of the endpoint; None for what the environment says.
         option: of the command line that names the model, for messages.
         sleep, clock: for tests.
+
+    Raises:
+        BadInput: there is no key in the environment; or the URL is none.
     """
 
     def __init__(
@@ -138,6 +141,10 @@ class Endpoint:
         Args:
             seed: of the sampling, for endpoints that have one.
             settings: further parameters of the request, such as `temperature`.
+
+        Raises:
+            BadInput: the endpoint refuses, cannot be reached after several attempts, or makes no
+                sense.
         """
         with self._lock:
             now = self._clock()
@@ -184,6 +191,9 @@ def open_client(url: str | None, where: str, timeout: float) -> Any:
     Args:
         url: of the endpoint; None for what the environment says.
         where: what names the endpoint, for messages.
+
+    Raises:
+        BadInput: there is no key in the environment, or the URL is none.
     """
     import openai
 

@@ -36,7 +36,11 @@ engine_app = typer.Typer(help="See which engines models can run on here.", no_ar
 
 
 def resolve_engine(wanted: str, gguf: bool) -> Engine:
-    """Choose the engine of a model; "auto" is llama.cpp for a GGUF file, else torch."""
+    """Choose the engine of a model; "auto" is llama.cpp for a GGUF file, else torch.
+
+    Raises:
+        BadInput: no such engine, or one that is not installed.
+    """
     if wanted.startswith(("http://", "https://")):
         return "server"
     check_choice("engine", wanted, (*ENGINES, "the URL of a server"))
@@ -53,7 +57,11 @@ def installed() -> bool:
 
 @cache
 def library() -> Any:
-    """Load llama.cpp: the module of its C API. What it logs is kept for `last_words`."""
+    """Load llama.cpp: the module of its C API. What it logs is kept for `last_words`.
+
+    Raises:
+        BadInput: it is not installed, or cannot be loaded here.
+    """
     if not installed():
         raise BadInput(HOW_TO_GET_IT, field="engine")
     try:

@@ -1,9 +1,7 @@
 """Report mistakes in a user's input in one line: what is wrong, in which file, line and field.
 
 The command line prints a `BadInput` as it is and exits with status 2, and so it does where the
-system refuses a path; every other exception is a bug and keeps its traceback. What reads, finds,
-checks or makes something that a user named raises it where that cannot be done; docstrings list it
-where more than that is refused.
+system refuses a path; every other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -67,13 +65,21 @@ def first_line(error: Exception) -> str:
 
 
 def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    """Make sure that a value is one of a few words."""
+    """Make sure that a value is one of a few words.
+
+    Raises:
+        BadInput: it is none of them; the error says which there are.
+    """
     if value not in choices:
         raise BadInput(f"unknown {value!r}: use one of {', '.join(choices)}", field=field)
 
 
 def check_utf8(path: str) -> None:
-    """Make sure that results, which are UTF-8, can name a path."""
+    """Make sure that results, which are UTF-8, can name a path.
+
+    Raises:
+        BadInput: they cannot.
+    """
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -84,6 +90,9 @@ def check_types(settings: Any) -> None:
     """Hold every field of a dataclass instance, whose values people give, to its type hint.
 
     A hint may say more than the type: `PositiveInt` or `Annotated[float, Field(le=1)]`.
+
+    Raises:
+        BadInput: one does not fit, or is no finite number.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -111,6 +120,9 @@ def time_limit(seconds: float, what: str, *, file: str | Path | None = None) -> 
 
     Only the main thread can be interrupted, and only where there are signals for it (not on
     Windows); elsewhere nothing is limited.
+
+    Raises:
+        BadInput: it takes longer.
     """
     main = threading.current_thread() is threading.main_thread()
     if not (main and hasattr(signal, "setitimer")):

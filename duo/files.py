@@ -120,7 +120,11 @@ def _is_alive(process: int) -> bool:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder, and find out before long work, not after it, whether it can be written."""
+    """Make a folder, and find out before long work, not after it, whether it can be written.
+
+    Raises:
+        BadInput: the folder cannot be made or written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -130,7 +134,11 @@ def check_writable(folder: Path) -> None:
 
 
 def check_writable_file(path: Path) -> None:
-    """Find out before long work, not after it, whether a file can be written."""
+    """Find out before long work, not after it, whether a file can be written.
+
+    Raises:
+        BadInput: it is a folder, or its own folder cannot be made or written.
+    """
     if path.is_dir():
         raise BadInput("is a folder: name a file", file=path)
     try:
@@ -158,7 +166,11 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hash a file's bytes: SHA-256 in hex."""
+    """Hash a file's bytes: SHA-256 in hex.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
     try:
         with _plain(Path(path)) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -207,7 +219,11 @@ def walk(
 
 
 def files_below(folder: Path, ending: str) -> list[Path]:
-    """List the files below a folder whose names end so, by path; see `walk`."""
+    """List the files below a folder whose names end so, by path; see `walk`.
+
+    Raises:
+        BadInput: a folder may not be read, or a path is not UTF-8.
+    """
 
     def refuse(error: BadInput) -> None:
         raise error
@@ -220,7 +236,11 @@ def files_below(folder: Path, ending: str) -> list[Path]:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file."""
+    """Read a text file.
+
+    Raises:
+        BadInput: it cannot be read, or is not UTF-8 text.
+    """
     with opened(path) as stream:
         try:
             return stream.read().decode("utf-8-sig")
@@ -234,6 +254,9 @@ def read_json(path: Path, *, finite: bool = True) -> Any:
 
     Args:
         finite: refuse NaN and infinities; False for files of others that may have them.
+
+    Raises:
+        BadInput: it cannot be read, or is not JSON; names the line.
     """
     try:
         return (_decoder if finite else json.JSONDecoder()).decode(read_text(path))
@@ -247,6 +270,9 @@ def read_tensors(path: Path, framework: str = "numpy") -> tuple[dict[str, Any], 
 
     Args:
         framework: whose tensors they are: `numpy`, which has no bfloat16, or `pt`.
+
+    Raises:
+        BadInput: the file cannot be read or is damaged.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -289,6 +315,9 @@ def read_json_lines(
     Args:
         on_bad: called with what is wrong with a line, which is then skipped; without it the first
             such line raises.
+
+    Raises:
+        BadInput: it cannot be read, a line is no JSON object, or the last one is cut off.
     """
     decoder = _decoder if finite else json.JSONDecoder()
     with opened(path) as stream:
@@ -316,7 +345,11 @@ def read_json_lines(
 def validate(
     data: Any, model: type[Model], *, file: str | Path | None = None, line: int | None = None
 ) -> Model:
-    """Make a pydantic model of data that were read from a file."""
+    """Make a pydantic model of data that were read from a file.
+
+    Raises:
+        BadInput: they do not fit; names the first field that does not.
+    """
     try:
         if issubclass(model, Record):  # strict: only as JSON may a list stand for a tuple
             return cast("Model", model.model_validate_json(json.dumps(data)))
@@ -352,7 +385,11 @@ def kind_of(content: Any) -> str | None:
 
 
 def read_result(path: Path, model: type[AnyResult]) -> AnyResult:
-    """Read a result. One without a kind, of an older version, is read if it fits."""
+    """Read a result. One without a kind, of an older version, is read if it fits.
+
+    Raises:
+        BadInput: it cannot be read, is another kind of result, or does not fit the model.
+    """
     return as_result(read_json(path), model, file=path)
 
 

@@ -55,7 +55,11 @@ def write_utterances(path: Path, utterances: Sequence[Utterance]) -> None:
 
 
 def read_utterances(folder: Path) -> Iterator[Utterance]:
-    """Read the utterances of all files in a folder, in the files' order."""
+    """Read the utterances of all files in a folder, in the files' order.
+
+    Raises:
+        BadInput: there is none, or a file is damaged.
+    """
     files = files_below(folder, ".safetensors")
     if not files:
         raise BadInput("has no utterances with states of their sound", file=folder)
@@ -136,6 +140,9 @@ def read_projector(folder: Path) -> tuple[Projector, dict[str, Any]]:
 
     Args:
         folder: of `duo train --recipe frames`, or the name of one that comes with the package.
+
+    Raises:
+        BadInput: there is none, or it is damaged.
     """
     own = adapter_folder(str(folder)) if str(folder) in PROJECTORS else folder
     path = own / PROJECTOR

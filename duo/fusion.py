@@ -139,7 +139,11 @@ def fusion_of(model: Any) -> Kind | None:
 
 
 def take_in(model: Any) -> None:
-    """Make a model of `transformers` read ids of frames, which its `duo_frames` holds; in place."""
+    """Make a model of `transformers` read ids of frames, which its `duo_frames` holds; in place.
+
+    Raises:
+        BadInput: its layers cannot be found.
+    """
     if not hasattr(model, "duo_frames"):
         _read_ids(model)
         model.duo_frames = FrameTable()

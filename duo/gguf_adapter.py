@@ -48,6 +48,9 @@ def converted(
 
     Returns:
         The GGUF file, None without low-rank matrices; and the tokens with their rows.
+
+    Raises:
+        BadInput: a damaged adapter, or one that is more than this.
     """
     if (kind := facts["architecture"]) not in _KNOWN:
         raise BadInput(

@@ -62,6 +62,9 @@ def find_matrix(reader: Any, file: Path, name: str) -> Matrix:
 
     Args:
         reader: `gguf.GGUFReader` of the file, which takes seconds to open.
+
+    Raises:
+        BadInput: there is none.
     """
     tensor = next((tensor for tensor in reader.tensors if tensor.name == name), None)
     if tensor is None:

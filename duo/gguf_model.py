@@ -94,6 +94,9 @@ def find(name: str) -> Source:
         name: the alias `qwen`, `smollm2` or one of its adapters', a file, `user/repo:file.gguf` on
             the Hugging Face hub, or the folder of a PEFT adapter or of state rows whose base model
             is one of these.
+
+    Raises:
+        BadInput: there is none, or it cannot be fetched.
     """
     base, adapter = _taken_apart(base_of_rows(name))
     if base == QWEN:
@@ -133,6 +136,9 @@ def torch_folder(name: str) -> Path:
     """Find the weights of a GGUF file as a model folder for torch; made the first time, in minutes.
 
     They are stored in float16, which loses less than a thousandth of a weight.
+
+    Raises:
+        BadInput: no such file, or one that `transformers` cannot read.
     """
     file = find(name).file
 
@@ -152,7 +158,12 @@ def torch_folder(name: str) -> Path:
 def load(
     name: str, *, chat: str | None = None, system: str | None = None, date: str = DATE
 ) -> Backbone:
-    """Load a GGUF model with its tokenizer, state tokens and chat format."""
+    """Load a GGUF model with its tokenizer, state tokens and chat format.
+
+    Raises:
+        BadInput: no such model, a damaged one, an adapter that llama.cpp cannot have, or a chat
+            format that the model was not trained in.
+    """
     from duo.decoding.llama_model import LlamaModel, Rows
 
     library()  # if it is not there, that is said before anything is fetched
@@ -259,7 +270,11 @@ def _tokenizer(file: Path, pre: str) -> Any:
 
 
 def _check_tokenizer(tokenizer: Any, model: Any, file: Path) -> None:
-    """Refuse a tokenizer that encodes otherwise than llama.cpp's own."""
+    """Refuse a tokenizer that encodes otherwise than llama.cpp's own.
+
+    Raises:
+        BadInput: they differ.
+    """
     for text in (*TEXTS, *_MORE_TEXTS):
         if encode(tokenizer, text) != model.encode(text):
             raise BadInput(

@@ -58,6 +58,9 @@ def granite_settings(minicpm: Mapping[str, Any]) -> dict[str, Any]:
     With MiniCPM's scale_emb, scale_depth, dim_model_base, layers L, hidden size h, head size k:
     embedding_multiplier = scale_emb, residual_multiplier = scale_depth / sqrt(L),
     logits_scaling = h / dim_model_base, attention_multiplier = 1 / sqrt(k).
+
+    Raises:
+        BadInput: a setting is missing, or is one that Granite cannot express.
     """
     for setting in _FOREIGN:
         if minicpm.get(setting):

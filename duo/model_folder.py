@@ -35,6 +35,9 @@ def model_folder(name: str) -> Path:
         name: the alias `smollm2`, one of its adapters' (`smollm2-duo`, `smollm2-duplex`), a folder,
             or a name on the Hugging Face hub. Of state rows it is their base model's folder, of a
             GGUF file that of its weights for torch.
+
+    Raises:
+        BadInput: there is none, or it cannot be fetched.
     """
     if not name.strip():
         raise BadInput("no model is named", field="model")
@@ -107,7 +110,11 @@ def _from_hub(name: str) -> Path:
 
 
 def adapter_base(folder: Path) -> str | None:
-    """Read what an adapter calls its base model; None if the folder holds no adapter."""
+    """Read what an adapter calls its base model; None if the folder holds no adapter.
+
+    Raises:
+        BadInput: its configuration is damaged, or names none.
+    """
     config = folder / ADAPTER
     if not config.is_file():
         return None
@@ -149,6 +156,9 @@ def chat_style(folder: Path, wanted: str | None = None) -> str:
 
     It stands beside what `duo train` wrote. MiniCPM as published has a form of its own; of any
     other model it is the chat template.
+
+    Raises:
+        BadInput: the model was trained in another style than the one that is wanted.
     """
     known = agreed_style(trained_style(folder), wanted, folder)
     return known or ("minicpm" if is_minicpm(folder) else "template")

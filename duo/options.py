@@ -103,7 +103,11 @@ Prompt = Annotated[
 
 
 def prices(text: str | None) -> tuple[float, float] | None:
-    """Read what a million tokens cost, in and out, in dollars."""
+    """Read what a million tokens cost, in and out, in dollars.
+
+    Raises:
+        BadInput: it is not two numbers with a comma between them.
+    """
     if text is None:
         return None
     try:
@@ -211,7 +215,11 @@ def words(text: str, option: str) -> list[str]:
 
 
 def numbers(text: str, option: str, least: int, most: int = 2**63) -> list[int]:
-    """Read whole numbers between commas, each once."""
+    """Read whole numbers between commas, each once.
+
+    Raises:
+        BadInput: there is none, or one is no whole number from `least` to `most`.
+    """
     try:
         found = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:

@@ -42,7 +42,11 @@ _STATE_TOKENS = re.compile(r"<[12]>|<idle>")
 
 
 def read_conversation(path: Path) -> Conversation:
-    """Read anybody's transcript for scoring, with machine time from the manifest beside it."""
+    """Read anybody's transcript for scoring, with machine time from the manifest beside it.
+
+    Raises:
+        BadInput: see `duo.transcript.read_scorable`.
+    """
     found = conversation_of(read_scorable(path))
     return replace(found, file=str(path), seconds_per_pass=seconds_per_pass(Path(path)))
 

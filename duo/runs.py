@@ -130,7 +130,11 @@ def claim(folder: Path, facts: Mapping[str, Any], *, name: str = RUN) -> bool:
 
 
 def begun(folder: Path, *, name: str = RUN) -> dict[str, Any] | None:
-    """Read what a folder was begun as; None if nothing was begun in it."""
+    """Read what a folder was begun as; None if nothing was begun in it.
+
+    Raises:
+        BadInput: the file that says so cannot be read, or says nothing.
+    """
     path = folder / name
     return read_json_object(path) if path.exists() else None
 
@@ -148,6 +152,9 @@ def check_same(
     Args:
         before: facts of what is there, as read from a file.
         now: facts of what is asked for. A fact that only one side has counts as None on the other.
+
+    Raises:
+        BadInput: they differ; names the first fact that does, and both values.
     """
     for field, there, wanted in _differences(as_json(before), as_json(now)):
         said = f"was begun with {there!r}, now {wanted!r}: {way_out}"
@@ -173,6 +180,9 @@ class Journal:
 
     Attributes:
         records: those that are in the file, in order.
+
+    Raises:
+        BadInput: the file cannot be read or written, or the disk is full.
     """
 
     def __init__(self, path: Path) -> None:

@@ -125,7 +125,11 @@ def base_of_rows(name: str) -> str:
 
 
 def read_rows(folder: Path) -> StateRows:
-    """Read rows."""
+    """Read rows.
+
+    Raises:
+        BadInput: damaged.
+    """
     facts = read_result(folder / FACTS, RowsRecord)
     if rows_folder(facts.model) is not None:
         raise BadInput("names rows, not the model under them", file=folder / FACTS, field="model")
@@ -176,7 +180,11 @@ def with_rows(backbone: Backbone, rows: StateRows, name: str) -> Backbone:
 
 
 def check_layer(backbone: Backbone, layer: int, file: Path | None = None) -> None:
-    """Make sure that rows can be on a model's states after a block; see `RowsRecord.layer`."""
+    """Make sure that rows can be on a model's states after a block; see `RowsRecord.layer`.
+
+    Raises:
+        BadInput: they cannot; `file` says so.
+    """
     if layer == -1:
         return
     if backbone.engine != "llama":

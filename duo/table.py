@@ -114,6 +114,9 @@ class Table:
         rows: of values, or `Cell`s where one differs.
         notes: paragraphs below it; one that a mark points to begins with the mark.
         sections: numbers of the rows before which a new group begins.
+
+    Raises:
+        ValueError: a row is longer or shorter than the others.
     """
 
     title: str
@@ -377,6 +380,9 @@ def make_result(
 
     Args:
         out: the file, known to be writable before anything is computed; None for none.
+
+    Raises:
+        BadInput: the file cannot be written; or of `compute`.
     """
     if out is not None:
         check_writable_file(out)

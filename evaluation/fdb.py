@@ -96,7 +96,11 @@ class Sample:
 
 
 def write_sample(root: Path, sample: Sample) -> None:
-    """Write a sample to `root/TASK/NAME`."""
+    """Write a sample to `root/TASK/NAME`.
+
+    Raises:
+        BadInput: a file cannot be written.
+    """
     folder = root / sample.task / sample.name
     span = list(sample.mark)
     if sample.task == "user_interruption":

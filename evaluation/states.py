@@ -151,7 +151,11 @@ def encoder_for(backbone: Backbone, *, room: int = 0) -> Encoder:
 
 
 def utterance_ids(encoder: Encoder, case: Case, text: str) -> tuple[int, ...]:
-    """Encode the case's dialogue with `text` as its last turn, which is not over."""
+    """Encode the case's dialogue with `text` as its last turn, which is not over.
+
+    Raises:
+        BadInput: it is too long.
+    """
     said = UserTurn(content=text, state=None)
     try:
         return encoder.sample(Sample(id=case.id, messages=(*case.context, said))).ids

@@ -121,6 +121,10 @@ def build(
     Args:
         progress: called with what is counted, how much is done, and how much there is, if known.
         warn: called with what is wrong with the first records of each source that are skipped.
+
+    Raises:
+        BadInput: nothing to train on, a record that is no dialogue, a folder with something else
+            in it, a writer that cannot write.
     """
     watch = Stopwatch()
     held_out = read_held_out(job.held_out)

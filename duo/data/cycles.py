@@ -71,6 +71,9 @@ def cycle_form(model: str, seed: int) -> Callable[[Sample], str]:
 
     Args:
         model: whose tokens are counted; see `duo.model_folder.model_folder`.
+
+    Raises:
+        BadInput: there is no such model, or its tokenizer cannot say where a token stands.
     """
     tokenizer = tokenizer_of(model)
 
@@ -132,6 +135,10 @@ def spread(text: str, count: int) -> list[str]:
 
 
 def read_cycles(path: Path) -> Iterator[CycledSample]:
-    """Read the samples of a file one after the other, in constant memory."""
+    """Read the samples of a file one after the other, in constant memory.
+
+    Raises:
+        BadInput: the file cannot be read, or a line is no sample in cycles.
+    """
     for line, content in read_json_lines(path):
         yield validate(content, CycledSample, file=path, line=line)

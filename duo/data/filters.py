@@ -44,7 +44,11 @@ class HeldOut:
 
 
 def read_held_out(paths: Iterable[Path]) -> HeldOut:
-    """Read held-out utterances: JSON Lines with `text`, or a text on each line; also gzipped."""
+    """Read held-out utterances: JSON Lines with `text`, or a text on each line; also gzipped.
+
+    Raises:
+        BadInput: a file cannot be read, or a line of JSON has no `text`.
+    """
     texts: list[str] = []
     for path in paths:
         if not path.name.removesuffix(".gz").endswith((".jsonl", ".json")):

@@ -42,7 +42,11 @@ def print_data(
     full: bool = False,
     console: Console | None = None,
 ) -> None:
-    """Show a data set or a file of samples, in one pass and constant memory."""
+    """Show a data set or a file of samples, in one pass and constant memory.
+
+    Raises:
+        BadInput: there is no data set, a line is no sample, or no sample has such a turn.
+    """
     from rich.console import Console as RichConsole
 
     console = console or RichConsole()

@@ -61,7 +61,11 @@ INSTRUCTION = (
 
 
 def check_options(given: Mapping[str, Any]) -> None:
-    """Make sure that no option asks for what is not in the paper's data."""
+    """Make sure that no option asks for what is not in the paper's data.
+
+    Raises:
+        BadInput: one does; names it.
+    """
     for name in (*_BEYOND, "mix", "without"):
         if given.get(name):
             raise BadInput(
@@ -73,7 +77,11 @@ def check_options(given: Mapping[str, Any]) -> None:
 
 
 def check_endpoint() -> None:
-    """Make sure that there is an endpoint for the remarks."""
+    """Make sure that there is an endpoint for the remarks.
+
+    Raises:
+        BadInput: the environment names none.
+    """
     if not os.environ.get("OPENAI_API_KEY"):
         raise BadInput(
             "the paper's remarks are written by a model at an endpoint: set OPENAI_API_KEY (and "

@@ -146,6 +146,9 @@ def grammar(validation: bool = False) -> Grammar:
 
     Args:
         validation: with those of the spoken utterances that no sample to train on has.
+
+    Raises:
+        BadInput: a file was changed to something that is no grammar; names file and line.
     """
     texts, spoken = _texts()
     rules = {**texts}

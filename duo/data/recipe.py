@@ -88,7 +88,11 @@ class Recipe:
     paper: bool = False
 
     def without(self, kinds: frozenset[str]) -> Recipe:
-        """Switch some kinds off."""
+        """Switch some kinds off.
+
+        Raises:
+            BadInput: an unknown kind.
+        """
         for kind in sorted(kinds - set(KINDS)):
             raise BadInput(f"unknown kind {kind!r}: use {', '.join(KINDS)}", field="without")
         rates = {rate: 0.0 for kind, rate in BEYOND_PAPER.items() if kind in kinds}
@@ -97,7 +101,11 @@ class Recipe:
 
 
 def parse_mix(text: str) -> dict[str, float]:
-    """Read weights such as `remark=3,backchannel=1`; kinds that are not named get none."""
+    """Read weights such as `remark=3,backchannel=1`; kinds that are not named get none.
+
+    Raises:
+        BadInput: an unknown kind, or a weight that is no number above 0.
+    """
     mix: dict[str, float] = {}
     for part in text.split(","):
         kind, _, weight = (piece.strip() for piece in part.partition("="))

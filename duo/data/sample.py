@@ -100,7 +100,11 @@ def sample_line(sample: Sample) -> str:
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
-    """Read the samples of a file one after the other, in constant memory."""
+    """Read the samples of a file one after the other, in constant memory.
+
+    Raises:
+        BadInput: the file cannot be read, or a line is no sample.
+    """
     for line, content in read_json_lines(path):
         yield validate(content, Sample, file=path, line=line)
 

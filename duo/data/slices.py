@@ -49,6 +49,9 @@ def slice_form(model: str, seed: int) -> Callable[[Sample], str]:
 
     Args:
         model: whose tokens are counted; see `duo.model_folder.model_folder`.
+
+    Raises:
+        BadInput: there is no such model, or its tokenizer cannot say where a token stands.
     """
     tokenizer = tokenizer_of(model)
 
@@ -145,6 +148,9 @@ def read_slices(path: Path) -> Iterator[tuple[int, list[tuple[Role, str]]]]:
 
     Yields:
         The number of the line, and role and text of each slice.
+
+    Raises:
+        BadInput: a line is no list of slices, naming file, line and field.
     """
     for line, record in read_json_lines(path):
 

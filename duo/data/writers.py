@@ -118,7 +118,11 @@ _TURNS, _CHARACTERS = 6, 1200
 
 
 def read_instruction(path: Path | None, default: str = INSTRUCTION) -> str:
-    """Read the instruction in a file; the default without one."""
+    """Read the instruction in a file; the default without one.
+
+    Raises:
+        BadInput: it cannot be read, or is empty.
+    """
     if path is None:
         return default
     text = read_text(path).strip()
@@ -152,6 +156,9 @@ class ModelWriter:
     Args:
         model: a model's name, see `duo.backbone.load`, or a loaded one.
         whole: show it the whole dialogue before a remark, as far as it can read.
+
+    Raises:
+        BadInput: there is no such model, or not so; see `duo.backbone.load`.
     """
 
     _MOST_TOKENS = 40
@@ -232,6 +239,9 @@ class OpenAIWriter:
 
     Args:
         whole: show it the whole dialogue before a remark, in place of the last turns.
+
+    Raises:
+        BadInput: as `Endpoint`; what was written so far is kept.
     """
 
     _MOST_TOKENS = 60

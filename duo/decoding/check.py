@@ -56,6 +56,9 @@ def check(model: PreTrainedModel, *, fused: bool = True) -> None:
 
     Args:
         fused: both channels in one pass (`FusedChannels`), else one after the other.
+
+    Raises:
+        BadInput: it does not; with what does.
     """
     if reason := fault(model, fused=fused):
         raise BadInput(reason)

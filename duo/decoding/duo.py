@@ -238,7 +238,11 @@ class Duo(System):
 
     @property
     def _table(self) -> FrameTable:
-        """The model's frames."""
+        """The model's frames.
+
+        Raises:
+            BadInput: the model was not prepared for any, or another one hears.
+        """
         found = getattr(self._model, "duo_frames", None)
         if found is None or self.settings.monitor:
             raise BadInput("frames need duo.fusion.take_in(model) before, and no monitor")

@@ -97,7 +97,11 @@ def make_pool(model: PreTrainedModel, rows: int = 1, *, graphs: bool = False) ->
 
 
 def check_graphs(model: PreTrainedModel) -> None:
-    """Make sure that a model's forward passes can be CUDA graphs."""
+    """Make sure that a model's forward passes can be CUDA graphs.
+
+    Raises:
+        BadInput: it is on another device, or none that `StaticModel` computes.
+    """
     from duo.decoding.check import is_static
 
     if model.device.type != "cuda":

@@ -152,6 +152,9 @@ class LlamaModel:
             at_once: tokens that are computed at once of a pass, which may be wanted after all of
                 them; None for `_AT_ONCE`, and as many as a pass of the sessions needs.
             watch: what takes hidden states out of it.
+
+        Raises:
+            BadInput: no memory for it.
         """
         api = self.api
         wanted = api.llama_context_default_params()

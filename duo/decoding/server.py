@@ -81,6 +81,9 @@ class ServerModel:
 
     Args:
         states: whose log-probabilities are needed after words were heard.
+
+    Raises:
+        BadInput: see `load`.
     """
 
     device, dtype = torch.device("cpu"), torch.float32  # of the scores

@@ -36,6 +36,9 @@ class Sampling:
         top_p: draw from the likeliest tokens that hold this share of probability together.
         repetition_penalty: above 1, words that the context holds already become less likely. Marks
             are no words: the end of an answer does not become less likely with each answer.
+
+    Raises:
+        BadInput: a value of another type, or out of its range.
     """
 
     temperature: NonNegativeFloat = 0.0
@@ -148,6 +151,9 @@ class Settings:
         max_tokens: length of the context; None for what the model allows.
         when_full: "drop" the oldest turns to make room, or "refuse" to go on.
         sampling: how output tokens are chosen.
+
+    Raises:
+        BadInput: a value of another type or choice, or a number that is not positive.
     """
 
     cycle_seconds: PositiveFloat = 1.0

@@ -89,7 +89,11 @@ class RowPool(ABC):
 
 
 class SlotPool(RowPool):
-    """Rows over a causal LM of `transformers`."""
+    """Rows over a causal LM of `transformers`.
+
+    Raises:
+        BadInput: the model's past cannot be kept in slots.
+    """
 
     def __init__(
         self, model: PreTrainedModel, rows: int = 1, *, capacity: int = FIRST_CAPACITY

@@ -73,7 +73,11 @@ def is_foreign(system: str) -> bool:
 
 
 def check_system(system: str) -> None:
-    """Make sure that there is such a system, without loading anything heavy of ours."""
+    """Make sure that there is such a system, without loading anything heavy of ours.
+
+    Raises:
+        BadInput: no such system, or the foreign module or factory cannot be found.
+    """
     if is_foreign(system):
         _foreign(system)
     elif system not in SYSTEMS:
@@ -124,7 +128,11 @@ def with_prompt(loading: Mapping[str, Any], models: Iterable[str]) -> dict[str, 
 
 
 def check_settings(system: str, settings: Mapping[str, Any], *, seed: int = 0) -> None:
-    """Make sure that a system can have these settings, as far as is known without building it."""
+    """Make sure that a system can have these settings, as far as is known without building it.
+
+    Raises:
+        BadInput: unknown setting, or a value out of its range.
+    """
     if not is_foreign(system):
         _settings(system, seed, settings)
     elif taken := settings.keys() & {"seed", "channels"}:  # what `build` itself takes
@@ -180,7 +188,11 @@ def build(
 
 
 def prepare(system: str, backbone: Backbone) -> None:
-    """Give a model what a system needs of it, before anything is made of its weights."""
+    """Give a model what a system needs of it, before anything is made of its weights.
+
+    Raises:
+        BadInput: it cannot be given that.
+    """
     if names := CONTROL_TOKENS.get(system):
         backbone.control(names)
     if system.startswith("lslm"):

@@ -120,6 +120,9 @@ class Encoder:
         max_tokens: longer samples lose whole exchanges from the front until they fit.
         answer_tokens: longer answers of the `duo` recipe are cut off there; 0 for none.
         recipe: of `duo.training.settings`; the state token of `vita` begins the answer.
+
+    Raises:
+        BadInput: the tokenizer has no state tokens, or its chat template cannot be used.
     """
 
     def __init__(

@@ -52,6 +52,9 @@ class FramesSettings:
         align: weight of the words' loss while the model is learned from.
         precision: see `duo.training.settings.TrainSettings`; of the frozen model.
         seed: of all that is drawn.
+
+    Raises:
+        BadInput: a value of another type or out of range.
     """
 
     stack: Positive = 5
@@ -151,7 +154,11 @@ def directions_of(projector: Projector, utterances: Sequence[Utterance]) -> list
 
 
 class Training:
-    """A projector that learns."""
+    """A projector that learns.
+
+    Raises:
+        BadInput: all utterances are of one text.
+    """
 
     def __init__(
         self, backbone: Backbone, utterances: Sequence[Utterance], settings: FramesSettings
@@ -259,7 +266,11 @@ class Training:
             torch.save({**content, "step": self.step, "curve": self.curve}, stream)
 
     def go_on(self, path: Path) -> None:
-        """Go on from what was written."""
+        """Go on from what was written.
+
+        Raises:
+            BadInput: it is damaged.
+        """
         try:
             content = torch.load(path, weights_only=True)
             for name, part in self.parts().items():
@@ -274,6 +285,9 @@ def train_frames(*, settings: FramesSettings, model: str, data: Path, out: Path)
 
     Args:
         data: folder with utterances in `train`; see `duo.frames`.
+
+    Raises:
+        BadInput: bad utterances, or a folder with another run.
     """
     utterances = list(read_utterances(data / "train"))
     check_writable(out)

@@ -58,6 +58,9 @@ class RowsSettings:
         layer: the block after which the hidden state is taken, from 0 on (in llama.cpp alone); -1
             for the last one, which the output head sees.
         seed: of what is drawn.
+
+    Raises:
+        BadInput: a value of another type or out of range.
     """
 
     chat: Literal["auto", "template", "plain", "minicpm"] = "auto"
@@ -85,6 +88,9 @@ def train_rows(
     Args:
         data: folder with `train.jsonl` and `validation.jsonl`.
         out: where the rows go, `features` beside them.
+
+    Raises:
+        BadInput: bad data or settings, or a folder with another run's features.
     """
     watch = Stopwatch()
     chat = None if settings.chat == "auto" else settings.chat
@@ -217,6 +223,9 @@ def extract(
     Args:
         folder: where they are kept, for this model and these samples alone.
         bar: is advanced by tokens.
+
+    Raises:
+        BadInput: a file in the folder is damaged, or there is not one place.
     """
     parts = []
     for start in range(0, len(samples), SHARD):

@@ -208,6 +208,9 @@ def write_samples(
     Args:
         rows: the tokens of each, and its `targets` `[targets, 3]`.
         facts: to be kept with the counts, as they are after the last row.
+
+    Raises:
+        BadInput: the folder cannot be written; or of `rows`.
     """
     samples = tokens = learned = 0
     try:

@@ -83,6 +83,9 @@ class TrainSettings:
         seed: of everything that is drawn.
         log_every, validate_every, save_every: in steps.
         validation_limit: samples of the validation split that are evaluated, the first ones.
+
+    Raises:
+        BadInput: a value that is none of the choices, of another type or out of range.
     """
 
     recipe: Recipe = "duo"
@@ -194,6 +197,9 @@ def load_settings(
     Args:
         preset: a preset's name or a YAML file of settings. Settings under a recipe's name there
             count for that recipe only.
+
+    Raises:
+        BadInput: no such preset, a file that is no mapping of settings, an unknown setting.
     """
     path = Path(preset) if preset.endswith((".yaml", ".yml")) else None
     place = path or files(__package__).joinpath("presets", f"{preset}.yaml")
@@ -215,7 +221,11 @@ def load_settings(
 
 
 def make_settings(kind: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
-    """Make settings of a dataclass; those that are not given have their defaults."""
+    """Make settings of a dataclass; those that are not given have their defaults.
+
+    Raises:
+        BadInput: an unknown setting, or a bad value.
+    """
     known = [setting.name for setting in fields(kind)]
     for name in values:
         if name not in known:

@@ -116,7 +116,11 @@ def check_head(model: Any) -> None:
 
 
 def compile_layers(model: Any, backend: str = "inductor") -> None:
-    """Have `torch.compile` make kernels for a model's layers, once for all layers and lengths."""
+    """Have `torch.compile` make kernels for a model's layers, once for all layers and lengths.
+
+    Raises:
+        BadInput: the architecture does not say what its layers are.
+    """
     for layer in blocks(model, field="compile").values():
         layer.compile(backend=backend, dynamic=True)
 

@@ -23,7 +23,11 @@ _PATIENCE = 2
 
 
 def fsm(encoder: Encoder, cycles: Sequence[Cycle]) -> Encoded:
-    """Encode a sample for `fsm`."""
+    """Encode a sample for `fsm`.
+
+    Raises:
+        TooLong: not even its last user turn fits.
+    """
     chat = encoder.chat
     listen_on, begin, speak_on, stop = encoder.control(CONTROL_TOKENS["fsm"])
     rows: list[Row] = []
@@ -69,7 +73,11 @@ def fsm(encoder: Encoder, cycles: Sequence[Cycle]) -> Encoded:
 
 
 def micro_turn(encoder: Encoder, cycles: Sequence[Cycle]) -> Encoded:
-    """Encode a sample for `micro-turn`."""
+    """Encode a sample for `micro-turn`.
+
+    Raises:
+        TooLong: not even its last turn fits.
+    """
     chat = encoder.chat
     silence, listen, speak, stop, pass_over = encoder.control(CONTROL_TOKENS["micro-turn"])
     rows: list[Row] = []
@@ -113,6 +121,9 @@ def lslm(encoder: Encoder, cycles: Sequence[Cycle]) -> Encoded:
     query cuts it off, `<irq>` follows the last of them; what is to be ignored has no such end, and
     while no answer is given it is left out, as nothing decides about it. A sample without an answer
     teaches nothing.
+
+    Raises:
+        TooLong: not even its last turn fits.
     """
     chat = encoder.chat
     [irq] = encoder.control(CONTROL_TOKENS["lslm-early"])

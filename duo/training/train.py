@@ -57,6 +57,9 @@ def train(
         out: where the adapter or model goes, with its tokenizer, `training.json` and
             `manifest.json`; `checkpoints`, from which a later call goes on; TensorBoard's `logs`.
         start: folder of an adapter to begin with, in place of one that changes nothing yet.
+
+    Raises:
+        BadInput: bad data or settings, a finished run, or one begun otherwise.
     """
     watch = Stopwatch()
     if start is not None and not settings.lora_rank:
@@ -217,7 +220,11 @@ def _identity(settings: TrainSettings, model: str, start: Path | None) -> dict[s
 
 
 def _style(settings: TrainSettings, start: Path | None) -> str | None:
-    """Choose the chat format: the one asked for, that of the adapter to begin with, or none."""
+    """Choose the chat format: the one asked for, that of the adapter to begin with, or none.
+
+    Raises:
+        BadInput: the adapter was trained in another than the one asked for.
+    """
     asked = None if settings.chat == "auto" else settings.chat
     return asked if start is None else agreed_style(trained_style(start), asked, start)
 

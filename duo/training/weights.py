@@ -28,6 +28,10 @@ def trainable(backbone: Backbone, settings: TrainSettings, start: Path | None = 
 
     With `lora_rank` it is a PEFT model: low-rank adapters beside the linear layers, and the state
     tokens' rows of the embedding (and of the output head where that is a matrix of its own).
+
+    Raises:
+        BadInput: the architecture has no linear layers of the kind asked for, or `start` holds no
+            adapter like the one that is to be trained.
     """
     model = backbone.model
     if settings.state_rows == "turn_end" and settings.recipe == "duo":
@@ -101,7 +105,11 @@ def _begin_as_turn_end(backbone: Backbone) -> None:
 
 
 def _begun(model: Any, config: Any, start: Path) -> Any:
-    """Put an adapter that was trained before on a model."""
+    """Put an adapter that was trained before on a model.
+
+    Raises:
+        BadInput: the folder holds no adapter of this model, or one of another form.
+    """
     from peft import PeftConfig, PeftModel
     from safetensors import SafetensorError
 
@@ -124,7 +132,11 @@ def _begun(model: Any, config: Any, start: Path) -> Any:
 
 
 def adapter_layers(model: Any, wanted: str, last: int = 0) -> str | list[str]:
-    """Name the layers that get an adapter, as PEFT's `target_modules`; see `TrainSettings`."""
+    """Name the layers that get an adapter, as PEFT's `target_modules`; see `TrainSettings`.
+
+    Raises:
+        BadInput: the model has none of that kind, or not so many blocks.
+    """
     if wanted == "all-linear" and not last:
         return wanted
     within = tuple(f"{name}." for name, _ in last_blocks(model, last)) if last else ""

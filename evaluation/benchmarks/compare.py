@@ -55,6 +55,9 @@ class Cell:
 
         Of one run as its file says, else from its items. Of several runs from the items' mean
         scores, so that an item asked thrice does not count as three.
+
+        Raises:
+            BadInput: see `items`.
         """
         if len(self.runs) == 1 and (self.facts.stderr is not None or not self.facts.samples):
             return self.facts.stderr
@@ -62,12 +65,20 @@ class Cell:
 
     @cached_property
     def items(self) -> Items:
-        """Each item's score, averaged over seeds; errors as in `Run.read_items` and `mean_of`."""
+        """Each item's score, averaged over seeds; errors as in `Run.read_items` and `mean_of`.
+
+        Raises:
+            BadInput: the items of a run were not kept or are broken, or the runs' items differ.
+        """
         return mean_of([run.read_items() for run in self.runs])
 
 
 def cells(runs: Iterable[Run]) -> list[Cell]:
-    """Put together results that differ in their seed alone; refuse those that differ in more."""
+    """Put together results that differ in their seed alone; refuse those that differ in more.
+
+    Raises:
+        BadInput: runs of one cell differ in more than their seed; the error names two files.
+    """
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         groups.setdefault(run.cell[:3], []).append(run)
@@ -102,7 +113,11 @@ def _facts(facts: BenchmarkResult) -> dict[str, object]:
 
 
 def mean_of(seeds: Sequence[Items]) -> Items:
-    """Average each item's score over several runs, which must be of the same items."""
+    """Average each item's score over several runs, which must be of the same items.
+
+    Raises:
+        BadInput: the runs are not about the same items.
+    """
     first, *others = seeds
     for other in others:
         check_same_items(first, other)
@@ -113,7 +128,11 @@ def mean_of(seeds: Sequence[Items]) -> Items:
 
 
 def check_same_items(one: Items, other: Items) -> None:
-    """Refuse results of other items, naming both files and an item that only one of them has."""
+    """Refuse results of other items, naming both files and an item that only one of them has.
+
+    Raises:
+        BadInput: they are not; the error names both files and an item that only one has.
+    """
     here = [key for key in one.scores if key not in other.scores]
     there = [key for key in other.scores if key not in one.scores]
     if here or there:
@@ -184,6 +203,9 @@ def compare(base: Items, other: Items, *, macro: bool) -> Comparison:
 
     The difference and its interval are of the benchmark's own average, macro or micro. The test
     counts items, whichever subset they are in.
+
+    Raises:
+        BadInput: the two are not about the same items.
     """
     check_same_items(other, base)
     differences = {key: other.scores[key] - score for key, score in base.scores.items()}

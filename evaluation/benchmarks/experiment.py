@@ -127,7 +127,11 @@ class Settings:
     backend: str = "hf"
 
     def check(self) -> None:
-        """Refuse values that no run can have; the error names the option."""
+        """Refuse values that no run can have; the error names the option.
+
+        Raises:
+            BadInput: there is one; the error names its option.
+        """
         check_choice("profile", self.profile, PROFILES)
         check_choice("backend", self.backend, BACKENDS)
         check_choice("dtype", self.dtype, DTYPES)
@@ -237,7 +241,11 @@ def parsed(file: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Se
 
 
 def columns_of(models: Sequence[str]) -> list[Column]:
-    """Make columns for models given as `MODEL` or `NAME=MODEL`, none of them of the same name."""
+    """Make columns for models given as `MODEL` or `NAME=MODEL`, none of them of the same name.
+
+    Raises:
+        BadInput: two have the same name.
+    """
     found: list[Column] = []
     for text in models:
         name, separator, model = text.partition("=")

@@ -91,7 +91,11 @@ def read_data(benchmark: Benchmark, place: Place, splits: Sequence[str]) -> Data
 
 
 def check_row(benchmark: Benchmark, row: Row, path: Path, line: int) -> None:
-    """Refuse an item without the fields of its benchmark; the error names file, line and field."""
+    """Refuse an item without the fields of its benchmark; the error names file, line and field.
+
+    Raises:
+        BadInput: it has not; the error names file, line and field.
+    """
     for name, kind in benchmark.fields.items():
         if name not in row:
             raise BadInput(

@@ -65,6 +65,9 @@ def open_model(name: str, *, device: str, dtype: str, chat: str | None = None) -
     Decoding gives every model state tokens. A benchmark measures the base model as its makers
     published it: three more rows in its matrices would move every likelihood a little. Errors are
     those of `duo.backbone.load`.
+
+    Raises:
+        BadInput: see `duo.backbone.load`.
     """
     place = backbone.resolve_device(_own_device(device))
     kind = backbone.resolve_dtype(dtype, place)
@@ -96,7 +99,11 @@ def _own_device(device: str) -> str:
 
 
 def resolved_dtype(dtype: str, device: str) -> str:
-    """Say what "auto" means on this machine, as torch calls it."""
+    """Say what "auto" means on this machine, as torch calls it.
+
+    Raises:
+        BadInput: see `duo.backbone.load`.
+    """
     resolved = backbone.resolve_dtype(dtype, backbone.resolve_device(device))
     return str(resolved).removeprefix("torch.")
 

@@ -388,6 +388,9 @@ def choose_tasks(settings: Settings) -> tuple[list[TaskFile], list[str]]:
     """Choose the task files that are run, and name those left out because they run programs.
 
     Programs that are asked for without leave are refused.
+
+    Raises:
+        BadInput: programs would be run without leave.
     """
     files = read_profile(settings.profile)
     for name in settings.tasks or ():
@@ -431,7 +434,11 @@ class _Progress:
 
 
 def show_data(settings: Settings) -> None:
-    """Print where the items of each benchmark are, and what is missing: `duo eval data`."""
+    """Print where the items of each benchmark are, and what is missing: `duo eval data`.
+
+    Raises:
+        BadInput: rows that cannot be used.
+    """
     settings.check()
     finder = Finder(data_dir=settings.data_dir, sources=settings.sources, partial=True)
     rows = [_data_row(finder, task) for task in read_profile(settings.profile).values()]

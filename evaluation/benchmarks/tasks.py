@@ -179,7 +179,11 @@ def _source(module: str) -> Path:
 
 @cache
 def read_profile(profile: str) -> Mapping[str, TaskFile]:
-    """Read the task files of a profile, by benchmark in the order of the paper's table."""
+    """Read the task files of a profile, by benchmark in the order of the paper's table.
+
+    Raises:
+        BadInput: no such profile.
+    """
     check_choice("profile", profile, PROFILES)
     found = {path.stem: read_task_file(path) for path in sorted((FOLDER / profile).glob("*.yaml"))}
     return {name: found[name] for name in BENCHMARKS if name in found}

@@ -83,7 +83,11 @@ class Plan:
         return self.rounds * (len(set(self.systems)) + 1 + len(self.sessions))
 
     def check(self) -> None:
-        """Refuse to measure no or unknown systems; the command line checks the numbers."""
+        """Refuse to measure no or unknown systems; the command line checks the numbers.
+
+        Raises:
+            BadInput: no or unknown systems, or less than one round, 8 tokens or one session.
+        """
         if not self.systems:
             raise BadInput("no system is given", field="systems")
         for system in self.systems:
@@ -91,7 +95,11 @@ class Plan:
 
 
 def decode_bench(model: str, plan: Plan, **load_settings: Any) -> DecodeBench:
-    """Load a model and measure it, showing progress."""
+    """Load a model and measure it, showing progress.
+
+    Raises:
+        BadInput: of the plan or the model.
+    """
     plan.check()
     from duo.backbone import load
 
@@ -190,7 +198,11 @@ def measure(
 
 
 def make_scripts(backbone: Backbone, plan: Plan) -> tuple[Script, Script]:
-    """Make the talk and its quiet twin; refuse what does not fit into the model's context."""
+    """Make the talk and its quiet twin; refuse what does not fit into the model's context.
+
+    Raises:
+        BadInput: they do not fit into the model's context, whichever system hears them.
+    """
     talk, quiet = listening_while_speaking(plan.tokens)
     if talk.seconds * _TOKENS_A_SECOND > backbone.max_tokens:
         raise BadInput(

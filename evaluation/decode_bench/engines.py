@@ -45,6 +45,9 @@ def engine_bench(
     """Load a model in llama.cpp and, if it is no GGUF file, in torch, and measure both.
 
     Rounds and tokens are those of the plan. A `monitor` decides in its place in a further run.
+
+    Raises:
+        BadInput: of the plan or the model.
     """
     plan.check()
     backbones = {"duo, llama.cpp": load(model, **load_settings)}

@@ -39,7 +39,11 @@ _Argument = int | bytes | None | ctypes.Array | ctypes.c_char_p
 
 
 def call(name: str, *args: _Argument) -> int:
-    """Call a function of the C library; where it returns -1, the `OSError` names it."""
+    """Call a function of the C library; where it returns -1, the `OSError` names it.
+
+    Raises:
+        OSError: it returned -1; the error names the function.
+    """
     return _checked(name, getattr(_LIBC, name)(*(_argument(arg) for arg in args)))
 
 

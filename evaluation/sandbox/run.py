@@ -275,7 +275,11 @@ def remove(folder: str) -> str:
 def run_all(
     programs: Sequence[Program], *, workers: int, limits: Limits = DEFAULT_LIMITS
 ) -> list[Verdict]:
-    """Run programs, `workers` at a time; verdicts in their order. Errors as in `run_program`."""
+    """Run programs, `workers` at a time; verdicts in their order. Errors as in `run_program`.
+
+    Raises:
+        BadInput: no program can be run on this machine.
+    """
     if not programs:
         return []
     strongest_protection()  # found out once, before the threads need it

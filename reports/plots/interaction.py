@@ -72,6 +72,9 @@ def latency(found: Interaction, transcripts: Iterable[Any] = ()) -> Chart | None
     Args:
         transcripts: those that were scored, for the caption to say whose clock the seconds are of;
             anything with `header.clock`.
+
+    Raises:
+        BadInput: the result is something else.
     """
     steps = _steps(found)
     if steps.empty:
