@@ -22,7 +22,7 @@ from duo.runs import MANIFEST
 from duo.wheels import wheel_file
 
 #: Files in a folder of dialogues that are read; those called utterances... hold no dialogues.
-_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+_SUFFIXES = (".jsonl", ".jsonl.gz", ".ndjson", ".parquet")
 _JSON = (".json", ".json.gz")
 #: Sources of which only sentences are used, as background speech: two people who chat with each
 #: other, where neither is an assistant and "answers" are no answers.
@@ -120,8 +120,8 @@ def _named(name: str, first: int | None) -> list[Source]:
             if file.is_file() and not file.name.startswith(("utterances", "."))
         ]
         # A JSON file may say something about the others; it is taken for dialogues if it is alone.
-        inside = [file for file in there if file.name.endswith(_SUFFIXES)] or [
-            file for file in there if file.name.endswith(_JSON) and file.name != MANIFEST
+        inside = [file for file in there if file.name.lower().endswith(_SUFFIXES)] or [
+            file for file in there if file.name.lower().endswith(_JSON) and file.name != MANIFEST
         ]
         if not inside:
             raise BadInput(f"no file ends in {', '.join(_SUFFIXES)} here", file=path)
@@ -136,15 +136,13 @@ def _named(name: str, first: int | None) -> list[Source]:
 
 
 def _file(path: Path) -> Source:
-    if not path.name.endswith((*_SUFFIXES, *_JSON)):
+    if not path.name.lower().endswith((*_SUFFIXES, *_JSON)):
         raise BadInput(f"unknown form: must end in {', '.join((*_SUFFIXES, '.json'))}", file=path)
-    stem = path.name
-    for suffix in (".gz", ".parquet", ".jsonl", ".json"):
-        stem = stem.removesuffix(suffix)
+    stem = re.sub(r"(\.parquet|\.(jsonl|ndjson|json)(\.gz)?)$", "", path.name, flags=re.IGNORECASE)
     facts = {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
 
     def records(on_bad: OnBad) -> Iterator[tuple[int, Any]]:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             return _parquet_rows(path, on_bad)
         return read_json_records(path, on_bad=on_bad)
 

@@ -26,10 +26,12 @@ def test_all_file_forms_give_the_same(tmp_path: Path) -> None:
     talks = records(7)
     plain = write_lines(tmp_path / "a.jsonl", talks)
     packed = write_lines(tmp_path / "b.jsonl.gz", talks)
+    others = [write_lines(tmp_path / name, talks) for name in ("d.ndjson", "e.JSONL")]
     parquet.write_table(pa.Table.from_pylist(talks), tmp_path / "c.parquet")
     expected = [talk["id"] for talk in talks]
-    for path in (plain, packed, tmp_path / "c.parquet"):
+    for path in (plain, packed, *others, tmp_path / "c.parquet"):
         [source] = find_sources([str(path)])
+        assert source.name == path.name[0]
         assert [talk.id for talk in source.dialogues()] == expected
         assert [talk.id for talk in source.dialogues()] == expected  # as often as wanted
         assert len(source.facts["sha256"]) == 64
