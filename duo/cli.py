@@ -6,6 +6,7 @@ matplotlib is imported inside the commands, so that `duo --help` answers at once
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from errno import EACCES, EDQUOT, ENAMETOOLONG, ENOSPC, EPERM
@@ -33,6 +34,8 @@ from sessions.voice.samples import sample_hearing
 
 #: What the system says of a path that it does not let us use.
 _REFUSED = (EACCES, EPERM, ENAMETOOLONG)
+#: They warn of themselves whenever `peft` imports torchao.
+_NOISY = ("torchao", "torch.utils._pytree")
 
 
 def train(
@@ -204,6 +207,8 @@ def main() -> None:
             os.environ.pop("COLUMNS", None)  # 0: not known, as for all but rich
         if isinstance(sys.stdout, TextIOWrapper):  # what it cannot encode is a question mark
             sys.stdout.reconfigure(errors="replace")
+        for library in _NOISY:
+            logging.getLogger(library).setLevel(logging.ERROR)
         for word in sys.argv[1:]:
             check_utf8(word)
         app()

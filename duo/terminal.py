@@ -125,13 +125,11 @@ def progress(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence progress bars of `transformers`, and log messages and warnings of all libraries."""
+    """Silence progress bars, log messages and warnings of `transformers` and `peft`."""
     from transformers.utils import logging as library
 
     level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
-    disabled = logging.root.manager.disable
     library.set_verbosity_error()
-    logging.disable(max(disabled, logging.WARNING))  # torchao's and torch's, when peft imports it
     library.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -139,7 +137,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         library.set_verbosity(level)
-        logging.disable(disabled)
         if bars:
             library.enable_progress_bar()
 

@@ -66,14 +66,13 @@ EventKind = Literal[
 
 _OUTPUT: tuple[EventKind, ...] = ("speech", "answer_end", "hold", "resume", "cut", "note")
 _SYSTEM: tuple[EventKind, ...] = ("cycle", "note")
-#: Kinds of event by channel; a note may be of two.
-KINDS_OF: Mapping[Channel, tuple[EventKind, ...]] = {
+_KINDS_OF: Mapping[Channel, tuple[EventKind, ...]] = {
     "input": tuple(kind for kind in get_args(EventKind) if kind not in _OUTPUT + _SYSTEM),
     "output": _OUTPUT,
     "system": _SYSTEM,
 }
 _CHANNEL_OF: dict[str, Channel] = {
-    kind: channel for channel, kinds in KINDS_OF.items() for kind in kinds
+    kind: channel for channel, kinds in _KINDS_OF.items() for kind in kinds
 }
 
 #: Speech that can go on while the user speaks: it is somebody else's.
@@ -162,7 +161,7 @@ class TranscriptEvent(BaseModel):
     def _possible(self) -> Self:
         if self.end < self.start:
             raise misfit(f"{self.end:g} is before the start ({self.start:g})", "end")
-        if self.kind not in KINDS_OF[self.channel]:
+        if self.kind not in _KINDS_OF[self.channel]:
             raise misfit(f"{self.kind} is not of the channel {self.channel}", "kind")
         return self
 

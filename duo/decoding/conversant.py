@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from duo.transcript import KINDS_OF
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -78,7 +76,8 @@ class Kind(StrEnum):
 #: `by` of an `ANSWER_END` that comes of the limit on answers, not of the system.
 LIMIT = "limit"
 
-CHANNEL_OF = {kind: "output" if kind in KINDS_OF["output"] else "input" for kind in Kind}
+_HEARD = (Kind.FORK, Kind.PREDICTED, Kind.RESPOND, Kind.IGNORE)
+CHANNEL_OF = {kind: "input" if kind in _HEARD else "output" for kind in Kind}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from duo.backbone import Backbone
+from duo.decoding.channels import read_together
 from duo.decoding.conversant import CycleLog, CycleResult, Kind, Revision
 from duo.decoding.settings import Sampling
 from duo.decoding.turn_based import TurnBased, TurnBasedSettings
@@ -67,7 +68,8 @@ def test_each_token_that_ends_an_answer_ends_it(template: str, end: str) -> None
     scores = torch.zeros(len(model.tokenizer))
     scores[model.tokenizer.convert_tokens_to_ids(end)] = 1.0
     log = CycleLog(system.channels, 4)
-    system._speaker.speak(int(system._speaker.choose(scores)), log)
+    [[[token]]] = read_together([[system._speaker.choose(scores)]])
+    system._speaker.speak(int(token), log)
     assert [event.kind for event in log.result(busy=False).events] == [Kind.ANSWER_END]
     answer = system.channels.output.ids or []
     said = model.tokenizer.decode(system.context.ids)

@@ -244,9 +244,14 @@ def test_lines_that_are_no_items(content: bytes, told: str, tmp_path: Path) -> N
 
 def test_a_broken_archive_is_one_line(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "gsm8k/main/test.jsonl.gz", [{"question": "a", "answer": "b"}])
-    for damaged in (path.read_bytes()[:-9], b"no archive", b"\x1f\x8b" + b"\0" * 40):
-        path.write_bytes(damaged)
-        with pytest.raises(BadInput, match="cannot be read"):
+    damaged = {
+        path.read_bytes()[:-9]: "cannot be read: is damaged",
+        b"\x1f\x8b" + b"\0" * 40: "cannot be read",
+        b"no archive": "1: not JSON",  # what is packed is known by its content
+    }
+    for content, told in damaged.items():
+        path.write_bytes(content)
+        with pytest.raises(BadInput, match=told):
             read_data(BENCHMARKS["gsm8k"], Place(tmp_path, "data-dir"), ["test"])
 
 

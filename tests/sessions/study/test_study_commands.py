@@ -227,7 +227,7 @@ def test_power() -> None:
         (("create", "--transcripts", "none", "--out", "x"), "none: no such file or folder"),
         (("check", "none"), "none: is not a study"),
         (("serve", "none"), "none: is not a study"),
-        (("state", "none", "asleep"), "state: unknown 'asleep'"),
+        (("state", "none", "paused"), "none: is not a study"),
         (("invite", "none"), "say how many --raters"),
         (("power", "--raters", "1,x"), "--raters: '1,x' is no list of whole numbers"),
         (("power", "--preference", "1"), "preference: must lie between"),
