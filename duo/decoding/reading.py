@@ -46,14 +46,35 @@ def logits_only_where(model: Any, where: Tensor) -> Iterator[None]:
             which a GPU need not stop to count.
     """
     head = model.get_output_embeddings()
-    where = where.flatten()
-    hook = head.register_forward_pre_hook(
-        lambda _, inputs: (inputs[0].flatten(0, -2)[where][None], *inputs[1:])
-    )
+    hook = head.register_forward_pre_hook(lambda _, inputs: (_at(inputs[0], where), *inputs[1:]))
     try:
         yield
     finally:
         hook.remove()
+
+
+@contextmanager
+def states_only_where(model: Any, where: Tensor) -> Iterator[None]:
+    """Leave out the output head, within: in place of logits come the states that it would take.
+
+    A model that multiplies its logits by something does that to the states, so that the head makes
+    the same logits of them; see `duo.training.speed.check_head`.
+
+    Args:
+        model: a causal LM, or a PEFT model.
+        where: see `logits_only_where`. They come as `[1, places, width]`.
+    """
+    head = model.get_output_embeddings()
+    head.forward = lambda states: _at(states, where)
+    try:
+        yield
+    finally:
+        del head.forward
+
+
+def _at(states: Tensor, where: Tensor) -> Tensor:
+    """Take states `[rows, tokens, width]` at some places; see `logits_only_where`."""
+    return states.flatten(0, -2)[where.flatten()][None]
 
 
 def batches_of_area(lengths: Sequence[int], area: int) -> list[list[int]]:

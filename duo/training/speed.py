@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import masking_utils
 
+from duo.decoding.reading import states_only_where
 from duo.errors import BadInput
 
 
@@ -79,37 +80,23 @@ def rows_known(*, packed: bool) -> Iterator[None]:
         masking_utils.find_packed_sequence_indices = looking
 
 
-@contextmanager
-def states_only_where(model: Any, where: Tensor) -> Iterator[None]:
-    """Leave out the output head, within: in place of logits come the states that it would take.
-
-    A model that multiplies its logits by something does that to the states, so that the head makes
-    the same logits of them; see `check_head`.
-
-    Args:
-        model: a causal LM of `transformers`, or a PEFT model.
-        where: see `duo.decoding.reading.logits_only_where`. They come as `[1, places, width]`.
-    """
-    head = model.get_output_embeddings()
-    head.forward = lambda states: states.flatten(0, -2)[where.flatten()][None]
-    try:
-        yield
-    finally:
-        del head.forward
-
-
 def check_head(model: Any) -> None:
     """Make sure that logits are what the output head makes of `states_only_where`.
 
     Raises:
         BadInput: the model does more with them, such as soft caps.
     """
-    ids = torch.arange(4, device=model.device)[None]
-    with torch.no_grad():
-        logits = model(input_ids=ids, use_cache=False).logits[0]
-        with states_only_where(model, torch.arange(4, device=model.device)):
-            states = model(input_ids=ids, use_cache=False).logits
-        made = model.get_output_embeddings()(states)[0]
+    ids = torch.arange(4, device=model.device)
+    training = model.training
+    model.eval()  # what is dropped at random is another thing in each pass
+    try:
+        with torch.no_grad():
+            logits = model(input_ids=ids[None], use_cache=False).logits[0]
+            with states_only_where(model, ids):
+                states = model(input_ids=ids[None], use_cache=False).logits
+            made = model.get_output_embeddings()(states)[0]
+    finally:
+        model.train(training)
     if not torch.allclose(made, logits, rtol=1e-3, atol=1e-4):
         said = "this architecture's scores are more than a product of its output head: leave it out"
         raise BadInput(said, field="loss_places")

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback
 
 from duo.chatformat import ChatFormat
-from duo.decoding.reading import batches_of_area, logits_only_where
+from duo.decoding.reading import batches_of_area, logits_only_where, states_only_where
 from duo.errors import BadInput
 from duo.terminal import progress
 from duo.tokens import StateTokens
@@ -24,7 +24,7 @@ from duo.training.encode import Target
 from duo.training.loss import base_places, losses_in_parts, place_losses, validate
 from duo.training.samples import Samples
 from duo.training.settings import TrainSettings
-from duo.training.speed import rows_known, states_only_where
+from duo.training.speed import rows_known
 
 #: The name under which speed is logged.
 SPEED = "tokens_per_second"

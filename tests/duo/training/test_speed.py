@@ -13,7 +13,7 @@ from torch._dynamo.testing import CompileCounter
 from duo.decoding.reading import logits_only_where
 from duo.training.encode import Encoder
 from duo.training.samples import Samples
-from duo.training.speed import compile_layers, ease_frozen
+from duo.training.speed import check_head, compile_layers, ease_frozen
 from duo.training.weights import trainable
 from tests.duo.training.material import encoded, sample, settings
 from tests.tiny import ARCHITECTURES, tiny_backbone
@@ -71,6 +71,17 @@ def test_frozen_weights_are_used_as_they_are(
         size = float(gradient.norm())
         assert float((found[2][name] - gradient).norm()) <= (0.05 if half else 1e-4) * size + 1e-6
     assert model.state_dict().keys() >= plain.state_dict().keys()
+
+
+def test_what_is_dropped_at_random_is_not_the_heads(tmp_path: Path) -> None:
+    """An adapter that was trained before, and is trained further with dropout."""
+    model, _ = adapted("llama", tmp_path)
+    for layer in model.modules():
+        if hasattr(layer, "lora_dropout"):
+            layer.lora_dropout["default"] = torch.nn.Dropout(0.5)
+    model.train()
+    check_head(model)
+    assert model.training
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own look at its inputs
